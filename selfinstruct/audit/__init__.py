@@ -1,0 +1,1 @@
+"""Look at a run: counts, candidates, and the verdicts judged again."""

@@ -1,0 +1,97 @@
+"""Questions about a run, answered by DuckDB over its Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from selfinstruct.records import ACCEPTED
+from selfinstruct.store import Run
+
+TABLES = ("instructions", "instances")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is in a run: counts by verdict and reason, and the yield of each round."""
+
+    name: str
+    model: str
+    status: Mapping[str, Any]
+    rounds: int
+    tasks: int
+    target: int
+    instructions: Mapping[str, int]
+    instances: Mapping[str, int]
+    tokens: Mapping[str, int]
+    seconds: float
+    engine_idle_share: float
+    yields: list[float]
+
+    @property
+    def candidates(self) -> int:
+        return sum(self.instructions.values())
+
+
+def summarise(run: Run) -> Summary:
+    """Count every candidate of a run; rejects by reason add up to the candidates."""
+    infos = [run.info(number) for number in run.rounds()]
+    instructions = _count_by_reason(run, "instructions")
+    seconds = sum(info["seconds"] for info in infos)
+    idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos)
+    return Summary(
+        name=run.name,
+        model=run.meta["model"]["name"],
+        status=run.status(),
+        rounds=len(infos),
+        tasks=instructions.get(ACCEPTED, 0),
+        target=infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"],
+        instructions=instructions,
+        instances=_count_by_reason(run, "instances"),
+        tokens={key: sum(info["tokens"][key] for info in infos) for key in ("prompt", "generated")},
+        seconds=seconds,
+        engine_idle_share=idle / seconds if seconds else 0.0,
+        yields=[info["yield"] for info in infos],
+    )
+
+
+def list_candidates(
+    run: Run, table: str, *, verdict: str | None, reason: str | None, limit: int | None
+) -> Iterator[dict[str, Any]]:
+    """Yield candidates of one table in the order of their ids."""
+    if not run.rounds():
+        return
+    conditions, values = [], []
+    for column, value in (("verdict", verdict), ("reason", reason)):
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    tail = f"LIMIT {int(limit)}" if limit is not None else ""
+    query = f"SELECT * FROM {_source(run, table)} {where} ORDER BY id {tail}"
+    cursor = duckdb.connect().execute(query, values)
+    names = [column[0] for column in cursor.description or ()]
+    while rows := cursor.fetchmany(1000):
+        for row in rows:
+            yield dict(zip(names, row, strict=True))
+
+
+def _count_by_reason(run: Run, table: str) -> dict[str, int]:
+    if not run.rounds():
+        return {}
+    query = (
+        "SELECT coalesce(reason, verdict) AS outcome, count(*) AS rows "
+        f"FROM {_source(run, table)} GROUP BY 1 ORDER BY outcome != 'accepted', rows DESC, 1"
+    )
+    return {str(outcome): int(rows) for outcome, rows in duckdb.sql(query).fetchall()}
+
+
+def _source(run: Run, table: str) -> str:
+    """Return the SQL for all files of a table; `*` does not match a hidden, unfinished round."""
+    if table not in TABLES:
+        raise ValueError(f"no such table: {table}")
+    glob = str(run.path.resolve() / "rounds" / "*" / f"{table}.parquet").replace("'", "''")
+    return f"read_parquet('{glob}', union_by_name = true)"

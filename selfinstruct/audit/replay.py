@@ -1,0 +1,74 @@
+"""Judge the recorded completions of a run again, and compare with the recorded verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from selfinstruct.decide import is_pooled, judge_round, seed_index
+from selfinstruct.launch import stored_config, stored_prompts, stored_seeds
+from selfinstruct.records import InstructionCandidate, Reason
+from selfinstruct.store import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field of a candidate that came out otherwise; `field` is `row` for one without a peer."""
+
+    id: str
+    field: str
+    recorded: Any
+    replayed: Any
+
+
+def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
+    """Return every difference between the recorded verdicts and those of a fresh judgement.
+
+    Args:
+        run: the run; its stored config, seeds and templates are used.
+        advance: told of each round that is done.
+    """
+    config, prompts, seeds = stored_config(run), stored_prompts(run), stored_seeds(run)
+    index = seed_index(seeds, config)
+    pooled: list[InstructionCandidate] = []
+    tasks = 0
+    differences: list[Difference] = []
+    for number in run.rounds():
+        recorded = run.read_round(number)
+        room = recorded.info["target"] - tasks
+        verdicts = judge_round(recorded.completions, number, config, prompts, index, room=room)
+        differences += _compare(recorded.instructions, verdicts.instructions)
+        differences += _compare(recorded.instances, verdicts.instances)
+        tasks += verdicts.tasks
+        pooled += [c for c in verdicts.instructions if is_pooled(c)]
+        if any(c.reason is Reason.OVER_TARGET for c in verdicts.instructions):
+            # Those over the target do not stay in the pool of a run that grew afterwards.
+            index = seed_index(seeds, config)
+            for candidate in pooled:
+                index.add(candidate.id, candidate.text)
+        advance(number)
+    return differences
+
+
+def _compare(recorded: Sequence[Any], replayed: Sequence[Any]) -> list[Difference]:
+    before = {row.id: row for row in recorded}
+    after = {row.id: row for row in replayed}
+    differences = []
+    for id in sorted({*before, *after}):
+        one, other = before.get(id), after.get(id)
+        if one is None or other is None:
+            differences.append(Difference(id, "row", one is not None, other is not None))
+            continue
+        for field in fields(one):
+            first, second = getattr(one, field.name), getattr(other, field.name)
+            if not _equal(first, second):
+                differences.append(Difference(id, field.name, first, second))
+    return differences
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
+        return math.isnan(second)
+    return bool(first == second)

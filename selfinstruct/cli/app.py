@@ -1,0 +1,64 @@
+"""Assemble the commands, and turn errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import click
+import typer
+from rich.logging import RichHandler
+
+from selfinstruct import __version__
+from selfinstruct.cli import audit, export, generate, models
+from selfinstruct.cli.console import stderr
+from selfinstruct.errors import SelfInstructError
+
+app = typer.Typer(
+    name="selfinstruct",
+    help="Grow a few seed tasks into a filtered instruction dataset, and audit every reject.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("generate")(generate.generate)
+app.add_typer(audit.app, name="audit")
+app.command("export")(export.export)
+app.add_typer(models.app, name="models")
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"selfinstruct {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is decided and why."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    handler = RichHandler(console=stderr, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("selfinstruct").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit code. A traceback means a bug of ours (1)."""
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SelfInstructError as error:
+        stderr.print("[bold red]error:[/] ", end="")
+        stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,204 @@
+"""`selfinstruct audit`: what a run holds, what was rejected and why."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import stderr, stdout
+
+if TYPE_CHECKING:
+    from selfinstruct.audit.queries import Summary
+
+app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class StageName(StrEnum):
+    """Which candidates to list."""
+
+    INSTRUCTIONS = "instructions"
+    INSTANCES = "instances"
+
+
+class VerdictName(StrEnum):
+    """The two verdicts."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@app.command("summary")
+def summary(run: RunFolder, as_json: AsJson = False) -> None:
+    """Count the candidates of a run by verdict and reason."""
+    from selfinstruct.audit.queries import summarise
+    from selfinstruct.store import open_run
+
+    found = summarise(open_run(run))
+    if as_json:
+        data = {**asdict(found), "candidates": found.candidates}
+        print(json.dumps(data, indent=2))
+        return
+    _print_summary(found)
+
+
+@app.command("list")
+def list_candidates(
+    run: RunFolder,
+    stage: Annotated[
+        StageName, typer.Option("--stage", help="Which candidates.")
+    ] = StageName.INSTRUCTIONS,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Only those rejected for this reason.")
+    ] = None,
+    verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """List candidates with their verdicts, scores and nearest neighbours."""
+    from selfinstruct.audit.queries import list_candidates as query
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.records import Reason
+    from selfinstruct.store import open_run
+
+    if reason is not None and reason not in set(Reason):
+        raise ConfigError(f"--reason {reason}: there is none; there are: {', '.join(Reason)}")
+    rows = query(
+        open_run(run),
+        str(stage),
+        verdict=verdict and str(verdict),
+        reason=reason,
+        limit=limit,
+    )
+    if as_json:
+        for row in rows:
+            print(json.dumps(_plain(row), ensure_ascii=False))
+        return
+    _print_rows(list(rows), stage)
+
+
+@app.command("replay")
+def replay(run: RunFolder, as_json: AsJson = False) -> None:
+    """Judge the recorded completions again; exit code 4 if any verdict differs."""
+    from rich.progress import track
+
+    from selfinstruct.audit.replay import replay as replay_run
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    opened.verify()
+    steps = iter(
+        track(opened.rounds(), "replaying", console=stderr, transient=True, disable=as_json)
+    )
+    differences = replay_run(opened, lambda _: next(steps, None))
+    for _ in steps:
+        pass
+    if as_json:
+        listed = [_plain(asdict(difference)) for difference in differences]
+        print(json.dumps({"rounds": len(opened.rounds()), "differences": listed}, indent=2))
+    else:
+        for difference in differences[:50]:
+            stdout.print(
+                f"{difference.id}: {difference.field}: recorded {difference.recorded!r}, "
+                f"replayed {difference.replayed!r}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        stdout.print(f"{len(opened.rounds())} rounds replayed, {len(differences)} differences")
+    if differences:
+        raise typer.Exit(4)
+
+
+def _print_summary(found: Summary) -> None:
+    from rich.table import Table
+
+    status = found.status
+    why = f" ({status['reason']})" if status.get("reason") else ""
+    stdout.print(f"[bold]{found.name}[/]: {status['state']}{why}", highlight=False)
+    stdout.print(
+        f"{found.tasks} of {found.target} tasks from {found.candidates} candidates in "
+        f"{found.rounds} rounds, written by {found.model}",
+        highlight=False,
+    )
+    speed = found.tokens["generated"] / found.seconds if found.seconds else 0
+    stdout.print(
+        f"{found.tokens['generated']:,} tokens generated in {found.seconds:.0f} s "
+        f"({speed:.0f} tokens/s), engine idle {found.engine_idle_share:.1%}",
+        highlight=False,
+    )
+    if found.yields:
+        stdout.print(f"yield by round: {_sparkline(found.yields)}", highlight=False)
+    tables: Mapping[str, Mapping[str, int]] = {
+        "instructions": found.instructions,
+        "instances": found.instances,
+    }
+    for title, counts in tables.items():
+        table = Table(title=title, title_justify="left", show_footer=True)
+        total = sum(counts.values())
+        table.add_column("outcome", footer="all")
+        table.add_column("count", justify="right", footer=str(total))
+        table.add_column("share", justify="right")
+        for outcome, count in counts.items():
+            style = "green" if outcome == "accepted" else ""
+            table.add_row(outcome, str(count), f"{count / total:.1%}", style=style)
+        stdout.print(table)
+
+
+def _sparkline(shares: list[float]) -> str:
+    """Return one bar a round, the full height for the largest, and the last as a number."""
+    bars = "▁▂▃▄▅▆▇█"
+    top = max(shares) or 1.0
+    line = "".join(bars[min(7, int(share / top * 7.99))] for share in shares[-60:])
+    return f"{line} {shares[0]:.0%} → {shares[-1]:.0%}"
+
+
+def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_lines=stage is StageName.INSTANCES)
+    if stage is StageName.INSTRUCTIONS:
+        for name in ("id", "outcome", "ROUGE-L", "neighbour", "nats/token", "instruction"):
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            cells = (
+                row["id"],
+                row["reason"] or row["verdict"],
+                _number(row["rouge_l"]),
+                row["neighbour_id"] or "",
+                _number(row["mean_logprob"]),
+                row["text"],
+            )
+            table.add_row(*(Text(str(cell)) for cell in cells))
+    else:
+        for name in ("id", "outcome", "nats/token", "input", "output"):
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            outcome = row["reason"] or row["verdict"]
+            score = _number(row["mean_logprob"])
+            shown = (row["id"], outcome, score, row["input"], row["output"])
+            table.add_row(*(Text(str(cell)) for cell in shown))
+    stdout.print(table)
+    stderr.print(f"{len(rows)} candidates", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn NaN, which JSON lacks, into null."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,148 @@
+"""`selfinstruct generate`: seed tasks in, a run out."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import stderr, terminal
+
+
+class EngineName(StrEnum):
+    """Engines that can be asked for."""
+
+    VLLM = "vllm"
+
+
+class Dtype(StrEnum):
+    """Types of weights and activations."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class Prompting(StrEnum):
+    """How the model is spoken to."""
+
+    AUTO = "auto"
+    BASE = "base"
+    CHAT = "chat"
+
+
+def generate(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/first.")],
+    target: Annotated[
+        int | None, typer.Option("--target", help="Tasks wanted (default 100).")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="`bundled` (default), a name of `models list`, a folder, a hub name."
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="What runs the model.")
+    ] = EngineName.VLLM,
+    dtype: Annotated[
+        Dtype | None, typer.Option("--dtype", help="float32 repeats a run exactly on a CPU.")
+    ] = None,
+    seeds: Annotated[
+        Path | None, typer.Option("--seeds", help="Seed tasks, JSONL (default: those shipped).")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="Folder with templates of your own.")
+    ] = None,
+    prompting: Annotated[
+        Prompting | None,
+        typer.Option("--prompting", help="Raw text, chat template, or what suits the model."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of every draw and sampled token (default 0).")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, or start it.")
+    ] = False,
+    min_yield: Annotated[
+        float | None,
+        typer.Option("--min-yield", help="Stop when fewer of the candidates become tasks (0.01)."),
+    ] = None,
+    max_rounds: Annotated[
+        int | None, typer.Option("--max-rounds", help="Stop after so many rounds.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Stop after so many generated tokens.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the config, such as novelty.threshold=0.6 or "
+            "engine.options.quantization=fp8. May be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Generate an instruction dataset from seed tasks, until the target or a stop rule.
+
+    Stop it with Ctrl-C and go on with --resume; raise --target to grow a finished run.
+    """
+    from selfinstruct.cli.watch import Watcher
+    from selfinstruct.config import merge, nested, parse_settings, read_yaml
+    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.launch import launch
+
+    options: dict[str, Any] = {
+        "stop.target": target,
+        "stop.min_yield": min_yield,
+        "stop.max_rounds": max_rounds,
+        "stop.max_tokens": max_tokens,
+        "model.name": model,
+        "model.dtype": dtype and str(dtype),
+        "model.prompting": prompting and str(prompting),
+        "seeds": seeds and str(seeds),
+        "prompts": prompts and str(prompts),
+        "seed": seed,
+    }
+    given = nested({key: value for key, value in options.items() if value is not None})
+    given = merge(given, parse_settings(settings or []))
+    if config is not None:
+        given = merge(read_yaml(config), given)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with Watcher(terminal()) as watcher:
+        try:
+            run, reason = launch(
+                out,
+                given,
+                resume=resume,
+                make_engine=VllmEngine,
+                listen=watcher,
+                model_progress=watcher.model_progress,
+                source=str(config) if config else "command line",
+            )
+        except KeyboardInterrupt:
+            watcher.stop()
+            stderr.print("\n[yellow]interrupted[/]; all committed rounds are safe. Go on with:")
+            stderr.print(f"  {_resume_command()}", markup=False, highlight=False, soft_wrap=True)
+            raise
+        watcher.finished(run, reason)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Treat a request to terminate as Ctrl-C: stop between rounds, say how to resume."""
+    raise KeyboardInterrupt
+
+
+def _resume_command() -> str:
+    arguments = [a for a in sys.argv[1:] if a != "--resume"]
+    return shlex.join(["selfinstruct", *arguments, "--resume"])

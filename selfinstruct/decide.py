@@ -1,0 +1,301 @@
+"""From recorded completions to verdicts: pure, and the same for generate and replay.
+
+Candidates are judged in (proposal, item) order. The novelty index is the one thing that
+is carried along: an instruction that passes the rules and is novel enters it at once,
+whatever becomes of its instances later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from selfinstruct.config import RunConfig
+from selfinstruct.filters.heuristics import Failure, check_instruction
+from selfinstruct.filters.instances import check_instances
+from selfinstruct.filters.likelihood import score_span
+from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.parse import (
+    parse_direct,
+    parse_input_first,
+    parse_label,
+    parse_output_first,
+    parse_proposal,
+)
+from selfinstruct.prompts import PromptLibrary
+from selfinstruct.records import (
+    ACCEPTED,
+    NAN,
+    REJECTED,
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Markers,
+    ParsedInstance,
+    ParsedInstruction,
+    Reason,
+    SeedTask,
+    Stage,
+)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The judged candidates of a round, in order."""
+
+    instructions: list[InstructionCandidate]
+    instances: list[InstanceCandidate]
+
+    @property
+    def tasks(self) -> int:
+        return sum(candidate.verdict == ACCEPTED for candidate in self.instructions)
+
+
+def seed_index(seeds: Iterable[SeedTask], config: RunConfig) -> NoveltyIndex:
+    """Return a novelty index that holds the seed tasks."""
+    index = NoveltyIndex(config.novelty.threshold)
+    for seed in seeds:
+        index.add(seed.pool_id, seed.instruction)
+    return index
+
+
+def near_duplicates(
+    seeds: Iterable[SeedTask], threshold: float = 0.7
+) -> Iterator[tuple[SeedTask, SeedTask, float]]:
+    """Yield (earlier, later, ROUGE-L) for each seed too close to an earlier one."""
+    index = NoveltyIndex(threshold)
+    by_id: dict[str, SeedTask] = {}
+    for seed in seeds:
+        match = index.nearest(seed.instruction)
+        if match:
+            yield by_id[match.id], seed, match.score
+        index.add(seed.id, seed.instruction)
+        by_id[seed.id] = seed
+
+
+def is_pooled(candidate: InstructionCandidate) -> bool:
+    """Whether the novelty index holds it: accepted, or passed but without a valid instance."""
+    return candidate.verdict == ACCEPTED or candidate.reason is Reason.NO_INSTANCES
+
+
+def judge_instructions(
+    proposals: Sequence[Completion],
+    round: int,
+    config: RunConfig,
+    prompts: PromptLibrary,
+    index: NoveltyIndex,
+) -> list[InstructionCandidate]:
+    """Parse the proposals of a round and judge every instruction; adds those that pass to `index`.
+
+    Args:
+        proposals: completions of the propose stage, in the order of their proposals.
+        round: the round's number.
+        config: rules and thresholds.
+        prompts: the templates, for the rule on echoes.
+        index: what is in the pool so far.
+    """
+    own_lines = prompts.own_lines()
+    candidates = []
+    for completion in proposals:
+        parsed = parse_proposal(
+            completion.text,
+            completion.finish_reason,
+            first_number=len(completion.request.parents) + 1,
+            continues=".base." in completion.request.template,
+        )
+        if not parsed:
+            candidates.append(_unparsed(completion, round))
+        for item, instruction in enumerate(parsed):
+            candidate = _score(_candidate(completion, round, item, instruction), completion, index)
+            failure = check_instruction(instruction, config.rules, own_lines)
+            failure = failure or _check_novelty(candidate, config, index)
+            if failure is None:
+                index.add(candidate.id, candidate.text)
+            candidates.append(_with_verdict(candidate, failure, config))
+    return candidates
+
+
+def judge_instances(
+    candidate: InstructionCandidate, completion: Completion, config: RunConfig, markers: Markers
+) -> list[InstanceCandidate]:
+    """Parse an instances completion and judge every instance of it."""
+    parsed = _parse_instances(completion, markers)
+    if not parsed:
+        empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
+        row = _instance(candidate, completion, 0, empty)
+        return [replace(row, verdict=REJECTED, reason=Reason.PARSE_FAILURE)]
+    failures = check_instances(candidate.text, parsed, config.instances, markers)
+    rows = []
+    for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
+        row = _instance(candidate, completion, number, instance)
+        if failure is not None:
+            row = replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
+        rows.append(row)
+    return rows
+
+
+def settle(
+    candidates: Sequence[InstructionCandidate],
+    labels: Mapping[str, bool],
+    instances: Mapping[str, Sequence[InstanceCandidate]],
+    *,
+    room: int,
+) -> Verdicts:
+    """Give the last verdicts of a round: no valid instance, or over the target.
+
+    Args:
+        candidates: as `judge_instructions` left them.
+        labels: for each that passed, whether it is classification.
+        instances: for each that passed, its judged instances.
+        room: tasks that are still wanted.
+    """
+    settled: list[InstructionCandidate] = []
+    rows: list[InstanceCandidate] = []
+    for candidate in candidates:
+        if candidate.verdict != ACCEPTED:
+            settled.append(candidate)
+            continue
+        own = list(instances[candidate.id])
+        task = replace(candidate, is_classification=labels[candidate.id])
+        if not any(row.verdict == ACCEPTED for row in own):
+            task = _rejected(task, Reason.NO_INSTANCES)
+        elif room <= 0:
+            task = _rejected(task, Reason.OVER_TARGET)
+            own = [_over_target(row) for row in own]
+        else:
+            room -= 1
+        settled.append(task)
+        rows.extend(own)
+    return Verdicts(settled, rows)
+
+
+def judge_round(
+    completions: Sequence[Completion],
+    round: int,
+    config: RunConfig,
+    prompts: PromptLibrary,
+    index: NoveltyIndex,
+    *,
+    room: int,
+) -> Verdicts:
+    """Judge a whole recorded round again, from its completions alone."""
+    by_id = {completion.id: completion for completion in completions}
+    proposals = [c for c in completions if c.request.stage is Stage.PROPOSE]
+    candidates = judge_instructions(proposals, round, config, prompts, index)
+    labels: dict[str, bool] = {}
+    instances: dict[str, list[InstanceCandidate]] = {}
+    for candidate in candidates:
+        if candidate.verdict == ACCEPTED:
+            labels[candidate.id] = parse_label(
+                by_id[f"{candidate.id}-classify"].text, prompts.markers
+            )
+            instances[candidate.id] = judge_instances(
+                candidate, by_id[f"{candidate.id}-instances"], config, prompts.markers
+            )
+    return settle(candidates, labels, instances, room=room)
+
+
+def _parse_instances(completion: Completion, markers: Markers) -> list[ParsedInstance]:
+    template, prompt = completion.request.template, completion.request.prompt
+    text, finish = completion.text, completion.finish_reason
+    opened = next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)
+    if template.startswith("direct."):
+        return parse_direct(text, finish)
+    if template.startswith("output_first."):
+        return parse_output_first(text, finish, markers, opened=opened)
+    return parse_input_first(text, finish, markers, opened=opened)
+
+
+def _unparsed(completion: Completion, round: int) -> InstructionCandidate:
+    text = completion.text
+    whole = ParsedInstruction(0, len(text), text, text.strip(), truncated=False)
+    candidate = _candidate(completion, round, 0, whole)
+    return replace(
+        candidate,
+        unscored_reason="parse_failure",
+        verdict=REJECTED,
+        reason=Reason.PARSE_FAILURE,
+    )
+
+
+def _candidate(
+    completion: Completion, round: int, item: int, parsed: ParsedInstruction
+) -> InstructionCandidate:
+    return InstructionCandidate(
+        id=f"{completion.id.removesuffix('-propose')}-i{item:02d}",
+        round=round,
+        completion_id=completion.id,
+        char_start=parsed.start,
+        char_end=parsed.end,
+        raw_text=parsed.raw,
+        text=parsed.text,
+        parents=completion.request.parents,
+    )
+
+
+def _score(
+    candidate: InstructionCandidate, completion: Completion, index: NoveltyIndex
+) -> InstructionCandidate:
+    span = score_span(completion, candidate.char_start, candidate.char_end)
+    match = index.nearest(candidate.text, floor=0.0)
+    none_near = 0.0 if index.scorable(candidate.text) else NAN
+    return replace(
+        candidate,
+        mean_logprob=span.mean_logprob,
+        num_tokens=span.num_tokens,
+        unscored_reason=span.unscored_reason,
+        rouge_l=match.score if match else none_near,
+        neighbour_id=match.id if match else None,
+    )
+
+
+def _check_novelty(
+    candidate: InstructionCandidate, config: RunConfig, index: NoveltyIndex
+) -> Failure | None:
+    if not index.scorable(candidate.text):
+        return Failure(Reason.UNSCORABLE)
+    if candidate.rouge_l > config.novelty.threshold:
+        return Failure(Reason.NOT_NOVEL, config.novelty.threshold)
+    return None
+
+
+def _with_verdict(
+    candidate: InstructionCandidate, failure: Failure | None, config: RunConfig
+) -> InstructionCandidate:
+    if failure is None:
+        return replace(candidate, threshold=config.novelty.threshold)
+    return replace(candidate, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
+
+
+def _rejected(candidate: InstructionCandidate, reason: Reason) -> InstructionCandidate:
+    return replace(candidate, verdict=REJECTED, reason=reason, threshold=None)
+
+
+def _over_target(row: InstanceCandidate) -> InstanceCandidate:
+    if row.verdict != ACCEPTED:
+        return row
+    return replace(row, verdict=REJECTED, reason=Reason.OVER_TARGET)
+
+
+def _instance(
+    candidate: InstructionCandidate, completion: Completion, number: int, parsed: ParsedInstance
+) -> InstanceCandidate:
+    output = score_span(completion, *parsed.output_span)
+    given = score_span(completion, *parsed.input_span)
+    return InstanceCandidate(
+        id=f"{candidate.id}-n{number}",
+        instruction_id=candidate.id,
+        round=candidate.round,
+        completion_id=completion.id,
+        input_char_start=parsed.input_span[0],
+        input_char_end=parsed.input_span[1],
+        output_char_start=parsed.output_span[0],
+        output_char_end=parsed.output_span[1],
+        input=parsed.input,
+        output=parsed.output,
+        input_logprob=given.mean_logprob,
+        output_logprob=output.mean_logprob,
+        mean_logprob=output.mean_logprob,
+        num_tokens=output.num_tokens,
+        unscored_reason=output.unscored_reason,
+    )

@@ -1,0 +1,5 @@
+"""Engines: something that completes prompts, many at a time."""
+
+from selfinstruct.engines.base import Capabilities, Engine, EngineUsage
+
+__all__ = ["Capabilities", "Engine", "EngineUsage"]

@@ -1,0 +1,116 @@
+"""The Engine protocol: requests in, completions out, in any order, many in flight."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from selfinstruct.records import Completion, Message, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do; what it cannot is said once, up front.
+
+    logprobs: returns the log-probability of each token that it writes.
+    score: returns those of given tokens.
+    seeded: a request's seed alone decides its sampling.
+    """
+
+    logprobs: bool
+    score: bool
+    seeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUsage:
+    """Seconds since the start, and those of them with no request in flight."""
+
+    seconds: float
+    idle_seconds: float
+
+
+class Engine(Protocol):
+    """What the loop needs of an engine."""
+
+    capabilities: Capabilities
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a prompt and its completion together."""
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether `chat_prompt` can be used."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a prompt has."""
+
+    def raw_prompt(self, text: str) -> str:
+        """Return the text with the model's BOS before it, where the model wants one."""
+
+    def chat_prompt(self, messages: Sequence[Message], *, thinking: bool) -> str:
+        """Return a conversation in the model's chat template, ready for its answer."""
+
+    def start(self, context_length: int) -> None:
+        """Load the model.
+
+        Raises:
+            EngineError: it cannot be loaded; what the engine itself said is in the message.
+        """
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Hand over requests; returns at once."""
+
+    def collect(self) -> list[Completion]:
+        """Wait for at least one completion, and return those that are done.
+
+        Raises:
+            EngineError: the engine died.
+        """
+
+    def abort(self, ids: Sequence[str]) -> None:
+        """Forget requests; their completions are not returned."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what was found for this machine: device, driver, dtype and the like."""
+
+    def score(self, prompts: Sequence[Sequence[int]]) -> list[list[float | None]]:
+        """Return the log-probability of every given token; None for the first of each."""
+
+    def usage(self) -> EngineUsage:
+        """Return how long the engine has run and been idle."""
+
+    def close(self) -> None:
+        """Stop, and free what is held."""
+
+
+class IdleClock:
+    """Adds up the time in which no request is in flight. Safe to use from two threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._start = self._idle_since = time.perf_counter()
+        self._idle = 0.0
+
+    def submitted(self, count: int) -> None:
+        with self._lock:
+            if self._in_flight == 0 and count > 0:
+                self._idle += time.perf_counter() - self._idle_since
+            self._in_flight += count
+
+    def finished(self, count: int) -> None:
+        with self._lock:
+            self._in_flight -= count
+            if self._in_flight == 0 and count > 0:
+                self._idle_since = time.perf_counter()
+
+    def usage(self) -> EngineUsage:
+        with self._lock:
+            now = time.perf_counter()
+            idle = self._idle + (now - self._idle_since if self._in_flight == 0 else 0.0)
+            return EngineUsage(now - self._start, idle)

@@ -1,0 +1,53 @@
+"""Which characters of a completion each token wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """Return the ids that a `tokenizers.Tokenizer` leaves out of decoded text."""
+    added = tokenizer.get_added_tokens_decoder()
+    return frozenset(number for number, token in added.items() if token.special)
+
+
+def token_spans(
+    tokenizer: Any,
+    special: frozenset[int],
+    prompt_ids: Sequence[int],
+    token_ids: Sequence[int],
+) -> tuple[str, list[int], list[int]]:
+    """Decode tokens one by one and return (text, starts, ends), in characters.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer`.
+        special: its `special_ids`.
+        prompt_ids: tokens before them, on which a leading space may depend.
+        token_ids: the tokens that were written.
+
+    The parts of a character that several tokens share all get that character's range.
+    The stream gives None until a character is whole (tokenizers' `DecodeStream`), and
+    skips special tokens: those get an empty range.
+    """
+    from tokenizers.decoders import DecodeStream
+
+    stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=True)
+    text = ""
+    starts: list[int] = []
+    ends: list[int] = []
+    open_from = 0  # first token whose characters have not come out yet
+    for position, token_id in enumerate(token_ids):
+        piece = stream.step(tokenizer, token_id)
+        starts.append(len(text))
+        ends.append(len(text))
+        if piece is None or piece == "":
+            if token_id in special:
+                open_from = position + 1
+            continue
+        end = len(text) + len(piece)
+        for earlier in range(open_from, position + 1):
+            ends[earlier] = end
+        text += piece
+        open_from = position + 1
+    return text, starts, ends

@@ -1,0 +1,130 @@
+"""An engine that replays given completions, for tests and for looking at the loop."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from selfinstruct.engines.base import Capabilities, EngineUsage, IdleClock
+from selfinstruct.errors import EngineError
+from selfinstruct.records import Completion, Message, Request
+
+Script = Callable[[Request], "str | tuple[str, str]"]
+"""Returns the text for a request, or (text, finish_reason)."""
+
+
+class ScriptedEngine:
+    """Answers by a function of the request; tokens are words, each with a made-up logprob.
+
+    Args:
+        script: the answers.
+        shuffle: return completions in a random order of this seed, to show that the loop
+            does not depend on it.
+        die_after: raise EngineError once so many completions were returned.
+        batch: completions returned by one `collect`.
+    """
+
+    capabilities = Capabilities(logprobs=True, score=True, seeded=True)
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        shuffle: int | None = None,
+        die_after: int | None = None,
+        batch: int = 7,
+        context_length: int = 8192,
+    ) -> None:
+        self.requests: list[Request] = []
+        self._script = script
+        self._rng = random.Random(shuffle) if shuffle is not None else None
+        self._die_after = die_after
+        self._batch = batch
+        self._returned = 0
+        self._waiting: deque[Request] = deque()
+        self._context_length = context_length
+        self._clock = IdleClock()
+
+    @property
+    def context_length(self) -> int:
+        return self._context_length
+
+    @property
+    def has_chat_template(self) -> bool:
+        return True
+
+    def count_tokens(self, text: str) -> int:
+        return len(_tokens(text))
+
+    def raw_prompt(self, text: str) -> str:
+        return text
+
+    def chat_prompt(self, messages: Sequence[Message], *, thinking: bool) -> str:
+        return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
+
+    def start(self, context_length: int) -> None:
+        self._clock = IdleClock()
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self.requests.extend(requests)
+        self._waiting.extend(requests)
+        self._clock.submitted(len(requests))
+
+    def collect(self) -> list[Completion]:
+        if not self._waiting:
+            raise EngineError("the scripted engine has nothing in flight to collect")
+        if self._rng is not None:
+            mixed = list(self._waiting)
+            self._rng.shuffle(mixed)
+            self._waiting = deque(mixed)
+        done = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+        self._returned += len(done)
+        if self._die_after is not None and self._returned > self._die_after:
+            raise EngineError(f"the scripted engine died after {self._die_after} completions")
+        self._clock.finished(len(done))
+        return [self._complete(request) for request in done]
+
+    def abort(self, ids: Sequence[str]) -> None:
+        gone = set(ids)
+        kept = deque(request for request in self._waiting if request.id not in gone)
+        self._clock.finished(len(self._waiting) - len(kept))
+        self._waiting = kept
+
+    def settings(self) -> dict[str, Any]:
+        return {"device": "script"}
+
+    def score(self, prompts: Sequence[Sequence[int]]) -> list[list[float | None]]:
+        return [[None, *(_logprob(token) for token in tokens[1:])] for tokens in prompts]
+
+    def usage(self) -> EngineUsage:
+        return self._clock.usage()
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+    def _complete(self, request: Request) -> Completion:
+        answer = self._script(request)
+        text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
+        spans = _tokens(text)
+        ids = tuple(sum(text[start:end].encode()) for start, end in spans)
+        return Completion(
+            request=request,
+            text=text,
+            token_ids=ids,
+            token_logprobs=tuple(_logprob(token) for token in ids),
+            token_starts=tuple(start for start, _ in spans),
+            token_ends=tuple(end for _, end in spans),
+            finish_reason=finish_reason,
+            num_prompt_tokens=self.count_tokens(request.prompt),
+        )
+
+
+def _tokens(text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in re.finditer(r"\s*\S+|\s+$", text)]
+
+
+def _logprob(token: int) -> float:
+    return -(1 + token % 31) / 10

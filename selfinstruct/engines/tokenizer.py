@@ -1,0 +1,41 @@
+"""Load a model's tokenizer, and know whether raw text wants a BOS before it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import LocalModel
+
+
+def load_tokenizer(model: LocalModel) -> Any:
+    """Return the transformers tokenizer (fast ones only: spans need exact decoding).
+
+    Raises:
+        ConfigError: the folder has none that loads.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ConfigError(f"{model.path}: has no tokenizer that loads: {error}") from error
+    if not tokenizer.is_fast:
+        raise ConfigError(f"{model.path}: has no fast tokenizer (tokenizer.json)")
+    return tokenizer
+
+
+def bos_text(model: LocalModel, tokenizer: Any) -> str:
+    """Return the BOS that raw text needs before it, or nothing.
+
+    Gemma writes garbage without one, and a tokenizer converted from GGUF no longer adds it
+    by itself; for other models the tokenizer's own habit is right.
+    """
+    bos = tokenizer.bos_token
+    if not bos:
+        return ""
+    adds = tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
+    gemma = str(model.config.get("model_type", "")).startswith("gemma")
+    return str(bos) if adds or gemma else ""

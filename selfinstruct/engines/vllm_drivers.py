@@ -1,0 +1,190 @@
+"""Two ways to run vLLM: stepped in a thread of this process, or in a process of its own.
+
+Both take (id, token ids, sampling arguments) at any time and hand out finished outputs as
+they come. An error in the engine is raised from `next_output`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from selfinstruct.errors import EngineError
+
+Item = tuple[str, list[int], dict[str, Any]]
+
+
+class Driver(Protocol):
+    """What the engine needs of a driver."""
+
+    def start(self, arguments: dict[str, Any]) -> None:
+        """Load the model with vLLM's engine arguments; raises what vLLM raises."""
+
+    def submit(self, batch: Sequence[Item]) -> None:
+        """Add requests."""
+
+    def abort(self, ids: Sequence[str]) -> None:
+        """Drop requests."""
+
+    def next_output(self, *, block: bool = True) -> Any:
+        """Return a finished RequestOutput; raises queue.Empty if there is none and not `block`."""
+
+    def close(self) -> None:
+        """Stop the engine."""
+
+
+class _Outbox:
+    """Finished outputs, and the error that ends them."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue()
+
+    def put(self, item: Any) -> None:
+        self._queue.put(item)
+
+    def get(self, *, block: bool) -> Any:
+        item = self._queue.get(block=block)
+        if isinstance(item, BaseException):
+            self._queue.put(item)  # for whoever asks next
+            raise EngineError(f"the engine died: {item!r}") from item
+        return item
+
+
+class InProcessDriver:
+    """`LLMEngine` in a thread that loads it and steps it.
+
+    One thread does both: OpenMP's settings, which vLLM makes while loading, belong to it.
+    """
+
+    def __init__(self) -> None:
+        self._inbox: queue.Queue[Callable[[Any], None] | None] = queue.Queue()
+        self._outbox = _Outbox()
+        self._ready: queue.Queue[BaseException | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+
+    def start(self, arguments: dict[str, Any]) -> None:
+        self._thread = threading.Thread(
+            target=self._run, args=(arguments,), name="vllm-engine", daemon=True
+        )
+        self._thread.start()
+        error = self._ready.get()
+        if error is not None:
+            raise error
+
+    def submit(self, batch: Sequence[Item]) -> None:
+        self._inbox.put(lambda engine: self._add(engine, batch))
+
+    def abort(self, ids: Sequence[str]) -> None:
+        self._inbox.put(lambda engine: engine.abort_request(list(ids)))
+
+    def next_output(self, *, block: bool = True) -> Any:
+        return self._outbox.get(block=block)
+
+    def close(self) -> None:
+        self._inbox.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    def _run(self, arguments: dict[str, Any]) -> None:
+        try:
+            from vllm import EngineArgs
+            from vllm.v1.engine.llm_engine import LLMEngine
+
+            engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        except BaseException as error:  # noqa: BLE001 - raised again in `start`
+            self._ready.put(error)
+            return
+        self._ready.put(None)
+        try:
+            while self._take_orders(engine):
+                for output in engine.step():
+                    if output.finished:
+                        self._outbox.put(output)
+        except BaseException as error:  # noqa: BLE001 - raised again in `next_output`
+            self._outbox.put(error)
+
+    def _take_orders(self, engine: Any) -> bool:
+        """Carry out what waits; wait for something if there is nothing to step. False: stop."""
+        block = not engine.has_unfinished_requests()
+        while True:
+            try:
+                order = self._inbox.get(block=block)
+            except queue.Empty:
+                return True
+            if order is None:
+                return False
+            order(engine)
+            block = not engine.has_unfinished_requests()
+
+    def _add(self, engine: Any, batch: Sequence[Item]) -> None:
+        from vllm import SamplingParams, TokensPrompt
+
+        for name, ids, arguments in batch:
+            prompt = TokensPrompt(prompt_token_ids=ids)
+            engine.add_request(name, prompt, SamplingParams(**arguments))
+
+
+class AsyncDriver:
+    """`AsyncLLM` in a process of its own, fed from an event loop in a thread here."""
+
+    def __init__(self) -> None:
+        self._outbox = _Outbox()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._engine: Any = None
+        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
+
+    def start(self, arguments: dict[str, Any]) -> None:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._load(arguments), self._loop).result()
+
+    def submit(self, batch: Sequence[Item]) -> None:
+        self._loop.call_soon_threadsafe(self._add, batch)
+
+    def abort(self, ids: Sequence[str]) -> None:
+        def cancel() -> None:
+            for name in ids:
+                task = self._tasks.pop(name, None)
+                if task is not None:
+                    task.cancel()  # vLLM aborts the request of a cancelled generator
+
+        self._loop.call_soon_threadsafe(cancel)
+
+    def next_output(self, *, block: bool = True) -> Any:
+        return self._outbox.get(block=block)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.shutdown()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=30)
+
+    async def _load(self, arguments: dict[str, Any]) -> None:
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+    def _add(self, batch: Sequence[Item]) -> None:
+        for item in batch:
+            self._tasks[item[0]] = self._loop.create_task(self._generate(*item))
+
+    async def _generate(self, name: str, ids: list[int], arguments: dict[str, Any]) -> None:
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(**arguments, output_kind=RequestOutputKind.FINAL_ONLY)
+        try:
+            prompt = TokensPrompt(prompt_token_ids=ids)
+            async for output in self._engine.generate(prompt, params, name):
+                if output.finished:
+                    self._outbox.put(output)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again in `next_output`
+            self._outbox.put(error)
+        finally:
+            self._tasks.pop(name, None)

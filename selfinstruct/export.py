@@ -1,0 +1,151 @@
+"""Run -> training files that `datasets.load_dataset` and TRL read as they are."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.launch import stored_prompts
+from selfinstruct.prompts import PromptLibrary
+from selfinstruct.records import ACCEPTED
+from selfinstruct.store import Run, atomic
+
+
+class Format(StrEnum):
+    """How a task is written down."""
+
+    MESSAGES = "messages"
+    PROMPT_COMPLETION = "prompt-completion"
+    ALPACA = "alpaca"
+    SHAREGPT = "sharegpt"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """One accepted instance of an accepted instruction."""
+
+    id: str
+    instruction_id: str
+    instruction: str
+    input: str
+    output: str
+    is_classification: bool | None
+    round: int
+    mean_logprob: float
+    rouge_l: float
+
+
+def export_rows(run: Run) -> Iterator[ExportRow]:
+    """Yield the dataset of a run, in the order in which it was generated."""
+    for number in run.rounds():
+        accepted = {c.id: c for c in run.instructions(number) if c.verdict == ACCEPTED}
+        for instance in run.instances(number):
+            task = accepted.get(instance.instruction_id)
+            if task is None or instance.verdict != ACCEPTED:
+                continue
+            yield ExportRow(
+                instance.id,
+                task.id,
+                task.text,
+                instance.input,
+                instance.output,
+                task.is_classification,
+                number,
+                instance.mean_logprob,
+                task.rouge_l,
+            )
+
+
+def export(run: Run, format: Format, out: Path) -> int:
+    """Write the dataset of a run to a file, whole or not at all; return the number of rows.
+
+    Raises:
+        ConfigError: the run holds no task yet, or the file cannot be written.
+    """
+    rows = list(export_rows(run))
+    if not rows:
+        raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
+    content = _parquet(rows) if format is Format.PARQUET else _jsonl(rows, format, run)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(out, content)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
+    return len(rows)
+
+
+def user_text(row: ExportRow) -> str:
+    """Return what a user would write: the instruction, then the input after a blank line."""
+    return f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+
+
+def _jsonl(rows: list[ExportRow], format: Format, run: Run) -> bytes:
+    encode = _encoder(format, stored_prompts(run))
+    lines = (json.dumps(encode(row), ensure_ascii=False) + "\n" for row in rows)
+    return "".join(lines).encode("utf-8")
+
+
+def _encoder(format: Format, prompts: PromptLibrary) -> Callable[[ExportRow], dict[str, Any]]:
+    def messages(row: ExportRow) -> dict[str, Any]:
+        return {
+            "messages": [
+                {"role": "user", "content": user_text(row)},
+                {"role": "assistant", "content": row.output},
+            ]
+        }
+
+    def prompt_completion(row: ExportRow) -> dict[str, Any]:
+        prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
+        return {"prompt": prompt, "completion": row.output}
+
+    def alpaca(row: ExportRow) -> dict[str, Any]:
+        return {"instruction": row.instruction, "input": row.input, "output": row.output}
+
+    def sharegpt(row: ExportRow) -> dict[str, Any]:
+        return {
+            "conversations": [
+                {"from": "human", "value": user_text(row)},
+                {"from": "gpt", "value": row.output},
+            ]
+        }
+
+    return {
+        Format.MESSAGES: messages,
+        Format.PROMPT_COMPLETION: prompt_completion,
+        Format.ALPACA: alpaca,
+        Format.SHAREGPT: sharegpt,
+    }[format]
+
+
+def _parquet(rows: list[ExportRow]) -> bytes:
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("instruction_id", pa.string()),
+            ("instruction", pa.string()),
+            ("input", pa.string()),
+            ("output", pa.string()),
+            ("is_classification", pa.bool_()),
+            ("round", pa.int32()),
+            ("mean_logprob", pa.float64()),
+            ("rouge_l", pa.float64()),
+        ]
+    )
+    table = pa.Table.from_pylist(
+        [{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

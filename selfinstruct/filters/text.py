@@ -1,0 +1,111 @@
+"""Properties of a text that the rules on instructions and on instances share."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Words that a model writes in brackets when it leaves the content to the reader. Plain
+# bracketed text such as [1, 2] or <b> is not matched: code and data are full of those.
+_PLACEHOLDER_WORDS = (
+    r"(?:your|insert|enter|add|any|some|the|recipient|customer|company|product|user|client|"
+    r"name|first|last|full|city|country|state|address|date|time|day|month|year|number|amount|"
+    r"title|topic|subject|email|phone|noinput|no input|none|input|output|text|sentence|word|"
+    r"placeholder|blank|link|url|image|price|location|position|job|school|friend)"
+)
+_PLACEHOLDER = re.compile(
+    rf"\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
+    rf"|<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>"
+    r"|\{\{[^{}\n]*\}\}|\bX{3,}\b|_{4,}|\blorem ipsum\b",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b"
+    r"|\bi(?:'|’)?m (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
+    r"|\bi am (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
+    r"|^\W*(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid)\b"
+    r"|\bi (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) "
+    r"(?:help|assist|provide|fulfill|comply|answer|do that|access|browse|create|generate)\b"
+    r"|\byour (?:helpful |friendly )?ai assistant\b|\bi(?:'|’)m here to (?:help|assist)\b",
+    re.IGNORECASE,
+)
+_CHATTY = re.compile(
+    r"^\W*(?:sure(?:ly)?(?:[,!.]| thing)|of course[,!.]|certainly[,!.]|absolutely[,!.]"
+    r"|okay[,!.]|great (?:question|choice|idea)|i(?:'|’)?d be (?:happy|glad|delighted)"
+    r"|i(?:'|’)?ll be (?:happy|glad)|i would be (?:happy|glad)|i can (?:certainly|help)"
+    r"|awesome!|hello!|hi there|hello there"
+    r"|here(?:'|’)?s (?:a|an|the|my|your|one|some|how)\b|here (?:is|are) (?:a|an|the|my|your|some|"
+    r"one|two|three|four|five|six|seven|eight|nine|ten|\d+)\b)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\w+")
+_SENTENCE_END = tuple(".!?…。！？؟।\"'”’»)]}`*")  # noqa: RUF001
+_LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\|)\s*")
+_CODE = re.compile(
+    r"```|^\s*(?:def |class |import |from \w+ import|return\b|SELECT\b|#include|<\w+)"
+    r"|[{};]\s*$|^ {4}\S",
+    re.MULTILINE,
+)
+
+
+def has_placeholder(text: str) -> bool:
+    """Whether the text leaves a gap for its reader: `[name]`, `<none>`, `____`, `{{x}}`."""
+    return bool(_PLACEHOLDER.search(text))
+
+
+def is_refusal(text: str) -> bool:
+    """Whether the model declines, or speaks of itself as a language model (English)."""
+    return bool(_REFUSAL.search(text))
+
+
+def is_chatty(text: str) -> bool:
+    """Whether the text opens with chat to the user in place of the content (English)."""
+    return bool(_CHATTY.match(text))
+
+
+def repetition(text: str) -> float:
+    """Return the share of word trigrams that occurred before in the text, in [0, 1].
+
+    Texts of fewer than 12 words give 0: so short, a refrain is no sign of anything.
+    """
+    words = [word.casefold() for word in _WORD.findall(text)]
+    if len(words) < 12:
+        return 0.0
+    trigrams = list(zip(words, words[1:], words[2:], strict=False))
+    return 1 - len(set(trigrams)) / len(trigrams)
+
+
+def script_share(text: str, script: str) -> float:
+    """Return the share of letters whose Unicode name starts with `script`; 1 without letters."""
+    letters = [char for char in text if char.isalpha()]
+    if not letters:
+        return 1.0
+    inside = sum(unicodedata.name(char, "").startswith(script) for char in letters)
+    return inside / len(letters)
+
+
+def looks_like_code(text: str) -> bool:
+    return bool(_CODE.search(text))
+
+
+def ends_unfinished(text: str) -> bool:
+    """Whether prose of more than one sentence or line stops without an end to its last one.
+
+    A single short phrase (a title, a label, a number) needs no full stop, nor do code
+    and the items of a list; a text that ends in a comma or a dangling word does.
+    """
+    text = text.rstrip()
+    if not text or text.endswith(_SENTENCE_END):
+        return False
+    if text.endswith((",", ";", "-", "–", "—", "(", "[", "{")):
+        return True
+    last_line = text.splitlines()[-1]
+    if looks_like_code(text) or _LIST_ITEM.match(last_line):
+        return False
+    lines = [line for line in text.splitlines() if line.strip()]
+    sentences = re.split(r"[.!?]\s+", text)
+    return len(sentences) > 1 and len(lines) <= 2 and len(_WORD.findall(sentences[-1])) > 2
+
+
+def word_count(text: str) -> int:
+    return len(text.split())

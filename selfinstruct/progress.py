@@ -1,0 +1,52 @@
+"""What a run tells whoever watches it: plain records, shown by the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoading:
+    """The model is about to be loaded."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReady:
+    """The model is loaded; `settings` is what was found for the machine."""
+
+    settings: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Requests came back. `tasks` counts committed ones; `done` of `wanted` in open rounds."""
+
+    round: int
+    tasks: int
+    target: int
+    done: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCommitted:
+    """A round is on disk; `info` is its round.json."""
+
+    round: int
+    tasks: int
+    target: int
+    info: Mapping[str, Any]
+    newest: str | None
+
+
+Event = EngineLoading | EngineReady | Working | RoundCommitted
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,70 @@
+"""Choose the worked tasks that few-shot prompts show: the user's seeds, then shipped ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.records import SeedTask
+
+# Short exemplars keep the shared part of the prompts short, and with it every prefill.
+_MAX_WORDS = 60
+_MAX_INSTANCES = 3
+
+Exemplar = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """What each stage shows: fixed for a run, so that the prompts share their start."""
+
+    classify: list[Exemplar]
+    with_input: list[Exemplar]
+    without_input: list[Exemplar]
+    classification: list[Exemplar]
+
+
+def choose_fewshot(
+    seeds: Sequence[SeedTask],
+    shipped: Sequence[SeedTask],
+    rng: random.Random,
+    *,
+    for_classify: int,
+    for_instances: int,
+) -> FewShot:
+    """Draw compact exemplars from the seeds; top up with the shipped ones where they lack."""
+    own = [seed for seed in rng.sample(list(seeds), len(seeds)) if _is_compact(seed)]
+    tasks = [*own, *shipped]
+    labelled = [t for t in tasks if t.is_classification and all(i.input for i in t.instances)]
+    free = [t for t in tasks if t.is_classification is False]
+    half = for_classify // 2
+    mixed = [*labelled[:half], *free[: for_classify - half]]
+    rng.shuffle(mixed)
+    return FewShot(
+        classify=[_worked(task) for task in mixed],
+        with_input=[_worked(t) for t in free if t.instances[0].input][:for_instances],
+        without_input=[_worked(t) for t in free if not t.instances[0].input][:for_instances],
+        classification=[_worked(task) for task in labelled[:for_instances]],
+    )
+
+
+def _is_compact(seed: SeedTask) -> bool:
+    texts = [seed.instruction]
+    for instance in seed.instances[:_MAX_INSTANCES]:
+        texts += [instance.input, instance.output]
+    return sum(len(text.split()) for text in texts) <= _MAX_WORDS
+
+
+def _worked(task: SeedTask) -> Exemplar:
+    first = task.instances[0]
+    return {
+        "instruction": task.instruction,
+        "is_classification": bool(task.is_classification),
+        "input": first.input,
+        "output": first.output,
+        "instances": [
+            {"input": one.input, "output": one.output} for one in task.instances[:_MAX_INSTANCES]
+        ],
+    }

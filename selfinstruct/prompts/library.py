@@ -1,0 +1,158 @@
+"""Load a folder of templates and render them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2.sandbox import SandboxedEnvironment
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Instance, Markers, Message, SeedTask
+
+SHIPPED = Path(__file__).parent / "templates"
+SETTINGS = "prompts.yaml"
+# A turn of a conversation starts with a role between two private-use characters, which no
+# task can bring in: they are taken out of every value that a template is given.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_TURN = re.compile(f"{_OPEN}(system|user|assistant){_CLOSE}")
+
+
+@dataclass(frozen=True)
+class PromptLibrary:
+    """The templates of a run: `files` maps each name to its text, as used and stored."""
+
+    files: Mapping[str, str]
+    markers: Markers
+    stop: Mapping[str, tuple[str, ...]]
+    exemplars: tuple[SeedTask, ...]
+
+    def text(self, name: str, **values: Any) -> str:
+        """Render a template that is plain text."""
+        return self._render(name, values)
+
+    def messages(self, name: str, **values: Any) -> list[Message]:
+        """Render a template made of turns.
+
+        Raises:
+            ConfigError: the template has no turn.
+        """
+        parts = _TURN.split(self._render(name, values))
+        if len(parts) < 3:
+            raise ConfigError(f'{name}: has no turn; start one with {{{{ turn("user") }}}}')
+        return [
+            Message(role=role, content=content.strip())
+            for role, content in zip(parts[1::2], parts[2::2], strict=True)
+        ]
+
+    def own_lines(self) -> frozenset[str]:
+        """Return the lines that the proposal templates themselves bring, casefolded."""
+        text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
+        lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
+        return frozenset(
+            sentence.strip().casefold()
+            for line in lines
+            for sentence in [line, *re.split(r"(?<=[.!?]) ", line)]
+            if len(sentence.split()) > 3
+        )
+
+    @cached_property
+    def _environment(self) -> SandboxedEnvironment:
+        return SandboxedEnvironment(
+            loader=jinja2.DictLoader(self.files),
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # prompts are text for a model, not HTML
+        )
+
+    def check_syntax(self) -> None:
+        """Compile every template.
+
+        Raises:
+            ConfigError: naming the file and line that is not Jinja.
+        """
+        for name in self.files:
+            if name.endswith(".jinja"):
+                try:
+                    self._environment.get_template(name)
+                except jinja2.TemplateSyntaxError as error:
+                    raise ConfigError(f"{name}:{error.lineno}: {error.message}") from error
+
+    def _render(self, name: str, values: Mapping[str, Any]) -> str:
+        try:
+            template = self._environment.get_template(name)
+            return template.render(
+                markers=self.markers, turn=lambda role: f"{_OPEN}{role}{_CLOSE}", **_clean(values)
+            )
+        except jinja2.TemplateError as error:
+            raise ConfigError(f"{name}: cannot be rendered: {error}") from error
+
+
+def load_prompts(folder: Path | None = None) -> PromptLibrary:
+    """Load the shipped templates, with the files of `folder` in their place where it has them.
+
+    Raises:
+        ConfigError: no such folder, a file that no stage uses, or one that cannot be read.
+    """
+    files = {path.name: _read(path) for path in _template_files(SHIPPED)}
+    if folder is not None:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: is not a folder of templates; check --prompts")
+        for path in _template_files(folder):
+            if path.name not in files:
+                known = ", ".join(sorted(files))
+                raise ConfigError(f"{path}: no stage uses this file; known names: {known}")
+            files[path.name] = _read(path)
+    return prompts_from_files(files)
+
+
+def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
+    """Build the library from the texts themselves (a run keeps them in `inputs/prompts`)."""
+    try:
+        settings = yaml.safe_load(files[SETTINGS])
+        markers = dict(settings["markers"])
+        markers["no_input"] = tuple(text.casefold() for text in markers["no_input"])
+        stop = {name: tuple(values) for name, values in settings["stop"].items()}
+        exemplars = tuple(
+            _exemplar(item, position) for position, item in enumerate(settings["exemplars"])
+        )
+        library = PromptLibrary(dict(files), Markers(**markers), stop, exemplars)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{SETTINGS}: {error!r}; compare with the shipped file") from error
+    library.check_syntax()
+    return library
+
+
+def _exemplar(item: Mapping[str, Any], position: int) -> SeedTask:
+    instances = tuple(Instance(str(one["input"]), str(one["output"])) for one in item["instances"])
+    name = f"exemplar_{position}"
+    return SeedTask(name, name, item["instruction"], instances, bool(item["is_classification"]))
+
+
+def _template_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix == ".jinja" or p.name == SETTINGS)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _clean(value: Any) -> Any:
+    """Take the turn characters out of every text among the values."""
+    if isinstance(value, str):
+        return value.replace(_OPEN, "").replace(_CLOSE, "")
+    if isinstance(value, Mapping):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value

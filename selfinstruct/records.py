@@ -1,0 +1,258 @@
+"""The records that flow through the stages: one frozen dataclass each.
+
+A stage takes a list of one record and returns a list of the next. Nothing is changed
+in place: a later verdict is a new record made with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypedDict
+
+from selfinstruct.config import SamplingConfig
+
+NAN = math.nan
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+
+
+class Stage(StrEnum):
+    """What a request asks the model for."""
+
+    PROPOSE = "propose"
+    CLASSIFY = "classify"
+    INSTANCES = "instances"
+
+
+class Reason(StrEnum):
+    """Why a candidate was rejected; the same strings on disk, in the CLI and in the docs."""
+
+    PARSE_FAILURE = "parse_failure"
+    TRUNCATED = "truncated"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    UNSUITABLE_KEYWORD = "unsuitable_keyword"
+    PUNCTUATION_START = "punctuation_start"
+    WRONG_SCRIPT = "wrong_script"
+    PROMPT_ECHO = "prompt_echo"
+    PLACEHOLDER = "placeholder"
+    REFUSAL = "refusal"
+    NOT_A_TASK = "not_a_task"
+    CHATTY_PREAMBLE = "chatty_preamble"
+    REPETITIVE = "repetitive"
+    UNSCORABLE = "unscorable"
+    NOT_NOVEL = "not_novel"
+    EMPTY_OUTPUT = "empty_output"
+    OUTPUT_EQUALS_INPUT = "output_equals_input"
+    ENDS_WITH_COLON = "ends_with_colon"
+    MISSING_INPUT = "missing_input"
+    DUPLICATE_INSTANCE = "duplicate_instance"
+    CONFLICTING_OUTPUTS = "conflicting_outputs"
+    SURPLUS_INSTANCE = "surplus_instance"
+    NO_INSTANCES = "no_instances"
+    OVER_TARGET = "over_target"
+
+
+REASON_HELP: dict[Reason, str] = {
+    Reason.PARSE_FAILURE: "the completion holds no instruction or no instance that can be read",
+    Reason.TRUNCATED: "the text stops before its end (token limit, or an unfinished sentence)",
+    Reason.TOO_SHORT: "fewer words than `min_words`",
+    Reason.TOO_LONG: "more words than `max_words`",
+    Reason.UNSUITABLE_KEYWORD: "asks for what a text model cannot see or do (image, file, plot…)",
+    Reason.PUNCTUATION_START: "the instruction starts with a punctuation mark",
+    Reason.WRONG_SCRIPT: "too few of the letters belong to the script that was asked for",
+    Reason.PROMPT_ECHO: "repeats the prompt, its markers, or the instruction instead of working",
+    Reason.PLACEHOLDER: "holds placeholder text such as `[name]` or `<none>`",
+    Reason.REFUSAL: "the model declines, or speaks of itself as a language model",
+    Reason.NOT_A_TASK: "a statement of the writer about themselves, with nothing to do in it",
+    Reason.CHATTY_PREAMBLE: "opens with chat such as “Sure, here is…” instead of the text itself",
+    Reason.REPETITIVE: "the text runs in circles: too many of its word trigrams are repeats",
+    Reason.UNSCORABLE: "has no token that ROUGE-L could compare",
+    Reason.NOT_NOVEL: "ROUGE-L with an instruction of the pool is above `novelty.threshold`",
+    Reason.EMPTY_OUTPUT: "the instance has no output",
+    Reason.OUTPUT_EQUALS_INPUT: "the output is the input again",
+    Reason.ENDS_WITH_COLON: "input or output ends with a colon: what it announces is missing",
+    Reason.MISSING_INPUT: "the instruction points to something given, and the instance gives none",
+    Reason.DUPLICATE_INSTANCE: "the same input and output as an earlier instance of the task",
+    Reason.CONFLICTING_OUTPUTS: "the same input as another instance of the task, another output",
+    Reason.SURPLUS_INSTANCE: "more instances than `instances.max_per_instruction`",
+    Reason.NO_INSTANCES: "an instruction that passed, but none of its instances did",
+    Reason.OVER_TARGET: "good, but the target was already reached",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One worked example of a task."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedTask:
+    """A human-written task; `id` is the file's own, pool ids are `seed:<id>`."""
+
+    id: str
+    name: str
+    instruction: str
+    instances: tuple[Instance, ...]
+    is_classification: bool | None
+
+    @property
+    def pool_id(self) -> str:
+        return f"seed:{self.id}"
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as chat templates want it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """The words that templates and parser agree on; a user's templates bring their own."""
+
+    input: str = "Input:"
+    output: str = "Output:"
+    label: str = "Label:"
+    classification: str = "label"
+    no_input: tuple[str, ...] = ("none", "n/a", "no input", "<none>", "<noinput>")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's folder; `digest` identifies what of it decides the content of a run.
+
+    `prompting` is what suits it for each stage, where that is known.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    config: Mapping[str, Any]
+    prompting: Mapping[str, str] | None = None
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens that the model was made for."""
+        text = self.config.get("text_config") or self.config
+        return int(text.get("max_position_embeddings") or 2048)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt for the engine. `prompt` is the whole text, BOS and chat markup included.
+
+    `seed` seeds this request's sampling alone, so its completion does not depend on what
+    else is in the batch. `parents` are the pool ids shown in a proposal.
+    """
+
+    id: str
+    stage: Stage
+    template: str
+    prompt: str
+    sampling: SamplingConfig
+    seed: int
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back for a request.
+
+    `token_logprobs` are natural logarithms under the unmodified model distribution, one per
+    token id. `token_starts` and `token_ends` give the characters of `text` that each token
+    wrote, as half-open ranges (a token of a split character has the range of the character;
+    a special token an empty one). `thinking` is kept apart and is in no span.
+    """
+
+    request: Request
+    text: str
+    token_ids: tuple[int, ...]
+    token_logprobs: tuple[float, ...] | None
+    token_starts: tuple[int, ...]
+    token_ends: tuple[int, ...]
+    finish_reason: str
+    num_prompt_tokens: int
+    thinking: str | None = None
+    error: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedInstruction:
+    """One item of the list that a proposal's completion continues."""
+
+    start: int
+    end: int
+    raw: str
+    text: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedInstance:
+    """One input and output; a span is (0, 0) where the completion wrote none."""
+
+    input: str
+    output: str
+    input_span: tuple[int, int]
+    output_span: tuple[int, int]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionCandidate:
+    """A row of instructions.parquet. `char_start:char_end` is `raw_text` in its completion."""
+
+    id: str
+    round: int
+    completion_id: str
+    char_start: int
+    char_end: int
+    raw_text: str
+    text: str
+    parents: tuple[str, ...]
+    is_classification: bool | None = None
+    mean_logprob: float = NAN
+    num_tokens: int = 0
+    unscored_reason: str | None = None
+    rouge_l: float = NAN
+    neighbour_id: str | None = None
+    verdict: str = ACCEPTED
+    reason: Reason | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCandidate:
+    """A row of instances.parquet. `mean_logprob` is the output's: it decides."""
+
+    id: str
+    instruction_id: str
+    round: int
+    completion_id: str
+    input_char_start: int
+    input_char_end: int
+    output_char_start: int
+    output_char_end: int
+    input: str
+    output: str
+    input_logprob: float = NAN
+    output_logprob: float = NAN
+    mean_logprob: float = NAN
+    num_tokens: int = 0
+    unscored_reason: str | None = None
+    verdict: str = ACCEPTED
+    reason: Reason | None = None
+    threshold: float | None = None

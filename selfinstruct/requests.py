@@ -1,0 +1,192 @@
+"""Build the requests of each stage: ids, prompts, sampling seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.config import RunConfig, SamplingConfig
+from selfinstruct.engines.base import Engine
+from selfinstruct.errors import ConfigError
+from selfinstruct.filters.heuristics import points_to_input
+from selfinstruct.prompts import FewShot, PromptLibrary, choose_fewshot
+from selfinstruct.records import InstructionCandidate, Request, SeedTask, Stage
+
+# Room for tasks that will be written later and stand in prompts: most are far shorter.
+_SPARE_TOKENS = 400
+_LEAST_CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTask:
+    """A task that a proposal may show."""
+
+    id: str
+    instruction: str
+
+
+def derive_seed(*parts: object) -> int:
+    """Return a seed in [0, 2**31) from a hash of the parts (run seed, id, purpose…)."""
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+class RequestBuilder:
+    """Turns tasks into requests, for one run: its config, templates, seeds and engine."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        prompts: PromptLibrary,
+        seeds: Sequence[SeedTask],
+        engine: Engine,
+        modes: Mapping[str, str],
+    ) -> None:
+        self._config = config
+        self._prompts = prompts
+        self._engine = engine
+        self._modes = modes
+        self._seeds = [PoolTask(seed.pool_id, seed.instruction) for seed in seeds]
+        self._fewshot: FewShot = choose_fewshot(
+            seeds,
+            prompts.exemplars,
+            random.Random(derive_seed(config.seed, "fewshot")),
+            for_classify=config.classify.exemplars,
+            for_instances=config.instances.exemplars,
+        )
+
+    def proposals(self, round: int, generated: Sequence[PoolTask]) -> list[Request]:
+        """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated)."""
+        rng = random.Random(derive_seed(self._config.seed, round, "propose"))
+        requests = []
+        for number in range(self._config.propose.per_round):
+            tasks = self._draw(generated, rng)
+            requests.append(
+                self._request(
+                    f"r{round:05d}-p{number:03d}-propose",
+                    Stage.PROPOSE,
+                    "propose",
+                    self._config.propose.sampling,
+                    parents=tuple(task.id for task in tasks),
+                    stop=(f"\n{self._config.propose.list_length + 1}.",),
+                    tasks=[" ".join(task.instruction.split()) for task in tasks],
+                    list_length=self._config.propose.list_length,
+                )
+            )
+        return requests
+
+    def classify(self, candidate: InstructionCandidate) -> Request:
+        """Ask whether an instruction is classification."""
+        return self._request(
+            f"{candidate.id}-classify",
+            Stage.CLASSIFY,
+            "classify",
+            self._config.classify.sampling,
+            instruction=candidate.text,
+            exemplars=self._fewshot.classify,
+        )
+
+    def instances(self, candidate: InstructionCandidate, is_classification: bool) -> Request:
+        """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
+        id = f"{candidate.id}-instances"
+        sampling = self._config.instances.sampling
+        markers = self._prompts.markers
+        base = self._modes[Stage.INSTANCES] == "base"
+        common: dict[str, Any] = {"instruction": candidate.text}
+        if is_classification:
+            common["exemplars"] = self._fewshot.classification
+            common["opened"] = markers.label if base else ""
+            return self._request(id, Stage.INSTANCES, "output_first", sampling, **common)
+        points = points_to_input(candidate.text)
+        if not base and not points and self._config.instances.direct:
+            return self._request(id, Stage.INSTANCES, "direct", sampling, **common)
+        # Exemplars of the same kind, with an input or without, keep a small model on track.
+        common["exemplars"] = self._fewshot.with_input if points else self._fewshot.without_input
+        common["opened"] = markers.input if base and points else ""
+        return self._request(id, Stage.INSTANCES, "input_first", sampling, **common)
+
+    def check_context(self) -> int:
+        """Return the context length to run with.
+
+        Raises:
+            ConfigError: the model's context is too short for a prompt made of seed tasks.
+        """
+        needs = self._context_needs()
+        stage, needed = max(needs.items(), key=lambda item: item[1])
+        limit = self._engine.context_length
+        if needed > limit:
+            raise ConfigError(
+                f"the model's context of {limit} tokens is too short: the {stage} stage needs "
+                f"{needed} (prompt and max_tokens); lower {stage}.sampling.max_tokens, "
+                f"{'propose.in_context' if stage == 'propose' else stage + '.exemplars'}, "
+                "or give another --model"
+            )
+        return min(limit, max(_LEAST_CONTEXT, needed + _SPARE_TOKENS))
+
+    def _context_needs(self) -> dict[str, int]:
+        longest = sorted(self._seeds, key=lambda task: -len(task.instruction))
+        shown = longest[: self._config.propose.in_context]
+        proposal = self._request(
+            "",
+            Stage.PROPOSE,
+            "propose",
+            self._config.propose.sampling,
+            tasks=[task.instruction for task in shown],
+            list_length=self._config.propose.list_length,
+        )
+        sample = InstructionCandidate("", 0, "", 0, 0, "", shown[0].instruction, ())
+        requests = [
+            proposal,
+            self.classify(sample),
+            self.instances(sample, True),
+            self.instances(sample, False),
+        ]
+        needs: dict[str, int] = {}
+        for request in requests:
+            tokens = self._engine.count_tokens(request.prompt) + request.sampling.max_tokens
+            needs[request.stage] = max(tokens, needs.get(request.stage, 0))
+        return needs
+
+    def _draw(self, generated: Sequence[PoolTask], rng: random.Random) -> list[PoolTask]:
+        wanted = self._config.propose.in_context
+        from_generated = min(wanted - self._config.propose.from_seeds, len(generated))
+        from_seeds = min(wanted - from_generated, len(self._seeds))
+        from_generated = min(wanted - from_seeds, len(generated))
+        tasks = rng.sample(self._seeds, from_seeds) + rng.sample(list(generated), from_generated)
+        rng.shuffle(tasks)
+        return tasks
+
+    def _request(
+        self,
+        id: str,
+        stage: Stage,
+        name: str,
+        sampling: SamplingConfig,
+        *,
+        parents: tuple[str, ...] = (),
+        stop: tuple[str, ...] = (),
+        **values: Any,
+    ) -> Request:
+        mode = self._modes[stage]
+        template = f"{name}.{mode}.jinja"
+        if mode == "base":
+            text = self._prompts.text(template, **values)
+            prompt = self._engine.raw_prompt(text)
+            stop = (*self._prompts.stop.get(name, ()), *stop, *sampling.stop)
+        else:
+            messages = self._prompts.messages(template, **values)
+            prompt = self._engine.chat_prompt(messages, thinking=self._config.model.thinking)
+            # The end of a model's turn stops it; only what the user asks for cuts it short.
+            stop = sampling.stop
+        return Request(
+            id=id,
+            stage=stage,
+            template=template,
+            prompt=prompt,
+            sampling=sampling.model_copy(update={"stop": stop}),
+            seed=derive_seed(self._config.seed, id),
+            parents=parents,
+        )

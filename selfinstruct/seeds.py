@@ -1,0 +1,132 @@
+"""Read and validate seed tasks (the format of the paper's seed_tasks.jsonl)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import SeedError
+from selfinstruct.records import Instance, SeedTask
+
+log = logging.getLogger(__name__)
+
+_FIELDS = {"id", "name", "instruction", "instances", "is_classification"}
+_INSTANCE_FIELDS = {"input", "output"}
+
+
+def shipped_seeds() -> Path:
+    """Return the seed tasks that come with the project: beside the package, or within it."""
+    checkout = Path(__file__).resolve().parent.parent / "seeds" / "tasks.jsonl"
+    if checkout.is_file():
+        return checkout
+    return Path(str(resources.files("selfinstruct") / "data" / "tasks.jsonl"))
+
+
+def read_seed_bytes(path: Path) -> bytes:
+    """Return the content of a seed file.
+
+    Raises:
+        SeedError: missing, a folder, or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SeedError(f"{path}: no such file; check --seeds") from None
+    except OSError as error:
+        raise SeedError(f"{path}: cannot be read ({error.strerror}); check --seeds") from error
+
+
+def seeds_digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
+    """Return the seed tasks of a JSONL file, in its order.
+
+    Raises:
+        SeedError: naming file, line, field and fix of the first thing that is wrong.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SeedError(
+            f"{path}: is not UTF-8 text (byte {error.start}); give a JSONL file of seed tasks"
+        ) from error
+    seeds: list[SeedTask] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        seed = _parse_line(line, f"{path}:{number}")
+        if seed.id in seen:
+            raise SeedError(
+                f'{path}:{number}: "id" {seed.id!r} was used on line {seen[seed.id]}; '
+                "give each seed an id of its own"
+            )
+        seen[seed.id] = number
+        seeds.append(seed)
+    if not seeds:
+        raise SeedError(f"{path}: holds no seed task; write one JSON object a line")
+    return seeds
+
+
+def _parse_line(line: str, where: str) -> SeedTask:
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise SeedError(
+            f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object a line"
+        ) from error
+    if not isinstance(data, dict):
+        raise SeedError(f"{where}: is a JSON {type(data).__name__}; write an object {{…}}")
+    unknown = sorted(set(data) - _FIELDS)
+    if unknown:
+        log.debug("%s: ignores the fields %s", where, ", ".join(unknown))
+    seed_id = data.get("id")
+    if isinstance(seed_id, int) and not isinstance(seed_id, bool):
+        seed_id = str(seed_id)
+    is_classification = data.get("is_classification")
+    if is_classification is not None and not isinstance(is_classification, bool):
+        raise SeedError(
+            f'{where}: "is_classification" is {is_classification!r}; give true, false or leave out'
+        )
+    seed_id = _text(seed_id, "id", where)
+    name = data.get("name")
+    return SeedTask(
+        id=seed_id,
+        name=_text(name, "name", where) if name is not None else seed_id,
+        instruction=_text(data.get("instruction"), "instruction", where),
+        instances=_parse_instances(data.get("instances"), where),
+        is_classification=is_classification,
+    )
+
+
+def _parse_instances(value: Any, where: str) -> tuple[Instance, ...]:
+    if not isinstance(value, list) or not value:
+        state = "missing" if value is None else "empty" if value == [] else "not a list"
+        raise SeedError(f'{where}: "instances" is {state}; give at least one {{"input", "output"}}')
+    instances = []
+    for position, item in enumerate(value):
+        place = f"instances[{position}]"
+        if not isinstance(item, dict) or not _INSTANCE_FIELDS & set(item):
+            raise SeedError(f'{where}: "{place}" must be an object {{"input", "output"}}')
+        given = item.get("input", "")
+        if not isinstance(given, str):
+            raise SeedError(f'{where}: "{place}.input" is {given!r}; give a text, or ""')
+        output = _text(item.get("output"), f"{place}.output", where)
+        instances.append(Instance(input=given.strip(), output=output))
+    return tuple(instances)
+
+
+def _text(value: Any, field: str, where: str) -> str:
+    if value is None:
+        raise SeedError(f'{where}: "{field}" is missing; give a text')
+    if not isinstance(value, str):
+        raise SeedError(f'{where}: "{field}" is {value!r}; give a text')
+    if not value.strip():
+        raise SeedError(f'{where}: "{field}" is empty; give a text')
+    return value.strip()

@@ -1,0 +1,192 @@
+"""Arrow schemas of a round's files, and records to tables and back.
+
+Columns are only ever added, nullable: a reader takes those it knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfinstruct.config import SamplingConfig
+from selfinstruct.records import (
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Reason,
+    Request,
+    Stage,
+)
+
+SCHEMA_VERSION = 1
+
+_INDEX_LIST = pa.list_(pa.int32())
+
+COMPLETIONS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("template", pa.string()),
+        ("prompt", pa.string()),
+        ("parents", pa.list_(pa.string())),
+        ("sampling", pa.string()),
+        ("seed", pa.int64()),
+        ("text", pa.string()),
+        ("thinking", pa.string()),
+        ("token_ids", _INDEX_LIST),
+        ("token_logprobs", pa.list_(pa.float64())),
+        ("token_starts", _INDEX_LIST),
+        ("token_ends", _INDEX_LIST),
+        ("finish_reason", pa.string()),
+        ("num_prompt_tokens", pa.int32()),
+        ("num_output_tokens", pa.int32()),
+        ("error", pa.string()),
+    ]
+)
+
+INSTRUCTIONS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("round", pa.int32()),
+        ("completion_id", pa.string()),
+        ("char_start", pa.int32()),
+        ("char_end", pa.int32()),
+        ("raw_text", pa.string()),
+        ("text", pa.string()),
+        ("parents", pa.list_(pa.string())),
+        ("is_classification", pa.bool_()),
+        ("mean_logprob", pa.float64()),
+        ("num_tokens", pa.int32()),
+        ("unscored_reason", pa.string()),
+        ("rouge_l", pa.float64()),
+        ("neighbour_id", pa.string()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("threshold", pa.float64()),
+    ]
+)
+
+INSTANCES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("instruction_id", pa.string()),
+        ("round", pa.int32()),
+        ("completion_id", pa.string()),
+        ("input_char_start", pa.int32()),
+        ("input_char_end", pa.int32()),
+        ("output_char_start", pa.int32()),
+        ("output_char_end", pa.int32()),
+        ("input", pa.string()),
+        ("output", pa.string()),
+        ("input_logprob", pa.float64()),
+        ("output_logprob", pa.float64()),
+        ("mean_logprob", pa.float64()),
+        ("num_tokens", pa.int32()),
+        ("unscored_reason", pa.string()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("threshold", pa.float64()),
+    ]
+)
+
+
+def write_completions(path: Path, completions: Sequence[Completion]) -> None:
+    _write(path, [_completion_row(completion) for completion in completions], COMPLETIONS)
+
+
+def read_completions(path: Path) -> list[Completion]:
+    return [_completion(row) for row in _read(path, COMPLETIONS)]
+
+
+def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
+    _write(path, [_row(candidate) for candidate in candidates], INSTRUCTIONS)
+
+
+def read_instructions(path: Path) -> list[InstructionCandidate]:
+    rows = _read(path, INSTRUCTIONS)
+    return [InstructionCandidate(**_typed(row)) for row in rows]
+
+
+def write_instances(path: Path, candidates: Sequence[InstanceCandidate]) -> None:
+    _write(path, [_row(candidate) for candidate in candidates], INSTANCES)
+
+
+def read_instances(path: Path) -> list[InstanceCandidate]:
+    return [InstanceCandidate(**_typed(row)) for row in _read(path, INSTANCES)]
+
+
+def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    stored = pq.read_schema(path)
+    columns = [name for name in schema.names if name in stored.names]
+    rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
+    return rows
+
+
+def _row(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _typed(row: dict[str, Any]) -> dict[str, Any]:
+    if row["reason"] is not None:
+        row["reason"] = Reason(row["reason"])
+    if "parents" in row:
+        row["parents"] = tuple(row["parents"] or ())
+    return row
+
+
+def _completion_row(completion: Completion) -> dict[str, Any]:
+    request = completion.request
+    return {
+        "id": request.id,
+        "stage": str(request.stage),
+        "template": request.template,
+        "prompt": request.prompt,
+        "parents": request.parents,
+        "sampling": json.dumps(request.sampling.model_dump(), sort_keys=True),
+        "seed": request.seed,
+        "text": completion.text,
+        "thinking": completion.thinking,
+        "token_ids": completion.token_ids,
+        "token_logprobs": completion.token_logprobs,
+        "token_starts": completion.token_starts,
+        "token_ends": completion.token_ends,
+        "finish_reason": completion.finish_reason,
+        "num_prompt_tokens": completion.num_prompt_tokens,
+        "num_output_tokens": len(completion.token_ids),
+        "error": completion.error,
+    }
+
+
+def _completion(row: dict[str, Any]) -> Completion:
+    logprobs = row["token_logprobs"]
+    request = Request(
+        id=row["id"],
+        stage=Stage(row["stage"]),
+        template=row["template"],
+        prompt=row["prompt"],
+        sampling=SamplingConfig(**json.loads(row["sampling"])),
+        seed=row["seed"],
+        parents=tuple(row["parents"] or ()),
+    )
+    return Completion(
+        request=request,
+        text=row["text"],
+        token_ids=tuple(row["token_ids"]),
+        token_logprobs=None if logprobs is None else tuple(logprobs),
+        token_starts=tuple(row["token_starts"]),
+        token_ends=tuple(row["token_ends"]),
+        finish_reason=row["finish_reason"],
+        num_prompt_tokens=row["num_prompt_tokens"],
+        thinking=row["thinking"],
+        error=row["error"],
+    )
