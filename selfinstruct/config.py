@@ -324,4 +324,6 @@ def _explain(item: Any, source: str) -> str:
             section = getattr(section, str(part))
         known = ", ".join(sorted(type(section).model_fields))
         return f"{source}: unknown key {where!r}; keys there are: {known}"
+    if item["type"] == "value_error":  # our own words, about several fields
+        return f"{source}: {where}: {item['ctx']['error']}"
     return f"{source}: {where}: {item['msg']} (got {item['input']!r})"

@@ -90,8 +90,8 @@ def _count_by_reason(run: Run, table: str) -> dict[str, int]:
 
 
 def _source(run: Run, table: str) -> str:
-    """Return the SQL for all files of a table; `*` does not match a hidden, unfinished round."""
+    """Return the SQL for all files of a table. `*` alone would match unfinished rounds too."""
     if table not in TABLES:
         raise ValueError(f"no such table: {table}")
-    glob = str(run.path.resolve() / "rounds" / "*" / f"{table}.parquet").replace("'", "''")
+    glob = str(run.path.resolve() / "rounds" / "[0-9]*" / f"{table}.parquet").replace("'", "''")
     return f"read_parquet('{glob}', union_by_name = true)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-import click
 import typer
 from rich.logging import RichHandler
 
@@ -49,16 +48,11 @@ def _main(
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. A traceback means a bug of ours (1)."""
     try:
-        result = app(args=list(arguments), standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        app(args=list(arguments), prog_name="selfinstruct")
     except SelfInstructError as error:
         stderr.print("[bold red]error:[/] ", end="")
         stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    except SystemExit as done:  # usage errors (2), Ctrl-C (130) and typer.Exit end up here
+        return done.code if isinstance(done.code, int) else 0
+    return 0

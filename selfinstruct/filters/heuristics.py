@@ -16,16 +16,21 @@ from selfinstruct.filters import text as texts
 from selfinstruct.records import ParsedInstruction, Reason
 
 # What a text refers to by pointing: it must then be in the input.
+_GIVEN_THING = (
+    r"(?:sentences?|texts?|paragraphs?|passages?|words?|lists?|numbers?|phrases?|emails?|"
+    r"messages?|reviews?|statements?|notes?|code|snippets?|tables?|data|recipes?|poems?|"
+    r"stor(?:y|ies)|quotes?|headlines?|conversations?|dialogues?|equations?|functions?)"
+)
 _POINTS = re.compile(
-    r"\b(?:given|following|below|provided|attached)\b(?! (?:that|me|him|her|them|us|you)\b)"
-    r"|\b(?:this|these|the above|the input|the next) "
-    r"(?:\w+ )?(?:sentences?|texts?|paragraphs?|passages?|words?|lists?|numbers?|phrases?|"
-    r"emails?|messages?|reviews?|statements?|notes?|code|snippets?|tables?|data|recipes?|"
-    r"poems?|stor(?:y|ies)|quotes?|headlines?|conversations?|dialogues?|equations?|functions?)\b"
-    r"|^\w+ (?:it|this|that|them|these|those)\b"
-    r"|^(?:\w+ ){1,6}the (?:sentences?|texts?|paragraphs?|passages?|words?|numbers?|"
-    r"lists?|emails?|messages?|reviews?|statements?|notes?|code|snippet|table)\b(?! (?:of|that|"
-    r"\"|'|“|‘)\b)",
+    # the given sentence, the following, given a list, the text below
+    r"\bthe (?:\w+ )?(?:given|following|provided|attached|above)\b"
+    rf"|\b(?:given|following) (?:an? |the |two |three |some )?(?:\w+ )?{_GIVEN_THING}\b"
+    r"|\b(?:given|provided|shown)? ?below\b(?! (?:zero|freezing|average|sea|ground|the |\d))"
+    # this sentence, the input; rewrite it; summarize the text
+    rf"|\b(?:this|these|the next) (?:\w+ )?{_GIVEN_THING}\b|\bthe input\b"
+    r"|^\w+ (?:it|this|that|them|these|those)\b(?! (?:is|are|was|you|we|can|makes?|\w+ of)\b)"
+    rf"|^(?:\w+ ){{1,6}}the {_GIVEN_THING}\b"
+    r"(?! (?:of (?!numbers|words|items|names|ingredients)|that|from|between|about|in|for)\b)",
     re.IGNORECASE,
 )
 _QUOTED_OR_SHOWN = re.compile(r"[\"“”`]|:\s*\S|\[[^\]]+\]|\{[^}]+\}")

@@ -1,0 +1,86 @@
+"""Reading a run back: counts that add up, filters, and verdicts judged again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from selfinstruct.audit.queries import list_candidates, summarise
+from selfinstruct.audit.replay import replay
+from selfinstruct.store import Run, open_run, schema
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, generate: Generate) -> Run:
+    return generate(tmp_path / "run", stop__target=25)[0]
+
+
+def test_summary_adds_up(run: Run) -> None:
+    found = summarise(run)
+    rows = sum(pq.read_metadata(p).num_rows for p in run.path.glob("rounds/*/instructions.parquet"))
+    assert found.tasks == found.target == 25 == found.instructions["accepted"]
+    assert found.candidates == sum(found.instructions.values()) == rows
+    assert sum(found.instances.values()) == sum(len(run.instances(n)) for n in run.rounds())
+    assert next(iter(found.instructions)) == "accepted"
+    assert len(found.yields) == found.rounds
+
+
+def test_summary_of_a_run_without_rounds(run: Run) -> None:
+    for number in run.rounds():
+        run.round_path(number).rename(run.path / f"gone{number}")
+    found = summarise(run)
+    assert (found.tasks, found.candidates, found.rounds) == (0, 0, 0)
+    assert list(list_candidates(run, "instances", verdict=None, reason=None, limit=None)) == []
+
+
+def test_list_by_reason(run: Run) -> None:
+    found = summarise(run)
+    for reason, count in found.instructions.items():
+        wanted = {"verdict": "accepted"} if reason == "accepted" else {"reason": reason}
+        query = {"verdict": None, "reason": None, "limit": None} | wanted
+        rows = list(list_candidates(run, "instructions", **query))  # type: ignore[arg-type]
+        assert len(rows) == count
+        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    limited = list_candidates(run, "instructions", verdict=None, reason=None, limit=3)
+    assert len(list(limited)) == 3
+
+
+def test_an_unfinished_round_is_not_read(run: Run) -> None:
+    before = summarise(run)
+    torn = run.path / "rounds" / ".00099.tmp"
+    torn.mkdir()
+    (torn / "instructions.parquet").write_bytes(b"PAR1 half a file")
+    assert summarise(run) == before
+
+
+def test_replay_finds_no_difference(run: Run) -> None:
+    assert replay(run) == []
+
+
+def test_replay_of_a_run_that_grew_over_a_surplus(tmp_path: Path, generate: Generate) -> None:
+    out = tmp_path / "run"
+    for target in (2, 5, 30):
+        generate(out, resume=out.exists(), stop__target=target)
+    run = open_run(out)
+    assert summarise(run).instructions["over_target"] > 0
+    assert replay(run) == []
+
+
+def test_replay_names_a_verdict_that_was_tampered_with(run: Run) -> None:
+    rows = run.instructions(0)
+    changed = [replace(rows[0], text=rows[0].text + " Twice."), *rows[1:]]
+    schema.write_instructions(run.round_path(0) / "instructions.parquet", changed)
+    differences = replay(run)
+    assert [(one.id, one.field) for one in differences] == [(rows[0].id, "text")]
+
+
+def test_replay_names_a_row_that_is_missing(run: Run) -> None:
+    rows = run.instances(0)
+    schema.write_instances(run.round_path(0) / "instances.parquet", rows[1:])
+    assert [(one.id, one.field) for one in replay(run)] == [(rows[0].id, "row")]

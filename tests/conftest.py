@@ -1,0 +1,151 @@
+"""What the tests share: seeds, a model folder, scripted answers, and a way to run the loop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.engines.scripted import Script, ScriptedEngine
+from selfinstruct.launch import launch
+from selfinstruct.progress import Event, silent
+from selfinstruct.records import LocalModel, Request, Stage
+from selfinstruct.store import Run
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+SUBJECTS = (
+    *("harbour", "violin", "desert", "bakery", "comet", "library", "glacier", "orchard"),
+    *("railway", "lantern", "volcano", "museum", "beehive", "castle", "market", "meadow"),
+)
+VERBS = ("Describe", "Compare", "Explain", "Invent", "Summarize", "Praise", "Defend", "Imagine")
+
+
+def make_seed(number: int, **changes: Any) -> dict[str, Any]:
+    """A seed task unlike the others."""
+    seed: dict[str, Any] = {
+        "id": f"seed_task_{number}",
+        "name": f"seed_{number}",
+        "instruction": f"{VERBS[number % 8]} proverb p{number} about q{number} and r{number}.",
+        "instances": [{"input": "", "output": f"Proverb {number} says that patience pays."}],
+        "is_classification": False,
+    }
+    return seed | changes
+
+
+def write_seeds(path: Path, seeds: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(seed) + "\n" for seed in seeds), encoding="utf-8")
+    return path
+
+
+def draw(request: Request, salt: str, count: int) -> int:
+    """A number below `count` that depends on the request alone, as sampling would."""
+    digest = hashlib.sha256(f"{request.id}|{request.seed}|{request.prompt}|{salt}".encode())
+    return int.from_bytes(digest.digest()[:4], "big") % count
+
+
+def varied_script(request: Request) -> str | tuple[str, str]:
+    """Answers of every kind: good ones, repeats, rule breakers, cut-off and empty texts."""
+    if request.stage is Stage.PROPOSE:
+        if draw(request, "empty", 12) == 0:
+            return ""
+        first = len(request.parents) + 1
+        items = [_item(request, number) for number in range(5)]
+        lines = [f" {items[0]}", *(f"{first + i}. {t}" for i, t in enumerate(items[1:], start=1))]
+        finish = "length" if draw(request, "cut", 5) == 0 else "stop"
+        return "\n".join(lines), finish
+    if request.stage is Stage.CLASSIFY:
+        return " label" if draw(request, "label", 5) == 0 else " text"
+    return _instances(request)
+
+
+def _item(request: Request, number: int) -> str:
+    kind = draw(request, f"kind{number}", 8)
+    words = [f"w{draw(request, f'word{number}{position}', 300)}" for position in range(4)]
+    verb = VERBS[draw(request, f"verb{number}", len(VERBS))]
+    subject = SUBJECTS[draw(request, f"subject{number}", len(SUBJECTS))]
+    if kind == 0:
+        return "Draw a picture of it."
+    if kind == 1:
+        return "Compare proverb p1 about q1 and r1 today."
+    return f"{verb} the {subject} {' '.join(words)}."
+
+
+def _instances(request: Request) -> str | tuple[str, str]:
+    kind = draw(request, "instances", 6)
+    answer = f"It looked calm and {SUBJECTS[draw(request, 'answer', len(SUBJECTS))]}-like."
+    opened = request.prompt.endswith(("Input:", "Label:"))
+    if request.template.startswith("output_first"):
+        text = "calm\nInput: a quiet day\nLabel: wild\nInput: a storm at sea"
+        return text if opened else f"Label: {text}"
+    if kind == 0:
+        return "Output: I remember the day when we all. And then the", "length"
+    if kind == 1:
+        return "Output: [your answer here]"
+    return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A folder that counts as a model for engines that do not load it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"max_position_embeddings": 8192}', encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def seeds_file(tmp_path: Path) -> Path:
+    return write_seeds(tmp_path / "seeds.jsonl", [make_seed(number) for number in range(12)])
+
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+@pytest.fixture
+def generate(model_folder: Path, seeds_file: Path) -> Generate:
+    """Run the loop on a scripted engine; keyword arguments are dotted config values."""
+
+    def run(
+        out: Path,
+        script: Script = varied_script,
+        *,
+        resume: bool = False,
+        listen: Callable[[Event], None] = silent,
+        engine: dict[str, Any] | None = None,
+        **values: Any,
+    ) -> tuple[Run, str]:
+        from selfinstruct.config import nested
+
+        defaults = {
+            "model__name": str(model_folder),
+            "model__prompting": "base",
+            "propose__per_round": 4,
+        }
+        if not resume:
+            defaults |= {"seeds": str(seeds_file), "stop__target": 10}
+        dotted = {key.replace("__", "."): value for key, value in (defaults | values).items()}
+
+        def make_engine(
+            model: LocalModel, config: ModelConfig, how: EngineConfig
+        ) -> ScriptedEngine:
+            return ScriptedEngine(script, **(engine or {}))
+
+        return launch(
+            out,
+            nested(dotted),
+            resume=resume,
+            make_engine=make_engine,
+            listen=listen,
+            model_progress=lambda what, share: None,
+        )
+
+    return run

@@ -1,0 +1,234 @@
+"""The whole of it on the real engine and the bundled model, through the command line.
+
+float32 repeats exactly on a CPU, whatever is batched with what: only so can a killed and
+resumed run be compared with an uninterrupted one byte by byte.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.engines.machine import installed_vllm
+from selfinstruct.records import ACCEPTED, Stage
+from selfinstruct.store import Run, open_run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(installed_vllm() is None, reason="vLLM is not installed"),
+]
+
+CLI = [sys.executable, "-c", "from selfinstruct.cli import main; main()"]
+SMALL = ["--seed", "0", "--dtype", "float32", "--set", "propose.per_round=4"]
+TARGET = 14
+
+
+def cli(*arguments: str, expect: int = 0) -> str:
+    done = subprocess.run([*CLI, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == expect, done.stderr
+    return done.stdout + done.stderr
+
+
+def generate_arguments(out: Path, *more: str) -> list[str]:
+    return ["generate", "--out", str(out), "--target", str(TARGET), *SMALL, *more]
+
+
+def exported(run: Path, folder: Path) -> bytes:
+    out = folder / "export.jsonl"
+    cli("export", str(run), "--format", "messages", "--out", str(out))
+    return out.read_bytes()
+
+
+def kill_once(out: Path, *, after_commits: int, arguments: list[str]) -> None:
+    """Start a run and kill it once so many of its rounds are on disk and it works on."""
+    with subprocess.Popen([*CLI, *arguments], stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None:
+            done = list(out.glob("rounds/0*"))
+            if (out / "run.yaml").exists() and len(done) >= after_commits:
+                time.sleep(2)
+                break
+            time.sleep(0.2)
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("real") / "whole"
+    cli(*generate_arguments(out))
+    return open_run(out)
+
+
+def test_exactly_the_target_each_with_an_output(whole: Run) -> None:
+    rows = [row for n in whole.rounds() for row in whole.instructions(n)]
+    tasks = [row for row in rows if row.verdict == ACCEPTED]
+    assert len(tasks) == TARGET
+    with_output = {
+        row.instruction_id
+        for n in whole.rounds()
+        for row in whole.instances(n)
+        if row.verdict == ACCEPTED and row.output.strip()
+    }
+    assert {task.id for task in tasks} <= with_output
+    assert all(row.reason is not None for row in rows if row.verdict != ACCEPTED)
+
+
+def test_summary_adds_up_and_replay_finds_no_difference(whole: Run) -> None:
+    summary = json.loads(cli("audit", "summary", str(whole.path), "--json"))
+    assert summary["tasks"] == TARGET
+    assert sum(summary["instructions"].values()) == summary["candidates"]
+    assert "0 differences" in cli("audit", "replay", str(whole.path))
+
+
+def test_scores_agree_with_a_forward_pass(whole: Run) -> None:
+    """Independent oracle: transformers over the recorded token ids, in float32."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from selfinstruct.models import CATALOGUE, prepared_path
+
+    folder = prepared_path(CATALOGUE["bundled"])
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    completions = [c for c in whole.completions(0) if c.token_ids]
+    chosen = {stage: [c for c in completions if c.request.stage is stage][:4] for stage in Stage}
+    for stage, few in chosen.items():
+        assert few, f"no completion of stage {stage}"
+        for completion in few:
+            prompt = tokenizer.encode(completion.request.prompt, add_special_tokens=False)
+            assert len(prompt) == completion.num_prompt_tokens
+            ids = torch.tensor([[*prompt, *completion.token_ids]])
+            with torch.no_grad():
+                logprobs = model(ids).logits[0].log_softmax(-1)
+            expected = [
+                float(logprobs[len(prompt) + i - 1, token])
+                for i, token in enumerate(completion.token_ids)
+            ]
+            assert completion.token_logprobs == pytest.approx(expected, abs=1e-3)
+
+
+def test_recorded_spans_cover_the_text(whole: Run) -> None:
+    for completion in whole.completions(0):
+        covered = {
+            position
+            for start, end in zip(completion.token_starts, completion.token_ends, strict=True)
+            for position in range(start, end)
+        }
+        assert set(range(len(completion.text))) <= covered
+    for row in whole.instructions(0):
+        assert math.isnan(row.mean_logprob) == (row.unscored_reason is not None)
+
+
+def test_killed_twice_and_resumed_exports_the_same_bytes(whole: Run, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    arguments = generate_arguments(out, "--resume")
+    kill_once(out, after_commits=0, arguments=arguments)
+    kill_once(out, after_commits=1, arguments=arguments)
+    assert open_run(out).rounds(), "the second kill was to come after a commit"
+    cli(*arguments)
+    assert exported(out, tmp_path) == exported(whole.path, tmp_path)
+    # The same run grows when the target is raised, and keeps what it has.
+    cli("generate", "--out", str(out), "--resume", "--target", str(TARGET + 4))
+    assert json.loads(cli("audit", "summary", str(out), "--json"))["tasks"] == TARGET + 4
+    assert exported(out, tmp_path).startswith(exported(whole.path, tmp_path))
+
+
+def test_terminated_politely_says_how_to_resume(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with subprocess.Popen(
+        [*CLI, *generate_arguments(out)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (out / "run.yaml").exists():
+            assert process.poll() is None
+            time.sleep(0.2)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        message = process.stderr.read()
+    assert process.returncode == 130
+    assert "--resume" in message
+    assert "Traceback" not in message
+    status = open_run(out).status()
+    assert (status["state"], status["reason"]) == ("stopped", "interrupted")
+
+
+ENGINE = """
+import json, sys
+from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
+from selfinstruct.engines.vllm import VllmEngine
+from selfinstruct.models import resolve_model
+from selfinstruct.records import Request, Stage
+
+def main():
+    model = resolve_model("bundled", lambda what, share: None)
+    engine = VllmEngine(model, ModelConfig(dtype="float32"), EngineConfig(driver=sys.argv[1]))
+    engine.start(512)
+    sampling = SamplingConfig(temperature=0.8, min_p=0.05, max_tokens=24)
+    def request(name, prompt):
+        return Request(name, Stage.PROPOSE, "t", prompt, sampling, seed=len(name))
+    prompts = {"a": "The sea is", "bb": "Caf\\u00e9 \\U0001f600 means", "long": "word " * 600}
+    engine.submit([request(name, prompt) for name, prompt in prompts.items()])
+    engine.submit([request("gone", "Never mind")])
+    engine.abort(["gone"])
+    done = {}
+    while len(done) < 3:
+        done |= {c.id: c for c in engine.collect()}
+    a = done["a"]
+    prompt = engine._encode(a.request.prompt)
+    scores = engine.score([[*prompt, *a.token_ids]])[0]
+    print(json.dumps({
+        "text": {name: c.text for name, c in done.items()},
+        "error": done["long"].error, "finish": done["long"].finish_reason,
+        "first": scores[0], "scored": scores[len(prompt):], "recorded": a.token_logprobs,
+        "usage": [engine.usage().seconds, engine.usage().idle_seconds],
+    }))
+    engine.close()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def run_engine(driver: str, folder: Path) -> dict[str, Any]:
+    script = folder / "engine.py"
+    script.write_text(ENGINE)
+    done = subprocess.run(
+        [sys.executable, str(script), driver],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_both_drivers_give_the_same_completions(tmp_path: Path) -> None:
+    inside, outside = run_engine("inprocess", tmp_path), run_engine("async", tmp_path)
+    for result in (inside, outside):
+        assert result["finish"] == "error"
+        assert "context of 512" in result["error"]
+        assert result["first"] is None
+        assert result["scored"] == pytest.approx(result["recorded"], abs=1e-3)
+        assert 0 < result["usage"][1] < result["usage"][0]
+    assert inside["text"] == outside["text"]
+    assert inside["recorded"] == pytest.approx(outside["recorded"], abs=1e-5)
+
+
+def test_an_option_that_vllm_does_not_know_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "run"
+    message = cli(*generate_arguments(out, "--set", "engine.options.warp=9"), expect=2)
+    assert "warp" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "deep").exists()
