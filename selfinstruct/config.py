@@ -21,11 +21,12 @@ from selfinstruct.errors import ConfigError
 Prompting = Literal["base", "chat", "auto"]
 
 # The words of the paper's release (its `generate_instructions` filter): tasks that a text
-# model cannot do, because they need eyes, ears, hands or a disk.
+# model cannot do, because they need eyes, ears, hands or a disk. (The release also has
+# "go to", which rejects whoever cannot go to sleep; and lacks photos.)
 UNSUITABLE_KEYWORDS = [
     *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps"),
     *("draw", "plot", "video", "videos", "audio", "music", "flowchart", "diagram", "diagrams"),
-    *("photo", "photos", "screenshot", "screenshots", "go to"),
+    *("photo", "photos", "screenshot", "screenshots"),
 ]
 
 
@@ -164,7 +165,7 @@ class RulesConfig(Section):
     placeholder: bool = _semantic(True, "rule: placeholder text")
     refusal: bool = _semantic(True, "rule: refusals (English)")
     chatty_preamble: bool = _semantic(True, "rule: chatty openings (English)")
-    not_a_task: bool = _semantic(True, "rule: first-person statements (English)")
+    not_a_task: bool = _semantic(True, "rule: statements that ask for nothing (English)")
     truncated: bool = _semantic(True, "rule: cut off by the token limit, or no end in sight")
     max_repetition: float | None = _semantic(
         0.2, "rule: largest share of repeated word trigrams; null: off", ge=0, le=1

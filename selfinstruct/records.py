@@ -68,7 +68,7 @@ REASON_HELP: dict[Reason, str] = {
     Reason.PROMPT_ECHO: "repeats the prompt, its markers, or the instruction instead of working",
     Reason.PLACEHOLDER: "holds placeholder text such as `[name]` or `<none>`",
     Reason.REFUSAL: "the model declines, or speaks of itself as a language model",
-    Reason.NOT_A_TASK: "a statement of the writer about themselves, with nothing to do in it",
+    Reason.NOT_A_TASK: "a lone statement, such as “I'm going to the party.”, that asks for nothing",
     Reason.CHATTY_PREAMBLE: "opens with chat such as “Sure, here is…” instead of the text itself",
     Reason.REPETITIVE: "the text runs in circles: too many of its word trigrams are repeats",
     Reason.UNSCORABLE: "has no token that ROUGE-L could compare",

@@ -19,7 +19,7 @@ from selfinstruct.records import ParsedInstruction, Reason
 _GIVEN_THING = (
     r"(?:sentences?|texts?|paragraphs?|passages?|words?|lists?|numbers?|phrases?|emails?|"
     r"messages?|reviews?|statements?|notes?|code|snippets?|tables?|data|recipes?|poems?|"
-    r"stor(?:y|ies)|quotes?|headlines?|conversations?|dialogues?|equations?|functions?)"
+    r"items?|stor(?:y|ies)|quotes?|headlines?|conversations?|dialogues?|equations?|functions?)"
 )
 _POINTS = re.compile(
     # the given sentence, the following, given a list, the text below
@@ -29,8 +29,9 @@ _POINTS = re.compile(
     # this sentence, the input; rewrite it; summarize the text
     rf"|\b(?:this|these|the next) (?:\w+ )?{_GIVEN_THING}\b|\bthe input\b"
     r"|^\w+ (?:it|this|that|them|these|those)\b(?! (?:is|are|was|you|we|can|makes?|\w+ of)\b)"
-    rf"|^(?:\w+ ){{1,6}}the {_GIVEN_THING}\b"
-    r"(?! (?:of (?!numbers|words|items|names|ingredients)|that|from|between|about|in|for)\b)",
+    rf"|^(?:\w+ ){{1,6}}the (?:\w+ )?{_GIVEN_THING}\b"
+    r"(?! (?:of (?!numbers|words|items|names|ingredients)|that|from|between|about|for|"
+    r"in (?:your|my|which))\b)",
     re.IGNORECASE,
 )
 _QUOTED_OR_SHOWN = re.compile(r"[\"“”`]|:\s*\S|\[[^\]]+\]|\{[^}]+\}")
@@ -106,10 +107,14 @@ _STATEMENT = re.compile(
 )
 
 
+_NOUN_START = re.compile(r"^(?:the|a|an|there|these|those)\s", re.IGNORECASE)
+
+
 def _is_statement(text: str) -> bool:
-    """One sentence about the writer, such as “I'm going to the party.”, that asks for nothing."""
-    one_sentence = not re.search(r"[.!?;:]\s+\S", text)
-    return one_sentence and "?" not in text and bool(_STATEMENT.match(text))
+    """Whether it is one sentence that asks for nothing, such as “The sky is blue.”."""
+    if "?" in text or re.search(r"[.!?;:]\s+\S", text):
+        return False
+    return bool(_STATEMENT.match(text) or _NOUN_START.match(text))
 
 
 @lru_cache(maxsize=8)

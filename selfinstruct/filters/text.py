@@ -21,9 +21,11 @@ _PLACEHOLDER = re.compile(
 )
 _REFUSAL = re.compile(
     r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b"
+    r"|\ban ai (?:assistant|designed|model|language model)\b"
     r"|\bi(?:'|’)?m (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
     r"|\bi am (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
     r"|^\W*(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid)\b"
+    r"|\bi(?:'|’)m (?:not able|unable) to\b|\bmy previous responses?\b"
     r"|\bi (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) "
     r"(?:help|assist|provide|fulfill|comply|answer|do that|access|browse|create|generate)\b"
     r"|\byour (?:helpful |friendly )?ai assistant\b|\bi(?:'|’)m here to (?:help|assist)\b",
@@ -42,7 +44,8 @@ _WORD = re.compile(r"\w+")
 _SENTENCE_END = tuple(".!?…。！？؟।\"'”’»)]}`*")  # noqa: RUF001
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\|)\s*")
 _CODE = re.compile(
-    r"```|^\s*(?:def |class |import |from \w+ import|return\b|SELECT\b|#include|<\w+)"
+    r"```|^\s*(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
+    r"|^\s*(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b"
     r"|[{};]\s*$|^ {4}\S",
     re.MULTILINE,
 )
@@ -97,10 +100,12 @@ def ends_unfinished(text: str) -> bool:
     text = text.rstrip()
     if not text or text.endswith(_SENTENCE_END):
         return False
+    if looks_like_code(text):
+        return False
     if text.endswith((",", ";", "-", "–", "—", "(", "[", "{")):
         return True
     last_line = text.splitlines()[-1]
-    if looks_like_code(text) or _LIST_ITEM.match(last_line):
+    if _LIST_ITEM.match(last_line):
         return False
     lines = [line for line in text.splitlines() if line.strip()]
     sentences = re.split(r"[.!?]\s+", text)

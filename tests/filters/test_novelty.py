@@ -1,0 +1,118 @@
+"""The ROUGE-L index decides, and scores, exactly as rouge-score does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from selfinstruct.filters.novelty import Match, NoveltyIndex
+
+ORACLE = RougeScorer(["rougeL"], use_stemmer=False)
+
+SEVEN = "a b c d e f g"
+THIRTEEN = "a b c d e f g h i j k l m"  # LCS 7: F = 2 * 7 / (7 + 13)
+
+WORDS = st.sampled_from(["name", "Name", "a", "BIRD", "7", "42nd", "the", "bird"])
+TEXTS = st.lists(WORDS, min_size=1, max_size=40).map(" ".join)
+THRESHOLDS = st.sampled_from([0.0, 0.3, 0.5, 0.6, 2 / 3, 0.7, 0.8, 1.0]) | st.floats(0, 1)
+
+
+def rouge_l(pooled: str, text: str) -> float:
+    return float(ORACLE.score(pooled, text)["rougeL"].fmeasure)
+
+
+def index_of(*texts: str, threshold: float = 0.7) -> NoveltyIndex:
+    index = NoveltyIndex(threshold)
+    for number, text in enumerate(texts):
+        index.add(f"t{number}", text)
+    return index
+
+
+def expected(pool: list[str], text: str, floor: float) -> Match | None:
+    scores = [rouge_l(pooled, text) for pooled in pool]
+    best = max(scores)
+    return Match(f"t{scores.index(best)}", best) if best > floor else None
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS, THRESHOLDS)
+@example([SEVEN], THIRTEEN, 0.7)
+@example([THIRTEEN], SEVEN, 0.7)
+def test_the_index_decides_as_rouge_score_does(
+    pool: list[str], text: str, threshold: float
+) -> None:
+    found = index_of(*pool, threshold=threshold).nearest(text)
+    assert found == expected(pool, text, threshold)  # the floats too, to the last bit
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS)
+def test_the_nearest_text_has_exactly_the_score_of_rouge_score(pool: list[str], text: str) -> None:
+    assert index_of(*pool).nearest(text, floor=0.0) == expected(pool, text, 0.0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=4), st.text(max_size=20))
+def test_any_text_is_tokenised_as_rouge_score_does(pool: list[str], text: str) -> None:
+    assert index_of(*pool).nearest(text, floor=0.0) == expected(pool, text, 0.0)
+
+
+@pytest.mark.parametrize(("pooled", "text"), [(SEVEN, THIRTEEN), (THIRTEEN, SEVEN)])
+def test_a_score_that_floats_just_above_the_threshold_is_a_repeat(pooled: str, text: str) -> None:
+    assert rouge_l(pooled, text) == 0.7000000000000001
+    assert index_of(pooled).nearest(text) == Match("t0", 0.7000000000000001)
+
+
+def test_a_score_at_the_threshold_is_novel() -> None:
+    # LCS 1 of 2 and 2 tokens: F = 0.5
+    assert index_of("a b", threshold=0.5).nearest("b c") is None
+    assert index_of("a b", threshold=0.49).nearest("b c") == Match("t0", 0.5)
+
+
+def test_ties_go_to_the_text_that_was_added_first() -> None:
+    index = index_of("x y z", "name a bird", "NAME, a bird!", "name a bird")
+    assert index.nearest("Name a bird.") == Match("t1", 1.0)
+
+
+def test_a_subsequence_counts_and_a_set_of_words_does_not() -> None:
+    index = index_of("one two three four", threshold=0.0)
+    assert index.nearest("four three two one") == Match("t0", 0.25)
+    assert index.nearest("one x two x three x four") == Match("t0", 8 / 11)
+
+
+def test_words_are_not_stemmed() -> None:
+    assert index_of("birds singing", threshold=0.0).nearest("bird sings") is None
+
+
+def test_the_floor_stands_in_for_the_threshold() -> None:
+    index = index_of("a b", threshold=0.9)
+    assert index.nearest("b c") is None
+    assert index.nearest("b c", floor=0.4) == Match("t0", 0.5)
+    assert index.nearest("a b", floor=1.0) is None
+
+
+@pytest.mark.parametrize("text", ["", "…!?", "写一首诗", "é"])
+def test_a_text_without_tokens_is_near_to_nothing(text: str) -> None:
+    index = index_of("name a bird", text)
+    assert not index.scorable(text)
+    assert index.nearest(text, floor=0.0) is None
+    assert index.nearest("name a bird") == Match("t0", 1.0)
+    assert len(index) == 2
+
+
+def test_a_text_with_a_token_is_scorable() -> None:
+    assert NoveltyIndex().scorable("写 7 首诗")
+
+
+def test_an_empty_pool_is_near_to_nothing() -> None:
+    assert NoveltyIndex().nearest("name a bird", floor=0.0) is None
+
+
+def test_more_words_than_characters_below_the_surrogates() -> None:
+    index = index_of(" ".join(f"w{number}" for number in range(0xD800)), threshold=0.0)
+    index.add("last", "one two three")
+    index.add("next", "four five six")
+    assert index.nearest("one two three") == Match("last", 1.0)
+    assert index.nearest("four two six") == Match("next", 2 / 3)

@@ -1,0 +1,106 @@
+"""The docs are tested: commands exist and are documented, generated parts are up to date."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from selfinstruct.cli.app import app
+from selfinstruct.cli.app import run as cli
+from selfinstruct.records import REASON_HELP, Reason
+from selfinstruct.store import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+Generate = Callable[..., tuple[Run, str]]
+
+
+def commands() -> set[str]:
+    """Every command of the command line, such as `audit summary`."""
+    found: set[str] = set()
+
+    def walk(command: object, name: str) -> None:
+        below = getattr(command, "commands", None)
+        if below:
+            for key, sub in below.items():
+                walk(sub, f"{name} {key}".strip())
+        else:
+            found.add(name)
+
+    walk(typer.main.get_command(app), "")
+    return found
+
+
+def readme_calls() -> list[list[str]]:
+    """The arguments of every `selfinstruct ...` in the README's shell blocks."""
+    calls = []
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("selfinstruct "):
+                calls.append(shlex.split(line, comments=True)[1:])
+    return calls
+
+
+def test_every_command_is_in_the_readme() -> None:
+    for command in commands():
+        assert f"`{command}`" in README, f"{command} is not documented"
+
+
+def test_every_call_in_the_readme_is_a_command() -> None:
+    known = commands()
+    calls = readme_calls()
+    assert len(calls) >= 8
+    for call in calls:
+        assert call[0] in known or " ".join(call[:2]) in known, call
+
+
+def test_the_readme_calls_run(
+    tmp_path: Path, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but those that load a model, which the real-vLLM tests run."""
+    monkeypatch.chdir(tmp_path)
+    generate(tmp_path / "outputs" / "first", stop__target=20)
+    ran = [call for call in readme_calls() if call[0] != "generate"]
+    assert len(ran) >= 5
+    for call in ran:
+        assert cli(call) == 0, call
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "make_docs.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_reason_is_explained() -> None:
+    assert set(REASON_HELP) == set(Reason)
+    rules = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    for reason in Reason:
+        assert f"`{reason}`" in rules
+
+
+def test_scripts_named_in_the_readme_exist() -> None:
+    for name in set(re.findall(r"scripts/[\w.]+", README)):
+        assert (ROOT / name).is_file(), name
+
+
+def test_the_shipped_seeds() -> None:
+    from selfinstruct.decide import near_duplicates
+    from selfinstruct.seeds import parse_seeds, shipped_seeds
+
+    path = shipped_seeds()
+    seeds = parse_seeds(path.read_bytes(), path)
+    assert len(seeds) == 175
+    assert 20 <= sum(bool(seed.is_classification) for seed in seeds) <= 30
+    assert list(near_duplicates(seeds)) == []
