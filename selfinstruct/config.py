@@ -11,13 +11,21 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from selfinstruct.errors import ConfigError
 
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 Prompting = Literal["base", "chat", "auto"]
 
 # The words of the paper's release (its `generate_instructions` filter): tasks that a text
@@ -151,14 +159,14 @@ class RulesConfig(Section):
 
     min_words: int | None = _semantic(4, "fewest words (the paper: above 3); null: off", ge=0)
     max_words: int | None = _semantic(150, "most words (the paper: 150); null: off", ge=1)
-    keywords: tuple[str, ...] = _semantic(
+    keywords: tuple[NonEmpty, ...] = _semantic(
         tuple(UNSUITABLE_KEYWORDS), "whole words, whatever their case; empty: off"
     )
-    forbidden_starts: tuple[str, ...] = _semantic(
+    forbidden_starts: tuple[NonEmpty, ...] = _semantic(
         ("Write a program",), "reported as unsuitable_keyword (the paper's release)"
     )
     punctuation_start: bool = _semantic(True, "rule: starts with punctuation")
-    script: str | None = _semantic(
+    script: Annotated[str, StringConstraints(to_upper=True)] | None = _semantic(
         "LATIN", "script of the letters, by its Unicode name (LATIN, CYRILLIC, CJK…); null: off"
     )
     prompt_echo: bool = _semantic(True, "rule: repeats the proposal prompt")
@@ -253,7 +261,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --config") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML reads 2026-13-45 as a date, and fails
         raise ConfigError(f"{path}: is not a YAML text: {error}") from error
     if data is None:
         return {}
@@ -275,13 +283,21 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn {"novelty.threshold": 0.7} into {"novelty": {"threshold": 0.7}}."""
+    """Turn {"novelty.threshold": 0.7} into {"novelty": {"threshold": 0.7}}.
+
+    Raises:
+        ConfigError: a key is given a value and keys below it.
+    """
     tree: dict[str, Any] = {}
     for key, value in dotted.items():
         *path, last = key.split(".")
         node = tree
         for part in path:
             node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{key}: {part!r} was given a value and keys below it; drop one")
+        if isinstance(node.get(last), dict):
+            raise ConfigError(f"{key}: was given keys below it and a value; drop one")
         node[last] = value
     return tree
 
@@ -295,11 +311,11 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     dotted: dict[str, Any] = {}
     for setting in settings:
         key, sign, value = setting.partition("=")
-        if not sign or not key:
+        if not sign or not key.strip():
             raise ConfigError(f"--set {setting}: write key=value, as in novelty.threshold=0.6")
         try:
             dotted[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"--set {setting}: the value is not YAML: {error}") from error
     return nested(dotted)
 
@@ -310,8 +326,9 @@ def build_config(values: Mapping[str, Any], source: str) -> RunConfig:
     Raises:
         ConfigError: one line for each unknown key or value out of range, all at once.
     """
+    # Laid on the defaults key by key: a section that is given in part keeps the rest.
     try:
-        return RunConfig.model_validate(values)
+        return RunConfig.model_validate(merge(RunConfig().model_dump(), values))
     except ValidationError as error:
         lines = [_explain(item, source) for item in error.errors()]
         raise ConfigError("\n".join(lines)) from error

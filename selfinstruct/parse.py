@@ -12,6 +12,9 @@ from dataclasses import replace
 from selfinstruct.records import Markers, ParsedInstance, ParsedInstruction
 
 _NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
+# Marks of bold text at the edge of a word; 2**10 and 2 ** 10 are none.
+_BOLD = re.compile(r"(?<!\w)\*\*(?! )|(?<! )\*\*(?!\w)")
+_FURTHEST_SKIP = 5
 _WHITESPACE = re.compile(r"\s+")
 
 
@@ -27,15 +30,16 @@ def parse_proposal(
         continues: the prompt ended with that number, so the text starts within its item
             (base prompting); otherwise whatever comes before the first number is preamble.
 
-    A line that starts with a number counts as the next item only if the number is above
-    the last one: a list inside an instruction starts at 1 again and stays part of it.
+    A line that starts with a number counts as the next item only if the number is a little
+    above the last one: a list inside an instruction starts at 1 again and stays part of it.
     """
     bounds: list[tuple[int, int]] = []
     current = first_number if continues else 0
     start = 0 if continues else None
     for match in _NUMBERED.finditer(text):
         number = int(match.group(1))
-        if number <= current:
+        # A year at the start of a line is no item either.
+        if start is not None and not current < number <= current + _FURTHEST_SKIP:
             continue
         if start is not None:
             bounds.append((start, match.start()))
@@ -73,6 +77,8 @@ def parse_input_first(
         else:
             instances.append(_instance(text, pending, _stripped(text, start, end), markers))
             pending = (0, 0)
+    if pending != (0, 0):  # what was cut off is an input without an output, and no instance
+        return instances
     return _mark_last(instances, finish_reason)
 
 
@@ -107,7 +113,7 @@ def parse_direct(text: str, finish_reason: str) -> list[ParsedInstance]:
 def clean_instruction(raw: str) -> str:
     """Collapse whitespace; drop bold marks and quotation marks around the whole."""
     text = _WHITESPACE.sub(" ", raw).strip()
-    text = text.replace("**", "").strip()
+    text = _BOLD.sub("", text).strip()
     for opening, closing in (('"', '"'), ("“", "”")):
         inner = text[1:-1]
         if len(text) > 2 and text[0] == opening and text[-1] == closing and opening not in inner:
@@ -126,9 +132,11 @@ def _sections(
     text: str, markers: tuple[str, ...], opened: str | None
 ) -> list[tuple[str, int, int]]:
     """Return (marker, start, end) of what follows each marker at the start of a line."""
-    pattern = re.compile(r"(?:^|\n)[ \t]*(" + "|".join(map(re.escape, markers)) + ")")
+    words = "|".join(map(re.escape, markers))
+    pattern = re.compile(rf"(?:^|\n)[ \t]*(?:\*\*)?({words})(?:\*\*)?")
     found = [(match.group(1), match.start(), match.end()) for match in pattern.finditer(text)]
-    if opened is not None:
+    repeats = bool(found) and found[0][0] == opened and not text[: found[0][1]].strip()
+    if opened is not None and not repeats:
         found.insert(0, (opened, 0, 0))
     if not found:
         return []

@@ -175,7 +175,7 @@ class RequestBuilder:
         if mode == "base":
             text = self._prompts.text(template, **values)
             prompt = self._engine.raw_prompt(text)
-            stop = (*self._prompts.stop.get(name, ()), *stop, *sampling.stop)
+            stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
         else:
             messages = self._prompts.messages(template, **values)
             prompt = self._engine.chat_prompt(messages, thinking=self._config.model.thinking)

@@ -58,7 +58,7 @@ def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
         ) from error
     seeds: list[SeedTask] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         seed = _parse_line(line, f"{path}:{number}")
@@ -81,6 +81,8 @@ def _parse_line(line: str, where: str) -> SeedTask:
         raise SeedError(
             f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object a line"
         ) from error
+    except (ValueError, RecursionError) as error:
+        raise SeedError(f"{where}: is JSON that no seed needs ({error}); shorten it") from error
     if not isinstance(data, dict):
         raise SeedError(f"{where}: is a JSON {type(data).__name__}; write an object {{…}}")
     unknown = sorted(set(data) - _FIELDS)
@@ -115,7 +117,7 @@ def _parse_instances(value: Any, where: str) -> tuple[Instance, ...]:
         if not isinstance(item, dict) or not _INSTANCE_FIELDS & set(item):
             raise SeedError(f'{where}: "{place}" must be an object {{"input", "output"}}')
         given = item.get("input", "")
-        if not isinstance(given, str):
+        if not isinstance(given, str) or _has_surrogate(given):
             raise SeedError(f'{where}: "{place}.input" is {given!r}; give a text, or ""')
         output = _text(item.get("output"), f"{place}.output", where)
         instances.append(Instance(input=given.strip(), output=output))
@@ -129,4 +131,11 @@ def _text(value: Any, field: str, where: str) -> str:
         raise SeedError(f'{where}: "{field}" is {value!r}; give a text')
     if not value.strip():
         raise SeedError(f'{where}: "{field}" is empty; give a text')
+    if not value.isprintable() and _has_surrogate(value):
+        raise SeedError(f'{where}: "{field}" holds half a character (a lone surrogate); mend it')
     return value.strip()
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether a text cannot be written as UTF-8; JSON's escapes can spell such."""
+    return any("\ud800" <= char <= "\udfff" for char in text)

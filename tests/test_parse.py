@@ -107,16 +107,8 @@ def test_the_token_limit_truncates_the_last_item_alone(
         ('Who said "I came"?', 'Who said "I came"?'),
         ("** **", ""),
         ("", ""),
-        pytest.param(
-            *("What is 2**10 in Python?", "What is 2**10 in Python?"),
-            marks=pytest.mark.xfail(reason="** within words is not a bold mark", strict=True),
-        ),
-        pytest.param(
-            *("Name ** a bird.", "Name a bird."),
-            marks=pytest.mark.xfail(
-                reason="a bold mark between spaces leaves two spaces", strict=True
-            ),
-        ),
+        ("What is 2**10 in Python?", "What is 2**10 in Python?"),
+        ("Name ** a bird.", "Name ** a bird."),
     ],
 )
 def test_clean_instruction(raw: str, clean: str) -> None:
@@ -227,9 +219,6 @@ def test_the_token_limit_truncates_the_last_instance_alone(finish: str, last: bo
     assert [one.truncated for one in parse_direct("a", finish)] == [last]
 
 
-@pytest.mark.xfail(
-    reason="the input after it was cut off, not the instance that is marked", strict=True
-)
 def test_an_instance_is_whole_when_only_the_input_after_it_was_cut_off() -> None:
     text = "Input: a\nOutput: b\nInput: c"
     [instance] = parse_input_first(text, "length", MARKERS, opened=None)

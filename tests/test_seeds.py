@@ -85,9 +85,6 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted() -> None:
         *(
             pytest.param(
                 character,
-                marks=pytest.mark.xfail(
-                    reason="str.splitlines splits within a JSON string that holds it", strict=True
-                ),
             )
             for character in ("\u2028", "\u2029", "\u0085")
         ),
@@ -148,9 +145,6 @@ def test_a_bad_field_is_named_with_file_and_line(line: str, field: str, what: st
             pytest.param(
                 line,
                 "",
-                marks=pytest.mark.xfail(
-                    reason="json raises more than JSONDecodeError", raises=error, strict=True
-                ),
                 id=error.__name__,
             )
             for line, error in [
@@ -165,7 +159,6 @@ def test_a_line_that_is_no_object_is_named(line: str, what: str) -> None:
         parse(seed_line(), line)
 
 
-@pytest.mark.xfail(reason="half of a surrogate pair is accepted; it has no UTF-8", strict=True)
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(SeedError, match=r'^seeds\.jsonl:1: "instruction"'):
         parse(seed_line(instruction="Name a X.").replace("X", "\\ud800"))

@@ -26,12 +26,15 @@ _POINTS = re.compile(
     r"\bthe (?:\w+ )?(?:given|following|provided|attached|above)\b"
     rf"|\b(?:given|following) (?:an? |the |two |three |some )?(?:\w+ )?{_GIVEN_THING}\b"
     r"|\b(?:given|provided|shown)? ?below\b(?! (?:zero|freezing|average|sea|ground|the |\d))"
-    # this sentence, the input; rewrite it; summarize the text
+    # this sentence, the input; rewrite it; summarize the text in one sentence
     rf"|\b(?:this|these|the next) (?:\w+ )?{_GIVEN_THING}\b|\bthe input\b"
-    r"|^\w+ (?:it|this|that|them|these|those)\b(?! (?:is|are|was|you|we|can|makes?|\w+ of)\b)"
-    rf"|^(?:\w+ ){{1,6}}the (?:\w+ )?{_GIVEN_THING}\b"
-    r"(?! (?:of (?!numbers|words|items|names|ingredients)|that|from|between|about|for|"
-    r"in (?:your|my|which))\b)",
+    r"|^(?!(?:is|was|are|were|do|does|did|has|have|had|can|could|will|would|should|may|might|how|"
+    r"why|what|when|where|who|if)\b)\w+ (?:it|this|that|them|these|those)\b"
+    r"(?! (?:is|are|was|you|we|can|makes?|\w+ of)\b)"
+    rf"|^(?:\w+ ){{1,6}}the (?:\w+ )?{_GIVEN_THING}"
+    r"(?: of (?:numbers|words|items|names|ingredients))?"
+    r"(?=$|[.,;:?!]| (?:in|into|to|so|as|and|using|without|with|by|for x)\b"
+    r"(?! (?:your|my|which)\b))",
     re.IGNORECASE,
 )
 _QUOTED_OR_SHOWN = re.compile(r"[\"“”`]|:\s*\S|\[[^\]]+\]|\{[^}]+\}")
@@ -91,13 +94,7 @@ def check_instruction(
 
 def _unfinished(text: str) -> bool:
     """An instruction ends in the middle: on a comma, a colon, or a word that needs another."""
-    return text.endswith((",", ";", ":", "-", "(")) or bool(_DANGLING.search(text))
-
-
-_DANGLING = re.compile(
-    r"\b(?:a|an|the|and|or|of|to|for|with|in|on|at|by|from|that|which|your|their|its|is|are)$",
-    re.IGNORECASE,
-)
+    return text.endswith((",", ";", ":", " -", "(")) or texts.ends_dangling(text)
 
 
 _STATEMENT = re.compile(
@@ -114,12 +111,16 @@ def _is_statement(text: str) -> bool:
     """Whether it is one sentence that asks for nothing, such as “The sky is blue.”."""
     if "?" in text or re.search(r"[.!?;:]\s+\S", text):
         return False
+    if re.search(r"\b(?:so|please|then)\b", text, re.IGNORECASE):
+        return False
     return bool(_STATEMENT.match(text) or _NOUN_START.match(text))
 
 
 @lru_cache(maxsize=8)
 def _keyword_pattern(keywords: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(r"\b(?:" + "|".join(map(re.escape, keywords)) + r")\b", re.IGNORECASE)
+    return re.compile(
+        r"(?<!\w)(?:" + "|".join(map(re.escape, keywords)) + r")(?!\w)", re.IGNORECASE
+    )
 
 
 def _has_keyword(text: str, keywords: tuple[str, ...]) -> bool:

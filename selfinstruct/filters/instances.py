@@ -44,13 +44,13 @@ def check_instance(
 ) -> Failure | None:
     """Return the first rule that one instance breaks by itself, or None."""
     given, output = instance.input, instance.output
-    if not re.search(r"\w", output):
+    if texts.is_blank(output):
         return Failure(Reason.EMPTY_OUTPUT)
     if config.truncated and (instance.truncated or texts.ends_unfinished(output)):
         return Failure(Reason.TRUNCATED)
     if config.ends_with_colon and (given.endswith(":") or output.endswith(":")):
         return Failure(Reason.ENDS_WITH_COLON)
-    if config.output_equals_input and given and _same(given, output):
+    if config.output_equals_input and given and given == output:
         return Failure(Reason.OUTPUT_EQUALS_INPUT)
     if config.missing_input and not given and points_to_input(instruction):
         return Failure(Reason.MISSING_INPUT)
@@ -82,10 +82,6 @@ def _check_among(
     if kept >= config.max_per_instruction:
         return Failure(Reason.SURPLUS_INSTANCE, config.max_per_instruction)
     return None
-
-
-def _same(first: str, second: str) -> bool:
-    return _folded(first) == _folded(second)
 
 
 def _folded(text: str) -> str:

@@ -27,7 +27,7 @@ def score_span(completion: Completion, start: int, end: int) -> SpanScore:
         for position, (first, last) in enumerate(
             zip(completion.token_starts, completion.token_ends, strict=True)
         )
-        if first < end and last > start
+        if first < end and last > start and start < end
     ]
     if completion.token_logprobs is None:
         return SpanScore(NAN, len(inside), "engine_gives_no_logprobs")

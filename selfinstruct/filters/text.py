@@ -14,9 +14,9 @@ _PLACEHOLDER_WORDS = (
     r"placeholder|blank|link|url|image|price|location|position|job|school|friend)"
 )
 _PLACEHOLDER = re.compile(
-    rf"\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
-    rf"|<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>"
-    r"|\{\{[^{}\n]*\}\}|\bX{3,}\b|_{4,}|\blorem ipsum\b",
+    rf"(?<![\w\])])\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
+    rf"|<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>(?!.*</)"
+    r"|\{\{[^{}\n]*\}\}|\bX{4,}\b|_{4,}|\blorem ipsum\b",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -24,7 +24,8 @@ _REFUSAL = re.compile(
     r"|\ban ai (?:assistant|designed|model|language model)\b"
     r"|\bi(?:'|’)?m (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
     r"|\bi am (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
-    r"|^\W*(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid)\b"
+    r"|^\W*(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid),? (?:but\b|i (?:can|do|am|don)"
+    r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))|^\W*sorry, (?:that|this|it)\b"
     r"|\bi(?:'|’)m (?:not able|unable) to\b|\bmy previous responses?\b"
     r"|\bi (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) "
     r"(?:help|assist|provide|fulfill|comply|answer|do that|access|browse|create|generate)\b"
@@ -42,6 +43,8 @@ _CHATTY = re.compile(
 )
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = tuple(".!?…。！？؟।\"'”’»)]}`*")  # noqa: RUF001
+# Words that need another after them. (Prepositions do not: “what it is made of”.)
+_DANGLING = re.compile(r"\b(?:an|the|and|or|your|my|their|its|\w{2,}-)$", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\|)\s*")
 _CODE = re.compile(
     r"```|^\s*(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
@@ -87,8 +90,18 @@ def script_share(text: str, script: str) -> float:
     return inside / len(letters)
 
 
+def is_blank(text: str) -> bool:
+    """Whether there is nothing but spaces, dashes, brackets and punctuation."""
+    return all(char.isspace() or unicodedata.category(char)[0] == "P" for char in text)
+
+
 def looks_like_code(text: str) -> bool:
     return bool(_CODE.search(text))
+
+
+def ends_dangling(text: str) -> bool:
+    """Whether the last word needs another after it (English)."""
+    return bool(_DANGLING.search(text))
 
 
 def ends_unfinished(text: str) -> bool:
@@ -102,7 +115,7 @@ def ends_unfinished(text: str) -> bool:
         return False
     if looks_like_code(text):
         return False
-    if text.endswith((",", ";", "-", "–", "—", "(", "[", "{")):
+    if text.endswith((",", ";", " -", "–", "—", "(", "[", "{")) or ends_dangling(text):
         return True
     last_line = text.splitlines()[-1]
     if _LIST_ITEM.match(last_line):

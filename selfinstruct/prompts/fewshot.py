@@ -36,7 +36,8 @@ def choose_fewshot(
 ) -> FewShot:
     """Draw compact exemplars from the seeds; top up with the shipped ones where they lack."""
     own = [seed for seed in rng.sample(list(seeds), len(seeds)) if _is_compact(seed)]
-    tasks = [*own, *shipped]
+    known = {seed.instruction for seed in own}
+    tasks = [*own, *(task for task in shipped if task.instruction not in known)]
     labelled = [t for t in tasks if t.is_classification and all(i.input for i in t.instances)]
     free = [t for t in tasks if t.is_classification is False]
     half = for_classify // 2

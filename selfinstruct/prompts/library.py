@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 from jinja2.sandbox import SandboxedEnvironment
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Instance, Markers, Message, SeedTask
+from selfinstruct.prompts.settings import SETTINGS, read_settings
+from selfinstruct.records import Markers, Message, SeedTask
 
 SHIPPED = Path(__file__).parent / "templates"
-SETTINGS = "prompts.yaml"
 # A turn of a conversation starts with a role between two private-use characters, which no
 # task can bring in: they are taken out of every value that a template is given.
 _OPEN, _CLOSE = "\ue000", "\ue001"
-_TURN = re.compile(f"{_OPEN}(system|user|assistant){_CLOSE}")
+_ROLES = ("system", "user", "assistant")
+_TURN = re.compile(f"{_OPEN}({'|'.join(_ROLES)}){_CLOSE}")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PromptLibrary:
 
     files: Mapping[str, str]
     markers: Markers
-    stop: Mapping[str, tuple[str, ...]]
+    stop: Mapping[str, Sequence[str]]
     exemplars: tuple[SeedTask, ...]
 
     def text(self, name: str, **values: Any) -> str:
@@ -44,8 +44,10 @@ class PromptLibrary:
             ConfigError: the template has no turn.
         """
         parts = _TURN.split(self._render(name, values))
-        if len(parts) < 3:
-            raise ConfigError(f'{name}: has no turn; start one with {{{{ turn("user") }}}}')
+        if len(parts) < 3 or parts[0].strip():
+            raise ConfigError(
+                f'{name}: must start with a turn; start one with {{{{ turn("user") }}}}'
+            )
         return [
             Message(role=role, content=content.strip())
             for role, content in zip(parts[1::2], parts[2::2], strict=True)
@@ -88,10 +90,8 @@ class PromptLibrary:
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
         try:
             template = self._environment.get_template(name)
-            return template.render(
-                markers=self.markers, turn=lambda role: f"{_OPEN}{role}{_CLOSE}", **_clean(values)
-            )
-        except jinja2.TemplateError as error:
+            return template.render(markers=self.markers, turn=_turn, **_clean(values))
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"{name}: cannot be rendered: {error}") from error
 
 
@@ -115,29 +115,24 @@ def load_prompts(folder: Path | None = None) -> PromptLibrary:
 
 def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
     """Build the library from the texts themselves (a run keeps them in `inputs/prompts`)."""
-    try:
-        settings = yaml.safe_load(files[SETTINGS])
-        markers = dict(settings["markers"])
-        markers["no_input"] = tuple(text.casefold() for text in markers["no_input"])
-        stop = {name: tuple(values) for name, values in settings["stop"].items()}
-        exemplars = tuple(
-            _exemplar(item, position) for position, item in enumerate(settings["exemplars"])
-        )
-        library = PromptLibrary(dict(files), Markers(**markers), stop, exemplars)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{SETTINGS}: {error!r}; compare with the shipped file") from error
+    settings = read_settings(files[SETTINGS])
+    library = PromptLibrary(
+        dict(files), settings.marker_record(), settings.stop, settings.exemplar_tasks()
+    )
     library.check_syntax()
     return library
 
 
-def _exemplar(item: Mapping[str, Any], position: int) -> SeedTask:
-    instances = tuple(Instance(str(one["input"]), str(one["output"])) for one in item["instances"])
-    name = f"exemplar_{position}"
-    return SeedTask(name, name, item["instruction"], instances, bool(item["is_classification"]))
+def _turn(role: str) -> str:
+    """Start a turn of the conversation; what templates call."""
+    if role not in _ROLES:
+        raise ValueError(f"turn({role!r}): the roles are {', '.join(_ROLES)}")
+    return f"{_OPEN}{role}{_CLOSE}"
 
 
 def _template_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix == ".jinja" or p.name == SETTINGS)
+    suffixes = (".jinja", ".jinja2", ".j2", ".yaml", ".yml")
+    return sorted(path for path in folder.iterdir() if path.suffix in suffixes)
 
 
 def _read(path: Path) -> str:

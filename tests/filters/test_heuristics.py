@@ -103,7 +103,6 @@ def test_a_truncated_item_is_truncated_however_it_ends() -> None:
 @pytest.mark.parametrize(
     "text", ["Name the country that tango comes from", "Tell me what the Moon revolves on"]
 )
-@pytest.mark.xfail(reason="a question may end in a preposition without being cut off", strict=True)
 def test_a_final_preposition_is_no_cut(text: str) -> None:
     assert check(text) is None
 
@@ -121,7 +120,6 @@ def test_keywords_are_taken_literally() -> None:
     )
 
 
-@pytest.mark.xfail(reason="no word boundary after a keyword that ends in a symbol", strict=True)
 def test_a_keyword_may_end_in_a_symbol() -> None:
     text = "Sort these numbers in C++ please."
     assert check(text, keywords=("C++",)) == Failure(Reason.UNSUITABLE_KEYWORD)
@@ -189,13 +187,8 @@ def test_instructions_that_point_to_an_input(instruction: str) -> None:
         "What happens to water below zero?",
         "Name the words that rhyme with cat.",
         "What is the function of the heart?",
-        *(
-            pytest.param(text, marks=pytest.mark.xfail(reason=reason, strict=True))
-            for text, reason in [
-                ("Is it safe to eat raw eggs?", "`it` stands for what follows"),
-                ("Explain the numbers behind inflation.", "the numbers are named by what follows"),
-            ]
-        ),
+        "Is it safe to eat raw eggs?",
+        "Explain the numbers behind inflation.",
     ],
 )
 def test_instructions_that_are_complete(instruction: str) -> None:

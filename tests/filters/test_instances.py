@@ -55,7 +55,6 @@ def test_an_output_without_a_word_is_empty(output: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["🙂", "+", "!="])
-@pytest.mark.xfail(reason="an emoji or an operator may be the whole answer", strict=True)
 def test_an_output_of_symbols_is_not_empty(output: str) -> None:
     assert check("", output) is None
 
@@ -111,9 +110,6 @@ def test_a_truncated_instance_is_truncated_however_it_ends() -> None:
         ("Write the word in capital letters.", "hello", "HELLO"),
         ("Add the punctuation.", "lets eat grandma", "lets eat, grandma!"),
     ],
-)
-@pytest.mark.xfail(
-    reason="case and punctuation are ignored, though some tasks change just them", strict=True
 )
 def test_an_output_that_differs_in_case_or_punctuation_is_another(
     instruction: str, input: str, output: str

@@ -66,9 +66,6 @@ def test_every_token_of_a_split_character_counts() -> None:
         13,
         pytest.param(
             10,
-            marks=pytest.mark.xfail(
-                reason="an empty span within a token counts that token", strict=True
-            ),
         ),
     ],
 )

@@ -125,9 +125,6 @@ def test_the_shipped_exemplars_fill_every_default() -> None:
         assert len(shown) == 4
 
 
-@pytest.mark.xfail(
-    reason="a seed that is a shipped exemplar too is shown twice in one prompt", strict=True
-)
 def test_no_task_is_shown_twice() -> None:
     same = task("copy", instruction="Do ship_f2.")
     chosen = choose([same], SHIPPED, for_instances=9)

@@ -1,0 +1,84 @@
+"""Read prompts.yaml: the words that templates and parser share, stop strings, exemplars."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Instance, Markers, SeedTask
+
+SETTINGS = "prompts.yaml"
+
+_Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+_Stop = Annotated[str, StringConstraints(strict=True, min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Markers(_Strict):
+    input: _Text
+    output: _Text
+    label: _Text
+    classification: _Text
+    no_input: list[_Text]
+
+
+class _Instance(_Strict):
+    input: Annotated[str, StringConstraints(strict=True, strip_whitespace=True)]
+    output: _Text
+
+
+class _Exemplar(_Strict):
+    instruction: _Text
+    is_classification: bool
+    instances: Annotated[list[_Instance], Field(min_length=1)]
+
+
+class PromptSettings(_Strict):
+    """The content of prompts.yaml."""
+
+    markers: _Markers
+    stop: dict[str, list[_Stop]]
+    exemplars: list[_Exemplar]
+
+    def marker_record(self) -> Markers:
+        """Return the markers; words for “no input” are compared casefolded."""
+        words = self.markers.model_dump()
+        words["no_input"] = tuple(word.casefold() for word in self.markers.no_input)
+        return Markers(**words)
+
+    def exemplar_tasks(self) -> tuple[SeedTask, ...]:
+        """Return the exemplars as tasks, in the order of the file."""
+        return tuple(
+            SeedTask(
+                id=f"exemplar_{position}",
+                name=f"exemplar_{position}",
+                instruction=one.instruction,
+                instances=tuple(Instance(i.input, i.output) for i in one.instances),
+                is_classification=one.is_classification,
+            )
+            for position, one in enumerate(self.exemplars)
+        )
+
+
+def read_settings(text: str) -> PromptSettings:
+    """Validate the text of a prompts.yaml.
+
+    Raises:
+        ConfigError: naming the key, the value and what is wrong with it.
+    """
+    try:
+        return PromptSettings.model_validate(yaml.safe_load(text))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            key = ".".join(map(str, item["loc"]))
+            lines.append(f"{SETTINGS}: {key}: {item['msg']} (got {item['input']!r})")
+        raise ConfigError("\n".join(lines)) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{SETTINGS}: is not YAML: {error}") from error
