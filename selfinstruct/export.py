@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.launch import stored_prompts
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run, atomic
+from selfinstruct.stored import stored_prompts
 
 
 class Format(StrEnum):

@@ -140,9 +140,8 @@ class _Loop:
         )
         accepted = [c for c in verdicts.instructions if c.verdict == ACCEPTED]
         self._state.pool.append([PoolTask(c.id, c.text) for c in accepted])
-        self._state.totals.append(
-            RoundTotals(len(accepted), len(verdicts.instructions), info["tokens"]["generated"])
-        )
+        candidates, tokens = len(verdicts.instructions), info["tokens"]["generated"]
+        self._state.totals.append(RoundTotals(len(accepted), verdicts.good, candidates, tokens))
         newest = accepted[-1].text if accepted else None
         tasks, target = self._state.tasks, self._config.stop.target
         self._listen(RoundCommitted(round.number, tasks, target, info, newest))

@@ -9,7 +9,14 @@ from selfinstruct.decide import Verdicts, judge_instances, judge_instructions, s
 from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.parse import parse_label
 from selfinstruct.prompts import PromptLibrary
-from selfinstruct.records import ACCEPTED, Completion, InstructionCandidate, Request, Stage
+from selfinstruct.records import (
+    ACCEPTED,
+    Completion,
+    InstructionCandidate,
+    Request,
+    Stage,
+    id_order,
+)
 from selfinstruct.requests import RequestBuilder
 
 _STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2}
@@ -42,7 +49,7 @@ class OpenRound:
     @property
     def pending(self) -> list[str]:
         """Ids of the requests that have not come back."""
-        return sorted(self._pending)
+        return sorted(self._pending, key=id_order)
 
     @property
     def ready_to_judge(self) -> bool:
@@ -106,7 +113,8 @@ class OpenRound:
     def completions(self) -> list[Completion]:
         """Return every completion in a fixed order: by stage, then by id."""
         return sorted(
-            self._completions.values(), key=lambda c: (_STAGE_ORDER[c.request.stage], c.id)
+            self._completions.values(),
+            key=lambda c: (_STAGE_ORDER[c.request.stage], id_order(c.id)),
         )
 
 

@@ -31,12 +31,13 @@ from selfinstruct.errors import ConfigError, SelfInstructError
 from selfinstruct.generate import generate
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.progress import EngineLoading, EngineReady, Listener
-from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
+from selfinstruct.prompts import PromptLibrary, load_prompts
 from selfinstruct.records import LocalModel, SeedTask, Stage
 from selfinstruct.requests import RequestBuilder
 from selfinstruct.seeds import parse_seeds, read_seed_bytes, seeds_digest, shipped_seeds
-from selfinstruct.state import committed_state
+from selfinstruct.state import CommittedState, committed_state
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
+from selfinstruct.stored import prompts_digest, stored_config, stored_prompts, stored_seeds
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Inputs:
     def digests(self) -> dict[str, str]:
         return {
             "seeds_sha256": seeds_digest(self.seed_bytes),
-            "prompts_sha256": fingerprint(dict(self.prompts.files)),
+            "prompts_sha256": prompts_digest(self.prompts),
         }
 
 
@@ -85,6 +86,7 @@ def launch(
     Raises:
         ConfigError: bad input; nothing was written.
         EngineError: the engine failed; what was committed is safe.
+        WriteError: the disk refuses; what was committed is safe.
         StoreError: the run is damaged.
     """
     existing = open_run(out) if run_exists(out) else None
@@ -118,6 +120,7 @@ def _locked_launch(
         state = committed_state(run, config, inputs.seeds)
         reason = state.stop_reason(config.stop)
         if reason is not None:
+            _write_stopped(run, reason, state, config)
             return run, reason
     model = resolve_model(config.model.name, model_progress)
     if run is not None and model.digest != run.meta["model"]["digest"]:
@@ -136,6 +139,7 @@ def _locked_launch(
         engine.start(context_length)
         settings = {**engine.settings(), "prompting": _modes_text(modes)}
         listen(EngineReady(settings, time.perf_counter() - started))
+        _say_what_it_cannot(engine)
         if run is None:
             config = _pin(config, settings, context_length)
             meta = _run_meta(config, model, modes, inputs)
@@ -149,10 +153,22 @@ def _locked_launch(
         )
     finally:
         engine.close()
+    _write_stopped(run, reason, state, config)
+    return run, reason
+
+
+def _say_what_it_cannot(engine: Engine) -> None:
+    """Say up front what a run will lack because its engine cannot give it."""
+    if not engine.capabilities.logprobs:
+        log.warning("this engine gives no log-probabilities: mean_logprob will be NaN")
+    if not engine.capabilities.seeded:
+        log.warning("this engine samples without seeds: a run cannot be repeated exactly")
+
+
+def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConfig) -> None:
     run.write_status(
         "stopped", reason=reason, tasks=state.tasks, target=config.stop.target, rounds=state.rounds
     )
-    return run, reason
 
 
 def _generate(run: Run, work: Callable[[], str]) -> str:
@@ -169,46 +185,39 @@ def _generate(run: Run, work: Callable[[], str]) -> str:
         raise
 
 
-def stored_prompts(run: Run) -> PromptLibrary:
-    """Return the templates that a run was made with."""
-    folder = run.path / "inputs" / "prompts"
-    return prompts_from_files(
-        {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
-    )
-
-
-def stored_seeds(run: Run) -> list[SeedTask]:
-    """Return the seed tasks that a run was made with."""
-    path = run.path / "inputs" / "seeds.jsonl"
-    return parse_seeds(read_seed_bytes(path), path)
-
-
-def stored_config(run: Run) -> RunConfig:
-    """Return the configuration that a run was last known by."""
-    return build_config(run.meta["config"], str(run.path / "run.yaml"))
-
-
 def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
     if run is not None:
-        return build_config(merge(run.meta["config"], given), source)
+        stored = stored_config(run).model_dump(mode="json")
+        return build_config(merge(stored, _without_found(given)), source)
     name = build_config(given, source).model.name
     entry = CATALOGUE.get(name)
     recommended = entry.recommended if entry is not None else {}
     return build_config(merge(recommended, given), source)
 
 
+def _without_found(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what asks for the machine's own choice: a run keeps the one that it started with."""
+    kept = dict(given)
+    for section, key, choice in (("model", "dtype", "auto"), ("engine", "context_length", None)):
+        values = kept.get(section)
+        if isinstance(values, Mapping) and key in values and values[key] == choice:
+            kept[section] = {name: value for name, value in values.items() if name != key}
+    return kept
+
+
 def _read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -> Inputs:
     """Read seeds and templates: those of the run, unless others are named."""
     if run is not None and given.get("seeds") is None:
-        path = run.path / "inputs" / "seeds.jsonl"
+        content, seeds = stored_seeds(run)
+        path = run.path
     else:
         path = Path(config.seeds).expanduser() if config.seeds else shipped_seeds()
-    content = read_seed_bytes(path)
+        content = read_seed_bytes(path)
+        seeds = parse_seeds(content, path)
     if run is not None and given.get("prompts") is None:
         prompts = stored_prompts(run)
     else:
         prompts = load_prompts(Path(config.prompts).expanduser() if config.prompts else None)
-    seeds = parse_seeds(content, path)
     if run is None:
         _warn_of_near_duplicates(seeds, path)
     return Inputs(content, seeds, prompts)

@@ -251,11 +251,16 @@ def _no_tqdm() -> Iterator[None]:
 def _download(name: str, progress: Progress) -> Path:
     progress(f"downloading {name} from the hub", 0.0)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
         folder = snapshot_download(name, allow_patterns=patterns)
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"model {name!r}: its licence must be accepted first, at "
+            f"https://huggingface.co/{name}; then log in with: hf auth login"
+        ) from error
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
@@ -285,16 +290,30 @@ def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalMo
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of a model folder: small files whole, weights by name and size."""
+    """Return a digest of a model folder: small files whole, of the weights a sample."""
     digest = hashlib.sha256()
     for file in sorted(p for p in path.iterdir() if p.is_file()):
         weights = file.suffix in _WEIGHTS
         if not weights and file.suffix not in (".json", ".jinja", ".model", ".txt"):
             continue
         digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        if not weights:
-            digest.update(file.read_bytes())
+        digest.update(_sample(file) if weights else file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _sample(file: Path, blocks: int = 64, block: int = 1 << 14) -> bytes:
+    """Return the start of a file (a safetensors header) and blocks from all over it.
+
+    Another checkpoint of the same shape differs in nearly every block; reading all of a
+    large model to see that would take minutes at every start.
+    """
+    size = file.stat().st_size
+    parts = []
+    with file.open("rb") as handle:
+        for number in range(blocks):
+            handle.seek(size * number // blocks)
+            parts.append(handle.read(block))
+    return b"".join(parts)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ in place: a later verdict is a new record made with `dataclasses.replace`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,14 @@ class Stage(StrEnum):
     PROPOSE = "propose"
     CLASSIFY = "classify"
     INSTANCES = "instances"
+
+
+def id_order(id: str) -> tuple[int, ...]:
+    """Return the numbers of an id (round, proposal, item, instance), to sort by.
+
+    As strings, `r00000-p1000-i00` would stand before `r00000-p101-i00`.
+    """
+    return tuple(int(number) for number in re.findall(r"\d+", id))
 
 
 class Reason(StrEnum):
@@ -150,8 +159,8 @@ class LocalModel:
 class Request:
     """One prompt for the engine. `prompt` is the whole text, BOS and chat markup included.
 
-    `seed` seeds this request's sampling alone, so its completion does not depend on what
-    else is in the batch. `parents` are the pool ids shown in a proposal.
+    `seed` seeds this request's sampling alone, whatever else is in the batch. `parents` are
+    the pool ids shown in a proposal.
     """
 
     id: str

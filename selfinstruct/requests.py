@@ -178,7 +178,9 @@ class RequestBuilder:
             stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
         else:
             messages = self._prompts.messages(template, **values)
-            prompt = self._engine.chat_prompt(messages, thinking=self._config.model.thinking)
+            # A label of one word leaves no room to think.
+            thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
+            prompt = self._engine.chat_prompt(messages, thinking=thinking)
             # The end of a model's turn stops it; only what the user asks for cuts it short.
             stop = sampling.stop
         return Request(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from selfinstruct.config import RunConfig, StopConfig
-from selfinstruct.decide import is_pooled, seed_index
+from selfinstruct.decide import is_good, is_pooled, seed_index
 from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.records import ACCEPTED, SeedTask
 from selfinstruct.requests import PoolTask
@@ -15,9 +15,14 @@ from selfinstruct.store import Run
 
 @dataclass(frozen=True, slots=True)
 class RoundTotals:
-    """The counts of a round that decide when to stop."""
+    """The counts of a round that decide when to stop.
+
+    `good` counts the tasks and those that were surplus to the target: a round that was cut
+    short by its target is no sign of a yield that runs dry.
+    """
 
     tasks: int
+    good: int
     candidates: int
     tokens: int
 
@@ -65,7 +70,7 @@ class CommittedState:
         last = self.totals[-stop.yield_rounds :]
         if len(last) == stop.yield_rounds:
             candidates = sum(total.candidates for total in last)
-            if sum(total.tasks for total in last) < stop.min_yield * max(1, candidates):
+            if sum(total.good for total in last) < stop.min_yield * max(1, candidates):
                 return "min_yield"
         return None
 
@@ -80,8 +85,7 @@ def committed_state(run: Run, config: RunConfig, seeds: Sequence[SeedTask]) -> C
                 state.index.add(candidate.id, candidate.text)
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         state.pool.append([PoolTask(c.id, c.text) for c in accepted])
-        info = run.info(number)
-        state.totals.append(
-            RoundTotals(info["tasks"], len(candidates), info["tokens"]["generated"])
-        )
+        good = sum(is_good(candidate) for candidate in candidates)
+        tokens = run.info(number)["tokens"]["generated"]
+        state.totals.append(RoundTotals(len(accepted), good, len(candidates), tokens))
     return state

@@ -17,7 +17,7 @@ BASE = {"records", "errors", "config", "progress"}
 STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store"}
 FLOWS = {
     *("decide", "requests", "state", "inflight", "generate", "launch", "export", "audit"),
-    *("complete", "preferences", "train", "evaluate"),
+    *("stored", "complete", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from selfinstruct.errors import StoreError
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
 
@@ -61,7 +64,11 @@ def summarise(run: Run) -> Summary:
 def list_candidates(
     run: Run, table: str, *, verdict: str | None, reason: str | None, limit: int | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield candidates of one table in the order of their ids."""
+    """Yield candidates of one table in the order in which they were judged.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
     if not run.rounds():
         return
     conditions, values = [], []
@@ -71,12 +78,16 @@ def list_candidates(
             values.append(value)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     tail = f"LIMIT {int(limit)}" if limit is not None else ""
-    query = f"SELECT * FROM {_source(run, table)} {where} ORDER BY id {tail}"
-    cursor = duckdb.connect().execute(query, values)
-    names = [column[0] for column in cursor.description or ()]
-    while rows := cursor.fetchmany(1000):
-        for row in rows:
-            yield dict(zip(names, row, strict=True))
+    query = (
+        f"SELECT * EXCLUDE (file_row_number) FROM {_source(run, table)} {where} "
+        f"ORDER BY round, file_row_number {tail}"
+    )
+    with _damage(run):
+        cursor = duckdb.connect().execute(query, values)
+        names = [column[0] for column in cursor.description or ()]
+        while rows := cursor.fetchmany(1000):
+            for row in rows:
+                yield dict(zip(names, row, strict=True))
 
 
 def _count_by_reason(run: Run, table: str) -> dict[str, int]:
@@ -86,12 +97,34 @@ def _count_by_reason(run: Run, table: str) -> dict[str, int]:
         "SELECT coalesce(reason, verdict) AS outcome, count(*) AS rows "
         f"FROM {_source(run, table)} GROUP BY 1 ORDER BY outcome != 'accepted', rows DESC, 1"
     )
-    return {str(outcome): int(rows) for outcome, rows in duckdb.sql(query).fetchall()}
+    with _damage(run):
+        rows = duckdb.connect().execute(query).fetchall()
+    return {str(outcome): int(count) for outcome, count in rows}
+
+
+@contextmanager
+def _damage(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(
+            f"{run.path}/rounds: cannot be read ({error}); restore what is damaged from a backup"
+        ) from error
 
 
 def _source(run: Run, table: str) -> str:
-    """Return the SQL for all files of a table. `*` alone would match unfinished rounds too."""
+    """Return the SQL for the files of a table, round by round.
+
+    They are listed one by one: in a pattern, a `[` or `*` in the run's own path would be
+    read as a wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
+    """
     if table not in TABLES:
         raise ValueError(f"no such table: {table}")
-    glob = str(run.path.resolve() / "rounds" / "[0-9]*" / f"{table}.parquet").replace("'", "''")
-    return f"read_parquet('{glob}', union_by_name = true)"
+    files = (str(run.round_path(n).resolve() / f"{table}.parquet") for n in run.rounds())
+    listed = ", ".join("'" + _escaped(file) + "'" for file in files)
+    return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
+
+
+def _escaped(path: str) -> str:
+    """Return a path as a SQL literal holds it, with wildcards taken literally."""
+    return re.sub(r"([*?\[\]])", r"[\1]", path).replace("'", "''")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from selfinstruct.decide import is_pooled, judge_round, seed_index
-from selfinstruct.launch import stored_config, stored_prompts, stored_seeds
 from selfinstruct.records import InstructionCandidate, Reason
 from selfinstruct.store import Run
+from selfinstruct.stored import stored_config, stored_prompts, stored_seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         run: the run; its stored config, seeds and templates are used.
         advance: told of each round that is done.
     """
-    config, prompts, seeds = stored_config(run), stored_prompts(run), stored_seeds(run)
+    config, prompts = stored_config(run), stored_prompts(run)
+    _, seeds = stored_seeds(run)
     index = seed_index(seeds, config)
     pooled: list[InstructionCandidate] = []
     tasks = 0

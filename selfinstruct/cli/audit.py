@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
@@ -16,6 +17,9 @@ from selfinstruct.cli.console import stderr, stdout
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
+
+# A running process gives a sign every few seconds, but not while a long prompt is read.
+_STALE_SECONDS = 600
 
 app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
 
@@ -120,14 +124,14 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
 
 
 def _print_summary(found: Summary) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
-    status = found.status
-    why = f" ({status['reason']})" if status.get("reason") else ""
-    stdout.print(f"[bold]{found.name}[/]: {status['state']}{why}", highlight=False)
+    # Names and reasons come from outside: escaped, they cannot be taken for markup.
+    stdout.print(f"[bold]{escape(found.name)}[/]: {escape(_state(found.status))}", highlight=False)
     stdout.print(
         f"{found.tasks} of {found.target} tasks from {found.candidates} candidates in "
-        f"{found.rounds} rounds, written by {found.model}",
+        f"{found.rounds} rounds, written by {escape(found.model)}",
         highlight=False,
     )
     speed = found.tokens["generated"] / found.seconds if found.seconds else 0
@@ -152,6 +156,17 @@ def _print_summary(found: Summary) -> None:
             style = "green" if outcome == "accepted" else ""
             table.add_row(outcome, str(count), f"{count / total:.1%}", style=style)
         stdout.print(table)
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    """Return the state and its reason; of a running one, how long ago it last gave a sign."""
+    if status["state"] == "running" and isinstance(status.get("heartbeat"), int | float):
+        age = max(0.0, time.time() - status["heartbeat"])
+        if age < _STALE_SECONDS:
+            return f"running (last sign {age:.0f} s ago)"
+        return f"cut off while running (last sign {age / 60:.0f} min ago); go on with --resume"
+    why = f" ({status['reason']})" if status.get("reason") else ""
+    return f"{status['state']}{why}"
 
 
 def _sparkline(shares: list[float]) -> str:

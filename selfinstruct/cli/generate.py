@@ -99,7 +99,9 @@ def generate(
     """
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.config import merge, nested, parse_settings, read_yaml
+    from selfinstruct.engines.machine import require_vllm
     from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.errors import EngineError, WriteError
     from selfinstruct.launch import launch
 
     options: dict[str, Any] = {
@@ -118,6 +120,7 @@ def generate(
     given = merge(given, parse_settings(settings or []))
     if config is not None:
         given = merge(read_yaml(config), given)
+    require_vllm()  # before a model is downloaded for it
     signal.signal(signal.SIGTERM, _interrupt)
     with Watcher(terminal()) as watcher:
         try:
@@ -133,16 +136,22 @@ def generate(
         except KeyboardInterrupt:
             watcher.stop()
             stderr.print("\n[yellow]interrupted[/]; all committed rounds are safe. Go on with:")
-            stderr.print(f"  {_resume_command()}", markup=False, highlight=False, soft_wrap=True)
+            _print_resume_command()
+            raise
+        except (EngineError, WriteError):
+            watcher.stop()
+            stderr.print("[yellow]stopped early[/]; all committed rounds are safe. Go on with:")
+            _print_resume_command()
             raise
         watcher.finished(run, reason)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    """Treat a request to terminate as Ctrl-C: stop between rounds, say how to resume."""
+    """Treat a request to terminate as Ctrl-C: what is committed stays, how to resume is said."""
     raise KeyboardInterrupt
 
 
-def _resume_command() -> str:
-    arguments = [a for a in sys.argv[1:] if a != "--resume"]
-    return shlex.join(["selfinstruct", *arguments, "--resume"])
+def _print_resume_command() -> None:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    command = shlex.join(["selfinstruct", *arguments, "--resume"])
+    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

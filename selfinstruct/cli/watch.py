@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from types import TracebackType
 
@@ -78,17 +79,24 @@ class Watcher:
     def finished(self, run: Run, reason: str) -> None:
         """Say why it stopped and what to do next."""
         self.stop()
-        self._console.print(
-            f"[green]done[/]: {_STOP_WORDS.get(reason, reason)} ({reason})", highlight=False
-        )
         path = run.path
+        infos = [run.info(number) for number in run.rounds()]
+        tasks = sum(info["tasks"] for info in infos)
+        candidates = sum(sum(info["instructions"].values()) for info in infos)
+        self._console.print(
+            f"[green]done[/]: {_STOP_WORDS.get(reason, reason)} ({reason}): {tasks} tasks from "
+            f"{candidates} candidates in {len(infos)} rounds",
+            highlight=False,
+            soft_wrap=True,
+        )
         self._console.print("next:", highlight=False)
         for command in (
-            f"selfinstruct audit summary {path}",
-            f"selfinstruct audit list {path} --reason not_novel",
-            f"selfinstruct export {path} --format messages --out {path}/messages.jsonl",
+            ("audit", "summary", path),
+            ("audit", "list", path, "--reason", "not_novel"),
+            ("export", path, "--format", "messages", "--out", path / "messages.jsonl"),
         ):
-            self._console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+            line = shlex.join(["selfinstruct", *map(str, command)])
+            self._console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
     def _ready(self, event: EngineReady) -> None:
         self._clear()

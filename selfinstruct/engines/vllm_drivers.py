@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from selfinstruct.errors import EngineError
 
+ENGINE_THREAD = "vllm-engine"  # looked for by cli.main
 Item = tuple[str, list[int], dict[str, Any]]
 
 
@@ -63,14 +64,17 @@ class InProcessDriver:
         self._inbox: queue.Queue[Callable[[Any], None] | None] = queue.Queue()
         self._outbox = _Outbox()
         self._ready: queue.Queue[BaseException | None] = queue.Queue()
+        self._loading = False
         self._thread: threading.Thread | None = None
 
     def start(self, arguments: dict[str, Any]) -> None:
         self._thread = threading.Thread(
-            target=self._run, args=(arguments,), name="vllm-engine", daemon=True
+            target=self._run, args=(arguments,), name=ENGINE_THREAD, daemon=True
         )
+        self._loading = True
         self._thread.start()
         error = self._ready.get()
+        self._loading = False
         if error is not None:
             raise error
 
@@ -85,7 +89,9 @@ class InProcessDriver:
 
     def close(self) -> None:
         self._inbox.put(None)
-        if self._thread is not None:
+        # One that is interrupted while it loads cannot be stopped from here: the process
+        # ends without waiting for it (see `cli.main`).
+        if self._thread is not None and not self._loading:
             self._thread.join(timeout=30)
 
     def _run(self, arguments: dict[str, Any]) -> None:
@@ -120,11 +126,8 @@ class InProcessDriver:
             block = not engine.has_unfinished_requests()
 
     def _add(self, engine: Any, batch: Sequence[Item]) -> None:
-        from vllm import SamplingParams, TokensPrompt
-
         for name, ids, arguments in batch:
-            prompt = TokensPrompt(prompt_token_ids=ids)
-            engine.add_request(name, prompt, SamplingParams(**arguments))
+            engine.add_request(name, *_vllm_request(ids, arguments))
 
 
 class AsyncDriver:
@@ -173,12 +176,8 @@ class AsyncDriver:
             self._tasks[item[0]] = self._loop.create_task(self._generate(*item))
 
     async def _generate(self, name: str, ids: list[int], arguments: dict[str, Any]) -> None:
-        from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
-
-        params = SamplingParams(**arguments, output_kind=RequestOutputKind.FINAL_ONLY)
         try:
-            prompt = TokensPrompt(prompt_token_ids=ids)
+            prompt, params = _vllm_request(ids, arguments)
             async for output in self._engine.generate(prompt, params, name):
                 if output.finished:
                     self._outbox.put(output)
@@ -188,3 +187,12 @@ class AsyncDriver:
             self._outbox.put(error)
         finally:
             self._tasks.pop(name, None)
+
+
+def _vllm_request(ids: list[int], arguments: dict[str, Any]) -> tuple[Any, Any]:
+    """Return vLLM's prompt and sampling parameters; only the finished output is wanted."""
+    from vllm import SamplingParams, TokensPrompt
+    from vllm.sampling_params import RequestOutputKind
+
+    params = SamplingParams(**arguments, output_kind=RequestOutputKind.FINAL_ONLY)
+    return TokensPrompt(prompt_token_ids=ids), params

@@ -1,4 +1,4 @@
-"""How probable the model itself finds a span that it wrote (recorded; see the docs on filters)."""
+"""How probable the model itself finds a span that it wrote (recorded)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's folder: create, lock, commit a round, recover, read.
+"""A run's folder: create, commit a round, recover, read.
 
     run.yaml               schema version, resolved config, model identity, versions
     inputs/                the seed file and the prompt templates as used
@@ -11,7 +11,6 @@ never rewritten. A folder is a run once it has its run.yaml, which is written la
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -26,18 +25,28 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.errors import ConfigError, StoreError, WriteError
 from selfinstruct.records import Completion, InstanceCandidate, InstructionCandidate
 from selfinstruct.store import atomic, schema
+from selfinstruct.store.lock import RUN_FILE
 
 log = logging.getLogger(__name__)
 
-RUN_FILE = "run.yaml"
-_LOCK_FILE = ".lock"
 _COMPLETIONS = "completions.parquet"
 _INSTRUCTIONS = "instructions.parquet"
 _INSTANCES = "instances.parquet"
 _ROUND = "round.json"
+_ROUND_KEYS = {
+    "target": int,
+    "tasks": int,
+    "yield": (int, float),
+    "seconds": (int, float),
+    "engine_idle_share": (int, float),
+    "instructions": dict,
+    "instances": dict,
+    "tokens": dict,
+    "checksums": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class Run:
             StoreError: a round is missing in between.
         """
         folder = self.path / "rounds"
+        if not folder.is_dir():
+            raise StoreError(f"{folder}: is missing; restore it from a backup")
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
@@ -89,6 +100,11 @@ class Run:
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: is damaged ({error}); restore the round") from error
         _check_version(info, path)
+        wrong = [key for key, kind in _ROUND_KEYS.items() if not isinstance(info.get(key), kind)]
+        if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
+            wrong = ["tokens"]
+        if wrong:
+            raise StoreError(f"{path}: is damaged (no valid {', '.join(wrong)}); restore the round")
         return info
 
     def instructions(self, number: int) -> list[InstructionCandidate]:
@@ -130,7 +146,15 @@ class Run:
                     )
 
     def commit(self, data: RoundData) -> None:
-        """Write a round; once this returns it is on disk for good."""
+        """Write a round; once this returns it is on disk for good.
+
+        Raises:
+            WriteError: the disk refuses; nothing that was committed before is touched.
+        """
+        with _refusal(self.round_path(data.number)):
+            self._commit(data)
+
+    def _commit(self, data: RoundData) -> None:
         target = self.round_path(data.number)
         work = target.with_name(f".{target.name}.tmp")
         if work.exists():
@@ -158,20 +182,19 @@ class Run:
         return Run(self.path, meta)
 
     def write_status(self, state: str, **details: Any) -> None:
-        """Replace status.json (advisory: nothing is decided by it)."""
+        """Replace status.json (advisory: nothing is decided by it, a failure is only logged)."""
         status = {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **details}
-        atomic.write_json(self.path / "status.json", status)
+        try:
+            atomic.write_json(self.path / "status.json", status)
+        except OSError as error:
+            log.warning("%s/status.json: cannot be written (%s)", self.path, error.strerror)
 
     def status(self) -> dict[str, Any]:
         try:
             status: dict[str, Any] = json.loads((self.path / "status.json").read_text("utf-8"))
         except (OSError, ValueError):
             return {"state": "unknown"}
-        return status
-
-
-def run_exists(path: Path) -> bool:
-    return (path / RUN_FILE).is_file()
+        return status if isinstance(status, dict) and "state" in status else {"state": "unknown"}
 
 
 def open_run(path: Path) -> Run:
@@ -187,8 +210,11 @@ def open_run(path: Path) -> Run:
     try:
         meta = yaml.safe_load(file.read_text(encoding="utf-8"))
         _check_version(meta, file)
-        meta["config"], meta["inputs"], meta["model"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        sections = (meta["config"], meta["inputs"], meta["model"])
+        if not all(isinstance(section, dict) for section in sections):
+            raise TypeError("config, inputs and model must be mappings")
+        meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         raise StoreError(f"{file}: is damaged ({error!r}); restore it from a backup") from error
     return Run(path, meta)
 
@@ -196,71 +222,32 @@ def open_run(path: Path) -> Run:
 def create_run(
     path: Path, meta: Mapping[str, Any], seeds: bytes, prompts: Mapping[str, str]
 ) -> Run:
-    """Write what makes a folder a run; run.yaml comes last."""
+    """Write what makes a folder a run; run.yaml comes last.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
     inputs = path / "inputs"
-    (inputs / "prompts").mkdir(parents=True, exist_ok=True)
-    (path / "rounds").mkdir(exist_ok=True)
-    atomic.write_bytes(inputs / "seeds.jsonl", seeds)
-    for name, text in prompts.items():
-        atomic.write_text(inputs / "prompts" / name, text)
     full = {"schema_version": schema.SCHEMA_VERSION, **meta}
+    with _refusal(path):
+        (inputs / "prompts").mkdir(parents=True, exist_ok=True)
+        (path / "rounds").mkdir(exist_ok=True)
+        atomic.write_bytes(inputs / "seeds.jsonl", seeds)
+        for name, text in prompts.items():
+            atomic.write_text(inputs / "prompts" / name, text)
     _write_meta(path, full)
     return Run(path, full)
 
 
-@contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Hold a run for writing, with an operating-system lock that dies with its process.
-
-    Folders made for a run that did not come to be are taken away again.
-
-    Raises:
-        ConfigError: another process holds it, or the folder cannot be made.
-    """
-    made = _make_folders(path)
-    handle = (path / _LOCK_FILE).open("a")
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            made = []
-            raise ConfigError(
-                f"{path}: another process is writing this run; wait for it, or stop it first"
-            ) from None
-        try:
-            yield
-        finally:
-            if not run_exists(path):
-                (path / _LOCK_FILE).unlink(missing_ok=True)
-    finally:
-        handle.close()
-        if not run_exists(path):
-            for folder in made:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 def _write_meta(path: Path, meta: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True)
-    atomic.write_text(path / RUN_FILE, text)
+    with _refusal(path / RUN_FILE):
+        atomic.write_text(path / RUN_FILE, text)
 
 
-def _make_folders(path: Path) -> list[Path]:
-    """Create `path` and return the topmost folder made for it, if any."""
-    missing = [p for p in (path, *path.parents) if not p.exists()]
-    for existing in (p for p in (path, *path.parents) if p.exists()):
-        if not existing.is_dir():
-            raise ConfigError(f"{path}: {existing} is a file; give another --out")
-        break
-    if not missing and not run_exists(path) and any(path.iterdir()):
-        raise ConfigError(f"{path}: holds other files and is not a run; give another --out")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
-    return missing[-1:]
-
-
-def _check_version(data: Mapping[str, Any], path: Path) -> None:
+def _check_version(data: Any, path: Path) -> None:
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: is damaged (holds no mapping); restore it from a backup")
     version = data.get("schema_version")
     if not isinstance(version, int):
         raise StoreError(f"{path}: has no schema_version; restore it from a backup")
@@ -277,3 +264,14 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
+
+
+@contextmanager
+def _refusal(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); what was committed is safe: "
+            "free space or mend the disk, then use --resume"
+        ) from error

@@ -1,0 +1,122 @@
+"""One writer for a run: an operating-system lock that dies with its process.
+
+What a run that never came to be leaves behind is taken away again, and nothing else: only
+folders that were made for it, only if nobody has put anything into them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from selfinstruct.errors import ConfigError
+
+RUN_FILE = "run.yaml"
+LOCK_FILE = ".selfinstruct.lock"
+# What a process may have left that was killed before it wrote run.yaml; no round is among
+# it, since rounds come later.
+_INPUTS, _ROUNDS, _PART = "inputs", "rounds", f".{RUN_FILE}.tmp"
+
+
+def run_exists(path: Path) -> bool:
+    """Whether the folder is a run: it has its run.yaml, which is written last."""
+    return (path / RUN_FILE).is_file()
+
+
+@contextmanager
+def run_lock(path: Path) -> Iterator[None]:
+    """Hold a run for writing.
+
+    Raises:
+        ConfigError: another process holds it, the folder cannot be made, or it holds
+            files that are not a run's.
+    """
+    made = _make_folders(path)
+    ours = False
+    try:
+        with _open_lock(path) as handle:
+            _take(handle, path)
+            ours = True
+            try:
+                if not run_exists(path):
+                    _remove_beginnings(path)
+                yield
+            finally:
+                if not run_exists(path):
+                    _remove_beginnings(path)
+                    (path / LOCK_FILE).unlink(missing_ok=True)
+    finally:
+        if ours and not run_exists(path):
+            _remove_empty(made)
+
+
+def _open_lock(path: Path) -> IO[str]:
+    try:
+        return (path / LOCK_FILE).open("a")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
+
+
+def _take(handle: IO[str], path: Path) -> None:
+    busy = ConfigError(
+        f"{path}: another process is writing this run; wait for it, or stop it first"
+    )
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise busy from None
+    # Whoever held it may have removed the file, with a run that did not come to be, between
+    # our opening and our locking it: then a third process can hold a lock of the same name.
+    try:
+        same = os.path.samestat(os.fstat(handle.fileno()), (path / LOCK_FILE).stat())
+    except OSError:
+        same = False
+    if not same:
+        raise busy
+
+
+def _remove_beginnings(path: Path) -> None:
+    shutil.rmtree(path / _INPUTS, ignore_errors=True)
+    (path / _PART).unlink(missing_ok=True)
+    _remove_empty([path / _ROUNDS])
+
+
+def _make_folders(path: Path) -> list[Path]:
+    """Create `path`; return the folders that had to be made, the innermost first."""
+    missing = []
+    for folder in (path, *path.parents):
+        if folder.exists():
+            if not folder.is_dir():
+                raise ConfigError(f"{path}: {folder} is a file; give another --out")
+            break
+        missing.append(folder)
+    if not missing and not run_exists(path) and _holds_other_files(path):
+        raise ConfigError(f"{path}: holds other files and is not a run; give another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
+    return missing
+
+
+def _holds_other_files(path: Path) -> bool:
+    """Whether there is anything that a run cut off before its run.yaml would not have left."""
+    names = {entry.name for entry in path.iterdir()}
+    if LOCK_FILE not in names:  # made first: without it, folders of these names are not ours
+        return bool(names)
+    if _ROUNDS in names and any((path / _ROUNDS).iterdir()):
+        return True
+    return bool(names - {LOCK_FILE, _PART, _INPUTS, _ROUNDS})
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # somebody has put something there, or was faster
+            return
