@@ -59,7 +59,7 @@ class Verdicts:
 
 def seed_index(seeds: Iterable[SeedTask], config: RunConfig) -> NoveltyIndex:
     """Return a novelty index that holds the seed tasks."""
-    index = NoveltyIndex(config.novelty.threshold)
+    index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer)
     for seed in seeds:
         index.add(seed.pool_id, seed.instruction)
     return index
@@ -259,6 +259,7 @@ def _score(
         mean_logprob=span.mean_logprob,
         num_tokens=span.num_tokens,
         unscored_reason=span.unscored_reason,
+        novelty_tokenizer=str(index.tokenizer_of(candidate.text)),
         rouge_l=match.score if match else none_near,
         neighbour_id=match.id if match else None,
     )

@@ -236,6 +236,7 @@ class InstructionCandidate:
     mean_logprob: float = NAN
     num_tokens: int = 0
     unscored_reason: str | None = None
+    novelty_tokenizer: str | None = None
     rouge_l: float = NAN
     neighbour_id: str | None = None
     verdict: str = ACCEPTED

@@ -100,7 +100,7 @@ class Run:
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: is damaged ({error}); restore the round") from error
         _check_version(info, path)
-        wrong = [key for key, kind in _ROUND_KEYS.items() if not isinstance(info.get(key), kind)]
+        wrong = [k for k, kind in _ROUND_KEYS.items() if not isinstance(info.get(k), kind)]
         if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
             wrong = ["tokens"]
         if wrong:

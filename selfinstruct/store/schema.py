@@ -64,6 +64,7 @@ INSTRUCTIONS = pa.schema(
         ("mean_logprob", pa.float64()),
         ("num_tokens", pa.int32()),
         ("unscored_reason", pa.string()),
+        ("novelty_tokenizer", pa.string()),
         ("rouge_l", pa.float64()),
         ("neighbour_id", pa.string()),
         ("verdict", pa.string()),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.filters.novelty import Match, NoveltyIndex
+from selfinstruct.filters.tokens import Tokenizer
 
 ORACLE = RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -23,8 +24,8 @@ def rouge_l(pooled: str, text: str) -> float:
     return float(ORACLE.score(pooled, text)["rougeL"].fmeasure)
 
 
-def index_of(*texts: str, threshold: float = 0.7) -> NoveltyIndex:
-    index = NoveltyIndex(threshold)
+def index_of(*texts: str, threshold: float = 0.7, tokenizer: str = "auto") -> NoveltyIndex:
+    index = NoveltyIndex(threshold, tokenizer)
     for number, text in enumerate(texts):
         index.add(f"t{number}", text)
     return index
@@ -56,7 +57,8 @@ def test_the_nearest_text_has_exactly_the_score_of_rouge_score(pool: list[str], 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=4), st.text(max_size=20))
 def test_any_text_is_tokenised_as_rouge_score_does(pool: list[str], text: str) -> None:
-    assert index_of(*pool).nearest(text, floor=0.0) == expected(pool, text, 0.0)
+    index = index_of(*pool, tokenizer="rouge")
+    assert index.nearest(text, floor=0.0) == expected(pool, text, 0.0)
 
 
 @pytest.mark.parametrize(("pooled", "text"), [(SEVEN, THIRTEEN), (THIRTEEN, SEVEN)])
@@ -93,9 +95,11 @@ def test_the_floor_stands_in_for_the_threshold() -> None:
     assert index.nearest("a b", floor=1.0) is None
 
 
-@pytest.mark.parametrize("text", ["", "…!?", "写一首诗", "é"])
-def test_a_text_without_tokens_is_near_to_nothing(text: str) -> None:
-    index = index_of("name a bird", text)
+@pytest.mark.parametrize(
+    ("text", "tokenizer"), [("", "auto"), ("…!?", "auto"), ("写一首诗", "rouge"), ("é", "rouge")]
+)
+def test_a_text_without_tokens_is_near_to_nothing(text: str, tokenizer: str) -> None:
+    index = index_of("name a bird", text, tokenizer=tokenizer)
     assert not index.scorable(text)
     assert index.nearest(text, floor=0.0) is None
     assert index.nearest("name a bird") == Match("t0", 1.0)
@@ -104,6 +108,35 @@ def test_a_text_without_tokens_is_near_to_nothing(text: str) -> None:
 
 def test_a_text_with_a_token_is_scorable() -> None:
     assert NoveltyIndex().scorable("写 7 首诗")
+
+
+@pytest.mark.parametrize(
+    ("pooled", "text", "score"),
+    [
+        ("写一首关于春天的诗。", "写一首关于秋天的诗", 8 / 9),
+        ("वसंत के बारे में एक कविता लिखो", "वसंत के बारे में एक गीत लिखो", 6 / 7),
+        ("اكتب قصيدة عن الربيع", "اكتب قصيدة عن الشتاء", 3 / 4),
+        ("Напиши стихи про весну", "НАПИШИ стихи про весну!", 1.0),
+        # The query decides: its Unicode words are compared with those of an English text.
+        ("Write a poem 春", "春 书 诗 a", 1 / 4),
+    ],
+)
+def test_other_languages_are_compared_in_unicode_words(
+    pooled: str, text: str, score: float
+) -> None:
+    index = index_of("name a bird", pooled, threshold=0.0)
+    assert index.tokenizer_of(text) is Tokenizer.UNICODE
+    match = index.nearest(text)
+    assert match is not None
+    assert (match.id, match.score) == ("t1", pytest.approx(score))
+
+
+def test_a_text_is_judged_in_the_papers_tokens_if_half_of_its_letters_are_such() -> None:
+    index = NoveltyIndex()
+    assert index.tokenizer_of("ab 春天") is Tokenizer.ROUGE
+    assert index.tokenizer_of("a 春天") is Tokenizer.UNICODE
+    assert index.tokenizer_of("Größe und Länge") is Tokenizer.ROUGE
+    assert index.tokenizer_of("…") is Tokenizer.ROUGE
 
 
 def test_an_empty_pool_is_near_to_nothing() -> None:
