@@ -210,13 +210,13 @@ def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -
     """Write a GGUF as bfloat16 safetensors with its tokenizer (vLLM reads no GGUF)."""
     progress("loading the conversion tools", 0.1)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging as transformers_logging
+    with _no_tqdm():  # read as tqdm is imported
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    with _no_tqdm():
+        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
         progress("unpacking the weights", 0.35)
         # Without dequantize=True the weights stay packed and cannot be saved.
         model = AutoModelForCausalLM.from_pretrained(

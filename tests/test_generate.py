@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections import Counter
@@ -13,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.errors import ConfigError, EngineError, StoreError
+from selfinstruct.errors import ConfigError, EngineError, StoreError, WriteError
 from selfinstruct.export import Format, export
 from selfinstruct.progress import Event, RoundCommitted
 from selfinstruct.records import ACCEPTED, REJECTED, Reason, Request, Stage
-from selfinstruct.store import Run, open_run
+from selfinstruct.store import Run, atomic, open_run
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -204,6 +205,55 @@ def test_a_round_torn_while_it_was_written_is_generated_again(
     (torn / "instances.parquet").write_bytes(b"PAR1")
     resumed, _ = generate(out, resume=True)
     assert not torn.exists()
+    assert contents(resumed) == contents(whole)
+
+
+def test_surplus_is_no_sign_that_the_yield_runs_dry(tmp_path: Path, generate: Generate) -> None:
+    # Each of these rounds was cut short by its target: a task or two of twenty candidates.
+    out = tmp_path / "run"
+    for target in (1, 2, 3, 4):
+        _, reason = generate(
+            out, resume=out.exists(), stop__target=target, stop__min_yield=0.3, stop__yield_rounds=3
+        )
+        assert reason == "target"
+    assert any(
+        row.reason is Reason.OVER_TARGET
+        for number in open_run(out).rounds()
+        for row in open_run(out).instructions(number)
+    )
+
+
+def test_the_machines_own_choice_is_no_change_on_resume(tmp_path: Path, generate: Generate) -> None:
+    out = tmp_path / "run"
+    choice = {"model__dtype": "auto", "engine__context_length": None}
+    generate(out, stop__target=5, **choice)
+    run, reason = generate(out, resume=True, stop__target=9, **choice)
+    assert reason == "target"
+    assert run.meta["config"]["engine"]["context_length"] == 2048
+
+
+def test_a_disk_that_is_full_ends_a_run_that_can_be_resumed(
+    tmp_path: Path, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = generate(tmp_path / "whole", stop__target=20)
+    out = tmp_path / "run"
+    commits = 0
+    original = atomic.commit_folder
+
+    def full(work: Path, target: Path) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(work, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "commit_folder", full)
+        with pytest.raises(WriteError, match="No space left on device"):
+            generate(out, stop__target=20)
+    assert open_run(out).status()["state"] == "failed"
+    assert open_run(out).rounds() == [0]
+    resumed, _ = generate(out, resume=True, stop__target=20)
     assert contents(resumed) == contents(whole)
 
 

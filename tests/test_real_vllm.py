@@ -162,6 +162,25 @@ def test_terminated_politely_says_how_to_resume(tmp_path: Path) -> None:
     assert (status["state"], status["reason"]) == ("stopped", "interrupted")
 
 
+def test_interrupted_while_the_model_loads(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "run"
+    with subprocess.Popen(
+        [*CLI, *generate_arguments(out)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while "loading bundled" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(4)  # well within vLLM's own imports
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        message = process.stderr.read()
+    assert time.monotonic() - asked < 15
+    assert process.returncode == 130, message
+    assert "--resume" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "deep").exists()
+
+
 ENGINE = """
 import json, sys
 from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig

@@ -36,7 +36,7 @@ _COMPLETIONS = "completions.parquet"
 _INSTRUCTIONS = "instructions.parquet"
 _INSTANCES = "instances.parquet"
 _ROUND = "round.json"
-_ROUND_KEYS = {
+_ROUND_KEYS: dict[str, type | tuple[type, ...]] = {
     "target": int,
     "tasks": int,
     "yield": (int, float),

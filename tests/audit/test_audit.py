@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from selfinstruct.audit.queries import list_candidates, summarise
 from selfinstruct.audit.replay import replay
+from selfinstruct.errors import StoreError
+from selfinstruct.records import Reason
 from selfinstruct.store import Run, open_run, schema
 
 Generate = Callable[..., tuple[Run, str]]
@@ -19,6 +24,10 @@ Generate = Callable[..., tuple[Run, str]]
 @pytest.fixture
 def run(tmp_path: Path, generate: Generate) -> Run:
     return generate(tmp_path / "run", stop__target=25)[0]
+
+
+def ids_of(rows: list[dict[str, Any]]) -> set[str]:
+    return {row["id"] for row in rows}
 
 
 def test_summary_adds_up(run: Run) -> None:
@@ -46,7 +55,8 @@ def test_list_by_reason(run: Run) -> None:
         query = {"verdict": None, "reason": None, "limit": None} | wanted
         rows = list(list_candidates(run, "instructions", **query))  # type: ignore[arg-type]
         assert len(rows) == count
-        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+        recorded = [c.id for n in run.rounds() for c in run.instructions(n)]
+        assert [row["id"] for row in rows] == [id for id in recorded if id in ids_of(rows)]
     limited = list_candidates(run, "instructions", verdict=None, reason=None, limit=3)
     assert len(list(limited)) == 3
 
@@ -84,3 +94,49 @@ def test_replay_names_a_row_that_is_missing(run: Run) -> None:
     rows = run.instances(0)
     schema.write_instances(run.round_path(0) / "instances.parquet", rows[1:])
     assert [(one.id, one.field) for one in replay(run)] == [(rows[0].id, "row")]
+
+
+def test_replay_of_an_instruction_that_passes_only_now(tmp_path: Path, generate: Generate) -> None:
+    run, _ = generate(tmp_path / "run", stop__target=15)
+    text = (run.path / "run.yaml").read_text()
+    for before in ("- picture", "- draw"):  # then "Draw a picture of it." passes
+        assert before in text
+        text = text.replace(before, "- zebra", 1)
+    (run.path / "run.yaml").write_text(text)
+    differences = replay(open_run(run.path))
+    lenient = {one.id: one for one in differences if one.field == "reason"}
+    reasons = {one.recorded for one in lenient.values()}
+    assert Reason.UNSUITABLE_KEYWORD in reasons  # it has no instances, and says so
+    assert {one.replayed for one in lenient.values()} >= {Reason.NO_INSTANCES}
+
+
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(per_round=st.sampled_from([1, 7, 99, 101, 1003]), seed=st.integers(0, 9))
+@example(per_round=1003, seed=0)
+def test_replay_finds_no_difference_whatever_the_size_of_a_round(
+    tmp_path: Path, generate: Generate, per_round: int, seed: int
+) -> None:
+    out = tmp_path / f"run-{per_round}-{seed}"
+    if not out.exists():
+        generate(out, propose__per_round=per_round, seed=seed, stop__target=30, stop__max_rounds=3)
+    run = open_run(out)
+    assert replay(run) == []
+    listed = list_candidates(run, "instructions", verdict=None, reason=None, limit=None)
+    assert [row["id"] for row in listed] == [
+        c.id for n in run.rounds() for c in run.instructions(n)
+    ]
+
+
+@pytest.mark.parametrize("name", ["it's a run", "run [1]", "what? *", "[x"])
+def test_a_run_may_have_any_name(tmp_path: Path, generate: Generate, name: str) -> None:
+    run, _ = generate(tmp_path / name, stop__target=5)
+    assert summarise(run).tasks == 5
+
+
+def test_a_damaged_table_is_a_damaged_run(run: Run) -> None:
+    file = run.round_path(0) / "instructions.parquet"
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(StoreError, match="cannot be read"):
+        summarise(run)

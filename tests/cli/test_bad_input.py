@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,8 @@ def test_bad_seeds(
         (["--model", "not a model!"], "check --model"),
         (["--model", "gemma-3-270m"], "--accept-license"),
         (["--set", "propose.from_seeds=9"], "from_seeds 9 is above in_context 8"),
+        (["--set", "engine.options.dtype=float32"], "set model.dtype instead"),
+        (["--set", "engine.options.logprobs_mode=raw_logits"], "the scores depend on it"),
     ],
 )
 def test_bad_options(
@@ -172,17 +175,50 @@ def test_a_finished_run_has_nothing_to_do(
 ) -> None:
     generate(out)
     assert run(["generate", "--out", str(out), "--resume"]) == 0
-    assert "the target is reached" in capfd.readouterr().err
+    message = " ".join(capfd.readouterr().err.split())
+    assert "the target is reached" in message
+    assert "10 tasks from" in message
 
 
+def _edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty run.yaml": lambda run: (run / "run.yaml").write_text(""),
+    "list in run.yaml": lambda run: (run / "run.yaml").write_text("- 1\n"),
+    "no config": lambda run: _edit(run / "run.yaml", "config:", "confit:"),
+    "bad config": lambda run: _edit(run / "run.yaml", "threshold: 0.7", "threshold: seven"),
+    "no rounds": lambda run: shutil.rmtree(run / "rounds"),
+    "no prompts": lambda run: shutil.rmtree(run / "inputs" / "prompts"),
+    "one prompt less": lambda run: (run / "inputs/prompts/propose.base.jinja").unlink(),
+    "no seeds": lambda run: (run / "inputs" / "seeds.jsonl").unlink(),
+    "other seeds": lambda run: _edit(run / "inputs" / "seeds.jsonl", "proverb", "saying"),
+    "empty round.json": lambda run: (run / "rounds/00000/round.json").write_text("{}"),
+    "list in round.json": lambda run: (run / "rounds/00000/round.json").write_text("[]"),
+    "round.json without tasks": lambda run: _edit(
+        run / "rounds/00000/round.json", '"tasks":', '"tusks":'
+    ),
+    "cut table": lambda run: os.truncate(run / "rounds/00000/instances.parquet", 200),
+    "no table": lambda run: (run / "rounds/00000/instances.parquet").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_run_exits_with_4(
-    generate: Generate, out: Path, capfd: pytest.CaptureFixture[str]
+    damage: str, generate: Generate, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     generate(out)
-    shutil.copy(out / "run.yaml", out / "rounds" / "00000" / "instances.parquet")
+    DAMAGES[damage](out)
     assert run(["generate", "--out", str(out), "--resume", "--target", "99"]) == 4
     assert run(["audit", "replay", str(out)]) == 4
-    assert "instances.parquet" in capfd.readouterr().err
+    message = capfd.readouterr().err
+    assert "Traceback" not in message
+    assert "restore" in message
+    inputs = "prompt" in damage or "seeds" in damage or damage == "bad config"
+    assert run(["audit", "summary", str(out)]) == (0 if inputs else 4)
 
 
 @pytest.mark.parametrize(

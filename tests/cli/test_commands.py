@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]
@@ -31,6 +35,50 @@ def test_summary_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> None
     text = capfd.readouterr().out
     assert "15 of 15 tasks" in text
     assert "not_novel" in text
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"), [(3, "running (last sign 3 s ago)"), (7200, "cut off while running")]
+)
+def test_summary_of_a_run_that_was_cut_off(
+    run: Run, capfd: pytest.CaptureFixture[str], age: float, expected: str
+) -> None:
+    status = {"state": "running", "pid": 1, "heartbeat": time.time() - age}
+    (run.path / "status.json").write_text(json.dumps(status))
+    assert cli(["audit", "summary", str(run.path)]) == 0
+    assert expected in capfd.readouterr().out
+
+
+def test_summary_shows_names_as_they_are(
+    tmp_path: Path, generate: Generate, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = generate(tmp_path / "[red]run[/blue]", stop__target=3)
+    assert cli(["audit", "summary", str(run.path)]) == 0
+    assert "[red]run[" in capfd.readouterr().out or "blue]" in run.name
+
+
+def test_an_engine_that_dies_exits_with_3_and_says_how_to_go_on(
+    tmp_path: Path,
+    model_folder: Path,
+    seeds_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from selfinstruct.engines import vllm
+    from tests.conftest import varied_script
+
+    out = tmp_path / "run"
+    arguments = ["generate", "--out", str(out), "--model", str(model_folder), "--target", "30"]
+    arguments += ["--seeds", str(seeds_file), "--set", "propose.per_round=4"]
+    monkeypatch.setattr("sys.argv", ["selfinstruct", *arguments])
+    for death, code in ((60, 3), (None, 0)):
+        engine = partial(ScriptedEngine, varied_script, die_after=death)
+        monkeypatch.setattr(vllm, "VllmEngine", lambda *_, engine=engine: engine())
+        assert cli([*arguments, "--resume"]) == code
+    message = capfd.readouterr().err
+    assert "Traceback" not in message
+    assert "the scripted engine died after 60" in message
+    assert f"selfinstruct {shlex.join(arguments)} --resume" in message
 
 
 def test_list_as_json_lines(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

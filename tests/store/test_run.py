@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.errors import ConfigError, StoreError, WriteError
 from selfinstruct.records import Completion, InstanceCandidate, InstructionCandidate
-from selfinstruct.store import Run, open_run, run_exists, run_lock, schema
+from selfinstruct.store import Run, atomic, open_run, schema
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -139,40 +138,23 @@ def test_a_folder_without_run_yaml_is_not_a_run(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from selfinstruct.store import run_lock
-with run_lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+def test_a_round_that_cannot_be_written_leaves_the_committed_ones(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-
-def test_a_second_process_is_refused_until_the_first_is_gone(run: Run) -> None:
-    command = [sys.executable, "-c", HOLD, str(run.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None
-        assert first.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match="another process is writing"), run_lock(run.path):
-            pass
-        first.kill()  # SIGKILL: the lock must not outlive its process
-    with run_lock(run.path):
-        assert run_exists(run.path)
-
-
-def test_a_lock_for_a_run_that_does_not_come_to_be_leaves_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "a" / "b"
-    with pytest.raises(KeyError), run_lock(out):
-        {}["a failure before run.yaml is written"]
-    assert not (tmp_path / "a").exists()
-
-
-def test_a_folder_with_other_files_is_not_taken_over(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigError, match="holds other files"), run_lock(tmp_path):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    data = run.read_round(0)
+    before = run.rounds()
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "write_instances", full)
+        with pytest.raises(WriteError, match=r"No space left on device.*--resume"):
+            run.commit(replace(data, number=len(before)))
+        patched.setattr(atomic, "write_json", full)
+        run.write_status("running")  # advisory: logged, no more
+    assert run.rounds() == before
+    run.discard_torn()
+    run.verify()
 
 
 def test_status_is_advisory(run: Run) -> None:
