@@ -195,6 +195,9 @@ class NoveltyConfig(Section):
     """ROUGE-L against every instruction of the pool (the paper, §3.4)."""
 
     threshold: float = _semantic(0.7, "F-measure above which it is a repeat", ge=0, le=1)
+    audit_floor: float = _semantic(
+        0.5, "F-measure from which the nearest neighbour is recorded, novel or not", ge=0, le=1
+    )
     tokenizer: Literal["auto", "rouge", "unicode"] = _semantic(
         "auto", "tokens: rouge-score's `[a-z0-9]+`, Unicode words, or what suits each text"
     )

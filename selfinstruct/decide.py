@@ -60,8 +60,7 @@ class Verdicts:
 def seed_index(seeds: Iterable[SeedTask], config: RunConfig) -> NoveltyIndex:
     """Return a novelty index that holds the seed tasks."""
     index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer)
-    for seed in seeds:
-        index.add(seed.pool_id, seed.instruction)
+    index.add_all((seed.pool_id, seed.instruction) for seed in seeds)
     return index
 
 
@@ -117,13 +116,42 @@ def judge_instructions(
         if not parsed:
             candidates.append(_unparsed(completion, round))
         for item, instruction in enumerate(parsed):
-            candidate = _score(_candidate(completion, round, item, instruction), completion, index)
+            candidate = _candidate(completion, round, item, instruction)
+            candidate = score_novelty(_score(candidate, completion), config, index)
             failure = check_instruction(instruction, config.rules, own_lines)
-            failure = failure or _check_novelty(candidate, config, index)
+            failure = failure or check_novelty(candidate, config, index)
             if failure is None:
                 index.add(candidate.id, candidate.text)
             candidates.append(_with_verdict(candidate, failure, config))
     return candidates
+
+
+def score_novelty(
+    candidate: InstructionCandidate, config: RunConfig, index: NoveltyIndex
+) -> InstructionCandidate:
+    """Record the nearest neighbour, if it is nearer than `audit_floor` or the threshold.
+
+    `rouge_l` is NaN where nothing in the pool comes that near.
+    """
+    floor = min(config.novelty.threshold, config.novelty.audit_floor)
+    match = index.nearest(candidate.text, floor)
+    return replace(
+        candidate,
+        novelty_tokenizer=str(index.tokenizer_of(candidate.text)),
+        rouge_l=match.score if match else NAN,
+        neighbour_id=match.id if match else None,
+    )
+
+
+def check_novelty(
+    candidate: InstructionCandidate, config: RunConfig, index: NoveltyIndex
+) -> Failure | None:
+    """Judge by the recorded score; NaN, nothing near, is novel."""
+    if not index.scorable(candidate.text):
+        return Failure(Reason.UNSCORABLE)
+    if candidate.rouge_l > config.novelty.threshold:
+        return Failure(Reason.NOT_NOVEL, config.novelty.threshold)
+    return None
 
 
 def judge_instances(
@@ -248,31 +276,14 @@ def _candidate(
     )
 
 
-def _score(
-    candidate: InstructionCandidate, completion: Completion, index: NoveltyIndex
-) -> InstructionCandidate:
+def _score(candidate: InstructionCandidate, completion: Completion) -> InstructionCandidate:
     span = score_span(completion, candidate.char_start, candidate.char_end)
-    match = index.nearest(candidate.text, floor=0.0)
-    none_near = 0.0 if index.scorable(candidate.text) else NAN
     return replace(
         candidate,
         mean_logprob=span.mean_logprob,
         num_tokens=span.num_tokens,
         unscored_reason=span.unscored_reason,
-        novelty_tokenizer=str(index.tokenizer_of(candidate.text)),
-        rouge_l=match.score if match else none_near,
-        neighbour_id=match.id if match else None,
     )
-
-
-def _check_novelty(
-    candidate: InstructionCandidate, config: RunConfig, index: NoveltyIndex
-) -> Failure | None:
-    if not index.scorable(candidate.text):
-        return Failure(Reason.UNSCORABLE)
-    if candidate.rouge_l > config.novelty.threshold:
-        return Failure(Reason.NOT_NOVEL, config.novelty.threshold)
-    return None
 
 
 def _with_verdict(

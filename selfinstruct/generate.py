@@ -70,6 +70,7 @@ class _Loop:
         self._listen = listen
         self._open: list[OpenRound] = []
         self._last_usage = engine.usage()
+        self._last_novelty = state.index.seconds
         self._last_heartbeat = 0.0
 
     def run_to_stop(self) -> str:
@@ -153,6 +154,8 @@ class _Loop:
         seconds = usage.seconds - self._last_usage.seconds
         idle = usage.idle_seconds - self._last_usage.idle_seconds
         self._last_usage = usage
+        novelty = self._state.index.seconds - self._last_novelty
+        self._last_novelty = self._state.index.seconds
         candidates = len(verdicts.instructions)
         return {
             "round": number,
@@ -167,6 +170,7 @@ class _Loop:
             },
             "seconds": round(seconds, 3),
             "engine_idle_share": round(idle / seconds, 4) if seconds > 0 else 0.0,
+            "novelty_seconds": round(novelty, 4),
         }
 
     def _heartbeat(self) -> None:

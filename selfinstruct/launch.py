@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,9 +150,10 @@ def _locked_launch(
             run = run.with_config(config.model_dump(mode="json"))
         if state is None:
             state = committed_state(run, config, inputs.seeds)
-        reason = _generate(
-            run, lambda: generate(run, state, config, inputs.prompts, builder, engine, listen)
-        )
+        with _novelty_made_ready(inputs.seeds, warn=not state.totals):
+            reason = _generate(
+                run, lambda: generate(run, state, config, inputs.prompts, builder, engine, listen)
+            )
     finally:
         engine.close()
     _write_stopped(run, reason, state, config)
@@ -209,7 +212,6 @@ def _read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -
     """Read seeds and templates: those of the run, unless others are named."""
     if run is not None and given.get("seeds") is None:
         content, seeds = stored_seeds(run)
-        path = run.path
     else:
         path = Path(config.seeds).expanduser() if config.seeds else shipped_seeds()
         content = read_seed_bytes(path)
@@ -218,17 +220,31 @@ def _read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -
         prompts = stored_prompts(run)
     else:
         prompts = load_prompts(Path(config.prompts).expanduser() if config.prompts else None)
-    if run is None:
-        _warn_of_near_duplicates(seeds, path)
     return Inputs(content, seeds, prompts)
 
 
-def _warn_of_near_duplicates(seeds: list[SeedTask], path: Path) -> None:
+@contextmanager
+def _novelty_made_ready(seeds: list[SeedTask], *, warn: bool) -> Iterator[None]:
+    """Compile the novelty filter by using it on the seeds, while the engine proposes.
+
+    Not before the engine is loaded: vLLM 0.32 looks for kernels in every module that is
+    there, and stumbles over llvmlite's lazy library ("no attribute 'get'").
+    """
+    first_use = threading.Thread(
+        target=_warn_of_near_duplicates, args=(seeds if warn else seeds[:2],), daemon=True
+    )
+    first_use.start()
+    try:
+        yield
+    finally:
+        first_use.join()
+
+
+def _warn_of_near_duplicates(seeds: list[SeedTask]) -> None:
     """A seed close to another costs yield, no more: the user may have meant it."""
     for first, second, score in near_duplicates(seeds):
         log.warning(
-            "%s: seeds %r and %r are near-duplicates (ROUGE-L %.2f); consider dropping one",
-            path,
+            "seeds %r and %r are near-duplicates (ROUGE-L %.2f); consider dropping one",
             first.id,
             second.id,
             score,

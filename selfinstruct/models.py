@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.cache import cache_folder
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.records import LocalModel
 
@@ -80,15 +81,6 @@ CATALOGUE = {
         ),
     )
 }
-
-
-def cache_folder() -> Path:
-    """Return where prepared models are kept: SELFINSTRUCT_CACHE, or XDG's cache folder."""
-    own = os.environ.get("SELFINSTRUCT_CACHE")
-    if own:
-        return Path(own).expanduser()
-    xdg = os.environ.get("XDG_CACHE_HOME")
-    return (Path(xdg) if xdg else Path.home() / ".cache") / "selfinstruct"
 
 
 def prepared_path(entry: CatalogueEntry) -> Path:

@@ -13,7 +13,7 @@ ROOT = Path(selfinstruct.__file__).parent
 
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
-BASE = {"records", "errors", "config", "progress"}
+BASE = {"cache", "records", "errors", "config", "progress"}
 STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store"}
 FLOWS = {
     *("decide", "requests", "state", "inflight", "generate", "launch", "export", "audit"),
@@ -28,7 +28,17 @@ ONLY_IN = {
     "duckdb": {"audit"},
 }
 # pydantic is not among them: typer itself loads it.
-HEAVY = {"torch", "transformers", "vllm", "pyarrow", "numpy", "duckdb", "rapidfuzz", "jinja2"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "vllm",
+    "pyarrow",
+    "numpy",
+    "duckdb",
+    "rapidfuzz",
+    "numba",
+    "jinja2",
+}
 
 
 def unit(path: Path) -> str:

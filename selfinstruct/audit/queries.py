@@ -32,6 +32,7 @@ class Summary:
     tokens: Mapping[str, int]
     seconds: float
     engine_idle_share: float
+    novelty_share: float
     yields: list[float]
 
     @property
@@ -44,6 +45,7 @@ def summarise(run: Run) -> Summary:
     infos = [run.info(number) for number in run.rounds()]
     instructions = _count_by_reason(run, "instructions")
     seconds = sum(info["seconds"] for info in infos)
+    novelty = sum(info.get("novelty_seconds", 0.0) for info in infos)
     idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos)
     return Summary(
         name=run.name,
@@ -57,6 +59,7 @@ def summarise(run: Run) -> Summary:
         tokens={key: sum(info["tokens"][key] for info in infos) for key in ("prompt", "generated")},
         seconds=seconds,
         engine_idle_share=idle / seconds if seconds else 0.0,
+        novelty_share=novelty / seconds if seconds else 0.0,
         yields=[info["yield"] for info in infos],
     )
 

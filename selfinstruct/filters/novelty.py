@@ -1,21 +1,25 @@
 """ROUGE-L against every text of the pool (the paper, §3.4), decided as rouge-score would.
 
-The longest common subsequence is rapidfuzz's bit-parallel one; the score is rouge-score's
-expression over it, 2pr/(p+r) with p = LCS/m and r = LCS/n, in the same floating-point
-steps, because the decision is `score > threshold` and 0.7 comes out as 0.7000000000000001
-for many lengths.
+Why pruning loses nothing. F = 2·LCS/(m+n) for texts of m and n tokens. A common
+subsequence is a common bag of tokens, so F > t needs more than t(m+n)/2 common tokens,
+in any order; the index (overlap.py) finds every text that has them, walking only postings
+that such a text must stand in. Each text found has its LCS taken by rapidfuzz, the one
+with the most common tokens first, until no other can score higher. Rounding is of the
+order of 1e-16 and pruning leaves 1e-9; what is left is decided by rouge-score's own
+expression, in its own floating-point steps (pool.py).
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from rapidfuzz.distance import LCSseq
-from rapidfuzz.process import cdist
+from typing import TYPE_CHECKING
 
 from selfinstruct.filters.tokens import Tokenizer, choose_tokenizer, tokens
+
+if TYPE_CHECKING:
+    from selfinstruct.filters.pool import TokenPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,12 @@ class NoveltyIndex:
 
     def __init__(self, threshold: float = 0.7, tokenizer: str = "auto") -> None:
         self.threshold = threshold
+        self.seconds = 0.0
         self._wanted = tokenizer
         self._ids: list[str] = []
         self._texts: list[str] = []
-        self._pools = {tokenizer: _Pool(tokenizer) for tokenizer in Tokenizer}
+        self._pools: dict[Tokenizer, TokenPool] = {}
+        self._last: tuple[str, Tokenizer, list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -50,76 +56,63 @@ class NoveltyIndex:
         self._ids.append(id)
         self._texts.append(text)
 
+    def add_all(self, items: Iterable[tuple[str, str]]) -> None:
+        """Add (id, text) pairs."""
+        for id, text in items:
+            self.add(id, text)
+
     def tokenizer_of(self, text: str) -> Tokenizer:
         """Return the tokenizer that judges a text."""
         return choose_tokenizer(text, self._wanted)
 
     def scorable(self, text: str) -> bool:
         """Whether the text has a token that ROUGE-L could compare."""
-        return bool(tokens(text, self.tokenizer_of(text)))
+        return bool(self._tokens(text, self.tokenizer_of(text)))
 
     def nearest(self, text: str, floor: float | None = None) -> Match | None:
         """Return the pooled text with the highest F-measure, if that is above `floor`.
 
         Args:
-            text: the query.
+            text: the query. Its tokens are kept: adding the same text next, or asking
+                whether it is scorable, does not split it again.
             floor: F-measure in [0, 1]; by default the threshold.
 
         Ties go to the text that was added first.
         """
-        pool = self._pools[self.tokenizer_of(text)]
-        pool.catch_up(self._texts)
-        found = pool.nearest(text)
-        if found is None or found[1] <= (self.threshold if floor is None else floor):
-            return None
-        return Match(self._ids[found[0]], found[1])
+        started = time.perf_counter()
+        least = self.threshold if floor is None else floor
+        tokenizer = self.tokenizer_of(text)
+        pool = self._pool(tokenizer, least)
+        found = pool.nearest(self._tokens(text, tokenizer), least)
+        self.seconds += time.perf_counter() - started
+        return None if found is None else Match(self._ids[found[0]], found[1])
 
+    def nearest_all(self, texts: Iterable[str], floor: float | None = None) -> list[Match | None]:
+        """Return the nearest of each text, as `nearest` does; none of them is added."""
+        return [self.nearest(text, floor) for text in texts]
 
-class _Pool:
-    """The texts of an index in the tokens of one tokenizer."""
+    def add_if_novel(self, id: str, text: str) -> Match | None:
+        """Add a text unless one above the threshold is there; return that one."""
+        match = self.nearest(text)
+        if match is None:
+            self.add(id, text)
+        return match
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._encoded: list[str] = []
-        self._lengths: list[int] = []
-        # A token becomes one character, so that rapidfuzz compares strings.
-        self._characters: dict[str, str] = {}
+    def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
+        """Return the pool in one tokenizer's tokens, with all texts that were added since.
 
-    def catch_up(self, texts: list[str]) -> None:
-        """Take in the texts that were added since; nothing is encoded that nobody asks for."""
-        for text in texts[len(self._encoded) :]:
-            encoded = self._encode(text)
-            self._encoded.append(encoded)
-            self._lengths.append(len(encoded))
+        Nothing is split that nobody asks for: most runs never need the second tokenizer.
+        """
+        from selfinstruct.filters.pool import TokenPool  # loads numba
 
-    def nearest(self, text: str) -> tuple[int, float] | None:
-        """Return (position, F-measure) of the nearest text."""
-        query = self._encode(text)
-        if not query or not self._encoded:
-            return None
-        scores = self._scores(query)
-        best = int(np.argmax(scores))
-        return best, float(scores[best])
+        pool = self._pools.get(tokenizer)
+        if pool is None:
+            pool = self._pools[tokenizer] = TokenPool(floor)
+        for number in range(len(pool), len(self._texts)):
+            pool.add(self._tokens(self._texts[number], tokenizer))
+        return pool
 
-    def _scores(self, query: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        lcs = cdist([query], self._encoded, scorer=LCSseq.similarity, dtype=np.int32)[0]
-        lengths = np.asarray(self._lengths, dtype=np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision = lcs / lengths
-            recall = lcs / np.float64(len(query))
-            scores = 2 * precision * recall / (precision + recall)
-        return np.where(lcs > 0, scores, 0.0)
-
-    def _encode(self, text: str) -> str:
-        return "".join(self._character(token) for token in tokens(text, self._tokenizer))
-
-    def _character(self, token: str) -> str:
-        character = self._characters.get(token)
-        if character is None:
-            number = len(self._characters)
-            # Surrogates (U+D800 to U+DFFF) are not characters. 1.1 million words are enough:
-            # past that, sharing a character could only call two different texts alike.
-            code = number if number < 0xD800 else number + 0x800
-            character = chr(min(code, 0x10FFFF))
-            self._characters[token] = character
-        return character
+    def _tokens(self, text: str, tokenizer: Tokenizer) -> list[str]:
+        if self._last is None or self._last[0] != text or self._last[1] is not tokenizer:
+            self._last = (text, tokenizer, tokens(text, tokenizer))
+        return self._last[2]

@@ -8,14 +8,15 @@ Burmese) each character, with its marks, is a token.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from enum import StrEnum
 
 import regex
-from rouge_score import tokenize
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(rf"(?V1)[{_SPACELESS}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{_SPACELESS}]]+")
+_ROUGE_WORD = re.compile(r"[a-z0-9]+")
 _ROUGE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 
 
@@ -34,15 +35,19 @@ def choose_tokenizer(text: str, wanted: str) -> Tokenizer:
     """
     if wanted != "auto":
         return Tokenizer(wanted)
+    if text.isascii():
+        return Tokenizer.ROUGE
     letters = [letter for letter in text.lower() if letter.isalnum()]
     kept = sum(letter in _ROUGE_CHARACTERS for letter in letters)
     return Tokenizer.UNICODE if 2 * kept < len(letters) else Tokenizer.ROUGE
 
 
 def tokens(text: str, tokenizer: Tokenizer) -> list[str]:
-    """Return the tokens of a text, in order."""
+    """Return the tokens of a text, in order.
+
+    For `rouge` those of rouge-score's `tokenize.tokenize(text, None)`, found in one step.
+    """
     if tokenizer is Tokenizer.ROUGE:
-        found: list[str] = tokenize.tokenize(text, None)
-        return found
+        return _ROUGE_WORD.findall(text.lower())
     folded = unicodedata.normalize("NFKC", text).casefold()
     return [str(word) for word in _WORD.findall(folded)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.rouge_scorer import RougeScorer, _score_lcs
 
 from selfinstruct.filters.novelty import Match, NoveltyIndex
-from selfinstruct.filters.tokens import Tokenizer
+from selfinstruct.filters.tokens import Tokenizer, tokens
+from selfinstruct.seeds import parse_seeds, shipped_seeds
 
 ORACLE = RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -143,9 +146,84 @@ def test_an_empty_pool_is_near_to_nothing() -> None:
     assert NoveltyIndex().nearest("name a bird", floor=0.0) is None
 
 
-def test_more_words_than_characters_below_the_surrogates() -> None:
-    index = index_of(" ".join(f"w{number}" for number in range(0xD800)), threshold=0.0)
+def test_a_text_of_very_many_words() -> None:
+    words = [f"w{number}" for number in range(20_000)]
+    index = index_of(" ".join(words), threshold=0.0)
     index.add("last", "one two three")
     index.add("next", "four five six")
     assert index.nearest("one two three") == Match("last", 1.0)
     assert index.nearest("four two six") == Match("next", 2 / 3)
+    half = index.nearest(" ".join(words[:10_000]))
+    assert half is not None
+    assert (half.id, half.score) == ("t0", pytest.approx(2 / 3))
+
+
+FEW = st.integers(0, 11).map(lambda number: f"w{number}")
+CROWDED = st.lists(st.lists(FEW, min_size=1, max_size=12), min_size=90, max_size=170)
+
+
+@settings(deadline=None, max_examples=40)
+@given(CROWDED, st.sampled_from([0.0, 0.3, 0.5, 0.7, 0.9]) | st.floats(0, 1))
+def test_insert_or_reject_in_a_growing_pool(pool: list[list[str]], floor: float) -> None:
+    """Few words, so that texts overlap heavily; enough texts for the order to be made anew."""
+    index = NoveltyIndex(0.7)
+    kept: list[list[str]] = []
+    for number, words in enumerate(pool):
+        scores = [_score_lcs(other, words).fmeasure for other in kept]
+        best = max(scores, default=0.0)
+        nearest = Match(f"t{scores.index(best)}", best) if scores and best > floor else None
+        assert index.nearest(" ".join(words), floor) == nearest
+        if number % 3 or best <= 0.7:
+            index.add(f"t{len(kept)}", " ".join(words))
+            kept.append(words)
+
+
+def test_every_pair_of_real_sentences() -> None:
+    """As rouge-score scores and decides, for all pairs of the sentences of the seed tasks."""
+    seeds = parse_seeds(shipped_seeds().read_bytes(), shipped_seeds())
+    texts = [text for seed in seeds for text in (seed.instruction, seed.instances[0].output)]
+    sentences = [s for text in texts for s in re.split(r"(?<=[.!?:])\s+", text)]
+    sentences = sorted({s for s in sentences if tokens(s, Tokenizer.ROUGE)})[:600]
+    assert len(sentences) == 600
+    split = [tokens(sentence, Tokenizer.ROUGE) for sentence in sentences]
+    index = index_of(*sentences, tokenizer="rouge")
+    low = index_of(*sentences, tokenizer="rouge")
+    for query, words in zip(sentences[::3], split[::3], strict=True):
+        scores = [_score_lcs(other, words).fmeasure for other in split]
+        best = max(scores)
+        assert low.nearest(query, 0.0) == Match(f"t{scores.index(best)}", best)
+        # Half of the query's words: no text is the query itself.
+        part = " ".join(words[::2])
+        scores = [_score_lcs(other, words[::2]).fmeasure for other in split]
+        best = max(scores)
+        for floor in (0.3, 0.5, 0.7):
+            expected = Match(f"t{scores.index(best)}", best) if best > floor else None
+            assert index.nearest(part, floor) == expected
+
+
+def test_the_batch_forms() -> None:
+    index = NoveltyIndex()
+    index.add_all([("a", "name a bird"), ("b", "sing a song")])
+    assert index.nearest_all(["Name a bird!", "cook rice"]) == [Match("a", 1.0), None]
+    assert index.add_if_novel("c", "Sing a song") == Match("b", 1.0)
+    assert index.add_if_novel("d", "cook rice") is None
+    assert index.add_if_novel("e", "Cook rice!") == Match("d", 1.0)
+    assert len(index) == 3
+
+
+def test_a_text_is_split_once_to_ask_and_to_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    split: list[str] = []
+
+    def counting(text: str, tokenizer: Tokenizer) -> list[str]:
+        split.append(text)
+        return tokens(text, tokenizer)
+
+    monkeypatch.setattr("selfinstruct.filters.novelty.tokens", counting)
+    index = index_of("name a bird")
+    index.nearest("name a bird")
+    split.clear()
+    index.nearest("sing a song")
+    assert index.scorable("sing a song")
+    index.add("x", "sing a song")
+    index.nearest("sing a song")
+    assert split == ["sing a song"]
