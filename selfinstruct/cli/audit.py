@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,11 @@ from selfinstruct.cli.console import stderr, stdout
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
+    from selfinstruct.audit.whatif import WhatIf
+    from selfinstruct.store import Run
 
+# As selfinstruct.audit.whatif has it; named here so that --help loads nothing.
+PENDING = "pending_instances"
 # A running process gives a sign every few seconds, but not while a long prompt is read.
 _STALE_SECONDS = 600
 
@@ -93,19 +98,13 @@ def list_candidates(
 @app.command("replay")
 def replay(run: RunFolder, as_json: AsJson = False) -> None:
     """Judge the recorded completions again; exit code 4 if any verdict differs."""
-    from rich.progress import track
-
     from selfinstruct.audit.replay import replay as replay_run
     from selfinstruct.store import open_run
 
     opened = open_run(run)
     opened.verify()
-    steps = iter(
-        track(opened.rounds(), "replaying", console=stderr, transient=True, disable=as_json)
-    )
-    differences = replay_run(opened, lambda _: next(steps, None))
-    for _ in steps:
-        pass
+    with _per_round(opened, "replaying", quiet=as_json) as advance:
+        differences = replay_run(opened, advance)
     if as_json:
         listed = [_plain(asdict(difference)) for difference in differences]
         print(json.dumps({"rounds": len(opened.rounds()), "differences": listed}, indent=2))
@@ -121,6 +120,72 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
         stdout.print(f"{len(opened.rounds())} rounds replayed, {len(differences)} differences")
     if differences:
         raise typer.Exit(4)
+
+
+@app.command("whatif")
+def whatif(
+    run: RunFolder,
+    rouge: Annotated[float, typer.Option("--rouge", help="ROUGE-L threshold to judge by instead.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge the candidates of a run again by another threshold; nothing is written."""
+    from selfinstruct.audit.whatif import what_if
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    with _per_round(opened, "judging again", quiet=as_json) as advance:
+        found = what_if(opened, rouge=rouge, advance=advance)
+    if as_json:
+        rejected = {key: n for key, n in found.after.items() if key not in ("accepted", PENDING)}
+        data = {
+            "rouge": rouge,
+            "changed": len(found.changes),
+            "accepted": found.after.get("accepted", 0),
+            PENDING: found.after.get(PENDING, 0),
+            "rejected": rejected,
+            "ids": [change.id for change in found.changes],
+            "changes": [_plain(asdict(change)) for change in found.changes],
+        }
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+        return
+    _print_what_if(found)
+
+
+@contextmanager
+def _per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar that is moved on by one for each round."""
+    from rich.progress import track
+
+    steps = iter(track(run.rounds(), what, console=stderr, transient=True, disable=quiet))
+    next(steps, None)
+    yield lambda _: next(steps, None)
+    for _ in steps:
+        pass
+
+
+def _print_what_if(found: WhatIf) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="instructions", title_justify="left")
+    for column in ("outcome", "recorded", "judged again", "change"):
+        table.add_column(column, justify="left" if column == "outcome" else "right")
+    for outcome in sorted({*found.before, *found.after}, key=lambda o: (-found.before[o], o)):
+        was, now = found.before[outcome], found.after[outcome]
+        table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
+    stdout.print(table)
+    if not found.changes:
+        stdout.print("no candidate changes")
+        return
+    shown = Table(title="changes, the first 20", title_justify="left")
+    for column in ("id", "recorded", "judged again", "ROUGE-L", "neighbour", "instruction"):
+        shown.add_column(column, overflow="fold")
+    for one in found.changes[:20]:
+        cells = (one.id, one.before, one.after, _number(one.rouge_l), one.neighbour_id, one.text)
+        shown.add_row(*(Text(str(cell or "")) for cell in cells))
+    stdout.print(shown)
+    count = len(found.changes)
+    stdout.print("1 candidate changes" if count == 1 else f"{count} candidates change")
 
 
 def _print_summary(found: Summary) -> None:
