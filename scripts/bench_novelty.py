@@ -34,13 +34,16 @@ from selfinstruct.filters.tokens import Tokenizer
 
 SIZES = (1_000, 10_000, 37_000, 100_000, 300_000, 1_000_000)
 THRESHOLD, LOOP_FLOOR = 0.7, 0.5
-LAST = 1000  # candidates that the time at a size is taken over
-console = Console(width=None if Console().is_terminal else 110)
+VOCABULARY = 1_000_000
+console = Console(width=None if Console().is_terminal else 120)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one size of the pool: microseconds a candidate over the last ones, and in all."""
+    """Of one size of the pool: microseconds a candidate, over the last third and in all.
+
+    The pool is ordered anew whenever it has grown by half: once, or nearly, in a third.
+    """
 
     candidates: int
     pooled: int
@@ -57,19 +60,25 @@ def read_texts(path: Path) -> list[str]:
 
 
 def generate_texts(count: int, duplicates: float, seed: int = 0) -> Iterator[str]:
-    """Yield texts of 5 to 40 words, Zipf-distributed; a share are near-duplicates.
+    """Yield texts of 5 to 40 words; the r-th most frequent word has a share of 1/r (Zipf).
 
     A near-duplicate is an earlier text with up to a third of its words replaced.
     """
     rng = np.random.default_rng(seed)
+    shares = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
+    shares /= shares[-1]
+
+    def draw(words: int) -> np.ndarray:
+        return np.searchsorted(shares, rng.random(words))
+
     kept: list[np.ndarray] = []
     for number in range(count):
         if kept and rng.random() < duplicates:
             words = kept[rng.integers(len(kept))].copy()
             places = rng.random(len(words)) < rng.random() / 3
-            words[places] = rng.zipf(1.2, int(places.sum())) % 2_000_000
+            words[places] = draw(int(places.sum()))
         else:
-            words = rng.zipf(1.2, int(np.clip(rng.normal(17, 6), 5, 40))) % 2_000_000
+            words = draw(int(np.clip(rng.normal(17, 6), 5, 40)))
         if number % 50 == 0:
             kept.append(words)
         yield " ".join(f"w{word}" for word in words)
@@ -81,31 +90,27 @@ def stream(texts: Sequence[str], floor: float) -> list[Measured]:
     index.add("compile", "compile the kernels first")
     index.nearest("compile the kernels")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    results, spent, last, recent = [], 0.0, [], 0
+    results, took = [], np.zeros(len(texts))
     sizes = [size for size in SIZES if size < len(texts)] + [len(texts)]
     for number, text in enumerate(track(texts, f"floor {floor}", console=console, transient=True)):
         started = time.perf_counter()
         match = index.nearest(text, floor)
         if match is None or match.score <= THRESHOLD:
             index.add(str(number), text)
-        took = time.perf_counter() - started
-        spent += took
-        last.append(took)
+        took[number] = time.perf_counter() - started
         if number + 1 in sizes:
             pool = index._pools[Tokenizer.ROUGE]
-            recent = pool.verified - recent
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             results.append(
                 Measured(
                     number + 1,
                     len(index),
-                    1e6 * sum(last[-LAST:]) / len(last[-LAST:]),
-                    1e6 * spent / (number + 1),
+                    1e6 * took[(number + 1) * 2 // 3 : number + 1].mean(),
+                    1e6 * took[: number + 1].mean(),
                     pool.verified / pool.queries,
                     grown / 1024,
                 )
             )
-            last.clear()
     return results
 
 

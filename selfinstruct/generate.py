@@ -72,6 +72,7 @@ class _Loop:
         self._last_usage = engine.usage()
         self._last_novelty = state.index.seconds
         self._last_heartbeat = 0.0
+        self._tokens = 0
 
     def run_to_stop(self) -> str:
         try:
@@ -86,6 +87,7 @@ class _Loop:
         while self._may_open():
             self._open_round()
         for completion in self._engine.collect():
+            self._tokens += len(completion.token_ids)
             self._route(completion)
         self._heartbeat()
         for round in self._open:
@@ -183,6 +185,7 @@ class _Loop:
                 target=target,
                 done=sum(one for one, _ in done),
                 wanted=sum(all for _, all in done),
+                tokens=self._tokens,
             )
         )
         now = time.monotonic()

@@ -24,13 +24,18 @@ class EngineReady:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """Requests came back. `tasks` counts committed ones; `done` of `wanted` in open rounds."""
+    """Requests came back.
+
+    `tasks` counts committed ones, `done` of `wanted` requests of the open rounds, `tokens`
+    all that were generated since the start of the process.
+    """
 
     round: int
     tasks: int
     target: int
     done: int
     wanted: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def generate(
         given = merge(read_yaml(config), given)
     require_vllm()  # before a model is downloaded for it
     signal.signal(signal.SIGTERM, _interrupt)
-    with Watcher(terminal()) as watcher:
+    with Watcher(terminal(), str(out)) as watcher:
         try:
             run, reason = launch(
                 out,

@@ -6,8 +6,13 @@ that a pair of lengths m and n must have. If a pair has it, all its common token
 or after the first common one, which is therefore at a position i ≤ m - need in the query
 and j ≤ n - need in the text. So it is enough to walk the postings of the query's first
 tokens, and of these only the entries (text, n, j) with j ≤ n - need(n): whatever is
-skipped has too few common tokens, for any order of the tokens. What is found this way is
-merged from (i, j) on to count the common tokens in full.
+skipped has too few common tokens, for any order of the tokens.
+
+What is found this way is first held against its mark, 64 bits that stand beside the
+posting: each token of a text flips one of them, so that two marks differ in at most as
+many bits as there are tokens in one text and not in the other (Sandes, Teodoro and Melo,
+Bitmap Filter, 2017). What passes is merged from (i, j) on to count the common tokens in
+full.
 
 The kernels are compiled on their first use and kept in the cache folder.
 """
@@ -29,6 +34,7 @@ if not os.environ.get("NUMBA_CACHE_DIR"):
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
+Marks = NDArray[np.uint64]
 
 # Scores are compared in floating point: pruning leaves this much room.
 MARGIN = 1e-9
@@ -59,6 +65,28 @@ def prefix_length(floor: float, n: int) -> int:
 
 
 @_jit
+def _mark(orders: Ints, token_at: Ints) -> np.uint64:
+    """Return the mark of a text: a bit flipped for each token."""
+    mark = np.uint64(0)
+    for order in orders:
+        # Any bit will do for an unknown token (-1): it is in no other text.
+        token = np.uint64(token_at[order]) if order >= 0 else np.uint64(0)
+        bit = (token * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58)
+        mark ^= np.uint64(1) << bit
+    return mark
+
+
+@_jit
+def _bits(mark: np.uint64) -> np.int64:
+    """Count the bits that are set (LLVM makes one instruction of this)."""
+    v = mark
+    v = v - ((v >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    v = (v & np.uint64(0x3333333333333333)) + ((v >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    v = (v + (v >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((v * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@_jit
 def sort_all(starts: Longs, tokens: Ints, order_of: Ints, orders: Ints) -> None:
     """Write the order numbers of every text's tokens to `orders`, ascending within each."""
     for text in range(len(starts) - 1):
@@ -77,6 +105,7 @@ def append(
     orders: Ints,
     heads: Ints,
     links: Ints,
+    link_marks: Marks,
     used: int,
 ) -> int:
     """Add a text since the last build; return how many links are used then.
@@ -90,12 +119,14 @@ def append(
         orders: result: its order numbers, ascending.
         heads: newest link of each token, or -1; brought up to date.
         links: rows of (text, length, position, next); brought up to date.
+        link_marks: the text's mark beside each of them.
         used: rows of `links` that are in use.
     """
     n = len(tokens)
     for place in range(n):
         orders[place] = order_of[tokens[place]]
     orders.sort()
+    mark = _mark(orders, token_at)
     for position in range(prefix_length(floor, n)):
         if position > 0 and orders[position] == orders[position - 1]:
             continue
@@ -104,6 +135,7 @@ def append(
         links[used, 1] = n
         links[used, 2] = position
         links[used, 3] = heads[token]
+        link_marks[used] = mark
         heads[token] = used
         used += 1
     return used
@@ -118,6 +150,7 @@ def build(
     floor: float,
     first: Longs,
     postings: Ints,
+    marks: Marks,
 ) -> None:
     """Fill the postings of every token, shortest text first.
 
@@ -128,10 +161,12 @@ def build(
         by_length: texts, shortest first.
         floor: lowest F-measure that will be asked for.
         first: where the postings of each token begin; moved to where they end.
-        postings: rows of (text, length, position).
+        postings: result: rows of (text, length, position).
+        marks: result: the text's mark beside each of them.
     """
     for text in by_length:
         start, end = starts[text], starts[text + 1]
+        mark = _mark(orders[start:end], token_at)
         prefix = prefix_length(floor, end - start)
         for position in range(prefix):
             if position > 0 and orders[start + position] == orders[start + position - 1]:
@@ -141,6 +176,7 @@ def build(
             postings[row, 0] = text
             postings[row, 1] = end - start
             postings[row, 2] = position
+            marks[row] = mark
             first[token] = row + 1
 
 
@@ -202,8 +238,10 @@ def find(
     orders: Ints,
     first: Longs,
     postings: Ints,
+    marks: Marks,
     heads: Ints,
     links: Ints,
+    link_marks: Marks,
     seen: Ints,
     stamp: int,
     slack: Ints,
@@ -221,8 +259,10 @@ def find(
         orders: order numbers of all texts, ascending within each.
         first: where the postings of each token begin; one more entry for the end.
         postings: rows of (text, length, position), for each token by length.
+        marks: the text's mark beside each of them.
         heads: newest link of each token, or -1.
         links: rows of (text, length, position, next), for texts added since the build.
+        link_marks: the text's mark beside each of them.
         seen: for each text, the stamp of the last query that looked at it.
         stamp: of this query.
         slack: scratch, longer than the longest text: n - need(n).
@@ -234,6 +274,7 @@ def find(
     """
     query = _sorted_orders(tokens, order_of)
     m = len(query)
+    mark = _mark(query, token_at)
     shortest, reach = _lengths(floor, m, slack)
     count = 0
     for i in range(m):
@@ -247,7 +288,8 @@ def find(
             row = _first_at_least(postings, first[token], first[token + 1], shortest)
             while row < first[token + 1] and postings[row, 1] <= reach:
                 text, n, j = postings[row, 0], postings[row, 1], postings[row, 2]
-                if j <= slack[n] and seen[text] != stamp:
+                most = (m + n - _bits(mark ^ marks[row])) // 2
+                if j <= slack[n] and most >= n - slack[n] and seen[text] != stamp:
                     seen[text] = stamp
                     bag = orders[starts[text] : starts[text + 1]]
                     common[count] = _common(query, bag, i, j, n - slack[n])
@@ -257,12 +299,14 @@ def find(
         row = heads[token]
         while row >= 0:
             text, n, j = links[row, 0], links[row, 1], links[row, 2]
-            if shortest <= n <= reach and j <= slack[n] and seen[text] != stamp:
-                seen[text] = stamp
-                bag = orders[starts[text] : starts[text + 1]]
-                common[count] = _common(query, bag, i, j, n - slack[n])
-                found[count] = text
-                count += common[count] > 0
+            if shortest <= n <= reach and j <= slack[n]:
+                most = (m + n - _bits(mark ^ link_marks[row])) // 2
+                if most >= n - slack[n] and seen[text] != stamp:
+                    seen[text] = stamp
+                    bag = orders[starts[text] : starts[text + 1]]
+                    common[count] = _common(query, bag, i, j, n - slack[n])
+                    found[count] = text
+                    count += common[count] > 0
             row = links[row, 3]
     return count
 

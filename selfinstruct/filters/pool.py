@@ -15,7 +15,7 @@ import numpy as np
 from rapidfuzz.distance import LCSseq
 
 from selfinstruct.filters import overlap
-from selfinstruct.filters.overlap import Ints, Longs
+from selfinstruct.filters.overlap import Ints, Longs, Marks
 
 _GROWTH = 1.5  # of the pool, until it is ordered anew
 _LEAST_ROOM = 1024
@@ -45,8 +45,10 @@ class TokenPool:
     _order_of: Ints
     _first: Longs
     _postings: Ints
+    _marks: Marks
     _heads: Ints
     _links: Ints
+    _link_marks: Marks
     _seen: Ints
     _slack: Ints
     _found: Ints
@@ -87,6 +89,7 @@ class TokenPool:
         self._orders = _with_room(self._orders, end)
         self._starts = _with_room(self._starts, self._size + 2)
         self._links = _with_room(self._links, self._used + len(words))
+        self._link_marks = _with_room(self._link_marks, self._used + len(words))
         self._tokens[start:end] = tokens
         self._starts[self._size + 1] = end
         self._used = overlap.append(
@@ -98,6 +101,7 @@ class TokenPool:
             self._orders[start:end],
             self._heads,
             self._links,
+            self._link_marks,
             self._used,
         )
         self._size += 1
@@ -135,8 +139,10 @@ class TokenPool:
             self._orders,
             self._first,
             self._postings,
+            self._marks,
             self._heads,
             self._links,
+            self._link_marks,
             self._seen,
             self._stamp,
             self._slack,
@@ -199,12 +205,14 @@ class TokenPool:
         self._front = room
         self._heads = np.full(room + words, -1, np.int32)
         self._links = np.empty((_LEAST_ROOM, 4), np.int32)
+        self._link_marks = np.empty(_LEAST_ROOM, np.uint64)
         self._used = 0
         overlap.sort_all(starts, tokens, self._order_of, self._orders)
         counts = np.zeros(words + 1, np.int64)
         overlap.count_postings(starts, self._orders, self._token_at, self._floor, counts)
         ends = np.cumsum(counts)
         self._postings = np.empty((ends[-1], 3), np.int32)
+        self._marks = np.empty(ends[-1], np.uint64)
         begins = ends - counts
         by_length = np.argsort(np.diff(starts), kind="stable")
         overlap.build(
@@ -215,6 +223,7 @@ class TokenPool:
             self._floor,
             begins.copy(),
             self._postings,
+            self._marks,
         )
         self._first = begins
         self._rebuild_at = max(64, int(size * _GROWTH))

@@ -177,7 +177,7 @@ def test_a_finished_run_has_nothing_to_do(
     assert run(["generate", "--out", str(out), "--resume"]) == 0
     message = " ".join(capfd.readouterr().err.split())
     assert "the target is reached" in message
-    assert "10 tasks from" in message
+    assert "10 from" in message
 
 
 def _edit(path: Path, before: str, after: str) -> None:

@@ -1,0 +1,150 @@
+"""What is shown of a run while it goes: counts, speed, rejects, the newest task."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from selfinstruct.progress import RoundCommitted, Working
+from selfinstruct.records import ACCEPTED
+
+_REASONS_SHOWN = 5
+_SPEED_SECONDS = 20.0  # the speed shown is the mean over the last so many
+
+
+@dataclass
+class PanelState:
+    """What has been told of a run so far; `now` can be set by tests."""
+
+    title: str
+    working: Working | None = None
+    newest: str | None = None
+    outcomes: Counter[str] = field(default_factory=Counter)
+    last_yield: float | None = None
+    idle_share: float | None = None
+    started: float = field(default_factory=time.monotonic)
+    tasks_at_start: int | None = None
+    round_started: tuple[int, float] = (-1, 0.0)
+    speed_points: list[tuple[float, int]] = field(default_factory=list)
+
+    def work(self, event: Working, now: float) -> None:
+        """Take in that requests came back."""
+        if self.tasks_at_start is None:
+            self.tasks_at_start = event.tasks
+        if event.round != self.round_started[0]:
+            self.round_started = (event.round, now)
+        self.working = event
+        self.speed_points.append((now, event.tokens))
+        while now - self.speed_points[0][0] > _SPEED_SECONDS and len(self.speed_points) > 2:
+            self.speed_points.pop(0)
+
+    def commit(self, event: RoundCommitted) -> None:
+        """Take in that a round is on disk."""
+        self.outcomes.update(event.info["instructions"])
+        self.last_yield = event.info["yield"]
+        self.idle_share = event.info["engine_idle_share"]
+        self.newest = event.newest or self.newest
+
+    @property
+    def speed(self) -> float | None:
+        """Generated tokens a second, over the last while."""
+        if len(self.speed_points) < 2:
+            return None
+        (start, before), (end, after) = self.speed_points[0], self.speed_points[-1]
+        return (after - before) / (end - start) if end > start else None
+
+    def eta(self, now: float) -> float | None:
+        """Seconds until the target at the pace so far; None before the first commit."""
+        event = self.working
+        if event is None or self.tasks_at_start is None or event.tasks <= self.tasks_at_start:
+            return None
+        pace = (now - self.started) / (event.tasks - self.tasks_at_start)
+        return (event.target - event.tasks) * pace
+
+    def round_eta(self, now: float) -> float | None:
+        """Seconds until the requests that are known of are done, at the pace of this round."""
+        event = self.working
+        if event is None or not event.done or not event.wanted:
+            return None
+        elapsed = now - self.round_started[1]
+        return elapsed * (event.wanted - event.done) / event.done if elapsed > 0 else None
+
+
+def render(state: PanelState, now: float) -> RenderableType:
+    """Return the panel, as wide as the terminal."""
+    if state.working is None:
+        return Spinner("dots", text=Text(state.title))
+    parts: list[RenderableType] = [_bars(state, now), _numbers(state, now)]
+    if state.outcomes:
+        parts += [Text(), _rejects(state)]
+    if state.newest:
+        newest = Text(" ".join(state.newest.split()), style="italic")
+        newest.truncate(400, overflow="ellipsis")
+        parts += [Text(), Text("newest task", style="dim"), newest]
+    return Panel(Group(*parts), title=Text(state.title), title_align="left", border_style="cyan")
+
+
+def clock(seconds: float | None) -> str:
+    """Return `1:05`, `2:00:05`, or a dash."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _bars(state: PanelState, now: float) -> Table:
+    event = state.working
+    assert event is not None
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_column(no_wrap=True, justify="right", style="dim")
+    eta, left = state.eta(now), state.round_eta(now)
+    grid.add_row(
+        "tasks",
+        ProgressBar(total=event.target, completed=event.tasks),
+        f"{event.tasks} of {event.target}",
+        f"ETA {clock(eta)}" if eta is not None else "ETA after a round",
+    )
+    grid.add_row(
+        f"round {event.round}",
+        ProgressBar(total=max(1, event.wanted), completed=event.done, complete_style="cyan"),
+        f"{event.done} of {event.wanted} requests",
+        f"{clock(left)} to go" if left is not None else "",
+    )
+    return grid
+
+
+def _numbers(state: PanelState, now: float) -> Text:
+    speed = "–" if state.speed is None else f"{state.speed:,.0f}"
+    shown = [f"{speed} tokens/s"]
+    if state.last_yield is not None:
+        shown.append(f"yield {state.last_yield:.0%} in the last round")
+    if state.idle_share is not None:
+        shown.append(f"engine idle {state.idle_share:.1%}")
+    shown.append(f"elapsed {clock(now - state.started)}")
+    return Text(" · ".join(shown))
+
+
+def _rejects(state: PanelState) -> Group:
+    total = sum(state.outcomes.values())
+    rejects = Counter({key: n for key, n in state.outcomes.items() if key != ACCEPTED})
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, min_width=20)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_column(no_wrap=True)
+    most = max(rejects.values(), default=1)
+    for reason, count in rejects.most_common(_REASONS_SHOWN):
+        grid.add_row(reason, str(count), Text("█" * max(1, round(24 * count / most)), "yellow"))
+    head = f"rejected {sum(rejects.values())} of {total} instructions"
+    return Group(Text(head, style="dim"), grid)
