@@ -224,6 +224,8 @@ def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -
         tokenizer.save_pretrained(out)
     note = {"name": entry.name, "title": entry.title, "license": entry.license}
     (out / "selfinstruct.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    for file in out.iterdir():
+        file.chmod(0o644)  # safetensors keeps its files to their owner; a cache may be shared
 
 
 @contextmanager

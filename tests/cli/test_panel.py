@@ -18,8 +18,6 @@ from selfinstruct.store import Run
 Generate = Callable[..., tuple[Run, str]]
 
 NEWEST = "Write a [bold]letter[/bold] to the harbour master and ask for a berth near the crane. "
-    "Write a [bold]letter[/bold] to the harbour master, asking for a berth near the crane. " * 3
-)
 
 
 def info(**changes: Any) -> dict[str, Any]:
