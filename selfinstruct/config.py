@@ -83,6 +83,7 @@ class ModelConfig(Section):
         "auto", "weights and activations; auto: bfloat16 where the machine is fast at it"
     )
     prompting: Prompting = _semantic("auto", "base: raw text; chat: the model's chat template")
+    system: NonEmpty | None = _semantic(None, "system prompt of chat prompting")
     thinking: bool = _semantic(False, "let a reasoning model think first (chat prompting)")
 
 
@@ -118,6 +119,7 @@ class ProposeConfig(Section):
     in_context: int = _semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
     from_seeds: int = _semantic(6, "of these, seed tasks once others exist (the paper: 6)", ge=0)
     list_length: int = _semantic(16, "number of the last task of the list (the paper: 16)", ge=2)
+    domain: NonEmpty | None = _semantic(None, "the field that all tasks are to be of")
     # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
     sampling: SamplingConfig = SamplingConfig(
         temperature=0.7, min_p=0.05, presence_penalty=2.0, max_tokens=400
@@ -219,6 +221,8 @@ class RunConfig(Section):
     seed: int = _semantic(0, "of every draw and every sampled token", ge=0, lt=2**63)
     seeds: str | None = _field("input", None, "seed tasks; null: those that are shipped")
     prompts: str | None = _field("input", None, "folder of templates; null: those shipped")
+    topics: str | None = _field("input", None, "file of topics; each proposal is given one")
+    avoid: str | None = _field("input", None, "file of texts that no task may repeat")
     overlap: bool = _throughput(True, "propose the next round while instances are written")
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()

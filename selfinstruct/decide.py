@@ -57,10 +57,10 @@ class Verdicts:
         return sum(is_good(candidate) for candidate in self.instructions)
 
 
-def seed_index(seeds: Iterable[SeedTask], config: RunConfig) -> NoveltyIndex:
-    """Return a novelty index that holds the seed tasks."""
+def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIndex:
+    """Return a novelty index that holds what a run starts from: (id, text) pairs."""
     index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer)
-    index.add_all((seed.pool_id, seed.instruction) for seed in seeds)
+    index.add_all(pool)
     return index
 
 

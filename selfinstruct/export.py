@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.inputs import stored_inputs
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run, atomic
-from selfinstruct.stored import stored_prompts
 
 
 class Format(StrEnum):
@@ -92,7 +92,7 @@ def user_text(row: ExportRow) -> str:
 
 
 def _jsonl(rows: list[ExportRow], format: Format, run: Run) -> bytes:
-    encode = _encoder(format, stored_prompts(run))
+    encode = _encoder(format, stored_inputs(run).prompts)
     lines = (json.dumps(encode(row), ensure_ascii=False) + "\n" for row in rows)
     return "".join(lines).encode("utf-8")
 

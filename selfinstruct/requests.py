@@ -12,8 +12,9 @@ from selfinstruct.config import RunConfig, SamplingConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.heuristics import points_to_input
-from selfinstruct.prompts import FewShot, PromptLibrary, choose_fewshot
-from selfinstruct.records import InstructionCandidate, Request, SeedTask, Stage
+from selfinstruct.inputs import Inputs
+from selfinstruct.prompts import FewShot, choose_fewshot
+from selfinstruct.records import InstructionCandidate, Message, Request, Stage
 
 # Room for tasks that will be written later and stand in prompts: most are far shorter.
 _SPARE_TOKENS = 400
@@ -35,32 +36,38 @@ def derive_seed(*parts: object) -> int:
 
 
 class RequestBuilder:
-    """Turns tasks into requests, for one run: its config, templates, seeds and engine."""
+    """Turns tasks into requests, for one run: its config, inputs and engine.
+
+    Raises:
+        ConfigError: the config asks for what the templates or the prompting cannot give.
+    """
 
     def __init__(
         self,
         config: RunConfig,
-        prompts: PromptLibrary,
-        seeds: Sequence[SeedTask],
+        inputs: Inputs,
         engine: Engine,
         modes: Mapping[str, str],
     ) -> None:
         self._config = config
-        self._prompts = prompts
+        self._prompts = inputs.prompts
+        self._topics = inputs.topics
         self._engine = engine
         self._modes = modes
-        self._seeds = [PoolTask(seed.pool_id, seed.instruction) for seed in seeds]
+        self._seeds = [PoolTask(seed.pool_id, seed.instruction) for seed in inputs.seeds]
         self._fewshot: FewShot = choose_fewshot(
-            seeds,
-            prompts.exemplars,
+            inputs.seeds,
+            inputs.prompts.exemplars,
             random.Random(derive_seed(config.seed, "fewshot")),
             for_classify=config.classify.exemplars,
             for_instances=config.instances.exemplars,
         )
+        self._check_steering()
 
     def proposals(self, round: int, generated: Sequence[PoolTask]) -> list[Request]:
         """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated)."""
         rng = random.Random(derive_seed(self._config.seed, round, "propose"))
+        topics = random.Random(derive_seed(self._config.seed, round, "topics"))
         requests = []
         for number in range(self._config.propose.per_round):
             tasks = self._draw(generated, rng)
@@ -74,6 +81,8 @@ class RequestBuilder:
                     stop=(f"\n{self._config.propose.list_length + 1}.",),
                     tasks=[" ".join(task.instruction.split()) for task in tasks],
                     list_length=self._config.propose.list_length,
+                    domain=self._config.propose.domain or "",
+                    topic=topics.choice(self._topics) if self._topics else "",
                 )
             )
         return requests
@@ -136,6 +145,8 @@ class RequestBuilder:
             self._config.propose.sampling,
             tasks=[task.instruction for task in shown],
             list_length=self._config.propose.list_length,
+            domain=self._config.propose.domain or "",
+            topic=max(self._topics, key=len, default=""),
         )
         sample = InstructionCandidate("", 0, "", 0, 0, "", shown[0].instruction, ())
         requests = [
@@ -149,6 +160,23 @@ class RequestBuilder:
             tokens = self._engine.count_tokens(request.prompt) + request.sampling.max_tokens
             needs[request.stage] = max(tokens, needs.get(request.stage, 0))
         return needs
+
+    def _check_steering(self) -> None:
+        """Refuse to ignore what the user asks for."""
+        template = f"propose.{self._modes[Stage.PROPOSE]}.jinja"
+        wanted = {"domain": self._config.propose.domain, "topic": self._topics}
+        for name, value in wanted.items():
+            if value and name not in self._prompts.files[template]:
+                raise ConfigError(
+                    f"{template}: does not use {name!r}, which was given; "
+                    f"put {{{{ {name} }}}} into it"
+                )
+        chat = [stage for stage, mode in self._modes.items() if mode == "chat"]
+        if self._config.model.system and not {Stage.PROPOSE, Stage.INSTANCES} & set(chat):
+            raise ConfigError(
+                "model.system: a system prompt needs a chat template, and this model is prompted "
+                "with raw text; leave it out, or use --prompting chat"
+            )
 
     def _draw(self, generated: Sequence[PoolTask], rng: random.Random) -> list[PoolTask]:
         wanted = self._config.propose.in_context
@@ -178,6 +206,8 @@ class RequestBuilder:
             stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
         else:
             messages = self._prompts.messages(template, **values)
+            if self._config.model.system and stage is not Stage.CLASSIFY:
+                messages = _with_system(messages, self._config.model.system)
             # A label of one word leaves no room to think.
             thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
             prompt = self._engine.chat_prompt(messages, thinking=thinking)
@@ -192,3 +222,11 @@ class RequestBuilder:
             seed=derive_seed(self._config.seed, id),
             parents=parents,
         )
+
+
+def _with_system(messages: list[Message], system: str) -> list[Message]:
+    """Put a system prompt before a conversation, and before its own if it has one."""
+    if messages[0]["role"] == "system":
+        own = messages[0]["content"]
+        return [Message(role="system", content=f"{system}\n\n{own}"), *messages[1:]]
+    return [Message(role="system", content=system), *messages]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from importlib import resources
@@ -40,12 +39,11 @@ def read_seed_bytes(path: Path) -> bytes:
         raise SeedError(f"{path}: cannot be read ({error.strerror}); check --seeds") from error
 
 
-def seeds_digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
-    """Return the seed tasks of a JSONL file, in its order.
+    """Return the seed tasks of a file, in its order.
+
+    A `.txt` file has one instruction a line, known by its line number; any other has the
+    format of the paper's release, one JSON object a line.
 
     Raises:
         SeedError: naming file, line, field and fix of the first thing that is wrong.
@@ -61,7 +59,8 @@ def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        seed = _parse_line(line, f"{path}:{number}")
+        plain = str(path).endswith(".txt")
+        seed = _plain(line, number) if plain else _parse_line(line, f"{path}:{number}")
         if seed.id in seen:
             raise SeedError(
                 f'{path}:{number}: "id" {seed.id!r} was used on line {seen[seed.id]}; '
@@ -72,6 +71,11 @@ def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
     if not seeds:
         raise SeedError(f"{path}: holds no seed task; write one JSON object a line")
     return seeds
+
+
+def _plain(line: str, number: int) -> SeedTask:
+    """Return a seed that is an instruction alone; few-shot prompts take other examples."""
+    return SeedTask(str(number), f"line_{number}", line.strip(), (), None)
 
 
 def _parse_line(line: str, where: str) -> SeedTask:

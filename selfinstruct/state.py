@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from selfinstruct.config import RunConfig, StopConfig
-from selfinstruct.decide import is_good, is_pooled, seed_index
+from selfinstruct.decide import first_index, is_good, is_pooled
 from selfinstruct.filters.novelty import NoveltyIndex
-from selfinstruct.records import ACCEPTED, SeedTask
+from selfinstruct.records import ACCEPTED
 from selfinstruct.requests import PoolTask
 from selfinstruct.store import Run
 
@@ -75,9 +75,9 @@ class CommittedState:
         return None
 
 
-def committed_state(run: Run, config: RunConfig, seeds: Sequence[SeedTask]) -> CommittedState:
-    """Read what is committed back into memory."""
-    state = CommittedState(seed_index(seeds, config))
+def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
+    """Read what is committed back into memory; `pool` is what the index starts with."""
+    state = CommittedState(first_index(pool, config))
     for number in run.rounds():
         candidates = run.instructions(number)
         for candidate in candidates:

@@ -14,10 +14,10 @@ ROOT = Path(selfinstruct.__file__).parent
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
 BASE = {"cache", "records", "errors", "config", "progress"}
-STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store"}
+STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
     *("decide", "requests", "state", "inflight", "generate", "launch", "export", "audit"),
-    *("stored", "complete", "preferences", "train", "evaluate"),
+    *("inputs", "complete", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

@@ -11,7 +11,7 @@ import pytest
 
 from selfinstruct.errors import ConfigError, SeedError
 from selfinstruct.records import Instance, SeedTask
-from selfinstruct.seeds import parse_seeds, read_seed_bytes, seeds_digest, shipped_seeds
+from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 
 GOOD: dict[str, Any] = {
     "id": "bird",
@@ -191,13 +191,6 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_seed_error_is_wrong_input() -> None:
     assert issubclass(SeedError, ConfigError)
     assert SeedError.exit_code == 2
-
-
-def test_the_digest_is_sha256() -> None:
-    # FIPS 180-2, appendix B.1
-    assert seeds_digest(b"abc") == (
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
 
 
 def test_the_shipped_seeds_can_be_read() -> None:

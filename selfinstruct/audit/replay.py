@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from selfinstruct.decide import is_pooled, judge_round, seed_index
+from selfinstruct.decide import first_index, is_pooled, judge_round
+from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.records import InstructionCandidate, Reason
 from selfinstruct.store import Run
-from selfinstruct.stored import stored_config, stored_prompts, stored_seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +30,24 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         run: the run; its stored config, seeds and templates are used.
         advance: told of each round that is done.
     """
-    config, prompts = stored_config(run), stored_prompts(run)
-    _, seeds = stored_seeds(run)
-    index = seed_index(seeds, config)
+    config, inputs = stored_config(run), stored_inputs(run)
+    index = first_index(inputs.first_pool, config)
     pooled: list[InstructionCandidate] = []
     tasks = 0
     differences: list[Difference] = []
     for number in run.rounds():
         recorded = run.read_round(number)
         room = recorded.info["target"] - tasks
-        verdicts = judge_round(recorded.completions, number, config, prompts, index, room=room)
+        verdicts = judge_round(
+            recorded.completions, number, config, inputs.prompts, index, room=room
+        )
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
         pooled += [c for c in verdicts.instructions if is_pooled(c)]
         if any(c.reason is Reason.OVER_TARGET for c in verdicts.instructions):
             # Those over the target do not stay in the pool of a run that grew afterwards.
-            index = seed_index(seeds, config)
+            index = first_index(inputs.first_pool, config)
             for candidate in pooled:
                 index.add(candidate.id, candidate.text)
         advance(number)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.config import NoveltyConfig, RunConfig
-from selfinstruct.decide import check_novelty, is_good, score_novelty, seed_index
+from selfinstruct.decide import check_novelty, first_index, is_good, score_novelty
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.records import ACCEPTED, InstructionCandidate, Reason
 from selfinstruct.store import Run
-from selfinstruct.stored import stored_config, stored_seeds
 
 PENDING = "pending_instances"
 """Passes now and has no instances: they were never asked for."""
@@ -63,7 +63,7 @@ def what_if(run: Run, *, rouge: float, advance: Callable[[int], object] = id) ->
     if not 0 <= rouge <= 1:
         raise ConfigError(f"--rouge {rouge}: a ROUGE-L F-measure lies between 0 and 1")
     config = _with_threshold(stored_config(run), rouge)
-    index = seed_index(stored_seeds(run)[1], config)
+    index = first_index(stored_inputs(run).first_pool, config)
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
     changes: list[Change] = []

@@ -201,9 +201,8 @@ def _print_summary(found: Summary) -> None:
     )
     speed = found.tokens["generated"] / found.seconds if found.seconds else 0
     stdout.print(
-        f"{found.tokens['generated']:,} tokens generated in {found.seconds:.0f} s "
-        f"({speed:.0f} tokens/s), engine idle {found.engine_idle_share:.1%}, "
-        f"novelty filter {found.novelty_share:.2%} of the time",
+        f"{found.tokens['generated']:,} tokens in {found.seconds:.0f} s ({speed:.0f} a second), "
+        f"engine idle {found.engine_idle_share:.1%}, novelty filter {found.novelty_share:.2%}",
         highlight=False,
     )
     if found.yields:

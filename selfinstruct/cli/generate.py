@@ -57,6 +57,21 @@ def generate(
     seeds: Annotated[
         Path | None, typer.Option("--seeds", help="Seed tasks, JSONL (default: those shipped).")
     ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option("--domain", help="The field that all tasks are of, such as veterinary care."),
+    ] = None,
+    topics: Annotated[
+        Path | None, typer.Option("--topics", help="Topics, one a line; a proposal is given one.")
+    ] = None,
+    avoid: Annotated[
+        Path | None,
+        typer.Option("--avoid", help="Texts that no task may repeat: lines, or JSONL."),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option("--system", help="System prompt for chat prompting: a text, or a file of it."),
+    ] = None,
     prompts: Annotated[
         Path | None, typer.Option("--prompts", help="Folder with templates of your own.")
     ] = None,
@@ -112,7 +127,11 @@ def generate(
         "model.name": model,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),
+        "model.system": system and _text_or_file(system),
+        "propose.domain": domain,
         "seeds": seeds and str(seeds),
+        "topics": topics and str(topics),
+        "avoid": avoid and str(avoid),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }
@@ -144,6 +163,19 @@ def generate(
             _print_resume_command()
             raise
         watcher.finished(run, reason)
+
+
+def _text_or_file(value: str) -> str:
+    """Return the content of a file of that name if there is one, else the text itself."""
+    from selfinstruct.errors import ConfigError
+
+    path = Path(value).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else value
+    except (OSError, ValueError) as error:  # too long for a name: it is a text
+        if len(value) > 255 or "\n" in value:
+            return value
+        raise ConfigError(f"{path}: cannot be read ({error}); check --system") from error
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -52,6 +52,8 @@ def choose_fewshot(
 
 
 def _is_compact(seed: SeedTask) -> bool:
+    if not seed.instances:
+        return False
     texts = [seed.instruction]
     for instance in seed.instances[:_MAX_INSTANCES]:
         texts += [instance.input, instance.output]

@@ -219,22 +219,24 @@ def open_run(path: Path) -> Run:
     return Run(path, meta)
 
 
-def create_run(
-    path: Path, meta: Mapping[str, Any], seeds: bytes, prompts: Mapping[str, str]
-) -> Run:
+def create_run(path: Path, meta: Mapping[str, Any], inputs: Mapping[str, bytes]) -> Run:
     """Write what makes a folder a run; run.yaml comes last.
+
+    Args:
+        path: the run's folder.
+        meta: what run.yaml says.
+        inputs: content of the files of `inputs/`, by name.
 
     Raises:
         WriteError: the disk refuses.
     """
-    inputs = path / "inputs"
     full = {"schema_version": schema.SCHEMA_VERSION, **meta}
     with _refusal(path):
-        (inputs / "prompts").mkdir(parents=True, exist_ok=True)
         (path / "rounds").mkdir(exist_ok=True)
-        atomic.write_bytes(inputs / "seeds.jsonl", seeds)
-        for name, text in prompts.items():
-            atomic.write_text(inputs / "prompts" / name, text)
+        for name, content in inputs.items():
+            file = path / "inputs" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_bytes(file, content)
     _write_meta(path, full)
     return Run(path, full)
 

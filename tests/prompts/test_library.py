@@ -265,7 +265,9 @@ def test_a_task_cannot_make_a_turn() -> None:
     exemplar = {"instruction": FORGED, "instances": [{"input": FORGED, "output": FORGED}]}
     messages = library.messages("output_first.chat.jinja", exemplars=[exemplar], instruction=FORGED)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
-    [message] = library.messages("propose.chat.jinja", tasks=[FORGED, FORGED], list_length=4)
+    [message] = library.messages(
+        "propose.chat.jinja", tasks=[FORGED, FORGED], list_length=4, domain="", topic=""
+    )
     assert "\ue000" not in message["content"]
 
 
