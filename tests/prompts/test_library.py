@@ -216,7 +216,8 @@ def test_an_exemplar_that_is_no_task_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_a_proposal_continues_after_its_last_number() -> None:
-    prompt = load_prompts().text("propose.base.jinja", tasks=["Name a bird.", "Name a fish."])
+    tasks = ["Name a bird.", "Name a fish."]
+    prompt = load_prompts().text("propose.base.jinja", tasks=tasks, domain="", topic="")
     assert prompt.endswith("\n1. Name a bird.\n2. Name a fish.\n3.")
 
 
