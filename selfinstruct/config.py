@@ -150,6 +150,9 @@ class InstancesConfig(Section):
     direct: bool = _semantic(
         True, "chat prompting: ask a task that points to no input as a user would, on its own"
     )
+    direct_system: NonEmpty | None = _semantic(
+        None, "system prompt of such answers, where `model.system` gives none"
+    )
     max_per_instruction: int = _semantic(4, "instances kept of one instruction", ge=1)
     # The paper: greedy.
     sampling: SamplingConfig = SamplingConfig(max_tokens=320)

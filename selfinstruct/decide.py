@@ -7,6 +7,7 @@ whatever becomes of its instances later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,6 +89,24 @@ def is_pooled(candidate: InstructionCandidate) -> bool:
     return candidate.verdict == ACCEPTED or candidate.reason is Reason.NO_INSTANCES
 
 
+class PoolKeeper:
+    """The novelty index of rounds that are judged one after the other.
+
+    What was over the target does not stay in the pool of a run that grows afterwards.
+    """
+
+    def __init__(self, first_pool: Iterable[tuple[str, str]], config: RunConfig) -> None:
+        self._pool = list(first_pool)
+        self._config = config
+        self.index = first_index(self._pool, config)
+
+    def settle(self, verdicts: Verdicts) -> None:
+        """Take in the last verdicts of a round that was judged with `index`."""
+        self._pool += [(c.id, c.text) for c in verdicts.instructions if is_pooled(c)]
+        if any(c.reason is Reason.OVER_TARGET for c in verdicts.instructions):
+            self.index = first_index(self._pool, self._config)
+
+
 def judge_instructions(
     proposals: Sequence[Completion],
     round: int,
@@ -112,6 +131,7 @@ def judge_instructions(
             completion.finish_reason,
             first_number=len(completion.request.parents) + 1,
             continues=".base." in completion.request.template,
+            tag=_tag(completion.request.prompt),
         )
         if not parsed:
             candidates.append(_unparsed(completion, round))
@@ -171,6 +191,30 @@ def judge_instances(
             row = replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
         rows.append(row)
     return rows
+
+
+def judge_answer(
+    instruction: str,
+    answered: InstanceCandidate,
+    completion: Completion,
+    config: RunConfig,
+    markers: Markers,
+) -> InstanceCandidate:
+    """Judge another model's output for an instance, by the rules on instances."""
+    parsed = parse_direct(completion.text, completion.finish_reason)
+    base = ParsedInstance(answered.input, "", (0, 0), (0, 0), truncated=False)
+    found = replace(parsed[0], input=answered.input) if parsed else base
+    task = InstructionCandidate(
+        answered.instruction_id, answered.round, "", 0, 0, instruction, instruction, ()
+    )
+    row = _instance(task, completion, 0, found)
+    row = replace(row, id=completion.id.removesuffix("-answer"), answer_to=answered.id)
+    if not parsed:
+        return replace(row, verdict=REJECTED, reason=Reason.EMPTY_OUTPUT)
+    [failure] = check_instances(instruction, [found], config.instances, markers)
+    if failure is None:
+        return row
+    return replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
 
 
 def settle(
@@ -236,6 +280,12 @@ def judge_round(
         labels[candidate.id] = parse_label(label.text, prompts.markers)
         instances[candidate.id] = judge_instances(candidate, written, config, prompts.markers)
     return settle(candidates, labels, instances, room=room)
+
+
+def _tag(prompt: str) -> str:
+    """Return what a proposal's prompt ends with after its last number: nothing, or a tag."""
+    found = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
+    return found[1] if found else ""
 
 
 def _parse_instances(completion: Completion, markers: Markers) -> list[ParsedInstance]:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selfinstruct.answer import best_answers
 from selfinstruct.errors import ConfigError
 from selfinstruct.inputs import stored_inputs
 from selfinstruct.prompts import PromptLibrary
@@ -30,6 +31,17 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class Answers(StrEnum):
+    """Whose outputs: the run's own, a teacher's (`selfinstruct answer`), or the better of both.
+
+    `prefer-teacher` takes the teacher's where it has an accepted one, else the run's own.
+    """
+
+    OWN = "own"
+    TEACHER = "teacher"
+    PREFER_TEACHER = "prefer-teacher"
+
+
 @dataclass(frozen=True, slots=True)
 class ExportRow:
     """One accepted instance of an accepted instruction."""
@@ -45,14 +57,19 @@ class ExportRow:
     rouge_l: float
 
 
-def export_rows(run: Run) -> Iterator[ExportRow]:
+def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
     """Yield the dataset of a run, in the order in which it was generated."""
+    teacher = {} if answers is Answers.OWN else best_answers(run)
     for number in run.rounds():
         accepted = {c.id: c for c in run.instructions(number) if c.verdict == ACCEPTED}
         for instance in run.instances(number):
             task = accepted.get(instance.instruction_id)
             if task is None or instance.verdict != ACCEPTED:
                 continue
+            answer = teacher.get(instance.id)
+            if answer is None and answers is Answers.TEACHER:
+                continue
+            instance = answer or instance  # noqa: PLW2901
             yield ExportRow(
                 instance.id,
                 task.id,
@@ -66,13 +83,18 @@ def export_rows(run: Run) -> Iterator[ExportRow]:
             )
 
 
-def export(run: Run, format: Format, out: Path) -> int:
+def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) -> int:
     """Write the dataset of a run to a file, whole or not at all; return the number of rows.
 
     Raises:
         ConfigError: the run holds no task yet, or the file cannot be written.
     """
-    rows = list(export_rows(run))
+    rows = list(export_rows(run, answers))
+    if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
+        raise ConfigError(
+            f"{run.path}: has no accepted answers of a teacher; "
+            f"write some with: selfinstruct answer {run.path} --model TEACHER"
+        )
     if not rows:
         raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
     if out.is_dir():

@@ -164,8 +164,8 @@ class _Loop:
             "target": self._config.stop.target,
             "tasks": verdicts.tasks,
             "yield": verdicts.tasks / candidates if candidates else 0.0,
-            "instructions": _counts(verdicts.instructions),
-            "instances": _counts(verdicts.instances),
+            "instructions": count_outcomes(verdicts.instructions),
+            "instances": count_outcomes(verdicts.instances),
             "tokens": {
                 "prompt": sum(c.num_prompt_tokens for c in completions),
                 "generated": sum(len(c.token_ids) for c in completions),
@@ -200,7 +200,7 @@ class _Loop:
         self._open.clear()
 
 
-def _counts(candidates: Sequence[Any]) -> dict[str, int]:
+def count_outcomes(candidates: Sequence[Any]) -> dict[str, int]:
     """Count candidates by verdict or reason, accepted first."""
     counts = Counter(str(c.reason or c.verdict) for c in candidates)
     accepted = counts.pop(ACCEPTED, 0)

@@ -80,7 +80,7 @@ def read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) ->
         prompts = own.prompts
     else:
         prompts = load_prompts(Path(config.prompts).expanduser() if config.prompts else None)
-    return _parse(files, sources, prompts)
+    return parse_inputs(files, prompts, sources)
 
 
 def stored_inputs(run: Run) -> Inputs:
@@ -94,7 +94,7 @@ def stored_inputs(run: Run) -> Inputs:
         texts = {p.name: p.read_text("utf-8") for p in sorted((folder / "prompts").iterdir())}
         files = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}
         sources = {name: folder / name for name in files}
-        inputs = _parse(files, sources, prompts_from_files(texts))
+        inputs = parse_inputs(files, prompts_from_files(texts), sources)
         recorded = {key: value for key, value in run.meta["inputs"].items() if "sha256" in key}
         changed = [key for key, value in recorded.items() if inputs.digests.get(key) != value]
         if changed:
@@ -114,14 +114,24 @@ def stored_config(run: Run) -> RunConfig:
         return build_config(run.meta["config"], str(path))
 
 
-def _parse(
-    files: Mapping[str, bytes], sources: Mapping[str, Path], prompts: PromptLibrary
+def parse_inputs(
+    files: Mapping[str, bytes], prompts: PromptLibrary, sources: Mapping[str, Path] | None = None
 ) -> Inputs:
+    """Read what the files of a run's `inputs` folder hold.
+
+    Args:
+        files: content by name, such as `seeds.jsonl`.
+        prompts: the templates.
+        sources: where each was read from, for messages.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
     seeds: list[SeedTask] = []
     topics: list[str] = []
     avoid: list[str] = []
     for name, content in files.items():
-        source = sources.get(name, Path(name))
+        source = (sources or {}).get(name, Path(name))
         if name.startswith("seeds"):
             seeds = parse_seeds(content, source)
         elif name.startswith("topics"):

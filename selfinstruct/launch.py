@@ -33,7 +33,7 @@ from selfinstruct.generate import generate
 from selfinstruct.inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.progress import EngineLoading, EngineReady, Listener
-from selfinstruct.records import LocalModel, SeedTask, Stage
+from selfinstruct.records import LOOP_STAGES, LocalModel, SeedTask
 from selfinstruct.requests import RequestBuilder
 from selfinstruct.state import CommittedState, committed_state
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
@@ -242,7 +242,7 @@ def _prompting(
         if model.prompting is not None:
             return dict(model.prompting)
         mode = "chat" if engine.has_chat_template else "base"
-    return {str(stage): mode for stage in Stage}
+    return {str(stage): mode for stage in LOOP_STAGES}
 
 
 def _modes_text(modes: Mapping[str, str]) -> str:

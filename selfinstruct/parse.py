@@ -19,7 +19,7 @@ _WHITESPACE = re.compile(r"\s+")
 
 
 def parse_proposal(
-    text: str, finish_reason: str, *, first_number: int, continues: bool
+    text: str, finish_reason: str, *, first_number: int, continues: bool, tag: str = ""
 ) -> list[ParsedInstruction]:
     """Split a numbered list into instructions.
 
@@ -29,6 +29,8 @@ def parse_proposal(
         first_number: number of the first new item.
         continues: the prompt ended with that number, so the text starts within its item
             (base prompting); otherwise whatever comes before the first number is preamble.
+        tag: what stands before every task of the prompt's list, such as the field that they
+            are of; taken away where an item has it too.
 
     A line that starts with a number counts as the next item only if the number is a little
     above the last one: a list inside an instruction starts at 1 again and stays part of it.
@@ -46,11 +48,18 @@ def parse_proposal(
         current, start = number, match.end()
     if start is not None:
         bounds.append((start, len(text)))
-    items = [_instruction(text, *bound) for bound in bounds]
+    items = [_instruction(text, _after_tag(text, start, tag), end) for start, end in bounds]
     found = [item for item in items if item is not None]
     if found and items[-1] is not None and finish_reason == "length":
         found[-1] = replace(found[-1], truncated=True)
     return found
+
+
+def _after_tag(text: str, start: int, tag: str) -> int:
+    """Return where an item begins behind its tag, if it has one."""
+    words = start + len(text[start:]) - len(text[start:].lstrip())
+    found = text[words : words + len(tag)]
+    return words + len(tag) if tag and found.casefold() == tag.casefold() else start
 
 
 def parse_label(text: str, markers: Markers) -> bool:

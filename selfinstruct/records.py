@@ -27,6 +27,10 @@ class Stage(StrEnum):
     PROPOSE = "propose"
     CLASSIFY = "classify"
     INSTANCES = "instances"
+    ANSWER = "answer"
+
+
+LOOP_STAGES = (Stage.PROPOSE, Stage.CLASSIFY, Stage.INSTANCES)
 
 
 def id_order(id: str) -> tuple[int, ...]:
@@ -246,7 +250,10 @@ class InstructionCandidate:
 
 @dataclass(frozen=True, slots=True)
 class InstanceCandidate:
-    """A row of instances.parquet. `mean_logprob` is the output's: it decides."""
+    """A row of instances.parquet. `mean_logprob` is the output's: it decides.
+
+    An answer of another model (`answer_to`) has the input of the instance that it answers.
+    """
 
     id: str
     instruction_id: str
@@ -266,3 +273,4 @@ class InstanceCandidate:
     verdict: str = ACCEPTED
     reason: Reason | None = None
     threshold: float | None = None
+    answer_to: str | None = None

@@ -14,7 +14,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.filters.heuristics import points_to_input
 from selfinstruct.inputs import Inputs
 from selfinstruct.prompts import FewShot, choose_fewshot
-from selfinstruct.records import InstructionCandidate, Message, Request, Stage
+from selfinstruct.records import InstanceCandidate, InstructionCandidate, Message, Request, Stage
 
 # Room for tasks that will be written later and stand in prompts: most are far shorter.
 _SPARE_TOKENS = 400
@@ -117,6 +117,19 @@ class RequestBuilder:
         common["opened"] = markers.input if base and points else ""
         return self._request(id, Stage.INSTANCES, "input_first", sampling, **common)
 
+    def answer(self, instruction: str, instance: InstanceCandidate, batch: int) -> Request:
+        """Ask for the output of a task whose input is there."""
+        exemplars = self._fewshot.with_input if instance.input else self._fewshot.without_input
+        return self._request(
+            f"{instance.id}-a{batch:05d}-answer",
+            Stage.ANSWER,
+            "answer",
+            self._config.instances.sampling,
+            instruction=instruction,
+            input=instance.input,
+            exemplars=exemplars,
+        )
+
     def check_context(self) -> int:
         """Return the context length to run with.
 
@@ -206,8 +219,11 @@ class RequestBuilder:
             stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
         else:
             messages = self._prompts.messages(template, **values)
-            if self._config.model.system and stage is not Stage.CLASSIFY:
-                messages = _with_system(messages, self._config.model.system)
+            system = self._config.model.system
+            if name == "direct":
+                system = system or self._config.instances.direct_system
+            if system and stage is not Stage.CLASSIFY:
+                messages = _with_system(messages, system)
             # A label of one word leaves no room to think.
             thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
             prompt = self._engine.chat_prompt(messages, thinking=thinking)

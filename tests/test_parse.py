@@ -257,3 +257,23 @@ def test_every_instance_is_read_and_its_spans_hold(
 @given(TEXTS)
 def test_every_label_is_read(text: str) -> None:
     assert parse_label(text, MARKERS) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            " Weigh the dog.\n10. Veterinary practice: Weigh the cat.",
+            ["Weigh the dog.", "Weigh the cat."],
+        ),
+        (
+            " Weigh it.\n10. veterinary practice:Feed it.\n11. Call.",
+            ["Weigh it.", "Feed it.", "Call."],
+        ),
+        (" Veterinary practice: Weigh it.\n10. Veterinary practice:", ["Weigh it."]),
+    ],
+)
+def test_the_tag_of_a_list_is_no_part_of_its_items(text: str, expected: list[str]) -> None:
+    found = parse_proposal(text, "stop", first_number=9, continues=True, tag="Veterinary practice:")
+    assert [item.text for item in found] == expected
+    assert all(text[item.start : item.end] == item.raw for item in found)

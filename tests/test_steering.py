@@ -45,6 +45,7 @@ def test_domain_and_topics_are_in_the_proposals(
     assert all(len(one) == 1 for one in seen)
     assert {one[0] for one in seen} == {"horses", "parrots", "rabbits"}
     assert (run.path / "inputs" / "topics.txt").read_text() == topics.read_text()
+    assert not any("eterinary" in row.text for n in run.rounds() for row in run.instructions(n))
     assert replay(run) == []
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from selfinstruct.decide import first_index, is_pooled, judge_round
+from selfinstruct.decide import PoolKeeper, judge_round
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.records import InstructionCandidate, Reason
 from selfinstruct.store import Run
 
 
@@ -31,25 +30,19 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         advance: told of each round that is done.
     """
     config, inputs = stored_config(run), stored_inputs(run)
-    index = first_index(inputs.first_pool, config)
-    pooled: list[InstructionCandidate] = []
+    keeper = PoolKeeper(inputs.first_pool, config)
     tasks = 0
     differences: list[Difference] = []
     for number in run.rounds():
         recorded = run.read_round(number)
         room = recorded.info["target"] - tasks
         verdicts = judge_round(
-            recorded.completions, number, config, inputs.prompts, index, room=room
+            recorded.completions, number, config, inputs.prompts, keeper.index, room=room
         )
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
-        pooled += [c for c in verdicts.instructions if is_pooled(c)]
-        if any(c.reason is Reason.OVER_TARGET for c in verdicts.instructions):
-            # Those over the target do not stay in the pool of a run that grew afterwards.
-            index = first_index(inputs.first_pool, config)
-            for candidate in pooled:
-                index.add(candidate.id, candidate.text)
+        keeper.settle(verdicts)
         advance(number)
     return differences
 

@@ -9,7 +9,7 @@ import typer
 from rich.logging import RichHandler
 
 from selfinstruct import __version__
-from selfinstruct.cli import audit, export, generate, models
+from selfinstruct.cli import answer, audit, export, generate, merge, models
 from selfinstruct.cli.console import stderr
 from selfinstruct.errors import SelfInstructError
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.add_typer(audit.app, name="audit")
+app.command("answer")(answer.answer)
+app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")
 

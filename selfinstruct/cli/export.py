@@ -21,17 +21,29 @@ class FormatName(StrEnum):
     PARQUET = "parquet"
 
 
+class AnswersName(StrEnum):
+    """Whose outputs."""
+
+    OWN = "own"
+    TEACHER = "teacher"
+    PREFER_TEACHER = "prefer-teacher"
+
+
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     format: Annotated[FormatName, typer.Option("--format", help="How a task is written down.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; replaced if it is there.")],
+    answers: Annotated[
+        AnswersName,
+        typer.Option("--answers", help="Whose outputs; teachers' come from `selfinstruct answer`."),
+    ] = AnswersName.OWN,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet."""
-    from selfinstruct.export import Format
+    from selfinstruct.export import Answers, Format
     from selfinstruct.export import export as export_run
     from selfinstruct.store import open_run
 
-    rows = export_run(open_run(run), Format(format), out)
+    rows = export_run(open_run(run), Format(format), out, Answers(answers))
     kind = "parquet" if format is FormatName.PARQUET else "json"
     stderr.print(f"{rows} rows in {out}; read them with:", highlight=False, soft_wrap=True)
     stderr.print(

@@ -127,7 +127,7 @@ def generate(
         "model.name": model,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),
-        "model.system": system and _text_or_file(system),
+        "model.system": system and text_or_file(system),
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
         "topics": topics and str(topics),
@@ -165,7 +165,7 @@ def generate(
         watcher.finished(run, reason)
 
 
-def _text_or_file(value: str) -> str:
+def text_or_file(value: str) -> str:
     """Return the content of a file of that name if there is one, else the text itself."""
     from selfinstruct.errors import ConfigError
 

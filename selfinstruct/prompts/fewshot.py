@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from selfinstruct.records import SeedTask
@@ -41,8 +42,10 @@ def choose_fewshot(
     labelled = [t for t in tasks if t.is_classification and all(i.input for i in t.instances)]
     free = [t for t in tasks if t.is_classification is False]
     half = for_classify // 2
-    mixed = [*labelled[:half], *free[: for_classify - half]]
-    rng.shuffle(mixed)
+    # In turn, the last one free text: in another order a small model calls everything a
+    # label, or nothing (measured, docs/engine.md).
+    turns = zip_longest(labelled[:half], free[: for_classify - half])
+    mixed = [task for pair in turns for task in pair if task is not None]
     return FewShot(
         classify=[_worked(task) for task in mixed],
         with_input=[_worked(t) for t in free if t.instances[0].input][:for_instances],

@@ -99,7 +99,7 @@ class Run:
             info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: is damaged ({error}); restore the round") from error
-        _check_version(info, path)
+        check_version(info, path)
         wrong = [k for k, kind in _ROUND_KEYS.items() if not isinstance(info.get(k), kind)]
         if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
             wrong = ["tokens"]
@@ -109,17 +109,17 @@ class Run:
 
     def instructions(self, number: int) -> list[InstructionCandidate]:
         path = self.round_path(number) / _INSTRUCTIONS
-        with _damage(path):
+        with damage(path):
             return schema.read_instructions(path)
 
     def instances(self, number: int) -> list[InstanceCandidate]:
         path = self.round_path(number) / _INSTANCES
-        with _damage(path):
+        with damage(path):
             return schema.read_instances(path)
 
     def completions(self, number: int) -> list[Completion]:
         path = self.round_path(number) / _COMPLETIONS
-        with _damage(path):
+        with damage(path):
             return schema.read_completions(path)
 
     def read_round(self, number: int) -> RoundData:
@@ -151,7 +151,7 @@ class Run:
         Raises:
             WriteError: the disk refuses; nothing that was committed before is touched.
         """
-        with _refusal(self.round_path(data.number)):
+        with refusal(self.round_path(data.number)):
             self._commit(data)
 
     def _commit(self, data: RoundData) -> None:
@@ -209,7 +209,7 @@ def open_run(path: Path) -> Run:
         raise ConfigError(f"{path}: is not a run (it has no {RUN_FILE}); check the folder")
     try:
         meta = yaml.safe_load(file.read_text(encoding="utf-8"))
-        _check_version(meta, file)
+        check_version(meta, file)
         sections = (meta["config"], meta["inputs"], meta["model"])
         if not all(isinstance(section, dict) for section in sections):
             raise TypeError("config, inputs and model must be mappings")
@@ -231,7 +231,7 @@ def create_run(path: Path, meta: Mapping[str, Any], inputs: Mapping[str, bytes])
         WriteError: the disk refuses.
     """
     full = {"schema_version": schema.SCHEMA_VERSION, **meta}
-    with _refusal(path):
+    with refusal(path):
         (path / "rounds").mkdir(exist_ok=True)
         for name, content in inputs.items():
             file = path / "inputs" / name
@@ -243,11 +243,12 @@ def create_run(path: Path, meta: Mapping[str, Any], inputs: Mapping[str, bytes])
 
 def _write_meta(path: Path, meta: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True)
-    with _refusal(path / RUN_FILE):
+    with refusal(path / RUN_FILE):
         atomic.write_text(path / RUN_FILE, text)
 
 
-def _check_version(data: Any, path: Path) -> None:
+def check_version(data: Any, path: Path) -> None:
+    """Raise StoreError for a file that this code cannot know."""
     if not isinstance(data, dict):
         raise StoreError(f"{path}: is damaged (holds no mapping); restore it from a backup")
     version = data.get("schema_version")
@@ -261,7 +262,8 @@ def _check_version(data: Any, path: Path) -> None:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def damage(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises into StoreError."""
     try:
         yield
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
@@ -269,7 +271,8 @@ def _damage(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _refusal(path: Path) -> Iterator[None]:
+def refusal(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into WriteError."""
     try:
         yield
     except OSError as error:

@@ -93,6 +93,7 @@ INSTANCES = pa.schema(
         ("verdict", pa.string()),
         ("reason", pa.string()),
         ("threshold", pa.float64()),
+        ("answer_to", pa.string()),
     ]
 )
 

@@ -40,7 +40,7 @@ def with_markers(**changes: Any) -> PromptLibrary:
 
 def test_the_shipped_folder_holds_what_every_stage_needs() -> None:
     library = load_prompts()
-    stages = ["propose", "classify", "input_first", "output_first"]
+    stages = ["propose", "classify", "input_first", "output_first", "answer"]
     assert set(library.files) == {
         *(f"{stage}.{mode}.jinja" for stage in stages for mode in ("base", "chat")),
         *("direct.chat.jinja", "task.jinja", SETTINGS),
@@ -219,6 +219,8 @@ def test_a_proposal_continues_after_its_last_number() -> None:
     tasks = ["Name a bird.", "Name a fish."]
     prompt = load_prompts().text("propose.base.jinja", tasks=tasks, domain="", topic="")
     assert prompt.endswith("\n1. Name a bird.\n2. Name a fish.\n3.")
+    prompt = load_prompts().text("propose.base.jinja", tasks=tasks, domain="law", topic="")
+    assert prompt.endswith("\n1. Law: Name a bird.\n2. Law: Name a fish.\n3. Law:")
 
 
 def test_values_are_not_escaped() -> None:

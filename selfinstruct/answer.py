@@ -1,0 +1,214 @@
+"""Better outputs for the tasks of a run, written by another model: a teacher.
+
+Instructions that a small model writes are mostly valid, its outputs often noisy (the
+paper, §4.2). Each accepted instance is answered anew, for the same instruction and input,
+and the answer is judged by the same rules as every instance of the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from selfinstruct.config import RunConfig, build_config, merge
+from selfinstruct.decide import judge_answer
+from selfinstruct.engines.base import Engine
+from selfinstruct.generate import count_outcomes
+from selfinstruct.inputs import Inputs, stored_config, stored_inputs
+from selfinstruct.launch import EngineFactory
+from selfinstruct.models import CATALOGUE, Progress, resolve_model
+from selfinstruct.records import (
+    ACCEPTED,
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    LocalModel,
+    Stage,
+)
+from selfinstruct.requests import RequestBuilder
+from selfinstruct.store import Run, run_lock
+from selfinstruct.store.answers import (
+    AnswerBatch,
+    answer_batches,
+    answer_info,
+    commit_answers,
+    read_answers,
+)
+
+log = logging.getLogger(__name__)
+
+# Answers of one commit: what a crash can cost at most.
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An accepted instance of an accepted instruction that the teacher has not answered."""
+
+    task: InstructionCandidate
+    instance: InstanceCandidate
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of it: `done` answers by now, of them `accepted`; `owed` before."""
+
+    owed: int
+    done: int
+    accepted: int
+
+
+def answer(
+    run: Run,
+    given: Mapping[str, Any],
+    *,
+    make_engine: EngineFactory,
+    model_progress: Progress,
+    advance: Callable[[int, int], object],
+    batch_size: int = BATCH,
+) -> Answered:
+    """Answer every task of a run that the teacher has not answered yet.
+
+    Args:
+        run: the run; gets new folders under `answers`.
+        given: `model`, `engine` and `instances.sampling` values of the teacher, nested.
+        make_engine: builds the engine without loading its model.
+        model_progress: told of the preparation of a model.
+        advance: told how many answers have come, of how many.
+        batch_size: answers of one commit.
+
+    Raises:
+        ConfigError: bad values, or nothing to answer.
+        EngineError: the engine failed; committed batches stay, the rest is owed.
+    """
+    config = _teacher_config(run, given)
+    inputs = stored_inputs(run)
+    with run_lock(run.path):
+        run.verify()
+        model = resolve_model(config.model.name, model_progress)
+        owed = list(_owed(run, model))
+        if not owed:
+            return Answered(0, 0, 0)
+        engine = make_engine(model, config.model, config.engine)
+        mode = _mode(model, engine, config)
+        builder = RequestBuilder(config, inputs, engine, {str(stage): mode for stage in Stage})
+        context_length = config.engine.context_length or builder.check_context()
+        done = accepted = 0
+        try:
+            engine.start(context_length)
+            meta = {
+                "model": {"name": model.name, "digest": model.digest, "prompting": mode},
+                "settings": dict(engine.settings()),
+                "sampling": config.instances.sampling.model_dump(mode="json"),
+                "system": config.model.system,
+            }
+            for start in range(0, len(owed), batch_size):
+                part = owed[start : start + batch_size]
+                told = partial(_advance, advance, done, len(owed))
+                rows = _answer_batch(run, part, builder, engine, config, inputs, meta, told)
+                done += len(rows)
+                accepted += sum(row.verdict == ACCEPTED for row in rows)
+        finally:
+            engine.close()
+    return Answered(len(owed), done, accepted)
+
+
+def _advance(advance: Callable[[int, int], object], before: int, owed: int, count: int) -> None:
+    advance(before + count, owed)
+
+
+def _answer_batch(
+    run: Run,
+    owed: Sequence[Owed],
+    builder: RequestBuilder,
+    engine: Engine,
+    config: RunConfig,
+    inputs: Inputs,
+    meta: Mapping[str, Any],
+    advance: Callable[[int], object],
+) -> list[InstanceCandidate]:
+    """Ask, wait, judge and commit."""
+    number = len(answer_batches(run))
+    started = time.perf_counter()
+    requests = [builder.answer(one.task.text, one.instance, number) for one in owed]
+    engine.submit(requests)
+    completions: dict[str, Completion] = {}
+    while len(completions) < len(requests):
+        completions |= {completion.id: completion for completion in engine.collect()}
+        advance(len(completions))
+    ordered = [completions[request.id] for request in requests]
+    rows = [
+        judge_answer(one.task.text, one.instance, completion, config, inputs.prompts.markers)
+        for one, completion in zip(owed, ordered, strict=True)
+    ]
+    info = {
+        **meta,
+        "answers": count_outcomes(rows),
+        "tokens": {
+            "prompt": sum(c.num_prompt_tokens for c in ordered),
+            "generated": sum(len(c.token_ids) for c in ordered),
+        },
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    commit_answers(run, AnswerBatch(number, ordered, rows, info))
+    return rows
+
+
+def _owed(run: Run, model: LocalModel) -> list[Owed]:
+    """Return what this teacher has not answered, in the order of the run."""
+    answered = {
+        row.answer_to
+        for number in answer_batches(run)
+        if answer_info(run, number)["model"]["digest"] == model.digest
+        for row in read_answers(run, number)
+    }
+    owed = []
+    for number in run.rounds():
+        tasks = {c.id: c for c in run.instructions(number) if c.verdict == ACCEPTED}
+        for instance in run.instances(number):
+            task = tasks.get(instance.instruction_id)
+            if task is not None and instance.verdict == ACCEPTED and instance.id not in answered:
+                owed.append(Owed(task, instance))
+    return owed
+
+
+def _teacher_config(run: Run, given: Mapping[str, Any]) -> RunConfig:
+    """Return the run's rules with the teacher's model, engine and sampling."""
+    source = "command line"
+    name = build_config(given, source).model.name
+    entry = CATALOGUE.get(name)
+    teacher = build_config(merge(entry.recommended if entry else {}, given), source)
+    rules = stored_config(run)
+    instances = rules.instances.model_copy(update={"sampling": teacher.instances.sampling})
+    propose = rules.propose.model_copy(update={"domain": None})
+    return rules.model_copy(
+        update={
+            "model": teacher.model,
+            "engine": teacher.engine,
+            "instances": instances,
+            "propose": propose,
+        }
+    )
+
+
+def _mode(model: LocalModel, engine: Engine, config: RunConfig) -> str:
+    """Return base or chat."""
+    if config.model.prompting != "auto":
+        return config.model.prompting
+    if model.prompting is not None:
+        return model.prompting[Stage.INSTANCES]
+    return "chat" if engine.has_chat_template else "base"
+
+
+def best_answers(run: Run) -> dict[str, InstanceCandidate]:
+    """Return for each answered instance the newest answer that was accepted."""
+    best: dict[str, InstanceCandidate] = {}
+    for number in answer_batches(run):
+        for row in read_answers(run, number):
+            if row.verdict == ACCEPTED and row.answer_to is not None:
+                best[row.answer_to] = row
+    return best

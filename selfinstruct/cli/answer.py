@@ -1,0 +1,81 @@
+"""`selfinstruct answer`: a teacher's outputs for the tasks of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import stderr, stdout, terminal
+from selfinstruct.cli.generate import Dtype, Prompting, text_or_file
+
+
+def answer(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", help="The teacher: a name of `models list`, a folder, a hub name."),
+    ],
+    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="As for generate.")] = None,
+    prompting: Annotated[
+        Prompting | None, typer.Option("--prompting", help="As for generate.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", help="System prompt: a text, or a file of it.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of model, engine or instances.sampling, such as "
+            "instances.sampling.max_tokens=1024. May be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Write better outputs for the accepted tasks with another model, beside the run's own.
+
+    Goes on where it was stopped. `export --answers` chooses which outputs are exported.
+    """
+    from rich.progress import Progress
+
+    from selfinstruct.answer import answer as answer_run
+    from selfinstruct.config import merge, nested, parse_settings
+    from selfinstruct.engines.machine import require_vllm
+    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.store import open_run
+
+    options: dict[str, Any] = {
+        "model.name": model,
+        "model.dtype": dtype and str(dtype),
+        "model.prompting": prompting and str(prompting),
+        "model.system": system and text_or_file(system),
+    }
+    given = nested({key: value for key, value in options.items() if value is not None})
+    given = merge(given, parse_settings(settings or []))
+    opened = open_run(run)
+    require_vllm()
+    console = terminal()
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task(f"answering with {model}", total=None)
+        found = answer_run(
+            opened,
+            given,
+            make_engine=VllmEngine,
+            model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
+            advance=lambda done, owed: progress.update(
+                bar, description=f"answering with {model}", completed=done, total=owed
+            ),
+        )
+    if not found.owed:
+        stdout.print(f"{model} has answered every task already", highlight=False, soft_wrap=True)
+        return
+    stdout.print(f"{found.accepted} of {found.done} answers accepted", highlight=False)
+    stderr.print(
+        f"  selfinstruct export {run} --answers prefer-teacher --format messages "
+        f"--out {run}/messages.jsonl",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,168 @@
+"""A teacher's answers: new instances with their lineage, judged by the run's rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.answer import Answered, answer
+from selfinstruct.cli.app import run as cli
+from selfinstruct.engines import vllm
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.export import Answers, Format, export, export_rows
+from selfinstruct.records import ACCEPTED, Reason, Request, Stage
+from selfinstruct.store import Run, open_run
+from selfinstruct.store.answers import answer_batches, answer_info, read_answers
+from tests.conftest import draw
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+def teacher(request: Request) -> str | tuple[str, str]:
+    assert request.stage is Stage.ANSWER
+    if draw(request, "bad", 4) == 0:
+        return "The answer is that the harbour and", "length"
+    return f" A thorough answer, number {draw(request, 'answer', 1000)}."
+
+
+@pytest.fixture
+def run(tmp_path: Path, generate: Generate) -> Run:
+    return generate(tmp_path / "run", stop__target=15)[0]
+
+
+@pytest.fixture
+def teacher_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "teacher"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"max_position_embeddings": 4096}')
+    (folder / "model.safetensors").write_bytes(b"teacher")
+    return folder
+
+
+def ask(run: Run, folder: Path, *, script: Any = teacher, **options: Any) -> Answered:
+    engine = options.pop("engine", {})
+    return answer(
+        run,
+        {"model": {"name": str(folder), **options.pop("model", {})}},
+        make_engine=lambda *_: ScriptedEngine(script, **engine),
+        model_progress=lambda what, share: None,
+        advance=options.pop("advance", lambda done, owed: None),
+        **options,
+    )
+
+
+def test_every_accepted_instance_is_answered_once(run: Run, teacher_folder: Path) -> None:
+    owed = [row.id for row in export_rows(run)]
+    told: list[tuple[int, int]] = []
+    found = ask(run, teacher_folder, advance=lambda *step: told.append(step))
+    assert (found.owed, found.done) == (len(owed), len(owed))
+    assert told[-1] == (len(owed), len(owed))
+    [batch] = answer_batches(run)
+    rows = read_answers(run, batch)
+    assert [row.answer_to for row in rows] == owed
+    assert [row.id for row in rows] == [f"{id}-a00000" for id in owed]
+    assert found.accepted == sum(row.verdict == ACCEPTED for row in rows)
+    rejects = [row for row in rows if row.verdict != ACCEPTED]
+    assert {row.reason for row in rejects} == {Reason.TRUNCATED}
+    assert all(row.num_tokens > 0 and row.mean_logprob < 0 for row in rows)
+    assert ask(run, teacher_folder) == Answered(0, 0, 0)
+
+
+def test_inputs_are_kept_and_shown(run: Run, teacher_folder: Path) -> None:
+    prompts: dict[str, str] = {}
+
+    def script(request: Request) -> str | tuple[str, str]:
+        prompts[request.id.removesuffix("-a00000-answer")] = request.prompt
+        return teacher(request)
+
+    ask(run, teacher_folder, script=script, model={"prompting": "chat"})
+    for row in export_rows(run):
+        expected = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+        assert prompts[row.id] == f"<user>{expected}<assistant>"
+    answers = {row.answer_to: row for row in read_answers(run, 0)}
+    assert all(answers[row.id].input == row.input for row in export_rows(run))
+    assert any(row.input for row in export_rows(run))
+
+
+def test_as_raw_text(run: Run, teacher_folder: Path) -> None:
+    prompts: list[str] = []
+
+    def script(request: Request) -> str | tuple[str, str]:
+        prompts.append(request.prompt)
+        assert "\n###" in request.sampling.stop
+        return teacher(request)
+
+    ask(run, teacher_folder, script=script, model={"prompting": "base"})
+    assert all(prompt.endswith("\nOutput:") for prompt in prompts)
+
+
+def test_exports_choose(run: Run, teacher_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="selfinstruct answer"):
+        export(run, Format.ALPACA, tmp_path / "x.jsonl", Answers.TEACHER)
+    own = list(export_rows(run))
+    found = ask(run, teacher_folder)
+    assert repr(list(export_rows(run))) == repr(own)  # NaN is not itself
+    only = list(export_rows(run, Answers.TEACHER))
+    assert len(only) == found.accepted < len(own)
+    assert all("thorough" in row.output for row in only)
+    both = list(export_rows(run, Answers.PREFER_TEACHER))
+    assert [row.instruction for row in both] == [row.instruction for row in own]
+    assert sum("thorough" in row.output for row in both) == found.accepted
+
+
+def test_an_engine_that_dies_loses_one_batch(run: Run, teacher_folder: Path) -> None:
+    owed = len(list(export_rows(run)))
+    with pytest.raises(EngineError):
+        ask(run, teacher_folder, batch_size=4, engine={"die_after": 10, "batch": 2})
+    assert len(answer_batches(run)) == 2
+    found = ask(run, teacher_folder, batch_size=4)
+    assert found.owed == owed - 8
+    answered = [row.answer_to for n in answer_batches(run) for row in read_answers(run, n)]
+    assert answered == [row.id for row in export_rows(run)]
+
+
+def test_another_teacher_answers_again_and_the_newest_wins(
+    run: Run, teacher_folder: Path, tmp_path: Path
+) -> None:
+    ask(run, teacher_folder)
+    (teacher_folder / "config.json").write_text('{"max_position_embeddings": 2048}')
+    found = ask(run, teacher_folder, script=lambda request: " The newest answer of all.")
+    assert found.owed == found.done
+    outputs = {row.output for row in export_rows(run, Answers.PREFER_TEACHER)}
+    assert outputs == {"The newest answer of all."}
+    infos = [answer_info(run, number) for number in answer_batches(run)]
+    assert infos[0]["model"]["digest"] != infos[1]["model"]["digest"]
+
+
+def test_the_rounds_are_not_touched(run: Run, teacher_folder: Path) -> None:
+    ask(run, teacher_folder)
+    run.verify()
+    assert cli(["audit", "replay", str(run.path)]) == 0
+
+
+def test_the_command(
+    run: Run,
+    teacher_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(vllm, "VllmEngine", lambda *_: partial(ScriptedEngine, teacher)())
+    arguments = ["answer", str(run.path), "--model", str(teacher_folder)]
+    assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
+    assert "answers accepted" in capfd.readouterr().out
+    assert answer_info(run, 0)["sampling"]["max_tokens"] == 99
+    assert cli(arguments) == 0
+    assert "answered every task already" in capfd.readouterr().out
+    out = tmp_path / "out.jsonl"
+    exporting = ["export", str(run.path), "--format", "alpaca", "--out", str(out)]
+    assert cli([*exporting, "--answers", "prefer-teacher"]) == 0
+    outputs = [json.loads(line)["output"] for line in out.read_text().splitlines()]
+    assert any("thorough" in output for output in outputs)
+    assert open_run(run.path).status()["state"] == "stopped"

@@ -1,0 +1,134 @@
+"""Merged runs: every candidate is there, judged under one index, and replays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.audit.queries import summarise
+from selfinstruct.audit.replay import replay
+from selfinstruct.cli.app import run as cli
+from selfinstruct.errors import ConfigError
+from selfinstruct.export import export_rows
+from selfinstruct.merge import merge
+from selfinstruct.records import ACCEPTED, Reason
+from selfinstruct.store import Run, open_run
+from tests.conftest import make_seed, write_seeds
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+@pytest.fixture
+def pair(tmp_path: Path, generate: Generate) -> list[Run]:
+    """Two runs of other random seeds; what they repeat of each other is the model's habit."""
+    return [generate(tmp_path / f"run{seed}", seed=seed, stop__target=15)[0] for seed in (0, 1)]
+
+
+def test_every_candidate_is_there_and_the_rounds_follow_one_another(
+    tmp_path: Path, pair: list[Run]
+) -> None:
+    merged = merge(pair, tmp_path / "both")
+    assert len(merged.rounds()) == sum(len(run.rounds()) for run in pair)
+    counts = [summarise(run).candidates for run in pair]
+    assert summarise(merged).candidates == sum(counts)
+    ids = [row.id for n in merged.rounds() for row in merged.instructions(n)]
+    assert len(ids) == len(set(ids))
+    assert replay(merged) == []
+    merged.verify()
+
+
+def test_parents_are_those_of_the_merged_run(tmp_path: Path, pair: list[Run]) -> None:
+    merged = merge(pair, tmp_path / "both")
+    offset = len(pair[0].rounds())
+    accepted = {
+        row.id
+        for number in merged.rounds()
+        for row in merged.instructions(number)
+        if row.verdict == ACCEPTED or row.reason is Reason.NOT_NOVEL
+    }
+    for number in merged.rounds()[offset + 2 :]:
+        for row in merged.instructions(number):
+            own = [parent for parent in row.parents if not parent.startswith("seed:")]
+            assert own
+            assert all(int(parent[1:6]) >= offset for parent in own)
+            assert set(own) <= accepted
+
+
+def test_the_same_run_twice_adds_nothing(tmp_path: Path, generate: Generate) -> None:
+    run, _ = generate(tmp_path / "run", stop__target=15)
+    merged = merge([run, run], tmp_path / "twice")
+    texts = [row.instruction for row in export_rows(merged)]
+    once = [row.instruction for row in export_rows(run)]
+    assert texts[: len(once)] == once
+    # Only what was over the target the first time can come in besides.
+    surplus = {
+        row.text
+        for n in run.rounds()
+        for row in run.instructions(n)
+        if row.reason is Reason.OVER_TARGET
+    }
+    assert set(texts) - set(once) <= surplus
+    assert replay(merged) == []
+
+
+def test_seeds_of_the_others_are_avoided(tmp_path: Path, generate: Generate) -> None:
+    seeds = write_seeds(tmp_path / "other.jsonl", [make_seed(number) for number in range(8, 20)])
+    first, _ = generate(tmp_path / "first")
+    second, _ = generate(tmp_path / "second", seeds=str(seeds), seed=3)
+    merged = merge([first, second], tmp_path / "both")
+    lines = (merged.path / "inputs" / "avoid.jsonl").read_text().splitlines()
+    assert len(lines) == 8  # 12 to 19; the others are seeds of the first run
+    parents = {
+        parent
+        for number in merged.rounds()
+        for row in merged.instructions(number)
+        for parent in row.parents
+        if not parent.startswith("r")
+    }
+    pool = {f"seed:seed_task_{n}" for n in range(12)} | {f"avoid:{n}" for n in range(1, 9)}
+    assert parents <= pool
+    assert any(parent.startswith("avoid:") for parent in parents)
+    assert replay(merged) == []
+
+
+def test_a_merged_run_can_grow(tmp_path: Path, pair: list[Run], generate: Generate) -> None:
+    merged = merge(pair, tmp_path / "both")
+    tasks = summarise(merged).tasks
+    grown, reason = generate(merged.path, resume=True, stop__target=tasks + 5)
+    assert reason == "target"
+    assert summarise(grown).tasks == tasks + 5
+    assert replay(grown) == []
+
+
+def test_rules_that_differ_are_named(
+    tmp_path: Path, generate: Generate, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = generate(tmp_path / "first")
+    second, _ = generate(tmp_path / "second", novelty__threshold=0.6, seed=4)
+    with caplog.at_level(logging.WARNING):
+        merge([first, second], tmp_path / "both")
+    assert "novelty.threshold is 0.6 there and 0.7" in caplog.text
+    assert " seed is" not in caplog.text
+
+
+def test_other_templates_are_refused(tmp_path: Path, generate: Generate) -> None:
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    (prompts / "propose.base.jinja").write_text("{% for t in tasks %}\n1. {{ t }}\n{% endfor %}2.")
+    first, _ = generate(tmp_path / "first")
+    second, _ = generate(tmp_path / "second", prompts=str(prompts))
+    with pytest.raises(ConfigError, match="other templates"):
+        merge([first, second], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+def test_the_command(tmp_path: Path, pair: list[Run], capfd: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "both"
+    assert cli(["merge", *(str(run.path) for run in pair), "--out", str(out)]) == 0
+    tasks = summarise(open_run(out)).tasks
+    assert f"{tasks} tasks of 30 in 2 runs" in capfd.readouterr().out
+    assert cli(["merge", *(str(run.path) for run in pair), "--out", str(out)]) == 2
+    assert cli(["merge", str(out), "--out", str(tmp_path / "other")]) == 2
