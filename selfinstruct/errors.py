@@ -29,6 +29,12 @@ class WriteError(SelfInstructError):
     exit_code = 3
 
 
+class PublishError(SelfInstructError):
+    """The hub did not take a dataset; the exported file is complete, try again."""
+
+    exit_code = 3
+
+
 class StoreError(SelfInstructError):
     """A run on disk is damaged, or newer than this code."""
 

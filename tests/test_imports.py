@@ -17,7 +17,17 @@ BASE = {"cache", "records", "errors", "config", "progress"}
 STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
     *("decide", "requests", "state", "inflight", "generate", "launch", "export", "audit"),
-    *("inputs", "merge", "answer", "complete", "preferences", "train", "evaluate"),
+    *(
+        "inputs",
+        "merge",
+        "answer",
+        "card",
+        "publish",
+        "complete",
+        "preferences",
+        "train",
+        "evaluate",
+    ),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

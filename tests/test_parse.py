@@ -271,6 +271,7 @@ def test_every_label_is_read(text: str) -> None:
             ["Weigh it.", "Feed it.", "Call."],
         ),
         (" Veterinary practice: Weigh it.\n10. Veterinary practice:", ["Weigh it."]),
+        (" A veterinary practice: Weigh it.\n10. Practice it.", ["Weigh it.", "Practice it."]),
     ],
 )
 def test_the_tag_of_a_list_is_no_part_of_its_items(text: str, expected: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.console import stderr
+from selfinstruct.cli.console import stderr, stdout
 
 
 class FormatName(StrEnum):
@@ -37,18 +37,38 @@ def export(
         AnswersName,
         typer.Option("--answers", help="Whose outputs; teachers' come from `selfinstruct answer`."),
     ] = AnswersName.OWN,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
+    ] = False,
+    push: Annotated[
+        str | None,
+        typer.Option("--push", metavar="REPO", help="Hand file and card to the hub, as REPO."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="With --push: a new repository is private.")
+    ] = False,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet."""
+    from selfinstruct import publish
+    from selfinstruct.card import dataset_card, write_card
     from selfinstruct.export import Answers, Format
     from selfinstruct.export import export as export_run
     from selfinstruct.store import open_run
 
-    rows = export_run(open_run(run), Format(format), out, Answers(answers))
+    if push is not None:
+        publish.check_repo(push)
+    opened = open_run(run)
+    choice = (Format(format), Answers(answers))
+    rows = export_run(opened, choice[0], out, choice[1])
     kind = "parquet" if format is FormatName.PARQUET else "json"
-    stderr.print(f"{rows} rows in {out}; read them with:", highlight=False, soft_wrap=True)
-    stderr.print(
-        f'  datasets.load_dataset("{kind}", data_files="{out}")',
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    _say(f"{rows} rows in {out}; read them with:")
+    _say(f'  datasets.load_dataset("{kind}", data_files="{out}")')
+    if card:
+        _say(f"card in {write_card(opened, out.parent, *choice)}")
+    if push is not None:
+        url = publish.push(push, out, dataset_card(opened, *choice), private=private)
+        stdout.print(url, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    stderr.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,209 @@
+"""A dataset card: what is in an export, what made it, what was filtered, and examples."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfinstruct import __version__
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import ConfigError
+from selfinstruct.export import Answers, ExportRow, Format, export_rows
+from selfinstruct.inputs import stored_config
+from selfinstruct.models import CATALOGUE
+from selfinstruct.records import REASON_HELP, Reason
+from selfinstruct.store import Run, atomic
+from selfinstruct.store.answers import answer_batches, answer_info
+
+MARK = "<!-- dataset card by selfinstruct -->"
+_EXAMPLES = 10
+_LONGEST = 600  # characters shown of a text
+
+
+def dataset_card(run: Run, format: Format, answers: Answers) -> str:
+    """Return the card of an export as Markdown with the hub's YAML header.
+
+    Args:
+        run: the run.
+        format: how it is exported.
+        answers: whose outputs.
+    """
+    rows = list(export_rows(run, answers))
+    config = stored_config(run)
+    infos = [run.info(number) for number in run.rounds()]
+    parts = [
+        _header(run, len(rows)),
+        MARK,
+        f"# {run.name}",
+        _introduction(run, config, rows, format),
+        "## How it was made",
+        _made(run, config),
+        _teachers(run, answers),
+        "## What was filtered",
+        _filtered(infos),
+        _yields(infos),
+        "## Examples",
+        "Ten at random, as they are:" if len(rows) > _EXAMPLES else "All of them:",
+        *_examples(rows, config.seed),
+        "## Before you use it",
+        "All instructions, inputs and outputs were written by a language model and judged by "
+        "rules alone: some are wrong, odd or biased, as their author is. The terms of the model "
+        "and of the seed tasks apply to what was made with them.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write_card(run: Run, folder: Path, format: Format, answers: Answers) -> Path:
+    """Write the card as README.md into a folder, whole or not at all; return its path.
+
+    Raises:
+        ConfigError: another README.md is there, or the folder cannot be written.
+    """
+    path = folder / "README.md"
+    try:
+        if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+            raise ConfigError(f"{path}: is there already, and no card of ours; move it away")
+        atomic.write_text(path, dataset_card(run, format, answers))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
+    return path
+
+
+def _header(run: Run, rows: int) -> str:
+    licence = _licence(run)
+    size = next(
+        (name for limit, name in _SIZES if rows < limit),
+        "10M<n<100M",
+    )
+    header: dict[str, Any] = {
+        "license": licence.lower() if licence == "Apache-2.0" else "other",
+        "task_categories": ["text-generation"],
+        "tags": ["synthetic", "self-instruct", "instruction-tuning"],
+        "size_categories": [size],
+    }
+    if header["license"] == "other":
+        header["license_name"] = licence
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
+
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+
+def _licence(run: Run) -> str:
+    entry = CATALOGUE.get(run.meta["model"]["name"])
+    return entry.license if entry is not None else "see the model"
+
+
+def _introduction(run: Run, config: RunConfig, rows: Sequence[ExportRow], format: Format) -> str:
+    tasks = len({row.instruction_id for row in rows})
+    labels = len({row.instruction_id for row in rows if row.is_classification})
+    given = sum(bool(row.input) for row in rows)
+    field = f", in the field of {config.propose.domain}" if config.propose.domain else ""
+    return (
+        f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, written by "
+        f"{_model(run.meta['model'])} with [Self-Instruct](https://arxiv.org/abs/2212.10560) from "
+        f"seed tasks. {labels:,} of the tasks are classification; {given:,} of the examples have "
+        "an input."
+    )
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    entry = CATALOGUE.get(str(model["name"]))
+    title = entry.title if entry is not None else str(model["name"])
+    return f"{title} (digest `{model['digest']}`)"
+
+
+def _made(run: Run, config: RunConfig) -> str:
+    sampling = config.propose.sampling
+    rows = {
+        "model": f"{_model(run.meta['model'])}, licence: {_licence(run)}",
+        "type of weights": config.model.dtype,
+        "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
+        "proposals": f"{config.propose.in_context} tasks shown, temperature "
+        f"{sampling.temperature:g}, min_p {sampling.min_p:g}, top_p {sampling.top_p:g}, "
+        f"presence penalty {sampling.presence_penalty:g}",
+        "novelty": f"ROUGE-L at most {config.novelty.threshold:g} with every task before "
+        f"(`{config.novelty.tokenizer}` tokens)",
+        "random seed": str(config.seed),
+        "merged from": ", ".join(one["run"] for one in run.meta.get("merged_from", [])),
+        "made with": f"selfinstruct {run.meta.get('selfinstruct', __version__)}, "
+        + ", ".join(f"{name} {version}" for name, version in run.meta.get("packages", {}).items()),
+        "fingerprint": f"`{run.meta.get('fingerprint', '')}`",
+    }
+    lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _teachers(run: Run, answers: Answers) -> str:
+    if answers is Answers.OWN:
+        return ""
+    infos = [answer_info(run, number) for number in answer_batches(run)]
+    names = sorted({_model(info["model"]) for info in infos})
+    which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
+    return f"{which} by {', '.join(names)}, asked for the same instruction and input."
+
+
+def _filtered(infos: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| outcome | instructions | instances | |", "|---|---:|---:|---|"]
+    counts = {
+        table: sum((Counter(info[table]) for info in infos), Counter())
+        for table in ("instructions", "instances")
+    }
+    outcomes = sorted(
+        {*counts["instructions"], *counts["instances"]},
+        key=lambda outcome: (outcome != "accepted", -counts["instructions"][outcome], outcome),
+    )
+    for outcome in outcomes:
+        why = "" if outcome == "accepted" else REASON_HELP[Reason(outcome)]
+        shown = (counts[table][outcome] or "" for table in ("instructions", "instances"))
+        lines.append(f"| `{outcome}` | {' | '.join(map(str, shown))} | {why} |")
+    return "\n".join(lines)
+
+
+def _yields(infos: Sequence[Mapping[str, Any]]) -> str:
+    """Return the yield of each round as a bar, at most twenty rounds of them."""
+    step = max(1, -(-len(infos) // 20))
+    lines = [
+        f"round {info['round']:>4}  {'█' * round(40 * info['yield']):<40} {info['yield']:.0%}"
+        for info in infos[::step]
+    ]
+    return "Yield, tasks of the instructions proposed:\n\n```text\n" + "\n".join(lines) + "\n```"
+
+
+def _examples(rows: Sequence[ExportRow], seed: int) -> list[str]:
+    chosen = random.Random(seed).sample(list(rows), min(_EXAMPLES, len(rows)))
+    return [
+        "\n\n".join(
+            f"**{name}**\n\n{_quoted(text)}"
+            for name, text in (
+                ("Instruction", row.instruction),
+                ("Input", row.input),
+                ("Output", row.output),
+            )
+            if text
+        )
+        + "\n\n---"
+        for row in chosen
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Return model text as an indented block: whatever is in it is shown, not rendered."""
+    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + " […]"
+    return "\n".join(f"    {line}" for line in shown.splitlines())
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
