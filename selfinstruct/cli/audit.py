@@ -269,7 +269,7 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
             shown = (row["id"], outcome, score, row["input"], row["output"])
             table.add_row(*(Text(str(cell)) for cell in shown))
     stdout.print(table)
-    stderr.print(f"{len(rows)} candidates", highlight=False)
+    stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
 
 
 def _number(value: float | None) -> str:

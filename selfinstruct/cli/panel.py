@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -52,6 +52,8 @@ class PanelState:
         self.last_yield = event.info["yield"]
         self.idle_share = event.info["engine_idle_share"]
         self.newest = event.newest or self.newest
+        if self.working is not None:
+            self.working = replace(self.working, tasks=event.tasks)
 
     @property
     def speed(self) -> float | None:

@@ -104,8 +104,8 @@ class Watcher:
         return render(self._state, time.monotonic())
 
     def _line(self, text: str) -> None:
-        # One line, however narrow: model text and counts are data, not markup.
-        self._console.print(Text(text), soft_wrap=True)
+        # Counts and names are data, not markup. A log has one line for each, however long.
+        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
 
 def _round_line(event: RoundCommitted) -> str:

@@ -37,6 +37,8 @@ def state_in_the_middle() -> PanelState:
     state.work(Working(0, 0, 40, done=8, wanted=32, tokens=500), now=105.0)
     state.work(Working(0, 0, 40, done=24, wanted=32, tokens=2500), now=115.0)
     state.commit(RoundCommitted(0, 11, 40, info(), NEWEST))
+    assert state.working is not None
+    assert state.working.tasks == 11
     state.work(Working(1, 11, 40, done=4, wanted=40, tokens=3000), now=122.0)
     return state
 
