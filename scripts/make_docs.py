@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: the config table and the table of reasons.
+"""Write the generated parts of the docs: the tables of the config, the reasons, the columns.
 
 `python scripts/make_docs.py` writes them, `--check` only says whether they are up to date.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from selfinstruct.config import RunConfig, leaves
 from selfinstruct.records import REASON_HELP
+from selfinstruct.store import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
@@ -43,14 +44,99 @@ def reason_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+COLUMNS = {
+    "completions.parquet": {
+        "id": "`…-propose`, `…-classify`, `…-instances` or `…-answer`",
+        "stage": "what was asked for",
+        "template": "template that made the prompt",
+        "prompt": "the whole prompt, BOS and chat markup included",
+        "parents": "ids of the tasks shown (proposals)",
+        "sampling": "sampling parameters, as JSON",
+        "seed": "sampling seed of this request",
+        "text": "what the model wrote",
+        "thinking": "thinking text, kept apart; in no span",
+        "token_ids": "tokens that the model wrote",
+        "token_logprobs": "log-probability of each, in nats",
+        "token_starts": "first character of `text` that each wrote",
+        "token_ends": "and the one after its last",
+        "finish_reason": "`stop`, `length`, or `error`",
+        "num_prompt_tokens": "tokens of the prompt",
+        "num_output_tokens": "tokens written",
+        "error": "why there is no text",
+    },
+    "instructions.parquet": {
+        "id": "of the instruction",
+        "round": "number of the round",
+        "completion_id": "completion that it stands in",
+        "char_start": "its span in that completion",
+        "char_end": "likewise",
+        "raw_text": "as the model wrote it",
+        "text": "cleaned of list marks, bold marks and line breaks",
+        "parents": "ids of the tasks that the proposal showed",
+        "is_classification": "what the model called it, where it was asked",
+        "mean_logprob": "nats per token",
+        "num_tokens": "tokens that the mean is over",
+        "unscored_reason": "why there is no mean",
+        "novelty_tokenizer": "tokens that ROUGE-L compared: `rouge` or `unicode`",
+        "rouge_l": "F-measure with the nearest of the pool; NaN: none above `novelty.audit_floor`",
+        "neighbour_id": "the nearest",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+        "threshold": "limit that the deciding rule compared with",
+    },
+    "instances.parquet": {
+        "id": "of the instance",
+        "instruction_id": "its instruction",
+        "round": "number of the round",
+        "completion_id": "completion that it stands in",
+        "input_char_start": "span of the input; 0, 0 where there is none",
+        "input_char_end": "likewise",
+        "output_char_start": "span of the output",
+        "output_char_end": "likewise",
+        "input": "the input, or nothing",
+        "output": "the output",
+        "input_logprob": "nats per token of the input",
+        "output_logprob": "nats per token of the output",
+        "mean_logprob": "the output's: it decides",
+        "num_tokens": "tokens of the output",
+        "unscored_reason": "why there is no mean",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+        "threshold": "limit that the deciding rule compared with",
+        "answer_to": "of another model's answer: the instance that it answers",
+    },
+}
+
+
+def column_tables() -> str:
+    """Return a table for each file of a round, in the order of its columns."""
+    schemas = {
+        "completions.parquet": schema.COMPLETIONS,
+        "instructions.parquet": schema.INSTRUCTIONS,
+        "instances.parquet": schema.INSTANCES,
+    }
+    parts = []
+    for file, columns in schemas.items():
+        lines = [f"**{file}**", "", "| column | type | |", "|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.type} | {COLUMNS[file][c.name]} |" for c in columns]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def marked(path: Path, name: str, content: str) -> str:
+    """Return a file's text with new content between its marks."""
+    marks = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    text = path.read_text(encoding="utf-8")
+    return marks.sub(lambda m: m.group(1) + content + m.group(2), text)
+
+
 def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
-    readme = ROOT / "README.md"
-    marked = re.compile(r"(<!-- reasons: [^\n]*-->\n).*?(<!-- /reasons -->)", re.DOTALL)
-    text = readme.read_text(encoding="utf-8")
+    readme, run = ROOT / "README.md", ROOT / "docs" / "run.md"
     return {
         ROOT / "docs" / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked.sub(lambda m: m.group(1) + reason_table() + m.group(2), text),
+        readme: marked(readme, "reasons", reason_table()),
+        run: marked(run, "columns", column_tables()),
     }
 
 

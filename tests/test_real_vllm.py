@@ -181,6 +181,29 @@ def test_interrupted_while_the_model_loads(tmp_path: Path) -> None:
     assert not (tmp_path / "deep").exists()
 
 
+def test_the_commands_of_the_readme(tmp_path: Path) -> None:
+    """As a user types them, one after the other, in a folder of its own."""
+    from tests.test_docs import runnable_blocks
+
+    script = "\n".join(runnable_blocks()).replace("source .venv/bin/activate", "")
+    assert script.count("selfinstruct generate") == 3
+    folder = Path(sys.executable).parent
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(cli("audit", "summary", str(tmp_path / "outputs" / "first"), "--json"))
+    assert summary["tasks"] == 40
+    answers = (tmp_path / "outputs" / "first" / "answered.jsonl").read_text().splitlines()
+    assert len(answers) >= 40
+    assert "# first" in (tmp_path / "outputs" / "first" / "README.md").read_text()
+
+
 ENGINE = """
 import json, sys
 from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
