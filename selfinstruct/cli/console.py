@@ -22,4 +22,5 @@ def terminal() -> Console:
     except OSError:
         return stderr
     # rich asks the handle itself whether it is a terminal, and how wide.
-    return Console(file=handle, width=None if sys.stderr.isatty() else 100)
+    known = sys.stderr.isatty() or "COLUMNS" in os.environ
+    return Console(file=handle, width=None if known else 100)
