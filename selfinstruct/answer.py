@@ -17,6 +17,7 @@ from typing import Any
 from selfinstruct.config import RunConfig, build_config, merge
 from selfinstruct.decide import judge_answer
 from selfinstruct.engines.base import Engine
+from selfinstruct.errors import ConfigError
 from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
 from selfinstruct.launch import EngineFactory
@@ -36,7 +37,9 @@ from selfinstruct.store.answers import (
     answer_batches,
     answer_info,
     commit_answers,
+    next_batch,
     read_answers,
+    verify_answers,
 )
 
 log = logging.getLogger(__name__)
@@ -85,27 +88,30 @@ def answer(
         ConfigError: bad values, or nothing to answer.
         EngineError: the engine failed; committed batches stay, the rest is owed.
     """
+    _refuse_other_keys(given)
     config = _teacher_config(run, given)
     inputs = stored_inputs(run)
     with run_lock(run.path):
         run.verify()
+        verify_answers(run)
         model = resolve_model(config.model.name, model_progress)
-        owed = list(_owed(run, model))
-        if not owed:
-            return Answered(0, 0, 0)
         engine = make_engine(model, config.model, config.engine)
         mode = _mode(model, engine, config)
+        asked = {
+            "model": {"name": model.name, "digest": model.digest, "prompting": mode},
+            "sampling": config.instances.sampling.model_dump(mode="json"),
+            "system": config.model.system,
+        }
+        owed = _owed(run, asked)
+        if not owed:
+            return Answered(0, 0, 0)
         builder = RequestBuilder(config, inputs, engine, {str(stage): mode for stage in Stage})
-        context_length = config.engine.context_length or builder.check_context()
+        requests = [builder.answer(one.task.text, one.instance, 0) for one in owed]
+        context_length = config.engine.context_length or builder.context_of(requests)
         done = accepted = 0
         try:
             engine.start(context_length)
-            meta = {
-                "model": {"name": model.name, "digest": model.digest, "prompting": mode},
-                "settings": dict(engine.settings()),
-                "sampling": config.instances.sampling.model_dump(mode="json"),
-                "system": config.model.system,
-            }
+            meta = {**asked, "settings": dict(engine.settings())}
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 told = partial(_advance, advance, done, len(owed))
@@ -132,7 +138,7 @@ def _answer_batch(
     advance: Callable[[int], object],
 ) -> list[InstanceCandidate]:
     """Ask, wait, judge and commit."""
-    number = len(answer_batches(run))
+    number = next_batch(run)
     started = time.perf_counter()
     requests = [builder.answer(one.task.text, one.instance, number) for one in owed]
     engine.submit(requests)
@@ -158,12 +164,15 @@ def _answer_batch(
     return rows
 
 
-def _owed(run: Run, model: LocalModel) -> list[Owed]:
-    """Return what this teacher has not answered, in the order of the run."""
+def _owed(run: Run, asked: Mapping[str, Any]) -> list[Owed]:
+    """Return what was not answered in just this way, in the order of the run.
+
+    Another model, system prompt, prompting or sampling is another answer.
+    """
     answered = {
         row.answer_to
         for number in answer_batches(run)
-        if answer_info(run, number)["model"]["digest"] == model.digest
+        if _same_way(answer_info(run, number), asked)
         for row in read_answers(run, number)
     }
     owed = []
@@ -174,6 +183,24 @@ def _owed(run: Run, model: LocalModel) -> list[Owed]:
             if task is not None and instance.verdict == ACCEPTED and instance.id not in answered:
                 owed.append(Owed(task, instance))
     return owed
+
+
+def _same_way(info: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    model = {key: info["model"][key] for key in ("digest", "prompting")}
+    wanted = {key: asked["model"][key] for key in ("digest", "prompting")}
+    rest = all(info.get(key) == asked[key] for key in ("sampling", "system"))
+    return rest and model == wanted
+
+
+def _refuse_other_keys(given: Mapping[str, Any]) -> None:
+    """Refuse to ignore a setting: only those of the teacher count."""
+    other = sorted(set(given) - {"model", "engine", "instances"})
+    other += [f"instances.{key}" for key in given.get("instances", {}) if key != "sampling"]
+    if other:
+        raise ConfigError(
+            f"{', '.join(other)}: not a setting of a teacher; give keys of model, engine or "
+            "instances.sampling (the rules are those of the run)"
+        )
 
 
 def _teacher_config(run: Run, given: Mapping[str, Any]) -> RunConfig:
@@ -205,7 +232,12 @@ def _mode(model: LocalModel, engine: Engine, config: RunConfig) -> str:
 
 
 def best_answers(run: Run) -> dict[str, InstanceCandidate]:
-    """Return for each answered instance the newest answer that was accepted."""
+    """Return for each answered instance the newest answer that was accepted.
+
+    Raises:
+        StoreError: an answer is not what was committed.
+    """
+    verify_answers(run)
     best: dict[str, InstanceCandidate] = {}
     for number in answer_batches(run):
         for row in read_answers(run, number):

@@ -36,14 +36,15 @@ def dataset_card(run: Run, format: Format, answers: Answers) -> str:
     """
     rows = list(export_rows(run, answers))
     config = stored_config(run)
+    models = _models(run, answers)
     infos = [run.info(number) for number in run.rounds()]
     parts = [
-        _header(run, len(rows)),
+        _header(models, len(rows)),
         MARK,
         f"# {run.name}",
-        _introduction(run, config, rows, format),
+        _introduction(models, config, rows, format),
         "## How it was made",
-        _made(run, config),
+        _made(run, config, models),
         _teachers(run, answers),
         "## What was filtered",
         _filtered(infos),
@@ -59,24 +60,37 @@ def dataset_card(run: Run, format: Format, answers: Answers) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def check_card(folder: Path) -> Path:
+    """Return where the card of a folder goes.
+
+    Raises:
+        ConfigError: a README.md is there that is no card of ours.
+    """
+    path = folder / "README.md"
+    try:
+        if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+            raise ConfigError(f"{path}: is there already, and no card of ours; move it away")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --out") from error
+    return path
+
+
 def write_card(run: Run, folder: Path, format: Format, answers: Answers) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
     Raises:
         ConfigError: another README.md is there, or the folder cannot be written.
     """
-    path = folder / "README.md"
+    path = check_card(folder)
     try:
-        if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
-            raise ConfigError(f"{path}: is there already, and no card of ours; move it away")
         atomic.write_text(path, dataset_card(run, format, answers))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path
 
 
-def _header(run: Run, rows: int) -> str:
-    licence = _licence(run)
+def _header(models: Sequence[Mapping[str, Any]], rows: int) -> str:
+    licence = _licence(models)
     size = next(
         (name for limit, name in _SIZES if rows < limit),
         "10M<n<100M",
@@ -101,20 +115,37 @@ _SIZES = (
 )
 
 
-def _licence(run: Run) -> str:
-    entry = CATALOGUE.get(run.meta["model"]["name"])
-    return entry.license if entry is not None else "see the model"
+def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
+    """Return the models that wrote what is exported, each once."""
+    merged = [one["model"] for one in run.meta.get("merged_from", [])]
+    found = [*(merged or [run.meta["model"]])]
+    if answers is not Answers.OWN:
+        found += [answer_info(run, number)["model"] for number in answer_batches(run)]
+    return list({model["digest"]: model for model in found}.values())
 
 
-def _introduction(run: Run, config: RunConfig, rows: Sequence[ExportRow], format: Format) -> str:
+def _licence(models: Sequence[Mapping[str, Any]]) -> str:
+    """Return the licence of all of them, or each that there is."""
+    entries = [CATALOGUE.get(str(model["name"])) for model in models]
+    names = [entry.license if entry is not None else "see the model" for entry in entries]
+    return "; ".join(dict.fromkeys(names))
+
+
+def _introduction(
+    models: Sequence[Mapping[str, Any]],
+    config: RunConfig,
+    rows: Sequence[ExportRow],
+    format: Format,
+) -> str:
     tasks = len({row.instruction_id for row in rows})
     labels = len({row.instruction_id for row in rows if row.is_classification})
     given = sum(bool(row.input) for row in rows)
     field = f", in the field of {config.propose.domain}" if config.propose.domain else ""
     return (
         f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, written by "
-        f"{_model(run.meta['model'])} with [Self-Instruct](https://arxiv.org/abs/2212.10560) from "
-        f"seed tasks. {labels:,} of the tasks are classification; {given:,} of the examples have "
+        f"{' and '.join(map(_model, models))} with "
+        "[Self-Instruct](https://arxiv.org/abs/2212.10560) from seed tasks. "
+        f"{labels:,} of the tasks are classification; {given:,} of the examples have "
         "an input."
     )
 
@@ -125,10 +156,10 @@ def _model(model: Mapping[str, Any]) -> str:
     return f"{title} (digest `{model['digest']}`)"
 
 
-def _made(run: Run, config: RunConfig) -> str:
+def _made(run: Run, config: RunConfig, models: Sequence[Mapping[str, Any]]) -> str:
     sampling = config.propose.sampling
     rows = {
-        "model": f"{_model(run.meta['model'])}, licence: {_licence(run)}",
+        "model": f"{', '.join(map(_model, models))}; licence: {_licence(models)}",
         "type of weights": config.model.dtype,
         "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
         "proposals": f"{config.propose.in_context} tasks shown, temperature "
@@ -137,7 +168,7 @@ def _made(run: Run, config: RunConfig) -> str:
         "novelty": f"ROUGE-L at most {config.novelty.threshold:g} with every task before "
         f"(`{config.novelty.tokenizer}` tokens)",
         "random seed": str(config.seed),
-        "merged from": ", ".join(one["run"] for one in run.meta.get("merged_from", [])),
+        "merged from": ", ".join(Path(one["run"]).name for one in run.meta.get("merged_from", [])),
         "made with": f"selfinstruct {run.meta.get('selfinstruct', __version__)}, "
         + ", ".join(f"{name} {version}" for name, version in run.meta.get("packages", {}).items()),
         "fingerprint": f"`{run.meta.get('fingerprint', '')}`",

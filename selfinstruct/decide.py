@@ -8,7 +8,7 @@ whatever becomes of its instances later.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfinstruct.config import RunConfig
@@ -113,6 +113,7 @@ def judge_instructions(
     config: RunConfig,
     prompts: PromptLibrary,
     index: NoveltyIndex,
+    asked: Container[str] | None = None,
 ) -> list[InstructionCandidate]:
     """Parse the proposals of a round and judge every instruction; adds those that pass to `index`.
 
@@ -122,6 +123,8 @@ def judge_instructions(
         config: rules and thresholds.
         prompts: the templates, for the rule on echoes.
         index: what is in the pool so far.
+        asked: in a round that was recorded, the instructions whose instances were asked for;
+            others that pass are `pending_instances`, and do not enter the index.
     """
     own_lines = prompts.own_lines()
     candidates = []
@@ -140,6 +143,8 @@ def judge_instructions(
             candidate = score_novelty(_score(candidate, completion), config, index)
             failure = check_instruction(instruction, config.rules, own_lines)
             failure = failure or check_novelty(candidate, config, index)
+            if failure is None and asked is not None and candidate.id not in asked:
+                failure = Failure(Reason.PENDING_INSTANCES)
             if failure is None:
                 index.add(candidate.id, candidate.text)
             candidates.append(_with_verdict(candidate, failure, config))
@@ -228,8 +233,8 @@ def settle(
 
     Args:
         candidates: as `judge_instructions` left them.
-        labels: for each that passed, whether it is classification, where that was asked.
-        instances: for each that passed, its judged instances, where there are any.
+        labels: for each that passed, whether it is classification.
+        instances: for each that passed, its judged instances.
         room: tasks that are still wanted.
     """
     settled: list[InstructionCandidate] = []
@@ -238,8 +243,8 @@ def settle(
         if candidate.verdict != ACCEPTED:
             settled.append(candidate)
             continue
-        own = list(instances.get(candidate.id, ()))
-        task = replace(candidate, is_classification=labels.get(candidate.id))
+        own = list(instances[candidate.id])
+        task = replace(candidate, is_classification=labels[candidate.id])
         if not any(row.verdict == ACCEPTED for row in own):
             task = _rejected(task, Reason.NO_INSTANCES)
         elif room <= 0:
@@ -261,24 +266,20 @@ def judge_round(
     *,
     room: int,
 ) -> Verdicts:
-    """Judge a whole recorded round again, from its completions alone.
-
-    An instruction that passes now and did not when the round was generated has no
-    completions of the later stages: it is left without label and instances.
-    """
+    """Judge a whole recorded round again, from its completions alone."""
     by_id = {completion.id: completion for completion in completions}
     proposals = [c for c in completions if c.request.stage is Stage.PROPOSE]
     proposals.sort(key=lambda completion: id_order(completion.id))
-    candidates = judge_instructions(proposals, round, config, prompts, index)
+    asked = {id.removesuffix("-instances") for id in by_id if id.endswith("-instances")}
+    candidates = judge_instructions(proposals, round, config, prompts, index, asked)
     labels: dict[str, bool] = {}
     instances: dict[str, list[InstanceCandidate]] = {}
     for candidate in candidates:
-        label = by_id.get(f"{candidate.id}-classify")
-        written = by_id.get(f"{candidate.id}-instances")
-        if candidate.verdict != ACCEPTED or label is None or written is None:
-            continue
-        labels[candidate.id] = parse_label(label.text, prompts.markers)
-        instances[candidate.id] = judge_instances(candidate, written, config, prompts.markers)
+        if candidate.verdict == ACCEPTED:
+            label = by_id.get(f"{candidate.id}-classify")
+            labels[candidate.id] = label is not None and parse_label(label.text, prompts.markers)
+            written = by_id[f"{candidate.id}-instances"]
+            instances[candidate.id] = judge_instances(candidate, written, config, prompts.markers)
     return settle(candidates, labels, instances, room=room)
 
 

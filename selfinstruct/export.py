@@ -19,6 +19,7 @@ from selfinstruct.inputs import stored_inputs
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run, atomic
+from selfinstruct.store.lock import LOCK_FILE
 
 
 class Format(StrEnum):
@@ -97,6 +98,7 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
         )
     if not rows:
         raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
+    _refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
     content = _parquet(rows) if format is Format.PARQUET else _jsonl(rows, format, run)
@@ -106,6 +108,15 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return len(rows)
+
+
+def _refuse_own_files(run: Run, out: Path) -> None:
+    """An export may lie in the run's folder, beside what the run is made of."""
+    own = {"run.yaml", "status.json", "inputs", "rounds", "answers", LOCK_FILE}
+    folder, target = run.path.resolve(), out.resolve()
+    inside = target.is_relative_to(folder) and target != folder
+    if inside and target.relative_to(folder).parts[0] in own:
+        raise ConfigError(f"{out}: is a part of the run itself; give another --out")
 
 
 def user_text(row: ExportRow) -> str:

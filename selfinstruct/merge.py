@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,18 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs, parse_inputs, stored_config, stored_inputs
 from selfinstruct.records import Completion
-from selfinstruct.store import RoundData, Run, create_run, run_exists, run_lock
+from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
+from selfinstruct.store.answers import (
+    AnswerBatch,
+    answer_batches,
+    answer_info,
+    commit_answers,
+    next_batch,
+    read_answer_completions,
+    read_answers,
+    verify_answers,
+)
+from selfinstruct.store.lock import LOCK_FILE
 
 log = logging.getLogger(__name__)
 
@@ -45,35 +57,97 @@ def merge(runs: Sequence[Run], out: Path, advance: Callable[[Path], object] = id
     """
     if len(runs) < 2:
         raise ConfigError("merge needs two runs or more")
-    if run_exists(out):
-        raise ConfigError(f"{out}: is a run already; give another --out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out}: is there already; give another --out")
     for run in runs:
         run.verify()
+        verify_answers(run)
     config = _config(runs)
     inputs, names = _inputs(runs)
-    with run_lock(out):
-        merged = create_run(out, _meta(runs, config, inputs), inputs.as_stored())
-        keeper = PoolKeeper(inputs.first_pool, config)
-        number = tasks = 0
-        for run, renamed in zip(runs, names, strict=True):
-            offset = number
-            for source in run.rounds():
-                completions = [_moved(c, offset, renamed) for c in run.completions(source)]
-                room = config.stop.target - tasks
-                verdicts = judge_round(
-                    completions, number, config, inputs.prompts, keeper.index, room=room
-                )
-                keeper.settle(verdicts)
-                info = _info(run.info(source), number, verdicts, config)
-                judged = (verdicts.instructions, verdicts.instances)
-                merged.commit(RoundData(number, completions, *judged, info))
-                tasks += verdicts.tasks
-                number += 1
-                advance(run.round_path(source))
-        merged.write_status(
-            "stopped", reason="merged", tasks=tasks, target=config.stop.target, rounds=number
+    # Under another name until it is whole: what is cut off is never taken for a run.
+    work = out.with_name(f".{out.name}.merging")
+    with run_lock(work):
+        try:
+            discard(work)
+            merged = create_run(work, _meta(runs, config, inputs), inputs.as_stored())
+            keeper = PoolKeeper(inputs.first_pool, config)
+            for run, renamed in zip(runs, names, strict=True):
+                _take_over(run, renamed, merged, keeper, config, inputs, advance)
+            tasks = sum(merged.info(number)["tasks"] for number in merged.rounds())
+            merged.write_status(
+                "stopped",
+                reason="merged",
+                tasks=tasks,
+                target=config.stop.target,
+                rounds=len(merged.rounds()),
+            )
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        rename_run(work, out)
+    return Run(out, merged.meta)
+
+
+def discard(work: Path) -> None:
+    """Clear away what a merge that was killed has left; the lock that we hold stays."""
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()
+
+
+def _take_over(
+    run: Run,
+    renamed: Mapping[str, str],
+    merged: Run,
+    keeper: PoolKeeper,
+    config: RunConfig,
+    inputs: Inputs,
+    advance: Callable[[Path], object],
+) -> None:
+    """Judge the rounds of a run again, commit them as the next ones, and its answers.
+
+    A run brings at most as many tasks as it was to have; where some fall, those that were
+    over its target move up.
+    """
+    offset = len(merged.rounds())
+    before = sum(merged.info(number)["tasks"] for number in merged.rounds())
+    taken = 0
+    for source in run.rounds():
+        number = offset + source
+        info = run.info(source)
+        room = info["target"] - taken
+        completions = [_moved(c, offset, renamed) for c in run.completions(source)]
+        verdicts = judge_round(completions, number, config, inputs.prompts, keeper.index, room=room)
+        keeper.settle(verdicts)
+        found = _info(info, number, verdicts, before + taken + room)
+        judged = (verdicts.instructions, verdicts.instances)
+        merged.commit(RoundData(number, completions, *judged, found))
+        taken += verdicts.tasks
+        advance(run.round_path(source))
+    for batch in answer_batches(run):
+        _take_over_answers(run, batch, merged, offset)
+
+
+def _take_over_answers(run: Run, batch: int, merged: Run, offset: int) -> None:
+    def moved(id: str) -> str:
+        return _renumbered(id, offset)
+
+    rows = [
+        replace(
+            row,
+            id=moved(row.id),
+            instruction_id=moved(row.instruction_id),
+            round=row.round + offset,
+            completion_id=moved(row.completion_id),
+            answer_to=moved(row.answer_to or ""),
         )
-    return merged
+        for row in read_answers(run, batch)
+    ]
+    completions = [_moved(c, offset, {}) for c in read_answer_completions(run, batch)]
+    number = next_batch(merged)
+    commit_answers(merged, AnswerBatch(number, completions, rows, answer_info(run, batch)))
 
 
 def _config(runs: Sequence[Run]) -> RunConfig:
@@ -93,9 +167,9 @@ def _config(runs: Sequence[Run]) -> RunConfig:
                     runs[0].path,
                 )
     target = sum(config.stop.target for config in configs)
-    return configs[0].model_copy(
-        update={"stop": configs[0].stop.model_copy(update={"target": target})}
-    )
+    # What stopped a run is no limit to the merged one.
+    stop = {"target": target, "max_rounds": None, "max_tokens": None}
+    return configs[0].model_copy(update={"stop": configs[0].stop.model_copy(update=stop)})
 
 
 def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
@@ -141,14 +215,14 @@ def _renumbered(id: str, offset: int) -> str:
 
 
 def _info(
-    source: Mapping[str, Any], number: int, verdicts: Verdicts, config: RunConfig
+    source: Mapping[str, Any], number: int, verdicts: Verdicts, target: int
 ) -> dict[str, Any]:
-    kept = {key: value for key, value in source.items() if key not in ("checksums",)}
+    kept = {key: value for key, value in source.items() if key != "checksums"}
     candidates = len(verdicts.instructions)
     return {
         **kept,
         "round": number,
-        "target": config.stop.target,
+        "target": target,
         "tasks": verdicts.tasks,
         "yield": verdicts.tasks / candidates if candidates else 0.0,
         "instructions": count_outcomes(verdicts.instructions),

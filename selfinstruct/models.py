@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.cache import cache_folder
 from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.paths import cache_folder, user_path
 from selfinstruct.records import LocalModel
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def resolve_model(name: str, progress: Progress) -> LocalModel:
                 )
             prepare_model(entry, progress)
         return _local_model(name, prepared_path(entry), entry)
-    path = Path(name).expanduser()
+    path = user_path(name, "--model")
     if path.exists():
         return _local_model(name, path, None)
     if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
@@ -247,10 +247,18 @@ def _no_tqdm() -> Iterator[None]:
             os.environ["TQDM_DISABLE"] = before
 
 
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's library raises: its own errors and its HTTP client's."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    kinds = [kind for kind in HfHubHTTPError.__mro__ if issubclass(kind, Exception)]
+    return (OSError, ValueError, *(kind for kind in kinds if kind is not Exception))
+
+
 def _download(name: str, progress: Progress) -> Path:
     progress(f"downloading {name} from the hub", 0.0)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
@@ -265,7 +273,7 @@ def _download(name: str, progress: Progress) -> Path:
             f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
             "and not found on the hub; check --model"
         ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except hub_errors() as error:
         raise ConfigError(
             f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
             f"and the hub cannot be reached for it ({type(error).__name__}); check --model"

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError, PublishError
+from selfinstruct.models import hub_errors
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ def push(repo: str, file: Path, card: str, *, private: bool) -> str:
         PublishError: the hub refuses, or cannot be reached; the file stays as it is.
     """
     from datasets import Dataset
+    from datasets.exceptions import DatasetsError
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         api = HfApi()
@@ -57,7 +58,7 @@ def push(repo: str, file: Path, card: str, *, private: bool) -> str:
         )
         read = Dataset.from_parquet if file.suffix == ".parquet" else Dataset.from_json
         read(str(file)).push_to_hub(repo, split="train")
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (*hub_errors(), DatasetsError) as error:
         raise PublishError(
             f"{repo}: the hub did not take it ({error}); log in with `hf auth login`, check the "
             f"name, and try again: {file} is complete"

@@ -67,6 +67,7 @@ class Reason(StrEnum):
     CONFLICTING_OUTPUTS = "conflicting_outputs"
     SURPLUS_INSTANCE = "surplus_instance"
     NO_INSTANCES = "no_instances"
+    PENDING_INSTANCES = "pending_instances"
     OVER_TARGET = "over_target"
 
 
@@ -94,6 +95,7 @@ REASON_HELP: dict[Reason, str] = {
     Reason.CONFLICTING_OUTPUTS: "the same input as another instance of the task, another output",
     Reason.SURPLUS_INSTANCE: "more instances than `instances.max_per_instruction`",
     Reason.NO_INSTANCES: "an instruction that passed, but none of its instances did",
+    Reason.PENDING_INSTANCES: "passes when judged again (merge); nobody asked for its instances",
     Reason.OVER_TARGET: "good, but the target was already reached",
 }
 

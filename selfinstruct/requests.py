@@ -130,6 +130,25 @@ class RequestBuilder:
             exemplars=exemplars,
         )
 
+    def context_of(self, requests: Sequence[Request]) -> int:
+        """Return a context length for just these requests.
+
+        Raises:
+            ConfigError: the model's context is too short for every one of them.
+        """
+        needs = [
+            self._engine.count_tokens(request.prompt) + request.sampling.max_tokens
+            for request in requests
+        ]
+        limit = self._engine.context_length
+        if min(needs) > limit:
+            raise ConfigError(
+                f"the model's context of {limit} tokens is too short: the shortest prompt and its "
+                f"answer need {min(needs)}; lower instances.sampling.max_tokens, or give "
+                "another --model"
+            )
+        return min(limit, max(_LEAST_CONTEXT, *needs))
+
     def check_context(self) -> int:
         """Return the context length to run with.
 

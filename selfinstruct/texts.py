@@ -8,6 +8,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 
+JSON_SUFFIXES = (".jsonl", ".json")
 # Where published datasets keep what a user asks.
 _FIELDS = ("instruction", "prompt", "question", "text")
 
@@ -29,7 +30,7 @@ def parse_texts(content: bytes, path: Path | str, option: str) -> list[str]:
         raise ConfigError(
             f"{path}: is not UTF-8 text (byte {error.start}); check {option}"
         ) from error
-    as_json = str(path).endswith((".jsonl", ".json"))
+    as_json = str(path).endswith(JSON_SUFFIXES)
     texts = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -49,4 +50,8 @@ def _of_json(line: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         fields = ", ".join(f'"{name}"' for name in _FIELDS)
         raise ConfigError(f"{where}: holds no text; give one of {fields}, or a JSON string")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{where}: holds half a character (a lone surrogate); mend it") from error
     return value.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 from selfinstruct.answer import Answered, answer
+from selfinstruct.audit.replay import replay
 from selfinstruct.cli.app import run as cli
 from selfinstruct.engines import vllm
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.errors import ConfigError, EngineError, StoreError
 from selfinstruct.export import Answers, Format, export, export_rows
 from selfinstruct.records import ACCEPTED, Reason, Request, Stage
-from selfinstruct.store import Run, open_run
+from selfinstruct.store import Run, open_run, schema
 from selfinstruct.store.answers import answer_batches, answer_info, read_answers
 from tests.conftest import draw
 
@@ -158,11 +160,74 @@ def test_the_command(
     assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
     assert "answers accepted" in capfd.readouterr().out
     assert answer_info(run, 0)["sampling"]["max_tokens"] == 99
+    assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
+    assert "in this way already" in capfd.readouterr().out
+    # Another sampling is another answer.
     assert cli(arguments) == 0
-    assert "answered every task already" in capfd.readouterr().out
+    assert "answers accepted" in capfd.readouterr().out
+    assert len(answer_batches(run)) == 2
+    for other in ("stop.target=3", "instances.placeholder=false", "novelty.threshold=0.5"):
+        assert cli([*arguments, "--set", other]) == 2
+        assert other.split("=")[0].split(".")[0] in capfd.readouterr().err
     out = tmp_path / "out.jsonl"
     exporting = ["export", str(run.path), "--format", "alpaca", "--out", str(out)]
     assert cli([*exporting, "--answers", "prefer-teacher"]) == 0
     outputs = [json.loads(line)["output"] for line in out.read_text().splitlines()]
     assert any("thorough" in output for output in outputs)
     assert open_run(run.path).status()["state"] == "stopped"
+
+
+def test_answers_that_were_tampered_with_are_not_exported(
+    run: Run, teacher_folder: Path, tmp_path: Path
+) -> None:
+    ask(run, teacher_folder)
+    file = run.path / "answers" / "00000" / "instances.parquet"
+    rows = [replace(row, output="TAMPERED") for row in read_answers(run, 0)]
+    schema.write_instances(file, rows)
+    with pytest.raises(StoreError, match="is not what was committed"):
+        export(run, Format.ALPACA, tmp_path / "x.jsonl", Answers.PREFER_TEACHER)
+    assert cli(["audit", "replay", str(run.path)]) == 4
+
+
+def test_answers_are_replayed(run: Run, teacher_folder: Path) -> None:
+    ask(run, teacher_folder)
+    assert replay(run) == []
+    text = (run.path / "run.yaml").read_text()
+    assert text.count("truncated: true") == 2
+    (run.path / "run.yaml").write_text(text.replace("truncated: true", "truncated: false"))
+    differences = replay(open_run(run.path))
+    assert any(one.id.endswith("-a00000") and one.field == "verdict" for one in differences)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"schema_version": 1}', "{"])
+def test_damaged_answers_are_a_damaged_run(
+    run: Run, teacher_folder: Path, tmp_path: Path, content: str
+) -> None:
+    ask(run, teacher_folder)
+    (run.path / "answers" / "00000" / "answers.json").write_text(content)
+    out = ["--format", "alpaca", "--out", str(tmp_path / "x.jsonl"), "--answers", "teacher"]
+    assert cli(["export", str(run.path), *out]) == 4
+
+
+def test_a_teacher_needs_room_for_answers_alone(run: Run, teacher_folder: Path) -> None:
+    # Far too short for proposals.
+    found = ask(run, teacher_folder, engine={"context_length": 400})
+    assert found.accepted > 0
+    with pytest.raises(ConfigError, match=r"lower instances\.sampling\.max_tokens"):
+        ask(run, teacher_folder, model={"system": "Be brief."}, engine={"context_length": 100})
+
+
+def test_an_interrupted_answer_says_how_to_go_on(
+    run: Run,
+    teacher_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(request: Request) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vllm, "VllmEngine", lambda *_: ScriptedEngine(interrupt))
+    arguments = ["answer", str(run.path), "--model", str(teacher_folder)]
+    monkeypatch.setattr("sys.argv", ["selfinstruct", *arguments])
+    assert cli(arguments) == 130
+    assert f"selfinstruct {' '.join(arguments)}" in capfd.readouterr().err

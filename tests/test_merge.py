@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from selfinstruct.answer import answer
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
+from selfinstruct.audit.whatif import what_if
 from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError
-from selfinstruct.export import export_rows
+from selfinstruct.export import Answers, export_rows
 from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Reason
+from selfinstruct.records import ACCEPTED, Reason, Request, Stage
 from selfinstruct.store import Run, open_run
+from selfinstruct.store.answers import answer_batches
 from tests.conftest import make_seed, write_seeds
 
 Generate = Callable[..., tuple[Run, str]]
@@ -72,6 +76,116 @@ def test_the_same_run_twice_adds_nothing(tmp_path: Path, generate: Generate) -> 
     }
     assert set(texts) - set(once) <= surplus
     assert replay(merged) == []
+
+
+def test_each_run_brings_its_own_tasks(tmp_path: Path, generate: Generate) -> None:
+    # Small targets, so that each has far more that is good than it wanted.
+    runs = [
+        generate(tmp_path / f"run{seed}", seed=seed, stop__target=5, propose__per_round=12)[0]
+        for seed in (0, 1, 2)
+    ]
+    assert all(summarise(run).instructions["over_target"] > 5 for run in runs)
+    merged = merge(runs, tmp_path / "all")
+    assert summarise(merged).tasks == 15
+    offsets = [0, len(runs[0].rounds()), len(runs[0].rounds()) + len(runs[1].rounds())]
+    for run, offset in zip(runs, offsets, strict=True):
+        numbers = range(offset, offset + len(run.rounds()))
+        rows = [row for number in numbers for row in merged.instructions(number)]
+        assert sum(row.verdict == ACCEPTED for row in rows) == 5
+    assert replay(merged) == []
+    assert what_if(merged, rouge=0.7).changes == []
+
+
+def test_a_merge_that_is_cut_off_leaves_nothing_that_looks_like_a_run(
+    tmp_path: Path, pair: list[Run]
+) -> None:
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(pair, tmp_path / "both", interrupt)
+    assert not (tmp_path / "both").exists()
+    assert not (tmp_path / ".both.merging").exists()
+    # Killed, it leaves its beginnings under another name; the next one clears them away.
+    left = merge(pair, tmp_path / "first").path
+    left.rename(tmp_path / ".both.merging")
+    merged = merge(pair, tmp_path / "both")
+    assert replay(merged) == []
+    assert not (tmp_path / ".both.merging").exists()
+
+
+def test_what_nobody_asked_for_is_pending(tmp_path: Path, generate: Generate) -> None:
+    def answering(first: str, second: str) -> Callable[[Request], str]:
+        def script(request: Request) -> str:
+            if request.stage is Stage.PROPOSE:
+                return f" {first}\n{len(request.parents) + 2}. {second}"
+            return " text" if request.stage is Stage.CLASSIFY else "Output: It is a robin."
+
+        return script
+
+    blocker, blocked = "Name the red bird on the roof.", "Name the red bird on that roof."
+    once = {"stop__max_rounds": 1, "propose__per_round": 1, "stop__target": 5}
+    first, _ = generate(tmp_path / "a", answering("Sing about seven islands.", blocker), **once)
+    second, _ = generate(
+        tmp_path / "b", answering("Name the red bird on the roof!", blocked), **once
+    )
+    merged = merge([first, second], tmp_path / "both")
+    rows = {row.text: row for n in merged.rounds() for row in merged.instructions(n)}
+    assert rows[blocker].verdict == ACCEPTED
+    assert rows["Name the red bird on the roof!"].reason is Reason.NOT_NOVEL
+    assert rows[blocked].reason is Reason.NOT_NOVEL
+    # Here what blocked it in its own run is a repeat, and it is not one itself.
+    third, _ = generate(
+        tmp_path / "c",
+        answering("Name the old red bird on the roof.", "Name the old red fish on the boat."),
+        **once,
+        novelty__threshold=0.6,
+    )
+    other, _ = generate(
+        tmp_path / "d", answering("Name one old red bird on the roof.", "Count sheep."), **once
+    )
+    merged = merge([other, third], tmp_path / "more")
+    rows = {row.text: row for n in merged.rounds() for row in merged.instructions(n)}
+    assert rows["Name the old red bird on the roof."].reason is Reason.NOT_NOVEL
+    pending = rows["Name the old red fish on the boat."]
+    assert pending.reason is Reason.PENDING_INSTANCES
+    assert replay(merged) == []
+    assert what_if(merged, rouge=0.7).changes == []
+
+
+def test_answers_come_along(tmp_path: Path, pair: list[Run]) -> None:
+    folder = tmp_path / "teacher"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"max_position_embeddings": 4096}')
+    (folder / "model.safetensors").write_bytes(b"teacher")
+    for run in pair:
+        answer(
+            run,
+            {"model": {"name": str(folder)}},
+            make_engine=lambda *_: ScriptedEngine(lambda request: f" It is {request.seed}."),
+            model_progress=lambda what, share: None,
+            advance=lambda done, owed: None,
+        )
+    merged = merge(pair, tmp_path / "both")
+    assert len(answer_batches(merged)) == 2
+    before = {r.output for run in pair for r in export_rows(run, Answers.TEACHER)}
+    after = {r.output for r in export_rows(merged, Answers.TEACHER)}
+    assert after <= before
+    assert len(after) == summarise(merged).instances["accepted"]
+    assert replay(merged) == []
+
+
+def test_runs_from_plain_seeds(tmp_path: Path, generate: Generate) -> None:
+    runs = []
+    for name in ("a", "b"):
+        seeds = tmp_path / f"{name}.txt"
+        seeds.write_text("\n".join(f"Explain part {name}{n} of it." for n in range(6)))
+        runs.append(generate(tmp_path / name, seeds=str(seeds), stop__target=4)[0])
+    merged = merge(runs, tmp_path / "both")
+    assert replay(merged) == []
+    assert {path.name for path in (merged.path / "inputs").iterdir()} == {
+        *("seeds.txt", "avoid.jsonl", "prompts")
+    }
 
 
 def test_seeds_of_the_others_are_avoided(tmp_path: Path, generate: Generate) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from selfinstruct import models
-from selfinstruct.cache import cache_folder
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.models import CATALOGUE, is_prepared, prepare_model, resolve_model
+from selfinstruct.paths import cache_folder
 
 BUNDLED = CATALOGUE["bundled"]
 

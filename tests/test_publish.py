@@ -19,7 +19,8 @@ from selfinstruct.card import MARK, dataset_card, write_card
 from selfinstruct.cli.app import run as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, Format, export_rows
-from selfinstruct.store import Run
+from selfinstruct.merge import merge
+from selfinstruct.store import Run, open_run
 from tests.hub_standin import Hub, hub
 
 Generate = Callable[..., tuple[Run, str]]
@@ -74,7 +75,9 @@ def test_the_command_writes_it_beside_the_file(
     assert card.read_text() == dataset_card(run, Format.MESSAGES, Answers.OWN)
     assert cli(arguments) == 0  # its own card is replaced
     card.write_text("# My notes")
+    out.unlink()
     assert cli(arguments) == 2
+    assert not out.exists()
     assert "no card of ours" in " ".join(capfd.readouterr().err.split())
     assert card.read_text() == "# My notes"
 
@@ -138,6 +141,42 @@ def test_a_hub_that_refuses_leaves_the_file(run: Run, tmp_path: Path, server: Hu
     assert "hf auth login" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(out.read_text().splitlines()) == len(list(export_rows(run)))
+
+
+def test_a_hub_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    done = push(run, tmp_path / "train.jsonl", Hub("http://127.0.0.1:9"), "--format", "alpaca")
+    assert done.returncode == 3, done.stderr
+    assert "the hub did not take it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_card_names_every_model(tmp_path: Path, generate: Generate, model_folder: Path) -> None:
+    first, _ = generate(tmp_path / "a")
+    (model_folder / "config.json").write_text('{"max_position_embeddings": 8000}')
+    second, _ = generate(tmp_path / "b", seed=1)
+    meta = {**first.meta, "model": {**first.meta["model"], "name": "bundled"}}
+    (first.path / "run.yaml").write_text(yaml.safe_dump(meta))
+    merged = merge([open_run(first.path), second], tmp_path / "both")
+    card = dataset_card(merged, Format.ALPACA, Answers.OWN)
+    assert f"SmolLM2-135M-Instruct (digest `{first.meta['model']['digest']}`) and" in card
+    assert str(second.meta["model"]["digest"]) in card
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["license"] == "other"
+    assert header["license_name"] == "Apache-2.0; see the model"
+    assert str(tmp_path / "a") not in card
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "rounds/00000/round.json", "inputs/x.jsonl"])
+def test_the_run_itself_is_not_overwritten(run: Run, name: str) -> None:
+    assert cli(["export", str(run.path), "--format", "alpaca", "--out", str(run.path / name)]) == 2
+    run.verify()
+    assert open_run(run.path).meta == run.meta
+
+
+def test_private_goes_with_push(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    assert cli(["export", str(run.path), "--format", "alpaca", "--out", str(out), "--private"]) == 2
+    assert not out.exists()
 
 
 def test_a_bad_repository_is_refused_before_anything_is_written(

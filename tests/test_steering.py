@@ -66,7 +66,21 @@ def test_other_topics_are_refused_on_resume(tmp_path: Path, generate: Generate) 
         generate(out, resume=True, stop__target=14, topics=str(topics))
 
 
-@pytest.mark.parametrize("name", ["avoid.txt", "avoid.jsonl"])
+@pytest.mark.parametrize("name", ["topics", "topics.txt", "topics.md", "topics.jsonl"])
+def test_a_resumed_run_reads_its_own_copy_alike(
+    tmp_path: Path, generate: Generate, name: str
+) -> None:
+    topics = tmp_path / name
+    lines = ["horses", "parrots", "rabbits"]
+    topics.write_text("\n".join(f'"{line}"' if "json" in name else line for line in lines))
+    whole, _ = generate(tmp_path / "whole", topics=str(topics), stop__target=25)
+    generate(tmp_path / "run", topics=str(topics), stop__target=25, stop__max_rounds=1)
+    grown, _ = generate(tmp_path / "run", resume=True, stop__target=25, stop__max_rounds=None)
+    assert prompts_of(grown, Stage.PROPOSE) == prompts_of(whole, Stage.PROPOSE)
+    assert not any('"horses"' in prompt for prompt in prompts_of(grown, Stage.PROPOSE))
+
+
+@pytest.mark.parametrize("name", ["avoid", "avoid.csv", "avoid.txt", "avoid.jsonl"])
 def test_a_task_that_is_to_be_avoided_is_not_novel(
     tmp_path: Path, generate: Generate, name: str
 ) -> None:

@@ -28,6 +28,7 @@ def test_texts(name: str, content: str, expected: list[str]) -> None:
         ("a.txt", b"\xff\xfe", "a.txt: is not UTF-8 text (byte 0)"),
         ("a.jsonl", b'{"instruction": "one"}\n{oops', "a.jsonl:2: is not JSON"),
         ("a.jsonl", b'{"output": "x"}', "a.jsonl:1: holds no text"),
+        ("a.jsonl", b'"\\ud800"', "a.jsonl:1: holds half a character"),
         ("a.jsonl", b"[1]", "a.jsonl:1: holds no text"),
         ("a.jsonl", b'{"instruction": " "}', "a.jsonl:1: holds no text"),
     ],

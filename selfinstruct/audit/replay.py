@@ -7,9 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from selfinstruct.decide import PoolKeeper, judge_round
+from selfinstruct.config import RunConfig
+from selfinstruct.decide import PoolKeeper, judge_answer, judge_round
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.records import Markers
 from selfinstruct.store import Run
+from selfinstruct.store.answers import (
+    answer_batches,
+    read_answer_completions,
+    read_answers,
+    verify_answers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,33 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         tasks += verdicts.tasks
         keeper.settle(verdicts)
         advance(number)
+    return differences + _replay_answers(run, config, inputs.prompts.markers)
+
+
+def _replay_answers(run: Run, config: RunConfig, markers: Markers) -> list[Difference]:
+    """Judge the recorded answers of other models again."""
+    verify_answers(run)
+    batches = answer_batches(run)
+    if not batches:
+        return []
+    tasks = {c.id: c.text for number in run.rounds() for c in run.instructions(number)}
+    answered = {row.id: row for number in run.rounds() for row in run.instances(number)}
+    differences: list[Difference] = []
+    for number in batches:
+        recorded = read_answers(run, number)
+        by_id = {c.id: c for c in read_answer_completions(run, number)}
+        judged = [
+            judge_answer(
+                tasks[row.instruction_id],
+                answered[row.answer_to],
+                by_id[row.completion_id],
+                config,
+                markers,
+            )
+            for row in recorded
+            if row.answer_to in answered and row.completion_id in by_id
+        ]
+        differences += _compare(recorded, judged)
     return differences
 
 

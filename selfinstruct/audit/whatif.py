@@ -20,11 +20,15 @@ from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.records import ACCEPTED, InstructionCandidate, Reason
 from selfinstruct.store import Run
 
-PENDING = "pending_instances"
-"""Passes now and has no instances: they were never asked for."""
+PENDING = str(Reason.PENDING_INSTANCES)
 
+# What stays in the pool.
+_POOLED = {ACCEPTED, str(Reason.NO_INSTANCES), PENDING}
 # Verdicts given at the novelty filter or after it: only these can come out otherwise.
-_REJUDGED = {None, Reason.NOT_NOVEL, Reason.NO_INSTANCES, Reason.OVER_TARGET}
+_REJUDGED = {
+    *(None, Reason.NOT_NOVEL, Reason.NO_INSTANCES, Reason.OVER_TARGET),
+    Reason.PENDING_INSTANCES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +67,30 @@ def what_if(run: Run, *, rouge: float, advance: Callable[[int], object] = id) ->
     if not 0 <= rouge <= 1:
         raise ConfigError(f"--rouge {rouge}: a ROUGE-L F-measure lies between 0 and 1")
     config = _with_threshold(stored_config(run), rouge)
-    index = first_index(stored_inputs(run).first_pool, config)
+    pool = list(stored_inputs(run).first_pool)
+    index = first_index(pool, config)
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
     changes: list[Change] = []
     tasks = 0
     for number in run.rounds():
         room = run.info(number)["target"] - tasks
+        surplus = False
         for recorded in run.instructions(number):
             judged, outcome = _judge(recorded, config, index, room=room)
             room -= outcome == ACCEPTED
             tasks += outcome == ACCEPTED
+            surplus |= outcome == Reason.OVER_TARGET
+            if outcome in _POOLED:
+                pool.append((recorded.id, recorded.text))
             was = str(recorded.reason or recorded.verdict)
             before[was] += 1
             after[outcome] += 1
             if was != outcome:
                 near = (judged.rouge_l, judged.neighbour_id)
                 changes.append(Change(recorded.id, was, outcome, recorded.text, *near))
+        if surplus:  # as in a run that grows: what was over the target leaves the pool
+            index = first_index(pool, config)
         advance(number)
     return WhatIf(before, after, changes)
 
@@ -100,7 +111,7 @@ def _judge(
     if failure is not None:
         return candidate, str(failure.reason)
     index.add(candidate.id, candidate.text)
-    if recorded.reason is Reason.NOT_NOVEL:
+    if recorded.reason in (Reason.NOT_NOVEL, Reason.PENDING_INSTANCES):
         return candidate, PENDING
     if not is_good(recorded):
         return candidate, str(recorded.reason)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from selfinstruct.cli.console import stderr, stdout, terminal
-from selfinstruct.cli.generate import Dtype, Prompting, text_or_file
+from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.generate import Dtype, Prompting, interrupt, text_or_file
 
 
 def answer(
@@ -38,6 +41,7 @@ def answer(
 
     Goes on where it was stopped. `export --answers` chooses which outputs are exported.
     """
+    from rich.markup import escape
     from rich.progress import Progress
 
     from selfinstruct.answer import answer as answer_run
@@ -57,25 +61,36 @@ def answer(
     opened = open_run(run)
     require_vllm()
     console = terminal()
+    log_to(console)
+    signal.signal(signal.SIGTERM, interrupt)
+    shown = escape(model)
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task(f"answering with {model}", total=None)
-        found = answer_run(
-            opened,
-            given,
-            make_engine=VllmEngine,
-            model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
-            advance=lambda done, owed: progress.update(
-                bar, description=f"answering with {model}", completed=done, total=owed
-            ),
-        )
+        bar = progress.add_task(f"answering with {shown}", total=None)
+        try:
+            found = answer_run(
+                opened,
+                given,
+                make_engine=VllmEngine,
+                model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
+                advance=lambda done, owed: progress.update(
+                    bar, description=f"answering with {shown}", completed=done, total=owed
+                ),
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            stderr.print("\n[yellow]interrupted[/]; all committed answers are safe. Go on with:")
+            command = shlex.join(["selfinstruct", *sys.argv[1:]])
+            stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+            raise
     if not found.owed:
-        stdout.print(f"{model} has answered every task already", highlight=False, soft_wrap=True)
+        stdout.print(
+            f"{model} has answered every task in this way already",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         return
     stdout.print(f"{found.accepted} of {found.done} answers accepted", highlight=False)
-    stderr.print(
-        f"  selfinstruct export {run} --answers prefer-teacher --format messages "
-        f"--out {run}/messages.jsonl",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    words = ["selfinstruct", "export", str(run), "--answers", "prefer-teacher"]
+    words += ["--format", "messages", "--out", str(run / "messages.jsonl")]
+    stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

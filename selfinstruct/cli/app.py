@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
 
@@ -27,6 +28,10 @@ app.command("answer")(answer.answer)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")
+
+
+# What a path that a user mistyped can do to any command.
+_BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR)
 
 
 def _version(value: bool) -> None:
@@ -55,6 +60,13 @@ def run(arguments: Sequence[str]) -> int:
         stderr.print("[bold red]error:[/] ", end="")
         stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _BAD_PATHS:
+            raise
+        stderr.print("[bold red]error:[/] ", end="")
+        name = str(error.filename)[:80]
+        stderr.print(f"{name}: {error.strerror}; check the path", markup=False, highlight=False)
+        return 2
     except SystemExit as done:  # usage errors (2), Ctrl-C (130) and typer.Exit end up here
         return done.code if isinstance(done.code, int) else 0
     return 0

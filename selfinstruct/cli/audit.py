@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.console import plain, stderr, stdout
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
@@ -182,7 +182,7 @@ def _print_what_if(found: WhatIf) -> None:
         shown.add_column(column, overflow="fold")
     for one in found.changes[:20]:
         cells = (one.id, one.before, one.after, _number(one.rouge_l), one.neighbour_id, one.text)
-        shown.add_row(*(Text(str(cell or "")) for cell in cells))
+        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
     stdout.print(shown)
     count = len(found.changes)
     stdout.print("1 candidate changes" if count == 1 else f"{count} candidates change")
@@ -198,6 +198,7 @@ def _print_summary(found: Summary) -> None:
         f"{found.tasks} of {found.target} tasks from {found.candidates} candidates in "
         f"{found.rounds} rounds, written by {escape(found.model)}",
         highlight=False,
+        soft_wrap=True,
     )
     speed = found.tokens["generated"] / found.seconds if found.seconds else 0
     stdout.print(
@@ -259,7 +260,7 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
                 _number(row["mean_logprob"]),
                 row["text"],
             )
-            table.add_row(*(Text(str(cell)) for cell in cells))
+            table.add_row(*(Text(plain(str(cell))) for cell in cells))
     else:
         for name in ("id", "outcome", "nats/token", "input", "output"):
             table.add_column(name, overflow="fold")
@@ -267,7 +268,7 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
             outcome = row["reason"] or row["verdict"]
             score = _number(row["mean_logprob"])
             shown = (row["id"], outcome, score, row["input"], row["output"])
-            table.add_row(*(Text(str(cell)) for cell in shown))
+            table.add_row(*(Text(plain(str(cell))) for cell in shown))
     stdout.print(table)
     stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
 

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
 from rich.console import Console
+from rich.logging import RichHandler
 
 stdout = Console()
 stderr = Console(stderr=True)
+
+
+# What a terminal would take for a command: model text is shown, never obeyed.
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def plain(text: str) -> str:
+    """Return text without control characters."""
+    return text.translate(_CONTROLS)
+
+
+def log_to(console: Console) -> None:
+    """Send log messages where a live display is, so that they do not disturb each other."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, RichHandler):
+            handler.console = console
 
 
 def terminal() -> Console:

@@ -50,14 +50,19 @@ def export(
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet."""
     from selfinstruct import publish
-    from selfinstruct.card import dataset_card, write_card
+    from selfinstruct.card import check_card, dataset_card, write_card
+    from selfinstruct.errors import ConfigError
     from selfinstruct.export import Answers, Format
     from selfinstruct.export import export as export_run
     from selfinstruct.store import open_run
 
     if push is not None:
         publish.check_repo(push)
+    elif private:
+        raise ConfigError("--private goes with --push REPO")
     opened = open_run(run)
+    if card:
+        check_card(out.parent)
     choice = (Format(format), Answers(answers))
     rows = export_run(opened, choice[0], out, choice[1])
     kind = "parquet" if format is FormatName.PARQUET else "json"

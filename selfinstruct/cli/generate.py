@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from selfinstruct.cli.console import stderr, terminal
+from selfinstruct.cli.console import log_to, stderr, terminal
 
 
 class EngineName(StrEnum):
@@ -55,7 +55,7 @@ def generate(
         Dtype | None, typer.Option("--dtype", help="float32 repeats a run exactly on a CPU.")
     ] = None,
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks, JSONL (default: those shipped).")
+        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
     ] = None,
     domain: Annotated[
         str | None,
@@ -140,8 +140,10 @@ def generate(
     if config is not None:
         given = merge(read_yaml(config), given)
     require_vllm()  # before a model is downloaded for it
-    signal.signal(signal.SIGTERM, _interrupt)
-    with Watcher(terminal(), str(out)) as watcher:
+    signal.signal(signal.SIGTERM, interrupt)
+    console = terminal()
+    log_to(console)
+    with Watcher(console, str(out)) as watcher:
         try:
             run, reason = launch(
                 out,
@@ -169,16 +171,19 @@ def text_or_file(value: str) -> str:
     """Return the content of a file of that name if there is one, else the text itself."""
     from selfinstruct.errors import ConfigError
 
-    path = Path(value).expanduser()
     try:
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else value
-    except (OSError, ValueError) as error:  # too long for a name: it is a text
-        if len(value) > 255 or "\n" in value:
+        path = Path(value).expanduser()
+        if not path.is_file():
             return value
+    except (OSError, RuntimeError, ValueError):  # no name of a file: it is a text
+        return value
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); check --system") from error
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def interrupt(_number: int, _frame: object) -> None:
     """Treat a request to terminate as Ctrl-C: what is committed stays, how to resume is said."""
     raise KeyboardInterrupt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,4 +31,5 @@ def merge(
     before = sum(run.info(n)["tasks"] for run in opened for n in run.rounds())
     tasks = sum(info["tasks"] for info in infos)
     stdout.print(f"{tasks} tasks of {before} in {len(opened)} runs", highlight=False)
-    stderr.print(f"  selfinstruct audit summary {out}", markup=False, highlight=False)
+    command = shlex.join(["selfinstruct", "audit", "summary", str(out)])
+    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

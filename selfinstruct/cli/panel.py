@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from selfinstruct.cli.console import plain
 from selfinstruct.progress import RoundCommitted, Working
 from selfinstruct.records import ACCEPTED
 
@@ -48,7 +49,8 @@ class PanelState:
 
     def commit(self, event: RoundCommitted) -> None:
         """Take in that a round is on disk."""
-        self.outcomes.update(event.info["instructions"])
+        # A new one: the display's thread may be reading the old.
+        self.outcomes = self.outcomes + Counter(event.info["instructions"])
         self.last_yield = event.info["yield"]
         self.idle_share = event.info["engine_idle_share"]
         self.newest = event.newest or self.newest
@@ -88,7 +90,7 @@ def render(state: PanelState, now: float) -> RenderableType:
     if state.outcomes:
         parts += [Text(), _rejects(state)]
     if state.newest:
-        newest = Text(" ".join(state.newest.split()), style="italic")
+        newest = Text(plain(" ".join(state.newest.split())), style="italic")
         newest.truncate(400, overflow="ellipsis")
         parts += [Text(), Text("newest task", style="dim"), newest]
     return Panel(Group(*parts), title=Text(state.title), title_align="left", border_style="cyan")

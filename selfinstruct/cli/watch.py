@@ -139,6 +139,9 @@ def _summary(run: Run) -> Table:
     table.add_row("yield", f"{tasks / candidates:.0%}" if candidates else "–")
     table.add_row("tokens", f"{tokens:,} generated, {tokens / max(seconds, 1e-9):,.0f} a second")
     table.add_row("time", f"{clock(seconds)} generating")
+    novelty = sum(info.get("novelty_seconds", 0.0) for info in infos) / max(seconds, 1e-9)
+    idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos) / max(seconds, 1e-9)
+    table.add_row("of it", f"engine idle {idle:.1%}, novelty filter {novelty:.2%}")
     return table
 
 

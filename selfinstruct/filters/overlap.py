@@ -27,7 +27,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from selfinstruct.cache import cache_folder
+from selfinstruct.paths import cache_folder
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
     nb.config.CACHE_DIR = str(cache_folder() / "numba")

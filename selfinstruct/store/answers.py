@@ -56,7 +56,32 @@ def answer_info(run: Run, number: int) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
     check_version(info, path)
+    model = info.get("model")
+    if not isinstance(model, dict) or not {"name", "digest", "prompting"} <= model.keys():
+        raise StoreError(f"{path}: is damaged (no valid model); restore it from a backup")
+    if not isinstance(info.get("checksums"), dict) or not isinstance(info.get("answers"), dict):
+        raise StoreError(f"{path}: is damaged (no counts or checksums); restore it from a backup")
     return info
+
+
+def verify_answers(run: Run) -> None:
+    """Compare every file of every batch with its checksum.
+
+    Raises:
+        StoreError: naming the first file that differs.
+    """
+    for number in answer_batches(run):
+        for name, checksum in answer_info(run, number)["checksums"].items():
+            path = _path(run, number) / name
+            if not path.is_file() or atomic.sha256(path) != checksum:
+                raise StoreError(
+                    f"{path}: is not what was committed (checksum); restore it from a backup"
+                )
+
+
+def next_batch(run: Run) -> int:
+    """Return the number that the next batch gets."""
+    return max(answer_batches(run), default=-1) + 1
 
 
 def read_answers(run: Run, number: int) -> list[InstanceCandidate]:
@@ -64,6 +89,13 @@ def read_answers(run: Run, number: int) -> list[InstanceCandidate]:
     path = _path(run, number) / "instances.parquet"
     with damage(path):
         return schema.read_instances(path)
+
+
+def read_answer_completions(run: Run, number: int) -> list[Completion]:
+    """Return the requests and completions of a batch."""
+    path = _path(run, number) / "completions.parquet"
+    with damage(path):
+        return schema.read_completions(path)
 
 
 def commit_answers(run: Run, batch: AnswerBatch) -> None:
@@ -81,7 +113,7 @@ def commit_answers(run: Run, batch: AnswerBatch) -> None:
         schema.write_completions(work / "completions.parquet", batch.completions)
         schema.write_instances(work / "instances.parquet", batch.instances)
         checksums = {path.name: atomic.sha256(path) for path in sorted(work.iterdir())}
-        info = {"schema_version": schema.SCHEMA_VERSION, **batch.info, "checksums": checksums}
+        info = {**batch.info, "schema_version": schema.SCHEMA_VERSION, "checksums": checksums}
         atomic.write_json(work / _INFO, info)
         atomic.commit_folder(work, target)
 

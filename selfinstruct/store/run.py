@@ -215,8 +215,20 @@ def open_run(path: Path) -> Run:
             raise TypeError("config, inputs and model must be mappings")
         meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise StoreError(f"{file}: is damaged ({error!r}); restore it from a backup") from error
+        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise StoreError(f"{file}: is damaged ({what}); restore it from a backup") from error
     return Run(path, meta)
+
+
+def rename_run(work: Path, out: Path) -> None:
+    """Give a run that was made under another name its own; `out` may be an empty folder.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    with refusal(out):
+        work.rename(out)
+        atomic.sync(out.parent)
 
 
 def create_run(path: Path, meta: Mapping[str, Any], inputs: Mapping[str, bytes]) -> Run:
@@ -278,5 +290,5 @@ def refusal(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WriteError(
             f"{path}: cannot be written ({error.strerror or error}); what was committed is safe: "
-            "free space or mend the disk, then use --resume"
+            "free space or mend the disk, then go on (generate: --resume)"
         ) from error

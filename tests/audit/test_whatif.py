@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from selfinstruct.audit.whatif import PENDING, what_if
 from selfinstruct.cli.app import run as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import ACCEPTED, Reason, Request, Stage
-from selfinstruct.store import Run
+from selfinstruct.store import Run, open_run
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -119,3 +121,18 @@ def test_the_command_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> 
     assert "1 candidate changes" in text
     assert cli(["audit", "whatif", str(run.path), "--rouge", "0.7"]) == 0
     assert "no candidate changes" in capfd.readouterr().out
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(targets=st.lists(st.integers(1, 25), min_size=1, max_size=4, unique=True).map(sorted))
+@example(targets=[1, 2])
+def test_the_own_threshold_changes_nothing_however_a_run_grew(
+    tmp_path: Path, generate: Generate, targets: list[int]
+) -> None:
+    out = tmp_path / "-".join(map(str, targets))
+    for target in targets:
+        generate(out, resume=out.exists(), stop__target=target)
+    found = what_if(open_run(out), rouge=0.7)
+    assert list(found.changes) == []

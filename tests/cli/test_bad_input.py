@@ -104,6 +104,38 @@ def test_bad_options(
     assert expected in refused(["generate", "--out", str(out), *arguments], out, capfd)
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "--out", f"/tmp/{LONG}"],
+        ["generate", "--out", "run", "--model", f"./{LONG}"],
+        ["generate", "--out", "run", "--seeds", "~nosuchuser/seeds.jsonl"],
+        ["generate", "--out", "run", "--seeds", f"{LONG}.jsonl"],
+        ["audit", "summary", LONG],
+    ],
+)
+def test_names_that_no_file_can_have(
+    arguments: list[str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "check" in refused(arguments, tmp_path / "nothing", capfd)
+
+
+def test_a_system_prompt_that_is_no_file(tmp_path: Path) -> None:
+    from selfinstruct.cli.generate import text_or_file
+
+    for text in ("~nosuchuser, hello", "Be kind. " * 200, "a\0b"):
+        assert text_or_file(text) == text
+    (tmp_path / "system.txt").write_text("Be kind.\n")
+    assert text_or_file(str(tmp_path / "system.txt")) == "Be kind."
+
+
 def test_bad_config_file(tmp_path: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("novelty:\n  threshold: -1\nspeed: fast\n")

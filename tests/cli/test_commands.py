@@ -97,6 +97,18 @@ def test_list_shows_model_text_as_it_is(
     assert "[/bold]" in "".join(capfd.readouterr().out.split())
 
 
+def test_model_text_cannot_steer_the_terminal(
+    tmp_path: Path, generate: Generate, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = generate(
+        tmp_path / "run", lambda request: " Say \x1b]0;owned\x07 and \x1b[2J to all the ants."
+    )
+    assert cli(["audit", "list", str(run.path), "--limit", "1"]) == 0
+    text = capfd.readouterr().out
+    assert "\x1b]0" not in text
+    assert "\x1b[2J" not in text
+
+
 def test_replay(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(["audit", "replay", str(run.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["differences"] == []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.logging import RichHandler
 
+from selfinstruct.cli.console import log_to
 from selfinstruct.cli.panel import PanelState, clock, render
 from selfinstruct.cli.watch import Watcher
 from selfinstruct.progress import EngineLoading, EngineReady, Event, RoundCommitted, Working
@@ -131,3 +134,19 @@ def test_a_panel_on_a_terminal_that_leaves_the_lines_and_the_summary(
     assert "engine ready in 3.0 s: device cpu" in text
     assert "round   0" in text
     assert text.rstrip().endswith("messages.jsonl")
+
+
+def test_warnings_stand_above_the_panel() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True, color_system=None)
+    handler = RichHandler(console=Console(file=io.StringIO()))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        log_to(console)
+        with Watcher(console, "run") as watcher:
+            watcher(Working(0, 0, 40, done=8, wanted=32, tokens=500))
+            logging.getLogger("selfinstruct.launch").warning("seeds 'a' and 'b' are alike")
+    finally:
+        root.removeHandler(handler)
+    assert "are alike" in file.getvalue()
