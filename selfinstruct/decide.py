@@ -7,22 +7,21 @@ whatever becomes of its instances later.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from selfinstruct.candidates import (
+    instance_row,
+    instruction_row,
+    read_instances,
+    read_proposal,
+    unparsed,
+)
 from selfinstruct.config import RunConfig
 from selfinstruct.filters.heuristics import Failure, check_instruction
 from selfinstruct.filters.instances import check_instances
-from selfinstruct.filters.likelihood import score_span
 from selfinstruct.filters.novelty import NoveltyIndex
-from selfinstruct.parse import (
-    parse_direct,
-    parse_input_first,
-    parse_label,
-    parse_output_first,
-    parse_proposal,
-)
+from selfinstruct.parse import parse_direct, parse_label
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
     ACCEPTED,
@@ -33,7 +32,6 @@ from selfinstruct.records import (
     InstructionCandidate,
     Markers,
     ParsedInstance,
-    ParsedInstruction,
     Reason,
     SeedTask,
     Stage,
@@ -129,18 +127,12 @@ def judge_instructions(
     own_lines = prompts.own_lines()
     candidates = []
     for completion in proposals:
-        parsed = parse_proposal(
-            completion.text,
-            completion.finish_reason,
-            first_number=len(completion.request.parents) + 1,
-            continues=".base." in completion.request.template,
-            tag=_tag(completion.request.prompt),
-        )
+        parsed = read_proposal(completion)
         if not parsed:
-            candidates.append(_unparsed(completion, round))
+            candidates.append(unparsed(completion, round))
         for item, instruction in enumerate(parsed):
-            candidate = _candidate(completion, round, item, instruction)
-            candidate = score_novelty(_score(candidate, completion), config, index)
+            candidate = instruction_row(completion, round, item, instruction)
+            candidate = score_novelty(candidate, config, index)
             failure = check_instruction(instruction, config.rules, own_lines)
             failure = failure or check_novelty(candidate, config, index)
             if failure is None and asked is not None and candidate.id not in asked:
@@ -183,15 +175,15 @@ def judge_instances(
     candidate: InstructionCandidate, completion: Completion, config: RunConfig, markers: Markers
 ) -> list[InstanceCandidate]:
     """Parse an instances completion and judge every instance of it."""
-    parsed = _parse_instances(completion, markers)
+    parsed = read_instances(completion, markers)
     if not parsed:
         empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
-        row = _instance(candidate, completion, 0, empty)
+        row = instance_row(candidate, completion, 0, empty)
         return [replace(row, verdict=REJECTED, reason=Reason.PARSE_FAILURE)]
     failures = check_instances(candidate.text, parsed, config.instances, markers)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
-        row = _instance(candidate, completion, number, instance)
+        row = instance_row(candidate, completion, number, instance)
         if failure is not None:
             row = replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
         rows.append(row)
@@ -212,7 +204,7 @@ def judge_answer(
     task = InstructionCandidate(
         answered.instruction_id, answered.round, "", 0, 0, instruction, instruction, ()
     )
-    row = _instance(task, completion, 0, found)
+    row = instance_row(task, completion, 0, found)
     row = replace(row, id=completion.id.removesuffix("-answer"), answer_to=answered.id)
     if not parsed:
         return replace(row, verdict=REJECTED, reason=Reason.EMPTY_OUTPUT)
@@ -283,60 +275,6 @@ def judge_round(
     return settle(candidates, labels, instances, room=room)
 
 
-def _tag(prompt: str) -> str:
-    """Return what a proposal's prompt ends with after its last number: nothing, or a tag."""
-    found = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
-    return found[1] if found else ""
-
-
-def _parse_instances(completion: Completion, markers: Markers) -> list[ParsedInstance]:
-    template, prompt = completion.request.template, completion.request.prompt
-    text, finish = completion.text, completion.finish_reason
-    opened = next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)
-    if template.startswith("direct."):
-        return parse_direct(text, finish)
-    if template.startswith("output_first."):
-        return parse_output_first(text, finish, markers, opened=opened)
-    return parse_input_first(text, finish, markers, opened=opened)
-
-
-def _unparsed(completion: Completion, round: int) -> InstructionCandidate:
-    text = completion.text
-    whole = ParsedInstruction(0, len(text), text, text.strip(), truncated=False)
-    candidate = _candidate(completion, round, 0, whole)
-    return replace(
-        candidate,
-        unscored_reason="parse_failure",
-        verdict=REJECTED,
-        reason=Reason.PARSE_FAILURE,
-    )
-
-
-def _candidate(
-    completion: Completion, round: int, item: int, parsed: ParsedInstruction
-) -> InstructionCandidate:
-    return InstructionCandidate(
-        id=f"{completion.id.removesuffix('-propose')}-i{item:02d}",
-        round=round,
-        completion_id=completion.id,
-        char_start=parsed.start,
-        char_end=parsed.end,
-        raw_text=parsed.raw,
-        text=parsed.text,
-        parents=completion.request.parents,
-    )
-
-
-def _score(candidate: InstructionCandidate, completion: Completion) -> InstructionCandidate:
-    span = score_span(completion, candidate.char_start, candidate.char_end)
-    return replace(
-        candidate,
-        mean_logprob=span.mean_logprob,
-        num_tokens=span.num_tokens,
-        unscored_reason=span.unscored_reason,
-    )
-
-
 def _with_verdict(
     candidate: InstructionCandidate, failure: Failure | None, config: RunConfig
 ) -> InstructionCandidate:
@@ -353,27 +291,3 @@ def _over_target(row: InstanceCandidate) -> InstanceCandidate:
     if row.verdict != ACCEPTED:
         return row
     return replace(row, verdict=REJECTED, reason=Reason.OVER_TARGET)
-
-
-def _instance(
-    candidate: InstructionCandidate, completion: Completion, number: int, parsed: ParsedInstance
-) -> InstanceCandidate:
-    output = score_span(completion, *parsed.output_span)
-    given = score_span(completion, *parsed.input_span)
-    return InstanceCandidate(
-        id=f"{candidate.id}-n{number}",
-        instruction_id=candidate.id,
-        round=candidate.round,
-        completion_id=completion.id,
-        input_char_start=parsed.input_span[0],
-        input_char_end=parsed.input_span[1],
-        output_char_start=parsed.output_span[0],
-        output_char_end=parsed.output_span[1],
-        input=parsed.input,
-        output=parsed.output,
-        input_logprob=given.mean_logprob,
-        output_logprob=output.mean_logprob,
-        mean_logprob=output.mean_logprob,
-        num_tokens=output.num_tokens,
-        unscored_reason=output.unscored_reason,
-    )

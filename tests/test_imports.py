@@ -16,18 +16,9 @@ ROOT = Path(selfinstruct.__file__).parent
 BASE = {"paths", "records", "errors", "config", "progress"}
 STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
-    *("decide", "requests", "state", "inflight", "generate", "launch", "export", "audit"),
-    *(
-        "inputs",
-        "merge",
-        "answer",
-        "card",
-        "publish",
-        "complete",
-        "preferences",
-        "train",
-        "evaluate",
-    ),
+    *("candidates", "decide", "requests", "state", "inflight", "generate", "launch", "inputs"),
+    *("export", "card", "publish", "merge", "answer", "audit"),
+    *("complete", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

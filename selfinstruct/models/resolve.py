@@ -1,0 +1,125 @@
+"""From a model's name to a folder that an engine can load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.models.catalogue import (
+    CATALOGUE,
+    CatalogueEntry,
+    Progress,
+    is_prepared,
+    prepared_path,
+)
+from selfinstruct.models.prepare import prepare_model
+from selfinstruct.paths import user_path
+from selfinstruct.records import LocalModel
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
+_HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
+
+
+def resolve_model(name: str, progress: Progress) -> LocalModel:
+    """Return the local folder of a model, preparing or downloading it if need be.
+
+    Raises:
+        ConfigError: neither a name of the catalogue, a model folder nor a hub name; or a
+            model whose licence must be accepted first.
+        EngineError: the hub cannot be reached.
+    """
+    if name in CATALOGUE:
+        entry = CATALOGUE[name]
+        if not is_prepared(entry):
+            if entry.must_accept:
+                raise ConfigError(
+                    f"model {name!r} comes under the {entry.license} ({entry.must_accept}); "
+                    f"read them, then: selfinstruct models prepare {name} --accept-license"
+                )
+            prepare_model(entry, progress)
+        return _local_model(name, prepared_path(entry), entry)
+    path = user_path(name, "--model")
+    if path.exists():
+        return _local_model(name, path, None)
+    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
+        raise ConfigError(f"model {name!r}: no such folder; check --model")
+    return _local_model(name, _download(name, progress), None)
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's library raises: its own errors and its HTTP client's."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    kinds = [kind for kind in HfHubHTTPError.__mro__ if issubclass(kind, Exception)]
+    return (OSError, ValueError, *(kind for kind in kinds if kind is not Exception))
+
+
+def _download(name: str, progress: Progress) -> Path:
+    progress(f"downloading {name} from the hub", 0.0)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+    try:
+        folder = snapshot_download(name, allow_patterns=patterns)
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"model {name!r}: its licence must be accepted first, at "
+            f"https://huggingface.co/{name}; then log in with: hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ConfigError(
+            f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
+            "and not found on the hub; check --model"
+        ) from error
+    except hub_errors() as error:
+        raise ConfigError(
+            f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
+            f"and the hub cannot be reached for it ({type(error).__name__}); check --model"
+        ) from error
+    return Path(folder)
+
+
+def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalModel:
+    if not path.is_dir():
+        raise ConfigError(f"model {name!r}: is a file; give the folder that holds config.json")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"model {name!r}: the folder has no config.json; check --model") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model {name!r}: config.json cannot be read: {error}") from error
+    if not isinstance(config, dict) or not any(p.suffix in _WEIGHTS for p in path.iterdir()):
+        raise ConfigError(f"model {name!r}: the folder has no weights (*.safetensors)")
+    prompting = entry.prompting if entry is not None else None
+    return LocalModel(name, path, _digest(path), config, prompting)
+
+
+def _digest(path: Path) -> str:
+    """Return a digest of a model folder: small files whole, of the weights a sample."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.iterdir() if p.is_file()):
+        weights = file.suffix in _WEIGHTS
+        if not weights and file.suffix not in (".json", ".jinja", ".model", ".txt"):
+            continue
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        digest.update(_sample(file) if weights else file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sample(file: Path, blocks: int = 64, block: int = 1 << 14) -> bytes:
+    """Return the start of a file (a safetensors header) and blocks from all over it.
+
+    Another checkpoint of the same shape differs in nearly every block; reading all of a
+    large model to see that would take minutes at every start.
+    """
+    size = file.stat().st_size
+    parts = []
+    with file.open("rb") as handle:
+        for number in range(blocks):
+            handle.seek(size * number // blocks)
+            parts.append(handle.read(block))
+    return b"".join(parts)
