@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.answer import Answered, answer
+from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
 from selfinstruct.cli.app import run as cli
 from selfinstruct.engines import vllm
@@ -74,6 +75,9 @@ def test_every_accepted_instance_is_answered_once(run: Run, teacher_folder: Path
     assert {row.reason for row in rejects} == {Reason.TRUNCATED}
     assert all(row.num_tokens > 0 and row.mean_logprob < 0 for row in rows)
     assert ask(run, teacher_folder) == Answered(0, 0, 0)
+    summary = summarise(run)
+    assert summary.answers["accepted"] == found.accepted
+    assert sum(summary.answers.values()) == len(owed)
 
 
 def test_inputs_are_kept_and_shown(run: Run, teacher_folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import duckdb
 from selfinstruct.errors import StoreError
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
+from selfinstruct.store.answers import answer_batches, answer_info
 
 TABLES = ("instructions", "instances")
 
@@ -29,6 +31,7 @@ class Summary:
     target: int
     instructions: Mapping[str, int]
     instances: Mapping[str, int]
+    answers: Mapping[str, int]
     tokens: Mapping[str, int]
     seconds: float
     engine_idle_share: float
@@ -56,6 +59,7 @@ def summarise(run: Run) -> Summary:
         target=infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"],
         instructions=instructions,
         instances=_count_by_reason(run, "instances"),
+        answers=_count_answers(run),
         tokens={key: sum(info["tokens"][key] for info in infos) for key in ("prompt", "generated")},
         seconds=seconds,
         engine_idle_share=idle / seconds if seconds else 0.0,
@@ -91,6 +95,12 @@ def list_candidates(
         while rows := cursor.fetchmany(1000):
             for row in rows:
                 yield dict(zip(names, row, strict=True))
+
+
+def _count_answers(run: Run) -> dict[str, int]:
+    """Count the answers of other models by verdict or reason."""
+    infos = (answer_info(run, number) for number in answer_batches(run))
+    return dict(sum((Counter(info["answers"]) for info in infos), Counter()))
 
 
 def _count_by_reason(run: Run, table: str) -> dict[str, int]:

@@ -211,8 +211,11 @@ def _print_summary(found: Summary) -> None:
     tables: Mapping[str, Mapping[str, int]] = {
         "instructions": found.instructions,
         "instances": found.instances,
+        "answers of other models": found.answers,
     }
     for title, counts in tables.items():
+        if not counts and title.startswith("answers"):
+            continue
         table = Table(title=title, title_justify="left", show_footer=True)
         total = sum(counts.values())
         table.add_column("outcome", footer="all")
