@@ -7,7 +7,6 @@ and the answer is judged by the same rules as every instance of the run.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,8 +40,6 @@ from selfinstruct.store.answers import (
     read_answers,
     verify_answers,
 )
-
-log = logging.getLogger(__name__)
 
 # Answers of one commit: what a crash can cost at most.
 BATCH = 256
@@ -85,7 +82,9 @@ def answer(
         batch_size: answers of one commit.
 
     Raises:
-        ConfigError: bad values, or nothing to answer.
+        ConfigError: bad values, or a context too short for every answer.
+        StoreError: the run is damaged.
+        WriteError: the disk refuses; committed batches stay.
         EngineError: the engine failed; committed batches stay, the rest is owed.
     """
     _refuse_other_keys(given)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError, PublishError
 from selfinstruct.models import hub_errors
-
-log = logging.getLogger(__name__)
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 

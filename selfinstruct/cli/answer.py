@@ -11,7 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.generate import Dtype, Prompting, interrupt, text_or_file
+from selfinstruct.cli.options import (
+    DtypeOption,
+    PromptingOption,
+    SystemOption,
+    interrupt,
+    text_or_file,
+)
 
 
 def answer(
@@ -20,13 +26,9 @@ def answer(
         str,
         typer.Option("--model", help="The teacher: a name of `models list`, a folder, a hub name."),
     ],
-    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="As for generate.")] = None,
-    prompting: Annotated[
-        Prompting | None, typer.Option("--prompting", help="As for generate.")
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option("--system", help="System prompt: a text, or a file of it.")
-    ] = None,
+    dtype: DtypeOption = None,
+    prompting: PromptingOption = None,
+    system: SystemOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -12,29 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.options import (
+    DtypeOption,
+    PromptingOption,
+    SystemOption,
+    interrupt,
+    text_or_file,
+)
 
 
 class EngineName(StrEnum):
     """Engines that can be asked for."""
 
     VLLM = "vllm"
-
-
-class Dtype(StrEnum):
-    """Types of weights and activations."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-
-class Prompting(StrEnum):
-    """How the model is spoken to."""
-
-    AUTO = "auto"
-    BASE = "base"
-    CHAT = "chat"
 
 
 def generate(
@@ -51,9 +41,7 @@ def generate(
     engine: Annotated[
         EngineName, typer.Option("--engine", help="What runs the model.")
     ] = EngineName.VLLM,
-    dtype: Annotated[
-        Dtype | None, typer.Option("--dtype", help="float32 repeats a run exactly on a CPU.")
-    ] = None,
+    dtype: DtypeOption = None,
     seeds: Annotated[
         Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
     ] = None,
@@ -68,17 +56,11 @@ def generate(
         Path | None,
         typer.Option("--avoid", help="Texts that no task may repeat: lines, or JSONL."),
     ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option("--system", help="System prompt for chat prompting: a text, or a file of it."),
-    ] = None,
+    system: SystemOption = None,
     prompts: Annotated[
         Path | None, typer.Option("--prompts", help="Folder with templates of your own.")
     ] = None,
-    prompting: Annotated[
-        Prompting | None,
-        typer.Option("--prompting", help="Raw text, chat template, or what suits the model."),
-    ] = None,
+    prompting: PromptingOption = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
     ] = None,
@@ -165,27 +147,6 @@ def generate(
             _print_resume_command()
             raise
         watcher.finished(run, reason)
-
-
-def text_or_file(value: str) -> str:
-    """Return the content of a file of that name if there is one, else the text itself."""
-    from selfinstruct.errors import ConfigError
-
-    try:
-        path = Path(value).expanduser()
-        if not path.is_file():
-            return value
-    except (OSError, RuntimeError, ValueError):  # no name of a file: it is a text
-        return value
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --system") from error
-
-
-def interrupt(_number: int, _frame: object) -> None:
-    """Treat a request to terminate as Ctrl-C: what is committed stays, how to resume is said."""
-    raise KeyboardInterrupt
 
 
 def _print_resume_command() -> None:

@@ -39,6 +39,10 @@ class TokenPool:
     Args:
         floor: the lowest F-measure that `nearest` will be asked for; a lower one costs a
             rebuild of the postings.
+
+    Attributes:
+        queries: how often `nearest` has walked the index.
+        verified: texts that were compared in full, over all queries.
     """
 
     _token_at: Ints  # see overlap.find for these
@@ -72,11 +76,6 @@ class TokenPool:
 
     def __len__(self) -> int:
         return self._size
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the arrays (the vocabulary not counted)."""
-        return sum(array.nbytes for array in vars(self).values() if isinstance(array, np.ndarray))
 
     def add(self, words: Sequence[str]) -> None:
         """Add a text."""

@@ -9,7 +9,6 @@ answers.json         model, settings, counts by reason, tokens, seconds, checksu
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from selfinstruct.errors import StoreError
 from selfinstruct.records import Completion, InstanceCandidate
 from selfinstruct.store import atomic, schema
 from selfinstruct.store.run import Run, check_version, damage, refusal
-
-log = logging.getLogger(__name__)
 
 _INFO = "answers.json"
 

@@ -128,7 +128,7 @@ def test_names_that_no_file_can_have(
 
 
 def test_a_system_prompt_that_is_no_file(tmp_path: Path) -> None:
-    from selfinstruct.cli.generate import text_or_file
+    from selfinstruct.cli.options import text_or_file
 
     for text in ("~nosuchuser, hello", "Be kind. " * 200, "a\0b"):
         assert text_or_file(text) == text
