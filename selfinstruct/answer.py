@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from selfinstruct.config import RunConfig, build_config, merge
+from selfinstruct.config import RunConfig
+from selfinstruct.config_values import build_config, merge
 from selfinstruct.decide import judge_answer
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import RunConfig, build_config, fingerprint
+from selfinstruct.config import RunConfig, fingerprint
+from selfinstruct.config_values import build_config
 from selfinstruct.errors import ConfigError, StoreError
 from selfinstruct.paths import user_path
 from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files

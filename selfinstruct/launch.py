@@ -21,11 +21,10 @@ from selfinstruct.config import (
     EngineConfig,
     ModelConfig,
     RunConfig,
-    build_config,
     fingerprint,
-    merge,
     semantic_values,
 )
+from selfinstruct.config_values import build_config, merge
 from selfinstruct.decide import near_duplicates
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError, SelfInstructError

@@ -123,7 +123,7 @@ def generate(model_folder: Path, seeds_file: Path) -> Generate:
         engine: dict[str, Any] | None = None,
         **values: Any,
     ) -> tuple[Run, str]:
-        from selfinstruct.config import nested
+        from selfinstruct.config_values import nested
 
         defaults = {
             "model__name": str(model_folder),

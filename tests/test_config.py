@@ -15,15 +15,11 @@ from selfinstruct.config import (
     SPEED_OPTIONS,
     RunConfig,
     Section,
-    build_config,
     fingerprint,
     leaves,
-    merge,
-    nested,
-    parse_settings,
-    read_yaml,
     semantic_values,
 )
+from selfinstruct.config_values import build_config, merge, nested, parse_settings, read_yaml
 from selfinstruct.errors import ConfigError
 
 KINDS = {"semantic", "stopping", "throughput", "input"}

@@ -13,7 +13,7 @@ ROOT = Path(selfinstruct.__file__).parent
 
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
-BASE = {"paths", "records", "errors", "config", "progress"}
+BASE = {"paths", "records", "errors", "config", "config_values", "progress"}
 STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
     *("candidates", "decide", "requests", "state", "inflight", "generate", "launch", "inputs"),

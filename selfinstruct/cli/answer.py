@@ -47,7 +47,7 @@ def answer(
     from rich.progress import Progress
 
     from selfinstruct.answer import answer as answer_run
-    from selfinstruct.config import merge, nested, parse_settings
+    from selfinstruct.config_values import merge, nested, parse_settings
     from selfinstruct.engines.machine import require_vllm
     from selfinstruct.engines.vllm import VllmEngine
     from selfinstruct.store import open_run

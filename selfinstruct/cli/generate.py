@@ -95,7 +95,7 @@ def generate(
     Stop it with Ctrl-C and go on with --resume; raise --target to grow a finished run.
     """
     from selfinstruct.cli.watch import Watcher
-    from selfinstruct.config import merge, nested, parse_settings, read_yaml
+    from selfinstruct.config_values import merge, nested, parse_settings, read_yaml
     from selfinstruct.engines.machine import require_vllm
     from selfinstruct.engines.vllm import VllmEngine
     from selfinstruct.errors import EngineError, WriteError
