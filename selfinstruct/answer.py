@@ -41,6 +41,7 @@ from selfinstruct.store.answers import (
     read_answers,
     verify_answers,
 )
+from selfinstruct.store.supplements import current_round, read_completed
 
 # Answers of one commit: what a crash can cost at most.
 BATCH = 256
@@ -176,9 +177,11 @@ def _owed(run: Run, asked: Mapping[str, Any]) -> list[Owed]:
         for row in read_answers(run, number)
     }
     owed = []
+    completed = read_completed(run)
     for number in run.rounds():
-        tasks = {c.id: c for c in run.instructions(number) if c.verdict == ACCEPTED}
-        for instance in run.instances(number):
+        instructions, instances = current_round(run, number, completed)
+        tasks = {c.id: c for c in instructions if c.verdict == ACCEPTED}
+        for instance in instances:
             task = tasks.get(instance.instruction_id)
             if task is not None and instance.verdict == ACCEPTED and instance.id not in answered:
                 owed.append(Owed(task, instance))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
-from selfinstruct.filters.likelihood import score_span
+from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
 from selfinstruct.parse import (
     parse_direct,
     parse_input_first,
@@ -18,6 +19,7 @@ from selfinstruct.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
+    Kind,
     Markers,
     ParsedInstance,
     ParsedInstruction,
@@ -32,11 +34,11 @@ def read_proposal(completion: Completion) -> list[ParsedInstruction]:
         completion.finish_reason,
         first_number=len(completion.request.parents) + 1,
         continues=".base." in completion.request.template,
-        tag=_tag(completion.request.prompt),
+        tag=list_tag(completion.request.prompt),
     )
 
 
-def _tag(prompt: str) -> str:
+def list_tag(prompt: str) -> str:
     """Return what a proposal's prompt ends with after its last number: nothing, or a tag."""
     found = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
     return found[1] if found else ""
@@ -110,4 +112,29 @@ def instance_row(
         mean_logprob=output.mean_logprob,
         num_tokens=output.num_tokens,
         unscored_reason=output.unscored_reason,
+        kind=Kind.LABEL if completion.request.template.startswith("output_first.") else Kind.OUTPUT,
     )
+
+
+def score_id(id: str) -> str:
+    """Return the id of the request that scores what an id stands for."""
+    return f"{id}-score"
+
+
+def with_scores(completions: Mapping[str, Completion]) -> dict[str, Completion]:
+    """Return completions by id, those without log-probabilities with what scoring found."""
+    filled = dict(completions)
+    for id, completion in completions.items():
+        scored = completions.get(score_id(id))
+        if completion.token_logprobs is None and scored is not None:
+            filled[id] = replace(completion, token_logprobs=scored.token_logprobs)
+    return filled
+
+
+def with_gain(row: InstanceCandidate, scored: Completion | None) -> InstanceCandidate:
+    """Record the conditional gain, from the output's score without its task."""
+    given_nothing = SpanScore(NAN, 0, "not_scored")
+    if scored is not None:
+        given_nothing = score_span(scored, 0, len(scored.text))
+    gain, reason = conditional_gain(row.output_logprob, given_nothing)
+    return replace(row, conditional_gain=gain, gain_unscored_reason=reason)

@@ -191,6 +191,35 @@ class RulesConfig(Section):
     )
 
 
+class LikelihoodConfig(Section):
+    """How probable the model itself finds what it wrote (the paper, §3.4): docs/likelihood.md.
+
+    Natural logarithms under the unmodified model distribution, averaged over the tokens.
+    """
+
+    quantile: float | None = _semantic(
+        0.05,
+        "drop what is less likely than this share of the first candidates was; null: off",
+        gt=0,
+        lt=1,
+    )
+    calibration: int = _semantic(
+        64, "candidates of a kind (instruction, output, label) to take the quantile of", ge=1
+    )
+    min_logprob: float | None = _semantic(
+        None, "least nats per token, for every kind, instead of the quantile", le=0
+    )
+    max_logprob: float | None = _semantic(
+        None, "most nats per token of an instruction or output: drops repetition", le=0
+    )
+    seed_bound: bool = _semantic(
+        True, "guard: nothing less likely than the least likely of 48 seed tasks"
+    )
+    gain: bool = _semantic(
+        False, "record how much likelier an output is for its task (a scoring request each)"
+    )
+
+
 class NoveltyConfig(Section):
     """ROUGE-L against every instruction of the pool (the paper, §3.4)."""
 
@@ -228,6 +257,7 @@ class RunConfig(Section):
     classify: ClassifyConfig = ClassifyConfig()
     instances: InstancesConfig = InstancesConfig()
     rules: RulesConfig = RulesConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     stop: StopConfig = StopConfig()
 

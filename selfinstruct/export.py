@@ -19,7 +19,9 @@ from selfinstruct.inputs import stored_inputs
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run, atomic
+from selfinstruct.store.batches import KINDS
 from selfinstruct.store.lock import LOCK_FILE
+from selfinstruct.store.supplements import current_round, read_completed
 
 
 class Format(StrEnum):
@@ -61,9 +63,11 @@ class ExportRow:
 def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
     """Yield the dataset of a run, in the order in which it was generated."""
     teacher = {} if answers is Answers.OWN else best_answers(run)
+    completed = read_completed(run)
     for number in run.rounds():
-        accepted = {c.id: c for c in run.instructions(number) if c.verdict == ACCEPTED}
-        for instance in run.instances(number):
+        instructions, instances = current_round(run, number, completed)
+        accepted = {c.id: c for c in instructions if c.verdict == ACCEPTED}
+        for instance in instances:
             task = accepted.get(instance.instruction_id)
             if task is None or instance.verdict != ACCEPTED:
                 continue
@@ -112,7 +116,7 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
 
 def _refuse_own_files(run: Run, out: Path) -> None:
     """An export may lie in the run's folder, beside what the run is made of."""
-    own = {"run.yaml", "status.json", "inputs", "rounds", "answers", LOCK_FILE}
+    own = {"run.yaml", "status.json", "inputs", "calibration.parquet", "rounds", LOCK_FILE, *KINDS}
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
     if inside and target.relative_to(folder).parts[0] in own:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from selfinstruct.candidates import with_scores
 from selfinstruct.config import RunConfig
-from selfinstruct.decide import Verdicts, judge_instances, judge_instructions, settle
-from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.decide import (
+    Measures,
+    Verdicts,
+    judge_instances,
+    judge_instructions,
+    measure_instances,
+    read_answers_to,
+    settle,
+)
 from selfinstruct.parse import parse_label
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
@@ -19,7 +27,7 @@ from selfinstruct.records import (
 )
 from selfinstruct.requests import RequestBuilder
 
-_STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2}
+_STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2, Stage.SCORE: 3}
 
 
 class OpenRound:
@@ -41,7 +49,6 @@ class OpenRound:
         self._proposals = list(proposals)
         self._candidates: list[InstructionCandidate] = []
         self._passed: dict[str, InstructionCandidate] = {}
-        self._labels: dict[str, bool] = {}
         self._completions: dict[str, Completion] = {}
         self._pending = {request.id for request in proposals}
         self._wanted = len(self._pending)
@@ -72,11 +79,18 @@ class OpenRound:
     def owns(self, id: str) -> bool:
         return id in self._pending
 
-    def judge(self, index: NoveltyIndex) -> list[Request]:
-        """Judge the instructions, add those that pass to the index; return what to ask next."""
-        done = [self._completions[request.id] for request in self._proposals]
-        self._candidates = judge_instructions(done, self.number, self._config, self._prompts, index)
-        self._passed = {c.id: c for c in self._candidates if c.verdict == ACCEPTED}
+    def judge(self, measures: Measures) -> list[Request]:
+        """Judge the instructions, pool those that pass; return what to ask next."""
+        scored = with_scores(self._completions)
+        done = [scored[request.id] for request in self._proposals]
+        self._candidates = judge_instructions(
+            done, self.number, self._config, self._prompts, measures
+        )
+        return self.ask([c for c in self._candidates if c.verdict == ACCEPTED])
+
+    def ask(self, passed: Sequence[InstructionCandidate]) -> list[Request]:
+        """Return the first requests for instructions that passed."""
+        self._passed = {candidate.id: candidate for candidate in passed}
         self.judged = True
         # Each needs a second request, for its instances, once it is classified.
         self._wanted += 2 * len(self._passed)
@@ -90,25 +104,37 @@ class OpenRound:
         """Note a completion; return the requests that follow from it."""
         self._pending.discard(completion.id)
         self._completions[completion.id] = completion
-        if completion.request.stage is not Stage.CLASSIFY:
-            return []
-        candidate = self._passed[completion.id.removesuffix("-classify")]
-        label = parse_label(completion.text, self._prompts.markers)
-        self._labels[candidate.id] = label
-        return [self._builder.instances(candidate, label)]
+        if completion.request.stage is Stage.CLASSIFY:
+            candidate = self._passed[completion.id.removesuffix("-classify")]
+            label = parse_label(completion.text, self._prompts.markers)
+            return [self._builder.instances(candidate, label)]
+        requests = self._to_score(completion)
+        self._pending.update(request.id for request in requests)
+        self._wanted += len(requests)
+        return requests
 
-    def verdicts(self, room: int) -> Verdicts:
+    def _to_score(self, completion: Completion) -> list[Request]:
+        """Return what must be scored afterwards, since generating did not."""
+        if completion.request.stage is Stage.SCORE:
+            return []
+        requests = self._builder.missing_scores(completion)
+        if completion.request.stage is Stage.INSTANCES and self._config.likelihood.gain:
+            candidate = self._passed[completion.id.removesuffix("-instances")]
+            markers = self._prompts.markers
+            rows = judge_instances(candidate, completion, self._config, markers, {})
+            requests += self._builder.without_task(rows, completion)
+        return requests
+
+    def verdicts(self, measures: Measures, room: int) -> Verdicts:
         """Return the last verdicts, with `room` more tasks wanted."""
-        instances = {
-            candidate.id: judge_instances(
-                candidate,
-                self._completions[f"{candidate.id}-instances"],
-                self._config,
-                self._prompts.markers,
-            )
-            for candidate in self._passed.values()
-        }
-        return settle(self._candidates, self._labels, instances, room=room)
+        labels, parsed = read_answers_to(
+            list(self._passed.values()),
+            with_scores(self._completions),
+            self._config,
+            self._prompts.markers,
+        )
+        instances = measure_instances(parsed, self.number, self._config, measures.thresholds)
+        return settle(self._candidates, labels, instances, room=room)
 
     def completions(self) -> list[Completion]:
         """Return every completion in a fixed order: by stage, then by id."""

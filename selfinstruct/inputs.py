@@ -23,6 +23,7 @@ from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.store import Run
 from selfinstruct.texts import JSON_SUFFIXES, parse_texts
 
+_NO_LIKELIHOOD = {"quantile": None, "seed_bound": False}
 _KINDS = ("seeds", "topics", "avoid")
 
 
@@ -112,8 +113,10 @@ def stored_config(run: Run) -> RunConfig:
         StoreError: it is damaged.
     """
     path = run.path / "run.yaml"
+    # Runs from before there was a likelihood filter were judged without one.
+    values = {"likelihood": _NO_LIKELIHOOD, **run.meta["config"]}
     with _damage(path):
-        return build_config(run.meta["config"], str(path))
+        return build_config(values, str(path))
 
 
 def parse_inputs(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct import __version__
+from selfinstruct.calibrate import calibrate
 from selfinstruct.config import (
     EngineConfig,
     ModelConfig,
@@ -31,8 +32,8 @@ from selfinstruct.errors import ConfigError, SelfInstructError
 from selfinstruct.generate import generate
 from selfinstruct.inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
-from selfinstruct.progress import EngineLoading, EngineReady, Listener
-from selfinstruct.records import LOOP_STAGES, LocalModel, SeedTask
+from selfinstruct.progress import Calibrated, Calibrating, EngineLoading, EngineReady, Listener
+from selfinstruct.records import LOOP_STAGES, CalibrationScore, LocalModel, SeedTask
 from selfinstruct.requests import RequestBuilder
 from selfinstruct.state import CommittedState, committed_state
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
@@ -123,11 +124,12 @@ def _locked_launch(
         engine.start(context_length)
         settings = {**engine.settings(), "prompting": _modes_text(modes)}
         listen(EngineReady(settings, time.perf_counter() - started))
-        _say_what_it_cannot(engine)
+        _say_what_it_cannot(engine, config)
         if run is None:
             config = _pin(config, settings, context_length)
+            scores = _calibrate(inputs, builder, engine, model, config, listen)
             meta = _run_meta(config, model, modes, inputs)
-            run = create_run(out, meta, inputs.as_stored())
+            run = create_run(out, meta, inputs.as_stored(), scores)
         else:
             run = run.with_config(config.model_dump(mode="json"))
         if state is None:
@@ -142,10 +144,39 @@ def _locked_launch(
     return run, reason
 
 
-def _say_what_it_cannot(engine: Engine) -> None:
+def _calibrate(
+    inputs: Inputs,
+    builder: RequestBuilder,
+    engine: Engine,
+    model: LocalModel,
+    config: RunConfig,
+    listen: Listener,
+) -> list[CalibrationScore]:
+    """Score seed tasks, unless nothing would be judged by them."""
+    likelihood = config.likelihood
+    if not likelihood.seed_bound or likelihood.min_logprob is not None:
+        return []
+    identity = {"model": model.digest, "dtype": config.model.dtype}
+    found = calibrate(
+        inputs.seeds, builder, engine, identity, lambda done, of: listen(Calibrating(done, of))
+    )
+    if found.scores:
+        listen(Calibrated(len(found.scores), found.seconds, found.cached))
+    return found.scores
+
+
+def _say_what_it_cannot(engine: Engine, config: RunConfig) -> None:
     """Say up front what a run will lack because its engine cannot give it."""
-    if not engine.capabilities.logprobs:
-        log.warning("this engine gives no log-probabilities: mean_logprob will be NaN")
+    can = engine.capabilities
+    if not can.logprobs and not can.score:
+        log.warning(
+            "this engine gives no log-probabilities: mean_logprob will be NaN, and the "
+            "likelihood filter rejects nothing"
+        )
+    elif not can.logprobs:
+        log.warning("this engine writes without log-probabilities: each text is scored afterwards")
+    if config.likelihood.gain and not can.score:
+        log.warning("this engine cannot score given text: conditional_gain will be NaN")
     if not engine.capabilities.seeded:
         log.warning("this engine samples without seeds: a run cannot be repeated exactly")
 

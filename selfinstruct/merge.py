@@ -10,37 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from selfinstruct import __version__
-from selfinstruct.config import RunConfig, fingerprint, semantic_values
-from selfinstruct.decide import PoolKeeper, Verdicts, judge_round
+from selfinstruct.config import RunConfig, semantic_values
 from selfinstruct.errors import ConfigError
-from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs, parse_inputs, stored_config, stored_inputs
-from selfinstruct.records import Completion
-from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
-from selfinstruct.store.answers import (
-    AnswerBatch,
-    answer_batches,
-    answer_info,
-    commit_answers,
-    next_batch,
-    read_answer_completions,
-    read_answers,
-    verify_answers,
-)
-from selfinstruct.store.lock import LOCK_FILE
+from selfinstruct.rejudge import Source, check_free, judged_meta, write_judged_again
+from selfinstruct.store import Run
 
 log = logging.getLogger(__name__)
 
 # Keys that may differ between runs: they decided what was asked, not how it is judged.
-_ASKED_BY = re.compile(r"seed$|model\.|engine\.|propose\.|.*\.(sampling|exemplars)\b|.*\.direct$")
+_ASKED_BY = re.compile(
+    r"seed$|model\.|engine\.|propose\.|.*\.(sampling|exemplars)\b|.*\.(direct|gain)$"
+)
 
 
 def merge(runs: Sequence[Run], out: Path, advance: Callable[[Path], object] = id) -> Run:
@@ -57,97 +41,12 @@ def merge(runs: Sequence[Run], out: Path, advance: Callable[[Path], object] = id
     """
     if len(runs) < 2:
         raise ConfigError("merge needs two runs or more")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: is there already; give another --out")
-    for run in runs:
-        run.verify()
-        verify_answers(run)
+    check_free(out)
     config = _config(runs)
     inputs, names = _inputs(runs)
-    # Under another name until it is whole: what is cut off is never taken for a run.
-    work = out.with_name(f".{out.name}.merging")
-    with run_lock(work):
-        try:
-            discard(work)
-            merged = create_run(work, _meta(runs, config, inputs), inputs.as_stored())
-            keeper = PoolKeeper(inputs.first_pool, config)
-            for run, renamed in zip(runs, names, strict=True):
-                _take_over(run, renamed, merged, keeper, config, inputs, advance)
-            tasks = sum(merged.info(number)["tasks"] for number in merged.rounds())
-            merged.write_status(
-                "stopped",
-                reason="merged",
-                tasks=tasks,
-                target=config.stop.target,
-                rounds=len(merged.rounds()),
-            )
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        rename_run(work, out)
-    return Run(out, merged.meta)
-
-
-def discard(work: Path) -> None:
-    """Clear away what a merge that was killed has left; the lock that we hold stays."""
-    for path in work.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK_FILE:
-            path.unlink()
-
-
-def _take_over(
-    run: Run,
-    renamed: Mapping[str, str],
-    merged: Run,
-    keeper: PoolKeeper,
-    config: RunConfig,
-    inputs: Inputs,
-    advance: Callable[[Path], object],
-) -> None:
-    """Judge the rounds of a run again, commit them as the next ones, and its answers.
-
-    A run brings at most as many tasks as it was to have; where some fall, those that were
-    over its target move up.
-    """
-    offset = len(merged.rounds())
-    before = sum(merged.info(number)["tasks"] for number in merged.rounds())
-    taken = 0
-    for source in run.rounds():
-        number = offset + source
-        info = run.info(source)
-        room = info["target"] - taken
-        completions = [_moved(c, offset, renamed) for c in run.completions(source)]
-        verdicts = judge_round(completions, number, config, inputs.prompts, keeper.index, room=room)
-        keeper.settle(verdicts)
-        found = _info(info, number, verdicts, before + taken + room)
-        judged = (verdicts.instructions, verdicts.instances)
-        merged.commit(RoundData(number, completions, *judged, found))
-        taken += verdicts.tasks
-        advance(run.round_path(source))
-    for batch in answer_batches(run):
-        _take_over_answers(run, batch, merged, offset)
-
-
-def _take_over_answers(run: Run, batch: int, merged: Run, offset: int) -> None:
-    def moved(id: str) -> str:
-        return _renumbered(id, offset)
-
-    rows = [
-        replace(
-            row,
-            id=moved(row.id),
-            instruction_id=moved(row.instruction_id),
-            round=row.round + offset,
-            completion_id=moved(row.completion_id),
-            answer_to=moved(row.answer_to or ""),
-        )
-        for row in read_answers(run, batch)
-    ]
-    completions = [_moved(c, offset, {}) for c in read_answer_completions(run, batch)]
-    number = next_batch(merged)
-    commit_answers(merged, AnswerBatch(number, completions, rows, answer_info(run, batch)))
+    sources = [Source(run, renamed) for run, renamed in zip(runs, names, strict=True)]
+    meta = judged_meta(runs, config, inputs, "merged_from")
+    return write_judged_again(sources, out, config, inputs, meta, reason="merged", advance=advance)
 
 
 def _config(runs: Sequence[Run]) -> RunConfig:
@@ -201,53 +100,3 @@ def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
         lines = (json.dumps({"instruction": text}, ensure_ascii=False) + "\n" for text in avoid)
         files["avoid.jsonl"] = "".join(lines).encode()
     return parse_inputs(files, first.prompts), names
-
-
-def _moved(completion: Completion, offset: int, renamed: Mapping[str, str]) -> Completion:
-    request = completion.request
-    parents = tuple(renamed.get(id) or _renumbered(id, offset) for id in request.parents)
-    moved = replace(request, id=_renumbered(request.id, offset), parents=parents)
-    return replace(completion, request=moved)
-
-
-def _renumbered(id: str, offset: int) -> str:
-    return re.sub(r"^r(\d+)", lambda found: f"r{int(found[1]) + offset:05d}", id)
-
-
-def _info(
-    source: Mapping[str, Any], number: int, verdicts: Verdicts, target: int
-) -> dict[str, Any]:
-    kept = {key: value for key, value in source.items() if key != "checksums"}
-    candidates = len(verdicts.instructions)
-    return {
-        **kept,
-        "round": number,
-        "target": target,
-        "tasks": verdicts.tasks,
-        "yield": verdicts.tasks / candidates if candidates else 0.0,
-        "instructions": count_outcomes(verdicts.instructions),
-        "instances": count_outcomes(verdicts.instances),
-    }
-
-
-def _meta(runs: Sequence[Run], config: RunConfig, inputs: Inputs) -> dict[str, Any]:
-    first = runs[0].meta
-    identity = semantic_values(config) | inputs.digests
-    sources = [
-        {
-            "run": str(run.path),
-            "fingerprint": run.meta.get("fingerprint"),
-            "model": run.meta["model"],
-        }
-        for run in runs
-    ]
-    return {
-        "selfinstruct": __version__,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "fingerprint": fingerprint({**identity, "merged_from": sources}),
-        "model": dict(first["model"]),
-        "merged_from": sources,
-        "inputs": inputs.digests,
-        "packages": dict(first.get("packages", {})),
-        "config": config.model_dump(mode="json"),
-    }

@@ -23,6 +23,23 @@ class EngineReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrating:
+    """Scoring requests over seed tasks came back: `done` of `wanted`."""
+
+    done: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The seed tasks are scored; `cached` says that they were before."""
+
+    texts: int
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Working:
     """Requests came back.
 
@@ -49,7 +66,7 @@ class RoundCommitted:
     newest: str | None
 
 
-Event = EngineLoading | EngineReady | Working | RoundCommitted
+Event = EngineLoading | EngineReady | Calibrating | Calibrated | Working | RoundCommitted
 Listener = Callable[[Event], None]
 
 

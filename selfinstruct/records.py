@@ -28,9 +28,18 @@ class Stage(StrEnum):
     CLASSIFY = "classify"
     INSTANCES = "instances"
     ANSWER = "answer"
+    SCORE = "score"
 
 
 LOOP_STAGES = (Stage.PROPOSE, Stage.CLASSIFY, Stage.INSTANCES)
+
+
+class Kind(StrEnum):
+    """What is judged by its likelihood; each has a scale, and so a threshold, of its own."""
+
+    INSTRUCTION = "instruction"
+    OUTPUT = "output"
+    LABEL = "label"
 
 
 def id_order(id: str) -> tuple[int, ...]:
@@ -57,6 +66,8 @@ class Reason(StrEnum):
     NOT_A_TASK = "not_a_task"
     CHATTY_PREAMBLE = "chatty_preamble"
     REPETITIVE = "repetitive"
+    LOW_LIKELIHOOD = "low_likelihood"
+    TOO_LIKELY = "too_likely"
     UNSCORABLE = "unscorable"
     NOT_NOVEL = "not_novel"
     EMPTY_OUTPUT = "empty_output"
@@ -85,6 +96,8 @@ REASON_HELP: dict[Reason, str] = {
     Reason.NOT_A_TASK: "a lone statement, such as “I'm going to the party.”, that asks for nothing",
     Reason.CHATTY_PREAMBLE: "opens with chat such as “Sure, here is…” instead of the text itself",
     Reason.REPETITIVE: "the text runs in circles: too many of its word trigrams are repeats",
+    Reason.LOW_LIKELIHOOD: "the model itself finds the text improbable (nats per token)",
+    Reason.TOO_LIKELY: "the text is more probable than `likelihood.max_logprob`",
     Reason.UNSCORABLE: "has no token that ROUGE-L could compare",
     Reason.NOT_NOVEL: "ROUGE-L with an instruction of the pool is above `novelty.threshold`",
     Reason.EMPTY_OUTPUT: "the instance has no output",
@@ -95,7 +108,7 @@ REASON_HELP: dict[Reason, str] = {
     Reason.CONFLICTING_OUTPUTS: "the same input as another instance of the task, another output",
     Reason.SURPLUS_INSTANCE: "more instances than `instances.max_per_instruction`",
     Reason.NO_INSTANCES: "an instruction that passed, but none of its instances did",
-    Reason.PENDING_INSTANCES: "passes when judged again (merge); nobody asked for its instances",
+    Reason.PENDING_INSTANCES: "passes when judged again; nobody asked for its instances yet",
     Reason.OVER_TARGET: "good, but the target was already reached",
 }
 
@@ -166,7 +179,8 @@ class Request:
     """One prompt for the engine. `prompt` is the whole text, BOS and chat markup included.
 
     `seed` seeds this request's sampling alone, whatever else is in the batch. `parents` are
-    the pool ids shown in a proposal.
+    the pool ids shown in a proposal. A request with `scored` writes nothing: these token ids
+    are scored as if they had been written after the prompt.
     """
 
     id: str
@@ -176,6 +190,7 @@ class Request:
     sampling: SamplingConfig
     seed: int
     parents: tuple[str, ...] = ()
+    scored: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +242,23 @@ class ParsedInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationScore:
+    """A row of calibration.parquet: a seed task's text, scored; it counts `from_round` on."""
+
+    from_round: int
+    kind: Kind
+    seed_id: str
+    mean_logprob: float
+    num_tokens: int
+    unscored_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstructionCandidate:
-    """A row of instructions.parquet. `char_start:char_end` is `raw_text` in its completion."""
+    """A row of instructions.parquet. `char_start:char_end` is `raw_text` in its completion.
+
+    `logprob_threshold` is what `mean_logprob` had to reach, where it was judged.
+    """
 
     id: str
     round: int
@@ -242,6 +272,7 @@ class InstructionCandidate:
     mean_logprob: float = NAN
     num_tokens: int = 0
     unscored_reason: str | None = None
+    logprob_threshold: float | None = None
     novelty_tokenizer: str | None = None
     rouge_l: float = NAN
     neighbour_id: str | None = None
@@ -255,6 +286,8 @@ class InstanceCandidate:
     """A row of instances.parquet. `mean_logprob` is the output's: it decides.
 
     An answer of another model (`answer_to`) has the input of the instance that it answers.
+    `conditional_gain` is None where nobody asked for it, NaN (with `gain_unscored_reason`)
+    where it could not be had.
     """
 
     id: str
@@ -272,6 +305,10 @@ class InstanceCandidate:
     mean_logprob: float = NAN
     num_tokens: int = 0
     unscored_reason: str | None = None
+    kind: Kind | None = None
+    logprob_threshold: float | None = None
+    conditional_gain: float | None = None
+    gain_unscored_reason: str | None = None
     verdict: str = ACCEPTED
     reason: Reason | None = None
     threshold: float | None = None

@@ -5,16 +5,27 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from selfinstruct.candidates import list_tag, score_id
 from selfinstruct.config import RunConfig, SamplingConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.heuristics import points_to_input
+from selfinstruct.filters.likelihood import tokens_of
 from selfinstruct.inputs import Inputs
 from selfinstruct.prompts import FewShot, choose_fewshot
-from selfinstruct.records import InstanceCandidate, InstructionCandidate, Message, Request, Stage
+from selfinstruct.records import (
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Kind,
+    Message,
+    Request,
+    SeedTask,
+    Stage,
+)
 
 # Room for tasks that will be written later and stand in prompts: most are far shorter.
 _SPARE_TOKENS = 400
@@ -71,21 +82,23 @@ class RequestBuilder:
         requests = []
         for number in range(self._config.propose.per_round):
             tasks = self._draw(generated, rng)
-            requests.append(
-                self._request(
-                    f"r{round:05d}-p{number:03d}-propose",
-                    Stage.PROPOSE,
-                    "propose",
-                    self._config.propose.sampling,
-                    parents=tuple(task.id for task in tasks),
-                    stop=(f"\n{self._config.propose.list_length + 1}.",),
-                    tasks=[" ".join(task.instruction.split()) for task in tasks],
-                    list_length=self._config.propose.list_length,
-                    domain=self._config.propose.domain or "",
-                    topic=topics.choice(self._topics) if self._topics else "",
-                )
-            )
+            topic = topics.choice(self._topics) if self._topics else ""
+            requests.append(self._proposal(f"r{round:05d}-p{number:03d}-propose", tasks, topic))
         return requests
+
+    def _proposal(self, id: str, tasks: Sequence[PoolTask], topic: str) -> Request:
+        return self._request(
+            id,
+            Stage.PROPOSE,
+            "propose",
+            self._config.propose.sampling,
+            parents=tuple(task.id for task in tasks),
+            stop=(f"\n{self._config.propose.list_length + 1}.",),
+            tasks=[" ".join(task.instruction.split()) for task in tasks],
+            list_length=self._config.propose.list_length,
+            domain=self._config.propose.domain or "",
+            topic=topic,
+        )
 
     def classify(self, candidate: InstructionCandidate) -> Request:
         """Ask whether an instruction is classification."""
@@ -130,6 +143,90 @@ class RequestBuilder:
             exemplars=exemplars,
         )
 
+    def calibration(self, seeds: Sequence[SeedTask], most: int) -> list[Request]:
+        """Ask how likely seed tasks are: each instruction as an item of a proposal, each output.
+
+        A list continues with as many tasks as it shows, so that one request scores several.
+        The draw does not depend on the run's seed.
+        """
+        rng = random.Random(derive_seed("calibration"))
+        drawn = rng.sample(list(seeds), min(most, len(seeds)))
+        size = min(self._config.propose.in_context, max(1, len(drawn) // 2))
+        parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
+        requests = [
+            self._calibration_list(number, parts[number - 1], part)
+            for number, part in enumerate(parts)
+        ]
+        requests += [self._calibration_output(seed) for seed in drawn if seed.instances]
+        return requests
+
+    def _calibration_list(
+        self, number: int, shown: Sequence[SeedTask], scored: Sequence[SeedTask]
+    ) -> Request:
+        request = self._proposal(
+            f"calibration-{Kind.INSTRUCTION}-p{number:03d}",
+            [PoolTask(seed.pool_id, seed.instruction) for seed in shown],
+            topic=self._topics[0] if self._topics else "",
+        )
+        texts = [" ".join(seed.instruction.split()) for seed in scored]
+        first = len(shown) + 1
+        if ".base." in request.template:
+            # The prompt ends with the first number, and the tag if there is one.
+            tag = list_tag(request.prompt)
+            before = f"{tag} " if tag else ""
+            others = [f"{first + i}. {before}{text}" for i, text in enumerate(texts) if i]
+            written = " " + "\n".join([texts[0], *others])
+        else:
+            written = "\n".join(f"{first + i}. {text}" for i, text in enumerate(texts))
+        return self._as_scoring(request, written)
+
+    def _calibration_output(self, seed: SeedTask) -> Request:
+        kind = Kind.LABEL if seed.is_classification else Kind.OUTPUT
+        first = seed.instances[0]
+        instance = InstanceCandidate("", "", 0, "", 0, 0, 0, 0, first.input, first.output)
+        request = self.answer(seed.instruction, instance, 0)
+        written = f" {first.output}" if ".base." in request.template else first.output
+        id = f"calibration-{kind}-{seed.pool_id}"
+        return self._as_scoring(replace(request, id=id, parents=(seed.pool_id,)), written)
+
+    def _as_scoring(self, request: Request, written: str) -> Request:
+        scored = tuple(self._engine.encode(written))
+        return replace(request, id=score_id(request.id), stage=Stage.SCORE, scored=scored)
+
+    def missing_scores(self, completion: Completion) -> list[Request]:
+        """Ask for the log-probabilities that the engine did not return with what it wrote."""
+        lacks = completion.token_logprobs is None and completion.token_ids
+        if not lacks or not self._engine.capabilities.score:
+            return []
+        return [self.score(completion.id, completion.request.prompt, completion.token_ids)]
+
+    def without_task(
+        self, rows: Sequence[InstanceCandidate], completion: Completion
+    ) -> list[Request]:
+        """Ask how likely each output is where the prompt holds no task: the template left empty."""
+        if not self._engine.capabilities.score:
+            return []
+        nothing = self.answer("", InstanceCandidate("", "", 0, "", 0, 0, 0, 0, "", ""), 0)
+        requests = []
+        for row in rows:
+            inside = tokens_of(completion, row.output_char_start, row.output_char_end)
+            if inside:
+                ids = tuple(completion.token_ids[position] for position in inside)
+                requests.append(self.score(row.id, nothing.prompt, ids))
+        return requests
+
+    def score(self, id: str, prompt: str, token_ids: Sequence[int]) -> Request:
+        """Ask for the log-probability of each of the tokens after a prompt."""
+        return Request(
+            id=score_id(id),
+            stage=Stage.SCORE,
+            template="",
+            prompt=prompt,
+            sampling=SamplingConfig(),
+            seed=0,
+            scored=tuple(token_ids),
+        )
+
     def context_of(self, requests: Sequence[Request]) -> int:
         """Return a context length for just these requests.
 
@@ -137,7 +234,7 @@ class RequestBuilder:
             ConfigError: the model's context is too short for every one of them.
         """
         needs = [
-            self._engine.count_tokens(request.prompt) + request.sampling.max_tokens
+            len(self._engine.encode(request.prompt)) + request.sampling.max_tokens
             for request in requests
         ]
         limit = self._engine.context_length
@@ -189,7 +286,7 @@ class RequestBuilder:
         ]
         needs: dict[str, int] = {}
         for request in requests:
-            tokens = self._engine.count_tokens(request.prompt) + request.sampling.max_tokens
+            tokens = len(self._engine.encode(request.prompt)) + request.sampling.max_tokens
             needs[request.stage] = max(tokens, needs.get(request.stage, 0))
         return needs
 
@@ -230,7 +327,8 @@ class RequestBuilder:
         stop: tuple[str, ...] = (),
         **values: Any,
     ) -> Request:
-        mode = self._modes[stage]
+        # What is not of the loop is asked as instances are.
+        mode = self._modes.get(stage, self._modes[Stage.INSTANCES])
         template = f"{name}.{mode}.jinja"
         if mode == "base":
             text = self._prompts.text(template, **values)

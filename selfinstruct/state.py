@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig, StopConfig
-from selfinstruct.decide import first_index, is_good, is_pooled
-from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.decide import Measures, first_measures, is_good
 from selfinstruct.records import ACCEPTED
 from selfinstruct.requests import PoolTask
 from selfinstruct.store import Run
@@ -31,10 +31,10 @@ class RoundTotals:
 class CommittedState:
     """Grows by one round at a time; a function of the run's folder alone.
 
-    `index` runs ahead of the commits by the round that is being written (see generate.py).
+    `measures` run ahead of the commits by the round that is being written (see generate.py).
     """
 
-    index: NoveltyIndex
+    measures: Measures
     pool: list[list[PoolTask]] = field(default_factory=list)
     totals: list[RoundTotals] = field(default_factory=list)
 
@@ -77,12 +77,10 @@ class CommittedState:
 
 def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
     """Read what is committed back into memory; `pool` is what the index starts with."""
-    state = CommittedState(first_index(pool, config))
+    state = CommittedState(first_measures(pool, config, calibration_starts(run)))
     for number in run.rounds():
         candidates = run.instructions(number)
-        for candidate in candidates:
-            if is_pooled(candidate):
-                state.index.add(candidate.id, candidate.text)
+        state.measures.take_in(number, candidates, run.instances(number))
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         good = sum(is_good(candidate) for candidate in candidates)

@@ -132,6 +132,10 @@ def generate(model_folder: Path, seeds_file: Path) -> Generate:
         }
         if not resume:
             defaults |= {"seeds": str(seeds_file), "stop__target": 10}
+            if script is not varied_script:
+                # The scripted engine's scores are made up: they decide where a test is about
+                # the loop as a whole, not where it says what is to be accepted.
+                defaults |= {"likelihood__quantile": None, "likelihood__seed_bound": False}
         dotted = {key.replace("__", "."): value for key, value in (defaults | values).items()}
 
         def make_engine(

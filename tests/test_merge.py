@@ -11,7 +11,7 @@ import pytest
 from selfinstruct.answer import answer
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
-from selfinstruct.audit.whatif import what_if
+from selfinstruct.audit.whatif import Thresholds, what_if
 from selfinstruct.cli.app import run as cli
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError
@@ -93,7 +93,7 @@ def test_each_run_brings_its_own_tasks(tmp_path: Path, generate: Generate) -> No
         rows = [row for number in numbers for row in merged.instructions(number)]
         assert sum(row.verdict == ACCEPTED for row in rows) == 5
     assert replay(merged) == []
-    assert what_if(merged, rouge=0.7).changes == []
+    assert what_if(merged, Thresholds(rouge=0.7)).changes == []
 
 
 def test_a_merge_that_is_cut_off_leaves_nothing_that_looks_like_a_run(
@@ -105,13 +105,13 @@ def test_a_merge_that_is_cut_off_leaves_nothing_that_looks_like_a_run(
     with pytest.raises(KeyboardInterrupt):
         merge(pair, tmp_path / "both", interrupt)
     assert not (tmp_path / "both").exists()
-    assert not (tmp_path / ".both.merging").exists()
+    assert not (tmp_path / ".both.writing").exists()
     # Killed, it leaves its beginnings under another name; the next one clears them away.
     left = merge(pair, tmp_path / "first").path
-    left.rename(tmp_path / ".both.merging")
+    left.rename(tmp_path / ".both.writing")
     merged = merge(pair, tmp_path / "both")
     assert replay(merged) == []
-    assert not (tmp_path / ".both.merging").exists()
+    assert not (tmp_path / ".both.writing").exists()
 
 
 def test_what_nobody_asked_for_is_pending(tmp_path: Path, generate: Generate) -> None:
@@ -150,7 +150,7 @@ def test_what_nobody_asked_for_is_pending(tmp_path: Path, generate: Generate) ->
     pending = rows["Name the old red fish on the boat."]
     assert pending.reason is Reason.PENDING_INSTANCES
     assert replay(merged) == []
-    assert what_if(merged, rouge=0.7).changes == []
+    assert what_if(merged, Thresholds(rouge=0.7)).changes == []
 
 
 def test_answers_come_along(tmp_path: Path, pair: list[Run]) -> None:

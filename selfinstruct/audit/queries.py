@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +16,8 @@ from selfinstruct.errors import StoreError
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_batches, answer_info
+from selfinstruct.store.batches import batch_numbers, batch_path
+from selfinstruct.store.supplements import KIND as SUPPLEMENTS
 
 TABLES = ("instructions", "instances")
 
@@ -37,6 +40,7 @@ class Summary:
     engine_idle_share: float
     novelty_share: float
     yields: list[float]
+    likelihood: Mapping[str, float | None]
 
     @property
     def candidates(self) -> int:
@@ -65,6 +69,7 @@ def summarise(run: Run) -> Summary:
         engine_idle_share=idle / seconds if seconds else 0.0,
         novelty_share=novelty / seconds if seconds else 0.0,
         yields=[info["yield"] for info in infos],
+        likelihood=infos[-1].get("likelihood", {}) if infos else {},
     )
 
 
@@ -86,7 +91,7 @@ def list_candidates(
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     tail = f"LIMIT {int(limit)}" if limit is not None else ""
     query = (
-        f"SELECT * EXCLUDE (file_row_number) FROM {_source(run, table)} {where} "
+        f"SELECT * EXCLUDE (file_row_number) FROM {_current(run, table)} {where} "
         f"ORDER BY round, file_row_number {tail}"
     )
     with _damage(run):
@@ -108,7 +113,7 @@ def _count_by_reason(run: Run, table: str) -> dict[str, int]:
         return {}
     query = (
         "SELECT coalesce(reason, verdict) AS outcome, count(*) AS rows "
-        f"FROM {_source(run, table)} GROUP BY 1 ORDER BY outcome != 'accepted', rows DESC, 1"
+        f"FROM {_current(run, table)} GROUP BY 1 ORDER BY outcome != 'accepted', rows DESC, 1"
     )
     with _damage(run):
         rows = duckdb.connect().execute(query).fetchall()
@@ -125,16 +130,34 @@ def _damage(run: Run) -> Iterator[None]:
         ) from error
 
 
-def _source(run: Run, table: str) -> str:
-    """Return the SQL for the files of a table, round by round.
+def _current(run: Run, table: str) -> str:
+    """Return the SQL for the rows of a table as they stand: what was completed is in place."""
+    if table not in TABLES:
+        raise ValueError(f"no such table: {table}")
+    recorded = _source(run.round_path(number) / f"{table}.parquet" for number in run.rounds())
+    numbers = batch_numbers(run, SUPPLEMENTS)
+    if not numbers:
+        return recorded
+    later = _source(batch_path(run, SUPPLEMENTS, n) / f"{table}.parquet" for n in numbers)
+    if table == "instances":
+        return (
+            f"(SELECT * FROM {recorded} UNION ALL BY NAME "
+            f"SELECT * REPLACE (file_row_number + 1000000000 AS file_row_number) FROM {later})"
+        )
+    changed = ("verdict", "reason", "threshold", "is_classification")
+    values = ", ".join(
+        f"CASE WHEN l.id IS NULL THEN r.{name} ELSE l.{name} END AS {name}" for name in changed
+    )
+    return f"(SELECT r.* REPLACE ({values}) FROM {recorded} r LEFT JOIN {later} l ON r.id = l.id)"
+
+
+def _source(files: Iterable[Path]) -> str:
+    """Return the SQL for Parquet files.
 
     They are listed one by one: in a pattern, a `[` or `*` in the run's own path would be
     read as a wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
     """
-    if table not in TABLES:
-        raise ValueError(f"no such table: {table}")
-    files = (str(run.round_path(n).resolve() / f"{table}.parquet") for n in run.rounds())
-    listed = ", ".join("'" + _escaped(file) + "'" for file in files)
+    listed = ", ".join("'" + _escaped(str(file.resolve())) + "'" for file in files)
     return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
 
 

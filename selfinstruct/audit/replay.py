@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
-from selfinstruct.decide import PoolKeeper, judge_answer, judge_round
+from selfinstruct.decide import PoolKeeper, judge_answer, judge_round, judge_supplement
+from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import Markers
 from selfinstruct.store import Run
 from selfinstruct.store.answers import (
@@ -18,6 +21,15 @@ from selfinstruct.store.answers import (
     read_answers,
     verify_answers,
 )
+from selfinstruct.store.supplements import (
+    Supplement,
+    current_round,
+    read_completed,
+    read_supplements,
+)
+
+# Columns that runs made before there was a likelihood filter do not have.
+_ADDED = {"kind"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +50,45 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         advance: told of each round that is done.
     """
     config, inputs = stored_config(run), stored_inputs(run)
-    keeper = PoolKeeper(inputs.first_pool, config)
+    keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
+    supplements = read_supplements(run)
     tasks = 0
     differences: list[Difference] = []
     for number in run.rounds():
         recorded = run.read_round(number)
         room = recorded.info["target"] - tasks
         verdicts = judge_round(
-            recorded.completions, number, config, inputs.prompts, keeper.index, room=room
+            recorded.completions, number, config, inputs.prompts, keeper.measures, room=room
         )
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
         keeper.settle(verdicts)
+        for one in supplements:
+            if one.info["rounds"] == number + 1:
+                thresholds = keeper.measures.thresholds
+                differences += _replay_supplement(run, one, config, inputs.prompts, thresholds)
         advance(number)
     return differences + _replay_answers(run, config, inputs.prompts.markers)
+
+
+def _replay_supplement(
+    run: Run,
+    supplement: Supplement,
+    config: RunConfig,
+    prompts: PromptLibrary,
+    thresholds: LikelihoodThresholds,
+) -> list[Difference]:
+    """Judge instances again that were written later, by the thresholds of that time."""
+    ids = {row.id for row in supplement.instructions}
+    numbers = sorted({row.round for row in supplement.instructions})
+    pending = [row for number in numbers for row in run.instructions(number) if row.id in ids]
+    rounds = supplement.info["rounds"]
+    judged = judge_supplement(pending, supplement.completions, rounds, config, prompts, thresholds)
+    return [
+        *_compare(supplement.instructions, judged.instructions),
+        *_compare(supplement.instances, judged.instances),
+    ]
 
 
 def _replay_answers(run: Run, config: RunConfig, markers: Markers) -> list[Difference]:
@@ -61,8 +97,10 @@ def _replay_answers(run: Run, config: RunConfig, markers: Markers) -> list[Diffe
     batches = answer_batches(run)
     if not batches:
         return []
-    tasks = {c.id: c.text for number in run.rounds() for c in run.instructions(number)}
-    answered = {row.id: row for number in run.rounds() for row in run.instances(number)}
+    completed = read_completed(run)
+    rounds = [current_round(run, number, completed) for number in run.rounds()]
+    tasks = {row.id: row.text for instructions, _ in rounds for row in instructions}
+    answered = {row.id: row for _, instances in rounds for row in instances}
     differences: list[Difference] = []
     for number in batches:
         recorded = read_answers(run, number)
@@ -93,6 +131,8 @@ def _compare(recorded: Sequence[Any], replayed: Sequence[Any]) -> list[Differenc
             continue
         for field in fields(one):
             first, second = getattr(one, field.name), getattr(other, field.name)
+            if first is None and field.name in _ADDED:
+                continue
             if not _equal(first, second):
                 differences.append(Difference(id, field.name, first, second))
     return differences

@@ -1,4 +1,4 @@
-"""What another threshold would have decided about the candidates of a run.
+"""What other thresholds would have decided about the candidates of a run.
 
 The recorded candidates are judged again in their order, against a pool that grows as they
 pass: a lower threshold can let a task back in whose blocker fell. The proposals stay those
@@ -9,26 +9,53 @@ would have proposed other tasks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from selfinstruct.config import NoveltyConfig, RunConfig
-from selfinstruct.decide import check_novelty, first_index, is_good, score_novelty
+from selfinstruct.calibrate import calibration_starts
+from selfinstruct.config import RunConfig
+from selfinstruct.config_values import build_config, merge
+from selfinstruct.decide import (
+    PoolKeeper,
+    Row,
+    Verdicts,
+    measure_instances,
+    measure_instructions,
+    passed_rules,
+    settle,
+)
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.records import ACCEPTED, InstructionCandidate, Reason
+from selfinstruct.records import (
+    ACCEPTED,
+    InstanceCandidate,
+    InstructionCandidate,
+    Reason,
+)
+from selfinstruct.rejudge import Source, judged_meta, write_judged_again
 from selfinstruct.store import Run
+from selfinstruct.store.supplements import current_round, read_completed
 
 PENDING = str(Reason.PENDING_INSTANCES)
 
-# What stays in the pool.
-_POOLED = {ACCEPTED, str(Reason.NO_INSTANCES), PENDING}
-# Verdicts given at the novelty filter or after it: only these can come out otherwise.
-_REJUDGED = {
-    *(None, Reason.NOT_NOVEL, Reason.NO_INSTANCES, Reason.OVER_TARGET),
-    Reason.PENDING_INSTANCES,
-}
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What to judge by instead; None leaves what the run was judged by.
+
+    rouge: ROUGE-L F-measure, in [0, 1].
+    min_logprob: nats per token, for every kind.
+    max_logprob: nats per token, for instructions and outputs.
+    quantile: share of the first candidates of each kind; takes the place of a `min_logprob`
+        that the run was made with.
+    """
+
+    rouge: float | None = None
+    min_logprob: float | None = None
+    max_logprob: float | None = None
+    quantile: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,80 +66,188 @@ class Change:
     before: str
     after: str
     text: str
+    mean_logprob: float
     rouge_l: float
     neighbour_id: str | None
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Counts by outcome, as recorded and as judged again, and every change."""
+    """Counts by outcome, as recorded and as judged again, and every change.
+
+    `before`, `after` and `changes` are of instructions; `instances_before`, `instances_after`
+    and `instance_changes` of instances. `thresholds` are the least nats per token in force at
+    the end, by kind.
+    """
 
     before: Counter[str]
     after: Counter[str]
     changes: Sequence[Change]
+    instances_before: Counter[str]
+    instances_after: Counter[str]
+    instance_changes: Sequence[Change]
+    thresholds: Mapping[str, float | None]
 
 
-def what_if(run: Run, *, rouge: float, advance: Callable[[int], object] = id) -> WhatIf:
-    """Judge the instructions of a run again with another ROUGE-L threshold.
+def judged_config(config: RunConfig, wanted: Thresholds) -> RunConfig:
+    """Return a run's config with other thresholds.
+
+    Raises:
+        ConfigError: one is out of range, or two contradict each other.
+    """
+    if wanted.min_logprob is not None and wanted.quantile is not None:
+        raise ConfigError(
+            "--min-logprob and --quantile: each says what is too improbable; give one of them"
+        )
+    if wanted.rouge is not None and not 0 <= wanted.rouge <= 1:
+        raise ConfigError(f"--rouge {wanted.rouge}: a ROUGE-L F-measure lies between 0 and 1")
+    if wanted.quantile is not None and not 0 < wanted.quantile < 1:
+        raise ConfigError(f"--quantile {wanted.quantile}: a share lies between 0 and 1")
+    for name, value in (("min", wanted.min_logprob), ("max", wanted.max_logprob)):
+        if value is not None and value > 0:
+            raise ConfigError(f"--{name}-logprob {value}: a log-probability is at most 0")
+    likelihood: dict[str, Any] = {}
+    if wanted.min_logprob is not None:
+        likelihood["min_logprob"] = wanted.min_logprob
+    if wanted.quantile is not None:
+        likelihood |= {"quantile": wanted.quantile, "min_logprob": None}
+    if wanted.max_logprob is not None:
+        likelihood["max_logprob"] = wanted.max_logprob
+    values: dict[str, Any] = {"likelihood": likelihood}
+    if wanted.rouge is not None:
+        values["novelty"] = {"threshold": wanted.rouge}
+    return build_config(merge(config.model_dump(mode="json"), values), "what-if")
+
+
+def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id) -> WhatIf:
+    """Judge the candidates of a run again by other thresholds; nothing is written.
 
     Args:
         run: the run; its config and seeds are used.
-        rouge: the threshold, an F-measure in [0, 1].
+        wanted: the thresholds.
         advance: told of each round that is done.
 
     Raises:
-        ConfigError: the threshold is out of range.
+        ConfigError: a threshold is out of range.
         StoreError: the run is damaged.
     """
-    if not 0 <= rouge <= 1:
-        raise ConfigError(f"--rouge {rouge}: a ROUGE-L F-measure lies between 0 and 1")
-    config = _with_threshold(stored_config(run), rouge)
-    pool = list(stored_inputs(run).first_pool)
-    index = first_index(pool, config)
-    before: Counter[str] = Counter()
-    after: Counter[str] = Counter()
+    config = judged_config(stored_config(run), wanted)
+    keeper = PoolKeeper(stored_inputs(run).first_pool, config, calibration_starts(run))
+    completed = read_completed(run)
+    counts = [Counter[str]() for _ in range(4)]
     changes: list[Change] = []
+    instance_changes: list[Change] = []
     tasks = 0
-    for number in run.rounds():
+    rounds = run.rounds()
+    for number in rounds:
+        instructions, instances = current_round(run, number, completed)
         room = run.info(number)["target"] - tasks
-        surplus = False
-        for recorded in run.instructions(number):
-            judged, outcome = _judge(recorded, config, index, room=room)
-            room -= outcome == ACCEPTED
-            tasks += outcome == ACCEPTED
-            surplus |= outcome == Reason.OVER_TARGET
-            if outcome in _POOLED:
-                pool.append((recorded.id, recorded.text))
-            was = str(recorded.reason or recorded.verdict)
-            before[was] += 1
-            after[outcome] += 1
-            if was != outcome:
-                near = (judged.rouge_l, judged.neighbour_id)
-                changes.append(Change(recorded.id, was, outcome, recorded.text, *near))
-        if surplus:  # as in a run that grows: what was over the target leaves the pool
-            index = first_index(pool, config)
+        # What was completed later stands beside the target.
+        room += sum(
+            row.verdict == ACCEPTED and row.round <= number
+            for row in completed.instructions.values()
+        )
+        judged = _judge_again(instructions, instances, number, config, keeper, room)
+        keeper.settle(judged)
+        tasks += judged.tasks
+        after = _all_instances(instances, judged)
+        counts[0].update(map(_outcome, instructions))
+        counts[1].update(map(_outcome, judged.instructions))
+        counts[2].update(map(_outcome, instances))
+        counts[3].update(map(_outcome, after))
+        changes += _changes(instructions, judged.instructions, text=lambda row: row.text)
+        instance_changes += _changes(instances, after, text=lambda row: row.output)
         advance(number)
-    return WhatIf(before, after, changes)
+    last = rounds[-1] if rounds else 0
+    in_force = keeper.measures.thresholds.in_force(last)
+    before, after_, instances_before, instances_after = counts
+    return WhatIf(
+        before,
+        after_,
+        changes,
+        instances_before,
+        instances_after,
+        instance_changes,
+        in_force,
+    )
 
 
-def _with_threshold(config: RunConfig, rouge: float) -> RunConfig:
-    novelty = NoveltyConfig(**{**config.novelty.model_dump(), "threshold": rouge})
-    return config.model_copy(update={"novelty": novelty})
+def save_what_if(
+    run: Run, wanted: Thresholds, out: Path, advance: Callable[[Path], object] = id
+) -> Run:
+    """Write what another judgement gives as a run of its own.
+
+    Newly accepted instructions without instances are `pending_instances` there.
+
+    Raises:
+        ConfigError: a threshold is out of range, or `out` is there already.
+        StoreError: the run is damaged.
+        WriteError: the disk refuses.
+    """
+    config = judged_config(stored_config(run), wanted)
+    inputs = stored_inputs(run)
+    meta = judged_meta([run], config, inputs, "judged_from")
+    return write_judged_again(
+        [Source(run)], out, config, inputs, meta, reason="judged_again", advance=advance
+    )
 
 
-def _judge(
-    recorded: InstructionCandidate, config: RunConfig, index: NoveltyIndex, *, room: int
-) -> tuple[InstructionCandidate, str]:
-    """Return the candidate with its nearest neighbour now, and its outcome now."""
-    if recorded.reason not in _REJUDGED:
-        return recorded, str(recorded.reason)
-    candidate = score_novelty(recorded, config, index)
-    failure = check_novelty(candidate, config, index)
-    if failure is not None:
-        return candidate, str(failure.reason)
-    index.add(candidate.id, candidate.text)
-    if recorded.reason in (Reason.NOT_NOVEL, Reason.PENDING_INSTANCES):
-        return candidate, PENDING
-    if not is_good(recorded):
-        return candidate, str(recorded.reason)
-    return candidate, ACCEPTED if room > 0 else str(Reason.OVER_TARGET)
+def _judge_again(
+    instructions: Sequence[InstructionCandidate],
+    instances: Sequence[InstanceCandidate],
+    number: int,
+    config: RunConfig,
+    keeper: PoolKeeper,
+    room: int,
+) -> Verdicts:
+    """Judge a round's rows by likelihood and novelty; verdicts of the rules stay."""
+    asked: dict[str, list[InstanceCandidate]] = {}
+    for row in instances:
+        asked.setdefault(row.instruction_id, []).append(_before_measures(row))
+    labels = {row.id: bool(row.is_classification) for row in instructions}
+    fresh = [_before_measures(row) for row in instructions]
+    judged = measure_instructions(fresh, number, config, keeper.measures, asked)
+    passed = {row.id: asked[row.id] for row in judged if row.verdict == ACCEPTED}
+    measured = measure_instances(passed, number, config, keeper.measures.thresholds)
+    return settle(judged, labels, measured, room=room)
+
+
+def _before_measures(row: Row) -> Row:
+    """Return a row as the rules on its text left it."""
+    if not passed_rules(row):
+        return row
+    return replace(row, verdict=ACCEPTED, reason=None, threshold=None)
+
+
+def _all_instances(
+    recorded: Sequence[InstanceCandidate], judged: Verdicts
+) -> list[InstanceCandidate]:
+    """Return the instances as judged again; those of an instruction that falls fall with it."""
+    again = {row.id: row for row in judged.instances}
+    reasons = {row.id: row.reason for row in judged.instructions}
+    return [
+        again.get(row.id) or replace(row, verdict="rejected", reason=reasons[row.instruction_id])
+        for row in recorded
+    ]
+
+
+def _outcome(row: InstructionCandidate | InstanceCandidate) -> str:
+    return str(row.reason or row.verdict)
+
+
+def _changes(
+    before: Sequence[Row], after: Sequence[Row], text: Callable[[Row], str]
+) -> list[Change]:
+    return [
+        Change(
+            id=one.id,
+            before=_outcome(one),
+            after=_outcome(other),
+            text=text(one),
+            mean_logprob=one.mean_logprob,
+            rouge_l=getattr(other, "rouge_l", float("nan")),
+            neighbour_id=getattr(other, "neighbour_id", None),
+        )
+        for one, other in zip(before, after, strict=True)
+        if _outcome(one) != _outcome(other)
+    ]

@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 
 from selfinstruct import __version__
-from selfinstruct.cli import answer, audit, export, generate, merge, models
+from selfinstruct.cli import answer, audit, complete, export, generate, merge, models
 from selfinstruct.cli.console import stderr
 from selfinstruct.errors import SelfInstructError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.add_typer(audit.app, name="audit")
 app.command("answer")(answer.answer)
+app.command("complete")(complete.complete)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")

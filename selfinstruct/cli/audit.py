@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -18,7 +19,7 @@ from selfinstruct.cli.console import plain, stderr, stdout
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
-    from selfinstruct.audit.whatif import WhatIf
+    from selfinstruct.audit.whatif import Change, Thresholds, WhatIf
     from selfinstruct.store import Run
 
 # As selfinstruct.audit.whatif has it; named here so that --help loads nothing.
@@ -125,30 +126,51 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
 @app.command("whatif")
 def whatif(
     run: RunFolder,
-    rouge: Annotated[float, typer.Option("--rouge", help="ROUGE-L threshold to judge by instead.")],
+    rouge: Annotated[
+        float | None, typer.Option("--rouge", help="ROUGE-L threshold to judge by instead.")
+    ] = None,
+    min_logprob: Annotated[
+        float | None,
+        typer.Option("--min-logprob", help="Least nats per token, such as -2.5, of every kind."),
+    ] = None,
+    max_logprob: Annotated[
+        float | None, typer.Option("--max-logprob", help="Most nats per token, such as -0.05.")
+    ] = None,
+    quantile: Annotated[
+        float | None,
+        typer.Option("--quantile", help="Share of the first candidates to find too improbable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write what comes of it as a run of its own.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the candidates of a run again by another threshold; nothing is written."""
-    from selfinstruct.audit.whatif import what_if
+    """Judge the candidates of a run again by other thresholds; the run stays as it is.
+
+    The proposals are those of the run: with other thresholds the loop would have gone on from
+    another pool and proposed other tasks. With --out, instructions that pass only now are
+    `pending_instances`, and `selfinstruct complete` writes their instances.
+    """
+    from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
     from selfinstruct.store import open_run
 
     opened = open_run(run)
+    wanted = Thresholds(rouge, min_logprob, max_logprob, quantile)
+    if out is not None:
+        from selfinstruct.rejudge import check_free
+
+        check_free(out)
     with _per_round(opened, "judging again", quiet=as_json) as advance:
-        found = what_if(opened, rouge=rouge, advance=advance)
+        found = what_if(opened, wanted, advance)
+    if out is not None:
+        with _per_round(opened, "writing", quiet=as_json) as advance:
+            save_what_if(opened, wanted, out, lambda _: advance(0))
     if as_json:
-        rejected = {key: n for key, n in found.after.items() if key not in ("accepted", PENDING)}
-        data = {
-            "rouge": rouge,
-            "changed": len(found.changes),
-            "accepted": found.after.get("accepted", 0),
-            PENDING: found.after.get(PENDING, 0),
-            "rejected": rejected,
-            "ids": [change.id for change in found.changes],
-            "changes": [_plain(asdict(change)) for change in found.changes],
-        }
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        print(json.dumps(_what_if_data(found, wanted), indent=2, ensure_ascii=False))
         return
     _print_what_if(found)
+    if out is not None:
+        _print_next(out, pending=found.after.get(PENDING, 0))
 
 
 @contextmanager
@@ -163,29 +185,71 @@ def _per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], 
         pass
 
 
+def _what_if_data(found: WhatIf, wanted: Thresholds) -> dict[str, Any]:
+    """Return what --json prints: of instructions at the top, of instances in `instances`."""
+
+    def counted(after: Mapping[str, int], changes: Sequence[Change]) -> dict[str, Any]:
+        kept = ("accepted", PENDING)
+        return {
+            "changed": len(changes),
+            "accepted": after.get("accepted", 0),
+            PENDING: after.get(PENDING, 0),
+            "rejected": {outcome: n for outcome, n in after.items() if outcome not in kept},
+            "ids": [change.id for change in changes],
+            "changes": [_plain(asdict(change)) for change in changes],
+        }
+
+    return {
+        **asdict(wanted),
+        **counted(found.after, found.changes),
+        "instances": counted(found.instances_after, found.instance_changes),
+        "likelihood": dict(found.thresholds),
+    }
+
+
+def _print_next(out: Path, *, pending: int) -> None:
+    stdout.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+    words = ["complete", str(out)] if pending else ["audit", "summary", str(out)]
+    command = shlex.join(["selfinstruct", *words])
+    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _print_what_if(found: WhatIf) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="instructions", title_justify="left")
-    for column in ("outcome", "recorded", "judged again", "change"):
-        table.add_column(column, justify="left" if column == "outcome" else "right")
-    for outcome in sorted({*found.before, *found.after}, key=lambda o: (-found.before[o], o)):
-        was, now = found.before[outcome], found.after[outcome]
-        table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
-    stdout.print(table)
+    for title, before, after in (
+        ("instructions", found.before, found.after),
+        ("instances", found.instances_before, found.instances_after),
+    ):
+        table = Table(title=title, title_justify="left")
+        for column in ("outcome", "recorded", "judged again", "change"):
+            table.add_column(column, justify="left" if column == "outcome" else "right")
+        for outcome in sorted({*before, *after}, key=lambda o: (-before[o], o)):
+            was, now = before[outcome], after[outcome]
+            table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
+        stdout.print(table)
+    stdout.print(_thresholds_line(found.thresholds), highlight=False, soft_wrap=True)
     if not found.changes:
         stdout.print("no candidate changes")
         return
     shown = Table(title="changes, the first 20", title_justify="left")
-    for column in ("id", "recorded", "judged again", "ROUGE-L", "neighbour", "instruction"):
+    columns = ("id", "recorded", "judged again", "nats/token", "ROUGE-L", "neighbour")
+    for column in (*columns, "instruction"):
         shown.add_column(column, overflow="fold")
     for one in found.changes[:20]:
-        cells = (one.id, one.before, one.after, _number(one.rouge_l), one.neighbour_id, one.text)
+        scores = (_number(one.mean_logprob), _number(one.rouge_l))
+        cells = (one.id, one.before, one.after, *scores, one.neighbour_id, one.text)
         shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
     stdout.print(shown)
     count = len(found.changes)
     stdout.print("1 candidate changes" if count == 1 else f"{count} candidates change")
+
+
+def _thresholds_line(thresholds: Mapping[str, float | None]) -> str:
+    """Return the least nats per token of each kind, as far as they are known."""
+    known = [f"{kind} {value:.2f}" for kind, value in thresholds.items() if value is not None]
+    return f"likelihood: least nats per token: {', '.join(known)}" if known else "likelihood: off"
 
 
 def _print_summary(found: Summary) -> None:
@@ -206,6 +270,7 @@ def _print_summary(found: Summary) -> None:
         f"engine idle {found.engine_idle_share:.1%}, novelty filter {found.novelty_share:.2%}",
         highlight=False,
     )
+    stdout.print(_thresholds_line(found.likelihood), highlight=False, soft_wrap=True)
     if found.yields:
         stdout.print(f"yield by round: {_sparkline(found.yields)}", highlight=False)
     tables: Mapping[str, Mapping[str, int]] = {

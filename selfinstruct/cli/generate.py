@@ -74,6 +74,18 @@ def generate(
         float | None,
         typer.Option("--min-yield", help="Stop when fewer of the candidates become tasks (0.01)."),
     ] = None,
+    min_logprob: Annotated[
+        float | None,
+        typer.Option(
+            "--min-logprob",
+            help="Drop what the model finds less likely, in nats per token, such as -2.5 "
+            "(default: found from the first candidates).",
+        ),
+    ] = None,
+    max_logprob: Annotated[
+        float | None,
+        typer.Option("--max-logprob", help="Drop what is likelier, such as -0.05: repetition."),
+    ] = None,
     max_rounds: Annotated[
         int | None, typer.Option("--max-rounds", help="Stop after so many rounds.")
     ] = None,
@@ -106,6 +118,8 @@ def generate(
         "stop.min_yield": min_yield,
         "stop.max_rounds": max_rounds,
         "stop.max_tokens": max_tokens,
+        "likelihood.min_logprob": min_logprob,
+        "likelihood.max_logprob": max_logprob,
         "model.name": model,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),

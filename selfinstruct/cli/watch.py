@@ -13,7 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.cli.panel import PanelState, clock, render
-from selfinstruct.progress import EngineLoading, EngineReady, Event, RoundCommitted, Working
+from selfinstruct.progress import (
+    Calibrated,
+    Calibrating,
+    EngineLoading,
+    EngineReady,
+    Event,
+    RoundCommitted,
+    Working,
+)
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
 
@@ -76,6 +84,12 @@ class Watcher:
             case EngineReady():
                 told = [f"{key} {v}" for key, v in event.settings.items() if v is not None]
                 self._line(f"engine ready in {event.seconds:.1f} s: {'; '.join(told)}")
+                self._state = PanelState(self._name)
+            case Calibrating():
+                self._state.title = f"scoring seed tasks: {event.done} of {event.wanted}"
+            case Calibrated():
+                how = "known from before" if event.cached else f"in {event.seconds:.1f} s, once"
+                self._line(f"calibrated on {event.texts} texts of seed tasks ({how})")
                 self._state = PanelState(self._name)
             case Working():
                 self._state.work(event, time.monotonic())

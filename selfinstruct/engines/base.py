@@ -10,13 +10,16 @@ from typing import Any, Protocol
 
 from selfinstruct.records import Completion, Message, Request
 
+# The finish_reason of a request that was scored and not written.
+SCORED = "scored"
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an engine can do; what it cannot is said once, up front.
 
     logprobs: returns the log-probability of each token that it writes.
-    score: returns those of given tokens.
+    score: returns those of given tokens (requests with `scored`).
     seeded: each request is sampled with a seed of its own. Its completion then depends on
         the request alone where the arithmetic does (float32 on a CPU, batch-invariant mode
         on a GPU); elsewhere the last bits of a logit depend on the batch.
@@ -48,8 +51,8 @@ class Engine(Protocol):
     def has_chat_template(self) -> bool:
         """Whether `chat_prompt` can be used."""
 
-    def count_tokens(self, text: str) -> int:
-        """Return how many tokens a prompt has."""
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text; BOS and markup are in it already."""
 
     def raw_prompt(self, text: str) -> str:
         """Return the text with the model's BOS before it, where the model wants one."""
@@ -65,7 +68,7 @@ class Engine(Protocol):
         """
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Hand over requests; returns at once."""
+        """Hand over requests, to write or to score; returns at once."""
 
     def collect(self) -> list[Completion]:
         """Wait for at least one completion, and return those that are done.
@@ -79,9 +82,6 @@ class Engine(Protocol):
 
     def settings(self) -> Mapping[str, Any]:
         """Return what was found for this machine: device, driver, dtype and the like."""
-
-    def score(self, prompts: Sequence[Sequence[int]]) -> list[list[float | None]]:
-        """Return the log-probability of every given token; None for the first of each."""
 
     def usage(self) -> EngineUsage:
         """Return how long the engine has run and been idle."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import re
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from selfinstruct.engines.base import Capabilities, EngineUsage, IdleClock
+from selfinstruct.engines.base import SCORED, Capabilities, EngineUsage, IdleClock
 from selfinstruct.errors import EngineError
 from selfinstruct.records import Completion, Message, Request
+
+ALL = Capabilities(logprobs=True, score=True, seeded=True)
 
 Script = Callable[[Request], "str | tuple[str, str]"]
 """Returns the text for a request, or (text, finish_reason)."""
@@ -25,9 +28,8 @@ class ScriptedEngine:
             does not depend on it.
         die_after: raise EngineError once so many completions were returned.
         batch: completions returned by one `collect`.
+        capabilities: what it is to be able to do.
     """
-
-    capabilities = Capabilities(logprobs=True, score=True, seeded=True)
 
     def __init__(
         self,
@@ -37,7 +39,10 @@ class ScriptedEngine:
         die_after: int | None = None,
         batch: int = 7,
         context_length: int = 8192,
+        capabilities: Capabilities = ALL,
     ) -> None:
+        self.capabilities = capabilities
+        self._words: dict[int, str] = {}
         self.requests: list[Request] = []
         self._script = script
         self._rng = random.Random(shuffle) if shuffle is not None else None
@@ -56,8 +61,10 @@ class ScriptedEngine:
     def has_chat_template(self) -> bool:
         return True
 
-    def count_tokens(self, text: str) -> int:
-        return len(_tokens(text))
+    def encode(self, text: str) -> list[int]:
+        words = [text[start:end] for start, end in _tokens(text)]
+        self._words |= {_word_id(word): word for word in words}
+        return [_word_id(word) for word in words]
 
     def raw_prompt(self, text: str) -> str:
         return text
@@ -96,9 +103,6 @@ class ScriptedEngine:
     def settings(self) -> dict[str, Any]:
         return {"device": "script"}
 
-    def score(self, prompts: Sequence[Sequence[int]]) -> list[list[float | None]]:
-        return [[None, *(_logprob(token) for token in tokens[1:])] for tokens in prompts]
-
     def usage(self) -> EngineUsage:
         return self._clock.usage()
 
@@ -106,24 +110,32 @@ class ScriptedEngine:
         self._waiting.clear()
 
     def _complete(self, request: Request) -> Completion:
-        answer = self._script(request)
-        text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
+        if request.scored is not None:
+            text, finish_reason = "".join(self._words[id] for id in request.scored), SCORED
+        else:
+            answer = self._script(request)
+            text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
         spans = _tokens(text)
-        ids = tuple(sum(text[start:end].encode()) for start, end in spans)
+        ids = tuple(self.encode(text))
+        known = self.capabilities.logprobs or request.scored is not None
         return Completion(
             request=request,
             text=text,
             token_ids=ids,
-            token_logprobs=tuple(_logprob(token) for token in ids),
+            token_logprobs=tuple(_logprob(token) for token in ids) if known else None,
             token_starts=tuple(start for start, _ in spans),
             token_ends=tuple(end for _, end in spans),
             finish_reason=finish_reason,
-            num_prompt_tokens=self.count_tokens(request.prompt),
+            num_prompt_tokens=len(_tokens(request.prompt)),
         )
 
 
 def _tokens(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in re.finditer(r"\s*\S+|\s+$", text)]
+
+
+def _word_id(word: str) -> int:
+    return zlib.crc32(word.encode()) >> 1
 
 
 def _logprob(token: int) -> float:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from selfinstruct.config import EngineConfig, ModelConfig
-from selfinstruct.engines.base import Capabilities, EngineUsage, IdleClock
+from selfinstruct.engines.base import SCORED, Capabilities, EngineUsage, IdleClock
 from selfinstruct.engines.detokenize import special_ids, token_spans
 from selfinstruct.engines.machine import Machine, detect_machine, require_vllm
 from selfinstruct.engines.tokenizer import bos_text, load_tokenizer
@@ -63,8 +63,8 @@ class VllmEngine:
     def has_chat_template(self) -> bool:
         return bool(self._tokenizer.chat_template)
 
-    def count_tokens(self, text: str) -> int:
-        return len(self._encode(text))
+    def encode(self, text: str) -> list[int]:
+        return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False))
 
     def raw_prompt(self, text: str) -> str:
         return bos_text(model=self._model, tokenizer=self._tokenizer) + text
@@ -105,16 +105,21 @@ class VllmEngine:
         self._clock.submitted(len(requests))
         batch = []
         for request in requests:
-            ids = self._encode(request.prompt)
-            room = self._limit - len(ids)
+            ids = self.encode(request.prompt)
+            given = request.scored or ()
+            room = self._limit - len(ids) - len(given)
             if room < 1:
-                message = f"prompt of {len(ids)} tokens, context of {self._limit}"
+                tokens = len(ids) + len(given)
+                message = f"prompt of {tokens} tokens, context of {self._limit}"
                 self._failed.append(_failure(request, len(ids), message))
                 self._clock.finished(1)
                 continue
             self._prompt_ids[request.id] = ids
             self._requests[request.id] = request
-            batch.append((request.id, ids, _sampling_arguments(request, room)))
+            if request.scored is None:
+                batch.append((request.id, ids, _sampling_arguments(request, room)))
+            else:
+                batch.append((request.id, [*ids, *given], dict(_SCORING_ARGUMENTS)))
         driver.submit(batch)
 
     def collect(self) -> list[Completion]:
@@ -137,25 +142,6 @@ class VllmEngine:
             del self._prompt_ids[name]
         self._started().abort(known)
         self._clock.finished(len(known))
-
-    def score(self, prompts: Sequence[Sequence[int]]) -> list[list[float | None]]:
-        """Log-probabilities of given tokens, in nats. Not while requests are in flight.
-
-        vLLM's first `prompt_logprobs` entry is None: nothing stands before that token.
-        """
-        driver = self._started()
-        arguments = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
-        driver.submit([(f"score-{i}", list(ids), arguments) for i, ids in enumerate(prompts)])
-        scores: dict[str, list[float | None]] = {}
-        while len(scores) < len(prompts):
-            output = driver.next_output()
-            scores[output.request_id] = [
-                None if entry is None else entry[token].logprob
-                for token, entry in zip(
-                    output.prompt_token_ids, output.prompt_logprobs, strict=True
-                )
-            ]
-        return [scores[f"score-{i}"] for i in range(len(prompts))]
 
     def usage(self) -> EngineUsage:
         return self._clock.usage()
@@ -184,10 +170,6 @@ class VllmEngine:
         if self._engine.driver == "auto":
             return self.machine.device == "cpu"
         return self._engine.driver == "inprocess"
-
-    def _encode(self, text: str) -> list[int]:
-        """Tokenise a whole prompt: BOS and markup are in the text already."""
-        return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False))
 
     def _set_environment(self) -> None:
         """VLLM reads these as it is imported; what the user has set stays."""
@@ -231,6 +213,8 @@ class VllmEngine:
     def _completion(self, output: Any) -> Completion:
         request = self._requests.pop(output.request_id)
         prompt_ids = self._prompt_ids.pop(output.request_id)
+        if request.scored is not None:
+            return self._scored(request, prompt_ids, output)
         result = output.outputs[0]
         token_ids = tuple(int(token) for token in result.token_ids)
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
@@ -250,6 +234,31 @@ class VllmEngine:
             num_prompt_tokens=len(prompt_ids),
             thinking=thinking,
         )
+
+    def _scored(self, request: Request, prompt_ids: list[int], output: Any) -> Completion:
+        """Return given tokens with their log-probabilities, as if they had been written.
+
+        vLLM's `prompt_logprobs` has an entry for every token of prompt and text; the first
+        is None, since nothing stands before it.
+        """
+        token_ids = tuple(request.scored or ())
+        text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
+        entries = output.prompt_logprobs[len(prompt_ids) :]
+        known = all(entry is not None for entry in entries)
+        return Completion(
+            request=request,
+            text=text,
+            token_ids=token_ids,
+            token_logprobs=_logprobs(token_ids, entries) if known else None,
+            token_starts=tuple(starts),
+            token_ends=tuple(ends),
+            finish_reason=SCORED,
+            num_prompt_tokens=len(prompt_ids),
+        )
+
+
+# The engine must write one token; it is thrown away.
+_SCORING_ARGUMENTS = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
 
 
 def _sampling_arguments(request: Request, room: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Answers of another model to the tasks of a run: commits of their own, beside the rounds.
 
-answers/00000/         written as answers/.00000.tmp and renamed, like a round
+answers/00000/
 completions.parquet  every request and completion
 instances.parquet    every answer as an instance; `answer_to` is the one it answers
 answers.json         model, settings, counts by reason, tokens, seconds, checksums
@@ -8,8 +8,6 @@ answers.json         model, settings, counts by reason, tokens, seconds, checksu
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,18 @@ from typing import Any
 
 from selfinstruct.errors import StoreError
 from selfinstruct.records import Completion, InstanceCandidate
-from selfinstruct.store import atomic, schema
-from selfinstruct.store.run import Run, check_version, damage, refusal
+from selfinstruct.store import schema
+from selfinstruct.store.batches import (
+    batch_info,
+    batch_numbers,
+    batch_path,
+    commit_batch,
+    next_number,
+    verify_batches,
+)
+from selfinstruct.store.run import Run, damage
 
-_INFO = "answers.json"
+_KIND = "answers"
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,7 @@ class AnswerBatch:
 
 def answer_batches(run: Run) -> list[int]:
     """Return the numbers of the committed batches of a run."""
-    folder = run.path / "answers"
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    return batch_numbers(run, _KIND)
 
 
 def answer_info(run: Run, number: int) -> dict[str, Any]:
@@ -47,17 +50,10 @@ def answer_info(run: Run, number: int) -> dict[str, Any]:
     Raises:
         StoreError: it is damaged, or newer than this code.
     """
-    path = _path(run, number) / _INFO
-    try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
-    check_version(info, path)
-    model = info.get("model")
-    if not isinstance(model, dict) or not {"name", "digest", "prompting"} <= model.keys():
+    info = batch_info(run, _KIND, number, {"model": dict, "answers": dict})
+    if not {"name", "digest", "prompting"} <= info["model"].keys():
+        path = batch_path(run, _KIND, number) / "answers.json"
         raise StoreError(f"{path}: is damaged (no valid model); restore it from a backup")
-    if not isinstance(info.get("checksums"), dict) or not isinstance(info.get("answers"), dict):
-        raise StoreError(f"{path}: is damaged (no counts or checksums); restore it from a backup")
     return info
 
 
@@ -67,30 +63,24 @@ def verify_answers(run: Run) -> None:
     Raises:
         StoreError: naming the first file that differs.
     """
-    for number in answer_batches(run):
-        for name, checksum in answer_info(run, number)["checksums"].items():
-            path = _path(run, number) / name
-            if not path.is_file() or atomic.sha256(path) != checksum:
-                raise StoreError(
-                    f"{path}: is not what was committed (checksum); restore it from a backup"
-                )
+    verify_batches(run, _KIND)
 
 
 def next_batch(run: Run) -> int:
     """Return the number that the next batch gets."""
-    return max(answer_batches(run), default=-1) + 1
+    return next_number(run, _KIND)
 
 
 def read_answers(run: Run, number: int) -> list[InstanceCandidate]:
     """Return the answers of a batch, with their verdicts."""
-    path = _path(run, number) / "instances.parquet"
+    path = batch_path(run, _KIND, number) / "instances.parquet"
     with damage(path):
         return schema.read_instances(path)
 
 
 def read_answer_completions(run: Run, number: int) -> list[Completion]:
     """Return the requests and completions of a batch."""
-    path = _path(run, number) / "completions.parquet"
+    path = batch_path(run, _KIND, number) / "completions.parquet"
     with damage(path):
         return schema.read_completions(path)
 
@@ -101,19 +91,9 @@ def commit_answers(run: Run, batch: AnswerBatch) -> None:
     Raises:
         WriteError: the disk refuses.
     """
-    target = _path(run, batch.number)
-    work = target.with_name(f".{target.name}.tmp")
-    with refusal(target):
-        if work.exists():
-            shutil.rmtree(work)
-        work.mkdir(parents=True)
-        schema.write_completions(work / "completions.parquet", batch.completions)
-        schema.write_instances(work / "instances.parquet", batch.instances)
-        checksums = {path.name: atomic.sha256(path) for path in sorted(work.iterdir())}
-        info = {**batch.info, "schema_version": schema.SCHEMA_VERSION, "checksums": checksums}
-        atomic.write_json(work / _INFO, info)
-        atomic.commit_folder(work, target)
 
+    def write(folder: Path) -> None:
+        schema.write_completions(folder / "completions.parquet", batch.completions)
+        schema.write_instances(folder / "instances.parquet", batch.instances)
 
-def _path(run: Run, number: int) -> Path:
-    return run.path / "answers" / f"{number:05d}"
+    commit_batch(run, _KIND, batch.number, write, batch.info)

@@ -2,6 +2,7 @@
 
     run.yaml               schema version, resolved config, model identity, versions
     inputs/                the seed file and the prompt templates as used
+    calibration.parquet    scores of seed tasks under the model, for the likelihood filter
     status.json            running, stopped (and why), failed; advisory
     rounds/00000/          completions, instructions, instances (Parquet), round.json
 
@@ -11,6 +12,7 @@ never rewritten. A folder is a run once it has its run.yaml, which is written la
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -26,12 +28,18 @@ import pyarrow as pa
 import yaml
 
 from selfinstruct.errors import ConfigError, StoreError, WriteError
-from selfinstruct.records import Completion, InstanceCandidate, InstructionCandidate
+from selfinstruct.records import (
+    CalibrationScore,
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+)
 from selfinstruct.store import atomic, schema
 from selfinstruct.store.lock import RUN_FILE
 
 log = logging.getLogger(__name__)
 
+CALIBRATION = "calibration.parquet"
 _COMPLETIONS = "completions.parquet"
 _INSTRUCTIONS = "instructions.parquet"
 _INSTANCES = "instances.parquet"
@@ -92,6 +100,21 @@ class Run:
     def round_path(self, number: int) -> Path:
         return self.path / "rounds" / f"{number:05d}"
 
+    def calibration(self) -> list[CalibrationScore]:
+        """Return the scores of the calibration texts; none for a run made before there were any.
+
+        Raises:
+            StoreError: they are not what was committed.
+        """
+        recorded = self.meta.get("calibration")
+        if recorded is None:
+            return []
+        path = self.path / CALIBRATION
+        with damage(path):
+            if atomic.sha256(path) != recorded["sha256"]:
+                raise ValueError("not what was committed: checksum")
+            return schema.read_calibration(path)
+
     def info(self, number: int) -> dict[str, Any]:
         """Return a round's round.json."""
         path = self.round_path(number) / _ROUND
@@ -137,6 +160,7 @@ class Run:
         Raises:
             StoreError: naming the first file that differs.
         """
+        self.calibration()
         for number in self.rounds():
             for name, checksum in self.info(number)["checksums"].items():
                 path = self.round_path(number) / name
@@ -231,19 +255,30 @@ def rename_run(work: Path, out: Path) -> None:
         atomic.sync(out.parent)
 
 
-def create_run(path: Path, meta: Mapping[str, Any], inputs: Mapping[str, bytes]) -> Run:
+def create_run(
+    path: Path,
+    meta: Mapping[str, Any],
+    inputs: Mapping[str, bytes],
+    calibration: Sequence[CalibrationScore] = (),
+    starts: Sequence[int] = (0,),
+) -> Run:
     """Write what makes a folder a run; run.yaml comes last.
 
     Args:
         path: the run's folder.
         meta: what run.yaml says.
         inputs: content of the files of `inputs/`, by name.
+        calibration: scores of the calibration texts.
+        starts: the rounds from which they count.
 
     Raises:
         WriteError: the disk refuses.
     """
-    full = {"schema_version": schema.SCHEMA_VERSION, **meta}
+    scores = schema.calibration_bytes(calibration)
+    known = {"starts": list(starts), "sha256": hashlib.sha256(scores).hexdigest()}
+    full = {"schema_version": schema.SCHEMA_VERSION, **meta, "calibration": known}
     with refusal(path):
+        atomic.write_bytes(path / CALIBRATION, scores)
         (path / "rounds").mkdir(exist_ok=True)
         for name, content in inputs.items():
             file = path / "inputs" / name

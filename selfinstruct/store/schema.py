@@ -5,6 +5,7 @@ Columns are only ever added, nullable: a reader takes those it knows.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import fields
@@ -16,9 +17,11 @@ import pyarrow.parquet as pq
 
 from selfinstruct.config import SamplingConfig
 from selfinstruct.records import (
+    CalibrationScore,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
+    Kind,
     Reason,
     Request,
     Stage,
@@ -64,6 +67,7 @@ INSTRUCTIONS = pa.schema(
         ("mean_logprob", pa.float64()),
         ("num_tokens", pa.int32()),
         ("unscored_reason", pa.string()),
+        ("logprob_threshold", pa.float64()),
         ("novelty_tokenizer", pa.string()),
         ("rouge_l", pa.float64()),
         ("neighbour_id", pa.string()),
@@ -90,12 +94,41 @@ INSTANCES = pa.schema(
         ("mean_logprob", pa.float64()),
         ("num_tokens", pa.int32()),
         ("unscored_reason", pa.string()),
+        ("kind", pa.string()),
+        ("logprob_threshold", pa.float64()),
+        ("conditional_gain", pa.float64()),
+        ("gain_unscored_reason", pa.string()),
         ("verdict", pa.string()),
         ("reason", pa.string()),
         ("threshold", pa.float64()),
         ("answer_to", pa.string()),
     ]
 )
+
+
+CALIBRATION = pa.schema(
+    [
+        ("from_round", pa.int32()),
+        ("kind", pa.string()),
+        ("seed_id", pa.string()),
+        ("mean_logprob", pa.float64()),
+        ("num_tokens", pa.int32()),
+        ("unscored_reason", pa.string()),
+    ]
+)
+
+
+def calibration_bytes(scores: Sequence[CalibrationScore]) -> bytes:
+    """Return a calibration.parquet."""
+    table = pa.Table.from_pylist([_row(score) for score in scores], schema=CALIBRATION)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_calibration(path: Path) -> list[CalibrationScore]:
+    rows = _read(path, CALIBRATION)
+    return [CalibrationScore(**{**row, "kind": Kind(row["kind"])}) for row in rows]
 
 
 def write_completions(path: Path, completions: Sequence[Completion]) -> None:
@@ -141,6 +174,8 @@ def _row(record: Any) -> dict[str, Any]:
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
     if row["reason"] is not None:
         row["reason"] = Reason(row["reason"])
+    if row.get("kind") is not None:
+        row["kind"] = Kind(row["kind"])
     if "parents" in row:
         row["parents"] = tuple(row["parents"] or ())
     return row
@@ -171,14 +206,16 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
 
 def _completion(row: dict[str, Any]) -> Completion:
     logprobs = row["token_logprobs"]
+    stage = Stage(row["stage"])
     request = Request(
         id=row["id"],
-        stage=Stage(row["stage"]),
+        stage=stage,
         template=row["template"],
         prompt=row["prompt"],
         sampling=SamplingConfig(**json.loads(row["sampling"])),
         seed=row["seed"],
         parents=tuple(row["parents"] or ()),
+        scored=tuple(row["token_ids"]) if stage is Stage.SCORE else None,
     )
     return Completion(
         request=request,

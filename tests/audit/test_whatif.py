@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.audit.whatif import PENDING, what_if
+from selfinstruct.audit.whatif import PENDING, Thresholds, what_if
 from selfinstruct.cli.app import run as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import ACCEPTED, Reason, Request, Stage
@@ -51,14 +51,14 @@ def outcomes(run: Run) -> list[str]:
 
 def test_the_threshold_of_the_run_changes_nothing(run: Run) -> None:
     assert outcomes(run) == [ACCEPTED, Reason.NOT_NOVEL, ACCEPTED, ACCEPTED]
-    found = what_if(run, rouge=0.7)
+    found = what_if(run, Thresholds(rouge=0.7))
     assert found.before == found.after
     assert list(found.changes) == []
 
 
 def test_a_higher_threshold_lets_one_in_that_has_no_instances(run: Run) -> None:
     # The second passes at 0.76; the third, 6 of 8 words with it, stays.
-    found = what_if(run, rouge=0.76)
+    found = what_if(run, Thresholds(rouge=0.76))
     assert [(one.id, one.before, one.after) for one in found.changes] == [
         ("r00000-p000-i01", Reason.NOT_NOVEL, PENDING)
     ]
@@ -78,12 +78,12 @@ def test_a_lower_threshold_lets_one_back_in_whose_blocker_fell(
         novelty__threshold=0.76,
     )
     assert outcomes(run) == [ACCEPTED] * 4
-    found = what_if(run, rouge=0.7)
+    found = what_if(run, Thresholds(rouge=0.7))
     assert [(one.id, one.after, one.neighbour_id) for one in found.changes] == [
         ("r00000-p000-i01", Reason.NOT_NOVEL, "r00000-p000-i00")
     ]
     # At 0.45 the third falls with it, to the first.
-    found = what_if(run, rouge=0.45)
+    found = what_if(run, Thresholds(rouge=0.45))
     assert [one.id for one in found.changes] == ["r00000-p000-i01", "r00000-p000-i02"]
     assert found.changes[1].neighbour_id == "r00000-p000-i00"
     assert found.after == {ACCEPTED: 2, Reason.NOT_NOVEL: 2}
@@ -93,7 +93,7 @@ def test_tasks_beyond_the_target_move_up(tmp_path: Path, generate: Generate) -> 
     run, _ = generate(tmp_path / "run", stop__target=20)
     recorded = [row for number in run.rounds() for row in run.instructions(number)]
     assert any(row.reason is Reason.OVER_TARGET for row in recorded)
-    found = what_if(run, rouge=0.3)
+    found = what_if(run, Thresholds(rouge=0.3))
     moved = [one for one in found.changes if one.before == Reason.OVER_TARGET]
     assert any(one.after == ACCEPTED for one in moved)
     assert found.after[ACCEPTED] <= 20
@@ -102,7 +102,7 @@ def test_tasks_beyond_the_target_move_up(tmp_path: Path, generate: Generate) -> 
 
 def test_a_threshold_out_of_range(run: Run) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        what_if(run, rouge=1.5)
+        what_if(run, Thresholds(rouge=1.5))
 
 
 def test_the_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,5 +134,5 @@ def test_the_own_threshold_changes_nothing_however_a_run_grew(
     out = tmp_path / "-".join(map(str, targets))
     for target in targets:
         generate(out, resume=out.exists(), stop__target=target)
-    found = what_if(open_run(out), rouge=0.7)
+    found = what_if(open_run(out), Thresholds(rouge=0.7))
     assert list(found.changes) == []

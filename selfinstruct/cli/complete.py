@@ -1,0 +1,66 @@
+"""`selfinstruct complete`: the instances that instructions of a run lack."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.options import interrupt
+
+
+def complete(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+) -> None:
+    """Write the instances of instructions that are `pending_instances`.
+
+    Such instructions passed when a run was judged again (`audit whatif --out`, `merge`). The
+    model, prompts and rules are those of the run. Goes on where it was stopped.
+    """
+    from rich.progress import Progress, TimeRemainingColumn
+
+    from selfinstruct.complete import complete as complete_run
+    from selfinstruct.engines.machine import require_vllm
+    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    require_vllm()
+    console = terminal()
+    log_to(console)
+    signal.signal(signal.SIGTERM, interrupt)
+    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("writing instances", total=None)
+        try:
+            found = complete_run(
+                opened,
+                make_engine=VllmEngine,
+                model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
+                advance=lambda done, wanted: progress.update(
+                    bar, description="writing instances", completed=done, total=wanted
+                ),
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            stderr.print("\n[yellow]interrupted[/]; what was committed is safe. Go on with:")
+            command = shlex.join(["selfinstruct", *sys.argv[1:]])
+            stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+            raise
+    if not found.owed:
+        stdout.print("no instruction waits for its instances", highlight=False)
+        return
+    stdout.print(
+        f"{found.tasks} of {found.owed} instructions are tasks now; the others have no valid "
+        "instance",
+        highlight=False,
+        soft_wrap=True,
+    )
+    words = ["selfinstruct", "export", str(run), "--format", "messages"]
+    words += ["--out", str(run / "messages.jsonl")]
+    stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

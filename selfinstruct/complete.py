@@ -1,0 +1,143 @@
+"""Write the instances that instructions lack which passed when they were judged again.
+
+`merge` and `audit whatif --out` leave such instructions as `pending_instances`. The model,
+prompts and rules are those of the run; what comes of it is a commit of its own beside the
+rounds (a supplement), since rounds are never rewritten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from selfinstruct.config import RunConfig
+from selfinstruct.decide import judge_supplement
+from selfinstruct.engines.base import Engine
+from selfinstruct.errors import ConfigError
+from selfinstruct.generate import count_outcomes
+from selfinstruct.inflight import OpenRound
+from selfinstruct.inputs import Inputs, stored_config, stored_inputs
+from selfinstruct.launch import EngineFactory
+from selfinstruct.models import Progress, resolve_model
+from selfinstruct.records import InstructionCandidate, LocalModel, Reason
+from selfinstruct.requests import RequestBuilder
+from selfinstruct.state import CommittedState, committed_state
+from selfinstruct.store import Run, run_lock
+from selfinstruct.store.supplements import Supplement, commit_supplement, read_completed
+
+# Instructions of one commit: what a crash can cost at most.
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Supplemented:
+    """What came of it: instructions that lacked instances, and how many are tasks now."""
+
+    owed: int
+    tasks: int
+
+
+def pending(run: Run) -> list[InstructionCandidate]:
+    """Return the instructions of a run that wait for their instances, in order."""
+    done = read_completed(run).instructions
+    return [
+        row
+        for number in run.rounds()
+        for row in run.instructions(number)
+        if row.reason is Reason.PENDING_INSTANCES and row.id not in done
+    ]
+
+
+def complete(
+    run: Run,
+    *,
+    make_engine: EngineFactory,
+    model_progress: Progress,
+    advance: Callable[[int, int], object],
+    batch_size: int = BATCH,
+) -> Supplemented:
+    """Write and judge the instances of every instruction that waits for them.
+
+    Args:
+        run: the run; gets new folders under `supplements`.
+        make_engine: builds the engine without loading its model.
+        model_progress: told of the preparation of a model.
+        advance: told how many requests have come back, of how many are known.
+        batch_size: instructions of one commit.
+
+    Raises:
+        ConfigError: the model is not the one that the run was made with.
+        StoreError: the run is damaged.
+        WriteError: the disk refuses; what was committed stays.
+        EngineError: the engine failed; what was committed stays, the rest is owed.
+    """
+    with run_lock(run.path):
+        run.verify()
+        owed = pending(run)
+        if not owed:
+            return Supplemented(0, 0)
+        config, inputs = stored_config(run), stored_inputs(run)
+        model = _own_model(run, config, model_progress)
+        engine = make_engine(model, config.model, config.engine)
+        modes = dict(run.meta["model"]["prompting"])
+        builder = RequestBuilder(config, inputs, engine, modes)
+        context_length = config.engine.context_length or builder.check_context()
+        state = committed_state(run, config, inputs.first_pool)
+        tasks = 0
+        try:
+            engine.start(context_length)
+            for start in range(0, len(owed), batch_size):
+                part = owed[start : start + batch_size]
+                tasks += _complete_batch(run, part, config, inputs, builder, engine, state, advance)
+        finally:
+            engine.close()
+    return Supplemented(len(owed), tasks)
+
+
+def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
+    model = resolve_model(config.model.name, progress)
+    if model.digest != run.meta["model"]["digest"]:
+        raise ConfigError(
+            f"{run.path}: the model {model.name!r} is not the one that this run was made with "
+            "(its files differ); restore it"
+        )
+    return model
+
+
+def _complete_batch(
+    run: Run,
+    owed: Sequence[InstructionCandidate],
+    config: RunConfig,
+    inputs: Inputs,
+    builder: RequestBuilder,
+    engine: Engine,
+    state: CommittedState,
+    advance: Callable[[int, int], object],
+) -> int:
+    """Ask, wait, judge and commit; return how many are tasks now."""
+    started = time.perf_counter()
+    work = OpenRound(0, config, inputs.prompts, builder, [])
+    engine.submit(work.ask(owed))
+    while not work.complete:
+        for completion in engine.collect():
+            engine.submit(work.take(completion))
+        advance(*work.done_of_wanted)
+    completions = work.completions()
+    verdicts = judge_supplement(
+        owed, completions, state.rounds, config, inputs.prompts, state.measures.thresholds
+    )
+    info = {
+        "rounds": state.rounds,
+        "tasks": verdicts.tasks,
+        "instructions": count_outcomes(verdicts.instructions),
+        "instances": count_outcomes(verdicts.instances),
+        "tokens": {
+            "prompt": sum(c.num_prompt_tokens for c in completions),
+            "generated": sum(len(c.token_ids) for c in completions if c.request.scored is None),
+        },
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    supplement = Supplement(completions, verdicts.instructions, verdicts.instances, info)
+    commit_supplement(run, supplement)
+    return verdicts.tasks
