@@ -15,7 +15,7 @@ from selfinstruct.config import RunConfig
 from selfinstruct.decide import judge_supplement
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
-from selfinstruct.generate import count_outcomes
+from selfinstruct.generate import count_outcomes, written_tokens
 from selfinstruct.inflight import OpenRound
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
 from selfinstruct.launch import EngineFactory
@@ -134,7 +134,7 @@ def _complete_batch(
         "instances": count_outcomes(verdicts.instances),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),
-            "generated": sum(len(c.token_ids) for c in completions if c.request.scored is None),
+            "generated": sum(map(written_tokens, completions)),
         },
         "seconds": round(time.perf_counter() - started, 3),
     }

@@ -87,7 +87,7 @@ class _Loop:
         while self._may_open():
             self._open_round()
         for completion in self._engine.collect():
-            self._tokens += len(completion.token_ids)
+            self._tokens += written_tokens(completion)
             self._route(completion)
         self._heartbeat()
         for round in self._open:
@@ -168,7 +168,7 @@ class _Loop:
             "instances": count_outcomes(verdicts.instances),
             "tokens": {
                 "prompt": sum(c.num_prompt_tokens for c in completions),
-                "generated": sum(len(c.token_ids) for c in completions),
+                "generated": sum(map(written_tokens, completions)),
             },
             "seconds": round(seconds, 3),
             "engine_idle_share": round(idle / seconds, 4) if seconds > 0 else 0.0,
@@ -199,6 +199,11 @@ class _Loop:
         for round in self._open:
             self._engine.abort(round.pending)
         self._open.clear()
+
+
+def written_tokens(completion: Completion) -> int:
+    """Count the tokens that the model wrote; those that it only scored are none of them."""
+    return len(completion.token_ids) if completion.request.scored is None else 0
 
 
 def count_outcomes(candidates: Sequence[Any]) -> dict[str, int]:

@@ -17,11 +17,12 @@ from typing import Any
 from selfinstruct import __version__
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig, fingerprint, semantic_values
-from selfinstruct.decide import PoolKeeper, Verdicts, judge_round
+from selfinstruct.decide import PoolKeeper, Verdicts, judge_round, judge_supplement
 from selfinstruct.errors import ConfigError
+from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs
-from selfinstruct.records import ACCEPTED, CalibrationScore, Completion
+from selfinstruct.records import CalibrationScore, Completion, Reason
 from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
 from selfinstruct.store.answers import (
     AnswerBatch,
@@ -34,7 +35,7 @@ from selfinstruct.store.answers import (
     verify_answers,
 )
 from selfinstruct.store.lock import LOCK_FILE
-from selfinstruct.store.supplements import Completed, read_completed, supplement_completions
+from selfinstruct.store.supplements import Supplement, commit_supplement, read_supplements
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _take_over(
     inputs: Inputs,
     advance: Callable[[Path], object],
 ) -> None:
-    """Judge the rounds of a run again, commit them as the next ones, and its answers.
+    """Judge the rounds of a run again, commit them as the next ones, and what stood beside them.
 
     A run brings at most as many tasks as it was to have, and those that were completed
     later; where some fall, those that were over its target move up.
@@ -200,13 +201,10 @@ def _take_over(
     offset = len(written.rounds())
     before = sum(written.info(number)["tasks"] for number in written.rounds())
     taken = 0
-    completed = read_completed(run)
-    later = supplement_completions(run)
     for number in run.rounds():
         info = run.info(number)
-        room = info["target"] + _tasks(completed, number) - taken
-        own = [*run.completions(number), *(later.get(number, ()))]
-        completions = [_moved(c, offset, renamed) for c in own]
+        room = info["target"] - taken
+        completions = [_moved(c, offset, renamed) for c in run.completions(number)]
         place = offset + number
         measures = keeper.measures
         verdicts = judge_round(completions, place, config, inputs.prompts, measures, room=room)
@@ -219,14 +217,42 @@ def _take_over(
         written.commit(RoundData(place, completions, *judged, found))
         taken += verdicts.tasks
         advance(run.round_path(number))
+    for supplement in read_supplements(run):
+        thresholds = keeper.measures.thresholds
+        _take_over_supplement(supplement, written, offset, config, inputs, thresholds)
     for batch in answer_batches(run):
         _take_over_answers(run, batch, written, offset)
 
 
-def _tasks(completed: Completed, upto: int) -> int:
-    """Count what was completed of the rounds up to one."""
-    rows = completed.instructions.values()
-    return sum(row.verdict == ACCEPTED and row.round <= upto for row in rows)
+def _take_over_supplement(
+    supplement: Supplement,
+    written: Run,
+    offset: int,
+    config: RunConfig,
+    inputs: Inputs,
+    thresholds: LikelihoodThresholds,
+) -> None:
+    """Judge instances again that were written later, for what is still pending."""
+    moved = {_renumbered(row.id, offset): offset + row.round for row in supplement.instructions}
+    waiting = [
+        row
+        for number in sorted(set(moved.values()))
+        for row in written.instructions(number)
+        if row.id in moved and row.reason is Reason.PENDING_INSTANCES
+    ]
+    completions = [_moved(completion, offset, {}) for completion in supplement.completions]
+    rounds = offset + supplement.info["rounds"]
+    verdicts = judge_supplement(waiting, completions, rounds, config, inputs.prompts, thresholds)
+    info = {
+        **{key: value for key, value in supplement.info.items() if key != "checksums"},
+        "rounds": rounds,
+        "tasks": verdicts.tasks,
+        "instructions": count_outcomes(verdicts.instructions),
+        "instances": count_outcomes(verdicts.instances),
+    }
+    commit_supplement(
+        written, Supplement(completions, verdicts.instructions, verdicts.instances, info)
+    )
 
 
 def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:

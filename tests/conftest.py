@@ -141,7 +141,8 @@ def generate(model_folder: Path, seeds_file: Path) -> Generate:
         def make_engine(
             model: LocalModel, config: ModelConfig, how: EngineConfig
         ) -> ScriptedEngine:
-            return ScriptedEngine(script, **(engine or {}))
+            options = dict(engine or {})
+            return options.pop("kind", ScriptedEngine)(script, **options)
 
         return launch(
             out,

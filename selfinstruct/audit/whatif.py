@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,26 @@ from selfinstruct.decide import (
     PoolKeeper,
     Row,
     Verdicts,
+    judge_output,
     measure_instances,
     measure_instructions,
     passed_rules,
     settle,
 )
 from selfinstruct.errors import ConfigError
+from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.records import (
     ACCEPTED,
+    NAN,
+    REJECTED,
     InstanceCandidate,
     InstructionCandidate,
     Reason,
 )
 from selfinstruct.rejudge import Source, judged_meta, write_judged_again
 from selfinstruct.store import Run
-from selfinstruct.store.supplements import current_round, read_completed
+from selfinstruct.store.supplements import Supplement, read_supplements
 
 PENDING = str(Reason.PENDING_INSTANCES)
 
@@ -133,43 +137,46 @@ def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id)
     """
     config = judged_config(stored_config(run), wanted)
     keeper = PoolKeeper(stored_inputs(run).first_pool, config, calibration_starts(run))
-    completed = read_completed(run)
-    counts = [Counter[str]() for _ in range(4)]
-    changes: list[Change] = []
-    instance_changes: list[Change] = []
+    before, after = _Rows(), _Rows()
     tasks = 0
     rounds = run.rounds()
     for number in rounds:
-        instructions, instances = current_round(run, number, completed)
+        instructions, instances = run.instructions(number), run.instances(number)
         room = run.info(number)["target"] - tasks
-        # What was completed later stands beside the target.
-        room += sum(
-            row.verdict == ACCEPTED and row.round <= number
-            for row in completed.instructions.values()
-        )
         judged = _judge_again(instructions, instances, number, config, keeper, room)
         keeper.settle(judged)
         tasks += judged.tasks
-        after = _all_instances(instances, judged)
-        counts[0].update(map(_outcome, instructions))
-        counts[1].update(map(_outcome, judged.instructions))
-        counts[2].update(map(_outcome, instances))
-        counts[3].update(map(_outcome, after))
-        changes += _changes(instructions, judged.instructions, text=lambda row: row.text)
-        instance_changes += _changes(instances, after, text=lambda row: row.output)
+        before.add(instructions, instances)
+        after.add(judged.instructions, _all_instances(instances, judged))
         advance(number)
-    last = rounds[-1] if rounds else 0
-    in_force = keeper.measures.thresholds.in_force(last)
-    before, after_, instances_before, instances_after = counts
+    thresholds = keeper.measures.thresholds
+    for supplement in read_supplements(run):
+        again = _supplement_again(supplement, after, config, thresholds)
+        before.add(supplement.instructions, supplement.instances)
+        after.add(again.instructions, _all_instances(supplement.instances, again))
     return WhatIf(
-        before,
-        after_,
-        changes,
-        instances_before,
-        instances_after,
-        instance_changes,
-        in_force,
+        before=Counter(map(_outcome, before.instructions.values())),
+        after=Counter(map(_outcome, after.instructions.values())),
+        changes=_changes(before.instructions, after.instructions, text=lambda row: row.text),
+        instances_before=Counter(map(_outcome, before.instances.values())),
+        instances_after=Counter(map(_outcome, after.instances.values())),
+        instance_changes=_changes(before.instances, after.instances, text=lambda row: row.output),
+        thresholds=thresholds.in_force(rounds[-1] if rounds else 0),
     )
+
+
+@dataclass
+class _Rows:
+    """Candidates by id in the order in which they were judged; later rows take their place."""
+
+    instructions: dict[str, InstructionCandidate] = field(default_factory=dict)
+    instances: dict[str, InstanceCandidate] = field(default_factory=dict)
+
+    def add(
+        self, instructions: Sequence[InstructionCandidate], instances: Sequence[InstanceCandidate]
+    ) -> None:
+        self.instructions |= {row.id: row for row in instructions}
+        self.instances |= {row.id: row for row in instances}
 
 
 def save_what_if(
@@ -212,6 +219,24 @@ def _judge_again(
     return settle(judged, labels, measured, room=room)
 
 
+def _supplement_again(
+    supplement: Supplement, after: _Rows, config: RunConfig, thresholds: LikelihoodThresholds
+) -> Verdicts:
+    """Judge instances again that were written later; what is not pending now keeps its verdict."""
+    last = supplement.info["rounds"] - 1
+    instances: dict[str, list[InstanceCandidate]] = {}
+    for row in supplement.instances:
+        judged = judge_output(_before_measures(row), last, config, thresholds)
+        instances.setdefault(row.instruction_id, []).append(judged)
+    rows = []
+    for one in supplement.instructions:
+        now = after.instructions[one.id]
+        waits = now.reason is Reason.PENDING_INSTANCES
+        rows.append(_before_measures(now) if waits else now)
+    labels = {row.id: bool(row.is_classification) for row in supplement.instructions}
+    return settle(rows, labels, instances, room=len(rows))
+
+
 def _before_measures(row: Row) -> Row:
     """Return a row as the rules on its text left it."""
     if not passed_rules(row):
@@ -226,7 +251,7 @@ def _all_instances(
     again = {row.id: row for row in judged.instances}
     reasons = {row.id: row.reason for row in judged.instructions}
     return [
-        again.get(row.id) or replace(row, verdict="rejected", reason=reasons[row.instruction_id])
+        again.get(row.id) or replace(row, verdict=REJECTED, reason=reasons[row.instruction_id])
         for row in recorded
     ]
 
@@ -236,18 +261,18 @@ def _outcome(row: InstructionCandidate | InstanceCandidate) -> str:
 
 
 def _changes(
-    before: Sequence[Row], after: Sequence[Row], text: Callable[[Row], str]
+    before: Mapping[str, Row], after: Mapping[str, Row], text: Callable[[Row], str]
 ) -> list[Change]:
     return [
         Change(
-            id=one.id,
+            id=id,
             before=_outcome(one),
-            after=_outcome(other),
+            after=_outcome(after[id]),
             text=text(one),
             mean_logprob=one.mean_logprob,
-            rouge_l=getattr(other, "rouge_l", float("nan")),
-            neighbour_id=getattr(other, "neighbour_id", None),
+            rouge_l=getattr(after[id], "rouge_l", NAN),
+            neighbour_id=getattr(after[id], "neighbour_id", None),
         )
-        for one, other in zip(before, after, strict=True)
-        if _outcome(one) != _outcome(other)
+        for id, one in before.items()
+        if _outcome(one) != _outcome(after[id])
     ]

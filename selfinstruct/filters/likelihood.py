@@ -121,7 +121,7 @@ class LikelihoodThresholds:
         self._starts = sorted(starts or {0: {}})
         self._guards = {start: _guards(scores) for start, scores in (starts or {}).items()}
         self._seen: dict[tuple[int, Kind], list[float]] = {}
-        self._frozen: dict[tuple[int, Kind], float] = {}
+        self._frozen: dict[tuple[int, Kind], tuple[int, float]] = {}
 
     def see(self, kind: Kind, round: int, scores: Iterable[float]) -> None:
         """Take in the scores of a round's candidates of a kind, all at once."""
@@ -132,7 +132,7 @@ class LikelihoodThresholds:
         seen = self._seen.setdefault(key, [])
         seen += [score for score in scores if not math.isnan(score)]
         if len(seen) >= self._config.calibration:
-            self._frozen[key] = quantile(seen, share)
+            self._frozen[key] = (round, quantile(seen, share))
 
     def least(self, kind: Kind, round: int) -> float | None:
         """Return the least score that a candidate of a round may have, or None."""
@@ -140,8 +140,9 @@ class LikelihoodThresholds:
             return self._config.min_logprob
         start = self._start_of(round)
         guard = self._guards.get(start, {}).get(kind) if self._config.seed_bound else None
-        bounds = [bound for bound in (guard, self._frozen.get((start, kind))) if bound is not None]
-        return max(bounds, default=None)
+        since, frozen = self._frozen.get((start, kind), (math.inf, None))
+        bounds = (guard, frozen if round >= since else None)
+        return max((bound for bound in bounds if bound is not None), default=None)
 
     def in_force(self, round: int) -> dict[str, float | None]:
         """Return the threshold of every kind, as round.json has them."""

@@ -113,12 +113,3 @@ def current_round(
     if added:
         instances = sorted([*instances, *added], key=lambda row: id_order(row.id))
     return instructions, instances
-
-
-def supplement_completions(run: Run) -> dict[int, list[Completion]]:
-    """Return the requests and completions of all supplements, by the round they belong to."""
-    by_round: dict[int, list[Completion]] = {}
-    for supplement in read_supplements(run):
-        for completion in supplement.completions:
-            by_round.setdefault(id_order(completion.id)[0], []).append(completion)
-    return by_round

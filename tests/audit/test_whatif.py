@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.audit.whatif import PENDING, Thresholds, what_if
+from selfinstruct.audit.replay import replay
+from selfinstruct.audit.whatif import PENDING, Thresholds, judged_config, what_if
+from selfinstruct.calibrate import calibration_starts
 from selfinstruct.cli.app import run as cli
+from selfinstruct.decide import PoolKeeper, judge_round
 from selfinstruct.errors import ConfigError
+from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.records import ACCEPTED, Reason, Request, Stage
 from selfinstruct.store import Run, open_run
 
@@ -134,5 +140,92 @@ def test_the_own_threshold_changes_nothing_however_a_run_grew(
     out = tmp_path / "-".join(map(str, targets))
     for target in targets:
         generate(out, resume=out.exists(), stop__target=target)
-    found = what_if(open_run(out), Thresholds(rouge=0.7))
-    assert list(found.changes) == []
+    for own in (Thresholds(), Thresholds(rouge=0.7, quantile=0.05)):
+        found = what_if(open_run(out), own)
+        assert list(found.changes) == []
+        assert list(found.instance_changes) == []
+
+
+WANTED = st.builds(
+    Thresholds,
+    rouge=st.none() | st.sampled_from([0.2, 0.5, 0.7, 0.8, 1.0]),
+    min_logprob=st.sampled_from([None, None, -2.2, -1.9, -1.0]),
+    max_logprob=st.sampled_from([None, -1.5]),
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(wanted=WANTED | st.builds(Thresholds, quantile=st.floats(0.01, 0.6)))
+def test_it_equals_a_fresh_judgement_of_the_same_completions(
+    tmp_path: Path, generate: Generate, wanted: Thresholds
+) -> None:
+    out = tmp_path / "run"
+    if not out.exists():
+        generate(out, stop__target=40, likelihood__quantile=0.2, likelihood__calibration=20)
+    run = open_run(out)
+    found = what_if(run, wanted)
+    config, inputs = judged_config(stored_config(run), wanted), stored_inputs(run)
+    keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
+    fresh: dict[str, str] = {}
+    recorded: dict[str, str] = {}
+    tasks = 0
+    for number in run.rounds():
+        room = run.info(number)["target"] - tasks
+        completions = run.completions(number)
+        measures, prompts = keeper.measures, inputs.prompts
+        judged = judge_round(completions, number, config, prompts, measures, room=room)
+        keeper.settle(judged)
+        tasks += judged.tasks
+        fresh |= {row.id: str(row.reason or row.verdict) for row in judged.instructions}
+        recorded |= {row.id: str(row.reason or row.verdict) for row in run.instructions(number)}
+    changed = {id for id, outcome in fresh.items() if outcome != recorded[id]}
+    assert {one.id for one in found.changes} == changed
+    assert found.after == Counter(fresh.values())
+
+
+def test_a_stricter_likelihood(run: Run) -> None:
+    scores = sorted(row.mean_logprob for row in run.instructions(0))
+    between = (scores[0] + scores[1]) / 2
+    least = min(run.instructions(0), key=lambda row: row.mean_logprob)
+    found = what_if(run, Thresholds(min_logprob=between))
+    change = {one.id: one for one in found.changes}[least.id]
+    assert change.after == Reason.LOW_LIKELIHOOD
+    assert change.mean_logprob == least.mean_logprob
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Thresholds(min_logprob=0.5), "--min-logprob 0.5: a log-probability is at most 0"),
+        (Thresholds(max_logprob=1.0), "--max-logprob 1.0"),
+        (Thresholds(quantile=1.0), "--quantile 1.0: a share lies between 0 and 1"),
+        (Thresholds(quantile=0.1, min_logprob=-2.0), "give one of them"),
+    ],
+)
+def test_likelihood_thresholds_that_make_no_sense(
+    run: Run, wanted: Thresholds, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        what_if(run, wanted)
+
+
+def test_the_command_writes_a_run_of_its_own(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "looser"
+    arguments = ["audit", "whatif", str(run.path), "--rouge", "0.76", "--out", str(out)]
+    assert cli(arguments) == 0
+    captured = capfd.readouterr()
+    assert f"selfinstruct complete {out}" in captured.out + captured.err
+    written = open_run(out)
+    assert outcomes(written) == [ACCEPTED, PENDING, ACCEPTED, ACCEPTED]
+    assert written.meta["config"]["novelty"]["threshold"] == 0.76
+    assert written.meta["judged_from"][0]["run"] == str(run.path)
+    assert replay(written) == []
+    assert what_if(written, Thresholds()).changes == []
+    # Back again, from the run that was written.
+    assert what_if(written, Thresholds(rouge=0.7)).after == what_if(run, Thresholds()).after
+    assert cli(arguments) == 2  # it is there already
+    assert "is there already" in capfd.readouterr().err

@@ -1,119 +1,142 @@
-"""Span scores: which tokens count, and what there is when none can."""
+"""Scores over recorded tokens, thresholds from the first candidates, and the rule on them."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.config import SamplingConfig
-from selfinstruct.filters.likelihood import SpanScore, score_span
-from selfinstruct.records import Completion, Request, Stage
+from selfinstruct.config import LikelihoodConfig, SamplingConfig
+from selfinstruct.filters.likelihood import (
+    LikelihoodThresholds,
+    SpanScore,
+    check_likelihood,
+    conditional_gain,
+    quantile,
+    score_span,
+)
+from selfinstruct.records import NAN, Completion, Kind, Reason, Request, Stage
 
-REQUEST = Request("r", Stage.PROPOSE, "propose.base.jinja", "", SamplingConfig(), 0)
+TEXT = "Say hello to them. Sing."
+#       0123456789
+TOKENS = [(0, 3, -1.0), (3, 9, -2.0), (9, 12, -4.0), (12, 18, -0.5), (18, 24, -3.0)]
 
 
-def completion(text: str, spans: list[tuple[int, int]], logprobs: list[float] | None) -> Completion:
+def completion(logprobs: bool = True, error: str | None = None) -> Completion:
+    request = Request("r00000-p000-propose", Stage.PROPOSE, "t", "p", SamplingConfig(), 0)
     return Completion(
-        request=REQUEST,
-        text=text,
-        token_ids=tuple(range(len(spans))),
-        token_logprobs=None if logprobs is None else tuple(logprobs),
-        token_starts=tuple(start for start, _ in spans),
-        token_ends=tuple(end for _, end in spans),
-        finish_reason="stop",
-        num_prompt_tokens=0,
+        request,
+        TEXT,
+        tuple(range(len(TOKENS))),
+        tuple(score for _, _, score in TOKENS) if logprobs else None,
+        tuple(start for start, _, _ in TOKENS),
+        tuple(end for _, end, _ in TOKENS),
+        "stop",
+        1,
+        error=error,
     )
 
 
-# " Name" " a" " b" "ird" "." and the end of the turn
-BIRD = completion(
-    " Name a bird.",
-    [(0, 5), (5, 7), (7, 9), (9, 12), (12, 13), (13, 13)],
-    [-1.0, -2.0, -4.0, -8.0, -16.0, -32.0],
-)
-
-
 @pytest.mark.parametrize(
-    ("start", "end", "mean", "tokens"),
+    ("start", "end", "mean", "count"),
     [
-        (0, 13, (-1 - 2 - 4 - 8 - 16) / 5, 5),
-        (1, 5, -1.0, 1),  # the leading space is outside, the token is not
-        (5, 7, -2.0, 1),
-        (4, 8, (-1 - 2 - 4) / 3, 3),
-        (8, 10, (-4 - 8) / 2, 2),
-        (12, 13, -16.0, 1),
+        (0, 24, -2.1, 5),
+        (0, 18, -1.875, 4),
+        (3, 4, -2.0, 1),  # the space that a token begins with is its character
+        (4, 10, -3.0, 2),  # one character of the third token is enough
+        (2, 4, -1.5, 2),
+        (23, 24, -3.0, 1),
     ],
 )
-def test_a_token_counts_when_any_character_is_inside(
-    start: int, end: int, mean: float, tokens: int
+def test_a_span_has_every_token_of_which_a_character_lies_in_it(
+    start: int, end: int, mean: float, count: int
 ) -> None:
-    assert score_span(BIRD, start, end) == SpanScore(mean, tokens)
+    assert score_span(completion(), start, end) == SpanScore(pytest.approx(mean), count)
 
 
-def test_every_token_of_a_split_character_counts() -> None:
-    split = completion("a🙂", [(0, 1), (1, 2), (1, 2)], [-1.0, -2.0, -4.0])
-    assert score_span(split, 1, 2) == SpanScore(-3.0, 2)
+def test_what_cannot_be_scored_is_nan_with_a_reason() -> None:
+    for found, reason in (
+        (score_span(completion(logprobs=False), 0, 9), "engine_gives_no_logprobs"),
+        (score_span(completion(), 5, 5), "no_token_in_span"),
+        (score_span(completion(error="prompt too long"), 0, 9), "request_failed"),
+    ):
+        assert math.isnan(found.mean_logprob)
+        assert found.unscored_reason == reason
 
 
-@pytest.mark.parametrize(
-    "position",
-    [
-        0,
-        5,
-        13,
-        pytest.param(
-            10,
-        ),
-    ],
+@given(
+    st.lists(st.floats(-20, 0), min_size=1, max_size=200),
+    st.floats(0.001, 0.999),
 )
-def test_an_empty_span_has_no_score(position: int) -> None:
-    score = score_span(BIRD, position, position)
-    assert math.isnan(score.mean_logprob)
-    assert (score.num_tokens, score.unscored_reason) == (0, "no_token_in_span")
+def test_the_quantile_is_the_usual_one(values: list[float], share: float) -> None:
+    assert quantile(values, share) == pytest.approx(np.quantile(values, share))
 
 
-def test_an_engine_without_logprobs_gives_no_score() -> None:
-    silent = completion("ab", [(0, 1), (1, 2)], None)
-    score = score_span(silent, 0, 2)
-    assert math.isnan(score.mean_logprob)
-    assert (score.num_tokens, score.unscored_reason) == (2, "engine_gives_no_logprobs")
+def test_the_rule() -> None:
+    config = LikelihoodConfig(max_logprob=-0.1)
+    low = check_likelihood(-2.5, Kind.INSTRUCTION, -2.0, config)
+    assert low is not None
+    assert (low.reason, low.threshold) == (Reason.LOW_LIKELIHOOD, -2.0)
+    assert check_likelihood(-2.0, Kind.INSTRUCTION, -2.0, config) is None
+    likely = check_likelihood(-0.01, Kind.OUTPUT, None, config)
+    assert likely is not None
+    assert (likely.reason, likely.threshold) == (Reason.TOO_LIKELY, -0.1)
+    # A label is right where it is very likely, and NaN is nobody's fault.
+    assert check_likelihood(-0.01, Kind.LABEL, None, config) is None
+    assert check_likelihood(NAN, Kind.OUTPUT, -2.0, config) is None
 
 
-TOKENS = st.lists(st.tuples(st.text(min_size=1, max_size=4), st.floats(-50, 0)), min_size=1)
+def test_thresholds_freeze_with_the_round_in_which_there_are_enough() -> None:
+    config = LikelihoodConfig(quantile=0.25, calibration=5)
+    seeds = {Kind.INSTRUCTION: [-3.0, -6.0, NAN], Kind.LABEL: []}
+    thresholds = LikelihoodThresholds(config, {0: seeds})
+    thresholds.see(Kind.INSTRUCTION, 0, [-1.0, -2.0, NAN])
+    assert thresholds.least(Kind.INSTRUCTION, 0) == -6.0  # the guard: the least likely seed
+    assert thresholds.least(Kind.OUTPUT, 0) is None
+    assert thresholds.least(Kind.LABEL, 0) is None
+    thresholds.see(Kind.INSTRUCTION, 1, [-3.0, -4.0, -5.0])
+    # Of -5, -4, -3, -2, -1, a quarter of the way up is -4.
+    assert thresholds.least(Kind.INSTRUCTION, 1) == -4.0
+    assert thresholds.least(Kind.INSTRUCTION, 0) == -6.0  # as that round was judged
+    thresholds.see(Kind.INSTRUCTION, 2, [-0.1] * 50)
+    assert thresholds.least(Kind.INSTRUCTION, 2) == -4.0
+    assert thresholds.in_force(2) == {"instruction": -4.0, "output": None, "label": None}
 
 
-def joined(tokens: list[tuple[str, float]]) -> Completion:
-    text, spans = "", []
-    for piece, _ in tokens:
-        spans.append((len(text), len(text) + len(piece)))
-        text += piece
-    return completion(text, spans, [logprob for _, logprob in tokens])
+def test_the_guard_holds_where_first_candidates_are_worse_than_every_seed() -> None:
+    config = LikelihoodConfig(quantile=0.5, calibration=1)
+    thresholds = LikelihoodThresholds(config, {0: {Kind.OUTPUT: [-2.0]}})
+    thresholds.see(Kind.OUTPUT, 0, [-9.0, -9.0])
+    assert thresholds.least(Kind.OUTPUT, 0) == -2.0
 
 
-@settings(deadline=None)
-@given(TOKENS)
-def test_the_score_of_the_whole_text_is_the_mean(tokens: list[tuple[str, float]]) -> None:
-    whole = joined(tokens)
-    mean = math.fsum(logprob for _, logprob in tokens) / len(tokens)
-    score = score_span(whole, 0, len(whole.text))
-    assert score.mean_logprob == pytest.approx(mean, rel=1e-12, abs=1e-12)
-    assert (score.num_tokens, score.unscored_reason) == (len(tokens), None)
+def test_an_absolute_number_takes_the_place_of_everything() -> None:
+    config = LikelihoodConfig(min_logprob=-7.0, calibration=1)
+    thresholds = LikelihoodThresholds(config, {0: {Kind.OUTPUT: [-2.0]}})
+    thresholds.see(Kind.OUTPUT, 0, [-1.0])
+    assert {thresholds.least(kind, 0) for kind in Kind} == {-7.0}
 
 
-@settings(deadline=None)
-@given(TOKENS, st.data())
-def test_the_score_of_a_span_is_the_mean_of_the_tokens_in_it(
-    tokens: list[tuple[str, float]], data: st.DataObject
-) -> None:
-    whole = joined(tokens)
-    start = data.draw(st.integers(0, len(whole.text) - 1))
-    end = data.draw(st.integers(start + 1, len(whole.text)))
-    owners = [number for number, (piece, _) in enumerate(tokens) for _ in piece]
-    inside = sorted(set(owners[start:end]))
-    mean = math.fsum(tokens[number][1] for number in inside) / len(inside)
-    score = score_span(whole, start, end)
-    assert score.mean_logprob == pytest.approx(mean, rel=1e-12, abs=1e-12)
-    assert score.num_tokens == len(inside)
+def test_each_start_has_thresholds_of_its_own() -> None:
+    config = LikelihoodConfig(quantile=0.5, calibration=1)
+    starts = {0: {Kind.OUTPUT: [-9.0]}, 2: {Kind.OUTPUT: [-5.0]}}
+    thresholds = LikelihoodThresholds(config, starts)
+    thresholds.see(Kind.OUTPUT, 1, [-1.0])
+    assert thresholds.least(Kind.OUTPUT, 1) == -1.0
+    assert thresholds.least(Kind.OUTPUT, 2) == -5.0
+    thresholds.see(Kind.OUTPUT, 3, [-3.0])
+    assert thresholds.least(Kind.OUTPUT, 3) == -3.0
+    assert thresholds.least(Kind.OUTPUT, 1) == -1.0
+
+
+def test_conditional_gain() -> None:
+    assert conditional_gain(-1.0, SpanScore(-3.5, 4)) == (2.5, None)
+    gain, reason = conditional_gain(-1.0, SpanScore(NAN, 0, "request_failed"))
+    assert math.isnan(gain)
+    assert reason == "request_failed"
+    gain, reason = conditional_gain(NAN, SpanScore(-1.0, 3))
+    assert math.isnan(gain)
+    assert reason == "output_not_scored"

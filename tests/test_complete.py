@@ -1,0 +1,172 @@
+"""Complete writes the instances of instructions that passed only when judged again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.answer import answer
+from selfinstruct.audit.queries import list_candidates, summarise
+from selfinstruct.audit.replay import replay
+from selfinstruct.audit.whatif import PENDING, Thresholds, save_what_if, what_if
+from selfinstruct.card import dataset_card
+from selfinstruct.cli.app import run as cli
+from selfinstruct.complete import Supplemented, complete, pending
+from selfinstruct.engines.scripted import Script, ScriptedEngine
+from selfinstruct.errors import ConfigError, EngineError, StoreError
+from selfinstruct.export import Answers, Format, export_rows
+from selfinstruct.merge import merge
+from selfinstruct.records import ACCEPTED, Reason
+from selfinstruct.store import Run, open_run
+from tests.conftest import varied_script
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, generate: Generate) -> Run:
+    """A run judged again by a looser threshold, with instructions that wait."""
+    strict, _ = generate(
+        tmp_path / "strict", stop__target=25, novelty__threshold=0.3, likelihood__calibration=20
+    )
+    return save_what_if(strict, Thresholds(rouge=0.6), tmp_path / "run")
+
+
+def finish(run: Run, script: Script = varied_script, **options: Any) -> Supplemented:
+    batch = options.pop("batch_size", 256)
+    return complete(
+        run,
+        make_engine=lambda *_: ScriptedEngine(script, **options),
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+        batch_size=batch,
+    )
+
+
+def test_it_writes_what_is_owed(run: Run) -> None:
+    before = summarise(run)
+    owed = pending(run)
+    assert before.instructions[PENDING] == len(owed) > 4
+    rows = {row.id for row in export_rows(run)}
+    found = finish(run)
+    assert found.owed == len(owed)
+    assert 0 < found.tasks < found.owed
+    assert pending(run) == []
+    after = summarise(run)
+    assert PENDING not in after.instructions
+    assert after.tasks == before.tasks + found.tasks
+    assert after.candidates == before.candidates
+    new = [row for row in export_rows(run) if row.id not in rows]
+    assert {row.instruction_id for row in new} <= {row.id for row in owed}
+    assert len({row.instruction_id for row in new}) == found.tasks
+    assert finish(run) == Supplemented(0, 0)
+
+
+def test_the_result_replays_and_is_listed(run: Run) -> None:
+    owed = {row.id: row for row in pending(run)}
+    finish(run, batch_size=3)
+    assert replay(run) == []
+    assert what_if(run, Thresholds()).changes == []
+    assert what_if(run, Thresholds()).instance_changes == []
+    listed = {
+        row["id"]: row
+        for row in list_candidates(run, "instructions", verdict=None, reason=None, limit=None)
+    }
+    assert list(listed) == [row.id for n in run.rounds() for row in run.instructions(n)]
+    for id in owed:
+        assert listed[id]["verdict"] == ACCEPTED or listed[id]["reason"] == Reason.NO_INSTANCES
+    instances = list_candidates(run, "instances", verdict=None, reason=None, limit=None)
+    assert set(owed) <= {row["instruction_id"] for row in instances}
+    assert f"{summarise(run).tasks} tasks" in dataset_card(run, Format.ALPACA, Answers.OWN)
+
+
+def test_cut_off_it_goes_on(run: Run) -> None:
+    owed = len(pending(run))
+    with pytest.raises(EngineError):
+        finish(run, batch_size=2, die_after=8)
+    left = len(pending(run))
+    assert 0 < left < owed
+    assert finish(run).owed == left
+    assert replay(run) == []
+
+
+def test_its_instances_are_judged_by_the_thresholds_of_the_run(
+    tmp_path: Path, generate: Generate
+) -> None:
+    strict, _ = generate(
+        tmp_path / "strict", stop__target=25, novelty__threshold=0.3, stop__max_rounds=6
+    )
+    scores = sorted(r.mean_logprob for n in strict.rounds() for r in strict.instances(n))
+    middle = scores[len(scores) // 2]
+    wanted = Thresholds(rouge=0.6, min_logprob=middle)
+    run = save_what_if(strict, wanted, tmp_path / "run")
+    finish(run)
+    rows = list(list_candidates(run, "instances", verdict=None, reason=None, limit=None))
+    assert {row["logprob_threshold"] for row in rows} == {middle}
+    low = [row for row in rows if row["reason"] == Reason.LOW_LIKELIHOOD]
+    assert low
+    assert all(row["mean_logprob"] < middle for row in low)
+    assert replay(run) == []
+
+
+def test_a_completed_run_grows_answers_and_merges(
+    run: Run, tmp_path: Path, generate: Generate
+) -> None:
+    finish(run)
+    tasks = summarise(run).tasks
+    target = run.meta["config"]["stop"]["target"]
+    grown, _ = generate(run.path, resume=True, stop__target=target + 9)
+    assert summarise(grown).tasks == tasks + 9
+    assert replay(grown) == []
+    folder = tmp_path / "teacher"
+    shutil.copytree(Path(run.meta["config"]["model"]["name"]), folder)
+    (folder / "model.safetensors").write_bytes(b"teacher")
+    answer(
+        grown,
+        {"model": {"name": str(folder)}},
+        make_engine=lambda *_: ScriptedEngine(lambda _: "A calm and clear answer."),
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+    )
+    assert len(list(export_rows(grown, Answers.TEACHER))) == len(list(export_rows(grown)))
+    assert replay(grown) == []
+    other, _ = generate(tmp_path / "other", seed=5)
+    merged = merge([grown, other], tmp_path / "both")
+    assert replay(merged) == []
+    own = {row.instruction_id for row in export_rows(grown)}
+    assert own <= {row.instruction_id for row in export_rows(merged)}
+
+
+def test_another_model_is_refused(run: Run) -> None:
+    model = Path(run.meta["config"]["model"]["name"])
+    (model / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(ConfigError, match="not the one that this run was made with"):
+        finish(run)
+
+
+def test_a_damaged_supplement_is_a_damaged_run(run: Run) -> None:
+    finish(run)
+    file = run.path / "supplements" / "00000" / "instances.parquet"
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(StoreError, match="is not what was committed"):
+        list(export_rows(run))
+    info = run.path / "supplements" / "00000" / "supplements.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"rounds": "six"}))
+    with pytest.raises(StoreError):
+        replay(run)
+
+
+def test_the_command_has_nothing_to_do(
+    tmp_path: Path, generate: Generate, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    run, _ = generate(tmp_path / "run")
+    assert cli(["complete", str(run.path)]) == 0
+    assert "no instruction waits" in capfd.readouterr().out
+    assert cli(["complete", str(tmp_path / "nothing")]) == 2
+    assert not open_run(run.path).path.joinpath("supplements").exists()
