@@ -45,8 +45,16 @@ def reason_table() -> str:
 
 
 COLUMNS = {
+    "calibration.parquet": {
+        "from_round": "round from which it counts (merged runs have several)",
+        "kind": "`instruction`, `output` or `label`",
+        "seed_id": "the seed task",
+        "mean_logprob": "nats per token under the model that writes",
+        "num_tokens": "tokens that the mean is over",
+        "unscored_reason": "why there is no mean",
+    },
     "completions.parquet": {
-        "id": "`…-propose`, `…-classify`, `…-instances` or `…-answer`",
+        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer` or `…-score`",
         "stage": "what was asked for",
         "template": "template that made the prompt",
         "prompt": "the whole prompt, BOS and chat markup included",
@@ -55,11 +63,11 @@ COLUMNS = {
         "seed": "sampling seed of this request",
         "text": "what the model wrote",
         "thinking": "thinking text, kept apart; in no span",
-        "token_ids": "tokens that the model wrote",
+        "token_ids": "tokens that the model wrote, or scored (`stage` is `score`)",
         "token_logprobs": "log-probability of each, in nats",
         "token_starts": "first character of `text` that each wrote",
         "token_ends": "and the one after its last",
-        "finish_reason": "`stop`, `length`, or `error`",
+        "finish_reason": "`stop`, `length`, `scored` or `error`",
         "num_prompt_tokens": "tokens of the prompt",
         "num_output_tokens": "tokens written",
         "error": "why there is no text",
@@ -77,6 +85,7 @@ COLUMNS = {
         "mean_logprob": "nats per token",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
+        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
         "novelty_tokenizer": "tokens that ROUGE-L compared: `rouge` or `unicode`",
         "rouge_l": "F-measure with the nearest of the pool; NaN: none above `novelty.audit_floor`",
         "neighbour_id": "the nearest",
@@ -100,6 +109,10 @@ COLUMNS = {
         "mean_logprob": "the output's: it decides",
         "num_tokens": "tokens of the output",
         "unscored_reason": "why there is no mean",
+        "kind": "`output`, or `label` where it was written before its input (classification)",
+        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "conditional_gain": "nats per token that the task adds to its output; null: not asked for",
+        "gain_unscored_reason": "why there is no gain",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
@@ -111,6 +124,7 @@ COLUMNS = {
 def column_tables() -> str:
     """Return a table for each file of a round, in the order of its columns."""
     schemas = {
+        "calibration.parquet": schema.CALIBRATION,
         "completions.parquet": schema.COMPLETIONS,
         "instructions.parquet": schema.INSTRUCTIONS,
         "instances.parquet": schema.INSTANCES,

@@ -82,7 +82,7 @@ def test_the_readme_calls_run(
     monkeypatch.chdir(tmp_path)
     generate(tmp_path / "outputs" / "first", stop__target=20)
     generate(tmp_path / "outputs" / "second", stop__target=20, seed=1)
-    heavy = {"generate", "answer", "models"}
+    heavy = {"generate", "answer", "complete", "models"}
     ran = [call for call in calls_in(runnable_blocks()) if call[0] not in heavy]
     assert len(ran) >= 8
     for call in ran:
@@ -92,6 +92,16 @@ def test_the_readme_calls_run(
 def test_generated_parts_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "make_docs.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tables_of_the_likelihood_study_follow_from_its_data() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "study_likelihood.py"), "tables", "--check"],
         capture_output=True,
         text=True,
         check=False,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.engines.machine import installed_vllm
-from selfinstruct.records import ACCEPTED, LOOP_STAGES
+from selfinstruct.records import ACCEPTED, LOOP_STAGES, Kind, Stage
 from selfinstruct.store import Run, open_run
 
 pytestmark = [
@@ -29,6 +29,8 @@ pytestmark = [
 
 CLI = [sys.executable, "-c", "from selfinstruct.cli import main; main()"]
 SMALL = ["--seed", "0", "--dtype", "float32", "--set", "propose.per_round=4"]
+SMALL += ["--set", "likelihood.calibration=8", "--set", "likelihood.gain=true"]
+ROOT = Path(__file__).resolve().parent.parent
 TARGET = 14
 
 
@@ -102,7 +104,8 @@ def test_scores_agree_with_a_forward_pass(whole: Run) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     completions = [c for c in whole.completions(0) if c.token_ids]
     chosen = {
-        stage: [c for c in completions if c.request.stage is stage][:4] for stage in LOOP_STAGES
+        stage: [c for c in completions if c.request.stage is stage][:4]
+        for stage in (*LOOP_STAGES, Stage.SCORE)
     }
     for stage, few in chosen.items():
         assert few, f"no completion of stage {stage}"
@@ -119,8 +122,54 @@ def test_scores_agree_with_a_forward_pass(whole: Run) -> None:
             assert completion.token_logprobs == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in which every task that the model calls text is taken for classification."""
+    folder = tmp_path_factory.mktemp("labelled")
+    shipped = (ROOT / "selfinstruct" / "prompts" / "templates" / "prompts.yaml").read_text()
+    own = shipped.replace('classification: "label"', 'classification: "text"')
+    assert own != shipped
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "prompts.yaml").write_text(own)
+    out = folder / "run"
+    cli(*generate_arguments(out, "--max-rounds", "1", "--prompts", str(folder / "prompts")))
+    return open_run(out)
+
+
+def test_scores_of_spans_agree_with_an_independent_oracle(whole: Run, labelled: Run) -> None:
+    spans: dict[str, float] = {}
+    for run in (whole, labelled):
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / "check_likelihood.py", run.path, "--json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for kind, row in json.loads(done.stdout).items():
+            assert row["largest"] < 1e-3, (kind, row)
+            spans[kind] = spans.get(kind, 0) + row["spans"]
+    assert spans.keys() >= {"instruction", "output", "label"}
+    assert min(spans[kind] for kind in ("instruction", "output", "label")) >= 5
+
+
+def test_the_likelihood_filter_on_a_real_run(whole: Run) -> None:
+    assert len(whole.calibration()) > 48
+    last = whole.info(whole.rounds()[-1])["likelihood"]
+    assert -4 < last["instruction"] < -1
+    seeds = [s.mean_logprob for s in whole.calibration() if s.kind is Kind.INSTRUCTION]
+    own = [c.mean_logprob for n in whole.rounds() for c in whole.instructions(n)]
+    assert sorted(seeds)[len(seeds) // 2] < last["instruction"] < sorted(own)[len(own) // 2]
+    gains = [row.conditional_gain for n in whole.rounds() for row in whole.instances(n)]
+    known = [gain for gain in gains if gain is not None and not math.isnan(gain)]
+    # An answer is likelier for its own task than for none.
+    assert len(known) >= 5
+    assert sum(gain > 0 for gain in known) > 0.8 * len(known)
+    found = json.loads(cli("audit", "whatif", str(whole.path), "--json"))
+    assert found["changed"] == found["instances"]["changed"] == 0
+
+
 def test_recorded_spans_cover_the_text(whole: Run) -> None:
-    for completion in whole.completions(0):
+    for completion in whole.completions(0):  # scored ones too
         covered = {
             position
             for start, end in zip(completion.token_starts, completion.token_ends, strict=True)
@@ -227,12 +276,16 @@ def main():
     while len(done) < 3:
         done |= {c.id: c for c in engine.collect()}
     a = done["a"]
-    prompt = engine._encode(a.request.prompt)
-    scores = engine.score([[*prompt, *a.token_ids]])[0]
+    scored = Request("a-score", Stage.SCORE, "", a.request.prompt, sampling, 0, (), a.token_ids)
+    engine.submit([scored])
+    [again] = engine.collect()
+    spans = [again.token_starts, again.token_ends] == [a.token_starts, a.token_ends]
     print(json.dumps({
         "text": {name: c.text for name, c in done.items()},
         "error": done["long"].error, "finish": done["long"].finish_reason,
-        "first": scores[0], "scored": scores[len(prompt):], "recorded": a.token_logprobs,
+        "scored": again.token_logprobs, "recorded": a.token_logprobs,
+        "same": [again.text == a.text, again.token_ids == a.token_ids, spans],
+        "reason": again.finish_reason,
         "usage": [engine.usage().seconds, engine.usage().idle_seconds],
     }))
     engine.close()
@@ -262,7 +315,8 @@ def test_both_drivers_give_the_same_completions(tmp_path: Path) -> None:
     for result in (inside, outside):
         assert result["finish"] == "error"
         assert "context of 512" in result["error"]
-        assert result["first"] is None
+        assert result["same"] == [True] * 3
+        assert result["reason"] == "scored"
         assert result["scored"] == pytest.approx(result["recorded"], abs=1e-3)
         assert 0 < result["usage"][1] < result["usage"][0]
     assert inside["text"] == outside["text"]

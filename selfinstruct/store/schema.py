@@ -199,7 +199,7 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
         "token_ends": completion.token_ends,
         "finish_reason": completion.finish_reason,
         "num_prompt_tokens": completion.num_prompt_tokens,
-        "num_output_tokens": len(completion.token_ids),
+        "num_output_tokens": len(completion.token_ids) if request.scored is None else 0,
         "error": completion.error,
     }
 
