@@ -86,7 +86,9 @@ class Oracle:
         prompt = self._tokenizer.encode(completion.request.prompt, add_special_tokens=False)
         ids = self._torch.tensor([[*prompt, *completion.token_ids]])
         with self._torch.inference_mode():
-            logits = self._model(ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
+            # Only what predicts the completion: a large vocabulary makes the rest dear.
+            kept = len(completion.token_ids) + 1
+            logits = self._model(ids, use_cache=False, logits_to_keep=kept).logits[0, :-1]
             found = self._torch.log_softmax(logits.float(), dim=-1)
             own = found.gather(1, ids[0, len(prompt) :, None])[:, 0]
         return np.asarray(own.numpy())

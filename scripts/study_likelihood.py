@@ -30,9 +30,11 @@ from selfinstruct.audit.whatif import Thresholds, what_if
 from selfinstruct.calibrate import calibrate
 from selfinstruct.candidates import with_gain
 from selfinstruct.config import LikelihoodConfig
-from selfinstruct.engines.base import Engine
+from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.filters.likelihood import LikelihoodThresholds, quantile, tokens_of
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.launch import scores_depend_on
+from selfinstruct.models import resolve_model
 from selfinstruct.records import (
     ACCEPTED,
     Completion,
@@ -40,7 +42,6 @@ from selfinstruct.records import (
     InstructionCandidate,
     Kind,
     Reason,
-    Request,
     id_order,
 )
 from selfinstruct.requests import RequestBuilder
@@ -98,8 +99,9 @@ def measure(run: Run, engine: Engine, rated: list[dict[str, Any]]) -> dict[str, 
     engine.start(config.engine.context_length or builder.check_context())
     completions = {c.id: c for number in run.rounds() for c in run.completions(number)}
     tasks, good = reached(run)
-    identity = {"model": run.meta["model"]["digest"], "dtype": config.model.dtype}
-    seeds = calibrate(inputs.seeds, builder, engine, identity, lambda *_: None)
+    model = resolve_model(config.model.name, lambda *_: None)
+    identity, shown = scores_depend_on(config, model), config.propose.in_context
+    seeds = calibrate(inputs.seeds, builder, engine, shown, identity, lambda *_: None)
     instances = [row for number in run.rounds() for row in run.instances(number)]
     scores: dict[str, dict[str, list[float]]] = {
         "instruction": {
@@ -237,19 +239,11 @@ def score_shuffled(
         given = [*completion.token_ids[:first], *tokens]
         requests.append(builder.score(f"shuffled-{n}", completion.request.prompt, given))
         counts.append(len(tokens))
-    done = ask(requests, engine)
+    done = {c.id: c for c in complete_all(engine, requests, lambda *_: None)}
     return [
         statistics.fmean((done[r.id].token_logprobs or ())[-count:])
         for r, count in zip(requests, counts, strict=True)
     ]
-
-
-def ask(requests: Sequence[Request], engine: Engine) -> dict[str, Completion]:
-    engine.submit(requests)
-    done: dict[str, Completion] = {}
-    while len(done) < len(requests):
-        done |= {completion.id: completion for completion in engine.collect()}
-    return done
 
 
 def add_signals(
@@ -265,7 +259,7 @@ def add_signals(
     requests = [
         r for row in rows for r in builder.without_task([row], completions[row.completion_id])
     ]
-    scored = ask(requests, engine)
+    scored = {c.id: c for c in complete_all(engine, requests, lambda *_: None)}
     for one, row in zip(rated, rows, strict=True):
         gain = with_gain(row, scored.get(f"{row.id}-score")).conditional_gain
         task = tasks[row.instruction_id]
@@ -329,7 +323,8 @@ def distribution_table(run: dict[str, Any]) -> str:
 def yield_table(run: dict[str, Any]) -> str:
     count = run["candidates"]
     lines = [
-        "| quantile | instructions rejected | instances rejected | good tasks left |",
+        "| quantile | instructions rejected | instances rejected, with their instruction or by "
+        "themselves | good tasks left |",
         "|---|---|---|---|",
     ]
     for row in run["yields"]:
@@ -452,7 +447,6 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 def measure_all(folders: Sequence[Path]) -> None:
     from selfinstruct.engines.vllm import VllmEngine
-    from selfinstruct.models import resolve_model
 
     ratings = read_lines(RATINGS)
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else []

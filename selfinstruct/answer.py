@@ -16,7 +16,7 @@ from typing import Any
 from selfinstruct.config import RunConfig
 from selfinstruct.config_values import build_config, merge
 from selfinstruct.decide import judge_answer
-from selfinstruct.engines.base import Engine
+from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
 from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
@@ -24,10 +24,10 @@ from selfinstruct.launch import EngineFactory
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.records import (
     ACCEPTED,
-    Completion,
     InstanceCandidate,
     InstructionCandidate,
     LocalModel,
+    Request,
     Stage,
 )
 from selfinstruct.requests import RequestBuilder
@@ -107,7 +107,7 @@ def answer(
         if not owed:
             return Answered(0, 0, 0)
         builder = RequestBuilder(config, inputs, engine, {str(stage): mode for stage in Stage})
-        requests = [builder.answer(one.task.text, one.instance, 0) for one in owed]
+        requests = [_request(builder, one, 0) for one in owed]
         context_length = config.engine.context_length or builder.context_of(requests)
         done = accepted = 0
         try:
@@ -128,6 +128,11 @@ def _advance(advance: Callable[[int, int], object], before: int, owed: int, coun
     advance(before + count, owed)
 
 
+def _request(builder: RequestBuilder, one: Owed, batch: int) -> Request:
+    id = f"{one.instance.id}-a{batch:05d}-answer"
+    return builder.answer(id, one.task.text, one.instance.input)
+
+
 def _answer_batch(
     run: Run,
     owed: Sequence[Owed],
@@ -141,13 +146,8 @@ def _answer_batch(
     """Ask, wait, judge and commit."""
     number = next_batch(run)
     started = time.perf_counter()
-    requests = [builder.answer(one.task.text, one.instance, number) for one in owed]
-    engine.submit(requests)
-    completions: dict[str, Completion] = {}
-    while len(completions) < len(requests):
-        completions |= {completion.id: completion for completion in engine.collect()}
-        advance(len(completions))
-    ordered = [completions[request.id] for request in requests]
+    requests = [_request(builder, one, number) for one in owed]
+    ordered = complete_all(engine, requests, lambda done, _: advance(done))
     rows = [
         judge_answer(one.task.text, one.instance, completion, config, inputs.prompts.markers)
         for one, completion in zip(owed, ordered, strict=True)

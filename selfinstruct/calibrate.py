@@ -8,19 +8,28 @@ the cache for the next run with the same model, dtype, seeds and prompts.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from selfinstruct.candidates import read_proposal
+from selfinstruct.candidates import list_tag, read_proposal
 from selfinstruct.config import fingerprint
-from selfinstruct.engines.base import Engine
+from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import StoreError
 from selfinstruct.filters.likelihood import SeedScores, score_span
 from selfinstruct.paths import cache_folder
-from selfinstruct.records import CalibrationScore, Completion, Kind, Request, SeedTask
-from selfinstruct.requests import RequestBuilder
+from selfinstruct.records import (
+    CalibrationScore,
+    Completion,
+    InstructionCandidate,
+    Kind,
+    Request,
+    SeedTask,
+)
+from selfinstruct.requests import PoolTask, RequestBuilder, derive_seed
 from selfinstruct.store import Run, atomic, schema
 
 log = logging.getLogger(__name__)
@@ -41,7 +50,8 @@ def calibrate(
     seeds: Sequence[SeedTask],
     builder: RequestBuilder,
     engine: Engine,
-    identity: Mapping[str, str],
+    in_context: int,
+    identity: Mapping[str, Any],
     advance: Callable[[int, int], object],
 ) -> Calibration:
     """Score up to 48 seed tasks: their instructions as proposals, their outputs as answers.
@@ -50,22 +60,24 @@ def calibrate(
         seeds: the seed tasks of the run.
         builder: writes the prompts of the run.
         engine: a started one; without scoring there is no calibration.
-        identity: what else the scores depend on (digest of the model, dtype).
+        in_context: tasks that a proposal shows.
+        identity: what else the scores depend on (digest of the model, dtype, engine options).
         advance: told how many scoring requests have come back, of how many.
     """
     if not engine.capabilities.score or len(seeds) < 2:
         return Calibration([], 0.0, cached=False)
     started = time.perf_counter()
-    requests = builder.calibration(seeds, MOST_SEEDS)
+    requests = calibration_requests(seeds, builder, in_context)
     asked = {request.id: [request.prompt, list(request.scored or ())] for request in requests}
     path = cache_folder() / "calibration" / f"{fingerprint({**identity, **asked})}.parquet"
     known = _read_cache(path)
     if known is not None:
         return Calibration(known, time.perf_counter() - started, cached=True)
-    completions = _score(requests, engine, advance)
+    completions = complete_all(engine, requests, advance)
     texts = {seed.pool_id: seed for seed in seeds}
     scores = [score for done in completions for score in _scores(done, texts)]
-    _write_cache(path, scores)
+    if not any(done.error for done in completions):
+        _write_cache(path, scores)
     return Calibration(scores, time.perf_counter() - started, cached=False)
 
 
@@ -87,40 +99,85 @@ def calibration_starts(run: Run) -> dict[int, SeedScores]:
     return dict(starts)
 
 
-def _score(
-    requests: Sequence[Request], engine: Engine, advance: Callable[[int, int], object]
-) -> list[Completion]:
-    engine.submit(requests)
-    done: dict[str, Completion] = {}
-    while len(done) < len(requests):
-        done |= {completion.id: completion for completion in engine.collect()}
-        advance(len(done), len(requests))
-    return [done[request.id] for request in requests]
+def calibration_requests(
+    seeds: Sequence[SeedTask], builder: RequestBuilder, in_context: int
+) -> list[Request]:
+    """Ask how likely seed tasks are, as the loop would have written them.
+
+    Instructions are items of a proposal that shows other seeds: it continues with as many as
+    it shows, so that one request scores several. Outputs are answers, labels stand before
+    their inputs. No seed stands in its own prompt, and the draw does not depend on the run's
+    seed.
+    """
+    rng = random.Random(derive_seed("calibration"))
+    drawn = rng.sample(list(seeds), min(MOST_SEEDS, len(seeds)))
+    size = min(in_context, max(1, len(drawn) // 2))
+    parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
+    # The last part is short where the seeds do not divide: it shows what comes before it.
+    lists = [
+        _scored_list(builder, number, parts[number - 1], part) for number, part in enumerate(parts)
+    ]
+    return lists + [_scored_output(builder, seed) for seed in drawn if seed.instances]
+
+
+def _scored_list(
+    builder: RequestBuilder, number: int, shown: Sequence[SeedTask], scored: Sequence[SeedTask]
+) -> Request:
+    tasks = [PoolTask(seed.pool_id, seed.instruction) for seed in shown]
+    request = builder.proposal("", tasks, topic="")
+    texts = [" ".join(seed.instruction.split()) for seed in scored]
+    first = len(shown) + 1
+    if ".base." in request.template:
+        # The prompt ends with the first number, and the tag if there is one.
+        tag = list_tag(request.prompt)
+        before = f"{tag} " if tag else ""
+        others = [f"{first + i}. {before}{text}" for i, text in enumerate(texts) if i]
+        written = " " + "\n".join([texts[0], *others])
+    else:
+        written = "\n".join(f"{first + i}. {text}" for i, text in enumerate(texts))
+    return builder.scoring(f"calibration-{Kind.INSTRUCTION}-{number}", request, written)
+
+
+def _scored_output(builder: RequestBuilder, seed: SeedTask) -> Request:
+    first = seed.instances[0]
+    if seed.is_classification:
+        kind, markers = Kind.LABEL, builder.markers
+        task = InstructionCandidate("", 0, "", 0, 0, "", seed.instruction, ())
+        request = builder.instances(task, True)
+        base = ".base." in request.template
+        written = f" {first.output}" if base else f"{markers.label} {first.output}"
+    else:
+        kind = Kind.OUTPUT
+        request = builder.answer("", seed.instruction, first.input)
+        written = f" {first.output}" if ".base." in request.template else first.output
+    shown = replace(request, parents=(seed.pool_id,))
+    return builder.scoring(f"calibration-{kind}-{seed.pool_id}", shown, written)
 
 
 def _scores(completion: Completion, seeds: Mapping[str, SeedTask]) -> list[CalibrationScore]:
     """Return the score of every seed text that a scored completion holds."""
-    _, kind, *_ = completion.id.split("-")
-    if Kind(kind) is not Kind.INSTRUCTION:
-        [seed_id] = completion.request.parents
-        spans = [(seed_id, 0, len(completion.text))]
-    else:
-        shown, texts = completion.request.parents, read_proposal(completion)
+    kind = Kind(completion.id.split("-")[1])
+    if kind is Kind.INSTRUCTION:
         by_text = {" ".join(seed.instruction.split()): seed.pool_id for seed in seeds.values()}
-        spans = [(by_text.get(one.raw, ""), one.start, one.end) for one in texts]
-        if len(spans) > len(shown):
-            log.debug("%s: a seed's own list was read as items", completion.id)
+        spans = [
+            (by_text[item.raw], item.start, item.end)
+            for item in read_proposal(completion)
+            if item.raw in by_text
+        ]
+    else:
+        [seed_id] = completion.request.parents
+        start = completion.text.rfind(seeds[seed_id].instances[0].output)
+        spans = [(seed_id, max(0, start), len(completion.text))]
     return [
         CalibrationScore(
             from_round=0,
-            kind=Kind(kind),
+            kind=kind,
             seed_id=seed_id,
             mean_logprob=span.mean_logprob,
             num_tokens=span.num_tokens,
             unscored_reason=span.unscored_reason,
         )
         for seed_id, start, end in spans
-        if seed_id
         for span in [score_span(completion, start, end)]
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from selfinstruct.models import CATALOGUE
 from selfinstruct.records import REASON_HELP, Reason
 from selfinstruct.store import Run, atomic
 from selfinstruct.store.answers import answer_batches, answer_info
+from selfinstruct.store.supplements import current_counts
 
 MARK = "<!-- dataset card by selfinstruct -->"
 _EXAMPLES = 10
@@ -44,10 +44,10 @@ def dataset_card(run: Run, format: Format, answers: Answers) -> str:
         f"# {run.name}",
         _introduction(models, config, rows, format),
         "## How it was made",
-        _made(run, config, models),
+        _made(run, config, models, infos),
         _teachers(run, answers),
         "## What was filtered",
-        _filtered(infos),
+        _filtered(run),
         _yields(infos),
         "## Examples",
         "Ten at random, as they are:" if len(rows) > _EXAMPLES else "All of them:",
@@ -156,7 +156,12 @@ def _model(model: Mapping[str, Any]) -> str:
     return f"{title} (digest `{model['digest']}`)"
 
 
-def _made(run: Run, config: RunConfig, models: Sequence[Mapping[str, Any]]) -> str:
+def _made(
+    run: Run,
+    config: RunConfig,
+    models: Sequence[Mapping[str, Any]],
+    infos: Sequence[Mapping[str, Any]],
+) -> str:
     sampling = config.propose.sampling
     rows = {
         "model": f"{', '.join(map(_model, models))}; licence: {_licence(models)}",
@@ -167,6 +172,7 @@ def _made(run: Run, config: RunConfig, models: Sequence[Mapping[str, Any]]) -> s
         f"presence penalty {sampling.presence_penalty:g}",
         "novelty": f"ROUGE-L at most {config.novelty.threshold:g} with every task before "
         f"(`{config.novelty.tokenizer}` tokens)",
+        "likelihood": _least(infos),
         "random seed": str(config.seed),
         "merged from": ", ".join(Path(one["run"]).name for one in run.meta.get("merged_from", [])),
         "made with": f"selfinstruct {run.meta.get('selfinstruct', __version__)}, "
@@ -175,6 +181,13 @@ def _made(run: Run, config: RunConfig, models: Sequence[Mapping[str, Any]]) -> s
     }
     lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value]
     return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _least(infos: Sequence[Mapping[str, Any]]) -> str:
+    """Return the least log-probability that was asked for in the end, by kind."""
+    last = infos[-1].get("likelihood", {}) if infos else {}
+    known = [f"{kind} at least {value:.2f}" for kind, value in last.items() if value is not None]
+    return f"{', '.join(known)} nats per token under the model itself" if known else ""
 
 
 def _teachers(run: Run, answers: Answers) -> str:
@@ -186,12 +199,9 @@ def _teachers(run: Run, answers: Answers) -> str:
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."
 
 
-def _filtered(infos: Sequence[Mapping[str, Any]]) -> str:
+def _filtered(run: Run) -> str:
     lines = ["| outcome | instructions | instances | |", "|---|---:|---:|---|"]
-    counts = {
-        table: sum((Counter(info[table]) for info in infos), Counter())
-        for table in ("instructions", "instances")
-    }
+    counts = dict(zip(("instructions", "instances"), current_counts(run), strict=True))
     outcomes = sorted(
         {*counts["instructions"], *counts["instances"]},
         key=lambda outcome: (outcome != "accepted", -counts["instructions"][outcome], outcome),

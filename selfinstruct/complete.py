@@ -10,11 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
 from selfinstruct.decide import judge_supplement
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
+from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate import count_outcomes, written_tokens
 from selfinstruct.inflight import OpenRound
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
@@ -22,7 +25,7 @@ from selfinstruct.launch import EngineFactory
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.records import InstructionCandidate, LocalModel, Reason
 from selfinstruct.requests import RequestBuilder
-from selfinstruct.state import CommittedState, committed_state
+from selfinstruct.state import committed_thresholds
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.supplements import Supplement, commit_supplement, read_completed
 
@@ -63,7 +66,7 @@ def complete(
         run: the run; gets new folders under `supplements`.
         make_engine: builds the engine without loading its model.
         model_progress: told of the preparation of a model.
-        advance: told how many requests have come back, of how many are known.
+        advance: told how many instructions are done, of how many.
         batch_size: instructions of one commit.
 
     Raises:
@@ -83,16 +86,36 @@ def complete(
         modes = dict(run.meta["model"]["prompting"])
         builder = RequestBuilder(config, inputs, engine, modes)
         context_length = config.engine.context_length or builder.check_context()
-        state = committed_state(run, config, inputs.first_pool)
+        thresholds = committed_thresholds(run, config)
         tasks = 0
         try:
             engine.start(context_length)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
-                tasks += _complete_batch(run, part, config, inputs, builder, engine, state, advance)
+                told = partial(_advance, advance, start, len(owed))
+                tasks += _complete_batch(
+                    run, part, config, inputs, builder, engine, thresholds, told
+                )
         finally:
             engine.close()
     return Supplemented(len(owed), tasks)
+
+
+def _advance(
+    advance: Callable[[int, int], object], before: int, owed: int, done: int, wanted: int, part: int
+) -> None:
+    """Tell how many instructions are done, counting a batch's by its requests."""
+    advance(before + part * done // max(1, wanted), owed)
+
+
+def last_round_of_writer(run: Run) -> int:
+    """Return the last round that the run's own model wrote: thresholds are on its scale.
+
+    In a merged run those of its first part; rounds that were generated since begin anew.
+    """
+    starts = sorted(calibration_starts(run))
+    last = len(run.rounds()) - 1
+    return min(starts[1] - 1, last) if len(starts) > 1 else last
 
 
 def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
@@ -112,8 +135,8 @@ def _complete_batch(
     inputs: Inputs,
     builder: RequestBuilder,
     engine: Engine,
-    state: CommittedState,
-    advance: Callable[[int, int], object],
+    thresholds: LikelihoodThresholds,
+    advance: Callable[[int, int, int], object],
 ) -> int:
     """Ask, wait, judge and commit; return how many are tasks now."""
     started = time.perf_counter()
@@ -122,13 +145,12 @@ def _complete_batch(
     while not work.complete:
         for completion in engine.collect():
             engine.submit(work.take(completion))
-        advance(*work.done_of_wanted)
+        advance(*work.done_of_wanted, len(owed))
     completions = work.completions()
-    verdicts = judge_supplement(
-        owed, completions, state.rounds, config, inputs.prompts, state.measures.thresholds
-    )
+    last = last_round_of_writer(run)
+    verdicts = judge_supplement(owed, completions, last, config, inputs.prompts, thresholds)
     info = {
-        "rounds": state.rounds,
+        "last_round": last,
         "tasks": verdicts.tasks,
         "instructions": count_outcomes(verdicts.instructions),
         "instances": count_outcomes(verdicts.instances),

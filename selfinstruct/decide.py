@@ -8,7 +8,7 @@ likelihood thresholds, which the first rounds' candidates fix.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -25,8 +25,9 @@ from selfinstruct.candidates import (
 from selfinstruct.config import RunConfig
 from selfinstruct.filters.heuristics import Failure, check_instruction
 from selfinstruct.filters.instances import check_instances
-from selfinstruct.filters.likelihood import LikelihoodThresholds, SeedScores, check_likelihood
+from selfinstruct.filters.likelihood import LikelihoodThresholds, check_likelihood
 from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.measures import Measures, kind_of, see_instances
 from selfinstruct.parse import parse_direct, parse_label
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
@@ -40,7 +41,6 @@ from selfinstruct.records import (
     Markers,
     ParsedInstance,
     Reason,
-    SeedTask,
     Stage,
     id_order,
 )
@@ -65,108 +65,9 @@ class Verdicts:
         return sum(is_good(candidate) for candidate in self.instructions)
 
 
-def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIndex:
-    """Return a novelty index that holds what a run starts from: (id, text) pairs."""
-    index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer)
-    index.add_all(pool)
-    return index
-
-
-def first_measures(
-    pool: Iterable[tuple[str, str]], config: RunConfig, starts: Mapping[int, SeedScores]
-) -> Measures:
-    """Return the measures that a run starts with.
-
-    Args:
-        pool: (id, text) of what the novelty index holds.
-        config: thresholds.
-        starts: scores of the calibration texts by the round from which they count.
-    """
-    thresholds = LikelihoodThresholds(config.likelihood, starts)
-    return Measures(first_index(pool, config), thresholds)
-
-
-def near_duplicates(
-    seeds: Iterable[SeedTask], threshold: float = 0.7
-) -> Iterator[tuple[SeedTask, SeedTask, float]]:
-    """Yield (earlier, later, ROUGE-L) for each seed too close to an earlier one."""
-    index = NoveltyIndex(threshold)
-    by_id: dict[str, SeedTask] = {}
-    for seed in seeds:
-        match = index.nearest(seed.instruction)
-        if match:
-            yield by_id[match.id], seed, match.score
-        index.add(seed.id, seed.instruction)
-        by_id[seed.id] = seed
-
-
 def is_good(candidate: InstructionCandidate) -> bool:
     """Whether it passed everything: a task, or one too many for the target."""
     return candidate.verdict == ACCEPTED or candidate.reason is Reason.OVER_TARGET
-
-
-def is_pooled(candidate: InstructionCandidate) -> bool:
-    """Whether the novelty index holds it: accepted, or passed but without a valid instance."""
-    waiting = (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
-    return candidate.verdict == ACCEPTED or candidate.reason in waiting
-
-
-# Verdicts given at the likelihood filter or after it: the rules on the text had passed.
-_AFTER_RULES = {
-    *(None, Reason.LOW_LIKELIHOOD, Reason.TOO_LIKELY, Reason.UNSCORABLE, Reason.NOT_NOVEL),
-    *(Reason.NO_INSTANCES, Reason.PENDING_INSTANCES, Reason.OVER_TARGET),
-}
-
-
-def passed_rules(row: InstructionCandidate | InstanceCandidate) -> bool:
-    """Whether a judged candidate had passed the rules on its text."""
-    return row.reason in _AFTER_RULES
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What candidates are measured against; both grow as rounds are judged."""
-
-    index: NoveltyIndex
-    thresholds: LikelihoodThresholds
-
-    def take_in(
-        self,
-        round: int,
-        instructions: Sequence[InstructionCandidate],
-        instances: Sequence[InstanceCandidate],
-    ) -> None:
-        """Take in a round that was judged before, as judging it did."""
-        for candidate in instructions:
-            if is_pooled(candidate):
-                self.index.add(candidate.id, candidate.text)
-        scores = [c.mean_logprob for c in instructions if passed_rules(c)]
-        self.thresholds.see(Kind.INSTRUCTION, round, scores)
-        _see_instances(instances, round, self.thresholds)
-
-
-class PoolKeeper:
-    """The measures of rounds that are judged one after the other.
-
-    What was over the target does not stay in the pool of a run that grows afterwards.
-    """
-
-    def __init__(
-        self,
-        first_pool: Iterable[tuple[str, str]],
-        config: RunConfig,
-        starts: Mapping[int, SeedScores],
-    ) -> None:
-        self._pool = list(first_pool)
-        self._config = config
-        self.measures = first_measures(self._pool, config, starts)
-
-    def settle(self, verdicts: Verdicts) -> None:
-        """Take in the last verdicts of a round that was judged with `measures`."""
-        self._pool += [(c.id, c.text) for c in verdicts.instructions if is_pooled(c)]
-        if any(c.reason is Reason.OVER_TARGET for c in verdicts.instructions):
-            index = first_index(self._pool, self._config)
-            self.measures = replace(self.measures, index=index)
 
 
 def judge_instructions(
@@ -189,7 +90,7 @@ def judge_instructions(
             others that pass are `pending_instances`.
     """
     parsed = parse_instructions(proposals, round, config, prompts)
-    return measure_instructions(parsed, round, config, measures, asked)
+    return judge_instruction_scores(parsed, round, config, measures, asked)
 
 
 def parse_instructions(
@@ -209,7 +110,7 @@ def parse_instructions(
     return candidates
 
 
-def measure_instructions(
+def judge_instruction_scores(
     parsed: Sequence[InstructionCandidate],
     round: int,
     config: RunConfig,
@@ -300,14 +201,14 @@ def judge_instances(
     return rows
 
 
-def measure_instances(
+def judge_instance_scores(
     parsed: Mapping[str, Sequence[InstanceCandidate]],
     round: int,
     config: RunConfig,
     thresholds: LikelihoodThresholds,
 ) -> dict[str, list[InstanceCandidate]]:
     """Judge what passed the rules by the likelihood of its output or label."""
-    _see_instances([row for rows in parsed.values() for row in rows], round, thresholds)
+    see_instances(thresholds, round, [row for rows in parsed.values() for row in rows])
     return {
         id: [judge_output(row, round, config, thresholds) for row in rows]
         for id, rows in parsed.items()
@@ -318,20 +219,12 @@ def judge_output(
     row: InstanceCandidate, round: int, config: RunConfig, thresholds: LikelihoodThresholds
 ) -> InstanceCandidate:
     """Judge one instance by the thresholds as they are, if it passed the rules on its text."""
-    kind = row.kind or Kind.OUTPUT
+    kind = kind_of(row)
     least = thresholds.least(kind, round)
     row = replace(row, logprob_threshold=least)
     if row.verdict != ACCEPTED:
         return row
     return _failed(row, check_likelihood(row.mean_logprob, kind, least, config.likelihood))
-
-
-def _see_instances(
-    rows: Sequence[InstanceCandidate], round: int, thresholds: LikelihoodThresholds
-) -> None:
-    for kind in (Kind.OUTPUT, Kind.LABEL):
-        passed = (row for row in rows if row.kind is kind and passed_rules(row))
-        thresholds.see(kind, round, [row.mean_logprob for row in passed])
 
 
 def judge_answer(
@@ -369,28 +262,29 @@ def settle(
     """Give the last verdicts of a round: no valid instance, or over the target.
 
     Args:
-        candidates: as `judge_instructions` left them.
-        labels: for each that passed, whether it is classification.
-        instances: for each that passed, its judged instances.
+        candidates: judged by everything before.
+        labels: for each whose instances were asked for, whether it is classification.
+        instances: for each of them, its judged instances. Those of one that falls when it is
+            judged again fall with it, for the same reason; none is dropped.
         room: tasks that are still wanted.
     """
     settled: list[InstructionCandidate] = []
     rows: list[InstanceCandidate] = []
     for candidate in candidates:
-        if candidate.verdict != ACCEPTED:
+        if candidate.id not in instances:
             settled.append(candidate)
             continue
         own = list(instances[candidate.id])
         task = replace(candidate, is_classification=labels[candidate.id])
-        if not any(row.verdict == ACCEPTED for row in own):
-            task = _rejected(task, Reason.NO_INSTANCES)
-        elif room <= 0:
-            task = _rejected(task, Reason.OVER_TARGET)
-            own = [_over_target(row) for row in own]
-        else:
-            room -= 1
+        if task.verdict == ACCEPTED:
+            if not any(row.verdict == ACCEPTED for row in own):
+                task = _rejected(task, Reason.NO_INSTANCES)
+            elif room <= 0:
+                task = _rejected(task, Reason.OVER_TARGET)
+            else:
+                room -= 1
         settled.append(task)
-        rows.extend(own)
+        rows += own if task.verdict == ACCEPTED else [_falls_with(task, row) for row in own]
     return Verdicts(settled, rows)
 
 
@@ -409,45 +303,21 @@ def judge_round(
     proposals.sort(key=lambda completion: id_order(completion.id))
     asked = {id.removesuffix("-instances") for id in by_id if id.endswith("-instances")}
     candidates = judge_instructions(proposals, round, config, prompts, measures, asked)
-    passed = [candidate for candidate in candidates if candidate.verdict == ACCEPTED]
-    labels, parsed = read_answers_to(passed, by_id, config, prompts.markers)
-    instances = measure_instances(parsed, round, config, measures.thresholds)
-    return settle(candidates, labels, instances, room=room)
+    labels, parsed = read_instances_of(
+        [candidate for candidate in candidates if candidate.id in asked],
+        by_id,
+        config,
+        prompts.markers,
+    )
+    passed = [candidate.id for candidate in candidates if candidate.verdict == ACCEPTED]
+    judged = judge_instance_scores(
+        {id: parsed[id] for id in passed}, round, config, measures.thresholds
+    )
+    return settle(candidates, labels, {**parsed, **judged}, room=room)
 
 
-def judge_supplement(
-    pending: Sequence[InstructionCandidate],
-    completions: Sequence[Completion],
-    rounds: int,
-    config: RunConfig,
-    prompts: PromptLibrary,
-    thresholds: LikelihoodThresholds,
-) -> Verdicts:
-    """Judge instances that were written later, for instructions that lacked them.
-
-    Args:
-        pending: the instructions as their rounds recorded them.
-        completions: what was asked for them, and what came.
-        rounds: of the run at that time; the thresholds are those of the last of them.
-        config: the rules.
-        prompts: for the markers.
-        thresholds: the likelihood thresholds after so many rounds.
-    """
-    by_id = with_scores({completion.id: completion for completion in completions})
-    passed = [
-        replace(row, verdict=ACCEPTED, reason=None, threshold=config.novelty.threshold)
-        for row in pending
-    ]
-    labels, parsed = read_answers_to(passed, by_id, config, prompts.markers)
-    instances = {
-        id: [judge_output(row, rounds - 1, config, thresholds) for row in rows]
-        for id, rows in parsed.items()
-    }
-    return settle(passed, labels, instances, room=len(passed))
-
-
-def read_answers_to(
-    passed: Sequence[InstructionCandidate],
+def read_instances_of(
+    asked: Sequence[InstructionCandidate],
     by_id: Mapping[str, Completion],
     config: RunConfig,
     markers: Markers,
@@ -455,12 +325,54 @@ def read_answers_to(
     """Return for each instruction whether it is classification, and its parsed instances."""
     labels: dict[str, bool] = {}
     parsed: dict[str, list[InstanceCandidate]] = {}
-    for candidate in passed:
+    for candidate in asked:
         label = by_id.get(f"{candidate.id}-classify")
         labels[candidate.id] = label is not None and parse_label(label.text, markers)
         written = by_id[f"{candidate.id}-instances"]
         parsed[candidate.id] = judge_instances(candidate, written, config, markers, by_id)
     return labels, parsed
+
+
+def judge_supplement(
+    rows: Sequence[InstructionCandidate],
+    completions: Sequence[Completion],
+    last_round: int,
+    config: RunConfig,
+    prompts: PromptLibrary,
+    thresholds: LikelihoodThresholds,
+) -> Verdicts:
+    """Judge instances that were written later, for instructions that lacked them.
+
+    Args:
+        rows: the instructions as their rounds have them. One that is not pending any more,
+            since it was judged again, keeps its verdict, and its instances fall with it.
+        completions: what was asked for them, and what came.
+        last_round: the last one that the same model had written then; its thresholds count.
+        config: the rules.
+        prompts: for the markers.
+        thresholds: the likelihood thresholds of the run.
+    """
+    by_id = with_scores({completion.id: completion for completion in completions})
+    waiting = [_no_longer_pending(row, config) for row in rows]
+    labels, parsed = read_instances_of(waiting, by_id, config, prompts.markers)
+    judged = {
+        row.id: [judge_output(one, last_round, config, thresholds) for one in parsed[row.id]]
+        for row in waiting
+    }
+    return settle(waiting, labels, judged, room=len(waiting))
+
+
+def _no_longer_pending(row: InstructionCandidate, config: RunConfig) -> InstructionCandidate:
+    if row.reason is not Reason.PENDING_INSTANCES:
+        return row
+    return replace(row, verdict=ACCEPTED, reason=None, threshold=config.novelty.threshold)
+
+
+def _falls_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceCandidate:
+    """Return an instance of an instruction that is no task; what it fell for itself stays."""
+    if row.verdict != ACCEPTED or task.reason is Reason.NO_INSTANCES:
+        return row
+    return replace(row, verdict=REJECTED, reason=task.reason)
 
 
 def _failed(row: Row, failure: Failure | None) -> Row:
@@ -471,9 +383,3 @@ def _failed(row: Row, failure: Failure | None) -> Row:
 
 def _rejected(candidate: InstructionCandidate, reason: Reason) -> InstructionCandidate:
     return replace(candidate, verdict=REJECTED, reason=reason, threshold=None)
-
-
-def _over_target(row: InstanceCandidate) -> InstanceCandidate:
-    if row.verdict != ACCEPTED:
-        return row
-    return replace(row, verdict=REJECTED, reason=Reason.OVER_TARGET)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from selfinstruct.candidates import with_scores
 from selfinstruct.config import RunConfig
 from selfinstruct.decide import (
-    Measures,
     Verdicts,
+    judge_instance_scores,
     judge_instances,
     judge_instructions,
-    measure_instances,
-    read_answers_to,
+    read_instances_of,
     settle,
 )
+from selfinstruct.measures import Measures
 from selfinstruct.parse import parse_label
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
@@ -127,13 +127,13 @@ class OpenRound:
 
     def verdicts(self, measures: Measures, room: int) -> Verdicts:
         """Return the last verdicts, with `room` more tasks wanted."""
-        labels, parsed = read_answers_to(
+        labels, parsed = read_instances_of(
             list(self._passed.values()),
             with_scores(self._completions),
             self._config,
             self._prompts.markers,
         )
-        instances = measure_instances(parsed, self.number, self._config, measures.thresholds)
+        instances = judge_instance_scores(parsed, self.number, self._config, measures.thresholds)
         return settle(self._candidates, labels, instances, room=room)
 
     def completions(self) -> list[Completion]:

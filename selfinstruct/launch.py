@@ -26,11 +26,11 @@ from selfinstruct.config import (
     semantic_values,
 )
 from selfinstruct.config_values import build_config, merge
-from selfinstruct.decide import near_duplicates
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError, SelfInstructError
 from selfinstruct.generate import generate
 from selfinstruct.inputs import Inputs, read_inputs, stored_config
+from selfinstruct.measures import near_duplicates
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.progress import Calibrated, Calibrating, EngineLoading, EngineReady, Listener
 from selfinstruct.records import LOOP_STAGES, CalibrationScore, LocalModel, SeedTask
@@ -152,17 +152,27 @@ def _calibrate(
     config: RunConfig,
     listen: Listener,
 ) -> list[CalibrationScore]:
-    """Score seed tasks, unless nothing would be judged by them."""
-    likelihood = config.likelihood
-    if not likelihood.seed_bound or likelihood.min_logprob is not None:
+    """Score seed tasks, unless they are to be no guard."""
+    if not config.likelihood.seed_bound:
         return []
-    identity = {"model": model.digest, "dtype": config.model.dtype}
     found = calibrate(
-        inputs.seeds, builder, engine, identity, lambda done, of: listen(Calibrating(done, of))
+        inputs.seeds,
+        builder,
+        engine,
+        config.propose.in_context,
+        scores_depend_on(config, model),
+        lambda done, of: listen(Calibrating(done, of)),
     )
     if found.scores:
         listen(Calibrated(len(found.scores), found.seconds, found.cached))
     return found.scores
+
+
+def scores_depend_on(config: RunConfig, model: LocalModel) -> dict[str, Any]:
+    """Return what decides the score of a text, beside its prompt and its tokens."""
+    values = semantic_values(config)
+    engine = {key: value for key, value in values.items() if key.startswith("engine.")}
+    return {"model": model.digest, "dtype": config.model.dtype, **engine}
 
 
 def _say_what_it_cannot(engine: Engine, config: RunConfig) -> None:
@@ -175,6 +185,8 @@ def _say_what_it_cannot(engine: Engine, config: RunConfig) -> None:
         )
     elif not can.logprobs:
         log.warning("this engine writes without log-probabilities: each text is scored afterwards")
+    if can.logprobs and not can.score and config.likelihood.seed_bound:
+        log.warning("this engine cannot score given text: seed tasks are no guard against it")
     if config.likelihood.gain and not can.score:
         log.warning("this engine cannot score given text: conditional_gain will be NaN")
     if not engine.capabilities.seeded:

@@ -17,12 +17,13 @@ from typing import Any
 from selfinstruct import __version__
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig, fingerprint, semantic_values
-from selfinstruct.decide import PoolKeeper, Verdicts, judge_round, judge_supplement
+from selfinstruct.decide import Verdicts, judge_round, judge_supplement
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs
-from selfinstruct.records import CalibrationScore, Completion, Reason
+from selfinstruct.measures import PoolKeeper
+from selfinstruct.records import CalibrationScore, Completion
 from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
 from selfinstruct.store.answers import (
     AnswerBatch,
@@ -117,11 +118,21 @@ def judged_meta(
         }
         for run in runs
     ]
+    # Who wrote it stays known, however often it is judged again.
+    authors = [one for run in runs for one in run.meta.get("merged_from", [])]
+    merged = {"merged_from": authors} if authors and origin != "merged_from" else {}
+    if origin == "merged_from":
+        sources = [
+            one
+            for run, own in zip(runs, sources, strict=True)
+            for one in run.meta.get("merged_from") or [own]
+        ]
     return {
         "selfinstruct": __version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "fingerprint": fingerprint({**identity, origin: sources}),
         "model": dict(first["model"]),
+        **merged,
         origin: sources,
         "inputs": inputs.digests,
         "packages": dict(first.get("packages", {})),
@@ -165,15 +176,15 @@ def _calibration(runs: Sequence[Run]) -> tuple[list[CalibrationScore], list[int]
     offset = 0
     for run in runs:
         rounds = len(run.rounds())
-        own = [start for start in sorted(calibration_starts(run)) if start < max(1, rounds)]
-        starts += [offset + start for start in own if offset + start not in starts]
+        own = [start for start in sorted(calibration_starts(run)) if start < rounds]
+        starts += [offset + start for start in own]
         scores += [
             replace(score, from_round=offset + score.from_round)
             for score in run.calibration()
             if score.from_round in own
         ]
         offset += rounds
-    if len(runs) > 1 and offset not in starts:
+    if len(runs) > 1:
         starts.append(offset)
         first = (score for score in runs[0].calibration() if score.from_round == 0)
         scores += [replace(score, from_round=offset) for score in first]
@@ -208,7 +219,7 @@ def _take_over(
         place = offset + number
         measures = keeper.measures
         verdicts = judge_round(completions, place, config, inputs.prompts, measures, room=room)
-        keeper.settle(verdicts)
+        keeper.settle(verdicts.instructions)
         found = {
             **_info(info, place, verdicts, before + taken + room),
             "likelihood": measures.thresholds.in_force(place),
@@ -232,20 +243,20 @@ def _take_over_supplement(
     inputs: Inputs,
     thresholds: LikelihoodThresholds,
 ) -> None:
-    """Judge instances again that were written later, for what is still pending."""
+    """Judge instances again that were written later."""
     moved = {_renumbered(row.id, offset): offset + row.round for row in supplement.instructions}
-    waiting = [
+    rows = [
         row
         for number in sorted(set(moved.values()))
         for row in written.instructions(number)
-        if row.id in moved and row.reason is Reason.PENDING_INSTANCES
+        if row.id in moved
     ]
     completions = [_moved(completion, offset, {}) for completion in supplement.completions]
-    rounds = offset + supplement.info["rounds"]
-    verdicts = judge_supplement(waiting, completions, rounds, config, inputs.prompts, thresholds)
+    last = offset + supplement.info["last_round"]
+    verdicts = judge_supplement(rows, completions, last, config, inputs.prompts, thresholds)
     info = {
         **{key: value for key, value in supplement.info.items() if key != "checksums"},
-        "rounds": rounds,
+        "last_round": last,
         "tasks": verdicts.tasks,
         "instructions": count_outcomes(verdicts.instructions),
         "instances": count_outcomes(verdicts.instances),

@@ -8,22 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from selfinstruct.candidates import list_tag, score_id
+from selfinstruct.candidates import score_id
 from selfinstruct.config import RunConfig, SamplingConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.heuristics import points_to_input
 from selfinstruct.filters.likelihood import tokens_of
 from selfinstruct.inputs import Inputs
-from selfinstruct.prompts import FewShot, choose_fewshot
+from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
-    Kind,
+    Markers,
     Message,
     Request,
-    SeedTask,
     Stage,
 )
 
@@ -75,6 +74,11 @@ class RequestBuilder:
         )
         self._check_steering()
 
+    @property
+    def markers(self) -> Markers:
+        """The words that stand before inputs, outputs and labels."""
+        return self._prompts.markers
+
     def proposals(self, round: int, generated: Sequence[PoolTask]) -> list[Request]:
         """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated)."""
         rng = random.Random(derive_seed(self._config.seed, round, "propose"))
@@ -83,10 +87,11 @@ class RequestBuilder:
         for number in range(self._config.propose.per_round):
             tasks = self._draw(generated, rng)
             topic = topics.choice(self._topics) if self._topics else ""
-            requests.append(self._proposal(f"r{round:05d}-p{number:03d}-propose", tasks, topic))
+            requests.append(self.proposal(f"r{round:05d}-p{number:03d}-propose", tasks, topic))
         return requests
 
-    def _proposal(self, id: str, tasks: Sequence[PoolTask], topic: str) -> Request:
+    def proposal(self, id: str, tasks: Sequence[PoolTask], topic: str) -> Request:
+        """Ask for the tasks that follow these in a list."""
         return self._request(
             id,
             Stage.PROPOSE,
@@ -119,79 +124,35 @@ class RequestBuilder:
         base = self._modes[Stage.INSTANCES] == "base"
         common: dict[str, Any] = {"instruction": candidate.text}
         if is_classification:
-            common["exemplars"] = self._fewshot.classification
+            common["exemplars"] = _others(self._fewshot.classification, candidate.text)
             common["opened"] = markers.label if base else ""
             return self._request(id, Stage.INSTANCES, "output_first", sampling, **common)
         points = points_to_input(candidate.text)
         if not base and not points and self._config.instances.direct:
             return self._request(id, Stage.INSTANCES, "direct", sampling, **common)
         # Exemplars of the same kind, with an input or without, keep a small model on track.
-        common["exemplars"] = self._fewshot.with_input if points else self._fewshot.without_input
+        exemplars = self._fewshot.with_input if points else self._fewshot.without_input
+        common["exemplars"] = _others(exemplars, candidate.text)
         common["opened"] = markers.input if base and points else ""
         return self._request(id, Stage.INSTANCES, "input_first", sampling, **common)
 
-    def answer(self, instruction: str, instance: InstanceCandidate, batch: int) -> Request:
+    def answer(self, id: str, instruction: str, input: str) -> Request:
         """Ask for the output of a task whose input is there."""
-        exemplars = self._fewshot.with_input if instance.input else self._fewshot.without_input
+        exemplars = self._fewshot.with_input if input else self._fewshot.without_input
         return self._request(
-            f"{instance.id}-a{batch:05d}-answer",
+            id,
             Stage.ANSWER,
             "answer",
             self._config.instances.sampling,
             instruction=instruction,
-            input=instance.input,
-            exemplars=exemplars,
+            input=input,
+            exemplars=_others(exemplars, instruction),
         )
 
-    def calibration(self, seeds: Sequence[SeedTask], most: int) -> list[Request]:
-        """Ask how likely seed tasks are: each instruction as an item of a proposal, each output.
-
-        A list continues with as many tasks as it shows, so that one request scores several.
-        The draw does not depend on the run's seed.
-        """
-        rng = random.Random(derive_seed("calibration"))
-        drawn = rng.sample(list(seeds), min(most, len(seeds)))
-        size = min(self._config.propose.in_context, max(1, len(drawn) // 2))
-        parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
-        requests = [
-            self._calibration_list(number, parts[number - 1], part)
-            for number, part in enumerate(parts)
-        ]
-        requests += [self._calibration_output(seed) for seed in drawn if seed.instances]
-        return requests
-
-    def _calibration_list(
-        self, number: int, shown: Sequence[SeedTask], scored: Sequence[SeedTask]
-    ) -> Request:
-        request = self._proposal(
-            f"calibration-{Kind.INSTRUCTION}-p{number:03d}",
-            [PoolTask(seed.pool_id, seed.instruction) for seed in shown],
-            topic=self._topics[0] if self._topics else "",
-        )
-        texts = [" ".join(seed.instruction.split()) for seed in scored]
-        first = len(shown) + 1
-        if ".base." in request.template:
-            # The prompt ends with the first number, and the tag if there is one.
-            tag = list_tag(request.prompt)
-            before = f"{tag} " if tag else ""
-            others = [f"{first + i}. {before}{text}" for i, text in enumerate(texts) if i]
-            written = " " + "\n".join([texts[0], *others])
-        else:
-            written = "\n".join(f"{first + i}. {text}" for i, text in enumerate(texts))
-        return self._as_scoring(request, written)
-
-    def _calibration_output(self, seed: SeedTask) -> Request:
-        kind = Kind.LABEL if seed.is_classification else Kind.OUTPUT
-        first = seed.instances[0]
-        instance = InstanceCandidate("", "", 0, "", 0, 0, 0, 0, first.input, first.output)
-        request = self.answer(seed.instruction, instance, 0)
-        written = f" {first.output}" if ".base." in request.template else first.output
-        id = f"calibration-{kind}-{seed.pool_id}"
-        return self._as_scoring(replace(request, id=id, parents=(seed.pool_id,)), written)
-
-    def _as_scoring(self, request: Request, written: str) -> Request:
+    def scoring(self, id: str, request: Request, written: str) -> Request:
+        """Ask how likely a text is after a request's prompt, instead of what it asks."""
         scored = tuple(self._engine.encode(written))
-        return replace(request, id=score_id(request.id), stage=Stage.SCORE, scored=scored)
+        return replace(request, id=score_id(id), stage=Stage.SCORE, scored=scored)
 
     def missing_scores(self, completion: Completion) -> list[Request]:
         """Ask for the log-probabilities that the engine did not return with what it wrote."""
@@ -206,7 +167,7 @@ class RequestBuilder:
         """Ask how likely each output is where the prompt holds no task: the template left empty."""
         if not self._engine.capabilities.score:
             return []
-        nothing = self.answer("", InstanceCandidate("", "", 0, "", 0, 0, 0, 0, "", ""), 0)
+        nothing = self.answer("", "", "")
         requests = []
         for row in rows:
             inside = tokens_of(completion, row.output_char_start, row.output_char_end)
@@ -355,6 +316,11 @@ class RequestBuilder:
             seed=derive_seed(self._config.seed, id),
             parents=parents,
         )
+
+
+def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
+    """Return the exemplars that are not the task itself: a seed is not shown its own answer."""
+    return [one for one in exemplars if one["instruction"] != instruction]
 
 
 def _with_system(messages: list[Message], system: str) -> list[Message]:

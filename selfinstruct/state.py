@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig, StopConfig
-from selfinstruct.decide import Measures, first_measures, is_good
+from selfinstruct.decide import is_good
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.measures import Measures, first_measures, see_round
 from selfinstruct.records import ACCEPTED
 from selfinstruct.requests import PoolTask
 from selfinstruct.store import Run
@@ -87,3 +89,11 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
         tokens = run.info(number)["tokens"]["generated"]
         state.totals.append(RoundTotals(len(accepted), good, len(candidates), tokens))
     return state
+
+
+def committed_thresholds(run: Run, config: RunConfig) -> LikelihoodThresholds:
+    """Read back the likelihood thresholds alone: what `complete` judges by."""
+    thresholds = LikelihoodThresholds(config.likelihood, calibration_starts(run))
+    for number in run.rounds():
+        see_round(thresholds, number, run.instructions(number), run.instances(number))
+    return thresholds

@@ -92,6 +92,13 @@ def _instances(request: Request) -> str | tuple[str, str]:
     return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
 
 
+@pytest.fixture(autouse=True)
+def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+    """Calibration scores of scripted engines are not kept beside the user's own."""
+    folder = tmp_path_factory.mktemp("calibrations")
+    monkeypatch.setattr("selfinstruct.calibrate.cache_folder", lambda: folder)
+
+
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
     """A folder that counts as a model for engines that do not load it."""

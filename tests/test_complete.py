@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from selfinstruct.complete import Supplemented, complete, pending
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError, StoreError
 from selfinstruct.export import Answers, Format, export_rows
+from selfinstruct.measures import passed_rules
 from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Reason
+from selfinstruct.records import ACCEPTED, Kind, Reason, id_order
 from selfinstruct.store import Run, open_run
+from selfinstruct.store.supplements import read_supplements
 from tests.conftest import varied_script
 
 Generate = Callable[..., tuple[Run, str]]
@@ -80,9 +83,14 @@ def test_the_result_replays_and_is_listed(run: Run) -> None:
     assert list(listed) == [row.id for n in run.rounds() for row in run.instructions(n)]
     for id in owed:
         assert listed[id]["verdict"] == ACCEPTED or listed[id]["reason"] == Reason.NO_INSTANCES
-    instances = list_candidates(run, "instances", verdict=None, reason=None, limit=None)
+    instances = list(list_candidates(run, "instances", verdict=None, reason=None, limit=None))
     assert set(owed) <= {row["instruction_id"] for row in instances}
-    assert f"{summarise(run).tasks} tasks" in dataset_card(run, Format.ALPACA, Answers.OWN)
+    card = dataset_card(run, Format.ALPACA, Answers.OWN)
+    assert f"{summarise(run).tasks} tasks" in card
+    for outcome, count in summarise(run).instructions.items():
+        assert f"| `{outcome}` | {count} |" in card
+    added = [row["id"] for row in instances if row["instruction_id"] in owed]
+    assert added == sorted(added, key=id_order)
 
 
 def test_cut_off_it_goes_on(run: Run) -> None:
@@ -106,11 +114,12 @@ def test_its_instances_are_judged_by_the_thresholds_of_the_run(
     wanted = Thresholds(rouge=0.6, min_logprob=middle)
     run = save_what_if(strict, wanted, tmp_path / "run")
     finish(run)
-    rows = list(list_candidates(run, "instances", verdict=None, reason=None, limit=None))
-    assert {row["logprob_threshold"] for row in rows} == {middle}
-    low = [row for row in rows if row["reason"] == Reason.LOW_LIKELIHOOD]
-    assert low
-    assert all(row["mean_logprob"] < middle for row in low)
+    rows = [row for one in read_supplements(run) for row in one.instances]
+    assert {row.logprob_threshold for row in rows} == {middle}
+    for row in rows:
+        if passed_rules(row):
+            assert (row.reason is Reason.LOW_LIKELIHOOD) == (row.mean_logprob < middle)
+    assert any(row.reason is Reason.LOW_LIKELIHOOD for row in rows)
     assert replay(run) == []
 
 
@@ -151,14 +160,20 @@ def test_another_model_is_refused(run: Run) -> None:
 
 def test_a_damaged_supplement_is_a_damaged_run(run: Run) -> None:
     finish(run)
+    info = run.path / "supplements" / "00000" / "supplements.json"
+    told = json.loads(info.read_text())
+    info.write_text(json.dumps(told | {"last_round": "six"}))
+    with pytest.raises(StoreError, match="no valid last_round"):
+        replay(run)
+    info.write_text(json.dumps(told | {"last_round": 99}))
+    with pytest.raises(StoreError, match="had a round 99, which is not there"):
+        replay(run)
+    info.write_text(json.dumps(told))
+    assert replay(run) == []
     file = run.path / "supplements" / "00000" / "instances.parquet"
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(StoreError, match="is not what was committed"):
         list(export_rows(run))
-    info = run.path / "supplements" / "00000" / "supplements.json"
-    info.write_text(json.dumps(json.loads(info.read_text()) | {"rounds": "six"}))
-    with pytest.raises(StoreError):
-        replay(run)
 
 
 def test_the_command_has_nothing_to_do(
@@ -170,3 +185,58 @@ def test_the_command_has_nothing_to_do(
     assert "no instruction waits" in capfd.readouterr().out
     assert cli(["complete", str(tmp_path / "nothing")]) == 2
     assert not open_run(run.path).path.joinpath("supplements").exists()
+
+
+def test_completed_tasks_survive_a_strict_judgement_and_back(run: Run, tmp_path: Path) -> None:
+    finish(run)
+    rows = {row.id for row in export_rows(run)}
+    strict = save_what_if(run, Thresholds(rouge=0.2), tmp_path / "s")
+    assert replay(strict) == []
+    assert what_if(strict, Thresholds()).changes == []
+    back = save_what_if(strict, Thresholds(rouge=0.6), tmp_path / "back")
+    assert replay(back) == []
+    assert pending(back) == []
+    assert {row.id for row in export_rows(back)} == rows
+
+
+def test_answers_stay_with_what_is_judged_again(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "teacher"
+    shutil.copytree(Path(run.meta["config"]["model"]["name"]), folder)
+    (folder / "model.safetensors").write_bytes(b"teacher")
+    finish(run)
+    answer(
+        run,
+        {"model": {"name": str(folder)}},
+        make_engine=lambda *_: ScriptedEngine(lambda _: "A calm and clear answer."),
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+    )
+    strict = save_what_if(run, Thresholds(rouge=0.2), tmp_path / "s")
+    assert replay(strict) == []
+
+
+class Unlikely(ScriptedEngine):
+    """A model whose scores are on another scale."""
+
+    def _complete(self, request: Any) -> Any:
+        found = super()._complete(request)
+        shifted = tuple(score - 5 for score in found.token_logprobs or ())
+        return replace(found, token_logprobs=shifted)
+
+
+def test_in_a_merged_run_the_writer_is_judged_on_its_own_scale(
+    tmp_path: Path, generate: Generate
+) -> None:
+    small = {"likelihood__calibration": 20, "novelty__threshold": 0.3, "stop__target": 25}
+    first, _ = generate(tmp_path / "a", **small)
+    second, _ = generate(tmp_path / "b", seed=1, engine={"kind": Unlikely}, **small)
+    merged = merge([first, second], tmp_path / "both")
+    loose = save_what_if(merged, Thresholds(rouge=0.6), tmp_path / "loose")
+    assert pending(loose)
+    finish(loose)
+    [supplement] = read_supplements(loose)
+    least = {row.logprob_threshold for row in supplement.instances if row.kind is Kind.OUTPUT}
+    last = len(first.rounds()) - 1
+    assert least == {loose.info(last)["likelihood"]["output"]}
+    assert replay(loose) == []
+    assert what_if(loose, Thresholds()).instance_changes == []

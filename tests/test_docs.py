@@ -146,7 +146,7 @@ def test_scripts_named_in_the_readme_exist() -> None:
 
 
 def test_the_shipped_seeds() -> None:
-    from selfinstruct.decide import near_duplicates
+    from selfinstruct.measures import near_duplicates
     from selfinstruct.seeds import parse_seeds, shipped_seeds
 
     path = shipped_seeds()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
+from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
 from selfinstruct.calibrate import calibration_starts
-from selfinstruct.decide import passed_rules
 from selfinstruct.engines.base import Capabilities
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import EngineError, StoreError
 from selfinstruct.export import export_rows
 from selfinstruct.filters.likelihood import quantile
+from selfinstruct.measures import passed_rules
 from selfinstruct.merge import merge
 from selfinstruct.progress import Calibrated, Event
 from selfinstruct.records import (
@@ -28,14 +32,11 @@ from selfinstruct.records import (
     Stage,
 )
 from selfinstruct.store import Run, open_run
+from selfinstruct.store.atomic import sha256
+from tests.test_complete import Unlikely
 
 Generate = Callable[..., tuple[Run, str]]
 SMALL: dict[str, Any] = {"likelihood__calibration": 20, "likelihood__quantile": 0.2}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SELFINSTRUCT_CACHE", str(tmp_path / "cache"))
 
 
 def instructions(run: Run) -> list[InstructionCandidate]:
@@ -204,20 +205,13 @@ def test_conditional_gain_is_recorded_where_it_is_asked_for(
         assert row.instruction_id not in alone.request.prompt
         mean = sum(alone.token_logprobs or ()) / len(alone.token_ids)
         assert row.conditional_gain == pytest.approx(row.output_logprob - mean)
+    assert {math.copysign(1, row.conditional_gain or 0) for row in rows} == {1, -1}
     prompts = {by_id[f"{row.id}-score"].request.prompt for row in rows}
     assert len(prompts) == 1  # the same premise for all
     assert replay(run) == []
 
 
 def test_each_merged_run_keeps_the_scale_of_its_model(tmp_path: Path, generate: Generate) -> None:
-    class Unlikely(ScriptedEngine):
-        def _complete(self, request: Any) -> Any:
-            from dataclasses import replace
-
-            found = super()._complete(request)
-            shifted = tuple(score - 5 for score in found.token_logprobs or ())
-            return replace(found, token_logprobs=shifted)
-
     first, _ = generate(tmp_path / "a", **SMALL, stop__target=30)
     second, _ = generate(
         tmp_path / "b", **SMALL, stop__target=30, seed=1, engine={"kind": Unlikely}
@@ -244,12 +238,78 @@ def test_a_run_from_before_there_was_a_filter(tmp_path: Path, generate: Generate
     import yaml
 
     off = {"likelihood__quantile": None, "likelihood__seed_bound": False}
-    run, _ = generate(tmp_path / "run", **off)
+    run, _ = generate(tmp_path / "run", **off, stop__target=60)
     meta = yaml.safe_load((run.path / "run.yaml").read_text())
     del meta["config"]["likelihood"], meta["calibration"]
     (run.path / "run.yaml").write_text(yaml.safe_dump(meta))
     (run.path / "calibration.parquet").unlink()
+    new = ["kind", "logprob_threshold", "conditional_gain", "gain_unscored_reason"]
+    for number in run.rounds():
+        info = run.info(number)
+        for name in ("instructions", "instances"):
+            file = run.round_path(number) / f"{name}.parquet"
+            table = pq.read_table(file)
+            pq.write_table(table.drop_columns([c for c in new if c in table.column_names]), file)
+            info["checksums"][file.name] = sha256(file)
+        del info["likelihood"]
+        (run.round_path(number) / "round.json").write_text(json.dumps(info))
+    old = open_run(run.path)
+    assert replay(old) == []
+    strict = what_if(old, Thresholds(quantile=0.3))
+    saved = save_what_if(old, Thresholds(quantile=0.3), tmp_path / "saved")
+    assert strict.after == what_if(saved, Thresholds()).after
+    assert strict.instances_after == what_if(saved, Thresholds()).instances_after
+    grown, _ = generate(tmp_path / "run", resume=True, stop__target=70)
+    assert summarise(grown).tasks == 70
     assert replay(open_run(run.path)) == []
-    grown, _ = generate(tmp_path / "run", resume=True, stop__target=30)
-    assert summarise(grown).tasks == 30
-    assert replay(open_run(run.path)) == []
+
+
+def test_killed_between_calibration_and_the_first_round_it_starts_again(
+    tmp_path: Path, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("selfinstruct.store.run._write_meta", die)
+        with pytest.raises(KeyboardInterrupt):
+            generate(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # Killed for good, it could not tidy up.
+    (tmp_path / "run").mkdir()
+    for name in (".selfinstruct.lock", "calibration.parquet", ".calibration.parquet.tmp"):
+        (tmp_path / "run" / name).write_bytes(b"")
+    run, _ = generate(tmp_path / "run")
+    assert replay(run) == []
+
+
+def test_what_failed_is_not_kept_in_the_cache(tmp_path: Path, generate: Generate) -> None:
+    class Failing(ScriptedEngine):
+        def _complete(self, request: Any) -> Any:
+            found = super()._complete(request)
+            if request.scored is None:
+                return found
+            return replace(found, token_logprobs=None, error="prompt of 9 tokens, context of 8")
+
+    generate(tmp_path / "a", engine={"kind": Failing})
+    told: list[Event] = []
+    generate(tmp_path / "b", listen=told.append)
+    assert [event.cached for event in told if isinstance(event, Calibrated)] == [False]
+    generate(tmp_path / "c", listen=told.append, engine__options={"quantization": "fp8"})
+    assert [event.cached for event in told if isinstance(event, Calibrated)] == [False, False]
+
+
+def test_a_seed_is_not_shown_its_own_answer(tmp_path: Path, generate: Generate) -> None:
+    prompts: dict[str, str] = {}
+
+    class Watching(ScriptedEngine):
+        def _complete(self, request: Any) -> Any:
+            if request.id.startswith("calibration-output"):
+                prompts[request.parents[0]] = request.prompt
+            return super()._complete(request)
+
+    generate(tmp_path / "run", engine={"kind": Watching})
+    assert len(prompts) == 12
+    for id, prompt in prompts.items():
+        number = id.rpartition("_")[2]
+        assert f"Proverb {number} says that patience pays." not in prompt

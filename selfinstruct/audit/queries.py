@@ -16,8 +16,7 @@ from selfinstruct.errors import StoreError
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_batches, answer_info
-from selfinstruct.store.batches import batch_numbers, batch_path
-from selfinstruct.store.supplements import KIND as SUPPLEMENTS
+from selfinstruct.store.batches import SUPPLEMENTS, batch_info, batch_numbers, batch_path
 
 TABLES = ("instructions", "instances")
 
@@ -50,8 +49,10 @@ class Summary:
 def summarise(run: Run) -> Summary:
     """Count every candidate of a run; rejects by reason add up to the candidates."""
     infos = [run.info(number) for number in run.rounds()]
-    instructions = _count_by_reason(run, "instructions")
-    seconds = sum(info["seconds"] for info in infos)
+    instructions, instances = (_count_by_reason(run, table) for table in TABLES)
+    written = {"tokens": dict, "seconds": float}
+    later = [batch_info(run, SUPPLEMENTS, n, written) for n in batch_numbers(run, SUPPLEMENTS)]
+    seconds = sum(info["seconds"] for info in [*infos, *later])
     novelty = sum(info.get("novelty_seconds", 0.0) for info in infos)
     idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos)
     return Summary(
@@ -62,9 +63,12 @@ def summarise(run: Run) -> Summary:
         tasks=instructions.get(ACCEPTED, 0),
         target=infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"],
         instructions=instructions,
-        instances=_count_by_reason(run, "instances"),
+        instances=instances,
         answers=_count_answers(run),
-        tokens={key: sum(info["tokens"][key] for info in infos) for key in ("prompt", "generated")},
+        tokens={
+            key: sum(info["tokens"][key] for info in [*infos, *later])
+            for key in ("prompt", "generated")
+        },
         seconds=seconds,
         engine_idle_share=idle / seconds if seconds else 0.0,
         novelty_share=novelty / seconds if seconds else 0.0,
@@ -126,7 +130,8 @@ def _damage(run: Run) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise StoreError(
-            f"{run.path}/rounds: cannot be read ({error}); restore what is damaged from a backup"
+            f"{run.path}: its tables cannot be read ({error}); restore what is damaged from a "
+            "backup"
         ) from error
 
 
@@ -138,15 +143,20 @@ def _current(run: Run, table: str) -> str:
     numbers = batch_numbers(run, SUPPLEMENTS)
     if not numbers:
         return recorded
-    later = _source(batch_path(run, SUPPLEMENTS, n) / f"{table}.parquet" for n in numbers)
     if table == "instances":
-        return (
-            f"(SELECT * FROM {recorded} UNION ALL BY NAME "
-            f"SELECT * REPLACE (file_row_number + 1000000000 AS file_row_number) FROM {later})"
-        )
+        # Behind the rows of their round, batch by batch.
+        parts = [f"SELECT * FROM {recorded}"]
+        for n in numbers:
+            place = f"file_row_number + {(n + 1) * 10**9} AS file_row_number"
+            source = _source([batch_path(run, SUPPLEMENTS, n) / "instances.parquet"])
+            parts.append(f"SELECT * REPLACE ({place}) FROM {source}")
+        return f"({' UNION ALL BY NAME '.join(parts)})"
+    later = _source(batch_path(run, SUPPLEMENTS, n) / f"{table}.parquet" for n in numbers)
     changed = ("verdict", "reason", "threshold", "is_classification")
     values = ", ".join(
-        f"CASE WHEN l.id IS NULL THEN r.{name} ELSE l.{name} END AS {name}" for name in changed
+        f"CASE WHEN l.id IS NULL OR r.reason != 'pending_instances' THEN r.{name} "
+        f"ELSE l.{name} END AS {name}"
+        for name in changed
     )
     return f"(SELECT r.* REPLACE ({values}) FROM {recorded} r LEFT JOIN {later} l ON r.id = l.id)"
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
-from selfinstruct.decide import PoolKeeper, judge_answer, judge_round, judge_supplement
+from selfinstruct.decide import judge_answer, judge_round, judge_supplement
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.measures import PoolKeeper
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import Markers
 from selfinstruct.store import Run
@@ -51,7 +52,6 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
     """
     config, inputs = stored_config(run), stored_inputs(run)
     keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
-    supplements = read_supplements(run)
     tasks = 0
     differences: list[Difference] = []
     for number in run.rounds():
@@ -63,12 +63,11 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
-        keeper.settle(verdicts)
-        for one in supplements:
-            if one.info["rounds"] == number + 1:
-                thresholds = keeper.measures.thresholds
-                differences += _replay_supplement(run, one, config, inputs.prompts, thresholds)
+        keeper.settle(verdicts.instructions)
         advance(number)
+    for supplement in read_supplements(run):
+        thresholds = keeper.measures.thresholds
+        differences += _replay_supplement(run, supplement, config, inputs.prompts, thresholds)
     return differences + _replay_answers(run, config, inputs.prompts.markers)
 
 
@@ -79,12 +78,12 @@ def _replay_supplement(
     prompts: PromptLibrary,
     thresholds: LikelihoodThresholds,
 ) -> list[Difference]:
-    """Judge instances again that were written later, by the thresholds of that time."""
+    """Judge instances again that were written later."""
     ids = {row.id for row in supplement.instructions}
     numbers = sorted({row.round for row in supplement.instructions})
-    pending = [row for number in numbers for row in run.instructions(number) if row.id in ids]
-    rounds = supplement.info["rounds"]
-    judged = judge_supplement(pending, supplement.completions, rounds, config, prompts, thresholds)
+    rows = [row for number in numbers for row in run.instructions(number) if row.id in ids]
+    last = supplement.info["last_round"]
+    judged = judge_supplement(rows, supplement.completions, last, config, prompts, thresholds)
     return [
         *_compare(supplement.instructions, judged.instructions),
         *_compare(supplement.instances, judged.instances),

@@ -18,24 +18,23 @@ from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
 from selfinstruct.config_values import build_config, merge
 from selfinstruct.decide import (
-    PoolKeeper,
     Row,
     Verdicts,
+    judge_instance_scores,
+    judge_instruction_scores,
     judge_output,
-    measure_instances,
-    measure_instructions,
-    passed_rules,
     settle,
 )
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.measures import PoolKeeper, passed_rules
 from selfinstruct.records import (
     ACCEPTED,
     NAN,
-    REJECTED,
     InstanceCandidate,
     InstructionCandidate,
+    Kind,
     Reason,
 )
 from selfinstruct.rejudge import Source, judged_meta, write_judged_again
@@ -144,16 +143,16 @@ def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id)
         instructions, instances = run.instructions(number), run.instances(number)
         room = run.info(number)["target"] - tasks
         judged = _judge_again(instructions, instances, number, config, keeper, room)
-        keeper.settle(judged)
+        keeper.settle(judged.instructions)
         tasks += judged.tasks
         before.add(instructions, instances)
-        after.add(judged.instructions, _all_instances(instances, judged))
+        after.add(judged.instructions, judged.instances)
         advance(number)
     thresholds = keeper.measures.thresholds
     for supplement in read_supplements(run):
         again = _supplement_again(supplement, after, config, thresholds)
         before.add(supplement.instructions, supplement.instances)
-        after.add(again.instructions, _all_instances(supplement.instances, again))
+        after.add(again.instructions, again.instances)
     return WhatIf(
         before=Counter(map(_outcome, before.instructions.values())),
         after=Counter(map(_outcome, after.instructions.values())),
@@ -208,22 +207,25 @@ def _judge_again(
     room: int,
 ) -> Verdicts:
     """Judge a round's rows by likelihood and novelty; verdicts of the rules stay."""
+    labels = {row.id: bool(row.is_classification) for row in instructions}
     asked: dict[str, list[InstanceCandidate]] = {}
     for row in instances:
-        asked.setdefault(row.instruction_id, []).append(_before_measures(row))
-    labels = {row.id: bool(row.is_classification) for row in instructions}
-    fresh = [_before_measures(row) for row in instructions]
-    judged = measure_instructions(fresh, number, config, keeper.measures, asked)
+        kind = Kind.LABEL if labels[row.instruction_id] else Kind.OUTPUT
+        fresh = replace(_before_measures(row), kind=row.kind or kind)
+        asked.setdefault(row.instruction_id, []).append(fresh)
+    judged = judge_instruction_scores(
+        [_before_measures(row) for row in instructions], number, config, keeper.measures, asked
+    )
     passed = {row.id: asked[row.id] for row in judged if row.verdict == ACCEPTED}
-    measured = measure_instances(passed, number, config, keeper.measures.thresholds)
-    return settle(judged, labels, measured, room=room)
+    measured = judge_instance_scores(passed, number, config, keeper.measures.thresholds)
+    return settle(judged, labels, {**asked, **measured}, room=room)
 
 
 def _supplement_again(
     supplement: Supplement, after: _Rows, config: RunConfig, thresholds: LikelihoodThresholds
 ) -> Verdicts:
     """Judge instances again that were written later; what is not pending now keeps its verdict."""
-    last = supplement.info["rounds"] - 1
+    last = supplement.info["last_round"]
     instances: dict[str, list[InstanceCandidate]] = {}
     for row in supplement.instances:
         judged = judge_output(_before_measures(row), last, config, thresholds)
@@ -242,18 +244,6 @@ def _before_measures(row: Row) -> Row:
     if not passed_rules(row):
         return row
     return replace(row, verdict=ACCEPTED, reason=None, threshold=None)
-
-
-def _all_instances(
-    recorded: Sequence[InstanceCandidate], judged: Verdicts
-) -> list[InstanceCandidate]:
-    """Return the instances as judged again; those of an instruction that falls fall with it."""
-    again = {row.id: row for row in judged.instances}
-    reasons = {row.id: row.reason for row in judged.instructions}
-    return [
-        again.get(row.id) or replace(row, verdict=REJECTED, reason=reasons[row.instruction_id])
-        for row in recorded
-    ]
 
 
 def _outcome(row: InstructionCandidate | InstanceCandidate) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -16,18 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.console import plain, stderr, stdout
+from selfinstruct.cli.rows import number, per_round, plain_row, thresholds_line
+from selfinstruct.cli.whatif import whatif
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
-    from selfinstruct.audit.whatif import Change, Thresholds, WhatIf
-    from selfinstruct.store import Run
 
-# As selfinstruct.audit.whatif has it; named here so that --help loads nothing.
-PENDING = "pending_instances"
 # A running process gives a sign every few seconds, but not while a long prompt is read.
 _STALE_SECONDS = 600
 
 app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
+
+app.command("whatif")(whatif)
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -91,7 +88,7 @@ def list_candidates(
     )
     if as_json:
         for row in rows:
-            print(json.dumps(_plain(row), ensure_ascii=False))
+            print(json.dumps(plain_row(row), ensure_ascii=False))
         return
     _print_rows(list(rows), stage)
 
@@ -104,10 +101,10 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
 
     opened = open_run(run)
     opened.verify()
-    with _per_round(opened, "replaying", quiet=as_json) as advance:
+    with per_round(opened, "replaying", quiet=as_json) as advance:
         differences = replay_run(opened, advance)
     if as_json:
-        listed = [_plain(asdict(difference)) for difference in differences]
+        listed = [plain_row(asdict(difference)) for difference in differences]
         print(json.dumps({"rounds": len(opened.rounds()), "differences": listed}, indent=2))
     else:
         for difference in differences[:50]:
@@ -121,135 +118,6 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
         stdout.print(f"{len(opened.rounds())} rounds replayed, {len(differences)} differences")
     if differences:
         raise typer.Exit(4)
-
-
-@app.command("whatif")
-def whatif(
-    run: RunFolder,
-    rouge: Annotated[
-        float | None, typer.Option("--rouge", help="ROUGE-L threshold to judge by instead.")
-    ] = None,
-    min_logprob: Annotated[
-        float | None,
-        typer.Option("--min-logprob", help="Least nats per token, such as -2.5, of every kind."),
-    ] = None,
-    max_logprob: Annotated[
-        float | None, typer.Option("--max-logprob", help="Most nats per token, such as -0.05.")
-    ] = None,
-    quantile: Annotated[
-        float | None,
-        typer.Option("--quantile", help="Share of the first candidates to find too improbable."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write what comes of it as a run of its own.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Judge the candidates of a run again by other thresholds; the run stays as it is.
-
-    The proposals are those of the run: with other thresholds the loop would have gone on from
-    another pool and proposed other tasks. With --out, instructions that pass only now are
-    `pending_instances`, and `selfinstruct complete` writes their instances.
-    """
-    from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
-    from selfinstruct.store import open_run
-
-    opened = open_run(run)
-    wanted = Thresholds(rouge, min_logprob, max_logprob, quantile)
-    if out is not None:
-        from selfinstruct.rejudge import check_free
-
-        check_free(out)
-    with _per_round(opened, "judging again", quiet=as_json) as advance:
-        found = what_if(opened, wanted, advance)
-    if out is not None:
-        with _per_round(opened, "writing", quiet=as_json) as advance:
-            save_what_if(opened, wanted, out, lambda _: advance(0))
-    if as_json:
-        print(json.dumps(_what_if_data(found, wanted), indent=2, ensure_ascii=False))
-        return
-    _print_what_if(found)
-    if out is not None:
-        _print_next(out, pending=found.after.get(PENDING, 0))
-
-
-@contextmanager
-def _per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Show a bar that is moved on by one for each round."""
-    from rich.progress import track
-
-    steps = iter(track(run.rounds(), what, console=stderr, transient=True, disable=quiet))
-    next(steps, None)
-    yield lambda _: next(steps, None)
-    for _ in steps:
-        pass
-
-
-def _what_if_data(found: WhatIf, wanted: Thresholds) -> dict[str, Any]:
-    """Return what --json prints: of instructions at the top, of instances in `instances`."""
-
-    def counted(after: Mapping[str, int], changes: Sequence[Change]) -> dict[str, Any]:
-        kept = ("accepted", PENDING)
-        return {
-            "changed": len(changes),
-            "accepted": after.get("accepted", 0),
-            PENDING: after.get(PENDING, 0),
-            "rejected": {outcome: n for outcome, n in after.items() if outcome not in kept},
-            "ids": [change.id for change in changes],
-            "changes": [_plain(asdict(change)) for change in changes],
-        }
-
-    return {
-        **asdict(wanted),
-        **counted(found.after, found.changes),
-        "instances": counted(found.instances_after, found.instance_changes),
-        "likelihood": dict(found.thresholds),
-    }
-
-
-def _print_next(out: Path, *, pending: int) -> None:
-    stdout.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
-    words = ["complete", str(out)] if pending else ["audit", "summary", str(out)]
-    command = shlex.join(["selfinstruct", *words])
-    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_what_if(found: WhatIf) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    for title, before, after in (
-        ("instructions", found.before, found.after),
-        ("instances", found.instances_before, found.instances_after),
-    ):
-        table = Table(title=title, title_justify="left")
-        for column in ("outcome", "recorded", "judged again", "change"):
-            table.add_column(column, justify="left" if column == "outcome" else "right")
-        for outcome in sorted({*before, *after}, key=lambda o: (-before[o], o)):
-            was, now = before[outcome], after[outcome]
-            table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
-        stdout.print(table)
-    stdout.print(_thresholds_line(found.thresholds), highlight=False, soft_wrap=True)
-    if not found.changes:
-        stdout.print("no candidate changes")
-        return
-    shown = Table(title="changes, the first 20", title_justify="left")
-    columns = ("id", "recorded", "judged again", "nats/token", "ROUGE-L", "neighbour")
-    for column in (*columns, "instruction"):
-        shown.add_column(column, overflow="fold")
-    for one in found.changes[:20]:
-        scores = (_number(one.mean_logprob), _number(one.rouge_l))
-        cells = (one.id, one.before, one.after, *scores, one.neighbour_id, one.text)
-        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
-    stdout.print(shown)
-    count = len(found.changes)
-    stdout.print("1 candidate changes" if count == 1 else f"{count} candidates change")
-
-
-def _thresholds_line(thresholds: Mapping[str, float | None]) -> str:
-    """Return the least nats per token of each kind, as far as they are known."""
-    known = [f"{kind} {value:.2f}" for kind, value in thresholds.items() if value is not None]
-    return f"likelihood: least nats per token: {', '.join(known)}" if known else "likelihood: off"
 
 
 def _print_summary(found: Summary) -> None:
@@ -270,7 +138,7 @@ def _print_summary(found: Summary) -> None:
         f"engine idle {found.engine_idle_share:.1%}, novelty filter {found.novelty_share:.2%}",
         highlight=False,
     )
-    stdout.print(_thresholds_line(found.likelihood), highlight=False, soft_wrap=True)
+    stdout.print(thresholds_line(found.likelihood), highlight=False, soft_wrap=True)
     if found.yields:
         stdout.print(f"yield by round: {_sparkline(found.yields)}", highlight=False)
     tables: Mapping[str, Mapping[str, int]] = {
@@ -323,9 +191,9 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
             cells = (
                 row["id"],
                 row["reason"] or row["verdict"],
-                _number(row["rouge_l"]),
+                number(row["rouge_l"]),
                 row["neighbour_id"] or "",
-                _number(row["mean_logprob"]),
+                number(row["mean_logprob"]),
                 row["text"],
             )
             table.add_row(*(Text(plain(str(cell))) for cell in cells))
@@ -334,20 +202,8 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
             table.add_column(name, overflow="fold")
         for row in rows:
             outcome = row["reason"] or row["verdict"]
-            score = _number(row["mean_logprob"])
+            score = number(row["mean_logprob"])
             shown = (row["id"], outcome, score, row["input"], row["output"])
             table.add_row(*(Text(plain(str(cell))) for cell in shown))
     stdout.print(table)
     stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.2f}"
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Turn NaN, which JSON lacks, into null."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in row.items()
-    }

@@ -25,11 +25,16 @@ def complete(
     from rich.progress import Progress, TimeRemainingColumn
 
     from selfinstruct.complete import complete as complete_run
+    from selfinstruct.complete import pending
     from selfinstruct.engines.machine import require_vllm
     from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.errors import EngineError, WriteError
     from selfinstruct.store import open_run
 
     opened = open_run(run)
+    if not pending(opened):
+        stdout.print("no instruction waits for its instances", highlight=False)
+        return
     require_vllm()
     console = terminal()
     log_to(console)
@@ -46,15 +51,12 @@ def complete(
                     bar, description="writing instances", completed=done, total=wanted
                 ),
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EngineError, WriteError):
             progress.stop()
-            stderr.print("\n[yellow]interrupted[/]; what was committed is safe. Go on with:")
+            stderr.print("\n[yellow]stopped early[/]; what was committed is safe. Go on with:")
             command = shlex.join(["selfinstruct", *sys.argv[1:]])
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
-    if not found.owed:
-        stdout.print("no instruction waits for its instances", highlight=False)
-        return
     stdout.print(
         f"{found.tasks} of {found.owed} instructions are tasks now; the others have no valid "
         "instance",

@@ -20,6 +20,7 @@ def merge(
 
     from selfinstruct.merge import merge as merge_runs
     from selfinstruct.store import open_run
+    from selfinstruct.store.supplements import current_counts
 
     opened = [open_run(path) for path in runs]
     total = sum(len(run.rounds()) for run in opened)
@@ -27,9 +28,8 @@ def merge(
     merged = merge_runs(opened, out, lambda _: next(steps, None))
     for _ in steps:
         pass
-    infos = [merged.info(number) for number in merged.rounds()]
-    before = sum(run.info(n)["tasks"] for run in opened for n in run.rounds())
-    tasks = sum(info["tasks"] for info in infos)
+    before = sum(current_counts(run)[0]["accepted"] for run in opened)
+    tasks = current_counts(merged)[0]["accepted"]
     stdout.print(f"{tasks} tasks of {before} in {len(opened)} runs", highlight=False)
     command = shlex.join(["selfinstruct", "audit", "summary", str(out)])
     stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

@@ -24,6 +24,7 @@ from selfinstruct.progress import (
 )
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
+from selfinstruct.store.supplements import current_counts
 
 _STOP_WORDS = {
     "target": "the target is reached",
@@ -141,8 +142,8 @@ def _round_line(event: RoundCommitted) -> str:
 def _summary(run: Run) -> Table:
     """Return what a whole run holds."""
     infos = [run.info(number) for number in run.rounds()]
-    tasks = sum(info["tasks"] for info in infos)
-    candidates = sum(sum(info["instructions"].values()) for info in infos)
+    instructions, _ = current_counts(run)
+    tasks, candidates = instructions[ACCEPTED], instructions.total()
     tokens = sum(info["tokens"]["generated"] for info in infos)
     seconds = sum(info["seconds"] for info in infos)
     table = Table(show_header=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -88,6 +88,24 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop, and free what is held."""
+
+
+def complete_all(
+    engine: Engine, requests: Sequence[Request], advance: Callable[[int, int], object]
+) -> list[Completion]:
+    """Have requests completed, with nothing else in flight; return theirs in their order.
+
+    Args:
+        engine: a started one.
+        requests: what to ask.
+        advance: told how many have come back, of how many.
+    """
+    engine.submit(requests)
+    done: dict[str, Completion] = {}
+    while len(done) < len(requests):
+        done |= {completion.id: completion for completion in engine.collect()}
+        advance(len(done), len(requests))
+    return [done[request.id] for request in requests]
 
 
 class IdleClock:

@@ -122,7 +122,9 @@ class ScriptedEngine:
             request=request,
             text=text,
             token_ids=ids,
-            token_logprobs=tuple(_logprob(token) for token in ids) if known else None,
+            token_logprobs=tuple(_logprob(token, request.prompt) for token in ids)
+            if known
+            else None,
             token_starts=tuple(start for start, _ in spans),
             token_ends=tuple(end for _, end in spans),
             finish_reason=finish_reason,
@@ -138,5 +140,6 @@ def _word_id(word: str) -> int:
     return zlib.crc32(word.encode()) >> 1
 
 
-def _logprob(token: int) -> float:
-    return -(1 + token % 31) / 10
+def _logprob(token: int, prompt: str) -> float:
+    """Return a number that a token and what stands before it decide."""
+    return -(1 + (token + zlib.crc32(prompt.encode())) % 31) / 10

@@ -16,6 +16,9 @@ from selfinstruct.config import LikelihoodConfig
 from selfinstruct.filters.heuristics import Failure
 from selfinstruct.records import NAN, Completion, Kind, Reason
 
+# Fewer seed texts of a kind say too little of what people write.
+_LEAST_SEEDS = 10
+
 SeedScores = Mapping[Kind, Sequence[float]]
 """Scores of seed tasks under the model that writes, by kind."""
 
@@ -105,7 +108,7 @@ class LikelihoodThresholds:
     The candidates of a kind are gathered round by round, those that earlier rules passed.
     From the round on in which there are `likelihood.calibration` of them, the threshold is
     their `likelihood.quantile`; that round is judged by it too. Before that, and below that,
-    the least score of a seed task is a guard against broken text. Seeds alone would reject
+    the least score of ten seed tasks or more is a guard against broken text. Seeds alone reject
     nothing: a model finds what people write less probable than what it samples itself.
 
     Args:
@@ -154,4 +157,4 @@ class LikelihoodThresholds:
 
 def _guards(scores: SeedScores) -> dict[Kind, float]:
     known = {kind: [one for one in found if not math.isnan(one)] for kind, found in scores.items()}
-    return {kind: min(found) for kind, found in known.items() if found}
+    return {kind: min(found) for kind, found in known.items() if len(found) >= _LEAST_SEEDS}

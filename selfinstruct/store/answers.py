@@ -17,6 +17,7 @@ from selfinstruct.errors import StoreError
 from selfinstruct.records import Completion, InstanceCandidate
 from selfinstruct.store import schema
 from selfinstruct.store.batches import (
+    ANSWERS,
     batch_info,
     batch_numbers,
     batch_path,
@@ -25,8 +26,6 @@ from selfinstruct.store.batches import (
     verify_batches,
 )
 from selfinstruct.store.run import Run, damage
-
-_KIND = "answers"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class AnswerBatch:
 
 def answer_batches(run: Run) -> list[int]:
     """Return the numbers of the committed batches of a run."""
-    return batch_numbers(run, _KIND)
+    return batch_numbers(run, ANSWERS)
 
 
 def answer_info(run: Run, number: int) -> dict[str, Any]:
@@ -50,9 +49,9 @@ def answer_info(run: Run, number: int) -> dict[str, Any]:
     Raises:
         StoreError: it is damaged, or newer than this code.
     """
-    info = batch_info(run, _KIND, number, {"model": dict, "answers": dict})
+    info = batch_info(run, ANSWERS, number, {"model": dict, "answers": dict})
     if not {"name", "digest", "prompting"} <= info["model"].keys():
-        path = batch_path(run, _KIND, number) / "answers.json"
+        path = batch_path(run, ANSWERS, number) / "answers.json"
         raise StoreError(f"{path}: is damaged (no valid model); restore it from a backup")
     return info
 
@@ -63,24 +62,24 @@ def verify_answers(run: Run) -> None:
     Raises:
         StoreError: naming the first file that differs.
     """
-    verify_batches(run, _KIND)
+    verify_batches(run, ANSWERS)
 
 
 def next_batch(run: Run) -> int:
     """Return the number that the next batch gets."""
-    return next_number(run, _KIND)
+    return next_number(run, ANSWERS)
 
 
 def read_answers(run: Run, number: int) -> list[InstanceCandidate]:
     """Return the answers of a batch, with their verdicts."""
-    path = batch_path(run, _KIND, number) / "instances.parquet"
+    path = batch_path(run, ANSWERS, number) / "instances.parquet"
     with damage(path):
         return schema.read_instances(path)
 
 
 def read_answer_completions(run: Run, number: int) -> list[Completion]:
     """Return the requests and completions of a batch."""
-    path = batch_path(run, _KIND, number) / "completions.parquet"
+    path = batch_path(run, ANSWERS, number) / "completions.parquet"
     with damage(path):
         return schema.read_completions(path)
 
@@ -96,4 +95,4 @@ def commit_answers(run: Run, batch: AnswerBatch) -> None:
         schema.write_completions(folder / "completions.parquet", batch.completions)
         schema.write_instances(folder / "instances.parquet", batch.instances)
 
-    commit_batch(run, _KIND, batch.number, write, batch.info)
+    commit_batch(run, ANSWERS, batch.number, write, batch.info)

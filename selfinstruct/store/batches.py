@@ -7,6 +7,7 @@ like a round; its answers.json has the checksums of its other files.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,10 @@ from selfinstruct.errors import StoreError
 from selfinstruct.store import atomic, schema
 from selfinstruct.store.run import Run, check_version, refusal
 
-KINDS = ("answers", "supplements")
+log = logging.getLogger(__name__)
+
+ANSWERS, SUPPLEMENTS = "answers", "supplements"
+KINDS = (ANSWERS, SUPPLEMENTS)
 
 
 def batch_numbers(run: Run, kind: str) -> list[int]:
@@ -90,6 +94,7 @@ def commit_batch(
     work = target.with_name(f".{target.name}.tmp")
     with refusal(target):
         if work.exists():
+            log.warning("discarding the unfinished %s/%s; it is written again", kind, work.name)
             shutil.rmtree(work)
         work.mkdir(parents=True)
         write(work)

@@ -20,7 +20,9 @@ RUN_FILE = "run.yaml"
 LOCK_FILE = ".selfinstruct.lock"
 # What a process may have left that was killed before it wrote run.yaml; no round is among
 # it, since rounds come later.
-_INPUTS, _ROUNDS, _PART = "inputs", "rounds", f".{RUN_FILE}.tmp"
+_INPUTS, _ROUNDS = "inputs", "rounds"
+CALIBRATION = "calibration.parquet"
+_FILES = {f".{RUN_FILE}.tmp", CALIBRATION, f".{CALIBRATION}.tmp"}
 
 
 def run_exists(path: Path) -> bool:
@@ -82,7 +84,8 @@ def _take(handle: IO[str], path: Path) -> None:
 
 def _remove_beginnings(path: Path) -> None:
     shutil.rmtree(path / _INPUTS, ignore_errors=True)
-    (path / _PART).unlink(missing_ok=True)
+    for name in _FILES:
+        (path / name).unlink(missing_ok=True)
     _remove_empty([path / _ROUNDS])
 
 
@@ -111,7 +114,7 @@ def _holds_other_files(path: Path) -> bool:
         return bool(names)
     if _ROUNDS in names and any((path / _ROUNDS).iterdir()):
         return True
-    return bool(names - {LOCK_FILE, _PART, _INPUTS, _ROUNDS})
+    return bool(names - {LOCK_FILE, _INPUTS, _ROUNDS} - _FILES)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -35,11 +35,10 @@ from selfinstruct.records import (
     InstructionCandidate,
 )
 from selfinstruct.store import atomic, schema
-from selfinstruct.store.lock import RUN_FILE
+from selfinstruct.store.lock import CALIBRATION, RUN_FILE
 
 log = logging.getLogger(__name__)
 
-CALIBRATION = "calibration.parquet"
 _COMPLETIONS = "completions.parquet"
 _INSTRUCTIONS = "instructions.parquet"
 _INSTANCES = "instances.parquet"
@@ -325,5 +324,5 @@ def refusal(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WriteError(
             f"{path}: cannot be written ({error.strerror or error}); what was committed is safe: "
-            "free space or mend the disk, then go on (generate: --resume)"
+            "free space or mend the disk, then run the same command again (generate: with --resume)"
         ) from error

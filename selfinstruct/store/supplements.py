@@ -4,21 +4,31 @@ supplements/00000/
 completions.parquet   every request and completion
 instructions.parquet  the instructions as they stand now: accepted, or no_instances
 instances.parquet     their instances, judged
-supplements.json      rounds that the run had then, counts, tokens, seconds, checksums
+supplements.json      last round that the model had written, counts, tokens, seconds, checksums
 
-Rounds are never rewritten: a row here stands in the place of the row of that id there.
+Rounds are never rewritten: a row here stands in the place of the row of that id there, where
+that one is pending.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.records import Completion, InstanceCandidate, InstructionCandidate, id_order
+from selfinstruct.errors import StoreError
+from selfinstruct.records import (
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Reason,
+    id_order,
+)
 from selfinstruct.store import schema
 from selfinstruct.store.batches import (
+    SUPPLEMENTS,
     batch_info,
     batch_numbers,
     batch_path,
@@ -27,8 +37,6 @@ from selfinstruct.store.batches import (
     verify_batches,
 )
 from selfinstruct.store.run import Run, damage
-
-KIND = "supplements"
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,11 @@ class Supplement:
 
 @dataclass(frozen=True)
 class Completed:
-    """What was completed of a run: instructions by id, and the instances of each."""
+    """What was completed of a run: instructions by id, and the instances of each.
+
+    Of an instruction that was not pending any more when it was judged again it holds the
+    verdict that it had, and its instances, which fell with it.
+    """
 
     instructions: Mapping[str, InstructionCandidate] = field(default_factory=dict)
     instances: Mapping[str, Sequence[InstanceCandidate]] = field(default_factory=dict)
@@ -61,7 +73,7 @@ def commit_supplement(run: Run, supplement: Supplement) -> None:
         schema.write_instructions(folder / "instructions.parquet", supplement.instructions)
         schema.write_instances(folder / "instances.parquet", supplement.instances)
 
-    commit_batch(run, KIND, next_number(run, KIND), write, supplement.info)
+    commit_batch(run, SUPPLEMENTS, next_number(run, SUPPLEMENTS), write, supplement.info)
 
 
 def read_supplements(run: Run) -> list[Supplement]:
@@ -70,11 +82,16 @@ def read_supplements(run: Run) -> list[Supplement]:
     Raises:
         StoreError: one is not what was committed.
     """
-    verify_batches(run, KIND)
+    verify_batches(run, SUPPLEMENTS)
     found = []
-    for number in batch_numbers(run, KIND):
-        path = batch_path(run, KIND, number)
-        info = batch_info(run, KIND, number, {"rounds": int, "instructions": dict})
+    for number in batch_numbers(run, SUPPLEMENTS):
+        path = batch_path(run, SUPPLEMENTS, number)
+        info = batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
+        if not 0 <= info["last_round"] < len(run.rounds()):
+            raise StoreError(
+                f"{path}: was written when the run had a round {info['last_round']}, which is not "
+                "there; restore the rounds from a backup, or move the supplement away"
+            )
         with damage(path):
             found.append(
                 Supplement(
@@ -98,7 +115,8 @@ def read_completed(run: Run) -> Completed:
     for supplement in read_supplements(run):
         for row in supplement.instructions:
             instructions[row.id] = row
-            instances[row.id] = [i for i in supplement.instances if i.instruction_id == row.id]
+        for instance in supplement.instances:
+            instances.setdefault(instance.instruction_id, []).append(instance)
     return Completed(instructions, instances)
 
 
@@ -107,9 +125,29 @@ def current_round(
 ) -> tuple[list[InstructionCandidate], list[InstanceCandidate]]:
     """Return the rows of a round as they stand now: what was completed since is in place."""
     recorded = run.instructions(number)
-    instructions = [completed.instructions.get(row.id, row) for row in recorded]
+    instructions = [
+        completed.instructions.get(row.id, row) if row.reason is Reason.PENDING_INSTANCES else row
+        for row in recorded
+    ]
     added = [i for row in recorded for i in completed.instances.get(row.id, ())]
     instances = run.instances(number)
     if added:
         instances = sorted([*instances, *added], key=lambda row: id_order(row.id))
     return instructions, instances
+
+
+def current_counts(run: Run) -> tuple[Counter[str], Counter[str]]:
+    """Count the instructions and instances of a run by verdict or reason, as they stand."""
+    infos = [run.info(number) for number in run.rounds()]
+    instructions = sum((Counter(info["instructions"]) for info in infos), Counter[str]())
+    instances = sum((Counter(info["instances"]) for info in infos), Counter[str]())
+    completed = read_completed(run)
+    for number in {row.round for row in completed.instructions.values()}:
+        for before in run.instructions(number):
+            after = completed.instructions.get(before.id)
+            if after is not None and before.reason is Reason.PENDING_INSTANCES:
+                instructions[str(before.reason)] -= 1
+                instructions[str(after.reason or after.verdict)] += 1
+    for rows in completed.instances.values():
+        instances.update(str(row.reason or row.verdict) for row in rows)
+    return +instructions, +instances

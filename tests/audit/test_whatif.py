@@ -12,13 +12,24 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
-from selfinstruct.audit.whatif import PENDING, Thresholds, judged_config, what_if
+from selfinstruct.audit.whatif import (
+    PENDING,
+    Thresholds,
+    judged_config,
+    save_what_if,
+    what_if,
+)
 from selfinstruct.calibrate import calibration_starts
+from selfinstruct.card import dataset_card
 from selfinstruct.cli.app import run as cli
-from selfinstruct.decide import PoolKeeper, judge_round
+from selfinstruct.decide import judge_round
 from selfinstruct.errors import ConfigError
+from selfinstruct.export import Answers, Format, export_rows
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.measures import PoolKeeper
+from selfinstruct.merge import merge
 from selfinstruct.records import ACCEPTED, Reason, Request, Stage
 from selfinstruct.store import Run, open_run
 
@@ -124,7 +135,7 @@ def test_the_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli(["audit", "whatif", str(run.path), "--rouge", "0.76"]) == 0
     text = capfd.readouterr().out
-    assert "1 candidate changes" in text
+    assert "1 instruction changes" in text
     assert cli(["audit", "whatif", str(run.path), "--rouge", "0.7"]) == 0
     assert "no candidate changes" in capfd.readouterr().out
 
@@ -157,32 +168,38 @@ WANTED = st.builds(
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(wanted=WANTED | st.builds(Thresholds, quantile=st.floats(0.01, 0.6)))
+@given(wanted=WANTED | st.builds(Thresholds, quantile=st.floats(0.01, 0.6)), again=st.booleans())
 def test_it_equals_a_fresh_judgement_of_the_same_completions(
-    tmp_path: Path, generate: Generate, wanted: Thresholds
+    tmp_path: Path, generate: Generate, wanted: Thresholds, again: bool
 ) -> None:
-    out = tmp_path / "run"
-    if not out.exists():
-        generate(out, stop__target=40, likelihood__quantile=0.2, likelihood__calibration=20)
+    out = tmp_path / ("again" if again else "run")
+    if not (tmp_path / "run").exists():
+        first = {"likelihood__quantile": 0.2, "likelihood__calibration": 20}
+        run, _ = generate(tmp_path / "run", stop__target=40, **first)
+        # Judged again strictly: instances whose instruction fell are still there.
+        save_what_if(run, Thresholds(rouge=0.3, quantile=0.4), tmp_path / "again")
     run = open_run(out)
     found = what_if(run, wanted)
     config, inputs = judged_config(stored_config(run), wanted), stored_inputs(run)
     keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
     fresh: dict[str, str] = {}
     recorded: dict[str, str] = {}
+    fresh_instances: Counter[str] = Counter()
     tasks = 0
     for number in run.rounds():
         room = run.info(number)["target"] - tasks
         completions = run.completions(number)
         measures, prompts = keeper.measures, inputs.prompts
         judged = judge_round(completions, number, config, prompts, measures, room=room)
-        keeper.settle(judged)
+        keeper.settle(judged.instructions)
         tasks += judged.tasks
+        fresh_instances.update(str(row.reason or row.verdict) for row in judged.instances)
         fresh |= {row.id: str(row.reason or row.verdict) for row in judged.instructions}
         recorded |= {row.id: str(row.reason or row.verdict) for row in run.instructions(number)}
     changed = {id for id, outcome in fresh.items() if outcome != recorded[id]}
     assert {one.id for one in found.changes} == changed
     assert found.after == Counter(fresh.values())
+    assert found.instances_after == fresh_instances
 
 
 def test_a_stricter_likelihood(run: Run) -> None:
@@ -229,3 +246,39 @@ def test_the_command_writes_a_run_of_its_own(
     assert what_if(written, Thresholds(rouge=0.7)).after == what_if(run, Thresholds()).after
     assert cli(arguments) == 2  # it is there already
     assert "is there already" in capfd.readouterr().err
+
+
+def test_nothing_is_dropped_when_a_run_is_judged_again_and_back(
+    tmp_path: Path, generate: Generate
+) -> None:
+    run, _ = generate(tmp_path / "run", stop__target=20)
+    strict = save_what_if(run, Thresholds(rouge=0.2, min_logprob=-1.9), tmp_path / "strict")
+    assert summarise(strict).tasks < 20
+    for number in run.rounds():
+        kept = {row.id for row in strict.instances(number)}
+        assert kept >= {row.id for row in run.instances(number)}
+    back = save_what_if(strict, Thresholds(rouge=0.7, quantile=0.05), tmp_path / "back")
+    for one in (strict, back):
+        assert replay(one) == []
+        assert what_if(one, Thresholds()).changes == []
+        assert what_if(one, Thresholds()).instance_changes == []
+    assert [row.id for row in export_rows(back)] == [row.id for row in export_rows(run)]
+    grown, _ = generate(tmp_path / "back", resume=True, stop__target=25)
+    assert summarise(grown).tasks == 25
+    assert replay(grown) == []
+
+
+def test_who_wrote_it_stays_known(tmp_path: Path, generate: Generate) -> None:
+    first, _ = generate(tmp_path / "a")
+    second, _ = generate(tmp_path / "b", seed=1)
+    file = second.path / "run.yaml"
+    digest = f"digest: {second.meta['model']['digest']}"
+    file.write_text(file.read_text().replace(digest, "digest: b"))
+    merged = merge([first, open_run(second.path)], tmp_path / "both")
+    again = save_what_if(merged, Thresholds(rouge=0.5), tmp_path / "again")
+    third, _ = generate(tmp_path / "c", seed=2)
+    for run in (merged, again, merge([again, third], tmp_path / "all")):
+        digests = {one["model"]["digest"] for one in run.meta["merged_from"]}
+        assert digests >= {"b", first.meta["model"]["digest"]}
+        assert "digest `b`" in dataset_card(run, Format.ALPACA, Answers.OWN)
+        assert replay(run) == []

@@ -91,12 +91,12 @@ def test_the_rule() -> None:
 
 def test_thresholds_freeze_with_the_round_in_which_there_are_enough() -> None:
     config = LikelihoodConfig(quantile=0.25, calibration=5)
-    seeds = {Kind.INSTRUCTION: [-3.0, -6.0, NAN], Kind.LABEL: []}
+    seeds = {Kind.INSTRUCTION: [-3.0] * 9 + [-6.0, NAN], Kind.LABEL: [-0.1] * 9}
     thresholds = LikelihoodThresholds(config, {0: seeds})
     thresholds.see(Kind.INSTRUCTION, 0, [-1.0, -2.0, NAN])
     assert thresholds.least(Kind.INSTRUCTION, 0) == -6.0  # the guard: the least likely seed
     assert thresholds.least(Kind.OUTPUT, 0) is None
-    assert thresholds.least(Kind.LABEL, 0) is None
+    assert thresholds.least(Kind.LABEL, 0) is None  # nine texts say too little
     thresholds.see(Kind.INSTRUCTION, 1, [-3.0, -4.0, -5.0])
     # Of -5, -4, -3, -2, -1, a quarter of the way up is -4.
     assert thresholds.least(Kind.INSTRUCTION, 1) == -4.0
@@ -108,21 +108,21 @@ def test_thresholds_freeze_with_the_round_in_which_there_are_enough() -> None:
 
 def test_the_guard_holds_where_first_candidates_are_worse_than_every_seed() -> None:
     config = LikelihoodConfig(quantile=0.5, calibration=1)
-    thresholds = LikelihoodThresholds(config, {0: {Kind.OUTPUT: [-2.0]}})
+    thresholds = LikelihoodThresholds(config, {0: {Kind.OUTPUT: [-2.0] * 10}})
     thresholds.see(Kind.OUTPUT, 0, [-9.0, -9.0])
     assert thresholds.least(Kind.OUTPUT, 0) == -2.0
 
 
 def test_an_absolute_number_takes_the_place_of_everything() -> None:
     config = LikelihoodConfig(min_logprob=-7.0, calibration=1)
-    thresholds = LikelihoodThresholds(config, {0: {Kind.OUTPUT: [-2.0]}})
+    thresholds = LikelihoodThresholds(config, {0: {Kind.OUTPUT: [-2.0] * 10}})
     thresholds.see(Kind.OUTPUT, 0, [-1.0])
     assert {thresholds.least(kind, 0) for kind in Kind} == {-7.0}
 
 
 def test_each_start_has_thresholds_of_its_own() -> None:
     config = LikelihoodConfig(quantile=0.5, calibration=1)
-    starts = {0: {Kind.OUTPUT: [-9.0]}, 2: {Kind.OUTPUT: [-5.0]}}
+    starts = {0: {Kind.OUTPUT: [-9.0] * 10}, 2: {Kind.OUTPUT: [-5.0] * 10}}
     thresholds = LikelihoodThresholds(config, starts)
     thresholds.see(Kind.OUTPUT, 1, [-1.0])
     assert thresholds.least(Kind.OUTPUT, 1) == -1.0

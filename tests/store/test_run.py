@@ -22,7 +22,7 @@ Generate = Callable[..., tuple[Run, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, generate: Generate) -> Run:
-    return generate(tmp_path / "run", stop__target=30)[0]
+    return generate(tmp_path / "run", stop__target=60, propose__per_round=12)[0]
 
 
 def test_a_run_is_self_contained(run: Run) -> None:

@@ -1,0 +1,43 @@
+"""What the audit commands share: rows for people and for JSON, a bar over rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from selfinstruct.cli.console import stderr
+
+if TYPE_CHECKING:
+    from selfinstruct.store import Run
+
+
+@contextmanager
+def per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar that is moved on by one for each round."""
+    from rich.progress import track
+
+    steps = iter(track(run.rounds(), what, console=stderr, transient=True, disable=quiet))
+    next(steps, None)
+    yield lambda _: next(steps, None)
+    for _ in steps:
+        pass
+
+
+def thresholds_line(thresholds: Mapping[str, float | None]) -> str:
+    """Return the least nats per token of each kind, as far as they are known."""
+    known = [f"{kind} {value:.2f}" for kind, value in thresholds.items() if value is not None]
+    return f"least likelihood, in nats per token: {', '.join(known) or 'none yet'}"
+
+
+def number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn NaN, which JSON lacks, into null."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in row.items()
+    }

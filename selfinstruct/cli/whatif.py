@@ -1,0 +1,135 @@
+"""`selfinstruct audit whatif`: a run judged again by other thresholds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import plain, stderr, stdout
+from selfinstruct.cli.rows import number, per_round, plain_row, thresholds_line
+
+if TYPE_CHECKING:
+    from selfinstruct.audit.whatif import Change, Thresholds, WhatIf
+
+# As selfinstruct.audit.whatif has it; named here so that --help loads nothing.
+PENDING = "pending_instances"
+
+
+def whatif(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    rouge: Annotated[
+        float | None, typer.Option("--rouge", help="ROUGE-L threshold to judge by instead.")
+    ] = None,
+    min_logprob: Annotated[
+        float | None,
+        typer.Option("--min-logprob", help="Least nats per token, such as -2.5, of every kind."),
+    ] = None,
+    max_logprob: Annotated[
+        float | None, typer.Option("--max-logprob", help="Most nats per token, such as -0.05.")
+    ] = None,
+    quantile: Annotated[
+        float | None,
+        typer.Option("--quantile", help="Share of the first candidates to find too improbable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write what comes of it as a run of its own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Judge the candidates of a run again by other thresholds; the run stays as it is.
+
+    The proposals are those of the run: with other thresholds the loop would have gone on from
+    another pool and proposed other tasks. With --out, instructions that pass only now are
+    `pending_instances`, and `selfinstruct complete` writes their instances.
+    """
+    from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    wanted = Thresholds(rouge, min_logprob, max_logprob, quantile)
+    if out is not None:
+        from selfinstruct.rejudge import check_free
+
+        check_free(out)
+    with per_round(opened, "judging again", quiet=as_json) as advance:
+        found = what_if(opened, wanted, advance)
+    if out is not None:
+        with per_round(opened, "writing", quiet=as_json) as advance:
+            save_what_if(opened, wanted, out, lambda _: advance(0))
+    if as_json:
+        print(json.dumps(_what_if_data(found, wanted), indent=2, ensure_ascii=False))
+        return
+    _print_what_if(found)
+    if out is not None:
+        _print_next(out, pending=found.after.get(PENDING, 0))
+
+
+def _what_if_data(found: WhatIf, wanted: Thresholds) -> dict[str, Any]:
+    """Return what --json prints: of instructions at the top, of instances in `instances`."""
+
+    def counted(after: Mapping[str, int], changes: Sequence[Change]) -> dict[str, Any]:
+        kept = ("accepted", PENDING)
+        return {
+            "changed": len(changes),
+            "accepted": after.get("accepted", 0),
+            PENDING: after.get(PENDING, 0),
+            "rejected": {outcome: n for outcome, n in after.items() if outcome not in kept},
+            "ids": [change.id for change in changes],
+            "changes": [plain_row(asdict(change)) for change in changes],
+        }
+
+    return {
+        **asdict(wanted),
+        **counted(found.after, found.changes),
+        "instances": counted(found.instances_after, found.instance_changes),
+        "likelihood": dict(found.thresholds),
+    }
+
+
+def _print_next(out: Path, *, pending: int) -> None:
+    stdout.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+    words = ["complete", str(out)] if pending else ["audit", "summary", str(out)]
+    command = shlex.join(["selfinstruct", *words])
+    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_what_if(found: WhatIf) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    for title, before, after in (
+        ("instructions", found.before, found.after),
+        ("instances", found.instances_before, found.instances_after),
+    ):
+        table = Table(title=title, title_justify="left")
+        for column in ("outcome", "recorded", "judged again", "change"):
+            table.add_column(column, justify="left" if column == "outcome" else "right")
+        for outcome in sorted({*before, *after}, key=lambda o: (-before[o], o)):
+            was, now = before[outcome], after[outcome]
+            table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
+        stdout.print(table)
+    stdout.print(thresholds_line(found.thresholds), highlight=False, soft_wrap=True)
+    if not found.changes and not found.instance_changes:
+        stdout.print("no candidate changes")
+        return
+    shown = Table(title="changes, the first 20", title_justify="left")
+    columns = ("id", "recorded", "judged again", "nats/token", "ROUGE-L", "neighbour")
+    for column in (*columns, "text"):
+        shown.add_column(column, overflow="fold")
+    for one in [*found.changes, *found.instance_changes][:20]:
+        scores = (number(one.mean_logprob), number(one.rouge_l))
+        cells = (one.id, one.before, one.after, *scores, one.neighbour_id, one.text)
+        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
+    stdout.print(shown)
+    for what, count in (
+        ("instruction", len(found.changes)),
+        ("instance", len(found.instance_changes)),
+    ):
+        if count:
+            stdout.print(f"1 {what} changes" if count == 1 else f"{count} {what}s change")

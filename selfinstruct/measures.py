@@ -1,0 +1,147 @@
+"""What candidates are measured against: a pool of texts and thresholds, growing by rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from selfinstruct.config import RunConfig
+from selfinstruct.filters.likelihood import LikelihoodThresholds, SeedScores
+from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.records import (
+    ACCEPTED,
+    InstanceCandidate,
+    InstructionCandidate,
+    Kind,
+    Reason,
+    SeedTask,
+)
+
+
+def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIndex:
+    """Return a novelty index that holds what a run starts from: (id, text) pairs."""
+    index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer)
+    index.add_all(pool)
+    return index
+
+
+def first_measures(
+    pool: Iterable[tuple[str, str]], config: RunConfig, starts: Mapping[int, SeedScores]
+) -> Measures:
+    """Return the measures that a run starts with.
+
+    Args:
+        pool: (id, text) of what the novelty index holds.
+        config: thresholds.
+        starts: scores of the calibration texts by the round from which they count.
+    """
+    thresholds = LikelihoodThresholds(config.likelihood, starts)
+    return Measures(first_index(pool, config), thresholds)
+
+
+def near_duplicates(
+    seeds: Iterable[SeedTask], threshold: float = 0.7
+) -> Iterator[tuple[SeedTask, SeedTask, float]]:
+    """Yield (earlier, later, ROUGE-L) for each seed too close to an earlier one."""
+    index = NoveltyIndex(threshold)
+    by_id: dict[str, SeedTask] = {}
+    for seed in seeds:
+        match = index.nearest(seed.instruction)
+        if match:
+            yield by_id[match.id], seed, match.score
+        index.add(seed.id, seed.instruction)
+        by_id[seed.id] = seed
+
+
+def is_pooled(candidate: InstructionCandidate) -> bool:
+    """Whether the novelty index holds it: accepted, or passed but without a valid instance."""
+    waiting = (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
+    return candidate.verdict == ACCEPTED or candidate.reason in waiting
+
+
+# Verdicts given at the likelihood filter or after it: the rules on the text had passed.
+_AFTER_RULES = {
+    *(None, Reason.LOW_LIKELIHOOD, Reason.TOO_LIKELY, Reason.UNSCORABLE, Reason.NOT_NOVEL),
+    *(Reason.NO_INSTANCES, Reason.PENDING_INSTANCES, Reason.OVER_TARGET),
+}
+
+
+def passed_rules(row: InstructionCandidate | InstanceCandidate) -> bool:
+    """Whether a judged candidate had passed the rules on its text."""
+    return row.reason in _AFTER_RULES
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What candidates are measured against; both grow as rounds are judged."""
+
+    index: NoveltyIndex
+    thresholds: LikelihoodThresholds
+
+    def take_in(
+        self,
+        round: int,
+        instructions: Sequence[InstructionCandidate],
+        instances: Sequence[InstanceCandidate],
+    ) -> None:
+        """Take in a round that was judged before, as judging it did."""
+        for candidate in instructions:
+            if is_pooled(candidate):
+                self.index.add(candidate.id, candidate.text)
+        see_round(self.thresholds, round, instructions, instances)
+
+
+class PoolKeeper:
+    """The measures of rounds that are judged one after the other.
+
+    What was over the target does not stay in the pool of a run that grows afterwards.
+    """
+
+    def __init__(
+        self,
+        first_pool: Iterable[tuple[str, str]],
+        config: RunConfig,
+        starts: Mapping[int, SeedScores],
+    ) -> None:
+        self._pool = list(first_pool)
+        self._config = config
+        self.measures = first_measures(self._pool, config, starts)
+
+    def settle(self, judged: Sequence[InstructionCandidate]) -> None:
+        """Take in the last verdicts of a round that was judged with `measures`."""
+        self._pool += [(c.id, c.text) for c in judged if is_pooled(c)]
+        if any(c.reason is Reason.OVER_TARGET for c in judged):
+            index = first_index(self._pool, self._config)
+            self.measures = replace(self.measures, index=index)
+
+
+def see_round(
+    thresholds: LikelihoodThresholds,
+    round: int,
+    instructions: Sequence[InstructionCandidate],
+    instances: Sequence[InstanceCandidate],
+) -> None:
+    """Show thresholds the scores of a judged round, as judging it did."""
+    scores = [row.mean_logprob for row in instructions if passed_rules(row)]
+    thresholds.see(Kind.INSTRUCTION, round, scores)
+    passed = {row.id for row in instructions if _was_asked_for(row)}
+    see_instances(thresholds, round, [row for row in instances if row.instruction_id in passed])
+
+
+def see_instances(
+    thresholds: LikelihoodThresholds, round: int, rows: Sequence[InstanceCandidate]
+) -> None:
+    """Show thresholds the scores of a round's outputs and labels: of instructions that passed."""
+    for kind in (Kind.OUTPUT, Kind.LABEL):
+        own = (row for row in rows if kind_of(row) is kind and passed_rules(row))
+        thresholds.see(kind, round, [row.mean_logprob for row in own])
+
+
+def kind_of(row: InstanceCandidate) -> Kind:
+    """Return what the row's score is of; runs from before there was a filter do not say."""
+    return row.kind or Kind.OUTPUT
+
+
+def _was_asked_for(row: InstructionCandidate) -> bool:
+    asked = (None, Reason.NO_INSTANCES, Reason.OVER_TARGET)
+    return row.reason in asked
