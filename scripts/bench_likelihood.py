@@ -32,6 +32,8 @@ asked = vllm._sampling_arguments
 def bare(request, room):
     return {key: value for key, value in asked(request, room).items() if key != "logprobs"}
 vllm._sampling_arguments = bare
+from selfinstruct.requests import RequestBuilder
+RequestBuilder.missing_scores = lambda self, completion: []  # nor are they scored afterwards
 """
 WAYS = {
     "without log-probabilities": (WITHOUT + MAIN, {"quantile": "null", "seed_bound": "false"}),

@@ -29,6 +29,12 @@ class WriteError(SelfInstructError):
     exit_code = 3
 
 
+class TrainError(SelfInstructError):
+    """Training failed; the last checkpoint is safe and can be gone on with."""
+
+    exit_code = 3
+
+
 class PublishError(SelfInstructError):
     """The hub did not take a dataset; the exported file is complete, try again."""
 

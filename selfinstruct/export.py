@@ -17,6 +17,7 @@ from selfinstruct.answer import best_answers
 from selfinstruct.errors import ConfigError
 from selfinstruct.inputs import stored_inputs
 from selfinstruct.prompts import PromptLibrary
+from selfinstruct.prompts.canonical import user_text
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run, atomic
 from selfinstruct.store.batches import KINDS
@@ -123,11 +124,6 @@ def _refuse_own_files(run: Run, out: Path) -> None:
         raise ConfigError(f"{out}: is a part of the run itself; give another --out")
 
 
-def user_text(row: ExportRow) -> str:
-    """Return what a user would write: the instruction, then the input after a blank line."""
-    return f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
-
-
 def _jsonl(rows: list[ExportRow], format: Format, run: Run) -> bytes:
     encode = _encoder(format, stored_inputs(run).prompts)
     lines = (json.dumps(encode(row), ensure_ascii=False) + "\n" for row in rows)
@@ -138,7 +134,7 @@ def _encoder(format: Format, prompts: PromptLibrary) -> Callable[[ExportRow], di
     def messages(row: ExportRow) -> dict[str, Any]:
         return {
             "messages": [
-                {"role": "user", "content": user_text(row)},
+                {"role": "user", "content": user_text(row.instruction, row.input)},
                 {"role": "assistant", "content": row.output},
             ]
         }
@@ -153,7 +149,7 @@ def _encoder(format: Format, prompts: PromptLibrary) -> Callable[[ExportRow], di
     def sharegpt(row: ExportRow) -> dict[str, Any]:
         return {
             "conversations": [
-                {"from": "human", "value": user_text(row)},
+                {"from": "human", "value": user_text(row.instruction, row.input)},
                 {"from": "gpt", "value": row.output},
             ]
         }

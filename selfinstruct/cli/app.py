@@ -10,7 +10,17 @@ import typer
 from rich.logging import RichHandler
 
 from selfinstruct import __version__
-from selfinstruct.cli import answer, audit, complete, export, generate, merge, models
+from selfinstruct.cli import (
+    answer,
+    audit,
+    complete,
+    evaluate,
+    export,
+    generate,
+    merge,
+    models,
+    train,
+)
 from selfinstruct.cli.console import stderr
 from selfinstruct.errors import SelfInstructError
 
@@ -28,6 +38,8 @@ app.command("answer")(answer.answer)
 app.command("complete")(complete.complete)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
+app.add_typer(train.app, name="train")
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 
 

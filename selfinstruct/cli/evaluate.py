@@ -1,0 +1,148 @@
+"""`selfinstruct evaluate`: how well models follow instructions, with intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
+from selfinstruct.cli.options import DtypeOption, interrupt
+
+if TYPE_CHECKING:
+    from selfinstruct.evaluate.evaluation import Contestant, Evaluation
+
+# What is worth a column on a terminal; report.json has all.
+_SHOWN = {
+    "rouge_l": "ROUGE-L",
+    "rouge_l_cut": "at equal length",
+    "exact_match": "exact match",
+    "reference_logprob": "reference, nats/token",
+    "length": "words",
+    "never_stopping": "never stops",
+}
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Option("--model", help="NAME=MODEL; the first is the baseline. May be repeated."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.json and report.html.")],
+    tasks: Annotated[
+        Path | None,
+        typer.Option("--tasks", help="JSON lines with `instruction`, `instances` (200 of ours)."),
+    ] = None,
+    few_shot: Annotated[
+        list[str] | None,
+        typer.Option("--few-shot", metavar="NAME=N", help="Show that model N worked seed tasks."),
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Longest answer, the same for all.")
+    ] = 192,
+    dtype: DtypeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
+) -> None:
+    """Have models answer tasks greedily, and say by how much they differ.
+
+    The same encoding, stop strings and token limit for all: a model's own chat template, or
+    the canonical text for one that has none. Differences have paired bootstrap intervals.
+    """
+    from rich.progress import Progress
+
+    from selfinstruct.engines.machine import require_vllm
+    from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
+    from selfinstruct.evaluate.isolated import answer_apart
+    from selfinstruct.evaluate.report import write_report
+    from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
+    from selfinstruct.models import resolve_model
+
+    contestants = _contestants(models, few_shot or [])
+    read = read_eval_tasks(tasks or shipped_eval_tasks())
+    require_vllm()
+    console = terminal()
+    log_to(console)
+    signal.signal(signal.SIGTERM, interrupt)
+    with Progress(console=console, transient=True) as progress:
+        bars = {one.name: progress.add_task(one.name, total=None) for one in contestants}
+        found = run_evaluation(
+            contestants,
+            read,
+            out,
+            dtype=str(dtype or "auto"),
+            max_tokens=max_tokens,
+            ask=answer_apart,
+            resolve=partial(resolve_model, progress=lambda *_: None),
+            advance=lambda name, done, wanted: progress.update(
+                bars[name], completed=done, total=wanted
+            ),
+        )
+    report = write_report(found, out)
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    _print(found)
+    stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _contestants(models: list[str], few_shot: list[str]) -> list[Contestant]:
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.evaluate.evaluation import Contestant
+
+    shots: dict[str, int] = {}
+    for text in few_shot:
+        name, _, number = text.partition("=")
+        if not number.isdigit():
+            raise ConfigError(f"--few-shot {text}: give NAME=N, such as base=4")
+        shots[name] = int(number)
+    found = []
+    for text in models:
+        name, mark, model = text.partition("=")
+        if not mark or not name or not model or "/" in name:
+            raise ConfigError(f"--model {text}: give NAME=MODEL, such as base=gemma-3-270m")
+        found.append(Contestant(name, model, shots.pop(name, 0)))
+    if shots:
+        raise ConfigError(f"--few-shot {', '.join(shots)}: is the name of no --model")
+    return found
+
+
+def _print(found: Evaluation) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{found.settings['tasks']} tasks", title_justify="left")
+    table.add_column("model")
+    for title in _SHOWN.values():
+        table.add_column(title, justify="right")
+    for name, means in found.means.items():
+        cells = (_shown(metric, means[metric]) for metric in _SHOWN)
+        table.add_row(Text(plain(name)), *cells)
+    stdout.print(table)
+    differences = Table(title="differences, with 95 % intervals", title_justify="left")
+    for column in ("", "metric", "difference", "from", "to", "tasks"):
+        differences.add_column(column, justify="left" if column in ("", "metric") else "right")
+    for one in found.comparisons:
+        if one.metric in _SHOWN:
+            clear = one.low > 0 or one.high < 0
+            numbers = (_shown(one.metric, value) for value in (one.difference, one.low, one.high))
+            differences.add_row(
+                Text(plain(f"{one.a} − {one.b}")),
+                _SHOWN[one.metric],
+                *numbers,
+                str(one.n),
+                style="bold" if clear else "dim",
+            )
+    stdout.print(differences)
+
+
+def _shown(metric: str, value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    if metric in ("rouge_l", "rouge_l_cut", "exact_match", "never_stopping"):
+        return f"{100 * value:.1f}"
+    return f"{value:.2f}" if metric == "reference_logprob" else f"{value:.0f}"

@@ -1,0 +1,1 @@
+"""How well models follow instructions: answers, measures, and differences with intervals."""

@@ -1,0 +1,119 @@
+"""The report of an evaluation: report.json for programs, report.html for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.evaluate.compare import Comparison
+from selfinstruct.evaluate.evaluation import Evaluation, plain
+from selfinstruct.store import atomic
+
+TITLES = {
+    "rouge_l": "ROUGE-L",
+    "rouge_l_cut": "ROUGE-L at equal length",
+    "exact_match": "exact match (closed tasks)",
+    "reference_logprob": "log-likelihood of the reference, nats per token",
+    "length": "length, words",
+    "repetition": "repeated trigrams, share",
+    "empty": "empty answers, share",
+    "never_stopping": "answers that ran into the token limit, share",
+}
+_WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
+
+
+def write_report(found: Evaluation, out: Path) -> dict[str, Any]:
+    """Write report.json and a self-contained report.html; return the former.
+
+    `comparisons` is a list of `a`, `b`, `metric`, `difference` (a − b), `low`, `high`, `n`.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    report = {
+        "settings": dict(found.settings),
+        "models": {
+            name: {metric: plain(value) for metric, value in means.items()}
+            for name, means in found.means.items()
+        },
+        "comparisons": [asdict(one) for one in found.comparisons],
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(out / "report.json", report)
+        atomic.write_text(out / "report.html", _page(found))
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
+    return report
+
+
+def _page(found: Evaluation) -> str:
+    """Return the page: no script, no network, model text escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("selfinstruct.evaluate", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    metrics = [
+        metric for metric in TITLES if any(one.metric == metric for one in found.comparisons)
+    ]
+    rows = [
+        {
+            "task": task,
+            "answers": [
+                {
+                    "model": name,
+                    "text": found.answers[name][number].text,
+                    "rouge_l": found.values[name]["rouge_l"][number],
+                    "exact": found.values[name]["exact_match"][number],
+                    "stopped": found.answers[name][number].stopped,
+                }
+                for name in found.answers
+            ],
+        }
+        for number, task in enumerate(found.tasks)
+    ]
+    return environment.get_template("report.html.jinja").render(
+        titles=TITLES,
+        means=found.means,
+        settings=found.settings,
+        plots=[
+            (TITLES[metric], _plot([one for one in found.comparisons if one.metric == metric]))
+            for metric in metrics
+        ],
+        rows=rows,
+    )
+
+
+def _plot(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return where the marks of a forest plot stand: differences and their intervals."""
+    low = min(0.0, *(one.low for one in comparisons))
+    high = max(0.0, *(one.high for one in comparisons))
+    room = (high - low) or 1.0
+
+    def across(value: float) -> float:
+        return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * (value - low) / room, 1)
+
+    return {
+        "width": _WIDTH,
+        "height": _ROW * len(comparisons) + 8,
+        "zero": across(0.0),
+        "rows": [
+            {
+                "name": f"{one.a} − {one.b}",
+                "y": _ROW * number + 18,
+                "low": across(one.low),
+                "high": across(one.high),
+                "middle": across(one.difference),
+                "text": f"{one.difference:+.3f}",
+                "clear": one.low > 0 or one.high < 0,
+            }
+            for number, one in enumerate(comparisons)
+        ],
+    }

@@ -1,0 +1,107 @@
+"""Tasks to evaluate on: an instruction, an input, and what a good answer looks like."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class EvalTask:
+    """One instance of a task; `closed` says that its reference is the one right answer."""
+
+    id: str
+    instruction: str
+    input: str
+    reference: str
+    closed: bool
+    application: str | None
+
+
+def shipped_eval_tasks() -> Path:
+    """Return the eval tasks that come with the project: beside the package, or within it."""
+    checkout = Path(__file__).resolve().parent.parent.parent / "seeds" / "eval_tasks.jsonl"
+    if checkout.is_file():
+        return checkout
+    return Path(str(resources.files("selfinstruct") / "data" / "eval_tasks.jsonl"))
+
+
+def read_eval_tasks(path: Path) -> list[EvalTask]:
+    """Read tasks with references: JSON lines with `instruction` and `instances`.
+
+    Each instance counts as a task. `closed` may say whether it has one right answer;
+    without it, classification tasks are closed and others are not. Other keys are ignored, so
+    that seed files and those of the paper's release can be read.
+
+    Raises:
+        ConfigError: names file, line, field and fix.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); check --tasks") from error
+    tasks: list[EvalTask] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        for task in _tasks(_row(line, where), where, number):
+            if task.id in seen:
+                raise ConfigError(
+                    f"{where}: id {task.id!r} is that of line {seen[task.id]} too; rename one"
+                )
+            seen[task.id] = number
+            tasks.append(task)
+    if not tasks:
+        raise ConfigError(f"{path}: holds no task; check --tasks")
+    return tasks
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{where}: is not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise ConfigError(f'{where}: is no object; give {{"instruction", "instances"}}')
+    return row
+
+
+def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:
+    instruction = row.get("instruction")
+    if not isinstance(instruction, str) or not instruction.strip():
+        raise ConfigError(f'{where}: "instruction" is {instruction!r}; give a text')
+    instances = row.get("instances")
+    if not isinstance(instances, list) or not instances:
+        raise ConfigError(
+            f'{where}: "instances" is {instances!r}; give at least one {{"input", "output"}}'
+        )
+    closed = row.get("closed", row.get("is_classification"))
+    id = str(row.get("id", number))
+    application = row.get("application", row.get("motivation_app"))
+    found = []
+    for place, instance in enumerate(instances):
+        texts = instance if isinstance(instance, dict) else {}
+        given, reference = texts.get("input", ""), texts.get("output")
+        if not isinstance(given, str) or not isinstance(reference, str) or not reference.strip():
+            raise ConfigError(
+                f'{where}: instance {place + 1} is {instance!r}; give "input" and a reference '
+                'as "output"'
+            )
+        found.append(
+            EvalTask(
+                id=id if len(instances) == 1 else f"{id}-{place}",
+                instruction=instruction.strip(),
+                input=given.strip(),
+                reference=reference.strip(),
+                closed=bool(closed),
+                application=str(application) if application else None,
+            )
+        )
+    return found

@@ -1,0 +1,1 @@
+"""From a run to a fine-tuned model: rows, their encoding, and thin calls of TRL."""

@@ -1,0 +1,63 @@
+"""The card of a trained model: what it was trained on, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfinstruct import __version__
+from selfinstruct.models import CATALOGUE
+from selfinstruct.records import LocalModel
+from selfinstruct.store import open_run, run_exists
+from selfinstruct.train.sft import SftResult, SftSettings
+
+
+def model_card(data: Path, model: LocalModel, settings: SftSettings, result: SftResult) -> str:
+    """Return README.md of a model that was fine-tuned on `data`."""
+    entry = CATALOGUE.get(model.name)
+    header: dict[str, Any] = {
+        "license": "apache-2.0" if entry and entry.license == "Apache-2.0" else "other",
+        "tags": ["self-instruct", "sft", "synthetic"],
+        "pipeline_tag": "text-generation",
+    }
+    rows: dict[str, Any] = {
+        "trained from": f"{model.name} (digest `{model.digest}`)",
+        "trained on": _data(data),
+        "rows": f"{result.train_rows:,}; validated on {result.validation_rows:,}; "
+        f"{result.too_long:,} left out as too long",
+        "method": settings.method + (f", r {settings.lora_r}" if settings.method != "full" else ""),
+        "tokens": f"{result.tokens:,} in {result.steps:,} steps",
+        "validation loss": _last(result),
+        "longest row": f"{settings.max_length:,} tokens",
+        "random seed": settings.seed,
+        "other settings": _options(settings.options or {}),
+        "made with": f"selfinstruct {__version__}",
+    }
+    lines = [f"| {key} | {value} |" for key, value in rows.items() if value not in ("", None)]
+    table = "\n".join(["| | |", "|---|---|", *lines])
+    return (
+        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# Fine-tuned with Self-Instruct\n\n"
+        f"{table}\n\nThe data was written by a language model and judged by rules alone; the terms "
+        "of the model that it was trained from apply.\n"
+    )
+
+
+def _data(data: Path) -> str:
+    if data.is_dir() and run_exists(data):
+        run = open_run(data)
+        fingerprint = run.meta.get("fingerprint", "")
+        return f"run `{run.name}` (fingerprint `{fingerprint}`, by {run.meta['model']['name']})"
+    return f"`{data.name}`"
+
+
+def _last(result: SftResult) -> str:
+    if not result.validation_losses:
+        return ""
+    return f"{min(loss for _, loss in result.validation_losses):.4f} nats per token"
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}={value}`" for key, value in options.items())

@@ -1,0 +1,128 @@
+"""Training rows as tokens: the prompt, which is only read, and the answer, which is learnt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.prompts.canonical import CHAT_TEMPLATE
+from selfinstruct.train.rows import TrainRow
+
+# Of a label that is not learnt (PyTorch's cross entropy ignores it).
+IGNORED = -100
+
+# Ways to put a task to a base model, beside the canonical one (the paper, §5.1: several
+# templates, so that it does not learn one form only). {user} is the instruction and the input.
+ENCODINGS = (
+    "Task:\n{user}\n\nAnswer:\n",
+    "{user}\n\nAnswer: ",
+    "Question: {user}\nAnswer: ",
+    "Instruction:\n{user}\n\nResponse:\n",
+    "{user}\n\n",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Tokens of a row; `labels` are the answer's tokens and its end, IGNORED before."""
+
+    id: str
+    input_ids: list[int]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows as tokens, and the ids of those that are too long to be learnt whole."""
+
+    rows: list[Encoded]
+    too_long: list[str]
+
+
+def prepare_tokenizer(tokenizer: Any) -> bool:
+    """Give a tokenizer what training needs; return whether it got our chat template.
+
+    Raises:
+        ConfigError: it has no end-of-sequence token, so that nothing can learn to stop.
+    """
+    if tokenizer.eos_token is None:
+        raise ConfigError(
+            "the model's tokenizer has no end-of-sequence token, so that the model could not "
+            "learn to stop; name one in its tokenizer_config.json"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template:
+        return False
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return True
+
+
+def encode_rows(
+    rows: Sequence[TrainRow],
+    tokenizer: Any,
+    *,
+    max_length: int,
+    diverse: bool,
+    seed: int,
+) -> EncodedRows:
+    """Encode rows by the tokenizer's chat template, or half of them by other templates.
+
+    Args:
+        rows: what to learn.
+        tokenizer: with a chat template, whose assistant turn ends with its end-of-sequence token.
+        max_length: a row with more tokens is left out, never cut.
+        diverse: draw one of several encodings for every other row (base models).
+        seed: of the draw.
+
+    Raises:
+        ConfigError: no row fits, or the template does not end an answer with the token that
+            ends a sequence.
+    """
+    rng = random.Random(seed)
+    encoded: list[Encoded] = []
+    too_long: list[str] = []
+    for row in rows:
+        template = rng.choice(ENCODINGS) if diverse and rng.random() < 0.5 else None
+        prompt = _prompt(row, tokenizer, template)
+        answer = f"{row.answer}{_end(tokenizer)}"
+        before = tokenizer.encode(prompt, add_special_tokens=False)
+        learnt = tokenizer.encode(answer, add_special_tokens=False)
+        if len(before) + len(learnt) > max_length:
+            too_long.append(row.id)
+            continue
+        encoded.append(Encoded(row.id, before + learnt, [IGNORED] * len(before) + learnt))
+    if not encoded:
+        raise ConfigError(
+            f"all {len(rows)} rows have more than {max_length} tokens; raise max_length"
+        )
+    return EncodedRows(encoded, too_long)
+
+
+def _prompt(row: TrainRow, tokenizer: Any, template: str | None) -> str:
+    if template is not None:
+        return f"{tokenizer.bos_token or ''}{template.format(user=row.user)}"
+    messages = [{"role": "user", "content": row.user}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def _end(tokenizer: Any) -> str:
+    """Return what ends an answer in the chat template.
+
+    Raises:
+        ConfigError: the template ends it with something else than the end-of-sequence token.
+    """
+    messages = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "ANSWER"}]
+    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    _, _, after = text.rpartition("ANSWER")
+    end = str(tokenizer.eos_token)
+    if not after.strip().startswith(end):
+        raise ConfigError(
+            f"the chat template ends an answer with {after[:40]!r}, and the tokenizer's "
+            f"end-of-sequence token is {end!r}: a model trained so would not stop; set eos_token "
+            "in tokenizer_config.json to the token that ends an answer"
+        )
+    return end

@@ -1,0 +1,403 @@
+"""Supervised fine-tuning: a thin call of TRL's SFTTrainer, and a model that loads anywhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import ConfigError, TrainError
+from selfinstruct.records import LocalModel
+from selfinstruct.train.encode import Encoded, encode_rows, prepare_tokenizer
+from selfinstruct.train.rows import Split
+
+log = logging.getLogger(__name__)
+
+CHECKPOINTS = "checkpoints"
+REPORT = "training.json"
+# What is ours to set: the data is tokenised already, and the model must be found again.
+_RESERVED = {
+    "output_dir",
+    "max_length",
+    "packing",
+    "seed",
+    "dataset_kwargs",
+    "completion_only_loss",
+}
+
+
+@dataclass(frozen=True)
+class SftSettings:
+    """How to train. `options` are fields of TRL's SFTConfig, by their own names."""
+
+    method: str = "lora"  # lora, qlora, or full
+    lora_r: int = 16
+    max_length: int = 1024
+    packing: bool = True
+    diverse: bool = True
+    patience: int = 2
+    seed: int = 0
+    options: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """A step was logged. `tokens` have been trained on since the start of this process."""
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float | None
+    validation_loss: float | None
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SftResult:
+    """What came of it; stored as training.json in the model's folder."""
+
+    train_rows: int
+    validation_rows: int
+    too_long: int
+    steps: int
+    tokens: int
+    seconds: float
+    losses: list[tuple[int, float]]
+    validation_losses: list[tuple[int, float]]
+
+
+Listen = Callable[[TrainProgress], object]
+
+
+def train_sft(
+    split: Split,
+    model: LocalModel,
+    out: Path,
+    settings: SftSettings,
+    listen: Listen,
+    *,
+    resume: bool = False,
+    card: Callable[[SftResult], str] | None = None,
+) -> SftResult:
+    """Fine-tune a model on rows, and save it into a folder that vLLM and transformers load.
+
+    LoRA adapters are trained in float32 over weights in bfloat16, and merged in float32; all
+    weights (`full`) are kept in float32 under bfloat16 autocast: so no update is lost.
+
+    Args:
+        split: what to learn, and what to validate with.
+        model: where to start from.
+        out: the folder; checkpoints lie in it until training has ended.
+        settings: how.
+        listen: told of every logged step.
+        resume: go on from the last whole checkpoint in `out`.
+        card: writes README.md from the result.
+
+    Raises:
+        ConfigError: rows, model or settings cannot be used; nothing was written.
+        TrainError: the loss is not a number any more, or a checkpoint cannot be written.
+    """
+    import torch
+    from transformers import AutoTokenizer, EarlyStoppingCallback, set_seed
+    from transformers.trainer_callback import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    _quiet()
+    checkpoint = _check_out(out, resume)
+    tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+    base = prepare_tokenizer(tokenizer)
+    encode = partial(
+        encode_rows, tokenizer=tokenizer, max_length=settings.max_length, seed=settings.seed
+    )
+    train = encode(split.train, diverse=base and settings.diverse)
+    validation = encode(split.validation, diverse=False) if split.validation else None
+    too_long = [*train.too_long, *(validation.too_long if validation else [])]
+    if too_long:
+        log.warning(
+            "%d rows have more than %d tokens and are left out (%s, …); --max-length raises it",
+            len(too_long),
+            settings.max_length,
+            too_long[0],
+        )
+    arguments = _arguments(out, settings, len(train.rows), validation is not None)
+    try:
+        config = SFTConfig(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"TRL refuses its options: {error}") from error
+    set_seed(settings.seed)
+    network, adapter = _load(model, settings)
+
+    class Trainer(SFTTrainer):  # type: ignore[misc]
+        """Stops at once where the loss is no number."""
+
+        def training_step(self, *args: Any, **kwargs: Any) -> Any:
+            loss = super().training_step(*args, **kwargs)
+            if not torch.isfinite(loss):
+                step = self.state.global_step
+                raise TrainError(
+                    f"the loss is {float(loss)} at step {step + 1}; "
+                    f"{out / CHECKPOINTS} has the last good checkpoint: lower --learning-rate, "
+                    "and look at the rows around it (data order is that of the seed)"
+                )
+            return loss
+
+    reporter = _reporter(listen)
+    callbacks = [reporter]
+    if validation is not None and settings.patience > 0:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    trainer = Trainer(
+        model=network,
+        args=config,
+        train_dataset=_dataset(train.rows),
+        eval_dataset=_dataset(validation.rows) if validation else None,
+        processing_class=tokenizer,
+        peft_config=adapter,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    started = time.perf_counter()
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except OSError as error:
+        raise TrainError(
+            f"{out}: a checkpoint cannot be written ({error.strerror or error}); the last whole "
+            "one is safe: free space, then go on with --resume"
+        ) from error
+    history = trainer.state.log_history
+    result = SftResult(
+        train_rows=len(train.rows),
+        validation_rows=len(validation.rows) if validation else 0,
+        too_long=len(too_long),
+        steps=trainer.state.global_step,
+        tokens=reporter.tokens,
+        seconds=round(time.perf_counter() - started, 1),
+        losses=[(row["step"], row["loss"]) for row in history if "loss" in row],
+        validation_losses=[
+            (row["step"], row["eval_loss"]) for row in history if "eval_loss" in row
+        ],
+    )
+    _save(trainer.model, tokenizer, model, out, result, card)
+    return result
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint: its state is written after all else of it."""
+    found = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
+    ]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _quiet() -> None:
+    """Leave progress to the listener."""
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    datasets.disable_progress_bars()
+    transformers_logging.disable_progress_bar()
+
+
+def _check_out(out: Path, resume: bool) -> Path | None:
+    if (out / REPORT).exists():
+        raise ConfigError(f"{out}: holds a trained model already; give another --out")
+    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    if checkpoint is not None and not resume:
+        raise ConfigError(
+            f"{out}: holds the checkpoints of a training that was stopped; --resume goes on with "
+            "it, another --out starts afresh"
+        )
+    if not resume and out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out}: is not empty; give another --out")
+    return checkpoint
+
+
+def _arguments(out: Path, settings: SftSettings, rows: int, validated: bool) -> dict[str, Any]:
+    """Return SFTConfig's fields: ours, and over them what the user gives by TRL's names."""
+    import torch
+
+    given = dict(settings.options or {})
+    reserved = sorted(_RESERVED & set(given))
+    if reserved:
+        raise ConfigError(f"{', '.join(reserved)}: set by selfinstruct itself; use its own option")
+    on_gpu = torch.cuda.is_available()
+    full = settings.method == "full"
+    ours: dict[str, Any] = {
+        "output_dir": str(out / CHECKPOINTS),
+        "max_length": settings.max_length,
+        "packing": settings.packing,
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 2 if settings.packing else 8,
+        "learning_rate": 2e-5 if full else 2e-4,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.05,
+        "weight_decay": 0.0,
+        "logging_steps": 1 if rows < 500 else 10,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "eval_strategy": "epoch" if validated else "no",
+        "per_device_eval_batch_size": 2,
+        "load_best_model_at_end": validated,
+        "metric_for_best_model": "eval_loss" if validated else None,
+        # On a CPU memory is plenty, and recomputing activations costs a third of the time.
+        "gradient_checkpointing": on_gpu,
+        "bf16": _bf16(),
+        "use_cpu": not on_gpu,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+    }
+    return ours | given
+
+
+def _bf16() -> bool:
+    """Whether bfloat16 pays on this machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    line = next((one for one in text.splitlines() if one.startswith("flags")), "")
+    return set(line.split())
+
+
+def _load(model: LocalModel, settings: SftSettings) -> tuple[Any, Any]:
+    """Return the network to train and the adapter's configuration, if there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"local_files_only": True, "attn_implementation": "sdpa"}
+    if settings.method == "full":
+        options["dtype"] = torch.float32
+        return AutoModelForCausalLM.from_pretrained(model.path, **options), None
+    from peft import LoraConfig
+
+    if settings.method == "qlora":
+        options["quantization_config"] = _four_bits()
+    options["dtype"] = torch.bfloat16 if _bf16() else torch.float32
+    adapter = LoraConfig(
+        r=settings.lora_r,
+        lora_alpha=2 * settings.lora_r,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return AutoModelForCausalLM.from_pretrained(model.path, **options), adapter
+
+
+def _four_bits() -> Any:
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            "--load-in-4bit needs a GPU and the bitsandbytes package; leave it out, or use --lora"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def _dataset(rows: Sequence[Encoded]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in rows])
+
+
+def _reporter(listen: Listen) -> Any:
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):  # type: ignore[misc]
+        """Hands on what the trainer logs."""
+
+        def __init__(self) -> None:
+            self.tokens = 0
+            self._before: int | None = None
+            self._started = time.perf_counter()
+
+        def on_log(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
+            logs = kwargs.get("logs") or {}
+            if "num_tokens" in logs:
+                self.tokens = int(logs["num_tokens"])
+            listen(
+                TrainProgress(
+                    step=state.global_step,
+                    steps=state.max_steps,
+                    epoch=float(state.epoch or 0.0),
+                    loss=logs.get("loss"),
+                    validation_loss=logs.get("eval_loss"),
+                    tokens=self.tokens,
+                    seconds=time.perf_counter() - self._started,
+                )
+            )
+
+    return Reporter()
+
+
+def _save(
+    network: Any,
+    tokenizer: Any,
+    model: LocalModel,
+    out: Path,
+    result: SftResult,
+    card: Callable[[SftResult], str] | None,
+) -> None:
+    """Merge the adapter, write everything beside its place, and move it there last."""
+    import torch
+
+    merged = network
+    if hasattr(network, "merge_and_unload"):
+        merged = network.to(torch.float32).merge_and_unload()
+    stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "float32")
+    merged = merged.to(getattr(torch, stored.removeprefix("torch.")))
+    # The token that it was trained to end with, and no other.
+    merged.generation_config.eos_token_id = tokenizer.eos_token_id
+    merged.generation_config.pad_token_id = tokenizer.pad_token_id
+    merged.config.eos_token_id = tokenizer.eos_token_id
+    merged.config.use_cache = True
+    part = out / ".model.tmp"
+    try:
+        if part.exists():
+            shutil.rmtree(part)
+        merged.save_pretrained(part, safe_serialization=True)
+        tokenizer.save_pretrained(part)
+        if card is not None:
+            (part / "README.md").write_text(card(result), encoding="utf-8")
+        told = json.dumps({**asdict(result), "perplexity": _perplexity(result)}, indent=2) + "\n"
+        (part / REPORT).write_text(told, encoding="utf-8")
+        files = sorted(part.iterdir(), key=lambda path: path.name == REPORT)
+        for file in files:  # the report last: it says that the model is whole
+            file.replace(out / file.name)
+        part.rmdir()
+    except OSError as error:
+        raise TrainError(
+            f"{out}: the model cannot be written ({error.strerror or error}); its last checkpoint "
+            "is safe: free space, then go on with --resume"
+        ) from error
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def _perplexity(result: SftResult) -> float | None:
+    if not result.validation_losses:
+        return None
+    return math.exp(min(loss for _, loss in result.validation_losses))

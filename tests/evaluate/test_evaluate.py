@@ -1,0 +1,202 @@
+"""Answers, measures, intervals and the report, on the scripted engine."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.evaluate.answers import Answer, Shot, answer_tasks
+from selfinstruct.evaluate.compare import compare_all, paired_difference
+from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
+from selfinstruct.evaluate.isolated import Job
+from selfinstruct.evaluate.measures import MEASURES, mean, measure, normalised
+from selfinstruct.evaluate.report import write_report
+from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.records import LocalModel, Request
+
+TASKS = [
+    EvalTask("a", "Name the capital of France.", "", "Paris", True, "search"),
+    EvalTask(
+        "b", "Thank <b>Ann</b>.", "She sent a book.", "Dear Ann, thank you for it.", False, None
+    ),
+    EvalTask("c", "Yes or no?", "Is ice cold?", "yes", True, None),
+]
+
+
+def answer(text: str, *, stopped: bool = True, score: float = -1.0) -> Answer:
+    return Answer("x", text, len(text.split()), stopped, score)
+
+
+def test_every_model_is_asked_alike() -> None:
+    engine = ScriptedEngine(lambda request: (" The capital is Paris.", "stop"))
+    answers = answer_tasks(engine, TASKS, max_tokens=40, shots=[Shot("One?", "Two.")])
+    asked = [r for r in engine.requests if r.scored is None]
+    assert {r.sampling.max_tokens for r in asked} == {40}
+    assert {r.sampling.temperature for r in asked} == {0.0}
+    assert all("\n### Task" in r.sampling.stop for r in asked)
+    assert asked[1].prompt == (
+        "<user>One?<assistant>Two.<user>Thank <b>Ann</b>.\n\nShe sent a book.<assistant>"
+    )
+    assert [a.text for a in answers] == ["The capital is Paris."] * 3
+    scored = [r for r in engine.requests if r.scored is not None]
+    assert [r.prompt for r in scored] == [r.prompt for r in asked]
+    assert all(a.reference_logprob < 0 for a in answers)
+
+
+def test_a_model_without_a_template_gets_the_canonical_text() -> None:
+    class Base(ScriptedEngine):
+        has_chat_template = False  # type: ignore[assignment]
+
+    engine = Base(lambda request: "Paris")
+    answer_tasks(engine, TASKS[1:2], max_tokens=8, shots=[Shot("One?", "Two.")])
+    assert engine.requests[0].prompt == (
+        "### Task\nOne?\n\n### Answer\nTwo.\n\n"
+        "### Task\nThank <b>Ann</b>.\n\nShe sent a book.\n\n### Answer\n"
+    )
+
+
+def test_what_is_measured() -> None:
+    answers = [
+        answer("The Paris."),
+        answer("Dear Ann, thanks for it and more and more", stopped=False),
+    ]
+    answers.append(answer(""))
+    values = measure(TASKS, answers)
+    assert values.keys() == MEASURES.keys()
+    oracle = RougeScorer(["rougeL"], use_stemmer=True)
+    for task, one, found in zip(TASKS, answers, values["rouge_l"], strict=True):
+        assert found == oracle.score(task.reference, one.text)["rougeL"].fmeasure
+    # Six words of the reference, six of the answer; all but "thanks" -> "thank", "you" match.
+    cut = oracle.score("Dear Ann, thank you for it.", "Dear Ann, thanks for it and")["rougeL"]
+    assert values["rouge_l_cut"][1] == cut.fmeasure
+    assert values["exact_match"][0] == 1.0
+    assert math.isnan(values["exact_match"][1])
+    assert values["exact_match"][2] == 0.0
+    assert values["empty"] == [0.0, 0.0, 1.0]
+    assert values["never_stopping"] == [0.0, 1.0, 0.0]
+    assert values["length"] == [2.0, 9.0, 0.0]
+    assert mean(values["exact_match"]) == 0.5
+    assert math.isnan(mean([math.nan]))
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        ("The answer.", "answer", True),
+        ("“Paris”", "paris", True),
+        ("3.5", "35", False),
+        ("-4", "4", False),
+        ("10:30", "1030", False),
+        ("yes", "no", False),
+    ],
+)
+def test_closed_answers(text: str, other: str, same: bool) -> None:
+    assert (normalised(text) == normalised(other)) == same
+
+
+def test_the_interval_of_a_paired_difference() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for trial in range(200):
+        noise = rng.normal(size=60)
+        first = list(0.5 + noise + rng.normal(scale=0.5, size=60))
+        second = list(noise)
+        _, low, high, count = paired_difference(first, second, seed=trial, resamples=400)
+        assert count == 60
+        hits += low <= 0.5 <= high
+    assert 0.88 <= hits / 200 <= 0.99  # a 95 % interval, 200 trials
+    assert paired_difference([1.0, math.nan], [1.0, 2.0])[:3] == (0.0, 0.0, 0.0)
+    assert paired_difference([math.nan], [1.0])[3] == 0
+
+
+def test_each_later_model_is_compared_with_each_earlier_one() -> None:
+    values = {"base": {"m": [0.0, 0.0]}, "sft": {"m": [1.0, 1.0]}, "dpo": {"m": [3.0, 3.0]}}
+    found = {(one.a, one.b): one.difference for one in compare_all(values)}
+    assert found == {("sft", "base"): 1.0, ("dpo", "base"): 3.0, ("dpo", "sft"): 2.0}
+
+
+def model(name: str) -> LocalModel:
+    return LocalModel(name, Path(name), f"digest of {name}", {})
+
+
+def run(out: Path, asked: list[str], **texts: str) -> Evaluation:
+    def ask(job: Job, advance: Any) -> list[Answer]:
+        asked.append(job.model)
+        if texts[job.model] == "dies":
+            raise EngineError("the engine died")
+        engine = ScriptedEngine(lambda request: texts[job.model])
+        return answer_tasks(
+            engine, job.tasks, max_tokens=job.max_tokens, shots=job.shots, advance=advance
+        )
+
+    return evaluate(
+        [Contestant(name, name, shots=2 if name == "few" else 0) for name in texts],
+        TASKS,
+        out,
+        dtype="float32",
+        max_tokens=32,
+        ask=ask,
+        resolve=model,
+        advance=lambda *_: None,
+    )
+
+
+def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    asked: list[str] = []
+    with pytest.raises(EngineError):
+        run(tmp_path, asked, base="Paris", sft="dies")
+    found = run(tmp_path, asked, base="Paris", sft="yes")
+    assert asked == ["base", "sft", "sft"]
+    assert found.answers["base"][0].text == "Paris"
+    # Other settings are another question.
+    assert run(tmp_path, asked, base="Paris", sft="yes").means == found.means
+    assert len(asked) == 3
+
+
+def test_the_report(tmp_path: Path) -> None:
+    found = run(tmp_path, [], base="no", few="<script>alert(1)</script> yes", sft="Paris")
+    report = write_report(found, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert report["models"]["sft"]["exact_match"] == 0.5
+    first = report["comparisons"][0]
+    assert first.keys() == {"a", "b", "metric", "difference", "low", "high", "n"}
+    assert (first["a"], first["b"], first["n"]) == ("few", "base", 3)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; yes" in page
+    assert "Thank &lt;b&gt;Ann&lt;/b&gt;." in page
+    assert not re.search(r"(?:src|href)=|https?://(?!www\.w3\.org)", page)
+    assert report["settings"]["models"]["few"]["shots"] == 2
+
+
+def test_names_must_differ(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two models have one name"):
+        evaluate(
+            [Contestant("a", "x"), Contestant("a", "y")],
+            TASKS,
+            tmp_path,
+            dtype="auto",
+            max_tokens=8,
+            ask=lambda job, advance: [],
+            resolve=model,
+            advance=lambda *_: None,
+        )
+
+
+def test_scored_references_are_those_of_the_task() -> None:
+    def script(request: Request) -> str:
+        return "x"
+
+    engine = ScriptedEngine(script)
+    answer_tasks(engine, TASKS, max_tokens=8)
+    scored = [r.scored for r in engine.requests if r.scored is not None]
+    assert scored == [tuple(engine.encode(task.reference)) for task in TASKS]

@@ -1,0 +1,280 @@
+"""Training on a tiny model: what is learnt, that samples stay apart, resume, bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl")
+
+from selfinstruct.errors import ConfigError, TrainError
+from selfinstruct.prompts.canonical import canonical_text
+from selfinstruct.records import LocalModel, Message
+from selfinstruct.train.encode import ENCODINGS, IGNORED, encode_rows, prepare_tokenizer
+from selfinstruct.train.rows import Split, TrainRow
+from selfinstruct.train.sft import (
+    REPORT,
+    SftResult,
+    SftSettings,
+    TrainProgress,
+    last_checkpoint,
+    train_sft,
+)
+from tests.train.tiny import tiny_model
+
+COLOURS = ("red", "blue", "green", "white", "black", "brown")
+ROWS = [
+    TrainRow(
+        f"r{n}", f"Name colour {n}.", f"Name colour {n}.", COLOURS[n % 6], n // 6, f"p{n // 2}"
+    )
+    for n in range(24)
+]
+SPLIT = Split(ROWS[:20], ROWS[20:], [])
+QUICK: dict[str, Any] = {"num_train_epochs": 2, "learning_rate": 5e-3, "bf16": False}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LocalModel:
+    return tiny_model(tmp_path / "tiny")
+
+
+def tokenizer_of(model: LocalModel) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model.path)
+
+
+def train(
+    model: LocalModel,
+    out: Path,
+    split: Split = SPLIT,
+    listen: Any = lambda event: None,
+    **settings: Any,
+) -> SftResult:
+    resume = settings.pop("resume", False)
+    options = {**QUICK, **settings.pop("options", {})}
+    how = SftSettings(max_length=settings.pop("max_length", 256), options=options, **settings)
+    return train_sft(split, model, out, how, listen, resume=resume)
+
+
+def test_the_template_that_a_base_model_gets_writes_the_canonical_text(model: LocalModel) -> None:
+    tokenizer = tokenizer_of(model)
+    assert prepare_tokenizer(tokenizer)
+    messages = [
+        Message(role="user", content="Name it.\n\nA dog."),
+        Message(role="assistant", content="Rex"),
+        Message(role="user", content="And now?"),
+    ]
+    chat = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    # The same characters, but for the marks that raw text does not have.
+    assert chat.replace("<start>", "").replace("<end>", "") == canonical_text(messages)
+
+
+def test_the_loss_is_on_the_answer_and_its_end_alone(model: LocalModel) -> None:
+    tokenizer = tokenizer_of(model)
+    prepare_tokenizer(tokenizer)
+    found = encode_rows(ROWS, tokenizer, max_length=256, diverse=False, seed=0)
+    for row, one in zip(ROWS, found.rows, strict=True):
+        learnt = [token for token in one.labels if token != IGNORED]
+        assert tokenizer.decode(learnt) == f"{row.answer}<end>"
+        assert one.input_ids[-len(learnt) :] == learnt
+        prompt = tokenizer.decode(one.input_ids[: -len(learnt)])
+        assert prompt == f"<start>### Task\n{row.user}\n\n### Answer\n"
+    assert found.too_long == []
+
+
+def test_half_of_the_rows_of_a_base_model_are_put_otherwise(model: LocalModel) -> None:
+    tokenizer = tokenizer_of(model)
+    prepare_tokenizer(tokenizer)
+    rows = [TrainRow(str(n), "u", f"user {n}", "answer") for n in range(300)]
+    found = encode_rows(rows, tokenizer, max_length=256, diverse=True, seed=0)
+    texts = [tokenizer.decode(one.input_ids) for one in found.rows]
+    canonical = sum("### Task" in text for text in texts)
+    assert 110 < canonical < 190
+    for encoding in ENCODINGS:
+        written = [f"<start>{encoding.format(user=row.user)}answer<end>" for row in rows]
+        assert set(written) & set(texts), encoding
+    again = encode_rows(rows, tokenizer, max_length=256, diverse=True, seed=0)
+    assert [one.input_ids for one in again.rows] == [one.input_ids for one in found.rows]
+
+
+def test_rows_that_are_too_long_are_left_out_and_counted(model: LocalModel, tmp_path: Path) -> None:
+    long = TrainRow("long", "x", "x" * 400, "y")
+    result = train(model, tmp_path / "out", Split([long, *ROWS[:8]], [], []))
+    assert (result.too_long, result.train_rows) == (1, 8)
+    with pytest.raises(ConfigError, match="all 1 rows have more than 64 tokens"):
+        train(model, tmp_path / "other", Split([long], [], []), max_length=64)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_it_learns_and_what_it_saves_loads(model: LocalModel, tmp_path: Path, method: str) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    events: list[TrainProgress] = []
+    result = train(
+        model,
+        tmp_path / "out",
+        listen=events.append,
+        method=method,
+        diverse=False,
+        patience=0,
+        options={"num_train_epochs": 40, "learning_rate": 0.02 if method == "lora" else 5e-3},
+    )
+    assert result.losses[-1][1] < 0.7 * result.losses[0][1]
+    assert result.tokens > 0
+    assert any(event.validation_loss is not None for event in events)
+    assert events[-1].step == events[-1].steps == result.steps
+    out = tmp_path / "out"
+    assert not (out / "checkpoints").exists()
+    assert json.loads((out / REPORT).read_text())["steps"] == result.steps
+    trained = AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert trained.generation_config.eos_token_id == tokenizer.eos_token_id == 1
+    assert "lora" not in str(type(trained)).lower()
+    before = AutoModelForCausalLM.from_pretrained(model.path)
+    assert any(
+        not bool((one == other).all())
+        for one, other in zip(trained.parameters(), before.parameters(), strict=True)
+    )
+    assert tokenizer.chat_template
+    assert sorted(path.suffix for path in out.iterdir() if path.suffix == ".safetensors")
+
+
+def test_packed_samples_do_not_see_each_other(model: LocalModel, tmp_path: Path) -> None:
+    """The loss of two rows in one pack is that of the two apart."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(model.path, attn_implementation="sdpa").eval()
+    tokenizer = tokenizer_of(model)
+    prepare_tokenizer(tokenizer)
+    rows = encode_rows(ROWS[:2], tokenizer, max_length=256, diverse=False, seed=0).rows
+    ids = [one.input_ids for one in rows]
+    packed = torch.tensor([ids[0] + ids[1]])
+    positions = torch.tensor([[*range(len(ids[0])), *range(len(ids[1]))]])
+    with torch.no_grad():
+        both = network(packed, position_ids=positions, use_cache=False).logits[0]
+        alone = [network(torch.tensor([one]), use_cache=False).logits[0] for one in ids]
+    assert torch.allclose(both, torch.cat(alone), atol=1e-4)
+
+
+def test_killed_and_resumed_gives_the_same_losses(model: LocalModel, tmp_path: Path) -> None:
+    options = {"num_train_epochs": 4}
+    whole = train(model, tmp_path / "whole", options=options)
+
+    def stop(event: TrainProgress) -> None:
+        if event.epoch > 2.2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        train(model, out, listen=stop, options=options)
+    assert last_checkpoint(out / "checkpoints") is not None
+    with pytest.raises(ConfigError, match="--resume goes on"):
+        train(model, out, options=options)
+    resumed = train(model, out, resume=True, options=options)
+    assert resumed.steps == whole.steps
+    assert dict(resumed.losses) == pytest.approx(dict(whole.losses), abs=1e-4)
+    assert dict(resumed.validation_losses) == pytest.approx(dict(whole.validation_losses), abs=1e-4)
+
+
+def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    for step, whole in ((2, True), (10, True), (30, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-10"
+
+
+def test_a_loss_that_is_no_number_stops_at_once(model: LocalModel, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"the loss is (nan|inf) at step \d+"):
+        train(
+            model,
+            tmp_path / "out",
+            method="full",
+            options={"learning_rate": 1e30, "max_grad_norm": 0.0, "warmup_steps": 0},
+        )
+    assert not (tmp_path / "out" / REPORT).exists()
+
+
+def test_a_full_disk_leaves_the_last_whole_checkpoint(
+    model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Trainer
+
+    save = Trainer._save_checkpoint
+
+    def full_disk(self: Any, *args: Any) -> None:
+        if self.state.epoch > 1.5:
+            raise OSError(28, "No space left on device")
+        save(self, *args)
+
+    monkeypatch.setattr(Trainer, "_save_checkpoint", full_disk)
+    with pytest.raises(TrainError, match="No space left on device"):
+        train(model, tmp_path / "out", options={"num_train_epochs": 3})
+    assert last_checkpoint(tmp_path / "out" / "checkpoints") is not None
+
+
+def test_early_stopping(model: LocalModel, tmp_path: Path) -> None:
+    result = train(
+        model,
+        tmp_path / "out",
+        patience=1,
+        options={"num_train_epochs": 50, "learning_rate": 0.05},
+    )
+    losses = [loss for _, loss in result.validation_losses]
+    assert len(losses) < 50
+    assert losses[-1] > min(losses)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"warp": 9}, "TRL refuses its options"),
+        ({"output_dir": "x"}, "output_dir: set by selfinstruct itself"),
+    ],
+)
+def test_options_that_cannot_be(
+    model: LocalModel, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(model, tmp_path / "out", options=options)
+
+
+def test_four_bits_need_a_gpu(model: LocalModel, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        train(model, tmp_path / "out", method="qlora")
+
+
+def test_a_template_that_ends_answers_otherwise_is_refused(tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}<turn>{{ m['content'] }}<turn>{% endfor %}"
+        "{% if add_generation_prompt %}<turn>{% endif %}"
+    )
+    model = tiny_model(tmp_path / "tiny", template=template)
+    with pytest.raises(ConfigError, match="would not stop"):
+        train(model, tmp_path / "out")
+    fitting = tiny_model(tmp_path / "other", template=template, eos="<turn>")
+    result = train(fitting, tmp_path / "out", options={"num_train_epochs": 1})
+    assert math.isfinite(result.losses[-1][1])
+
+
+def test_a_folder_that_holds_something_is_refused(model: LocalModel, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty"):
+        train(model, out)
+    assert (out / "notes.txt").read_text() == "mine"
