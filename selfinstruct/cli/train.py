@@ -6,13 +6,13 @@ import json
 import shlex
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.export import AnswersName
 from selfinstruct.cli.options import interrupt
 
 if TYPE_CHECKING:
@@ -23,22 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Train a model on a run, by TRL.", no_args_is_help=True)
 
 
-class Method(StrEnum):
-    """Which weights are trained."""
-
-    LORA = "lora"
-    QLORA = "qlora"
-    FULL = "full"
-
-
-class AnswersName(StrEnum):
-    """Whose outputs, as `export --answers` has them."""
-
-    OWN = "own"
-    TEACHER = "teacher"
-    PREFER_TEACHER = "prefer-teacher"
-
-
 @app.command("sft")
 def sft(
     data: Annotated[
@@ -46,9 +30,15 @@ def sft(
     ],
     model: Annotated[str, typer.Option("--model", help="A name of `models list`, a folder, …")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the trained model.")],
-    method: Annotated[
-        Method, typer.Option("--method", help="LoRA adapters (merged at the end), or all weights.")
-    ] = Method.LORA,
+    lora: Annotated[
+        bool, typer.Option("--lora/--full", help="Train LoRA adapters, or all weights.")
+    ] = True,
+    load_in_4bit: Annotated[
+        bool, typer.Option("--load-in-4bit", help="QLoRA: needs a GPU and bitsandbytes.")
+    ] = False,
+    adapter_only: Annotated[
+        bool, typer.Option("--adapter-only", help="Save the adapter alone; do not merge it.")
+    ] = False,
     epochs: Annotated[float | None, typer.Option("--epochs", help="At most (default 3).")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Default 2e-4, for `full` 2e-5.")
@@ -112,7 +102,13 @@ def sft(
             f"{len(split.near)} of the last rows are near neighbours of others: in neither part",
             highlight=False,
         )
-    how = SftSettings(method=str(method), max_length=max_length, seed=seed, options=options)
+    how = SftSettings(
+        method=_method(lora, load_in_4bit, adapter_only),
+        merge=not adapter_only,
+        max_length=max_length,
+        seed=seed,
+        options=options,
+    )
     local = resolve_model(model, lambda *_: None)
     console = terminal()
     log_to(console)
@@ -142,6 +138,16 @@ def sft(
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
     _finished(result, out)
+
+
+def _method(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:
+    from selfinstruct.errors import ConfigError
+
+    if not lora and (load_in_4bit or adapter_only):
+        raise ConfigError("--full: trains all weights, without an adapter; leave the other out")
+    if not lora:
+        return "full"
+    return "qlora" if load_in_4bit else "lora"
 
 
 def _without_copies(rows: list[Any], file: Path) -> list[Any]:

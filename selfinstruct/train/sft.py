@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class SftSettings:
 
     method: str = "lora"  # lora, qlora, or full
     lora_r: int = 16
+    merge: bool = True
     max_length: int = 1024
     packing: bool = True
     diverse: bool = True
@@ -105,6 +107,7 @@ def train_sft(
         ConfigError: rows, model or settings cannot be used; nothing was written.
         TrainError: the loss is not a number any more, or a checkpoint cannot be written.
     """
+    _require_trl()
     import torch
     from transformers import AutoTokenizer, EarlyStoppingCallback, set_seed
     from transformers.trainer_callback import PrinterCallback
@@ -184,7 +187,8 @@ def train_sft(
             (row["step"], row["eval_loss"]) for row in history if "eval_loss" in row
         ],
     )
-    _save(trainer.model, tokenizer, model, out, result, card)
+    network = trainer.model if not settings.merge else _merged(trainer.model, tokenizer, model)
+    _save(network, tokenizer, out, result, card)
     return result
 
 
@@ -196,6 +200,16 @@ def last_checkpoint(folder: Path) -> Path | None:
         if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
     ]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _require_trl() -> None:
+    """Say what to install before anything is loaded."""
+    missing = [name for name in ("trl", "peft", "datasets") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)}: not installed, and training needs it; "
+            "install selfinstruct[train], or run ./scripts/setup.sh"
+        )
 
 
 def _quiet() -> None:
@@ -304,15 +318,11 @@ def _load(model: LocalModel, settings: SftSettings) -> tuple[Any, Any]:
 
 
 def _four_bits() -> Any:
-    import importlib.util
-
     import torch
     from transformers import BitsAndBytesConfig
 
-    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            "--load-in-4bit needs a GPU and the bitsandbytes package; leave it out, or use --lora"
-        )
+    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+        raise ConfigError("--load-in-4bit: needs a GPU and the bitsandbytes package; leave it out")
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
     )
@@ -354,15 +364,8 @@ def _reporter(listen: Listen) -> Any:
     return Reporter()
 
 
-def _save(
-    network: Any,
-    tokenizer: Any,
-    model: LocalModel,
-    out: Path,
-    result: SftResult,
-    card: Callable[[SftResult], str] | None,
-) -> None:
-    """Merge the adapter, write everything beside its place, and move it there last."""
+def _merged(network: Any, tokenizer: Any, model: LocalModel) -> Any:
+    """Return the network with its adapter merged, in the type that the model came in."""
     import torch
 
     merged = network
@@ -375,11 +378,22 @@ def _save(
     merged.generation_config.pad_token_id = tokenizer.pad_token_id
     merged.config.eos_token_id = tokenizer.eos_token_id
     merged.config.use_cache = True
+    return merged
+
+
+def _save(
+    network: Any,
+    tokenizer: Any,
+    out: Path,
+    result: SftResult,
+    card: Callable[[SftResult], str] | None,
+) -> None:
+    """Write everything beside its place, and move it there last."""
     part = out / ".model.tmp"
     try:
         if part.exists():
             shutil.rmtree(part)
-        merged.save_pretrained(part, safe_serialization=True)
+        network.save_pretrained(part, safe_serialization=True)
         tokenizer.save_pretrained(part)
         if card is not None:
             (part / "README.md").write_text(card(result), encoding="utf-8")

@@ -60,13 +60,13 @@ def test_summary_shows_names_as_they_are(
 def test_names_that_the_command_line_repeats_are_those_of_the_flows() -> None:
     """So that --help loads nothing, the command line names them itself."""
     from selfinstruct.audit import whatif
-    from selfinstruct.cli import audit
+    from selfinstruct.cli import whatif as command
     from selfinstruct.cli.export import AnswersName, FormatName
     from selfinstruct.export import Answers, Format
 
     assert {str(one) for one in FormatName} == {str(one) for one in Format}
     assert {str(one) for one in AnswersName} == {str(one) for one in Answers}
-    assert audit.PENDING == whatif.PENDING
+    assert command.PENDING == whatif.PENDING
 
 
 def test_an_engine_that_dies_exits_with_3_and_says_how_to_go_on(

@@ -278,3 +278,13 @@ def test_a_folder_that_holds_something_is_refused(model: LocalModel, tmp_path: P
     with pytest.raises(ConfigError, match="is not empty"):
         train(model, out)
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_an_adapter_alone(model: LocalModel, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    train(model, tmp_path / "out", merge=False)
+    assert (tmp_path / "out" / "adapter_config.json").is_file()
+    base = AutoModelForCausalLM.from_pretrained(model.path)
+    assert PeftModel.from_pretrained(base, tmp_path / "out") is not None

@@ -1,0 +1,121 @@
+"""The commands that train and evaluate: their arguments, and what a user is told."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl")
+
+from selfinstruct.cli.app import run as cli
+from selfinstruct.evaluate.answers import Answer
+from tests.train.tiny import tiny_model
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"Name colour {n}.", "completion": "red"} for n in range(12)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_train_sft(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model, out = tiny_model(tmp_path / "tiny"), tmp_path / "out"
+    arguments = ["train", "sft", "--data", str(data), "--model", str(model.path)]
+    arguments += ["--out", str(out), "--epochs", "1", "--max-length", "128", "--set", "bf16=false"]
+    assert cli(arguments) == 0
+    captured = capfd.readouterr()
+    assert "trained on 11 rows" in captured.out
+    assert "selfinstruct evaluate --model sft=" in captured.err
+    card = (out / "README.md").read_text()
+    assert "`rows.jsonl`" in card
+    assert "| rows | 11; validated on" in card
+    # Asked again, it does not overwrite what is there.
+    assert cli(arguments) == 2
+    assert "holds a trained model already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--full", "--load-in-4bit"], "--full: trains all weights"),
+        (["--load-in-4bit"], "--load-in-4bit: needs a GPU"),
+        (["--set", "warp=9"], "TRL refuses its options"),
+        (["--with-seeds"], "has no seeds"),
+        (["--max-length", "16"], "all 11 rows have more than 16 tokens"),
+    ],
+)
+def test_what_cannot_be_trained(
+    tmp_path: Path, data: Path, more: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tiny_model(tmp_path / "tiny"), tmp_path / "out"
+    arguments = ["train", "sft", "--data", str(data), "--model", str(model.path)]
+    assert cli([*arguments, "--out", str(out), *more]) == 2
+    assert message in capfd.readouterr().err
+    assert not out.exists()
+
+
+def test_decontamination_is_told(
+    tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tasks = tmp_path / "tasks.jsonl"
+    task = {"instruction": "Name colour 3.", "instances": [{"output": "blue"}]}
+    tasks.write_text(json.dumps(task))
+    arguments = ["train", "sft", "--data", str(data), "--model", "none", "--out", "x"]
+    assert cli([*arguments, "--decontaminate", str(tasks)]) == 2
+    told = capfd.readouterr().err
+    assert "1 of 12 rows repeat tasks of" in told
+    assert "Name colour 3." in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "bundled"], "give NAME=MODEL"),
+        (["--model", "a/b=bundled"], "give NAME=MODEL"),
+        (["--model", "a=bundled", "--few-shot", "b=2"], "is the name of no --model"),
+        (["--model", "a=bundled", "--few-shot", "a=x"], "give NAME=N"),
+        (["--model", "a=./nowhere"], "no such folder"),
+        (["--model", "a=bundled", "--tasks", "none.jsonl"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_evaluated(
+    tmp_path: Path, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_model(tmp_path / "tiny")
+
+    def ask(job: Any, advance: Any) -> list[Answer]:
+        text = "Paris" if len(job.shots) else "no idea"
+        return [Answer(task.id, text, 2, True, math.nan) for task in job.tasks]
+
+    monkeypatch.setattr("selfinstruct.evaluate.isolated.answer_apart", ask)
+    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    tasks = tmp_path / "tasks.jsonl"
+    rows = [
+        {"instruction": f"Capital {n}?", "instances": [{"output": "Paris"}], "closed": True}
+        for n in range(20)
+    ]
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["evaluate", "--model", f"zero={model.path}", "--model", f"[few]={model.path}"]
+    arguments += ["--few-shot", "[few]=2", "--tasks", str(tasks), "--out", str(tmp_path / "out")]
+    assert cli(arguments) == 0
+    table = capfd.readouterr().out
+    assert "[few] − zero" in table
+    assert "100.0" in table
+    assert cli([*arguments, "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    [exact] = [one for one in report["comparisons"] if one["metric"] == "exact_match"]
+    assert (exact["difference"], exact["low"], exact["high"], exact["n"]) == (1.0, 1.0, 1.0, 20)
+    assert report["models"]["zero"]["reference_logprob"] is None
