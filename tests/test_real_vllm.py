@@ -132,7 +132,8 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder / "prompts").mkdir()
     (folder / "prompts" / "prompts.yaml").write_text(own)
     out = folder / "run"
-    cli(*generate_arguments(out, "--max-rounds", "1", "--prompts", str(folder / "prompts")))
+    more = ["--max-rounds", "1", "--set", "propose.per_round=12"]
+    cli(*generate_arguments(out, *more, "--prompts", str(folder / "prompts")))
     return open_run(out)
 
 
