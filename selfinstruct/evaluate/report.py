@@ -112,7 +112,7 @@ def _plot(comparisons: Sequence[Comparison]) -> dict[str, Any]:
                 "high": across(one.high),
                 "middle": across(one.difference),
                 "text": f"{one.difference:+.3f}",
-                "clear": one.low > 0 or one.high < 0,
+                "decided": one.low > 0 or one.high < 0,
             }
             for number, one in enumerate(comparisons)
         ],

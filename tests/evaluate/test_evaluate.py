@@ -171,6 +171,11 @@ def test_the_report(tmp_path: Path) -> None:
     assert first.keys() == {"a", "b", "metric", "difference", "low", "high", "n"}
     assert (first["a"], first["b"], first["n"]) == ("few", "base", 3)
     page = (tmp_path / "report.html").read_text()
+    shown = found.comparisons
+    clear = sum(one.low > 0 or one.high < 0 for one in shown)
+    assert 0 < clear < len(shown)
+    assert page.count('fill="#2e9e5b"') == clear
+    assert page.count('fill="#888"') == len(shown) - clear
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; yes" in page
     assert "Thank &lt;b&gt;Ann&lt;/b&gt;." in page
