@@ -129,14 +129,15 @@ def test_every_option_of_a_command_that_the_docs_name_exists() -> None:
 
     def walk(command: object) -> None:
         for parameter in getattr(command, "params", []):
-            known.update(option for option in parameter.opts if option.startswith("--"))
+            options = (*parameter.opts, *parameter.secondary_opts)
+            known.update(option for option in options if option.startswith("--"))
         for sub in getattr(command, "commands", {}).values():
             walk(sub)
 
     walk(typer.main.get_command(app))
     known |= {"--help", "--check", "--generated", "--floors", "--pool", "--rounds", "--repeat"}
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", path.read_text(encoding="utf-8")):
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", path.read_text(encoding="utf-8")):
             assert option in known, f"{path}: {option}"
 
 
