@@ -58,8 +58,8 @@ def complete(
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
     stdout.print(
-        f"{found.tasks} of {found.owed} instructions are tasks now; the others have no valid "
-        "instance",
+        f"{found.tasks} of {found.owed} instructions are tasks now"
+        + ("; the others have no valid instance" if found.tasks < found.owed else ""),
         highlight=False,
         soft_wrap=True,
     )
