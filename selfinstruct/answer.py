@@ -15,7 +15,7 @@ from typing import Any
 
 from selfinstruct.config import RunConfig
 from selfinstruct.config_values import build_config, merge
-from selfinstruct.decide import judge_answer
+from selfinstruct.decide_later import judge_answer
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
 from selfinstruct.generate import count_outcomes

@@ -14,11 +14,11 @@ from functools import partial
 
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
-from selfinstruct.decide import judge_supplement
+from selfinstruct.decide_later import judge_supplement
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
-from selfinstruct.generate import count_outcomes, written_tokens
+from selfinstruct.generate import counted, written_tokens
 from selfinstruct.inflight import OpenRound
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
 from selfinstruct.launch import EngineFactory
@@ -151,9 +151,7 @@ def _complete_batch(
     verdicts = judge_supplement(owed, completions, last, config, inputs.prompts, thresholds)
     info = {
         "last_round": last,
-        "tasks": verdicts.tasks,
-        "instructions": count_outcomes(verdicts.instructions),
-        "instances": count_outcomes(verdicts.instances),
+        **counted(verdicts),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),
             "generated": sum(map(written_tokens, completions)),

@@ -28,7 +28,7 @@ from selfinstruct.filters.instances import check_instances
 from selfinstruct.filters.likelihood import LikelihoodThresholds, check_likelihood
 from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.measures import Measures, kind_of, see_instances
-from selfinstruct.parse import parse_direct, parse_label
+from selfinstruct.parse import parse_label
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
     ACCEPTED,
@@ -106,7 +106,7 @@ def parse_instructions(
         for item, instruction in enumerate(parsed):
             candidate = instruction_row(completion, round, item, instruction)
             failure = check_instruction(instruction, config.rules, own_lines)
-            candidates.append(_failed(candidate, failure))
+            candidates.append(with_failure(candidate, failure))
     return candidates
 
 
@@ -138,7 +138,7 @@ def judge_instruction_scores(
                 failure = Failure(Reason.PENDING_INSTANCES)
             else:
                 candidate = replace(candidate, threshold=config.novelty.threshold)
-        judged.append(_failed(candidate, failure))
+        judged.append(with_failure(candidate, failure))
     return judged
 
 
@@ -197,7 +197,7 @@ def judge_instances(
         row = instance_row(candidate, completion, number, instance)
         if config.likelihood.gain:
             row = with_gain(row, scores.get(score_id(row.id)))
-        rows.append(_failed(row, failure))
+        rows.append(with_failure(row, failure))
     return rows
 
 
@@ -224,32 +224,7 @@ def judge_output(
     row = replace(row, logprob_threshold=least)
     if row.verdict != ACCEPTED:
         return row
-    return _failed(row, check_likelihood(row.mean_logprob, kind, least, config.likelihood))
-
-
-def judge_answer(
-    instruction: str,
-    answered: InstanceCandidate,
-    completion: Completion,
-    config: RunConfig,
-    markers: Markers,
-) -> InstanceCandidate:
-    """Judge another model's output for an instance, by the rules on its text.
-
-    Not by its likelihood: the thresholds are those of the model that wrote the run.
-    """
-    parsed = parse_direct(completion.text, completion.finish_reason)
-    base = ParsedInstance(answered.input, "", (0, 0), (0, 0), truncated=False)
-    found = replace(parsed[0], input=answered.input) if parsed else base
-    task = InstructionCandidate(
-        answered.instruction_id, answered.round, "", 0, 0, instruction, instruction, ()
-    )
-    row = instance_row(task, completion, 0, found)
-    row = replace(row, id=completion.id.removesuffix("-answer"), answer_to=answered.id)
-    if not parsed:
-        return replace(row, verdict=REJECTED, reason=Reason.EMPTY_OUTPUT)
-    [failure] = check_instances(instruction, [found], config.instances, markers)
-    return _failed(row, failure)
+    return with_failure(row, check_likelihood(row.mean_logprob, kind, least, config.likelihood))
 
 
 def settle(
@@ -333,41 +308,6 @@ def read_instances_of(
     return labels, parsed
 
 
-def judge_supplement(
-    rows: Sequence[InstructionCandidate],
-    completions: Sequence[Completion],
-    last_round: int,
-    config: RunConfig,
-    prompts: PromptLibrary,
-    thresholds: LikelihoodThresholds,
-) -> Verdicts:
-    """Judge instances that were written later, for instructions that lacked them.
-
-    Args:
-        rows: the instructions as their rounds have them. One that is not pending any more,
-            since it was judged again, keeps its verdict, and its instances fall with it.
-        completions: what was asked for them, and what came.
-        last_round: the last one that the same model had written then; its thresholds count.
-        config: the rules.
-        prompts: for the markers.
-        thresholds: the likelihood thresholds of the run.
-    """
-    by_id = with_scores({completion.id: completion for completion in completions})
-    waiting = [_no_longer_pending(row, config) for row in rows]
-    labels, parsed = read_instances_of(waiting, by_id, config, prompts.markers)
-    judged = {
-        row.id: [judge_output(one, last_round, config, thresholds) for one in parsed[row.id]]
-        for row in waiting
-    }
-    return settle(waiting, labels, judged, room=len(waiting))
-
-
-def _no_longer_pending(row: InstructionCandidate, config: RunConfig) -> InstructionCandidate:
-    if row.reason is not Reason.PENDING_INSTANCES:
-        return row
-    return replace(row, verdict=ACCEPTED, reason=None, threshold=config.novelty.threshold)
-
-
 def _falls_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceCandidate:
     """Return an instance of an instruction that is no task; what it fell for itself stays."""
     if row.verdict != ACCEPTED or task.reason is Reason.NO_INSTANCES:
@@ -375,7 +315,8 @@ def _falls_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceC
     return replace(row, verdict=REJECTED, reason=task.reason)
 
 
-def _failed(row: Row, failure: Failure | None) -> Row:
+def with_failure(row: Row, failure: Failure | None) -> Row:
+    """Return a candidate as rejected for a failure, if there is one."""
     if failure is None:
         return row
     return replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)

@@ -162,10 +162,8 @@ class _Loop:
         return {
             "round": number,
             "target": self._config.stop.target,
-            "tasks": verdicts.tasks,
+            **counted(verdicts),
             "yield": verdicts.tasks / candidates if candidates else 0.0,
-            "instructions": count_outcomes(verdicts.instructions),
-            "instances": count_outcomes(verdicts.instances),
             "tokens": {
                 "prompt": sum(c.num_prompt_tokens for c in completions),
                 "generated": sum(map(written_tokens, completions)),
@@ -204,6 +202,15 @@ class _Loop:
 def written_tokens(completion: Completion) -> int:
     """Count the tokens that the model wrote; those that it only scored are none of them."""
     return len(completion.token_ids) if completion.request.scored is None else 0
+
+
+def counted(verdicts: Verdicts) -> dict[str, Any]:
+    """Return what the JSON of a commit says of its verdicts: tasks, and counts by outcome."""
+    return {
+        "tasks": verdicts.tasks,
+        "instructions": count_outcomes(verdicts.instructions),
+        "instances": count_outcomes(verdicts.instances),
+    }
 
 
 def count_outcomes(candidates: Sequence[Any]) -> dict[str, int]:

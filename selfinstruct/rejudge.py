@@ -17,10 +17,11 @@ from typing import Any
 from selfinstruct import __version__
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig, fingerprint, semantic_values
-from selfinstruct.decide import Verdicts, judge_round, judge_supplement
+from selfinstruct.decide import Verdicts, judge_round
+from selfinstruct.decide_later import judge_supplement
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
-from selfinstruct.generate import count_outcomes
+from selfinstruct.generate import counted
 from selfinstruct.inputs import Inputs
 from selfinstruct.measures import PoolKeeper
 from selfinstruct.records import CalibrationScore, Completion
@@ -257,9 +258,7 @@ def _take_over_supplement(
     info = {
         **{key: value for key, value in supplement.info.items() if key != "checksums"},
         "last_round": last,
-        "tasks": verdicts.tasks,
-        "instructions": count_outcomes(verdicts.instructions),
-        "instances": count_outcomes(verdicts.instances),
+        **counted(verdicts),
     }
     commit_supplement(
         written, Supplement(completions, verdicts.instructions, verdicts.instances, info)
@@ -306,8 +305,6 @@ def _info(
         **kept,
         "round": number,
         "target": target,
-        "tasks": verdicts.tasks,
+        **counted(verdicts),
         "yield": verdicts.tasks / candidates if candidates else 0.0,
-        "instructions": count_outcomes(verdicts.instructions),
-        "instances": count_outcomes(verdicts.instances),
     }

@@ -17,7 +17,18 @@ BASE = {"paths", "records", "errors", "config", "config_values", "progress"}
 STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
     *("candidates", "decide", "requests", "state", "inflight", "generate", "launch", "inputs"),
-    *("export", "card", "publish", "merge", "answer", "audit", "calibrate", "measures", "rejudge"),
+    *(
+        "export",
+        "card",
+        "publish",
+        "merge",
+        "answer",
+        "audit",
+        "calibrate",
+        "decide_later",
+        "measures",
+        "rejudge",
+    ),
     *("complete", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]

@@ -9,7 +9,8 @@ from typing import Any
 
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
-from selfinstruct.decide import judge_answer, judge_round, judge_supplement
+from selfinstruct.decide import judge_round
+from selfinstruct.decide_later import judge_answer, judge_supplement
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.measures import PoolKeeper

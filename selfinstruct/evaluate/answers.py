@@ -6,15 +6,18 @@ stop strings and the token limit. So what differs is the model.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.config import SamplingConfig
-from selfinstruct.engines.base import Engine
+from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.prompts.canonical import STOP, canonical_text, user_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
+
+log = logging.getLogger(__name__)
 
 _LEAST_CONTEXT = 512
 
@@ -63,7 +66,7 @@ def answer_tasks(
         advance: told how many requests have come back, of how many.
 
     Raises:
-        ConfigError: the model's context is too short for every task.
+        ConfigError: the model's context is shorter than 512 tokens.
         EngineError: the engine failed.
     """
     prompts = {task.id: _prompt(engine, task, shots) for task in tasks}
@@ -88,11 +91,10 @@ def answer_tasks(
                 Request(f"{name}-score", Stage.SCORE, "", prompt, how, seed=0, scored=ids)
             )
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
-    engine.submit(requests)
-    done: dict[str, Completion] = {}
-    while len(done) < len(requests):
-        done |= {completion.id: completion for completion in engine.collect()}
-        advance(len(done), len(requests))
+    done = {one.id: one for one in complete_all(engine, requests, advance)}
+    failed = [one.error for one in done.values() if one.error and one.request.scored is None]
+    if failed:
+        log.warning("%d tasks could not be asked and count as empty: %s", len(failed), failed[0])
     return [
         _answer(task, done[f"eval-{number}-answer"], done.get(f"eval-{number}-score"))
         for number, task in enumerate(tasks)

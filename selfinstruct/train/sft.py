@@ -17,6 +17,7 @@ from typing import Any
 from selfinstruct.errors import ConfigError, TrainError
 from selfinstruct.records import LocalModel
 from selfinstruct.train.encode import Encoded, encode_rows, prepare_tokenizer
+from selfinstruct.train.network import bf16_pays, load_network, merged_network
 from selfinstruct.train.rows import Split
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def train_sft(
     except (TypeError, ValueError) as error:
         raise ConfigError(f"TRL refuses its options: {error}") from error
     set_seed(settings.seed)
-    network, adapter = _load(model, settings)
+    network, adapter = load_network(model, settings.method, settings.lora_r)
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
         """Stops at once where the loss is no number."""
@@ -187,7 +188,9 @@ def train_sft(
             (row["step"], row["eval_loss"]) for row in history if "eval_loss" in row
         ],
     )
-    network = trainer.model if not settings.merge else _merged(trainer.model, tokenizer, model)
+    network = (
+        trainer.model if not settings.merge else merged_network(trainer.model, tokenizer, model)
+    )
     _save(network, tokenizer, out, result, card)
     return result
 
@@ -265,7 +268,7 @@ def _arguments(out: Path, settings: SftSettings, rows: int, validated: bool) -> 
         "metric_for_best_model": "eval_loss" if validated else None,
         # On a CPU memory is plenty, and recomputing activations costs a third of the time.
         "gradient_checkpointing": on_gpu,
-        "bf16": _bf16(),
+        "bf16": bf16_pays(),
         "use_cpu": not on_gpu,
         "report_to": "none",
         "disable_tqdm": True,
@@ -273,59 +276,6 @@ def _arguments(out: Path, settings: SftSettings, rows: int, validated: bool) -> 
         "data_seed": settings.seed,
     }
     return ours | given
-
-
-def _bf16() -> bool:
-    """Whether bfloat16 pays on this machine."""
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return set()
-    line = next((one for one in text.splitlines() if one.startswith("flags")), "")
-    return set(line.split())
-
-
-def _load(model: LocalModel, settings: SftSettings) -> tuple[Any, Any]:
-    """Return the network to train and the adapter's configuration, if there is one."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    options: dict[str, Any] = {"local_files_only": True, "attn_implementation": "sdpa"}
-    if settings.method == "full":
-        options["dtype"] = torch.float32
-        return AutoModelForCausalLM.from_pretrained(model.path, **options), None
-    from peft import LoraConfig
-
-    if settings.method == "qlora":
-        options["quantization_config"] = _four_bits()
-    options["dtype"] = torch.bfloat16 if _bf16() else torch.float32
-    adapter = LoraConfig(
-        r=settings.lora_r,
-        lora_alpha=2 * settings.lora_r,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return AutoModelForCausalLM.from_pretrained(model.path, **options), adapter
-
-
-def _four_bits() -> Any:
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
-        raise ConfigError("--load-in-4bit: needs a GPU and the bitsandbytes package; leave it out")
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-    )
 
 
 def _dataset(rows: Sequence[Encoded]) -> Any:
@@ -362,23 +312,6 @@ def _reporter(listen: Listen) -> Any:
             )
 
     return Reporter()
-
-
-def _merged(network: Any, tokenizer: Any, model: LocalModel) -> Any:
-    """Return the network with its adapter merged, in the type that the model came in."""
-    import torch
-
-    merged = network
-    if hasattr(network, "merge_and_unload"):
-        merged = network.to(torch.float32).merge_and_unload()
-    stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "float32")
-    merged = merged.to(getattr(torch, stored.removeprefix("torch.")))
-    # The token that it was trained to end with, and no other.
-    merged.generation_config.eos_token_id = tokenizer.eos_token_id
-    merged.generation_config.pad_token_id = tokenizer.pad_token_id
-    merged.config.eos_token_id = tokenizer.eos_token_id
-    merged.config.use_cache = True
-    return merged
 
 
 def _save(

@@ -157,9 +157,11 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path) -> None:
     found = run(tmp_path, asked, base="Paris", sft="yes")
     assert asked == ["base", "sft", "sft"]
     assert found.answers["base"][0].text == "Paris"
-    # Other settings are another question.
+    # All is there: nobody is asked again. Another model is another question.
     assert run(tmp_path, asked, base="Paris", sft="yes").means == found.means
     assert len(asked) == 3
+    run(tmp_path, asked, base="Paris", few="yes")
+    assert asked[3:] == ["few"]
 
 
 def test_the_report(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Verdicts on what was asked for after the rounds: a teacher's answers, missing instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from selfinstruct.candidates import instance_row, with_scores
+from selfinstruct.config import RunConfig
+from selfinstruct.decide import (
+    Verdicts,
+    judge_output,
+    read_instances_of,
+    settle,
+    with_failure,
+)
+from selfinstruct.filters.instances import check_instances
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.parse import parse_direct
+from selfinstruct.prompts import PromptLibrary
+from selfinstruct.records import (
+    ACCEPTED,
+    REJECTED,
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Markers,
+    ParsedInstance,
+    Reason,
+)
+
+
+def judge_answer(
+    instruction: str,
+    answered: InstanceCandidate,
+    completion: Completion,
+    config: RunConfig,
+    markers: Markers,
+) -> InstanceCandidate:
+    """Judge another model's output for an instance, by the rules on its text.
+
+    Not by its likelihood: the thresholds are those of the model that wrote the run.
+    """
+    parsed = parse_direct(completion.text, completion.finish_reason)
+    base = ParsedInstance(answered.input, "", (0, 0), (0, 0), truncated=False)
+    found = replace(parsed[0], input=answered.input) if parsed else base
+    task = InstructionCandidate(
+        answered.instruction_id, answered.round, "", 0, 0, instruction, instruction, ()
+    )
+    row = instance_row(task, completion, 0, found)
+    row = replace(row, id=completion.id.removesuffix("-answer"), answer_to=answered.id)
+    if not parsed:
+        return replace(row, verdict=REJECTED, reason=Reason.EMPTY_OUTPUT)
+    [failure] = check_instances(instruction, [found], config.instances, markers)
+    return with_failure(row, failure)
+
+
+def judge_supplement(
+    rows: Sequence[InstructionCandidate],
+    completions: Sequence[Completion],
+    last_round: int,
+    config: RunConfig,
+    prompts: PromptLibrary,
+    thresholds: LikelihoodThresholds,
+) -> Verdicts:
+    """Judge instances that were written later, for instructions that lacked them.
+
+    Args:
+        rows: the instructions as their rounds have them. One that is not pending any more,
+            since it was judged again, keeps its verdict, and its instances fall with it.
+        completions: what was asked for them, and what came.
+        last_round: the last one that the same model had written then; its thresholds count.
+        config: the rules.
+        prompts: for the markers.
+        thresholds: the likelihood thresholds of the run.
+    """
+    by_id = with_scores({completion.id: completion for completion in completions})
+    waiting = [_no_longer_pending(row, config) for row in rows]
+    labels, parsed = read_instances_of(waiting, by_id, config, prompts.markers)
+    judged = {
+        row.id: [judge_output(one, last_round, config, thresholds) for one in parsed[row.id]]
+        for row in waiting
+    }
+    return settle(waiting, labels, judged, room=len(waiting))
+
+
+def _no_longer_pending(row: InstructionCandidate, config: RunConfig) -> InstructionCandidate:
+    if row.reason is not Reason.PENDING_INSTANCES:
+        return row
+    return replace(row, verdict=ACCEPTED, reason=None, threshold=config.novelty.threshold)

@@ -1,0 +1,92 @@
+"""The network that is trained: its weights and adapter as they are loaded, and merged again."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import LocalModel
+
+
+def bf16_pays() -> bool:
+    """Whether bfloat16 pays on this machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    line = next((one for one in text.splitlines() if one.startswith("flags")), "")
+    return set(line.split())
+
+
+def load_network(model: LocalModel, method: str, lora_r: int) -> tuple[Any, Any]:
+    """Return the network to train and the adapter's configuration, if there is one.
+
+    Args:
+        model: where to start from.
+        method: `lora`, `qlora` or `full`.
+        lora_r: rank of the adapter (Hu et al. 2021, arXiv:2106.09685); its alpha is twice that.
+
+    Raises:
+        ConfigError: `qlora` where the machine cannot.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"local_files_only": True, "attn_implementation": "sdpa"}
+    if method == "full":
+        options["dtype"] = torch.float32
+        return AutoModelForCausalLM.from_pretrained(model.path, **options), None
+    from peft import LoraConfig
+
+    if method == "qlora":
+        options["quantization_config"] = _four_bits()
+    options["dtype"] = torch.bfloat16 if bf16_pays() else torch.float32
+    adapter = LoraConfig(
+        r=lora_r,
+        lora_alpha=2 * lora_r,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return AutoModelForCausalLM.from_pretrained(model.path, **options), adapter
+
+
+def _four_bits() -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+        raise ConfigError("--load-in-4bit: needs a GPU and the bitsandbytes package; leave it out")
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def merged_network(network: Any, tokenizer: Any, model: LocalModel) -> Any:
+    """Return the network with its adapter merged, in the type that the model came in.
+
+    It ends its answers with the tokenizer's end-of-sequence token, and no other.
+    """
+    import torch
+
+    merged = network
+    if hasattr(network, "merge_and_unload"):
+        merged = network.to(torch.float32).merge_and_unload()
+    stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "float32")
+    merged = merged.to(getattr(torch, stored.removeprefix("torch.")))
+    # The token that it was trained to end with, and no other.
+    merged.generation_config.eos_token_id = tokenizer.eos_token_id
+    merged.generation_config.pad_token_id = tokenizer.pad_token_id
+    merged.config.eos_token_id = tokenizer.eos_token_id
+    merged.config.use_cache = True
+    return merged
