@@ -123,6 +123,8 @@ def _print(found: Evaluation) -> None:
         cells = (_shown(metric, means[metric]) for metric in _SHOWN)
         table.add_row(Text(plain(name)), *cells)
     stdout.print(table)
+    if not found.comparisons:
+        return
     differences = Table(title="differences, with 95 % intervals", title_justify="left")
     for column in ("", "metric", "difference", "from", "to", "tasks"):
         differences.add_column(column, justify="left" if column in ("", "metric") else "right")

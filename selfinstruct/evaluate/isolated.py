@@ -16,6 +16,9 @@ from selfinstruct.errors import EngineError, SelfInstructError
 from selfinstruct.evaluate.answers import Answer, Shot, answer_tasks
 from selfinstruct.evaluate.tasks import EvalTask
 
+# What the other process may take to tidy up after its answers.
+_TIDY_SECONDS = 20
+
 
 @dataclass(frozen=True)
 class Job:
@@ -46,6 +49,7 @@ def answer_apart(job: Job, advance: Callable[[int, int], object]) -> list[Answer
             if isinstance(told, SelfInstructError):
                 raise told
             if isinstance(told, list):
+                process.join(timeout=_TIDY_SECONDS)
                 return told
             advance(*told)
     except EOFError:
