@@ -13,8 +13,8 @@ ROOT = Path(selfinstruct.__file__).parent
 
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
-BASE = {"paths", "records", "errors", "config", "config_values", "progress"}
-STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
+BASE = {"paths", "memory", "records", "errors", "config", "config_values", "progress"}
+STAGES = {"judge", "seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
     *("candidates", "decide", "requests", "state", "inflight", "generate", "launch", "inputs"),
     *(
@@ -29,7 +29,7 @@ FLOWS = {
         "measures",
         "rejudge",
     ),
-    *("complete", "preferences", "train", "evaluate"),
+    *("complete", "isolated", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

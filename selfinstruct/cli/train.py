@@ -18,7 +18,8 @@ from selfinstruct.cli.options import interrupt
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from selfinstruct.train.sft import SftResult, TrainProgress
+    from selfinstruct.train.progress import TrainProgress
+    from selfinstruct.train.sft import SftResult
 
 app = typer.Typer(help="Train a model on a run, by TRL.", no_args_is_help=True)
 

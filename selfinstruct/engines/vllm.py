@@ -23,6 +23,7 @@ from selfinstruct.engines.machine import Machine, detect_machine, require_vllm
 from selfinstruct.engines.tokenizer import bos_text, load_tokenizer
 from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
 from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import Completion, LocalModel, Message, Request
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class VllmEngine:
     def start(self, context_length: int) -> None:
         self._limit = min(context_length, self._limit)
         self._set_environment()
+        keep_freed_memory()
         arguments = self._arguments()
         log.debug("vLLM engine arguments: %s", arguments)
         # Known before it has started, so that `close` reaches one that is still loading.

@@ -41,6 +41,11 @@ class EncodedRows:
     rows: list[Encoded]
     too_long: list[str]
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return max(len(one.input_ids) for one in self.rows)
+
 
 def prepare_tokenizer(tokenizer: Any) -> bool:
     """Give a tokenizer what training needs; return whether it got our chat template.

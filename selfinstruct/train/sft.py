@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError, TrainError
+from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
 from selfinstruct.train.encode import Encoded, encode_rows, prepare_tokenizer
 from selfinstruct.train.network import bf16_pays, load_network, merged_network
+from selfinstruct.train.progress import Listen
 from selfinstruct.train.rows import Split
 
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
 REPORT = "training.json"
+# Tokens of a pack, where no row is longer.
+_PACK = 512
 # What is ours to set: the data is tokenised already, and the model must be found again.
 _RESERVED = {
     "output_dir",
@@ -50,19 +54,6 @@ class SftSettings:
     options: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TrainProgress:
-    """A step was logged. `tokens` have been trained on since the start of this process."""
-
-    step: int
-    steps: int
-    epoch: float
-    loss: float | None
-    validation_loss: float | None
-    tokens: int
-    seconds: float
-
-
 @dataclass(frozen=True)
 class SftResult:
     """What came of it; stored as training.json in the model's folder."""
@@ -75,9 +66,6 @@ class SftResult:
     seconds: float
     losses: list[tuple[int, float]]
     validation_losses: list[tuple[int, float]]
-
-
-Listen = Callable[[TrainProgress], object]
 
 
 def train_sft(
@@ -109,12 +97,13 @@ def train_sft(
         TrainError: the loss is not a number any more, or a checkpoint cannot be written.
     """
     _require_trl()
-    import torch
     from transformers import AutoTokenizer, EarlyStoppingCallback, set_seed
-    from transformers.trainer_callback import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
+
+    from selfinstruct.train.trainer import Reporter, Trainer
 
     _quiet()
+    keep_freed_memory()
     checkpoint = _check_out(out, resume)
     tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
     base = prepare_tokenizer(tokenizer)
@@ -131,7 +120,8 @@ def train_sft(
             settings.max_length,
             too_long[0],
         )
-    arguments = _arguments(out, settings, len(train.rows), validation is not None)
+    longest = max(part.longest for part in (train, validation) if part)
+    arguments = _arguments(out, settings, len(train.rows), validation is not None, longest)
     try:
         config = SFTConfig(**arguments)
     except (TypeError, ValueError) as error:
@@ -139,22 +129,8 @@ def train_sft(
     set_seed(settings.seed)
     network, adapter = load_network(model, settings.method, settings.lora_r)
 
-    class Trainer(SFTTrainer):  # type: ignore[misc]
-        """Stops at once where the loss is no number."""
-
-        def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            loss = super().training_step(*args, **kwargs)
-            if not torch.isfinite(loss):
-                step = self.state.global_step
-                raise TrainError(
-                    f"the loss is {float(loss)} at step {step + 1}; "
-                    f"{out / CHECKPOINTS} has the last good checkpoint: lower --learning-rate, "
-                    "and look at the rows around it (data order is that of the seed)"
-                )
-            return loss
-
-    reporter = _reporter(listen)
-    callbacks = [reporter]
+    reporter = Reporter(listen)
+    callbacks = []
     if validation is not None and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
     trainer = Trainer(
@@ -165,8 +141,9 @@ def train_sft(
         processing_class=tokenizer,
         peft_config=adapter,
         callbacks=callbacks,
+        reporter=reporter,
+        checkpoints=out / CHECKPOINTS,
     )
-    trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -238,7 +215,9 @@ def _check_out(out: Path, resume: bool) -> Path | None:
     return checkpoint
 
 
-def _arguments(out: Path, settings: SftSettings, rows: int, validated: bool) -> dict[str, Any]:
+def _arguments(
+    out: Path, settings: SftSettings, rows: int, validated: bool, longest: int
+) -> dict[str, Any]:
     """Return SFTConfig's fields: ours, and over them what the user gives by TRL's names."""
     import torch
 
@@ -250,10 +229,12 @@ def _arguments(out: Path, settings: SftSettings, rows: int, validated: bool) -> 
     full = settings.method == "full"
     ours: dict[str, Any] = {
         "output_dir": str(out / CHECKPOINTS),
-        "max_length": settings.max_length,
+        # A pack is no longer than it must be: attention costs by its square.
+        "max_length": max(_PACK, longest),
         "packing": settings.packing,
         "num_train_epochs": 3,
-        "per_device_train_batch_size": 2 if settings.packing else 8,
+        "per_device_train_batch_size": 1 if settings.packing else 8,
+        "gradient_accumulation_steps": 4 if settings.packing else 1,
         "learning_rate": 2e-5 if full else 2e-4,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.05,
@@ -263,7 +244,7 @@ def _arguments(out: Path, settings: SftSettings, rows: int, validated: bool) -> 
         "save_strategy": "epoch",
         "save_total_limit": 2,
         "eval_strategy": "epoch" if validated else "no",
-        "per_device_eval_batch_size": 2,
+        "per_device_eval_batch_size": 1 if settings.packing else 8,
         "load_best_model_at_end": validated,
         "metric_for_best_model": "eval_loss" if validated else None,
         # On a CPU memory is plenty, and recomputing activations costs a third of the time.
@@ -282,36 +263,6 @@ def _dataset(rows: Sequence[Encoded]) -> Any:
     from datasets import Dataset
 
     return Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in rows])
-
-
-def _reporter(listen: Listen) -> Any:
-    from transformers import TrainerCallback
-
-    class Reporter(TrainerCallback):  # type: ignore[misc]
-        """Hands on what the trainer logs."""
-
-        def __init__(self) -> None:
-            self.tokens = 0
-            self._before: int | None = None
-            self._started = time.perf_counter()
-
-        def on_log(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
-            logs = kwargs.get("logs") or {}
-            if "num_tokens" in logs:
-                self.tokens = int(logs["num_tokens"])
-            listen(
-                TrainProgress(
-                    step=state.global_step,
-                    steps=state.max_steps,
-                    epoch=float(state.epoch or 0.0),
-                    loss=logs.get("loss"),
-                    validation_loss=logs.get("eval_loss"),
-                    tokens=self.tokens,
-                    seconds=time.perf_counter() - self._started,
-                )
-            )
-
-    return Reporter()
 
 
 def _save(

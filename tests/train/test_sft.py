@@ -15,12 +15,12 @@ from selfinstruct.errors import ConfigError, TrainError
 from selfinstruct.prompts.canonical import canonical_text
 from selfinstruct.records import LocalModel, Message
 from selfinstruct.train.encode import ENCODINGS, IGNORED, encode_rows, prepare_tokenizer
+from selfinstruct.train.progress import TrainProgress
 from selfinstruct.train.rows import Split, TrainRow
 from selfinstruct.train.sft import (
     REPORT,
     SftResult,
     SftSettings,
-    TrainProgress,
     last_checkpoint,
     train_sft,
 )
@@ -161,6 +161,75 @@ def test_packed_samples_do_not_see_each_other(model: LocalModel, tmp_path: Path)
         both = network(packed, position_ids=positions, use_cache=False).logits[0]
         alone = [network(torch.tensor([one]), use_cache=False).logits[0] for one in ids]
     assert torch.allclose(both, torch.cat(alone), atol=1e-4)
+
+
+class CaughtError(Exception):
+    """The trainer, caught before it trains."""
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_the_loss_of_a_batch_of_packs_is_that_of_its_rows_apart(
+    model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    """What the trainer really computes, collator and mask included, against the plain formula."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from selfinstruct.train.trainer import Trainer
+
+    def stop(trainer: Any, **_: Any) -> None:
+        raise CaughtError(trainer)
+
+    monkeypatch.setattr(Trainer, "train", stop)
+    monkeypatch.setattr("selfinstruct.train.sft._PACK", 100)
+    options = {"per_device_train_batch_size": batch_size}
+    with pytest.raises(CaughtError) as caught:
+        train(model, tmp_path / "out", method="full", diverse=False, options=options)
+    trainer = caught.value.args[0]
+    batches = list(trainer.get_train_dataloader())
+    assert max(batch["input_ids"].shape[1] for batch in batches) > 80  # a row has about 45
+    found = [float(trainer.compute_loss(trainer.model, dict(batch)).detach()) for batch in batches]
+    learnt = [int((batch["labels"] != IGNORED).sum()) for batch in batches]
+    tokenizer = tokenizer_of(model)
+    prepare_tokenizer(tokenizer)
+    network = AutoModelForCausalLM.from_pretrained(model.path).eval()
+    total = 0.0
+    for row in encode_rows(SPLIT.train, tokenizer, max_length=256, diverse=False, seed=0).rows:
+        with torch.no_grad():
+            logits = network(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
+        total -= sum(
+            float(logits[place - 1, label])
+            for place, label in enumerate(row.labels)
+            if label != IGNORED
+        )
+    whole = sum(loss * count for loss, count in zip(found, learnt, strict=True))
+    assert whole == pytest.approx(total, rel=1e-4)
+
+
+def test_the_lean_loss_has_the_gradient_of_the_whole_one(model: LocalModel) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from selfinstruct.train.trainer import learnt_loss
+
+    network = AutoModelForCausalLM.from_pretrained(model.path)
+    ids = torch.arange(40).reshape(2, 20) % 50 + 3
+    labels = ids.clone()
+    labels[0, :11] = IGNORED
+    labels[1, :15] = IGNORED
+    gradients = []
+    for lean in (True, False):
+        network.zero_grad()
+        if lean:
+            total, learnt = learnt_loss(network, {"input_ids": ids, "labels": labels})
+            assert learnt == 9 + 5
+            loss = total / learnt
+        else:
+            loss = network(ids, labels=labels).loss
+        loss.backward()
+        gradients.append([one.grad.clone() for one in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_killed_and_resumed_gives_the_same_losses(model: LocalModel, tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""What fine-tuning costs a model in plain text: the last word, and perplexity.
+
+Passages whose last word needs the whole of them, as in LAMBADA (Paperno et al. 2016,
+arXiv:1606.06031); what alignment takes away there is its tax (Ouyang et al. 2022,
+arXiv:2203.02155, §4.2).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from selfinstruct.config import SamplingConfig
+from selfinstruct.engines.base import Engine
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import NAN, Completion, Request, Stage
+
+_LEAST_WORDS = 5
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class PassageScore:
+    """One passage: its log-likelihood after its first word, in nats per word, and whether the
+    model's next word, greedily, was the last one. NaN where it does not fit the context.
+    """
+
+    logprob: float
+    last_word: float
+
+
+def shipped_passages() -> Path:
+    """Return the passages that come with the project: beside the package, or within it."""
+    checkout = Path(__file__).resolve().parent.parent.parent / "seeds" / "passages.txt"
+    if checkout.is_file():
+        return checkout
+    return Path(str(resources.files("selfinstruct") / "data" / "passages.txt"))
+
+
+def read_passages(path: Path) -> list[str]:
+    """Read plain text: passages with a blank line between them.
+
+    Raises:
+        ConfigError: it cannot be read, or has no passage of five words.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); check --plain-text") from error
+    passages = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    passages = [one for one in passages if len(one.split()) >= _LEAST_WORDS]
+    if not passages:
+        raise ConfigError(
+            f"{path}: has no passage of {_LEAST_WORDS} words; give passages of plain text, with a "
+            "blank line between them"
+        )
+    return passages
+
+
+def passage_requests(engine: Engine, passages: Sequence[str]) -> list[Request]:
+    """Return two requests a passage: to score all after its first word, and to end it."""
+    greedy = SamplingConfig(max_tokens=8)
+    requests = []
+    for number, passage in enumerate(passages):
+        first, _, rest = passage.partition(" ")
+        ids = tuple(engine.encode(f" {rest}"))
+        start = engine.raw_prompt(first)
+        name = f"passage-{number}"
+        requests.append(Request(f"{name}-score", Stage.SCORE, "", start, greedy, 0, scored=ids))
+        before = engine.raw_prompt(passage.rpartition(" ")[0])
+        requests.append(Request(f"{name}-end", Stage.ANSWER, "", before, greedy, 0))
+    return requests
+
+
+def passage_scores(
+    passages: Sequence[str], done: Mapping[str, Completion]
+) -> list[PassageScore]:
+    """Return the scores of passages from the completions of their requests, by id."""
+    return [
+        PassageScore(
+            _nats_per_word(passage, done[f"passage-{number}-score"]),
+            _ends(passage, done[f"passage-{number}-end"]),
+        )
+        for number, passage in enumerate(passages)
+    ]
+
+
+def perplexity(scores: Sequence[PassageScore], passages: Sequence[str]) -> float:
+    """Return exp of the mean negative log-likelihood per word.
+
+    Per word and not per token, so that models of different tokenizers can be compared.
+    """
+    pairs = [
+        (one.logprob * words, words)
+        for one, words in zip(scores, map(_words_after_first, passages), strict=True)
+        if not math.isnan(one.logprob)
+    ]
+    if not pairs:
+        return NAN
+    return math.exp(-sum(nats for nats, _ in pairs) / sum(words for _, words in pairs))
+
+
+def _nats_per_word(passage: str, scored: Completion) -> float:
+    if not scored.token_logprobs:
+        return NAN
+    return sum(scored.token_logprobs) / _words_after_first(passage)
+
+
+def _words_after_first(passage: str) -> int:
+    return len(passage.split()) - 1
+
+
+def _ends(passage: str, written: Completion) -> float:
+    if written.error:
+        return NAN
+    last, next_word = _WORD.findall(passage)[-1:], _WORD.findall(written.text)[:1]
+    return float([one.casefold() for one in last] == [one.casefold() for one in next_word])
+
+
+Measured = Callable[[PassageScore], float]
+PASSAGE_MEASURES: Mapping[str, Measured] = {
+    "last_word": lambda one: one.last_word,
+    "passage_logprob": lambda one: one.logprob,
+}

@@ -1,0 +1,90 @@
+"""Run a model in a process of its own, so that its memory is free afterwards.
+
+In-process vLLM leaves threads, device memory and distributed state behind: two models one
+after the other want two processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.engines.base import Engine
+from selfinstruct.errors import EngineError, SelfInstructError
+
+Advance = Callable[[int, int], object]
+
+# What the other process may take to tidy up after its answers.
+_TIDY_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Which model to load, and how. `model` is a name, a folder or a hub name."""
+
+    model: str
+    dtype: str = "auto"
+
+
+def with_engine[T](loaded: Loaded, work: Callable[[Engine, Advance], T], advance: Advance) -> T:
+    """Have `work` done with vLLM in another process, and return what it returns.
+
+    Args:
+        loaded: the model.
+        work: given an engine that is not started, and what to tell of progress; a function of
+            a module, or a `partial` of one, with arguments that can be pickled.
+        advance: told (requests done, of how many).
+
+    Raises:
+        ConfigError: the model cannot be used.
+        EngineError: the engine failed, or its process died.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(theirs, loaded, work), daemon=False)
+    process.start()
+    theirs.close()
+    try:
+        while True:
+            kind, told = ours.recv()
+            if kind == "error":
+                raise told
+            if kind == "done":
+                process.join(timeout=_TIDY_SECONDS)
+                return told  # type: ignore[no-any-return]
+            advance(*told)
+    except EOFError:
+        process.join()
+        raise EngineError(
+            f"the process that ran {loaded.model} died (exit code {process.exitcode}); "
+            "its last words are above"
+        ) from None
+    finally:
+        if process.is_alive():
+            process.terminate()
+        process.join()
+
+
+def _run(connection: Connection, loaded: Loaded, work: Callable[[Engine, Advance], Any]) -> None:
+    """Run in the other process."""
+    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.models import resolve_model
+
+    try:
+        model = resolve_model(loaded.model, lambda *_: None)
+        config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
+        engine = VllmEngine(model, config, EngineConfig())
+        try:
+            found = work(engine, lambda done, wanted: connection.send(("advance", (done, wanted))))
+        finally:
+            engine.close()
+    except SelfInstructError as error:
+        connection.send(("error", error))
+    else:
+        connection.send(("done", found))
+    finally:
+        connection.close()
