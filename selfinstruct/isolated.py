@@ -10,12 +10,14 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import EngineError, SelfInstructError
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Advance = Callable[[int, int], object]
 
 # What the other process may take to tidy up after its answers.
@@ -30,13 +32,18 @@ class Loaded:
     dtype: str = "auto"
 
 
-def with_engine[T](loaded: Loaded, work: Callable[[Engine, Advance], T], advance: Advance) -> T:
+class Work(Protocol[T_co]):
+    """What is done with an engine that is not started, telling `advance` of progress."""
+
+    def __call__(self, engine: Engine, *, advance: Advance) -> T_co: ...
+
+
+def with_engine(loaded: Loaded, work: Work[T], advance: Advance) -> T:
     """Have `work` done with vLLM in another process, and return what it returns.
 
     Args:
         loaded: the model.
-        work: given an engine that is not started, and what to tell of progress; a function of
-            a module, or a `partial` of one, with arguments that can be pickled.
+        work: a function of a module, or a `partial` of one, with arguments that can be pickled.
         advance: told (requests done, of how many).
 
     Raises:
@@ -69,7 +76,7 @@ def with_engine[T](loaded: Loaded, work: Callable[[Engine, Advance], T], advance
         process.join()
 
 
-def _run(connection: Connection, loaded: Loaded, work: Callable[[Engine, Advance], Any]) -> None:
+def _run(connection: Connection, loaded: Loaded, work: Work[Any]) -> None:
     """Run in the other process."""
     from selfinstruct.engines.vllm import VllmEngine
     from selfinstruct.models import resolve_model
@@ -79,7 +86,10 @@ def _run(connection: Connection, loaded: Loaded, work: Callable[[Engine, Advance
         config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
         engine = VllmEngine(model, config, EngineConfig())
         try:
-            found = work(engine, lambda done, wanted: connection.send(("advance", (done, wanted))))
+            found = work(
+                engine,
+                advance=lambda done, wanted: connection.send(("advance", (done, wanted))),
+            )
         finally:
             engine.close()
     except SelfInstructError as error:

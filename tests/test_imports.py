@@ -14,7 +14,7 @@ ROOT = Path(selfinstruct.__file__).parent
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
 BASE = {"paths", "memory", "records", "errors", "config", "config_values", "progress"}
-STAGES = {"judge", "seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
+STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
 FLOWS = {
     *("candidates", "decide", "requests", "state", "inflight", "generate", "launch", "inputs"),
     *(
@@ -29,7 +29,7 @@ FLOWS = {
         "measures",
         "rejudge",
     ),
-    *("complete", "isolated", "preferences", "train", "evaluate"),
+    *("complete", "isolated", "judge", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

@@ -25,7 +25,11 @@ _SHOWN = {
     "reference_logprob": "reference, nats/token",
     "length": "words",
     "never_stopping": "never stops",
+    "last_word": "last word",
+    "perplexity": "perplexity/word",
+    "win_rate": "judge: wins − losses",
 }
+_PERCENT = {"rouge_l", "rouge_l_cut", "exact_match", "never_stopping", "last_word", "win_rate"}
 
 
 def evaluate(
@@ -45,10 +49,32 @@ def evaluate(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Longest answer, the same for all.")
     ] = 192,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, help="Answers to each task; 1 is greedy.")
+    ] = 1,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.01, max=5, help="Of more answers than one.")
+    ] = 0.7,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="MODEL that says which of two answers is better."),
+    ] = None,
+    judge_prompt: Annotated[
+        Path | None,
+        typer.Option("--judge-prompt", help="What it is asked: Jinja; `task`, `first`, `second`."),
+    ] = None,
+    plain_text: Annotated[
+        str | None,
+        typer.Option(
+            "--plain-text",
+            metavar="FILE",
+            help="Passages for last word and perplexity (100 of ours); `none`: leave it out.",
+        ),
+    ] = None,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
-    """Have models answer tasks greedily, and say by how much they differ.
+    """Have models answer tasks, and say by how much they differ.
 
     The same encoding, stop strings and token limit for all: a model's own chat template, or
     the canonical text for one that has none. Differences have paired bootstrap intervals.
@@ -56,30 +82,53 @@ def evaluate(
     from rich.progress import Progress
 
     from selfinstruct.engines.machine import require_vllm
+    from selfinstruct.evaluate.answers import Questions, answer_questions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
-    from selfinstruct.evaluate.isolated import answer_apart
+    from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
+    from selfinstruct.isolated import Loaded, with_engine
+    from selfinstruct.judge import judge_all, read_template
     from selfinstruct.models import resolve_model
 
     contestants = _contestants(models, few_shot or [])
-    read = read_eval_tasks(tasks or shipped_eval_tasks())
+    asked = Questions(
+        read_eval_tasks(tasks or shipped_eval_tasks()),
+        max_tokens,
+        samples=samples,
+        temperature=temperature if samples > 1 else 0.0,
+        passages=()
+        if plain_text == "none"
+        else read_passages(Path(plain_text) if plain_text else shipped_passages()),
+    )
+    template = read_template(judge_prompt)
+    resolve = partial(resolve_model, progress=lambda *_: None)
+    if judge is not None:
+        resolve(judge)
     require_vllm()
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     with Progress(console=console, transient=True) as progress:
-        bars = {one.name: progress.add_task(one.name, total=None) for one in contestants}
+        names = [one.name for one in contestants] + (["judge"] if judge else [])
+        bars = {name: progress.add_task(name, total=None) for name in names}
         found = run_evaluation(
             contestants,
-            read,
+            asked,
             out,
             dtype=str(dtype or "auto"),
-            max_tokens=max_tokens,
-            ask=answer_apart,
-            resolve=partial(resolve_model, progress=lambda *_: None),
+            ask=lambda loaded, own, advance: with_engine(
+                loaded, partial(answer_questions, asked=own), advance
+            ),
+            resolve=resolve,
             advance=lambda name, done, wanted: progress.update(
                 bars[name], completed=done, total=wanted
+            ),
+            judge=judge,
+            ask_judge=None
+            if judge is None
+            else lambda duels, advance: with_engine(
+                Loaded(judge), partial(judge_all, duels=duels, template=template), advance
             ),
         )
     report = write_report(found, out)
@@ -117,10 +166,11 @@ def _print(found: Evaluation) -> None:
 
     table = Table(title=f"{found.settings['tasks']} tasks", title_justify="left")
     table.add_column("model")
-    for title in _SHOWN.values():
+    columns = {m: title for m, title in _SHOWN.items() if any(m in v for v in found.means.values())}
+    for title in columns.values():
         table.add_column(title, justify="right")
     for name, means in found.means.items():
-        cells = (_shown(metric, means[metric]) for metric in _SHOWN)
+        cells = (_shown(metric, means[metric]) for metric in columns)
         table.add_row(Text(plain(name)), *cells)
     stdout.print(table)
     if not found.comparisons:
@@ -140,11 +190,40 @@ def _print(found: Evaluation) -> None:
                 style="bold" if clear else "dim",
             )
     stdout.print(differences)
+    if found.wins:
+        _print_wins(found)
+
+
+def _print_wins(found: Evaluation) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"judged in pairs by {found.settings['judge']}", title_justify="left")
+    table.add_column("")
+    for column in ("wins, %", "95 %", "at equal length", "95 %", "ties", "tasks"):
+        table.add_column(column, justify="right")
+    for one in found.wins:
+        table.add_row(
+            Text(plain(f"{one.a} against {one.b}")),
+            f"{100 * one.rate:.1f}",
+            f"{100 * one.low:.1f} to {100 * one.high:.1f}",
+            f"{100 * one.at_equal_length:.1f}",
+            f"{100 * one.equal_low:.1f} to {100 * one.equal_high:.1f}",
+            str(one.ties),
+            str(one.n),
+        )
+    stdout.print(table)
+    for rating in found.ratings:
+        if rating.strength is None or rating.low is None or rating.high is None:
+            stdout.print("no Bradley–Terry ratings: one group of models never lost to the other")
+            break
+        shown = f"{rating.strength:+.2f} ({rating.low:+.2f} to {rating.high:+.2f})"
+        stdout.print(f"Bradley–Terry {shown} ", Text(plain(rating.model)), highlight=False)
 
 
 def _shown(metric: str, value: float) -> str:
     if math.isnan(value):
         return "–"
-    if metric in ("rouge_l", "rouge_l_cut", "exact_match", "never_stopping"):
+    if metric in _PERCENT:
         return f"{100 * value:.1f}"
     return f"{value:.2f}" if metric == "reference_logprob" else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""Have a model answer tasks, greedily, and score the references under it.
+"""Have a model answer tasks, and score the references and plain text under it.
 
 The same for every model: the encoding (its own chat template, else the canonical text), the
 stop strings and the token limit. So what differs is the model.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from selfinstruct.config import SamplingConfig
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
+from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.prompts.canonical import STOP, canonical_text, user_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
@@ -46,59 +47,85 @@ class Answer:
     error: str | None = None
 
 
-def answer_tasks(
-    engine: Engine,
-    tasks: Sequence[EvalTask],
-    *,
-    max_tokens: int,
-    shots: Sequence[Shot] = (),
-    sampling: SamplingConfig | None = None,
-    advance: Callable[[int, int], object] = max,
-) -> list[Answer]:
+@dataclass(frozen=True)
+class Questions:
+    """What a model is asked.
+
+    `shots` are worked tasks that are shown before each task. `samples` of 1 is greedy; more are
+    drawn at `temperature`, each with a seed of its own. `passages` are plain text to score.
+    """
+
+    tasks: Sequence[EvalTask]
+    max_tokens: int
+    shots: Sequence[Shot] = ()
+    samples: int = 1
+    temperature: float = 0.0
+    passages: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came back: `samples` answers of each task in the order of the tasks, and passages."""
+
+    answers: list[Answer]
+    passages: list[PassageScore]
+
+
+def answer_questions(
+    engine: Engine, asked: Questions, *, advance: Callable[[int, int], object] = max
+) -> Answered:
     """Answer every task; starts the engine and leaves it running.
 
     Args:
         engine: not started yet.
-        tasks: what to answer.
-        max_tokens: longest answer.
-        shots: worked tasks to show first.
-        sampling: other than greedy decoding.
+        asked: the tasks, and how.
         advance: told how many requests have come back, of how many.
 
     Raises:
         ConfigError: the model's context is shorter than 512 tokens.
         EngineError: the engine failed.
     """
-    prompts = {task.id: _prompt(engine, task, shots) for task in tasks}
+    prompts = {task.id: _prompt(engine, task, asked.shots) for task in asked.tasks}
     longest = max(
-        len(engine.encode(prompts[t.id])) + max(max_tokens, len(engine.encode(t.reference)) + 1)
-        for t in tasks
+        len(engine.encode(prompts[t.id]))
+        + max(asked.max_tokens, len(engine.encode(t.reference)) + 1)
+        for t in asked.tasks
     )
+    longest = max(longest, *(len(engine.encode(one)) + 16 for one in asked.passages), 0)
     if engine.context_length < _LEAST_CONTEXT:
         raise ConfigError(
             f"the model's context of {engine.context_length} tokens is too short to evaluate it"
         )
-    how = sampling or SamplingConfig()
-    how = how.model_copy(update={"max_tokens": max_tokens, "stop": (*how.stop, *STOP)})
+    how = SamplingConfig(temperature=asked.temperature, max_tokens=asked.max_tokens, stop=STOP)
     requests = []
-    for number, task in enumerate(tasks):
+    for number, task in enumerate(asked.tasks):
         prompt = prompts[task.id]
-        name = f"eval-{number}"
-        requests.append(Request(f"{name}-answer", Stage.ANSWER, "", prompt, how, seed=number))
+        for sample in range(asked.samples):
+            name = _answer_id(number, sample)
+            seed = number * asked.samples + sample
+            requests.append(Request(name, Stage.ANSWER, "", prompt, how, seed))
         if engine.capabilities.score:
             ids = tuple(engine.encode(task.reference))
-            requests.append(
-                Request(f"{name}-score", Stage.SCORE, "", prompt, how, seed=0, scored=ids)
-            )
+            name = f"eval-{number}-score"
+            requests.append(Request(name, Stage.SCORE, "", prompt, how, 0, scored=ids))
+    if engine.capabilities.score:
+        requests += passage_requests(engine, asked.passages)
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
     done = {one.id: one for one in complete_all(engine, requests, advance)}
-    failed = [one.error for one in done.values() if one.error and one.request.scored is None]
+    failed = [one.error for name, one in done.items() if one.error and "-answer-" in name]
     if failed:
         log.warning("%d tasks could not be asked and count as empty: %s", len(failed), failed[0])
-    return [
-        _answer(task, done[f"eval-{number}-answer"], done.get(f"eval-{number}-score"))
-        for number, task in enumerate(tasks)
+    answers = [
+        _answer(task, done[_answer_id(number, sample)], done.get(f"eval-{number}-score"))
+        for number, task in enumerate(asked.tasks)
+        for sample in range(asked.samples)
     ]
+    scored = asked.passages if engine.capabilities.score else ()
+    return Answered(answers, passage_scores(scored, done))
+
+
+def _answer_id(number: int, sample: int) -> str:
+    return f"eval-{number}-answer-{sample}"
 
 
 def _prompt(engine: Engine, task: EvalTask, shots: Sequence[Shot]) -> str:

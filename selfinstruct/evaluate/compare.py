@@ -57,8 +57,15 @@ def compare_all(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> list[C
     found = []
     for earlier, later in combinations(measured, 2):
         for metric in measured[later]:
-            values = (measured[later][metric], measured[earlier][metric])
-            difference, low, high, count = paired_difference(*values)
-            if count:
-                found.append(Comparison(later, earlier, metric, difference, low, high, count))
+            one = paired(later, earlier, metric, measured[later][metric], measured[earlier][metric])
+            if one.n:
+                found.append(one)
     return found
+
+
+def paired(
+    a: str, b: str, metric: str, first: Sequence[float], second: Sequence[float]
+) -> Comparison:
+    """Return how much a is above b, from values of the same tasks."""
+    difference, low, high, count = paired_difference(first, second)
+    return Comparison(a, b, metric, difference, low, high, count)

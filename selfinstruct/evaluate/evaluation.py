@@ -1,4 +1,4 @@
-"""Evaluate several models on the same tasks: ask, measure, compare, report."""
+"""Evaluate several models on the same tasks: ask, measure, judge, compare."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.config import fingerprint
 from selfinstruct.errors import ConfigError
-from selfinstruct.evaluate.answers import Answer, Shot
-from selfinstruct.evaluate.compare import Comparison, compare_all
-from selfinstruct.evaluate.isolated import Job
+from selfinstruct.evaluate.answers import Answer, Answered, Questions, Shot
+from selfinstruct.evaluate.compare import Comparison, compare_all, paired
 from selfinstruct.evaluate.measures import mean, measure
-from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, perplexity
+from selfinstruct.evaluate.wins import Rating, WinRate, pairs_of, ratings, win_rates
+from selfinstruct.isolated import Advance, Loaded
+from selfinstruct.judge import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.records import NAN, LocalModel
 from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.store import atomic
 
-Ask = Callable[[Job, Callable[[int, int], object]], list[Answer]]
+Ask = Callable[[Loaded, Questions, Advance], Answered]
+AskJudge = Callable[[Sequence[Duel], Advance], list[Verdict]]
 
 # Worked tasks longer than this cost more context than they teach.
 _LONGEST_SHOT = 60  # words
@@ -38,26 +42,32 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means by model and metric, differences with intervals, and every answer."""
+    """Means by model and metric, differences with intervals, and every answer.
 
-    tasks: Sequence[EvalTask]
+    `values` are by task (by passage for those of plain text), by metric, by model.
+    """
+
+    asked: Questions
     means: Mapping[str, Mapping[str, float]]
     comparisons: Sequence[Comparison]
     answers: Mapping[str, Sequence[Answer]]
     values: Mapping[str, Mapping[str, Sequence[float]]]
     settings: Mapping[str, Any]
+    wins: Sequence[WinRate] = ()
+    ratings: Sequence[Rating] = ()
 
 
 def evaluate(
     contestants: Sequence[Contestant],
-    tasks: Sequence[EvalTask],
+    asked: Questions,
     out: Path,
     *,
     dtype: str,
-    max_tokens: int,
     ask: Ask,
     resolve: Callable[[str], LocalModel],
     advance: Callable[[str, int, int], object],
+    judge: str | None = None,
+    ask_judge: AskJudge | None = None,
 ) -> Evaluation:
     """Have every model answer every task, and compare them.
 
@@ -66,13 +76,14 @@ def evaluate(
 
     Args:
         contestants: the models; the first is what the others are compared with first.
-        tasks: what to answer.
+        asked: what all are asked; `shots` are those of each contestant.
         out: folder of the evaluation.
         dtype: of weights and activations, the same for all.
-        max_tokens: longest answer, the same for all.
-        ask: answers a job, in a process of its own.
+        ask: has a model asked, in a process of its own.
         resolve: finds a model's folder; all are found before the first is asked.
         advance: told (model, requests done, of how many).
+        judge: name of the model that judges answers in pairs.
+        ask_judge: has it judge duels, in a process of its own.
 
     Raises:
         ConfigError: two of one name, or a model that there is not.
@@ -83,25 +94,44 @@ def evaluate(
         raise ConfigError(f"--model: two models have one name ({', '.join(names)}); rename one")
     found = {one.name: resolve(one.model) for one in contestants}
     pool = _shots()
-    answers: dict[str, list[Answer]] = {}
+    answered: dict[str, Answered] = {}
     for one in contestants:
-        job = Job(one.model, dtype, tasks, pool[: one.shots], max_tokens)
+        loaded = Loaded(one.model, dtype)
+        own = Questions(**{**vars(asked), "shots": pool[: one.shots]})
         path = out / "answers" / f"{one.name}.json"
-        key = fingerprint({**asdict(job), "digest": found[one.name].digest})
+        key = fingerprint({**asdict(own), "dtype": dtype, "digest": found[one.name].digest})
         known = _read(path, key)
         if known is None:
-            known = ask(job, lambda done, wanted, name=one.name: advance(name, done, wanted))  # type: ignore[misc]
+            known = ask(loaded, own, partial(advance, one.name))
             _write(path, key, known)
-        answers[one.name] = known
-    values = {name: measure(tasks, own) for name, own in answers.items()}
+        answered[one.name] = known
+    values = {name: _values(asked, came) for name, came in answered.items()}
     means = {
         name: {metric: mean(one) for metric, one in own.items()} for name, own in values.items()
     }
+    for name, came in answered.items():
+        if came.passages:
+            means[name]["perplexity"] = perplexity(came.passages, asked.passages)
+    comparisons = compare_all(values)
+    wins: list[WinRate] = []
+    strengths: list[Rating] = []
+    if ask_judge is not None:
+        preferences = _preferences(asked, answered, ask_judge, partial(advance, "judge"))
+        wins = win_rates(preferences, {name: own["length"] for name, own in values.items()})
+        comparisons += [
+            paired(a, b, "win_rate", given, [1 - one for one in given])
+            for (a, b), given in preferences.items()
+        ]
+        strengths = ratings(names, preferences) if len(names) > 2 else []
     settings = {
         "dtype": dtype,
-        "max_tokens": max_tokens,
-        "tasks": len(tasks),
-        "closed": sum(task.closed for task in tasks),
+        "max_tokens": asked.max_tokens,
+        "samples": asked.samples,
+        "temperature": asked.temperature,
+        "tasks": len(asked.tasks),
+        "closed": sum(task.closed for task in asked.tasks),
+        "passages": len(asked.passages),
+        "judge": judge,
         "models": {
             one.name: {
                 "model": one.model,
@@ -111,7 +141,35 @@ def evaluate(
             for one in contestants
         },
     }
-    return Evaluation(tasks, means, compare_all(values), answers, values, settings)
+    answers = {name: came.answers for name, came in answered.items()}
+    return Evaluation(asked, means, comparisons, answers, values, settings, wins, strengths)
+
+
+def _values(asked: Questions, own: Answered) -> dict[str, list[float]]:
+    values = measure(asked.tasks, own.answers)
+    for metric, of in PASSAGE_MEASURES.items():
+        if own.passages:
+            values[metric] = [of(one) for one in own.passages]
+    return values
+
+
+def _preferences(
+    asked: Questions, answered: Mapping[str, Answered], ask_judge: AskJudge, advance: Advance
+) -> dict[tuple[str, str], list[float]]:
+    """Have the first answers of each pair of models judged, by task."""
+    pairs = pairs_of(list(answered))
+    duels = [
+        Duel(
+            f"{a}-{b}-{task.id}",
+            user_text(task.instruction, task.input),
+            answered[a].answers[number * asked.samples].text,
+            answered[b].answers[number * asked.samples].text,
+        )
+        for a, b in pairs
+        for number, task in enumerate(asked.tasks)
+    ]
+    verdicts = iter(ask_judge(duels, advance))
+    return {pair: [next(verdicts).preference for _ in asked.tasks] for pair in pairs}
 
 
 def _shots() -> list[Shot]:
@@ -128,33 +186,39 @@ def _shots() -> list[Shot]:
     return [shot for pair in zip(alone, given, strict=False) for shot in pair]
 
 
-def _read(path: Path, key: str) -> list[Answer] | None:
+def _read(path: Path, key: str) -> Answered | None:
     """Return the kept answers, if they are to the same question."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["key"] != key:
             return None
-        return [
-            Answer(**{**row, "reference_logprob": _number(row["reference_logprob"])})
-            for row in kept["answers"]
-        ]
+        return Answered(
+            [Answer(**_known(row)) for row in kept["answers"]],
+            [PassageScore(**_known(row)) for row in kept["passages"]],
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(path: Path, key: str, answers: Sequence[Answer]) -> None:
-    rows = [{**asdict(one), "reference_logprob": plain(one.reference_logprob)} for one in answers]
+def _write(path: Path, key: str, own: Answered) -> None:
+    told: dict[str, Any] = {"key": key}
+    for name, rows in (("answers", own.answers), ("passages", own.passages)):
+        told[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_json(path, {"key": key, "answers": rows})
+        atomic.write_json(path, told)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
 
 
-def plain(value: float) -> float | None:
+def plain(value: Any) -> Any:
     """Return NaN, which JSON lacks, as null."""
-    return None if math.isnan(value) else value
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _number(value: float | None) -> float:
-    return NAN if value is None else value
+_SCORES = ("reference_logprob", "logprob", "last_word")
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a kept row with its unknown scores as NaN again."""
+    return {k: NAN if v is None and k in _SCORES else v for k, v in row.items()}

@@ -83,9 +83,19 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def measure(tasks: Sequence[EvalTask], answers: Sequence[Answer]) -> dict[str, list[float]]:
-    """Return every measure of every task, in the order of the tasks."""
-    pairs = list(zip(tasks, answers, strict=True))
-    return {name: [one(task, answer) for task, answer in pairs] for name, one in MEASURES.items()}
+    """Return every measure of every task, in the order of the tasks: means over its samples.
+
+    Args:
+        tasks: what was asked.
+        answers: as many of each task as of any other, in the order of the tasks.
+    """
+    samples = len(answers) // len(tasks)
+    grouped = [answers[start : start + samples] for start in range(0, len(answers), samples)]
+    pairs = list(zip(tasks, grouped, strict=True))
+    return {
+        name: [mean([one(task, answer) for answer in own]) for task, own in pairs]
+        for name, one in MEASURES.items()
+    }
 
 
 def mean(values: Sequence[float]) -> float:

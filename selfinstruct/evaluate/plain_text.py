@@ -25,8 +25,10 @@ _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 @dataclass(frozen=True, slots=True)
 class PassageScore:
-    """One passage: its log-likelihood after its first word, in nats per word, and whether the
-    model's next word, greedily, was the last one. NaN where it does not fit the context.
+    """What became of one passage; NaN where it does not fit the context.
+
+    `logprob` is its log-likelihood after its first word, in nats per word; `last_word` is 1
+    where the model, greedily, went on with the last word, and 0 where it did not.
     """
 
     logprob: float
@@ -76,9 +78,7 @@ def passage_requests(engine: Engine, passages: Sequence[str]) -> list[Request]:
     return requests
 
 
-def passage_scores(
-    passages: Sequence[str], done: Mapping[str, Completion]
-) -> list[PassageScore]:
+def passage_scores(passages: Sequence[str], done: Mapping[str, Completion]) -> list[PassageScore]:
     """Return the scores of passages from the completions of their requests, by id."""
     return [
         PassageScore(

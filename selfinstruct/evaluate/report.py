@@ -23,6 +23,10 @@ TITLES = {
     "repetition": "repeated trigrams, share",
     "empty": "empty answers, share",
     "never_stopping": "answers that ran into the token limit, share",
+    "last_word": "plain text: last word right, share",
+    "passage_logprob": "plain text: log-likelihood, nats per word",
+    "perplexity": "plain text: perplexity per word",
+    "win_rate": "judge: share of wins less share of losses",
 }
 _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
 
@@ -42,6 +46,8 @@ def write_report(found: Evaluation, out: Path) -> dict[str, Any]:
             for name, means in found.means.items()
         },
         "comparisons": [asdict(one) for one in found.comparisons],
+        "wins": [asdict(one) for one in found.wins],
+        "ratings": [asdict(one) for one in found.ratings],
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -63,24 +69,32 @@ def _page(found: Evaluation) -> str:
     metrics = [
         metric for metric in TITLES if any(one.metric == metric for one in found.comparisons)
     ]
+    samples = found.asked.samples
     rows = [
         {
             "task": task,
             "answers": [
                 {
                     "model": name,
-                    "text": found.answers[name][number].text,
+                    "text": found.answers[name][number * samples].text,
                     "rouge_l": found.values[name]["rouge_l"][number],
                     "exact": found.values[name]["exact_match"][number],
-                    "stopped": found.answers[name][number].stopped,
+                    "stopped": found.answers[name][number * samples].stopped,
                 }
                 for name in found.answers
             ],
         }
-        for number, task in enumerate(found.tasks)
+        for number, task in enumerate(found.asked.tasks)
     ]
+    shown = {
+        metric: title
+        for metric, title in TITLES.items()
+        if any(metric in means for means in found.means.values())
+    }
     return environment.get_template("report.html.jinja").render(
-        titles=TITLES,
+        titles=shown,
+        wins=found.wins,
+        ratings=found.ratings,
         means=found.means,
         settings=found.settings,
         plots=[

@@ -11,8 +11,9 @@ from typing import Any
 from selfinstruct.records import SeedTask
 
 # Short exemplars keep the shared part of the prompts short, and with it every prefill.
-_MAX_WORDS = 60
+_MAX_WORDS = 90
 _MAX_INSTANCES = 3
+_LEAST_OUTPUT = 20
 
 Exemplar = dict[str, Any]
 
@@ -46,12 +47,18 @@ def choose_fewshot(
     # label, or nothing (measured, docs/engine.md).
     turns = zip_longest(labelled[:half], free[: for_classify - half])
     mixed = [task for pair in turns for task in pair if task is not None]
+    told = _told_first(free)
     return FewShot(
         classify=[_worked(task) for task in mixed],
-        with_input=[_worked(t) for t in free if t.instances[0].input][:for_instances],
-        without_input=[_worked(t) for t in free if not t.instances[0].input][:for_instances],
+        with_input=[_worked(t) for t in told if t.instances[0].input][:for_instances],
+        without_input=[_worked(t) for t in told if not t.instances[0].input][:for_instances],
         classification=[_worked(task) for task in labelled[:for_instances]],
     )
+
+
+def _told_first(tasks: list[SeedTask]) -> list[SeedTask]:
+    """Put tasks with an output of some sentences first: a model writes as much as it is shown."""
+    return sorted(tasks, key=lambda t: len(t.instances[0].output.split()) < _LEAST_OUTPUT)
 
 
 def _is_compact(seed: SeedTask) -> bool:

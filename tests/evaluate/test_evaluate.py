@@ -14,13 +14,14 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError
-from selfinstruct.evaluate.answers import Answer, Shot, answer_tasks
+from selfinstruct.evaluate.answers import Answer, Answered, Questions, Shot, answer_questions
 from selfinstruct.evaluate.compare import compare_all, paired_difference
 from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
-from selfinstruct.evaluate.isolated import Job
 from selfinstruct.evaluate.measures import MEASURES, mean, measure, normalised
 from selfinstruct.evaluate.report import write_report
 from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.isolated import Advance, Loaded
+from selfinstruct.judge import Duel, Verdict
 from selfinstruct.records import LocalModel, Request
 
 TASKS = [
@@ -30,6 +31,7 @@ TASKS = [
     ),
     EvalTask("c", "Yes or no?", "Is ice cold?", "yes", True, None),
 ]
+PASSAGES = ["Ann lost her red scarf. She looked, and there lay the scarf.", "One two three four."]
 
 
 def answer(text: str, *, stopped: bool = True, score: float = -1.0) -> Answer:
@@ -38,7 +40,7 @@ def answer(text: str, *, stopped: bool = True, score: float = -1.0) -> Answer:
 
 def test_every_model_is_asked_alike() -> None:
     engine = ScriptedEngine(lambda request: (" The capital is Paris.", "stop"))
-    answers = answer_tasks(engine, TASKS, max_tokens=40, shots=[Shot("One?", "Two.")])
+    answers = answer_questions(engine, Questions(TASKS, 40, [Shot("One?", "Two.")])).answers
     asked = [r for r in engine.requests if r.scored is None]
     assert {r.sampling.max_tokens for r in asked} == {40}
     assert {r.sampling.temperature for r in asked} == {0.0}
@@ -57,7 +59,7 @@ def test_a_model_without_a_template_gets_the_canonical_text() -> None:
         has_chat_template = False  # type: ignore[assignment]
 
     engine = Base(lambda request: "Paris")
-    answer_tasks(engine, TASKS[1:2], max_tokens=8, shots=[Shot("One?", "Two.")])
+    answer_questions(engine, Questions(TASKS[1:2], 8, [Shot("One?", "Two.")]))
     assert engine.requests[0].prompt == (
         "### Task\nOne?\n\n### Answer\nTwo.\n\n"
         "### Task\nThank <b>Ann</b>.\n\nShe sent a book.\n\n### Answer\n"
@@ -128,25 +130,24 @@ def model(name: str) -> LocalModel:
     return LocalModel(name, Path(name), f"digest of {name}", {})
 
 
-def run(out: Path, asked: list[str], **texts: str) -> Evaluation:
-    def ask(job: Job, advance: Any) -> list[Answer]:
-        asked.append(job.model)
-        if texts[job.model] == "dies":
+def run(out: Path, asked: list[str], judge: Any = None, **texts: str) -> Evaluation:
+    def ask(loaded: Loaded, questions: Questions, advance: Advance) -> Answered:
+        asked.append(loaded.model)
+        if texts[loaded.model] == "dies":
             raise EngineError("the engine died")
-        engine = ScriptedEngine(lambda request: texts[job.model])
-        return answer_tasks(
-            engine, job.tasks, max_tokens=job.max_tokens, shots=job.shots, advance=advance
-        )
+        engine = ScriptedEngine(lambda request: texts[loaded.model])
+        return answer_questions(engine, questions, advance=advance)
 
     return evaluate(
         [Contestant(name, name, shots=2 if name == "few" else 0) for name in texts],
-        TASKS,
+        Questions(TASKS, 32, passages=PASSAGES),
         out,
         dtype="float32",
-        max_tokens=32,
         ask=ask,
         resolve=model,
         advance=lambda *_: None,
+        judge="a judge" if judge else None,
+        ask_judge=judge,
     )
 
 
@@ -172,6 +173,9 @@ def test_the_report(tmp_path: Path) -> None:
     first = report["comparisons"][0]
     assert first.keys() == {"a", "b", "metric", "difference", "low", "high", "n"}
     assert (first["a"], first["b"], first["n"]) == ("few", "base", 3)
+    assert report["models"]["sft"]["last_word"] == 0.0
+    assert report["models"]["sft"]["perplexity"] > 1
+    assert {one["n"] for one in report["comparisons"] if one["metric"] == "last_word"} == {2}
     page = (tmp_path / "report.html").read_text()
     shown = found.comparisons
     clear = sum(one.low > 0 or one.high < 0 for one in shown)
@@ -189,11 +193,10 @@ def test_names_must_differ(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two models have one name"):
         evaluate(
             [Contestant("a", "x"), Contestant("a", "y")],
-            TASKS,
+            Questions(TASKS, 8),
             tmp_path,
             dtype="auto",
-            max_tokens=8,
-            ask=lambda job, advance: [],
+            ask=lambda *_: Answered([], []),
             resolve=model,
             advance=lambda *_: None,
         )
@@ -204,6 +207,50 @@ def test_scored_references_are_those_of_the_task() -> None:
         return "x"
 
     engine = ScriptedEngine(script)
-    answer_tasks(engine, TASKS, max_tokens=8)
+    answer_questions(engine, Questions(TASKS, 8))
     scored = [r.scored for r in engine.requests if r.scored is not None]
     assert scored == [tuple(engine.encode(task.reference)) for task in TASKS]
+
+
+def test_samples_of_a_task_are_drawn_apart_and_counted_once() -> None:
+    texts = iter(["Paris", "Rome", "Dear Ann", "", "yes", "yes"])
+    engine = ScriptedEngine(lambda request: next(texts))
+    asked = Questions(TASKS, 8, samples=2, temperature=0.9)
+    answers = answer_questions(engine, asked).answers
+    written = [r for r in engine.requests if r.scored is None]
+    assert {r.sampling.temperature for r in written} == {0.9}
+    assert len({r.seed for r in written}) == 6
+    values = measure(TASKS, answers)
+    assert values["exact_match"][0] == 0.5
+    assert values["exact_match"][2] == 1.0
+    assert values["empty"] == [0.0, 0.5, 0.0]
+
+
+def test_the_judge_is_asked_about_each_pair_and_its_votes_are_reported(tmp_path: Path) -> None:
+    seen: list[Duel] = []
+
+    def judge(duels: list[Duel], advance: Any) -> list[Verdict]:
+        seen.extend(duels)
+        # "yes" beats all, "no" nothing; equal strength otherwise.
+        worth = {"yes": 2, "maybe": 1, "no": 0}
+        return [
+            Verdict(1.0 if worth[d.first] > worth[d.second] else 0.0, 1.0)
+            if d.task.startswith("Name")
+            else Verdict(0.5, 0.0)
+            for d in duels
+        ]
+
+    found = run(tmp_path, [], judge, base="no", few="maybe", sft="yes")
+    assert len(seen) == 3 * len(TASKS)
+    assert seen[1].task == "Thank <b>Ann</b>.\n\nShe sent a book."
+    rates = {(one.a, one.b): (one.rate, one.ties, one.n) for one in found.wins}
+    assert rates[("sft", "base")] == (pytest.approx(2 / 3), 2, 3)
+    assert rates[("sft", "few")] == (pytest.approx(2 / 3), 2, 3)
+    assert [one.model for one in found.ratings] == ["sft", "few", "base"]
+    report = write_report(found, tmp_path)
+    wins = [one for one in report["comparisons"] if one["metric"] == "win_rate"]
+    assert wins[0]["difference"] == pytest.approx(1 / 3)
+    assert report["settings"]["judge"] == "a judge"
+    page = (tmp_path / "report.html").read_text()
+    assert "sft against base" in page
+    assert "66.7 %" in page
