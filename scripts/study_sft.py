@@ -1,0 +1,211 @@
+"""What fine-tuning on own data is worth: docs/results.md, measured.
+
+    python scripts/study_sft.py WORK [--model gemma-3-270m] [--target 300]
+
+In the folder WORK, each part skipped when it is there: the model writes tasks from the seeds;
+it is trained on them, and, as controls, on the seed tasks alone, on as many unfiltered tasks
+of its own, and on those that the rules alone let pass (no novelty, no likelihood filter); all
+are evaluated beside the base model, plain and with four worked tasks shown. About an hour on
+two CPU cores. Then docs/results.md and docs/results.json are written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from selfinstruct.seeds import shipped_seeds
+from selfinstruct.train.rows import TrainRow, read_rows
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+METRICS = {
+    "rouge_l": ("ROUGE-L", 100),
+    "rouge_l_cut": ("at equal length", 100),
+    "exact_match": ("exact match", 100),
+    "reference_logprob": ("reference, nats/token", 1),
+    "length": ("words", 1),
+    "never_stopping": ("never stops, %", 100),
+    "last_word": ("last word, %", 100),
+    "perplexity": ("perplexity/word", 1),
+}
+console = Console(stderr=True)
+
+
+def selfinstruct(*words: str) -> None:
+    """Run a command of the CLI, in a process of its own."""
+    console.print(f"[bold]selfinstruct {' '.join(words)}", highlight=False)
+    program = str(Path(sys.executable).parent / "selfinstruct")
+    subprocess.run([program, *words], check=True)
+
+
+def generated(work: Path, model: str, target: int, settings: list[str]) -> Path:
+    """Have the model write the run; goes on with it if it was stopped."""
+    run = work / "run"
+    chosen = [word for one in settings for word in ("--set", one)]
+    words = ["--model", model, "--target", str(target), "--out", str(run), "--resume", *chosen]
+    selfinstruct("generate", *words)
+    return run
+
+
+def opened(work: Path, run: Path) -> Path:
+    """Return the run judged again without the filters of novelty and likelihood."""
+    out = work / "rules-only"
+    if not (out / "run.yaml").exists():
+        shutil.rmtree(out, ignore_errors=True)
+        selfinstruct(
+            *("audit", "whatif", str(run), "--rouge", "1", "--min-logprob", "-1000"),
+            *("--out", str(out)),
+        )
+    selfinstruct("complete", str(out))
+    return out
+
+
+def unfiltered(run: Path) -> list[TrainRow]:
+    """Return everything that was read from completions as a task with an output."""
+    instructions = table(run, "instructions")
+    texts = {row["id"]: row["text"] for row in instructions}
+    rows = []
+    for row in table(run, "instances"):
+        instruction, output = texts.get(row["instruction_id"]), (row["output"] or "").strip()
+        if instruction and output:
+            given = (row["input"] or "").strip()
+            user = f"{instruction}\n\n{given}" if given else instruction
+            rows.append(TrainRow(row["id"], instruction, user, output))
+    return rows
+
+
+def table(run: Path, name: str) -> list[dict[str, Any]]:
+    """Return the rows of all rounds and supplements."""
+    files = [*run.glob(f"rounds/*/{name}.parquet"), *run.glob(f"supplements/*/{name}.parquet")]
+    return [row for file in sorted(files) for row in pq.read_table(file).to_pylist()]
+
+
+def written(path: Path, rows: list[TrainRow], count: int) -> Path:
+    """Write a seeded draw of so many rows, as prompt and completion."""
+    chosen = random.Random(0).sample(rows, min(count, len(rows)))
+    lines = (json.dumps({"prompt": row.user, "completion": row.answer}) for row in chosen)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def trained(work: Path, name: str, data: Path, model: str, settings: list[str]) -> str:
+    """Train on the data, if that was not done before."""
+    out = work / name
+    if not (out / "training.json").exists():
+        words = ["--data", str(data), "--model", model, "--out", str(out), "--resume"]
+        selfinstruct("train", "sft", *words, *settings)
+    return f"{name}={out}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--model", default="gemma-3-270m")
+    parser.add_argument("--target", type=int, default=300)
+    parser.add_argument("--set", action="append", default=[], help="a setting of `generate`")
+    parser.add_argument("--train", default="", help="more options of `train sft`, in one string")
+    parser.add_argument("--max-tokens", type=int, default=96)
+    options = parser.parse_args()
+    work = options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    run = generated(work, options.model, options.target, options.set)
+    loose = opened(work, run)
+    own, rules = read_rows(run), read_rows(loose)
+    seeds, everything = read_rows(shipped_seeds()), unfiltered(loose)
+    count = len(own)
+    parts = {"seeds": seeds, "unfiltered": everything, "rules-only": rules, "own": own}
+    entries = ["--model", f"base={options.model}", "--model", f"few-shot={options.model}"]
+    for name, rows in parts.items():
+        data = written(work / f"{name}.jsonl", rows, count)
+        model = trained(work, f"sft-{name}", data, options.model, options.train.split())
+        entries += ["--model", model.removeprefix("sft-")]
+    selfinstruct(
+        *("evaluate", *entries, "--few-shot", "few-shot=4"),
+        *("--max-tokens", str(options.max_tokens), "--out", str(work / "evaluation")),
+    )
+    report = json.loads((work / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    told = {
+        "model": options.model,
+        "settings": options.set,
+        "training": options.train,
+        "minutes": round((time.perf_counter() - started) / 60),
+        "rows": {name: min(count, len(rows)) for name, rows in parts.items()},
+        "available": {name: len(rows) for name, rows in parts.items()},
+        "tasks": sum(row["verdict"] == "accepted" for row in table(run, "instructions")),
+        "report": report,
+        "trainings": {
+            name: json.loads((work / f"sft-{name}" / "training.json").read_text()) for name in parts
+        },
+    }
+    (DOCS / "results.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    write_docs()
+
+
+def write_docs() -> None:
+    """Write the tables of docs/results.md from docs/results.json."""
+    told = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
+    path = DOCS / "results.md"
+    text = path.read_text(encoding="utf-8")
+    for name, block in {"models": models(told), "differences": differences(told)}.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        text = f"{before}{start}{block}\n{end}{after}"
+    path.write_text(text, encoding="utf-8")
+
+
+def models(told: dict[str, Any]) -> str:
+    """Return the table of means."""
+    lines = [
+        f"| | rows | {' | '.join(title for title, _ in METRICS.values())} |",
+        f"|---|---|{'---|' * len(METRICS)}",
+    ]
+    for name, means in told["report"]["models"].items():
+        cells = [shown(means[metric], scale) for metric, (_, scale) in METRICS.items()]
+        lines.append(f"| {name} | {told['rows'].get(name, '–')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def differences(told: dict[str, Any]) -> str:
+    """Return the table of differences that the study is about."""
+    wanted = [("own", other) for other in ("base", "few-shot", "seeds", "unfiltered", "rules-only")]
+    lines = [
+        f"| | {' | '.join(METRICS[metric][0] for metric in DIFFERENCES)} |",
+        f"|---|{'---|' * len(DIFFERENCES)}",
+    ]
+    found = {(one["a"], one["b"], one["metric"]): one for one in told["report"]["comparisons"]}
+    for a, b in wanted:
+        cells = []
+        for metric in DIFFERENCES:
+            one, scale = found[(a, b, metric)], METRICS[metric][1]
+            ends = f"{shown(one['low'], scale)} to {shown(one['high'], scale)}"
+            text = f"{shown(one['difference'], scale)} ({ends})"
+            cells.append(f"**{text}**" if one["low"] > 0 or one["high"] < 0 else text)
+        lines.append(f"| {a} − {b} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+DIFFERENCES = ("rouge_l", "rouge_l_cut", "exact_match", "reference_logprob", "last_word")
+
+
+def shown(value: float | None, scale: int) -> str:
+    """Return a number as the tables show it."""
+    if value is None:
+        return "–"
+    return f"{scale * value:.1f}" if scale == 100 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()
