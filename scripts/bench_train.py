@@ -87,8 +87,8 @@ def ours(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
     from selfinstruct.train.sft import SftSettings, train_sft
 
     train, held = rows(count)
-    # Four packs of 512 tokens are about two padded batches of 8.
-    options = {"max_steps": max(1, steps // 2), "save_strategy": "no", "eval_strategy": "no"}
+    # Two packs of 512 tokens are about one padded batch of 8.
+    options = {"max_steps": steps, "save_strategy": "no", "eval_strategy": "no"}
     options |= {"load_best_model_at_end": False, "logging_steps": 1}
     last: dict[str, float] = {}
 

@@ -93,7 +93,9 @@ def table(run: Path, name: str) -> list[dict[str, Any]]:
 
 def written(path: Path, rows: list[TrainRow], count: int) -> Path:
     """Write a seeded draw of so many rows, as prompt and completion."""
-    chosen = random.Random(0).sample(rows, min(count, len(rows)))
+    # In their order, so that the last rows, which are held out, are those of the last rounds.
+    places = sorted(random.Random(0).sample(range(len(rows)), min(count, len(rows))))
+    chosen = [rows[place] for place in places]
     lines = (json.dumps({"prompt": row.user, "completion": row.answer}) for row in chosen)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -86,6 +86,7 @@ def sft(
     from selfinstruct.export import Answers
     from selfinstruct.models import resolve_model
     from selfinstruct.train.card import model_card
+    from selfinstruct.train.progress import is_main_process
     from selfinstruct.train.rows import near_threshold, read_rows, split_rows
     from selfinstruct.train.sft import SftSettings, train_sft
 
@@ -112,6 +113,7 @@ def sft(
     )
     local = resolve_model(model, lambda *_: None)
     console = terminal()
+    console.quiet = not is_main_process()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     columns = (
@@ -138,7 +140,8 @@ def sft(
             command = shlex.join(["selfinstruct", *arguments, "--resume"])
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
-    _finished(result, out)
+    if is_main_process():
+        _finished(result, out)
 
 
 def _method(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:

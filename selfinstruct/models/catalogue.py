@@ -60,7 +60,7 @@ CATALOGUE = {
             must_accept="https://ai.google.dev/gemma/terms",
             recommended={
                 "classify": {"exemplars": 24},
-                "instances": {"sampling": {"repetition_penalty": 1.1}},
+                "instances": {"exemplars": 8},
             },
             prompting={"propose": "base", "classify": "base", "instances": "base"},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,3 +21,8 @@ class TrainProgress:
 
 
 Listen = Callable[[TrainProgress], object]
+
+
+def is_main_process() -> bool:
+    """Whether this process writes and speaks: of several that `accelerate launch` starts, one."""
+    return os.environ.get("RANK", "0") == "0"

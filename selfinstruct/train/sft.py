@@ -19,7 +19,7 @@ from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
 from selfinstruct.train.encode import Encoded, encode_rows, prepare_tokenizer
 from selfinstruct.train.network import bf16_pays, load_network, merged_network
-from selfinstruct.train.progress import Listen
+from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.rows import Split
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ _PACK = 512
 _RESERVED = {
     "output_dir",
     "max_length",
-    "packing",
     "seed",
     "dataset_kwargs",
     "completion_only_loss",
@@ -47,7 +46,6 @@ class SftSettings:
     lora_r: int = 16
     merge: bool = True
     max_length: int = 1024
-    packing: bool = True
     diverse: bool = True
     patience: int = 2
     seed: int = 0
@@ -165,10 +163,11 @@ def train_sft(
             (row["step"], row["eval_loss"]) for row in history if "eval_loss" in row
         ],
     )
-    network = (
-        trainer.model if not settings.merge else merged_network(trainer.model, tokenizer, model)
-    )
-    _save(network, tokenizer, out, result, card)
+    if is_main_process():
+        network = trainer.model
+        if settings.merge:
+            network = merged_network(network, tokenizer, model)
+        _save(network, tokenizer, out, result, card)
     return result
 
 
@@ -205,6 +204,8 @@ def _check_out(out: Path, resume: bool) -> Path | None:
     if (out / REPORT).exists():
         raise ConfigError(f"{out}: holds a trained model already; give another --out")
     checkpoint = last_checkpoint(out / CHECKPOINTS)
+    if not is_main_process():  # which may have begun to write already
+        return checkpoint if resume else None
     if checkpoint is not None and not resume:
         raise ConfigError(
             f"{out}: holds the checkpoints of a training that was stopped; --resume goes on with "
@@ -227,14 +228,16 @@ def _arguments(
         raise ConfigError(f"{', '.join(reserved)}: set by selfinstruct itself; use its own option")
     on_gpu = torch.cuda.is_available()
     full = settings.method == "full"
+    packed = bool(given.get("packing", True))
     ours: dict[str, Any] = {
         "output_dir": str(out / CHECKPOINTS),
         # A pack is no longer than it must be: attention costs by its square.
         "max_length": max(_PACK, longest),
-        "packing": settings.packing,
+        "packing": packed,
         "num_train_epochs": 3,
-        "per_device_train_batch_size": 1 if settings.packing else 8,
-        "gradient_accumulation_steps": 4 if settings.packing else 1,
+        "per_device_train_batch_size": 1 if packed else 8,
+        # 1,024 tokens: about as many rows as TRL's batch of 8.
+        "gradient_accumulation_steps": 2 if packed else 1,
         "learning_rate": 2e-5 if full else 2e-4,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.05,
@@ -244,7 +247,7 @@ def _arguments(
         "save_strategy": "epoch",
         "save_total_limit": 2,
         "eval_strategy": "epoch" if validated else "no",
-        "per_device_eval_batch_size": 1 if settings.packing else 8,
+        "per_device_eval_batch_size": 1 if packed else 8,
         "load_best_model_at_end": validated,
         "metric_for_best_model": "eval_loss" if validated else None,
         # On a CPU memory is plenty, and recomputing activations costs a third of the time.

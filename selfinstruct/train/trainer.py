@@ -22,7 +22,7 @@ from selfinstruct.train.progress import Listen, TrainProgress
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Hands on what the trainer logs. `tokens` have been trained on by this process."""
+    """Hands on what the trainer logs. `tokens` have been trained on since it started."""
 
     def __init__(self, listen: Listen) -> None:
         self.tokens = 0
@@ -30,6 +30,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
 
     def on_log(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         logs = kwargs.get("logs") or {}
         self._listen(
             TrainProgress(
@@ -71,7 +73,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
             # Packs have no padding; rows that are not packed have a mask.
             mask = inputs.get("attention_mask")
             counted = inputs["input_ids"].numel() if mask is None else mask.sum()
-            self._reporter.tokens += int(counted)
+            self._reporter.tokens += int(counted) * self.accelerator.num_processes
         if return_outputs or not self._lean:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         total, learnt = learnt_loss(model, inputs)

@@ -232,6 +232,37 @@ def test_the_lean_loss_has_the_gradient_of_the_whole_one(model: LocalModel) -> N
         assert torch.allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_two_processes_of_accelerate_train_as_one(model: LocalModel, tmp_path: Path) -> None:
+    """Two processes with half a batch each give the losses of one with the whole batch."""
+    import subprocess
+    import sys
+
+    data = tmp_path / "rows.jsonl"
+    lines = ({"prompt": row.user, "completion": row.answer} for row in ROWS)
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    common = ["--data", str(data), "--model", str(model.path), "--max-length", "128", "--full"]
+    common += ["--epochs", "2", "--set", "bf16=false", "--set", "gradient_accumulation_steps=1"]
+    common += ["--set", "packing=false"]
+
+    def launch(out: str, processes: int, batch: int) -> dict[str, Any]:
+        words = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1"]
+        words += ["--num_processes", str(processes), "--mixed_precision", "no"]
+        words += ["--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+        words += ["-m", "selfinstruct", "train", "sft", *common, "--out", str(tmp_path / out)]
+        words += ["--set", f"per_device_train_batch_size={batch}"]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("trained on") == 1
+        return json.loads((tmp_path / out / REPORT).read_text())  # type: ignore[no-any-return]
+
+    one, two = launch("one", 1, 8), launch("two", 2, 4)
+    assert two["steps"] == one["steps"]
+    assert two["tokens"] == pytest.approx(one["tokens"], rel=0.1)
+    for (_, alone), (_, shared) in zip(one["losses"], two["losses"], strict=True):
+        assert shared == pytest.approx(alone, rel=0.02)
+
+
 def test_killed_and_resumed_gives_the_same_losses(model: LocalModel, tmp_path: Path) -> None:
     options = {"num_train_epochs": 4}
     whole = train(model, tmp_path / "whole", options=options)
