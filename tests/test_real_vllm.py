@@ -169,6 +169,43 @@ def test_the_likelihood_filter_on_a_real_run(whole: Run) -> None:
     assert found["changed"] == found["instances"]["changed"] == 0
 
 
+def test_a_trained_model_loads_stops_and_writes_the_next_run(whole: Run, tmp_path: Path) -> None:
+    """In transformers, in vLLM, and as the model of `generate`; a judge looks at its answers."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tuned, compared = tmp_path / "tuned", tmp_path / "compared"
+    cli(
+        *("train", "sft", "--data", str(whole.path), "--model", "bundled", "--out", str(tuned)),
+        *("--epochs", "1", "--validation", "0"),
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tuned)
+    network = AutoModelForCausalLM.from_pretrained(tuned)
+    messages = [{"role": "user", "content": "Name a colour."}]
+    prompt = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    written = network.generate(**prompt, max_new_tokens=120, do_sample=False)[0].tolist()
+    assert tokenizer.eos_token_id in written[prompt["input_ids"].shape[1] :]
+    lines = ROOT.joinpath("seeds", "eval_tasks.jsonl").read_text().splitlines()[:12]
+    tasks, text = tmp_path / "tasks.jsonl", tmp_path / "text.txt"
+    tasks.write_text("\n".join(lines))
+    text.write_text("The sky was blue, and so was her coat. He asked, and she said blue.")
+    cli(
+        *("evaluate", "--model", "before=bundled", "--model", f"after={tuned}"),
+        *("--tasks", str(tasks), "--plain-text", str(text), "--judge", "bundled"),
+        *("--max-tokens", "64", "--out", str(compared)),
+    )
+    report = json.loads((compared / "report.json").read_text())
+    assert report["wins"][0]["n"] == 12
+    assert 0 <= report["wins"][0]["rate"] <= 1
+    assert 1 < report["models"]["after"]["perplexity"] < 10_000
+    grown = tmp_path / "next"
+    cli("generate", "--model", str(tuned), "--target", "2", "--out", str(grown))
+    made = open_run(grown)
+    rows = [row for n in made.rounds() for row in made.instructions(n)]
+    assert sum(row.verdict == ACCEPTED for row in rows) == 2
+
+
 def test_recorded_spans_cover_the_text(whole: Run) -> None:
     for completion in whole.completions(0):  # scored ones too
         covered = {

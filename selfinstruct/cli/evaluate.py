@@ -165,7 +165,7 @@ def _print(found: Evaluation) -> None:
     from rich.text import Text
 
     table = Table(title=f"{found.settings['tasks']} tasks", title_justify="left")
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     columns = {m: title for m, title in _SHOWN.items() if any(m in v for v in found.means.values())}
     for title in columns.values():
         table.add_column(title, justify="right")
@@ -199,16 +199,16 @@ def _print_wins(found: Evaluation) -> None:
     from rich.text import Text
 
     table = Table(title=f"judged in pairs by {found.settings['judge']}", title_justify="left")
-    table.add_column("")
-    for column in ("wins, %", "95 %", "at equal length", "95 %", "ties", "tasks"):
-        table.add_column(column, justify="right")
+    table.add_column("", no_wrap=True)
+    for column in ("wins %", "95 %", "equal length", "95 %", "ties", "tasks"):
+        table.add_column(column, justify="right", no_wrap=column == "95 %")
     for one in found.wins:
         table.add_row(
             Text(plain(f"{one.a} against {one.b}")),
             f"{100 * one.rate:.1f}",
-            f"{100 * one.low:.1f} to {100 * one.high:.1f}",
+            f"{100 * one.low:.1f}–{100 * one.high:.1f}",
             f"{100 * one.at_equal_length:.1f}",
-            f"{100 * one.equal_low:.1f} to {100 * one.equal_high:.1f}",
+            f"{100 * one.equal_low:.1f}–{100 * one.equal_high:.1f}",
             str(one.ties),
             str(one.n),
         )

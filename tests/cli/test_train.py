@@ -12,7 +12,10 @@ import pytest
 pytest.importorskip("trl")
 
 from selfinstruct.cli.app import run as cli
-from selfinstruct.evaluate.answers import Answer
+from selfinstruct.evaluate.answers import Answer, Answered
+from selfinstruct.evaluate.plain_text import PassageScore
+from selfinstruct.isolated import Loaded
+from selfinstruct.judge import Verdict, judge_all
 from tests.train.tiny import tiny_model
 
 
@@ -82,6 +85,9 @@ def test_decontamination_is_told(
         (["--model", "a=bundled", "--few-shot", "a=x"], "give NAME=N"),
         (["--model", "a=./nowhere"], "no such folder"),
         (["--model", "a=bundled", "--tasks", "none.jsonl"], "cannot be read"),
+        (["--model", "a=bundled", "--plain-text", "none.txt"], "check --plain-text"),
+        (["--model", "a=bundled", "--judge-prompt", "none.jinja"], "cannot be read"),
+        (["--model", "a=bundled", "--judge", "./nowhere"], "no such folder"),
     ],
 )
 def test_what_cannot_be_evaluated(
@@ -96,11 +102,24 @@ def test_evaluate(
 ) -> None:
     model = tiny_model(tmp_path / "tiny")
 
-    def ask(job: Any, advance: Any) -> list[Answer]:
-        text = "Paris" if len(job.shots) else "no idea"
-        return [Answer(task.id, text, 2, True, math.nan) for task in job.tasks]
+    loaded: list[str] = []
 
-    monkeypatch.setattr("selfinstruct.evaluate.isolated.answer_apart", ask)
+    def with_engine(what: Loaded, work: Any, advance: Any) -> Any:
+        loaded.append(what.model)
+        if work.func is judge_all:
+            assert work.keywords["template"] == "{{ task }}{{ first }}{{ second }}"
+            return [Verdict(float(duel.first == "Paris"), 1.0) for duel in work.keywords["duels"]]
+        asked = work.keywords["asked"]
+        assert len(asked.passages) == 1
+        text = "Paris" if len(asked.shots) else "no idea"
+        answers = [
+            Answer(task.id, text, 2, True, math.nan)
+            for task in asked.tasks
+            for _ in range(asked.samples)
+        ]
+        return Answered(answers, [PassageScore(-3.0, 1.0)])
+
+    monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
     monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
     tasks = tmp_path / "tasks.jsonl"
     rows = [
@@ -110,6 +129,9 @@ def test_evaluate(
     tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ["evaluate", "--model", f"zero={model.path}", "--model", f"[few]={model.path}"]
     arguments += ["--few-shot", "[few]=2", "--tasks", str(tasks), "--out", str(tmp_path / "out")]
+    text = tmp_path / "text.txt"
+    text.write_text("One two three four five.")
+    arguments += ["--samples", "2", "--temperature", "0.5", "--plain-text", str(text)]
     assert cli(arguments) == 0
     table = capfd.readouterr().out
     assert "[few] − zero" in table
@@ -119,3 +141,13 @@ def test_evaluate(
     [exact] = [one for one in report["comparisons"] if one["metric"] == "exact_match"]
     assert (exact["difference"], exact["low"], exact["high"], exact["n"]) == (1.0, 1.0, 1.0, 20)
     assert report["models"]["zero"]["reference_logprob"] is None
+    assert report["models"]["zero"]["perplexity"] == pytest.approx(math.exp(3))
+    assert (report["settings"]["samples"], report["settings"]["temperature"]) == (2, 0.5)
+    template = tmp_path / "judge.jinja"
+    template.write_text("{{ task }}{{ first }}{{ second }}")
+    loaded.clear()
+    assert cli([*arguments, "--judge", str(model.path), "--judge-prompt", str(template)]) == 0
+    assert loaded == [str(model.path)]  # the answers are known; the judge alone is asked
+    told = capfd.readouterr().out
+    assert "[few] against zero" in told
+    assert "100.0–100.0" in told
