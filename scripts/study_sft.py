@@ -1,12 +1,14 @@
 """What fine-tuning on own data is worth: docs/results.md, measured.
 
-    python scripts/study_sft.py WORK [--model gemma-3-270m] [--target 300]
+    python scripts/study_sft.py WORK [--model gemma-3-270m] [--target 350]
+    python scripts/study_sft.py --tables [--check]
 
 In the folder WORK, each part skipped when it is there: the model writes tasks from the seeds;
 it is trained on them, and, as controls, on the seed tasks alone, on as many unfiltered tasks
 of its own, and on those that the rules alone let pass (no novelty, no likelihood filter); all
 are evaluated beside the base model, plain and with four worked tasks shown. About an hour on
-two CPU cores. Then docs/results.md and docs/results.json are written.
+two CPU cores. What was measured goes into docs/results.json, and its tables into
+docs/results.md; `--tables` writes these alone, and `--check` fails where they differ.
 """
 
 from __future__ import annotations
@@ -112,13 +114,20 @@ def trained(work: Path, name: str, data: Path, model: str, settings: list[str]) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("work", type=Path, nargs="?")
+    parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--model", default="gemma-3-270m")
-    parser.add_argument("--target", type=int, default=300)
+    parser.add_argument("--target", type=int, default=350)
     parser.add_argument("--set", action="append", default=[], help="a setting of `generate`")
     parser.add_argument("--train", default="", help="more options of `train sft`, in one string")
     parser.add_argument("--max-tokens", type=int, default=96)
     options = parser.parse_args()
+    if options.tables:
+        write_tables(check=options.check)
+        return
+    if options.work is None:
+        parser.error("give the folder to work in")
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
@@ -152,10 +161,10 @@ def main() -> None:
         },
     }
     (DOCS / "results.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    write_docs()
+    write_tables()
 
 
-def write_docs() -> None:
+def write_tables(*, check: bool = False) -> None:
     """Write the tables of docs/results.md from docs/results.json."""
     told = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
     path = DOCS / "results.md"
@@ -165,6 +174,10 @@ def write_docs() -> None:
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)
         text = f"{before}{start}{block}\n{end}{after}"
+    if check:
+        if text != path.read_text(encoding="utf-8"):
+            sys.exit(f"{path}: is not what docs/results.json says; run this with --tables alone")
+        return
     path.write_text(text, encoding="utf-8")
 
 

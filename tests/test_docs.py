@@ -99,9 +99,13 @@ def test_generated_parts_are_up_to_date() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_tables_of_the_likelihood_study_follow_from_its_data() -> None:
+@pytest.mark.parametrize(
+    "command",
+    [["study_likelihood.py", "tables", "--check"], ["study_sft.py", "--tables", "--check"]],
+)
+def test_the_tables_of_a_study_follow_from_its_data(command: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "study_likelihood.py"), "tables", "--check"],
+        [sys.executable, str(ROOT / "scripts" / command[0]), *command[1:]],
         capture_output=True,
         text=True,
         check=False,

@@ -14,6 +14,7 @@ from selfinstruct.config import SamplingConfig
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
+from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.prompts.canonical import STOP, canonical_text, user_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
@@ -21,14 +22,6 @@ from selfinstruct.records import NAN, Completion, Message, Request, Stage
 log = logging.getLogger(__name__)
 
 _LEAST_CONTEXT = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A worked task that is shown before each task: few-shot prompting."""
-
-    user: str
-    answer: str
 
 
 @dataclass(frozen=True, slots=True)

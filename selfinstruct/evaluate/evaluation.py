@@ -12,23 +12,20 @@ from typing import Any
 
 from selfinstruct.config import fingerprint
 from selfinstruct.errors import ConfigError
-from selfinstruct.evaluate.answers import Answer, Answered, Questions, Shot
+from selfinstruct.evaluate.answers import Answer, Answered, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
 from selfinstruct.evaluate.measures import mean, measure
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, perplexity
+from selfinstruct.evaluate.shots import worked_shots
 from selfinstruct.evaluate.wins import Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.isolated import Advance, Loaded
 from selfinstruct.judge import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.records import NAN, LocalModel
-from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.store import atomic
 
 Ask = Callable[[Loaded, Questions, Advance], Answered]
 AskJudge = Callable[[Sequence[Duel], Advance], list[Verdict]]
-
-# Worked tasks longer than this cost more context than they teach.
-_LONGEST_SHOT = 60  # words
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def evaluate(
     if len(set(names)) < len(names):
         raise ConfigError(f"--model: two models have one name ({', '.join(names)}); rename one")
     found = {one.name: resolve(one.model) for one in contestants}
-    pool = _shots()
+    pool = worked_shots()
     answered: dict[str, Answered] = {}
     for one in contestants:
         loaded = Loaded(one.model, dtype)
@@ -170,20 +167,6 @@ def _preferences(
     ]
     verdicts = iter(ask_judge(duels, advance))
     return {pair: [next(verdicts).preference for _ in asked.tasks] for pair in pairs}
-
-
-def _shots() -> list[Shot]:
-    """Return short worked seed tasks, those with an input and those without in turn."""
-    path = shipped_seeds()
-    worked = [
-        (bool(one.input), Shot(user_text(seed.instruction, one.input), one.output))
-        for seed in parse_seeds(read_seed_bytes(path), path)
-        for one in seed.instances[:1]
-        if len(f"{seed.instruction} {one.input} {one.output}".split()) <= _LONGEST_SHOT
-    ]
-    given = [shot for has_input, shot in worked if has_input]
-    alone = [shot for has_input, shot in worked if not has_input]
-    return [shot for pair in zip(alone, given, strict=False) for shot in pair]
 
 
 def _read(path: Path, key: str) -> Answered | None:

@@ -14,11 +14,12 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError
-from selfinstruct.evaluate.answers import Answer, Answered, Questions, Shot, answer_questions
+from selfinstruct.evaluate.answers import Answer, Answered, Questions, answer_questions
 from selfinstruct.evaluate.compare import compare_all, paired_difference
 from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
 from selfinstruct.evaluate.measures import MEASURES, mean, measure, normalised
 from selfinstruct.evaluate.report import write_report
+from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.isolated import Advance, Loaded
 from selfinstruct.judge import Duel, Verdict

@@ -1,0 +1,222 @@
+"""Pairs to learn a preference from: of a task's scored answers, a better and a worse one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import combinations
+
+
+class Dropped(StrEnum):
+    """Why an answer, or a pair of two, is not learnt from."""
+
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    DUPLICATE = "duplicate"
+    UNSCORED = "unscored"
+    TIE = "tie"
+    BELOW_MARGIN = "below_margin"
+    LENGTH_BALANCE = "length_balance"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnswer:
+    """An answer to a task, and what its labeller says of it.
+
+    `score` is higher for better answers, NaN where it was not scored; `contrast` is what a
+    labeller keeps beside it. `source` is `policy`, or `run` for the task's accepted output.
+    """
+
+    id: str
+    prompt_id: str
+    text: str
+    num_tokens: int
+    finished: bool
+    source: str = "policy"
+    score: float = math.nan
+    contrast: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A better and a worse answer to one prompt; `margin` is the difference of their scores."""
+
+    prompt_id: str
+    chosen: ScoredAnswer
+    rejected: ScoredAnswer
+    margin: float
+
+
+# The difference of two answers' scores, NaN where the labeller does not decide between them.
+Margin = Callable[[ScoredAnswer, ScoredAnswer], float]
+
+
+def score_margin(first: ScoredAnswer, second: ScoredAnswer) -> float:
+    """Return how much higher the first answer is scored."""
+    return first.score - second.score
+
+
+def make_pairs(
+    answers: Mapping[str, Sequence[ScoredAnswer]],
+    *,
+    min_margin: float,
+    every: bool = False,
+    margin_of: Margin = score_margin,
+) -> tuple[list[Pair], Counter[Dropped]]:
+    """Pair the answers of each prompt.
+
+    Args:
+        answers: by prompt, in the order of the prompts.
+        min_margin: least difference of the scores; nothing less than a difference is enough.
+        every: keep every pair of a prompt that has the margin, and not only its widest.
+        margin_of: how two answers compare.
+
+    Returns:
+        The pairs, and how many answers and pairs were dropped, by reason. An answer counts as a
+        duplicate where its words were those of an earlier one.
+    """
+    pairs: list[Pair] = []
+    dropped: Counter[Dropped] = Counter()
+    for prompt_id, given in answers.items():
+        usable = _usable(given, dropped)
+        found: list[Pair] = []
+        for first, second in combinations(usable, 2):
+            margin = margin_of(first, second)
+            if math.isnan(margin) or margin == 0:
+                dropped[Dropped.TIE] += 1
+            elif abs(margin) < min_margin:
+                dropped[Dropped.BELOW_MARGIN] += 1
+            else:
+                better, worse = (first, second) if margin > 0 else (second, first)
+                found.append(Pair(prompt_id, better, worse, abs(margin)))
+        if found:
+            pairs += found if every else [max(found, key=lambda pair: pair.margin)]
+    return pairs, dropped
+
+
+def _usable(answers: Sequence[ScoredAnswer], dropped: Counter[Dropped]) -> list[ScoredAnswer]:
+    """Leave out empty, unfinished, repeated and unscored answers."""
+    seen: set[str] = set()
+    kept = []
+    for answer in answers:
+        words = " ".join(answer.text.split())
+        if not words:
+            dropped[Dropped.EMPTY] += 1
+        elif not answer.finished:
+            dropped[Dropped.TRUNCATED] += 1
+        elif words in seen:
+            dropped[Dropped.DUPLICATE] += 1
+        elif math.isnan(answer.score):
+            dropped[Dropped.UNSCORED] += 1
+        else:
+            kept.append(answer)
+        seen.add(words)
+    return kept
+
+
+def length_balanced(pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
+    """Drop pairs until the longer answer is chosen as often as the shorter one.
+
+    Of those that there are too many of, the widest differences of length go first.
+
+    Returns:
+        The pairs that are left, in their order, and how many were dropped.
+    """
+    gaps = [length_gap(pair) for pair in pairs]
+    longer = [n for n, gap in enumerate(gaps) if gap > 0]
+    shorter = [n for n, gap in enumerate(gaps) if gap < 0]
+    many, few = (longer, shorter) if len(longer) > len(shorter) else (shorter, longer)
+    widest = sorted(many, key=lambda n: (-abs(gaps[n]), n))
+    gone = set(widest[: len(many) - len(few)])
+    return [pair for n, pair in enumerate(pairs) if n not in gone], len(gone)
+
+
+def length_gap(pair: Pair) -> int:
+    """Return by how many words the chosen answer is longer."""
+    return len(pair.chosen.text.split()) - len(pair.rejected.text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class LengthReport:
+    """How well "longer" predicts "chosen": its share with a 95 % interval, lengths as halves.
+
+    `biased` where the interval leaves out one half and the share is past 60 % or below 40 %.
+    """
+
+    pairs: int
+    chosen_words: float
+    rejected_words: float
+    longer_chosen: float
+    low: float
+    high: float
+    biased: bool
+
+
+# A labeller that looks at length alone reaches 1; less than this is hardly seen in training.
+_BIAS = 0.1
+
+
+def length_report(pairs: Sequence[Pair]) -> LengthReport:
+    """Return the report; the interval is Wilson's (1927) for a share."""
+    gaps = [length_gap(pair) for pair in pairs]
+    wins = sum(1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in gaps)
+    low, high = wilson(wins, len(gaps))
+    share = wins / len(gaps) if gaps else math.nan
+    return LengthReport(
+        pairs=len(pairs),
+        chosen_words=_mean([len(pair.chosen.text.split()) for pair in pairs]),
+        rejected_words=_mean([len(pair.rejected.text.split()) for pair in pairs]),
+        longer_chosen=share,
+        low=low,
+        high=high,
+        biased=bool(gaps) and abs(share - 0.5) > _BIAS and not low <= 0.5 <= high,
+    )
+
+
+def wilson(successes: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927); (0, 1) where nothing was counted."""
+    if not count:
+        return 0.0, 1.0
+    share = successes / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = (
+        z
+        / (1 + z * z / count)
+        * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    )
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def split_pairs(
+    pairs: Sequence[Pair], group_of: Mapping[str, str], held_out: int
+) -> tuple[list[Pair], list[Pair]]:
+    """Hold out the pairs of the last prompts; no group is on both sides.
+
+    Args:
+        pairs: in the order of their prompts.
+        group_of: the instruction that a prompt belongs to.
+        held_out: least number of pairs to hold out.
+
+    Returns:
+        Pairs to train on, and those held out: fewer than wanted where there are not enough.
+    """
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(group_of[pair.prompt_id], []).append(pair)
+    order = list(groups.values())
+    held: list[Pair] = []
+    while len(order) > 1 and len(held) < held_out:
+        held = order.pop() + held
+    return [pair for group in order for pair in group], held
+
+
+def with_score(answer: ScoredAnswer, score: float, contrast: float = math.nan) -> ScoredAnswer:
+    """Return the answer as its labeller scores it."""
+    return replace(answer, score=score, contrast=contrast)
+
+
+def _mean(values: Sequence[int]) -> float:
+    return sum(values) / len(values) if values else math.nan
