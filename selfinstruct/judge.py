@@ -16,9 +16,9 @@ import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
 from selfinstruct.config import SamplingConfig
+from selfinstruct.conversation import conversation_prompt
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
-from selfinstruct.prompts.canonical import canonical_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
 
 VERDICTS = ("A", "B")
@@ -110,30 +110,41 @@ def judge_all(
     Raises:
         EngineError: the engine failed.
     """
+    if any(duel.first != duel.second for duel in duels):
+        start(engine, duels, template)
+    return judged(engine, duels, template, advance)
+
+
+def start(engine: Engine, duels: Sequence[Duel], template: str) -> None:
+    """Start the engine with the context that the longest of the duels needs."""
+    longest = max(len(engine.encode(_prompt(engine, template, duel))) for duel in duels)
+    engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 8)))
+
+
+def judged(
+    engine: Engine,
+    duels: Sequence[Duel],
+    template: str = TEMPLATE,
+    advance: Callable[[int, int], object] = max,
+) -> list[Verdict]:
+    """Have duels judged by an engine that was started; otherwise as `judge_all`."""
     votes = [tuple(engine.encode(verdict)) for verdict in VERDICTS]
-    requests = []
-    for number, duel in enumerate(duels):
-        if duel.first == duel.second:
-            continue
-        for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first))):
-            prompt = _prompt(engine, _render(template, shown))
-            requests += [
-                Request(
-                    f"judge-{number}-{order}-{verdict}",
-                    Stage.SCORE,
-                    "",
-                    prompt,
-                    SamplingConfig(),
-                    0,
-                    scored=ids,
-                )
-                for verdict, ids in zip(VERDICTS, votes, strict=True)
-            ]
-    done: dict[str, Completion] = {}
-    if requests:
-        longest = max(len(engine.encode(one)) for one in {one.prompt for one in requests})
-        engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 8)))
-        done = {one.id: one for one in complete_all(engine, requests, advance)}
+    requests = [
+        Request(
+            f"judge-{number}-{order}-{verdict}",
+            Stage.SCORE,
+            "",
+            _prompt(engine, template, shown),
+            SamplingConfig(),
+            0,
+            scored=ids,
+        )
+        for number, duel in enumerate(duels)
+        if duel.first != duel.second
+        for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first)))
+        for verdict, ids in zip(VERDICTS, votes, strict=True)
+    ]
+    done = {one.id: one for one in complete_all(engine, requests, advance)} if requests else {}
     return [_verdict(number, duel, done) for number, duel in enumerate(duels)]
 
 
@@ -156,11 +167,9 @@ def _logprob(scored: Completion) -> float:
     return sum(scored.token_logprobs) if scored.token_logprobs else NAN
 
 
-def _prompt(engine: Engine, text: str) -> str:
-    messages = [Message(role="user", content=text)]
-    if engine.has_chat_template:
-        return engine.chat_prompt(messages, thinking=False)
-    return engine.raw_prompt(canonical_text(messages))
+def _prompt(engine: Engine, template: str, duel: Duel) -> str:
+    text = _render(template, duel)
+    return conversation_prompt(engine, [Message(role="user", content=text)])
 
 
 def _render(template: str, duel: Duel) -> str:

@@ -29,7 +29,7 @@ FLOWS = {
         "measures",
         "rejudge",
     ),
-    *("complete", "isolated", "judge", "preferences", "train", "evaluate"),
+    *("complete", "conversation", "isolated", "judge", "preferences", "train", "evaluate"),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
 

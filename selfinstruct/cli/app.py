@@ -19,6 +19,7 @@ from selfinstruct.cli import (
     generate,
     merge,
     models,
+    prefer,
     train,
 )
 from selfinstruct.cli.console import stderr
@@ -39,6 +40,7 @@ app.command("complete")(complete.complete)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.add_typer(train.app, name="train")
+app.command("prefer")(prefer.prefer)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.config import SamplingConfig
+from selfinstruct.conversation import conversation_prompt
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
 from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
-from selfinstruct.prompts.canonical import STOP, canonical_text, user_text
+from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
 
 log = logging.getLogger(__name__)
@@ -127,9 +128,7 @@ def _prompt(engine: Engine, task: EvalTask, shots: Sequence[Shot]) -> str:
         messages.append(Message(role="user", content=shot.user))
         messages.append(Message(role="assistant", content=shot.answer))
     messages.append(Message(role="user", content=user_text(task.instruction, task.input)))
-    if engine.has_chat_template:
-        return engine.chat_prompt(messages, thinking=False)
-    return engine.raw_prompt(canonical_text(messages))
+    return conversation_prompt(engine, messages)
 
 
 def _answer(task: EvalTask, written: Completion, scored: Completion | None) -> Answer:

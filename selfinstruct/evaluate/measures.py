@@ -26,7 +26,7 @@ _NOT_WORD = re.compile(r"[^\w\s.,:/+-]")
 
 def rouge_l(task: EvalTask, answer: Answer) -> float:
     """ROUGE-L F-measure with the reference, words stemmed (the paper, §5.2), in [0, 1]."""
-    return _rouge(task.reference, answer.text)
+    return rouge_f(task.reference, answer.text)
 
 
 def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
@@ -35,7 +35,7 @@ def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
     The same length for every model: learning to stop raises `rouge_l`, and not this.
     """
     words = len(task.reference.split())
-    return _rouge(task.reference, " ".join(answer.text.split()[:words]))
+    return rouge_f(task.reference, " ".join(answer.text.split()[:words]))
 
 
 def exact_match(task: EvalTask, answer: Answer) -> float:
@@ -110,7 +110,8 @@ def normalised(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", folded).split()).rstrip(" .,:")
 
 
-def _rouge(reference: str, text: str) -> float:
+def rouge_f(reference: str, text: str) -> float:
+    """Return the ROUGE-L F-measure of two texts, words stemmed, in [0, 1]."""
     return float(_scorer().score(reference, text)["rougeL"].fmeasure)
 
 

@@ -1,6 +1,15 @@
 """A run on disk: rounds that are committed by a rename, and read back as records."""
 
-from selfinstruct.store.lock import run_exists, run_lock
+from selfinstruct.store.lock import folder_lock, run_exists, run_lock
 from selfinstruct.store.run import RoundData, Run, create_run, open_run, rename_run
 
-__all__ = ["RoundData", "Run", "create_run", "open_run", "rename_run", "run_exists", "run_lock"]
+__all__ = [
+    "RoundData",
+    "Run",
+    "create_run",
+    "folder_lock",
+    "open_run",
+    "rename_run",
+    "run_exists",
+    "run_lock",
+]

@@ -57,6 +57,22 @@ def run_lock(path: Path) -> Iterator[None]:
             _remove_empty(made)
 
 
+@contextmanager
+def folder_lock(path: Path) -> Iterator[None]:
+    """Hold a folder that is no run for writing; makes it where there is none.
+
+    Raises:
+        ConfigError: another process holds it, or it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
+    with _open_lock(path) as handle:
+        _take(handle, path)
+        yield
+
+
 def _open_lock(path: Path) -> IO[str]:
     try:
         return (path / LOCK_FILE).open("a")
@@ -65,9 +81,7 @@ def _open_lock(path: Path) -> IO[str]:
 
 
 def _take(handle: IO[str], path: Path) -> None:
-    busy = ConfigError(
-        f"{path}: another process is writing this run; wait for it, or stop it first"
-    )
+    busy = ConfigError(f"{path}: another process is writing here; wait for it, or stop it first")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

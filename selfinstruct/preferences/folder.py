@@ -1,0 +1,201 @@
+"""Where preferences are kept: committed batch by batch, and resumed by what lacks.
+
+preferences.json       the settings; written first
+answers/00000.parquet  answers of the policy, with their scores where the policy gives them
+votes/00000.parquet    what a judge says of two answers
+train.parquet          pairs in TRL's explicit preference format
+held_out.parquet       the same, of prompts that are not trained on
+report.json            counts, lengths; written last: its presence says that all is there
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.preferences.pairs import Pair, ScoredAnswer
+from selfinstruct.store import atomic
+from selfinstruct.store.run import refusal
+
+SETTINGS, REPORT = "preferences.json", "report.json"
+ANSWERS, VOTES = "answers", "votes"
+TRAIN, HELD_OUT = "train.parquet", "held_out.parquet"
+
+_TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_SCHEMAS = {
+    ANSWERS: pa.schema(
+        [
+            ("id", pa.string()),
+            ("prompt_id", pa.string()),
+            ("text", pa.string()),
+            ("num_tokens", pa.int32()),
+            ("finished", pa.bool_()),
+            ("source", pa.string()),
+            ("score", pa.float64()),
+            ("contrast", pa.float64()),
+        ]
+    ),
+    VOTES: pa.schema(
+        [
+            ("prompt_id", pa.string()),
+            ("first", pa.string()),
+            ("second", pa.string()),
+            ("preference", pa.float64()),
+            ("margin", pa.float64()),
+        ]
+    ),
+}
+_PAIRS = pa.schema(
+    [
+        ("prompt", _TURNS),
+        ("chosen", _TURNS),
+        ("rejected", _TURNS),
+        ("chosen_score", pa.float64()),
+        ("rejected_score", pa.float64()),
+        ("margin", pa.float64()),
+        ("labeller", pa.string()),
+        ("prompt_id", pa.string()),
+        ("chosen_id", pa.string()),
+        ("rejected_id", pa.string()),
+        ("policy", pa.string()),
+        ("run", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What the judge says of two answers to a prompt, by their ids (`judge.Verdict`)."""
+
+    prompt_id: str
+    first: str
+    second: str
+    preference: float
+    margin: float
+
+
+def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
+    """Begin a folder, or go on with it; return whether all is there already.
+
+    Raises:
+        ConfigError: it holds something else, or preferences by other settings.
+    """
+    path = out / SETTINGS
+    if not path.is_file():
+        others = [one.name for one in out.iterdir() if not one.name.startswith(".")]
+        if others:
+            raise ConfigError(f"{out}: holds other files ({others[0]}); give another --out")
+        with refusal(path):
+            atomic.write_json(path, dict(settings))
+        return False
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: is damaged ({error}); give another --out") from error
+    for key in sorted(known.keys() | settings.keys()):
+        if known.get(key) != settings.get(key):
+            raise ConfigError(
+                f"{out}: was made with {key} {known.get(key)!r}, not {settings.get(key)!r}; "
+                "give the same, or another --out"
+            )
+    done = (out / REPORT).is_file()
+    if not done and not resume:
+        raise ConfigError(f"{out}: was begun and not finished; --resume goes on with it")
+    return done
+
+
+def commit_rows(out: Path, kind: str, rows: Iterable[ScoredAnswer | Vote]) -> None:
+    """Write the next batch of a kind; once this returns it is on disk for good.
+
+    Raises:
+        WriteError: the disk refuses; earlier batches stay.
+    """
+    folder = out / kind
+    with refusal(folder):
+        folder.mkdir(exist_ok=True)
+        number = max((int(one.stem) for one in _batches(out, kind)), default=-1) + 1
+        path = folder / f"{number:05d}.parquet"
+        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMAS[kind])
+        atomic.write_bytes(path, _bytes(table))
+
+
+def read_scored(out: Path) -> list[ScoredAnswer]:
+    """Return all committed answers, in the order in which they were committed."""
+    return [ScoredAnswer(**row) for row in _rows(out, ANSWERS)]
+
+
+def read_votes(out: Path) -> list[Vote]:
+    """Return all committed votes."""
+    return [Vote(**row) for row in _rows(out, VOTES)]
+
+
+def write_pairs(
+    out: Path,
+    name: str,
+    pairs: Sequence[Pair],
+    user_of: Mapping[str, str],
+    lineage: Mapping[str, str],
+) -> None:
+    """Write pairs in TRL's explicit preference format, as conversations.
+
+    Args:
+        out: the folder.
+        name: TRAIN or HELD_OUT.
+        pairs: what to write.
+        user_of: what a user writes, by prompt.
+        lineage: `labeller`, `policy` and `run`, the same for all.
+    """
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": user_of[pair.prompt_id]}],
+            "chosen": [{"role": "assistant", "content": pair.chosen.text}],
+            "rejected": [{"role": "assistant", "content": pair.rejected.text}],
+            "chosen_score": pair.chosen.score,
+            "rejected_score": pair.rejected.score,
+            "margin": pair.margin,
+            "prompt_id": pair.prompt_id,
+            "chosen_id": pair.chosen.id,
+            "rejected_id": pair.rejected.id,
+            **lineage,
+        }
+        for pair in pairs
+    ]
+    with refusal(out / name):
+        atomic.write_bytes(out / name, _bytes(pa.Table.from_pylist(rows, schema=_PAIRS)))
+
+
+def write_report(out: Path, report: Mapping[str, Any]) -> None:
+    """Write the report, which says that all is there."""
+    with refusal(out / REPORT):
+        atomic.write_json(out / REPORT, dict(report))
+
+
+def _rows(out: Path, kind: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for path in _batches(out, kind):
+        try:
+            rows += pq.read_table(path, schema=_SCHEMAS[kind]).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path}: is damaged ({error}); delete it, and --resume writes it again"
+            ) from error
+    return rows
+
+
+def _batches(out: Path, kind: str) -> list[Path]:
+    folder = out / kind
+    return sorted(folder.glob("[0-9]*.parquet")) if folder.is_dir() else []
+
+
+def _bytes(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

@@ -1,0 +1,223 @@
+"""From a run to pairs, on the scripted engine: labellers, resume, formats, refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from selfinstruct.engines.scripted import ScriptedEngine, _word_id
+from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.evaluate.measures import rouge_f
+from selfinstruct.isolated import Loaded
+from selfinstruct.preferences.folder import HELD_OUT, TRAIN, read_scored, read_votes
+from selfinstruct.preferences.prefer import Labeller, PreferSettings, prefer
+from selfinstruct.preferences.sample import PRINCIPLES, prompts_of
+from selfinstruct.records import LocalModel, Request, Stage
+from selfinstruct.store import Run
+from tests.conftest import Generate, draw
+
+POLICY = LocalModel("policy", Path("policy"), "digest", {})
+JUDGE = LocalModel("judge", Path("judge"), "other", {})
+SETTINGS = PreferSettings(held_out=2, k=3)
+
+
+@pytest.fixture
+def run(generate: Generate, tmp_path: Path) -> Run:
+    return generate(tmp_path / "run", stop__target=14)[0]
+
+
+def script(request: Request) -> str:
+    words = ["calm", "wild", "good", "odd"][: 1 + draw(request, "length", 4)]
+    return f" A {' '.join(words)} answer {draw(request, 'which', 50)}."
+
+
+class Engines:
+    """Stands for processes of their own; remembers what was asked."""
+
+    def __init__(self, **options: Any) -> None:
+        self.asked: list[tuple[str, ScriptedEngine]] = []
+        self.options = options
+
+    def __call__(self, loaded: Loaded, work: Any, advance: Any) -> Any:
+        engine = ScriptedEngine(script, **self.options)
+        self.asked.append((loaded.model, engine))
+        return work(engine, advance=advance)
+
+
+def make(
+    run: Run,
+    out: Path,
+    apart: Engines | None = None,
+    settings: PreferSettings = SETTINGS,
+    **more: Any,
+) -> dict[str, Any]:
+    return prefer(
+        run, POLICY, out, settings, apart=apart or Engines(), advance=lambda *_: None, **more
+    )
+
+
+def pairs(out: Path) -> list[dict[str, Any]]:
+    return [row for name in (TRAIN, HELD_OUT) for row in pq.read_table(out / name).to_pylist()]
+
+
+def test_pairs_of_the_policys_own_answers(run: Run, tmp_path: Path) -> None:
+    apart = Engines()
+    report = make(run, tmp_path / "out", apart)
+    prompts = {prompt.id: prompt for prompt in prompts_of(run)}
+    answers = {one.id: one for one in read_scored(tmp_path / "out")}
+    assert len(answers) == 3 * len(prompts)
+    rows = pairs(tmp_path / "out")
+    assert report["pairs"]["train"] + report["pairs"]["held_out"] == len(rows)
+    assert report["pairs"]["held_out"] >= 2
+    for row in rows:
+        chosen, rejected = answers[row["chosen_id"]], answers[row["rejected_id"]]
+        assert chosen.prompt_id == rejected.prompt_id == row["prompt_id"]
+        assert row["prompt"] == [{"role": "user", "content": prompts[row["prompt_id"]].user}]
+        assert row["chosen"] == [{"role": "assistant", "content": chosen.text}]
+        assert row["rejected"] == [{"role": "assistant", "content": rejected.text}]
+        assert row["chosen_score"] == chosen.score > rejected.score == row["rejected_score"]
+        assert row["margin"] == pytest.approx(chosen.score - rejected.score)
+        assert (row["labeller"], row["policy"], row["run"]) == ("likelihood", "policy", "run")
+        own = [one.score for one in answers.values() if one.prompt_id == row["prompt_id"]]
+        assert chosen.score == max(own)
+    held = {row["prompt_id"] for row in pq.read_table(tmp_path / "out" / HELD_OUT).to_pylist()}
+    train = {row["prompt_id"] for row in pq.read_table(tmp_path / "out" / TRAIN).to_pylist()}
+    groups = {key: prompt.group for key, prompt in prompts.items()}
+    assert not {groups[key] for key in held} & {groups[key] for key in train}
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_the_likelihood_labeller_shows_principles_and_keeps_the_contrast(
+    run: Run, tmp_path: Path
+) -> None:
+    apart = Engines()
+    make(run, tmp_path / "out", apart)
+    [(name, engine)] = apart.asked
+    assert name == "policy"
+    written = {r.id: r for r in engine.requests if r.stage is Stage.ANSWER}
+    scored = {r.id.removesuffix("-score"): r for r in engine.requests if r.stage is Stage.SCORE}
+    assert written.keys() == scored.keys()
+    assert len({r.seed for r in written.values()}) == len(written)
+    for key, request in scored.items():
+        assert request.prompt.startswith(f"<user>{PRINCIPLES}\n\n")
+        assert request.prompt.count("<user>") == 4  # three good examples, and the task
+        assert request.prompt.endswith(written[key].prompt)
+        assert request.scored == tuple(engine.encode(script(written[key])))
+    # The scripted engine's scores depend on the prompt and the token alone.
+    from selfinstruct.engines.scripted import _logprob
+
+    one = read_scored(tmp_path / "out")[0]
+    tokens = engine.encode(script(written[one.id]))
+    better = [_logprob(token, scored[one.id].prompt) for token in tokens]
+    plain = [_logprob(token, written[one.id].prompt) for token in tokens]
+    assert one.score == pytest.approx(sum(better) / len(better))
+    assert one.contrast == pytest.approx((sum(better) - sum(plain)) / len(better))
+
+
+def test_a_judge_says_which_is_better(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logprob(token: int, prompt: str) -> float:
+        """The longer answer is better, by as many nats as it has words more."""
+        if "Answer A:" not in prompt:
+            return -1.0
+        first, second = (
+            len(part.split())
+            for part in prompt.split("Answer A:")[1]
+            .split("Which answer", maxsplit=1)[0]
+            .split("Answer B:")
+        )
+        return (-10.0 + first - second) if token == _word_id("A") else -10.0
+
+    monkeypatch.setattr("selfinstruct.engines.scripted._logprob", logprob)
+    apart = Engines()
+    settings = PreferSettings(labeller=Labeller.JUDGE, held_out=2, k=3)
+    report = make(run, tmp_path / "out", apart, settings, judged_by=JUDGE)
+    assert [name for name, _ in apart.asked] == ["policy", "judge"]
+    rows = pairs(tmp_path / "out")
+    assert rows
+    for row in rows:
+        longer = len(row["chosen"][0]["content"].split())
+        shorter = len(row["rejected"][0]["content"].split())
+        assert row["margin"] == longer - shorter > 0
+    assert report["lengths"]["longer_chosen"] == 1.0
+    # Answers as long as each other are inconsistent votes: ties, never in a pair.
+    ties = [vote for vote in read_votes(tmp_path / "out") if vote.preference == 0.5]
+    assert ties
+    assert report["dropped"]["tie"] >= len(ties)
+
+
+def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -> None:
+    settings = PreferSettings(labeller=Labeller.REFERENCE, held_out=2, k=2)
+    make(run, tmp_path / "out", settings=settings)
+    prompts = {prompt.id: prompt for prompt in prompts_of(run)}
+    answers = read_scored(tmp_path / "out")
+    for row in pairs(tmp_path / "out"):
+        reference = prompts[row["prompt_id"]].reference
+        assert row["chosen"][0]["content"] == reference
+        own = [one.text for one in answers if one.prompt_id == row["prompt_id"]]
+        assert row["rejected"][0]["content"] in own
+        worst = min(rouge_f(reference, text) for text in own)
+        assert row["margin"] == pytest.approx(1 - worst)
+
+
+def test_killed_and_resumed_gives_the_same_pairs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "selfinstruct.preferences.sample.sample_answers.__kwdefaults__", {"batch_size": 4}
+    )
+    make(run, tmp_path / "whole")
+    out = tmp_path / "killed"
+    with pytest.raises(EngineError):
+        make(run, out, Engines(die_after=40))
+    kept = len(read_scored(out))
+    assert 0 < kept < 3 * len(prompts_of(run))
+    with pytest.raises(ConfigError, match="--resume goes on"):
+        make(run, out)
+    apart = Engines()
+    make(run, out, apart, resume=True)
+    again = [r for r in apart.asked[0][1].requests if r.stage is Stage.ANSWER]
+    assert len(again) == 3 * len(prompts_of(run)) - kept
+    for name in (TRAIN, HELD_OUT):
+        assert pq.read_table(out / name) == pq.read_table(tmp_path / "whole" / name)
+    with pytest.raises(ConfigError, match="holds preferences already"):
+        make(run, out, resume=True)
+
+
+def test_too_few_pairs_are_refused_and_can_be_paired_anew(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match=r"only \d+ pairs came of \d+ prompts .*--resume"):
+        make(run, out, settings=PreferSettings(k=3, held_out=60))
+    apart = Engines()
+    make(run, out, apart, resume=True)
+    assert apart.asked[0][1].requests == []
+    other = tmp_path / "other"
+    with pytest.raises(ConfigError, match="below_margin"):
+        make(run, other, settings=PreferSettings(k=3, held_out=2, min_margin=1e9))
+    with pytest.raises(ConfigError, match="was made with k 3, not 2"):
+        make(run, other, settings=PreferSettings(k=2, held_out=2), resume=True)
+
+
+def test_what_cannot_be(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--judge: names the model"):
+        make(run, tmp_path / "out", settings=PreferSettings(labeller=Labeller.JUDGE))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"holds other files \(notes.txt\)"):
+        make(run, tmp_path / "mine")
+
+
+def test_balanced_lengths(run: Run, tmp_path: Path) -> None:
+    settings = PreferSettings(k=4, held_out=2, every_pair=True, balance_lengths=True)
+    report = make(run, tmp_path / "out", settings=settings)
+    assert report["lengths"]["longer_chosen"] == 0.5
+    assert report["lengths_before_balancing"]["pairs"] == (
+        report["lengths"]["pairs"] + report["dropped"].get("length_balance", 0)
+    )
+    assert not math.isnan(report["lengths"]["chosen_words"])
