@@ -5,7 +5,7 @@
 Both train on the same rows of seed tasks and validate on the same others, each in a process of
 its own: TRL's defaults without gradient checkpointing (all weights, padded batches of 8), and
 ours (adapters, packed). The table has non-padding tokens a second, peak memory, and the
-validation loss after as many tokens.
+validation loss after as many steps: nats per answer token of the saved models in float32.
 """
 
 from __future__ import annotations
@@ -46,14 +46,8 @@ def plain(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
     path = resolve_model(model, lambda *_: None).path
     tokenizer = AutoTokenizer.from_pretrained(path)
     prepare_tokenizer(tokenizer)
-    parts = [
-        encode_rows(part, tokenizer, max_length=1024, diverse=False, seed=0).rows
-        for part in rows(count)
-    ]
-    train, held = (
-        Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in part])
-        for part in parts
-    )
+    encoded = encode_rows(rows(count)[0], tokenizer, max_length=1024, diverse=False, seed=0).rows
+    train = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in encoded])
     config = SFTConfig(
         output_dir=str(folder),
         gradient_checkpointing=False,
@@ -69,14 +63,15 @@ def plain(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
         model=network,
         args=config,
         train_dataset=train,
-        eval_dataset=held,
         processing_class=tokenizer,
     )
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
     tokens = max(row.get("num_tokens", 0) for row in trainer.state.log_history)
-    loss = trainer.evaluate()["eval_loss"]
+    trainer.save_model(str(folder / "model"))
+    tokenizer.save_pretrained(folder / "model")
+    loss = validation_loss(folder / "model", rows(count)[1])
     return {"tokens": tokens, "seconds": seconds, "loss": loss}
 
 

@@ -74,7 +74,7 @@ def opened(work: Path, run: Path) -> Path:
 
 
 def unfiltered(run: Path) -> list[TrainRow]:
-    """Return everything that was read from completions as a task with an output."""
+    """Return every instance that was read from completions, whatever its verdict."""
     instructions = table(run, "instructions")
     texts = {row["id"]: row["text"] for row in instructions}
     rows = []

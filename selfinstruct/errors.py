@@ -35,6 +35,10 @@ class TrainError(SelfInstructError):
     exit_code = 3
 
 
+class DivergedError(TrainError):
+    """The loss is no number any more; to go on as before would end there again."""
+
+
 class PublishError(SelfInstructError):
     """The hub did not take a dataset; the exported file is complete, try again."""
 

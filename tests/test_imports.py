@@ -31,7 +31,7 @@ FLOWS = {
     ),
     *("complete", "conversation", "isolated", "judge", "preferences", "train", "evaluate"),
 }
-TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli", "__main__"}]
+TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli"}, {"__main__"}]
 
 ONLY_IN = {
     "vllm": {"engines/vllm.py", "engines/vllm_drivers.py"},

@@ -15,7 +15,11 @@ from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
 from selfinstruct.cli.options import DtypeOption, interrupt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from selfinstruct.evaluate.evaluation import Contestant, Evaluation
+    from selfinstruct.isolated import Advance
+    from selfinstruct.judge import Duel, Verdict
 
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
@@ -29,6 +33,7 @@ _SHOWN = {
     "perplexity": "perplexity/word",
     "win_rate": "judge: wins − losses",
 }
+_TEMPERATURE = 0.7
 _PERCENT = {"rouge_l", "rouge_l_cut", "exact_match", "never_stopping", "last_word", "win_rate"}
 
 
@@ -53,8 +58,9 @@ def evaluate(
         int, typer.Option("--samples", min=1, help="Answers to each task; 1 is greedy.")
     ] = 1,
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0.01, max=5, help="Of more answers than one.")
-    ] = 0.7,
+        float | None,
+        typer.Option("--temperature", min=0.01, max=5, help="Of several answers (default 0.7)."),
+    ] = None,
     judge: Annotated[
         str | None,
         typer.Option("--judge", help="MODEL that says which of two answers is better."),
@@ -82,7 +88,9 @@ def evaluate(
     from rich.progress import Progress
 
     from selfinstruct.engines.machine import require_vllm
+    from selfinstruct.errors import ConfigError
     from selfinstruct.evaluate.answers import Questions, answer_questions
+    from selfinstruct.evaluate.evaluation import Judge
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
     from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
     from selfinstruct.evaluate.report import write_report
@@ -91,20 +99,30 @@ def evaluate(
     from selfinstruct.judge import judge_all, read_template
     from selfinstruct.models import resolve_model
 
+    if judge is None and judge_prompt is not None:
+        raise ConfigError("--judge-prompt: nobody is asked; give --judge too")
+    if samples == 1 and temperature is not None:
+        raise ConfigError("--temperature: one answer is greedy; give --samples too")
     contestants = _contestants(models, few_shot or [])
     asked = Questions(
         read_eval_tasks(tasks or shipped_eval_tasks()),
         max_tokens,
         samples=samples,
-        temperature=temperature if samples > 1 else 0.0,
+        temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
         passages=()
         if plain_text == "none"
         else read_passages(Path(plain_text) if plain_text else shipped_passages()),
     )
     template = read_template(judge_prompt)
     resolve = partial(resolve_model, progress=lambda *_: None)
+    judged_by = None
     if judge is not None:
-        resolve(judge)
+        loaded = Loaded(judge, str(dtype or "auto"))
+
+        def ask_judge(duels: Sequence[Duel], advance: Advance) -> list[Verdict]:
+            return with_engine(loaded, partial(judge_all, duels=duels, template=template), advance)
+
+        judged_by = Judge(resolve(judge), template, ask_judge)
     require_vllm()
     console = terminal()
     log_to(console)
@@ -124,12 +142,7 @@ def evaluate(
             advance=lambda name, done, wanted: progress.update(
                 bars[name], completed=done, total=wanted
             ),
-            judge=judge,
-            ask_judge=None
-            if judge is None
-            else lambda duels, advance: with_engine(
-                Loaded(judge), partial(judge_all, duels=duels, template=template), advance
-            ),
+            judge=judged_by,
         )
     report = write_report(found, out)
     if as_json:
@@ -214,10 +227,12 @@ def _print_wins(found: Evaluation) -> None:
         )
     stdout.print(table)
     for rating in found.ratings:
-        if rating.strength is None or rating.low is None or rating.high is None:
+        if rating.strength is None:
             stdout.print("no Bradley–Terry ratings: one group of models never lost to the other")
             break
-        shown = f"{rating.strength:+.2f} ({rating.low:+.2f} to {rating.high:+.2f})"
+        shown = f"{rating.strength:+.2f}"
+        if rating.low is not None and rating.high is not None:
+            shown += f" ({rating.low:+.2f} to {rating.high:+.2f})"
         stdout.print(f"Bradley–Terry {shown} ", Text(plain(rating.model)), highlight=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import sys
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from selfinstruct.train.progress import TrainProgress
     from selfinstruct.train.sft import SftResult
+
+# Rows that are shown of those that repeat tasks of an evaluation.
+_TOLD = 10
 
 app = typer.Typer(help="Train a model on a run, by TRL.", no_args_is_help=True)
 
@@ -40,9 +44,11 @@ def sft(
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="Save the adapter alone; do not merge it.")
     ] = False,
-    epochs: Annotated[float | None, typer.Option("--epochs", help="At most (default 3).")] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", min=0.01, help="At most (default 3).")
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Default 2e-4, for `full` 2e-5.")
+        float | None, typer.Option("--learning-rate", min=0, help="Default 2e-4, for `full` 2e-5.")
     ] = None,
     max_length: Annotated[
         int, typer.Option("--max-length", min=16, help="Longer rows are left out, and counted.")
@@ -60,7 +66,7 @@ def sft(
         Path | None,
         typer.Option("--decontaminate", help="Leave out what repeats tasks of this file."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -82,7 +88,7 @@ def sft(
     from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
     from selfinstruct.config_values import parse_settings, read_yaml
-    from selfinstruct.errors import TrainError
+    from selfinstruct.errors import DivergedError, TrainError
     from selfinstruct.export import Answers
     from selfinstruct.models import resolve_model
     from selfinstruct.train.card import model_card
@@ -92,6 +98,7 @@ def sft(
 
     options: dict[str, Any] = read_yaml(config) if config is not None else {}
     options |= parse_settings(settings or [])
+    options = {key: _number(value) for key, value in options.items()}
     for key, value in (("num_train_epochs", epochs), ("learning_rate", learning_rate)):
         if value is not None:
             options[key] = value
@@ -111,6 +118,11 @@ def sft(
         seed=seed,
         options=options,
     )
+    chosen = {"answers": str(answers)} if data.is_dir() else {}
+    if with_seeds:
+        chosen["with seeds"] = "yes"
+    if decontaminate is not None:
+        chosen["decontaminated against"] = f"`{decontaminate.name}`"
     local = resolve_model(model, lambda *_: None)
     console = terminal()
     console.quiet = not is_main_process()
@@ -131,17 +143,22 @@ def sft(
                 how,
                 partial(_show, progress, bar),
                 resume=resume,
-                card=partial(model_card, data, local, how),
+                card=partial(model_card, data, chosen, local, how),
             )
-        except (KeyboardInterrupt, TrainError):
+        except (KeyboardInterrupt, TrainError) as error:
             progress.stop()
-            stderr.print("\n[yellow]stopped early[/]; the last checkpoint is safe. Go on with:")
-            arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-            command = shlex.join(["selfinstruct", *arguments, "--resume"])
-            stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+            if is_main_process() and not isinstance(error, DivergedError):
+                _say_how_to_go_on(out)
             raise
     if is_main_process():
-        _finished(result, out)
+        _finished(result, out, model, whole=not adapter_only)
+
+
+def _number(value: Any) -> Any:
+    """Return 2e-4, which YAML takes for text, as the number that it is."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
 
 
 def _method(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:
@@ -161,16 +178,18 @@ def _without_copies(rows: list[Any], file: Path) -> list[Any]:
     from selfinstruct.prompts.canonical import user_text
     from selfinstruct.train.rows import decontaminate
 
-    texts = [user_text(task.instruction, task.input) for task in read_eval_tasks(file)]
-    texts += [task.instruction for task in read_eval_tasks(file)]
+    tasks = read_eval_tasks(file, "--decontaminate")
+    texts = [user_text(task.instruction, task.input) for task in tasks]
+    texts += [task.instruction for task in tasks]
     kept, removed = decontaminate(rows, texts, 0.7)
     stderr.print(
-        f"{len(removed)} of {len(rows)} rows repeat tasks of {file} and are left out",
+        f"{len(removed)} of {len(rows)} rows repeat tasks of {file} and are left out"
+        f"{f', the first {_TOLD} of them' if len(removed) > _TOLD else ''}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    for one in removed[:10]:
+    for one in removed[:_TOLD]:
         shown = json.dumps({"row": one.row.id, "how": one.how, "instruction": one.row.instruction})
         stderr.print(f"  {shown}", markup=False, highlight=False, soft_wrap=True)
     if not kept:
@@ -178,6 +197,17 @@ def _without_copies(rows: list[Any], file: Path) -> list[Any]:
             f"{file}: every row repeats one of its tasks; nothing is left to train on"
         )
     return kept
+
+
+def _say_how_to_go_on(out: Path) -> None:
+    from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
+
+    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    kept = f"{checkpoint.name} is safe" if checkpoint else "before there was a checkpoint"
+    stderr.print(f"\n[yellow]stopped early[/], {kept}. Go on with:", highlight=False)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    command = shlex.join(["selfinstruct", *arguments, "--resume"])
+    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(progress: Progress, bar: TaskID, event: TrainProgress) -> None:
@@ -195,12 +225,15 @@ def _show(progress: Progress, bar: TaskID, event: TrainProgress) -> None:
         )
 
 
-def _finished(result: SftResult, out: Path) -> None:
+def _finished(result: SftResult, out: Path, baseline: str, whole: bool) -> None:
     stdout.print(
         f"trained on {result.train_rows} rows, {result.tokens:,} tokens in {result.steps} steps "
         f"and {result.seconds:.0f} s",
         highlight=False,
         soft_wrap=True,
     )
-    words = ["selfinstruct", "evaluate", "--model", f"sft={out}", "--out", f"{out}-eval"]
+    if not whole:
+        return
+    words = ["selfinstruct", "evaluate", "--model", f"base={baseline}", "--model", f"sft={out}"]
+    words += ["--out", f"{out}-eval"]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

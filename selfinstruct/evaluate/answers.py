@@ -108,7 +108,7 @@ def answer_questions(
     done = {one.id: one for one in complete_all(engine, requests, advance)}
     failed = [one.error for name, one in done.items() if one.error and "-answer-" in name]
     if failed:
-        log.warning("%d tasks could not be asked and count as empty: %s", len(failed), failed[0])
+        log.warning("%d answers could not be had and are left out: %s", len(failed), failed[0])
     answers = [
         _answer(task, done[_answer_id(number, sample)], done.get(f"eval-{number}-score"))
         for number, task in enumerate(asked.tasks)

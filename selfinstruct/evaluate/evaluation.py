@@ -38,6 +38,15 @@ class Contestant:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """The model that judges, what it is shown, and how it is asked."""
+
+    model: LocalModel
+    template: str
+    ask: AskJudge
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Means by model and metric, differences with intervals, and every answer.
 
@@ -63,8 +72,7 @@ def evaluate(
     ask: Ask,
     resolve: Callable[[str], LocalModel],
     advance: Callable[[str, int, int], object],
-    judge: str | None = None,
-    ask_judge: AskJudge | None = None,
+    judge: Judge | None = None,
 ) -> Evaluation:
     """Have every model answer every task, and compare them.
 
@@ -79,8 +87,7 @@ def evaluate(
         ask: has a model asked, in a process of its own.
         resolve: finds a model's folder; all are found before the first is asked.
         advance: told (model, requests done, of how many).
-        judge: name of the model that judges answers in pairs.
-        ask_judge: has it judge duels, in a process of its own.
+        judge: the model that judges answers in pairs; its verdicts are kept too.
 
     Raises:
         ConfigError: two of one name, or a model that there is not.
@@ -91,6 +98,12 @@ def evaluate(
         raise ConfigError(f"--model: two models have one name ({', '.join(names)}); rename one")
     found = {one.name: resolve(one.model) for one in contestants}
     pool = worked_shots()
+    for one in contestants:
+        if one.shots > len(pool):
+            raise ConfigError(
+                f"--few-shot {one.name}={one.shots}: there are {len(pool)} worked tasks; give fewer"
+            )
+    _make_folder(out / "answers")
     answered: dict[str, Answered] = {}
     for one in contestants:
         loaded = Loaded(one.model, dtype)
@@ -112,13 +125,14 @@ def evaluate(
     comparisons = compare_all(values)
     wins: list[WinRate] = []
     strengths: list[Rating] = []
-    if ask_judge is not None:
-        preferences = _preferences(asked, answered, ask_judge, partial(advance, "judge"))
-        wins = win_rates(preferences, {name: own["length"] for name, own in values.items()})
-        comparisons += [
+    if judge is not None:
+        preferences = _preferences(asked, answered, judge, out, partial(advance, "judge"))
+        wins = win_rates(preferences, {name: _words(asked, own) for name, own in answered.items()})
+        judged = [
             paired(a, b, "win_rate", given, [1 - one for one in given])
             for (a, b), given in preferences.items()
         ]
+        comparisons += [one for one in judged if one.n]
         strengths = ratings(names, preferences) if len(names) > 2 else []
     settings = {
         "dtype": dtype,
@@ -128,12 +142,15 @@ def evaluate(
         "tasks": len(asked.tasks),
         "closed": sum(task.closed for task in asked.tasks),
         "passages": len(asked.passages),
-        "judge": judge,
+        "judge": judge.model.name if judge else None,
+        "judge_digest": judge.model.digest if judge else None,
+        "judge_template": judge.template if judge else None,
         "models": {
             one.name: {
                 "model": one.model,
                 "digest": found[one.name].digest,
                 "shots": one.shots,
+                "unanswered": sum(came.error is not None for came in answered[one.name].answers),
             }
             for one in contestants
         },
@@ -150,8 +167,13 @@ def _values(asked: Questions, own: Answered) -> dict[str, list[float]]:
     return values
 
 
+def _words(asked: Questions, own: Answered) -> list[float]:
+    """Return the words of the answers that are judged: the first of each task."""
+    return [float(len(one.text.split())) for one in own.answers[:: asked.samples]]
+
+
 def _preferences(
-    asked: Questions, answered: Mapping[str, Answered], ask_judge: AskJudge, advance: Advance
+    asked: Questions, answered: Mapping[str, Answered], judge: Judge, out: Path, advance: Advance
 ) -> dict[tuple[str, str], list[float]]:
     """Have the first answers of each pair of models judged, by task."""
     pairs = pairs_of(list(answered))
@@ -165,8 +187,20 @@ def _preferences(
         for a, b in pairs
         for number, task in enumerate(asked.tasks)
     ]
-    verdicts = iter(ask_judge(duels, advance))
-    return {pair: [next(verdicts).preference for _ in asked.tasks] for pair in pairs}
+    path = out / "verdicts.json"
+    key = fingerprint(
+        {
+            "duels": [asdict(duel) for duel in duels],
+            "judge": judge.model.digest,
+            "template": judge.template,
+        }
+    )
+    found = _read_verdicts(path, key)
+    if found is None:
+        found = [one.preference for one in judge.ask(duels, advance)]
+        _write_kept(path, {"key": key, "preferences": [plain(one) for one in found]})
+    verdicts = iter(found)
+    return {pair: [next(verdicts) for _ in asked.tasks] for pair in pairs}
 
 
 def _read(path: Path, key: str) -> Answered | None:
@@ -183,15 +217,35 @@ def _read(path: Path, key: str) -> Answered | None:
         return None
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
+
+
 def _write(path: Path, key: str, own: Answered) -> None:
     told: dict[str, Any] = {"key": key}
     for name, rows in (("answers", own.answers), ("passages", own.passages)):
         told[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
+    _write_kept(path, told)
+
+
+def _write_kept(path: Path, told: Mapping[str, Any]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_json(path, told)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
+
+
+def _read_verdicts(path: Path, key: str) -> list[float] | None:
+    """Return the kept preferences, if they are about the same duels."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        found = [NAN if one is None else float(one) for one in kept["preferences"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if kept["key"] == key else None
 
 
 def plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from selfinstruct.records import NAN
 Measure = Callable[[EvalTask, Answer], float]
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_NOT_WORD = re.compile(r"[^\w\s.,:/+-]")
+_QUOTES = re.compile('["“”„«»]')
 
 
 def rouge_l(task: EvalTask, answer: Answer) -> float:
@@ -93,9 +93,14 @@ def measure(tasks: Sequence[EvalTask], answers: Sequence[Answer]) -> dict[str, l
     grouped = [answers[start : start + samples] for start in range(0, len(answers), samples)]
     pairs = list(zip(tasks, grouped, strict=True))
     return {
-        name: [mean([one(task, answer) for answer in own]) for task, own in pairs]
+        name: [mean([_known(one, task, answer) for answer in own]) for task, own in pairs]
         for name, one in MEASURES.items()
     }
+
+
+def _known(measure: Measure, task: EvalTask, answer: Answer) -> float:
+    """Return a measure of an answer; NaN, and not zero, where the model could not be asked."""
+    return measure(task, answer) if answer.error is None else NAN
 
 
 def mean(values: Sequence[float]) -> float:
@@ -105,9 +110,14 @@ def mean(values: Sequence[float]) -> float:
 
 
 def normalised(text: str) -> str:
-    """Return an answer without case, articles, quotation marks and a final full stop."""
-    folded = _NOT_WORD.sub(" ", text.casefold())
-    return " ".join(_ARTICLES.sub(" ", folded).split()).rstrip(" .,:")
+    """Return an answer without case, articles, quotation marks and a final full stop.
+
+    Emphasis and code marks around the whole of it are none of its words either. An article
+    that is the whole answer stays.
+    """
+    folded = _QUOTES.sub(" ", text.casefold().replace("’", "'")).strip(" \n\t.*_`'")
+    bare = " ".join(_ARTICLES.sub(" ", folded).split())
+    return bare or folded
 
 
 def rouge_f(reference: str, text: str) -> float:

@@ -12,6 +12,7 @@ import jinja2
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.compare import Comparison
 from selfinstruct.evaluate.evaluation import Evaluation, plain
+from selfinstruct.evaluate.measures import exact_match, rouge_l
 from selfinstruct.store import atomic
 
 TITLES = {
@@ -77,8 +78,8 @@ def _page(found: Evaluation) -> str:
                 {
                     "model": name,
                     "text": found.answers[name][number * samples].text,
-                    "rouge_l": found.values[name]["rouge_l"][number],
-                    "exact": found.values[name]["exact_match"][number],
+                    "rouge_l": rouge_l(task, found.answers[name][number * samples]),
+                    "exact": exact_match(task, found.answers[name][number * samples]),
                     "stopped": found.answers[name][number * samples].stopped,
                 }
                 for name in found.answers

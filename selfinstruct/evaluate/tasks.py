@@ -31,7 +31,7 @@ def shipped_eval_tasks() -> Path:
     return Path(str(resources.files("selfinstruct") / "data" / "eval_tasks.jsonl"))
 
 
-def read_eval_tasks(path: Path) -> list[EvalTask]:
+def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:
     """Read tasks with references: JSON lines with `instruction` and `instances`.
 
     Each instance counts as a task. `closed` may say whether it has one right answer;
@@ -42,9 +42,9 @@ def read_eval_tasks(path: Path) -> list[EvalTask]:
         ConfigError: names file, line, field and fix.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --tasks") from error
+        raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
     tasks: list[EvalTask] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
@@ -59,7 +59,7 @@ def read_eval_tasks(path: Path) -> list[EvalTask]:
             seen[task.id] = number
             tasks.append(task)
     if not tasks:
-        raise ConfigError(f"{path}: holds no task; check --tasks")
+        raise ConfigError(f"{path}: holds no task; check {option}")
     return tasks
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _RESAMPLES = 1000
+_REFITS = 400
 # Of the regression on length: keeps a coefficient finite where wins are all on one side.
 _RIDGE = 0.05
 _TOLERANCE = 1e-10
@@ -41,7 +42,8 @@ class WinRate:
 class Rating:
     """A model's strength in log-odds, with mean zero over the models, and its 95 % interval.
 
-    None where the likelihood has no maximum: one group of models never lost to the other.
+    The strength is None where the likelihood has no maximum: one group of models never lost to
+    the other. The interval is None where it is not finite, for the same reason in its draws.
     """
 
     model: str
@@ -135,13 +137,17 @@ def ratings(
     if strengths is None:
         return [Rating(model, None, None, None) for model in models]
     rng = np.random.default_rng(0)
-    drawn = [fit(rng.integers(count, size=count)) for _ in range(200)]
-    kept = np.asarray([one for one in drawn if one is not None])
-    low, high = np.quantile(kept, (0.025, 0.975), axis=0)
-    found = [
-        Rating(model, float(strengths[n]), float(low[n]), float(high[n]))
-        for n, model in enumerate(models)
-    ]
+    drawn = [fit(rng.integers(count, size=count)) for _ in range(_REFITS)]
+    kept = [one for one in drawn if one is not None]
+    # Where more draws than the interval leaves out have no maximum, its ends are not finite.
+    if len(kept) < 0.975 * _REFITS:
+        found = [Rating(model, float(strengths[n]), None, None) for n, model in enumerate(models)]
+    else:
+        low, high = np.quantile(np.asarray(kept), (0.025, 0.975), axis=0)
+        found = [
+            Rating(model, float(strengths[n]), float(low[n]), float(high[n]))
+            for n, model in enumerate(models)
+        ]
     return sorted(found, key=lambda one: -(one.strength or 0.0))
 
 

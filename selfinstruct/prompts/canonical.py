@@ -32,6 +32,13 @@ def user_text(instruction: str, input: str) -> str:
     return f"{instruction}\n\n{input}" if input else instruction
 
 
+def unframed(prompt: str) -> str:
+    """Return what a user wrote of a prompt in canonical text, or the prompt if it is not."""
+    if prompt.startswith(_TASK) and prompt.endswith(_ANSWER):
+        return prompt[len(_TASK) : -len(_ANSWER)]
+    return prompt
+
+
 def canonical_text(messages: Sequence[Message]) -> str:
     """Return a conversation as raw text, ready for its next answer, without BOS.
 

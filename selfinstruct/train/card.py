@@ -15,8 +15,17 @@ from selfinstruct.store import open_run, run_exists
 from selfinstruct.train.sft import SftResult, SftSettings
 
 
-def model_card(data: Path, model: LocalModel, settings: SftSettings, result: SftResult) -> str:
-    """Return README.md of a model that was fine-tuned on `data`."""
+def model_card(
+    data: Path,
+    chosen: Mapping[str, str],
+    model: LocalModel,
+    settings: SftSettings,
+    result: SftResult,
+) -> str:
+    """Return README.md of a model that was fine-tuned on `data`.
+
+    `chosen` says what was taken of it: options, and their values.
+    """
     entry = CATALOGUE.get(model.name)
     header: dict[str, Any] = {
         "license": "apache-2.0" if entry and entry.license == "Apache-2.0" else "other",
@@ -26,6 +35,7 @@ def model_card(data: Path, model: LocalModel, settings: SftSettings, result: Sft
     rows: dict[str, Any] = {
         "trained from": f"{model.name} (digest `{model.digest}`)",
         "trained on": _data(data),
+        **chosen,
         "rows": f"{result.train_rows:,}; validated on {result.validation_rows:,}; "
         f"{result.too_long:,} left out as too long",
         "method": settings.method + (f", r {settings.lora_r}" if settings.method != "full" else ""),
@@ -40,9 +50,15 @@ def model_card(data: Path, model: LocalModel, settings: SftSettings, result: Sft
     table = "\n".join(["| | |", "|---|---|", *lines])
     return (
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# Fine-tuned with Self-Instruct\n\n"
-        f"{table}\n\nThe data was written by a language model and judged by rules alone; the terms "
-        "of the model that it was trained from apply.\n"
+        f"{table}\n\n{_origin(data, chosen)}The terms of the model that it was trained from apply.\n"
     )
+
+
+def _origin(data: Path, chosen: Mapping[str, str]) -> str:
+    if not (data.is_dir() and run_exists(data)):
+        return ""
+    seeds = ", beside seed tasks that people wrote" if "with seeds" in chosen else ""
+    return f"The data was written by language models and judged by rules alone{seeds}. "
 
 
 def _data(data: Path) -> str:

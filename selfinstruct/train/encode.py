@@ -84,8 +84,7 @@ def encode_rows(
         seed: of the draw.
 
     Raises:
-        ConfigError: no row fits, or the template does not end an answer with the token that
-            ends a sequence.
+        ConfigError: the template does not end an answer with the token that ends a sequence.
     """
     rng = random.Random(seed)
     encoded: list[Encoded] = []
@@ -100,10 +99,6 @@ def encode_rows(
             too_long.append(row.id)
             continue
         encoded.append(Encoded(row.id, before + learnt, [IGNORED] * len(before) + learnt))
-    if not encoded:
-        raise ConfigError(
-            f"all {len(rows)} rows have more than {max_length} tokens; raise max_length"
-        )
     return EncodedRows(encoded, too_long)
 
 
@@ -111,7 +106,12 @@ def _prompt(row: TrainRow, tokenizer: Any, template: str | None) -> str:
     if template is not None:
         return f"{tokenizer.bos_token or ''}{template.format(user=row.user)}"
     messages = [{"role": "user", "content": row.user}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    # As the engine asks: templates of models that can think are told not to.
+    return str(
+        tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    )
 
 
 def _end(tokenizer: Any) -> str:

@@ -72,7 +72,7 @@ def _four_bits() -> Any:
     )
 
 
-def merged_network(network: Any, tokenizer: Any, model: LocalModel) -> Any:
+def merged_network(network: Any, tokenizer: Any, model: LocalModel, method: str) -> Any:
     """Return the network with its adapter merged, in the type that the model came in.
 
     It ends its answers with the tokenizer's end-of-sequence token, and no other.
@@ -80,8 +80,10 @@ def merged_network(network: Any, tokenizer: Any, model: LocalModel) -> Any:
     import torch
 
     merged = network
-    if hasattr(network, "merge_and_unload"):
-        merged = network.to(torch.float32).merge_and_unload()
+    if method == "qlora":
+        merged = _over_whole_weights(network, model)
+    if method != "full":
+        merged = merged.to(torch.float32).merge_and_unload()
     stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "float32")
     merged = merged.to(getattr(torch, stored.removeprefix("torch.")))
     # The token that it was trained to end with, and no other.
@@ -90,3 +92,19 @@ def merged_network(network: Any, tokenizer: Any, model: LocalModel) -> Any:
     merged.config.eos_token_id = tokenizer.eos_token_id
     merged.config.use_cache = True
     return merged
+
+
+def _over_whole_weights(network: Any, model: LocalModel) -> Any:
+    """Return the adapter over the model's own weights: those of 4 bits cannot be merged into."""
+    import tempfile
+
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory() as folder:
+        network.save_pretrained(folder)
+        base = AutoModelForCausalLM.from_pretrained(
+            model.path, dtype=torch.float32, local_files_only=True
+        )
+        return PeftModel.from_pretrained(base, folder)

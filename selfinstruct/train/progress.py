@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrainProgress:
-    """A step was logged. `tokens` have been trained on since the start of this process."""
+    """A step was logged. `tokens` have been trained on in `seconds`, resumptions included."""
 
     step: int
     steps: int

@@ -14,7 +14,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, export_rows
 from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.prompts.canonical import user_text
+from selfinstruct.prompts.canonical import unframed, user_text
 from selfinstruct.store import open_run, run_exists
 
 # An overlap of so many words in a row is taken for a copy (GPT-3, arXiv:2005.14165, app. C).
@@ -104,7 +104,8 @@ def _run_rows(path: Path, answers: Answers, with_seeds: bool) -> list[TrainRow]:
 
 def _file_rows(path: Path) -> list[TrainRow]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): JSON may hold U+2028 and its like, which are no ends of lines here.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); check --data") from error
     rows: list[TrainRow] = []
@@ -114,8 +115,10 @@ def _file_rows(path: Path) -> list[TrainRow]:
         where = f"{path}:{number}"
         try:
             data = json.loads(line)
+            if not isinstance(data, dict):
+                raise TypeError(f"is no object but {type(data).__name__}")
             found = [_pair(data)] if "instances" not in data else _instances(data)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{where}: cannot be read as a training row ({type(error).__name__}: {error}); "
                 'give {"messages"}, {"prompt", "completion"}, {"instruction", "input", "output"}, '
@@ -133,25 +136,49 @@ def _file_rows(path: Path) -> list[TrainRow]:
 def _pair(data: dict[str, Any]) -> tuple[str, str, str]:
     """Return (instruction, what a user writes, answer) of one line."""
     if "messages" in data:
-        user, answer = data["messages"][-2]["content"], data["messages"][-1]["content"]
-        return str(user), str(user), str(answer)
+        user, answer = _turns(data["messages"], "role", "content", ("user", "assistant"))
+        return user, user, answer
     if "conversations" in data:
-        user, answer = data["conversations"][-2]["value"], data["conversations"][-1]["value"]
-        return str(user), str(user), str(answer)
+        user, answer = _turns(data["conversations"], "from", "value", ("human", "gpt"))
+        return user, user, answer
     if "prompt" in data:
         prompt, completion = data["prompt"], data["completion"]
         if isinstance(prompt, list):
-            prompt, completion = prompt[-1]["content"], completion[-1]["content"]
-        return str(prompt), str(prompt), str(completion)
-    given = str(data.get("input") or "")
-    return data["instruction"], user_text(data["instruction"], given), data["output"]
+            user, answer = _turns([*prompt, *completion], "role", "content", ("user", "assistant"))
+            return user, user, answer
+        # `export` writes the whole prompt of a base model; what a user wrote stands in it.
+        user = unframed(_text(prompt))
+        return user, user, _text(completion).strip()
+    given = _text(data.get("input") or "")
+    instruction = _text(data["instruction"])
+    return instruction, user_text(instruction, given), _text(data["output"])
+
+
+def _turns(turns: Any, role: str, content: str, roles: tuple[str, str]) -> tuple[str, str]:
+    """Return what the user and the assistant say, where that is all of the conversation."""
+    if not isinstance(turns, list) or [one[role] for one in turns] != list(roles):
+        raise ValueError(
+            f"a row is one turn of {roles[0]} and one of {roles[1]}, without others (a system "
+            "prompt, earlier turns): they would not be learnt"
+        )
+    return _text(turns[0][content]), _text(turns[1][content])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"is no text but {json.dumps(value)[:60]}")
+    return value
 
 
 def _instances(data: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [
-        (data["instruction"], user_text(data["instruction"], one.get("input") or ""), one["output"])
-        for one in data["instances"]
-    ]
+    instruction = _text(data["instruction"])
+    found = []
+    for one in data["instances"]:
+        if not isinstance(one, dict):
+            raise TypeError(f"an instance is no object but {json.dumps(one)[:60]}")
+        user = user_text(instruction, _text(one.get("input") or ""))
+        found.append((instruction, user, _text(one["output"])))
+    return found
 
 
 def split_rows(rows: Sequence[TrainRow], share: float, near_above: float) -> Split:

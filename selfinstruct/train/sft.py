@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,18 +13,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError, TrainError
+from selfinstruct.errors import ConfigError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
-from selfinstruct.train.encode import Encoded, encode_rows, prepare_tokenizer
+from selfinstruct.store import atomic
+from selfinstruct.train.checkpoints import (
+    ASKED,
+    CHECKPOINTS,
+    PART,
+    REPORT,
+    asked_for,
+    check_asked,
+    check_out,
+    refused,
+    written,
+)
+from selfinstruct.train.encode import Encoded, EncodedRows, encode_rows, prepare_tokenizer
 from selfinstruct.train.network import bf16_pays, load_network, merged_network
 from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.rows import Split
 
 log = logging.getLogger(__name__)
 
-CHECKPOINTS = "checkpoints"
-REPORT = "training.json"
 # Tokens of a pack, where no row is longer.
 _PACK = 512
 # What is ours to set: the data is tokenised already, and the model must be found again.
@@ -47,7 +56,7 @@ class SftSettings:
     merge: bool = True
     max_length: int = 1024
     diverse: bool = True
-    patience: int = 2
+    patience: int = 1
     seed: int = 0
     options: Mapping[str, Any] | None = None
 
@@ -102,54 +111,42 @@ def train_sft(
 
     _quiet()
     keep_freed_memory()
-    checkpoint = _check_out(out, resume)
-    tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
-    base = prepare_tokenizer(tokenizer)
-    encode = partial(
-        encode_rows, tokenizer=tokenizer, max_length=settings.max_length, seed=settings.seed
-    )
-    train = encode(split.train, diverse=base and settings.diverse)
-    validation = encode(split.validation, diverse=False) if split.validation else None
-    too_long = [*train.too_long, *(validation.too_long if validation else [])]
-    if too_long:
-        log.warning(
-            "%d rows have more than %d tokens and are left out (%s, …); --max-length raises it",
-            len(too_long),
-            settings.max_length,
-            too_long[0],
-        )
+    checkpoint = check_out(out, resume)
+    with refused(f"{model.path}: has no tokenizer that can be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+    train, validation, too_long = _encoded(split, tokenizer, settings)
     longest = max(part.longest for part in (train, validation) if part)
     arguments = _arguments(out, settings, len(train.rows), validation is not None, longest)
-    try:
+    with refused("TRL refuses its options"):
         config = SFTConfig(**arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"TRL refuses its options: {error}") from error
+    own = {key: value for key, value in asdict(settings).items() if key != "merge"}
+    asked = asked_for(model, own, train, validation)
+    check_asked(out, asked, resume)
     set_seed(settings.seed)
-    network, adapter = load_network(model, settings.method, settings.lora_r)
-
-    reporter = Reporter(listen)
+    with refused(f"{model.path}: cannot be loaded to be trained"):
+        network, adapter = load_network(model, settings.method, settings.lora_r)
+    reporter = Reporter(listen, checkpoint)
     callbacks = []
     if validation is not None and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
-    trainer = Trainer(
-        model=network,
-        args=config,
-        train_dataset=_dataset(train.rows),
-        eval_dataset=_dataset(validation.rows) if validation else None,
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=callbacks,
-        reporter=reporter,
-        checkpoints=out / CHECKPOINTS,
-    )
-    started = time.perf_counter()
-    try:
+    with refused("TRL refuses its options"):
+        trainer = Trainer(
+            model=network,
+            args=config,
+            train_dataset=_dataset(train.rows),
+            eval_dataset=_dataset(validation.rows) if validation else None,
+            processing_class=tokenizer,
+            peft_config=adapter,
+            callbacks=callbacks,
+            reporter=reporter,
+            checkpoints=out / CHECKPOINTS,
+        )
+    if is_main_process():
+        with written(out):
+            (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            atomic.write_json(out / CHECKPOINTS / ASKED, asked)
+    with written(out):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except OSError as error:
-        raise TrainError(
-            f"{out}: a checkpoint cannot be written ({error.strerror or error}); the last whole "
-            "one is safe: free space, then go on with --resume"
-        ) from error
     history = trainer.state.log_history
     result = SftResult(
         train_rows=len(train.rows),
@@ -157,7 +154,7 @@ def train_sft(
         too_long=len(too_long),
         steps=trainer.state.global_step,
         tokens=reporter.tokens,
-        seconds=round(time.perf_counter() - started, 1),
+        seconds=round(reporter.seconds, 1),
         losses=[(row["step"], row["loss"]) for row in history if "loss" in row],
         validation_losses=[
             (row["step"], row["eval_loss"]) for row in history if "eval_loss" in row
@@ -166,19 +163,41 @@ def train_sft(
     if is_main_process():
         network = trainer.model
         if settings.merge:
-            network = merged_network(network, tokenizer, model)
+            network = merged_network(network, tokenizer, model, settings.method)
         _save(network, tokenizer, out, result, card)
     return result
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint: its state is written after all else of it."""
-    found = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
-    ]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def _encoded(
+    split: Split, tokenizer: Any, settings: SftSettings
+) -> tuple[EncodedRows, EncodedRows | None, list[str]]:
+    """Return training and validation rows as tokens, and the ids of those that are too long.
+
+    Raises:
+        ConfigError: no training row fits, or nothing could learn to stop.
+    """
+    base = prepare_tokenizer(tokenizer)
+    encode = partial(
+        encode_rows, tokenizer=tokenizer, max_length=settings.max_length, seed=settings.seed
+    )
+    train = encode(split.train, diverse=base and settings.diverse)
+    if not train.rows:
+        raise ConfigError(
+            f"all {len(split.train)} rows have more than {settings.max_length} tokens; raise "
+            "--max-length"
+        )
+    held_out = encode(split.validation, diverse=False)
+    if not held_out.rows:
+        log.warning("no row is held out: nothing says when to stop, or which checkpoint is best")
+    too_long = [*train.too_long, *held_out.too_long]
+    if too_long:
+        log.warning(
+            "%d rows have more than %d tokens and are left out (%s, …); --max-length raises it",
+            len(too_long),
+            settings.max_length,
+            too_long[0],
+        )
+    return train, held_out if held_out.rows else None, too_long
 
 
 def _require_trl() -> None:
@@ -198,22 +217,6 @@ def _quiet() -> None:
 
     datasets.disable_progress_bars()
     transformers_logging.disable_progress_bar()
-
-
-def _check_out(out: Path, resume: bool) -> Path | None:
-    if (out / REPORT).exists():
-        raise ConfigError(f"{out}: holds a trained model already; give another --out")
-    checkpoint = last_checkpoint(out / CHECKPOINTS)
-    if not is_main_process():  # which may have begun to write already
-        return checkpoint if resume else None
-    if checkpoint is not None and not resume:
-        raise ConfigError(
-            f"{out}: holds the checkpoints of a training that was stopped; --resume goes on with "
-            "it, another --out starts afresh"
-        )
-    if not resume and out.exists() and any(out.iterdir()):
-        raise ConfigError(f"{out}: is not empty; give another --out")
-    return checkpoint
 
 
 def _arguments(
@@ -246,6 +249,7 @@ def _arguments(
         "logging_nan_inf_filter": False,
         "save_strategy": "epoch",
         "save_total_limit": 2,
+        "restore_callback_states_from_checkpoint": True,
         "eval_strategy": "epoch" if validated else "no",
         "per_device_eval_batch_size": 1 if packed else 8,
         "load_best_model_at_end": validated,
@@ -276,8 +280,8 @@ def _save(
     card: Callable[[SftResult], str] | None,
 ) -> None:
     """Write everything beside its place, and move it there last."""
-    part = out / ".model.tmp"
-    try:
+    part = out / PART
+    with written(out):
         if part.exists():
             shutil.rmtree(part)
         network.save_pretrained(part, safe_serialization=True)
@@ -287,14 +291,12 @@ def _save(
         told = json.dumps({**asdict(result), "perplexity": _perplexity(result)}, indent=2) + "\n"
         (part / REPORT).write_text(told, encoding="utf-8")
         files = sorted(part.iterdir(), key=lambda path: path.name == REPORT)
+        for file in files:
+            atomic.sync(file)
         for file in files:  # the report last: it says that the model is whole
             file.replace(out / file.name)
+        atomic.sync(out)
         part.rmdir()
-    except OSError as error:
-        raise TrainError(
-            f"{out}: the model cannot be written ({error.strerror or error}); its last checkpoint "
-            "is safe: free space, then go on with --resume"
-        ) from error
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 

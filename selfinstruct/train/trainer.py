@@ -6,6 +6,7 @@ Imports TRL as it is loaded, which takes seconds: import it where training begin
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,41 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTTrainer
 
-from selfinstruct.errors import TrainError
+from selfinstruct.errors import DivergedError
 from selfinstruct.train.encode import IGNORED
 from selfinstruct.train.progress import Listen, TrainProgress
 
+# In a checkpoint: what was counted until then.
+_COUNTS = "counts.json"
+_SHOWN = 24  # tokens of a batch, in an error
+
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Hands on what the trainer logs. `tokens` have been trained on since it started."""
+    """Hands on what the trainer logs, and counts `tokens` and `seconds` over resumptions."""
 
-    def __init__(self, listen: Listen) -> None:
-        self.tokens = 0
+    def __init__(self, listen: Listen, checkpoint: Path | None = None) -> None:
         self._listen = listen
         self._started = time.perf_counter()
+        self.tokens, self._before = 0, 0.0
+        self.batch: Any = None
+        if checkpoint is not None and (checkpoint / _COUNTS).is_file():
+            counts = json.loads((checkpoint / _COUNTS).read_text(encoding="utf-8"))
+            self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
+
+    def first_tokens(self, tokenizer: Any) -> str:
+        """Return how the last batch begins, to find its rows by."""
+        return str(tokenizer.decode(self.batch)) if self.batch is not None else ""
+
+    @property
+    def seconds(self) -> float:
+        """What training has taken, other processes before this one included."""
+        return self._before + time.perf_counter() - self._started
+
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            counts = {"tokens": self.tokens, "seconds": self.seconds}
+            (folder / _COUNTS).write_text(json.dumps(counts), encoding="utf-8")
 
     def on_log(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
@@ -41,7 +65,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 loss=logs.get("loss"),
                 validation_loss=logs.get("eval_loss"),
                 tokens=self.tokens,
-                seconds=time.perf_counter() - self._started,
+                seconds=self.seconds,
             )
         )
 
@@ -60,7 +84,11 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         self._checkpoints = checkpoints
         base = getattr(self.model, "get_base_model", lambda: self.model)()
         scored = inspect.signature(type(base).forward).parameters
-        self._lean = not torch.cuda.is_available() and "logits_to_keep" in scored
+        # What else a loss may be made of is TRL's to add.
+        plain = self.args.loss_type == "nll" and not self.args.label_smoothing_factor
+        plain = plain and not self.aux_loss_enabled and self.compute_loss_func is None
+        self._lean = plain and not torch.cuda.is_available() and "logits_to_keep" in scored
+        self._evaluated = torch.zeros(2, dtype=torch.float64)
 
     def compute_loss(
         self,
@@ -74,22 +102,46 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
             mask = inputs.get("attention_mask")
             counted = inputs["input_ids"].numel() if mask is None else mask.sum()
             self._reporter.tokens += int(counted) * self.accelerator.num_processes
+            self._reporter.batch = inputs["input_ids"][0, :_SHOWN]
         if return_outputs or not self._lean:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            learnt = int((inputs["labels"][:, 1:] != IGNORED).sum())
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            if not self.model.training and not return_outputs:
+                self._evaluated += torch.tensor([float(loss) * learnt, learnt])
+            return loss
         total, learnt = learnt_loss(model, inputs)
+        if not self.model.training:
+            self._evaluated += torch.tensor([float(total), learnt])
         if num_items_in_batch is None:
             return total / max(learnt, 1)
         # Each process has its share of the batch, and gradients are averaged over processes.
         shared = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         return total / num_items_in_batch * shared
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate as Trainer does, with the loss in nats per learnt token of all batches.
+
+        Trainer's own is the mean of the batches' means, in which a last pack of a few tokens
+        weighs as much as a full one.
+        """
+        self._evaluated.zero_()
+        found = super().evaluation_loop(*args, **kwargs)
+        sums = self._evaluated.to(self.accelerator.device, torch.float32)[None]
+        nats, learnt = self.accelerator.gather(sums).sum(dim=0).tolist()
+        name = f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
+        if learnt and name in found.metrics:
+            found.metrics[name] = nats / learnt
+        return found
+
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
-            raise TrainError(
-                f"the loss is {float(loss)} at step {self.state.global_step + 1}; "
-                f"{self._checkpoints} has the last good checkpoint: lower --learning-rate, "
-                "and look at the rows around it (data order is that of the seed)"
+            step = self.state.global_step + 1
+            batch = self._reporter.first_tokens(self.processing_class)
+            raise DivergedError(
+                f"the loss is {float(loss)} at step {step}, in a batch that begins {batch!r}; "
+                "train into another --out with a lower --learning-rate, and look at such rows "
+                f"({self._checkpoints} keeps what there was before)"
             )
         return loss
 

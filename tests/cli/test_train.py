@@ -86,7 +86,12 @@ def test_decontamination_is_told(
         (["--model", "a=./nowhere"], "no such folder"),
         (["--model", "a=bundled", "--tasks", "none.jsonl"], "cannot be read"),
         (["--model", "a=bundled", "--plain-text", "none.txt"], "check --plain-text"),
-        (["--model", "a=bundled", "--judge-prompt", "none.jinja"], "cannot be read"),
+        (
+            ["--model", "a=bundled", "--judge", "a", "--judge-prompt", "none.jinja"],
+            "cannot be read",
+        ),
+        (["--model", "a=bundled", "--judge-prompt", "x"], "give --judge too"),
+        (["--model", "a=bundled", "--temperature", "1"], "give --samples too"),
         (["--model", "a=bundled", "--judge", "./nowhere"], "no such folder"),
     ],
 )

@@ -16,7 +16,7 @@ from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.evaluate.answers import Answer, Answered, Questions, answer_questions
 from selfinstruct.evaluate.compare import compare_all, paired_difference
-from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
+from selfinstruct.evaluate.evaluation import Contestant, Evaluation, Judge, evaluate
 from selfinstruct.evaluate.measures import MEASURES, mean, measure, normalised
 from selfinstruct.evaluate.report import write_report
 from selfinstruct.evaluate.shots import Shot
@@ -147,8 +147,7 @@ def run(out: Path, asked: list[str], judge: Any = None, **texts: str) -> Evaluat
         ask=ask,
         resolve=model,
         advance=lambda *_: None,
-        judge="a judge" if judge else None,
-        ask_judge=judge,
+        judge=Judge(model("a judge"), "template", judge) if judge else None,
     )
 
 
@@ -244,6 +243,9 @@ def test_the_judge_is_asked_about_each_pair_and_its_votes_are_reported(tmp_path:
     found = run(tmp_path, [], judge, base="no", few="maybe", sft="yes")
     assert len(seen) == 3 * len(TASKS)
     assert seen[1].task == "Thank <b>Ann</b>.\n\nShe sent a book."
+    # Its verdicts are kept: nobody is asked again.
+    assert run(tmp_path, [], judge, base="no", few="maybe", sft="yes").wins == found.wins
+    assert len(seen) == 3 * len(TASKS)
     rates = {(one.a, one.b): (one.rate, one.ties, one.n) for one in found.wins}
     assert rates[("sft", "base")] == (pytest.approx(2 / 3), 2, 3)
     assert rates[("sft", "few")] == (pytest.approx(2 / 3), 2, 3)

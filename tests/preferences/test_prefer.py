@@ -126,11 +126,9 @@ def test_a_judge_says_which_is_better(
         """The longer answer is better, by as many nats as it has words more."""
         if "Answer A:" not in prompt:
             return -1.0
+        shown, _, _ = prompt.partition("Which answer is better")
         first, second = (
-            len(part.split())
-            for part in prompt.split("Answer A:")[1]
-            .split("Which answer", maxsplit=1)[0]
-            .split("Answer B:")
+            len(part.split()) for part in shown.split("Answer A:")[1].split("Answer B:")
         )
         return (-10.0 + first - second) if token == _word_id("A") else -10.0
 
@@ -148,8 +146,10 @@ def test_a_judge_says_which_is_better(
     assert report["lengths"]["longer_chosen"] == 1.0
     # Answers as long as each other are inconsistent votes: ties, never in a pair.
     ties = [vote for vote in read_votes(tmp_path / "out") if vote.preference == 0.5]
-    assert ties
-    assert report["dropped"]["tie"] >= len(ties)
+    words = {one.id: one.text for one in read_scored(tmp_path / "out")}
+    different = [vote for vote in ties if words[vote.first] != words[vote.second]]
+    assert different
+    assert report["dropped"]["tie"] >= len(different)
 
 
 def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def run(tmp_path: Path, generate: Generate) -> Run:
 def test_every_format_of_an_export_gives_the_same_rows(tmp_path: Path, run: Run) -> None:
     own = [(row.user, row.answer) for row in read_rows(run.path)]
     assert len(own) == len(list(export_rows(run)))
-    for format in (Format.MESSAGES, Format.ALPACA, Format.SHAREGPT):
+    for format in (Format.MESSAGES, Format.ALPACA, Format.SHAREGPT, Format.PROMPT_COMPLETION):
         file = tmp_path / f"{format}.jsonl"
         export(run, format, file)
         assert [(row.user, row.answer) for row in read_rows(file)] == own
@@ -47,6 +47,22 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
         ('{"text": "x"}', "cannot be read as a training row"),
         ('{"messages": [{"role": "user"}]}', "cannot be read as a training row"),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
+        ("[1, 2]", r"cannot be read as a training row \(TypeError: is no object"),
+        ('{"instruction": "x", "output": 5}', "cannot be read .*is no text but 5"),
+        ('{"instruction": "x", "instances": ["y"]}', "cannot be read .*no object but .y"),
+        (
+            '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, '
+            '{"role": "assistant", "content": "a"}]}',
+            "cannot be read .*one turn of user and one of assistant",
+        ),
+        (
+            '{"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "u"}]}',
+            "cannot be read .*one turn of human and one of gpt",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": null}, {"role": "assistant"}]}',
+            "cannot be read .*is no text but null",
+        ),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -54,6 +70,13 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, message:
     file.write_text('{"prompt": "a", "completion": "b"}\n' + line + "\n")
     with pytest.raises(ConfigError, match=rf"rows\.jsonl:2: {message}"):
         read_rows(file)
+
+
+def test_separators_within_json_are_no_ends_of_lines(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = {"prompt": "a\u2028b", "completion": "c\u0085d\u2029e"}
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [(one.user, one.answer) for one in read_rows(file)] == [("a\u2028b", "c\u0085d\u2029e")]
 
 
 def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:

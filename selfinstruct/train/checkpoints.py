@@ -1,0 +1,142 @@
+"""What lies in a model's folder while it is trained, and what may be done with it.
+
+checkpoints/checkpoint-N   whole once its trainer_state.json is there
+checkpoints/asked.json     what was asked, so that --resume is the same training
+.model.tmp                 the model, while it is written
+training.json              moved in last: the model is whole
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.config import fingerprint
+from selfinstruct.errors import ConfigError, TrainError
+from selfinstruct.records import LocalModel
+from selfinstruct.train.encode import EncodedRows
+from selfinstruct.train.progress import is_main_process
+
+CHECKPOINTS = "checkpoints"
+REPORT = "training.json"
+PART = ".model.tmp"
+ASKED = "asked.json"
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint: its state is written after all else of it."""
+    found = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
+    ]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def check_out(out: Path, resume: bool) -> Path | None:
+    """Return the checkpoint to go on from.
+
+    Raises:
+        ConfigError: the folder holds a model, a training that was begun, or something else.
+    """
+    if (out / REPORT).exists():
+        raise ConfigError(f"{out}: holds a trained model already; give another --out")
+    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    if not is_main_process():  # which may have begun to write already
+        return checkpoint if resume else None
+    if checkpoint is not None and not resume:
+        raise ConfigError(
+            f"{out}: holds the checkpoints of a training that was stopped; --resume goes on with "
+            "it, another --out starts afresh"
+        )
+    begun = (out / CHECKPOINTS).is_dir() or (out / PART).is_dir()
+    if out.exists() and any(out.iterdir()) and not (resume and begun):
+        raise ConfigError(
+            f"{out}: is not empty, and no training was begun in it; give another --out"
+        )
+    return checkpoint
+
+
+def asked_for(
+    model: LocalModel,
+    settings: Mapping[str, Any],
+    train: EncodedRows,
+    validation: EncodedRows | None,
+) -> dict[str, Any]:
+    """Return what decides how a training goes, to compare on resume."""
+    rows = {
+        name: fingerprint({"rows": [(one.input_ids, one.labels) for one in part.rows]})
+        for name, part in (("training rows", train), ("validation rows", validation))
+        if part is not None
+    }
+    # As JSON keeps it, so that what is read again can be compared.
+    told: dict[str, Any] = json.loads(
+        json.dumps({"model": model.digest, **rows, **settings}, default=str)
+    )
+    return told
+
+
+def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
+    """Refuse to go on with a training that was begun otherwise.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    path = out / CHECKPOINTS / ASKED
+    if not resume or not path.is_file():
+        return
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: is damaged ({error}); give another --out") from error
+    wrong = [key for key in {**known, **asked} if known.get(key) != asked.get(key)]
+    if wrong:
+        raise ConfigError(
+            f"{out}: was begun with other values of {', '.join(wrong)}; --resume needs the same, "
+            "and another --out starts afresh"
+        )
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Turn what a library says of a value or a file into ConfigError."""
+    try:
+        yield
+    except (TypeError, ValueError, AssertionError, OSError, KeyError) as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+@contextmanager
+def written(out: Path) -> Iterator[None]:
+    """Turn a disk or a memory that is full into TrainError.
+
+    Raises:
+        TrainError: saying what to do; the last whole checkpoint stays.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    safe = "the last whole checkpoint, if there was one, is safe"
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainError(
+            f"{out}: memory is full ({str(error)[:200]}); {safe}: set a smaller "
+            "per_device_train_batch_size or --max-length in another --out"
+        ) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainError(
+            f"{out}: cannot be written or read ({reason}); {safe}: free space, then go on with "
+            "--resume"
+        ) from error
+    except RuntimeError as error:
+        # torch.save's own words for a file that cannot be written.
+        if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
+            raise
+        raise TrainError(
+            f"{out}: cannot be written ({error}); {safe}: free space, then go on with --resume"
+        ) from error
