@@ -50,7 +50,7 @@ def model_card(
     table = "\n".join(["| | |", "|---|---|", *lines])
     return (
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# Fine-tuned with Self-Instruct\n\n"
-        f"{table}\n\n{_origin(data, chosen)}The terms of the model that it was trained from apply.\n"
+        f"{table}\n\n{_origin(data, chosen)}The terms of the model it was trained from apply.\n"
     )
 
 

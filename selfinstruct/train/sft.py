@@ -127,7 +127,7 @@ def train_sft(
         network, adapter = load_network(model, settings.method, settings.lora_r)
     reporter = Reporter(listen, checkpoint)
     callbacks = []
-    if validation is not None and settings.patience > 0:
+    if config.load_best_model_at_end and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
     with refused("TRL refuses its options"):
         trainer = Trainer(

@@ -34,7 +34,7 @@ def test_train_sft(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]
     assert cli(arguments) == 0
     captured = capfd.readouterr()
     assert "trained on 11 rows" in captured.out
-    assert "selfinstruct evaluate --model sft=" in captured.err
+    assert f"selfinstruct evaluate --model base={model.path} --model sft=" in captured.err
     card = (out / "README.md").read_text()
     assert "`rows.jsonl`" in card
     assert "| rows | 11; validated on" in card

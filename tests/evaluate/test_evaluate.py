@@ -100,6 +100,14 @@ def test_what_is_measured() -> None:
         ("-4", "4", False),
         ("10:30", "1030", False),
         ("yes", "no", False),
+        ("A", "B", False),
+        ("a", "", False),
+        ("A", "a.", True),
+        ("50%", "50", False),
+        ("C#", "C", False),
+        ("<", ">", False),
+        ("**Paris**", "Paris", True),
+        ("don’t", "don't", True),
     ],
 )
 def test_closed_answers(text: str, other: str, same: bool) -> None:
@@ -210,6 +218,12 @@ def test_scored_references_are_those_of_the_task() -> None:
     answer_questions(engine, Questions(TASKS, 8))
     scored = [r.scored for r in engine.requests if r.scored is not None]
     assert scored == [tuple(engine.encode(task.reference)) for task in TASKS]
+
+
+def test_what_could_not_be_asked_is_unknown_and_not_wrong() -> None:
+    failed = Answer("a", "", 0, False, math.nan, error="prompt of 9 tokens, context of 8")
+    values = measure(TASKS[:1], [failed])
+    assert all(math.isnan(one) for own in values.values() for one in own)
 
 
 def test_samples_of_a_task_are_drawn_apart_and_counted_once() -> None:

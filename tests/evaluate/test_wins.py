@@ -46,6 +46,19 @@ def test_a_model_that_never_lost_has_no_finite_strength() -> None:
     assert {one.strength for one in found} == {None}
 
 
+def test_an_interval_that_is_not_finite_is_not_given() -> None:
+    # One loss in forty: about every third draw has none.
+    votes = {("b", "a"): [0.0, *[1.0] * 39], ("c", "a"): [1.0, 0.0] * 20, ("c", "b"): [0.5] * 40}
+    found = ratings(["a", "b", "c"], votes)
+    assert all(one.strength is not None for one in found)
+    # Ties keep every draw connected; without them there is nothing to hold b back.
+    votes[("c", "b")] = [0.0, *[math.nan] * 39]
+    votes[("b", "a")] = [1.0] * 40
+    votes[("c", "a")] = [1.0, 0.0] * 20
+    found = ratings(["a", "b", "c"], votes)
+    assert {(one.low, one.high) for one in found} == {(None, None)}
+
+
 def test_ratings_are_sorted_and_have_intervals() -> None:
     rng = np.random.default_rng(0)
     votes = {

@@ -1,0 +1,77 @@
+"""`selfinstruct prefer`: its arguments, and what a user is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.records import Request
+from selfinstruct.store import Run
+from tests.conftest import Generate, draw
+
+
+@pytest.fixture
+def run(generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    def script(request: Request) -> str:
+        return f" An answer {'very ' * draw(request, 'length', 5)}{draw(request, 'which', 90)}."
+
+    def with_engine(loaded: Any, work: Any, advance: Any) -> Any:
+        return work(ScriptedEngine(script), advance=advance)
+
+    monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
+    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    return generate(tmp_path / "run", stop__target=14)[0]
+
+
+def test_prefer(
+    run: Run, model_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["prefer", str(run.path), "--policy", str(model_folder), "--held-out", "2"]
+    arguments += ["--out", str(tmp_path / "out"), "--k", "3"]
+    assert cli(arguments) == 0
+    told = capfd.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert f"{report['pairs']['train']} pairs to train on" in told
+    assert "the longer answer is chosen in" in told
+    assert cli(arguments) == 2
+    assert "holds preferences already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--labeller", "judge"], 2, "--judge: names the model"),
+        (["--judge", "./nowhere", "--labeller", "judge"], 2, "no such folder"),
+        (["--held-out", "500"], 2, "too few to hold 500 out"),
+        (["--labeller", "dice"], 2, "dice"),
+    ],
+)
+def test_what_cannot_be_preferred(
+    run: Run,
+    model_folder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    more: list[str],
+    code: int,
+    message: str,
+) -> None:
+    arguments = ["prefer", str(run.path), "--policy", str(model_folder)]
+    assert cli([*arguments, "--out", str(tmp_path / "out"), *more]) == code
+    assert message in capfd.readouterr().err
+
+
+def test_too_few_pairs_say_how_to_pair_anew(
+    run: Run, model_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["prefer", str(run.path), "--policy", str(model_folder)]
+    arguments += ["--out", str(tmp_path / "out")]
+    assert cli(arguments) == 2
+    told = capfd.readouterr().err
+    assert "only" in told
+    assert "--resume" in told
+    assert cli([*arguments, "--held-out", "2", "--resume"]) == 0
