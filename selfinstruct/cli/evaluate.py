@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
     "rouge_l": "ROUGE-L",
-    "rouge_l_cut": "at equal length",
-    "exact_match": "exact match",
-    "reference_logprob": "reference, nats/token",
+    "rouge_l_cut": "ROUGE-L at equal length",
+    "exact_match": "exact match, %",
+    "reference_logprob": "reference, nats per token",
     "length": "words",
-    "never_stopping": "never stops",
-    "last_word": "last word",
-    "perplexity": "perplexity/word",
+    "never_stopping": "never stops, %",
+    "last_word": "plain text: last word, %",
+    "perplexity": "plain text: perplexity per word",
     "win_rate": "judge: wins − losses",
 }
 _TEMPERATURE = 0.7
@@ -178,13 +178,13 @@ def _print(found: Evaluation) -> None:
     from rich.text import Text
 
     table = Table(title=f"{found.settings['tasks']} tasks", title_justify="left")
-    table.add_column("model", no_wrap=True)
-    columns = {m: title for m, title in _SHOWN.items() if any(m in v for v in found.means.values())}
-    for title in columns.values():
-        table.add_column(title, justify="right")
-    for name, means in found.means.items():
-        cells = (_shown(metric, means[metric]) for metric in columns)
-        table.add_row(Text(plain(name)), *cells)
+    table.add_column("")
+    for name in found.means:
+        table.add_column(Text(plain(name)), justify="right")
+    for metric, title in _SHOWN.items():
+        if any(metric in means for means in found.means.values()):
+            cells = (_shown(metric, means.get(metric, math.nan)) for means in found.means.values())
+            table.add_row(title, *cells)
     stdout.print(table)
     if not found.comparisons:
         return
