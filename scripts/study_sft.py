@@ -1,6 +1,7 @@
-"""What fine-tuning on own data is worth: docs/results.md, measured.
+r"""What fine-tuning on own data is worth: docs/results.md, measured.
 
-    python scripts/study_sft.py WORK [--model gemma-3-270m] [--target 350]
+    python scripts/study_sft.py WORK [--model gemma-3-270m] [--target 350] \
+        [--set instances.max_per_instruction=2] [--train "--epochs 1 --learning-rate 1e-4"]
     python scripts/study_sft.py --tables [--check]
 
 In the folder WORK, each part skipped when it is there: the model writes tasks from the seeds;
@@ -19,7 +20,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,6 @@ def main() -> None:
         parser.error("give the folder to work in")
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
     run = generated(work, options.model, options.target, options.set)
     loose = opened(work, run)
     own, rules = read_rows(run), read_rows(loose)
@@ -151,7 +150,6 @@ def main() -> None:
         "model": options.model,
         "settings": options.set,
         "training": options.train,
-        "minutes": round((time.perf_counter() - started) / 60),
         "rows": {name: min(count, len(rows)) for name, rows in parts.items()},
         "available": {name: len(rows) for name, rows in parts.items()},
         "tasks": sum(row["verdict"] == "accepted" for row in table(run, "instructions")),
