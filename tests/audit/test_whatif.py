@@ -107,7 +107,7 @@ def test_a_lower_threshold_lets_one_back_in_whose_blocker_fell(
 
 
 def test_tasks_beyond_the_target_move_up(tmp_path: Path, generate: Generate) -> None:
-    run, _ = generate(tmp_path / "run", stop__target=20)
+    run, _ = generate(tmp_path / "run", stop__target=20, seed=1)
     recorded = [row for number in run.rounds() for row in run.instructions(number)]
     assert any(row.reason is Reason.OVER_TARGET for row in recorded)
     found = what_if(run, Thresholds(rouge=0.3))
@@ -251,7 +251,7 @@ def test_the_command_writes_a_run_of_its_own(
 def test_nothing_is_dropped_when_a_run_is_judged_again_and_back(
     tmp_path: Path, generate: Generate
 ) -> None:
-    run, _ = generate(tmp_path / "run", stop__target=20)
+    run, _ = generate(tmp_path / "run", stop__target=20, seed=1)
     strict = save_what_if(run, Thresholds(rouge=0.2, min_logprob=-1.9), tmp_path / "strict")
     assert summarise(strict).tasks < 20
     for number in run.rounds():

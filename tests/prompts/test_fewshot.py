@@ -89,12 +89,20 @@ def test_a_long_seed_is_not_shown() -> None:
     def words(count: int) -> str:
         return " ".join(["w"] * count)
 
-    fits = task("x", (words(20), words(20)), instruction=words(20))
-    long = task("x", (words(20), words(21)), instruction=words(20))
-    beyond = task("x", *[("", words(19))] * 3, ("", words(99)), instruction="Do more now.")
+    fits = task("x", (words(30), words(30)), instruction=words(30))
+    long = task("x", (words(30), words(31)), instruction=words(30))
+    beyond = task("x", *[("", words(29))] * 3, ("", words(99)), instruction="Do more now.")
     assert len(choose([fits], []).with_input) == 1
     assert choose([long], []).with_input == []
     assert len(choose([beyond], []).without_input) == 1  # a fourth instance is not shown
+
+
+def test_outputs_of_twenty_words_and_more_are_shown_first() -> None:
+    short = [task(f"short{n}", ("", "w " * 19)) for n in range(8)]
+    told = [task(f"told{n}", ("", "w " * 20)) for n in range(2)]
+    shown = choose([*short, *told], [], for_instances=3).without_input
+    assert {one["instruction"] for one in shown[:2]} == {"Do told0.", "Do told1."}
+    assert "short" in shown[2]["instruction"]
 
 
 def test_an_exemplar_shows_three_instances_at_most() -> None:
