@@ -232,7 +232,7 @@ def test_the_lean_loss_has_the_gradient_of_the_whole_one(model: LocalModel) -> N
 
 
 @pytest.mark.slow
-def test_two_processes_of_accelerate_train_as_one(model: LocalModel, tmp_path: Path) -> None:
+def test_two_processes_train_as_one(model: LocalModel, tmp_path: Path) -> None:
     """Two processes with half a batch each give the losses of one with the whole batch."""
     import subprocess
     import sys
@@ -246,9 +246,8 @@ def test_two_processes_of_accelerate_train_as_one(model: LocalModel, tmp_path: P
     common += ["--set", "average_tokens_across_devices=true"]
 
     def launch(out: str, processes: int, batch: int) -> dict[str, Any]:
-        words = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1"]
-        words += ["--num_processes", str(processes), "--mixed_precision", "no"]
-        words += ["--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+        words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        words += ["--nproc_per_node", str(processes)]
         words += ["-m", "selfinstruct", "train", "sft", *common, "--out", str(tmp_path / out)]
         words += ["--set", f"per_device_train_batch_size={batch}"]
         done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
