@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from selfinstruct import judge
+from selfinstruct.config import fingerprint
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.measures import rouge_f
@@ -119,7 +120,7 @@ def prefer(
     told = {
         **{key: value for key, value in asdict(settings).items() if key not in _PAIRING},
         "policy": policy.digest,
-        "run": [prompt.id for prompt in prompts],
+        "run": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
         "judge": judged_by and judged_by.digest,
         "judge_template": judge_template if judged_by else None,
     }

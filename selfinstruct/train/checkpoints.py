@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,19 @@ def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
 
 
 @contextmanager
-def refused(what: str) -> Iterator[None]:
-    """Turn what a library says of a value or a file into ConfigError."""
+def refused(what: str, made: Path | None = None) -> Iterator[None]:
+    """Turn what a library says of a value or a file into ConfigError.
+
+    `made` is a folder that the library may have made by then: taken away if it is empty, with
+    the one that it is in.
+    """
     try:
         yield
     except (TypeError, ValueError, AssertionError, OSError, KeyError) as error:
+        if made is not None:
+            with suppress(OSError):
+                made.rmdir()
+                made.parent.rmdir()
         raise ConfigError(f"{what}: {error}") from error
 
 

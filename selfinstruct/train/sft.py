@@ -129,7 +129,7 @@ def train_sft(
     callbacks = []
     if config.load_best_model_at_end and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
-    with refused("TRL refuses its options"):
+    with refused("TRL refuses its options", made=None if checkpoint else out / CHECKPOINTS):
         trainer = Trainer(
             model=network,
             args=config,

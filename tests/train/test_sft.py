@@ -498,6 +498,7 @@ def test_options_that_cannot_be(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(model, tmp_path / "out", options=options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_four_bits_need_a_gpu(model: LocalModel, tmp_path: Path) -> None:
