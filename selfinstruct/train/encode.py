@@ -131,3 +131,10 @@ def _end(tokenizer: Any) -> str:
             "in tokenizer_config.json to the token that ends an answer"
         )
     return end
+
+
+def dataset_of(rows: Sequence[Encoded]) -> Any:
+    """Return rows as the trainer reads them."""
+    from datasets import Dataset
+
+    return Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in rows])

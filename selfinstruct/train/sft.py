@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +17,18 @@ from selfinstruct.store import atomic
 from selfinstruct.train.checkpoints import (
     ASKED,
     CHECKPOINTS,
-    PART,
-    REPORT,
     asked_for,
     check_asked,
     check_out,
     refused,
     written,
 )
-from selfinstruct.train.encode import Encoded, EncodedRows, encode_rows, prepare_tokenizer
+from selfinstruct.train.encode import EncodedRows, dataset_of, encode_rows, prepare_tokenizer
+from selfinstruct.train.libraries import quiet, require_trl
 from selfinstruct.train.network import bf16_pays, load_network, merged_network
 from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.rows import Split
+from selfinstruct.train.saving import save_model
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +100,13 @@ def train_sft(
         ConfigError: rows, model or settings cannot be used; nothing was written.
         TrainError: the loss is not a number any more, or a checkpoint cannot be written.
     """
-    _require_trl()
+    require_trl()
     from transformers import AutoTokenizer, EarlyStoppingCallback, set_seed
     from trl import SFTConfig
 
     from selfinstruct.train.trainer import Reporter, Trainer
 
-    _quiet()
+    quiet()
     keep_freed_memory()
     checkpoint = check_out(out, resume)
     with refused(f"{model.path}: has no tokenizer that can be loaded"):
@@ -133,8 +130,8 @@ def train_sft(
         trainer = Trainer(
             model=network,
             args=config,
-            train_dataset=_dataset(train.rows),
-            eval_dataset=_dataset(validation.rows) if validation else None,
+            train_dataset=dataset_of(train.rows),
+            eval_dataset=dataset_of(validation.rows) if validation else None,
             processing_class=tokenizer,
             peft_config=adapter,
             callbacks=callbacks,
@@ -164,7 +161,8 @@ def train_sft(
         network = trainer.model
         if settings.merge:
             network = merged_network(network, tokenizer, model, settings.method)
-        _save(network, tokenizer, out, result, card)
+        told = {**asdict(result), "perplexity": _perplexity(result)}
+        save_model(network, tokenizer, out, told, card=card(result) if card else None)
     return result
 
 
@@ -198,25 +196,6 @@ def _encoded(
             too_long[0],
         )
     return train, held_out if held_out.rows else None, too_long
-
-
-def _require_trl() -> None:
-    """Say what to install before anything is loaded."""
-    missing = [name for name in ("trl", "peft", "datasets") if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"{', '.join(missing)}: not installed, and training needs it; "
-            "install selfinstruct[train], or run ./scripts/setup.sh"
-        )
-
-
-def _quiet() -> None:
-    """Leave progress to the listener."""
-    import datasets
-    from transformers.utils import logging as transformers_logging
-
-    datasets.disable_progress_bars()
-    transformers_logging.disable_progress_bar()
 
 
 def _arguments(
@@ -264,40 +243,6 @@ def _arguments(
         "data_seed": settings.seed,
     }
     return ours | given
-
-
-def _dataset(rows: Sequence[Encoded]) -> Any:
-    from datasets import Dataset
-
-    return Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in rows])
-
-
-def _save(
-    network: Any,
-    tokenizer: Any,
-    out: Path,
-    result: SftResult,
-    card: Callable[[SftResult], str] | None,
-) -> None:
-    """Write everything beside its place, and move it there last."""
-    part = out / PART
-    with written(out):
-        if part.exists():
-            shutil.rmtree(part)
-        network.save_pretrained(part, safe_serialization=True)
-        tokenizer.save_pretrained(part)
-        if card is not None:
-            (part / "README.md").write_text(card(result), encoding="utf-8")
-        told = json.dumps({**asdict(result), "perplexity": _perplexity(result)}, indent=2) + "\n"
-        (part / REPORT).write_text(told, encoding="utf-8")
-        files = sorted(part.iterdir(), key=lambda path: path.name == REPORT)
-        for file in files:
-            atomic.sync(file)
-        for file in files:  # the report last: it says that the model is whole
-            file.replace(out / file.name)
-        atomic.sync(out)
-        part.rmdir()
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
 def _perplexity(result: SftResult) -> float | None:
