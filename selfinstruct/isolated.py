@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
@@ -50,9 +51,24 @@ def with_engine(loaded: Loaded, work: Work[T], advance: Advance) -> T:
         ConfigError: the model cannot be used.
         EngineError: the engine failed, or its process died.
     """
+    return apart(partial(_with_vllm, loaded, work), advance, loaded.model)
+
+
+def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
+    """Have `work` done in another process, and return what it returns.
+
+    Args:
+        work: as for `with_engine`; it is given what to tell of its progress.
+        advance: told (done, of how many).
+        name: of the model, for an error.
+
+    Raises:
+        SelfInstructError: as the work raised it.
+        EngineError: the process died.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(theirs, loaded, work), daemon=False)
+    process = context.Process(target=_run, args=(theirs, work), daemon=False)
     process.start()
     theirs.close()
     try:
@@ -67,7 +83,7 @@ def with_engine(loaded: Loaded, work: Work[T], advance: Advance) -> T:
     except EOFError:
         process.join()
         raise EngineError(
-            f"the process that ran {loaded.model} died (exit code {process.exitcode}); "
+            f"the process that ran {name} died (exit code {process.exitcode}); "
             "its last words are above"
         ) from None
     finally:
@@ -76,22 +92,23 @@ def with_engine(loaded: Loaded, work: Work[T], advance: Advance) -> T:
         process.join()
 
 
-def _run(connection: Connection, loaded: Loaded, work: Work[Any]) -> None:
-    """Run in the other process."""
+def _with_vllm(loaded: Loaded, work: Work[T], advance: Advance) -> T:
     from selfinstruct.engines.vllm import VllmEngine
     from selfinstruct.models import resolve_model
 
+    model = resolve_model(loaded.model, lambda *_: None)
+    config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
+    engine = VllmEngine(model, config, EngineConfig())
     try:
-        model = resolve_model(loaded.model, lambda *_: None)
-        config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
-        engine = VllmEngine(model, config, EngineConfig())
-        try:
-            found = work(
-                engine,
-                advance=lambda done, wanted: connection.send(("advance", (done, wanted))),
-            )
-        finally:
-            engine.close()
+        return work(engine, advance=advance)
+    finally:
+        engine.close()
+
+
+def _run(connection: Connection, work: Callable[[Advance], Any]) -> None:
+    """Run in the other process."""
+    try:
+        found = work(lambda done, wanted: connection.send(("advance", (done, wanted))))
     except SelfInstructError as error:
         connection.send(("error", error))
     else:

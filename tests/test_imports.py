@@ -29,7 +29,16 @@ FLOWS = {
         "measures",
         "rejudge",
     ),
-    *("complete", "conversation", "isolated", "judge", "preferences", "train", "evaluate"),
+    *(
+        "complete",
+        "conversation",
+        "isolated",
+        "judge",
+        "rewards",
+        "preferences",
+        "train",
+        "evaluate",
+    ),
 }
 TIERS = [BASE, STAGES, FLOWS, {"web"}, {"cli"}, {"__main__"}]
 

@@ -13,6 +13,7 @@ from selfinstruct import __version__
 from selfinstruct.cli import (
     answer,
     audit,
+    best_of,
     complete,
     evaluate,
     export,
@@ -21,6 +22,8 @@ from selfinstruct.cli import (
     models,
     prefer,
     train,
+    train_dpo,
+    train_reward,
 )
 from selfinstruct.cli.console import stderr
 from selfinstruct.errors import SelfInstructError
@@ -39,8 +42,11 @@ app.command("answer")(answer.answer)
 app.command("complete")(complete.complete)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
+train.app.command("reward")(train_reward.reward)
+train.app.command("dpo")(train_dpo.dpo)
 app.add_typer(train.app, name="train")
 app.command("prefer")(prefer.prefer)
+app.command("best-of")(best_of.best_of)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import sys
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.options import DtypeOption, interrupt
-
-
-class LabellerName(StrEnum):
-    """The labellers of `preferences.prefer`, without importing it."""
-
-    LIKELIHOOD = "likelihood"
-    JUDGE = "judge"
-    REFERENCE = "reference"
+from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.labelling import (
+    JudgeOption,
+    JudgePromptOption,
+    LabellerName,
+    RewardModelOption,
+    TemperatureOption,
+    resumable,
+    reward_scores_apart,
+    scorers_of,
+)
+from selfinstruct.cli.options import DtypeOption
 
 
 def prefer(
@@ -32,17 +30,11 @@ def prefer(
         LabellerName,
         typer.Option("--labeller", help="What says which answer is better: docs/preferences.md."),
     ] = LabellerName.LIKELIHOOD,
-    judge: Annotated[
-        str | None, typer.Option("--judge", help="MODEL that judges (labeller `judge`).")
-    ] = None,
-    judge_prompt: Annotated[
-        Path | None,
-        typer.Option("--judge-prompt", help="What it is asked: Jinja; `task`, `first`, `second`."),
-    ] = None,
+    judge: JudgeOption = None,
+    judge_prompt: JudgePromptOption = None,
+    reward_model: RewardModelOption = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Answers to each task.")] = 4,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0.01, max=5, help="They are sampled at.")
-    ] = 0.9,
+    temperature: TemperatureOption = 0.9,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 192,
     min_margin: Annotated[
         float, typer.Option("--min-margin", min=0, help="Least difference of scores in a pair.")
@@ -65,19 +57,14 @@ def prefer(
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
     """
-    from rich.progress import Progress
-
     from selfinstruct.engines.machine import require_vllm
-    from selfinstruct.errors import SelfInstructError
     from selfinstruct.isolated import with_engine
-    from selfinstruct.judge import read_template
     from selfinstruct.models import resolve_model
-    from selfinstruct.preferences.prefer import Labeller, PreferSettings
+    from selfinstruct.preferences.prefer import PreferSettings
     from selfinstruct.preferences.prefer import prefer as make_preferences
     from selfinstruct.store import open_run
 
     settings = PreferSettings(
-        labeller=Labeller(str(labeller)),
         k=k,
         temperature=temperature,
         max_tokens=max_tokens,
@@ -88,42 +75,26 @@ def prefer(
         seed=seed,
         dtype=str(dtype or "auto"),
     )
-    template = read_template(judge_prompt)
-    resolve = partial(resolve_model, progress=lambda *_: None)
     opened = open_run(run)
-    local, judged_by = resolve(policy), resolve(judge) if judge else None
+    (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
+    local = resolve_model(policy, lambda *_: None)
     require_vllm()
-    console = terminal()
-    log_to(console)
-    signal.signal(signal.SIGTERM, interrupt)
-    with Progress(console=console, transient=True) as progress:
-        bars = {name: progress.add_task(name, total=None, visible=False) for name in _STAGES}
-        try:
-            report = make_preferences(
-                opened,
-                local,
-                out,
-                settings,
-                apart=with_engine,
-                advance=lambda stage, done, wanted: progress.update(
-                    bars[stage], completed=done, total=wanted, visible=True
-                ),
-                judged_by=judged_by,
-                judge_template=template,
-                resume=resume,
-            )
-        except (KeyboardInterrupt, SelfInstructError):
-            progress.stop()
-            if (out / "answers").is_dir():
-                arguments = [one for one in sys.argv[1:] if one != "--resume"]
-                command = shlex.join(["selfinstruct", *arguments, "--resume"])
-                stderr.print("\nwhat was committed is safe. Go on with:")
-                stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
-            raise
+    with resumable(out, ("answers", "labels")) as advance:
+        report = make_preferences(
+            opened,
+            local,
+            out,
+            settings,
+            scorer,
+            apart=with_engine,
+            score=reward_scores_apart,
+            advance=advance,
+            resume=resume,
+        )
     _print(report)
-
-
-_STAGES = ("answers", "votes")
+    words = ["selfinstruct", "train", "dpo", "--data", str(out), "--model", policy]
+    words += ["--out", f"{out}-dpo"]
+    stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ answers/00000.parquet  answers of the policy, with their scores where the policy
 votes/00000.parquet    what a judge says of two answers
 train.parquet          pairs in TRL's explicit preference format
 held_out.parquet       the same, of prompts that are not trained on
+labelled.parquet       all answers with what the labeller says of them, the unusable too
 report.json            counts, lengths; written last: its presence says that all is there
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from selfinstruct.store.run import refusal
 SETTINGS, REPORT = "preferences.json", "report.json"
 ANSWERS, VOTES = "answers", "votes"
 TRAIN, HELD_OUT = "train.parquet", "held_out.parquet"
+LABELLED = "labelled.parquet"
 
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _SCHEMAS = {
@@ -53,6 +55,9 @@ _SCHEMAS = {
         ]
     ),
 }
+_LABELLED = pa.schema(
+    [*_SCHEMAS[ANSWERS], ("prompt", _TURNS), ("usable", pa.bool_()), ("held_out", pa.bool_())]
+)
 _PAIRS = pa.schema(
     [
         ("prompt", _TURNS),
@@ -170,6 +175,34 @@ def write_pairs(
     ]
     with refusal(out / name):
         atomic.write_bytes(out / name, _bytes(pa.Table.from_pylist(rows, schema=_PAIRS)))
+
+
+def write_labelled(
+    out: Path,
+    answers: Sequence[ScoredAnswer],
+    usable: Collection[str],
+    prompts: Mapping[str, tuple[str, bool]],
+) -> None:
+    """Write all answers with what the labeller says of them.
+
+    Args:
+        out: the folder.
+        answers: of all prompts.
+        usable: ids of those that may be learnt from: whole, not empty, not repeated, scored.
+        prompts: by id: what a user writes, and whether the prompt is held out.
+    """
+    rows = [
+        {
+            **asdict(one),
+            "prompt": [{"role": "user", "content": prompts[one.prompt_id][0]}],
+            "usable": one.id in usable,
+            "held_out": prompts[one.prompt_id][1],
+        }
+        for one in answers
+    ]
+    with refusal(out / LABELLED):
+        table = pa.Table.from_pylist(rows, schema=_LABELLED)
+        atomic.write_bytes(out / LABELLED, _bytes(table))
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
+
+# With fewer pairs than this to train on, there is nothing to learn.
+LEAST_PAIRS = 8
 
 
 class Dropped(StrEnum):
@@ -81,7 +84,7 @@ def make_pairs(
     pairs: list[Pair] = []
     dropped: Counter[Dropped] = Counter()
     for prompt_id, given in answers.items():
-        usable = _usable(given, dropped)
+        usable = usable_answers(given, dropped)
         found: list[Pair] = []
         for first, second in combinations(usable, 2):
             margin = margin_of(first, second)
@@ -97,7 +100,9 @@ def make_pairs(
     return pairs, dropped
 
 
-def _usable(answers: Sequence[ScoredAnswer], dropped: Counter[Dropped]) -> list[ScoredAnswer]:
+def usable_answers(
+    answers: Sequence[ScoredAnswer], dropped: Counter[Dropped]
+) -> list[ScoredAnswer]:
     """Leave out empty, unfinished, repeated and unscored answers."""
     seen: set[str] = set()
     kept = []
@@ -211,6 +216,16 @@ def split_pairs(
     while len(order) > 1 and len(held) < held_out:
         held = order.pop() + held
     return [pair for group in order for pair in group], held
+
+
+def by_prompt(
+    prompts: Iterable[str], answers: Iterable[ScoredAnswer]
+) -> dict[str, list[ScoredAnswer]]:
+    """Return the answers of each prompt, in their order."""
+    found: dict[str, list[ScoredAnswer]] = {prompt: [] for prompt in prompts}
+    for answer in answers:
+        found[answer.prompt_id].append(answer)
+    return found
 
 
 def with_score(answer: ScoredAnswer, score: float, contrast: float = math.nan) -> ScoredAnswer:

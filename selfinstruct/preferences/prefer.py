@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import partial
-from itertools import combinations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from selfinstruct import judge
 from selfinstruct.config import fingerprint
-from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
-from selfinstruct.evaluate.measures import rouge_f
-from selfinstruct.isolated import Advance, Loaded, Work
+from selfinstruct.isolated import Loaded
 from selfinstruct.preferences import folder
-from selfinstruct.preferences.folder import HELD_OUT, TRAIN, VOTES, Vote
+from selfinstruct.preferences.folder import HELD_OUT, TRAIN
+from selfinstruct.preferences.label import (
+    Apart,
+    Labelled,
+    Labeller,
+    Score,
+    Scorer,
+    label_answers,
+)
 from selfinstruct.preferences.pairs import (
+    LEAST_PAIRS,
     Dropped,
-    Margin,
     Pair,
-    ScoredAnswer,
+    by_prompt,
     length_balanced,
     length_report,
     make_pairs,
-    score_margin,
     split_pairs,
-    with_score,
+    usable_answers,
 )
 from selfinstruct.preferences.sample import (
-    BATCH,
     Prompt,
     SampleSettings,
     prompts_of,
@@ -44,25 +45,14 @@ from selfinstruct.store import Run, folder_lock
 
 log = logging.getLogger(__name__)
 
-# With fewer pairs than this to train on, there is nothing to learn.
-LEAST_PAIRS = 8
 # Settings that decide about pairs alone: free to change without asking anybody again.
 _PAIRING = {"min_margin", "every_pair", "balance_lengths", "held_out"}
-
-
-class Labeller(StrEnum):
-    """What says which answer is better."""
-
-    LIKELIHOOD = "likelihood"
-    JUDGE = "judge"
-    REFERENCE = "reference"
 
 
 @dataclass(frozen=True, slots=True)
 class PreferSettings:
     """How preferences are made."""
 
-    labeller: Labeller = Labeller.LIKELIHOOD
     k: int = 4
     temperature: float = 0.9
     max_tokens: int = 192
@@ -74,22 +64,16 @@ class PreferSettings:
     dtype: str = "auto"
 
 
-class Apart(Protocol):
-    """Has work done with a model in a process of its own (`isolated.with_engine`)."""
-
-    def __call__(self, loaded: Loaded, work: Work[Any], advance: Advance) -> Any: ...
-
-
 def prefer(
     run: Run,
     policy: LocalModel,
     out: Path,
     settings: PreferSettings,
+    scorer: Scorer,
     *,
     apart: Apart,
+    score: Score,
     advance: Callable[[str, int, int], object],
-    judged_by: LocalModel | None = None,
-    judge_template: str = judge.TEMPLATE,
     resume: bool = False,
 ) -> dict[str, Any]:
     """Make preferences of a policy's answers to the tasks of a run; return the report.
@@ -101,10 +85,10 @@ def prefer(
         policy: the model that answers, and is to be trained.
         out: folder of the preferences.
         settings: how.
+        scorer: the labeller.
         apart: runs a model in a process of its own.
+        score: asks a reward model.
         advance: told (stage, done, of how many).
-        judged_by: the judge, for that labeller.
-        judge_template: what it is shown.
         resume: go on with what was begun in `out`.
 
     Raises:
@@ -112,8 +96,6 @@ def prefer(
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
-    if (settings.labeller is Labeller.JUDGE) != (judged_by is not None):
-        raise ConfigError("--judge: names the model of the labeller `judge`; give both, or none")
     prompts = prompts_of(run)
     if not prompts:
         raise ConfigError(f"{run.path}: has no accepted task to ask about; generate some first")
@@ -121,8 +103,9 @@ def prefer(
         **{key: value for key, value in asdict(settings).items() if key not in _PAIRING},
         "policy": policy.digest,
         "run": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
-        "judge": judged_by and judged_by.digest,
-        "judge_template": judge_template if judged_by else None,
+        "labeller": str(scorer.labeller),
+        "labelled_by": scorer.model and scorer.model.digest,
+        "judge_template": scorer.template if scorer.labeller is Labeller.JUDGE else None,
     }
     with folder_lock(out):
         if folder.open_folder(out, told, resume=resume):
@@ -132,104 +115,21 @@ def prefer(
             settings.temperature,
             settings.max_tokens,
             settings.seed,
-            scored=settings.labeller is Labeller.LIKELIHOOD,
+            scored=scorer.labeller is Labeller.LIKELIHOOD,
         )
         work = partial(sample_answers, prompts=prompts, how=how, out=out)
         apart(Loaded(policy.name, settings.dtype), work, partial(advance, "answers"))
-        answers = _by_prompt(prompts, folder.read_scored(out))
-        margin_of: Margin = score_margin
-        if judged_by is not None:
-            judging = partial(
-                judge_answers, prompts=prompts, answers=answers, template=judge_template, out=out
-            )
-            apart(Loaded(judged_by.name, "auto"), judging, partial(advance, "votes"))
-            votes = {(vote.first, vote.second): vote for vote in folder.read_votes(out)}
-            answers = {key: _judged(own, votes) for key, own in answers.items()}
-            margin_of = partial(_vote_margin, votes)
-        elif settings.labeller is Labeller.REFERENCE:
-            answers = {one.id: _against_reference(one, answers[one.id]) for one in prompts}
-        return _finish(run, policy, out, settings, prompts, answers, margin_of)
-
-
-def judge_answers(
-    engine: Engine,
-    *,
-    prompts: Sequence[Prompt],
-    answers: Mapping[str, Sequence[ScoredAnswer]],
-    template: str,
-    out: Path,
-    advance: Callable[[int, int], object],
-) -> None:
-    """Have every two usable answers to a prompt judged that were not yet; commit the votes."""
-    known = {vote.prompt_id for vote in folder.read_votes(out)}
-    pairs = [
-        (prompt, first, second)
-        for prompt in prompts
-        if prompt.id not in known
-        for first, second in combinations(answers[prompt.id], 2)
-        if first.text and second.text and first.finished and second.finished
-    ]
-    duels = [
-        judge.Duel(first.id, prompt.user, first.text, two.text) for prompt, first, two in pairs
-    ]
-    if not duels:
-        return
-    judge.start(engine, duels, template)
-    # Cut between prompts alone, so that a prompt with one vote has all of its votes.
-    cuts = [n for n, (prompt, *_) in enumerate(pairs) if n and pairs[n - 1][0] is not prompt]
-    starts = [0, *cuts[BATCH - 1 :: BATCH]]
-    for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
-        verdicts = judge.judged(engine, duels[start:end], template)
-        votes = [
-            Vote(prompt.id, first.id, second.id, verdict.preference, verdict.margin)
-            for (prompt, first, second), verdict in zip(pairs[start:end], verdicts, strict=True)
-        ]
-        folder.commit_rows(out, VOTES, votes)
-        advance(end, len(pairs))
-
-
-def _by_prompt(
-    prompts: Sequence[Prompt], answers: Sequence[ScoredAnswer]
-) -> dict[str, list[ScoredAnswer]]:
-    found: dict[str, list[ScoredAnswer]] = {prompt.id: [] for prompt in prompts}
-    for answer in answers:
-        found[answer.prompt_id].append(answer)
-    return found
-
-
-def _judged(
-    answers: Sequence[ScoredAnswer], votes: Mapping[tuple[str, str], Vote]
-) -> list[ScoredAnswer]:
-    """Score answers by the share of their duels that they won, ties as halves."""
-    won: dict[str, list[float]] = {answer.id: [] for answer in answers}
-    for first, second in combinations(answers, 2):
-        vote = votes.get((first.id, second.id))
-        if vote is not None and not math.isnan(vote.preference):
-            won[first.id].append(vote.preference)
-            won[second.id].append(1 - vote.preference)
-    shares = {key: sum(own) / len(own) if own else math.nan for key, own in won.items()}
-    return [with_score(answer, shares[answer.id]) for answer in answers]
-
-
-def _vote_margin(
-    votes: Mapping[tuple[str, str], Vote], first: ScoredAnswer, second: ScoredAnswer
-) -> float:
-    """Return the judge's log-odds for the first, NaN where its votes contradict each other."""
-    vote = votes.get((first.id, second.id))
-    if vote is None or vote.preference not in (0.0, 1.0):
-        return math.nan
-    return vote.margin
-
-
-def _against_reference(prompt: Prompt, answers: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
-    """Score answers by their ROUGE-L with the accepted output, which is added with 1."""
-    own = [with_score(one, rouge_f(prompt.reference, one.text)) for one in answers]
-    worst = min(own, key=lambda one: one.score, default=None)
-    words = len(prompt.reference.split())
-    reference = ScoredAnswer(
-        f"{prompt.id}-reference", prompt.id, prompt.reference, words, True, "run", 1.0
-    )
-    return [reference, worst] if worst is not None else [reference]
+        labelled = label_answers(
+            scorer,
+            prompts,
+            by_prompt([prompt.id for prompt in prompts], folder.read_scored(out)),
+            out,
+            apart=apart,
+            score=score,
+            dtype=settings.dtype,
+            advance=partial(advance, "labels"),
+        )
+        return _finish(run, policy, out, settings, scorer, prompts, labelled)
 
 
 def _finish(
@@ -237,13 +137,17 @@ def _finish(
     policy: LocalModel,
     out: Path,
     settings: PreferSettings,
+    scorer: Scorer,
     prompts: Sequence[Prompt],
-    answers: Mapping[str, Sequence[ScoredAnswer]],
-    margin_of: Margin,
+    labelled: Labelled,
 ) -> dict[str, Any]:
     """Make the pairs and write them, and the report last."""
+    answers = labelled.answers
     pairs, dropped = make_pairs(
-        answers, min_margin=settings.min_margin, every=settings.every_pair, margin_of=margin_of
+        answers,
+        min_margin=settings.min_margin,
+        every=settings.every_pair,
+        margin_of=labelled.margin_of,
     )
     before = length_report(pairs)
     if settings.balance_lengths:
@@ -263,12 +167,20 @@ def _finish(
         )
     user_of = {prompt.id: prompt.user for prompt in prompts}
     lineage = {
-        "labeller": str(settings.labeller),
+        "labeller": str(scorer.labeller),
         "policy": policy.name,
         "run": str(run.path.name),
     }
     folder.write_pairs(out, TRAIN, train, user_of, lineage)
     folder.write_pairs(out, HELD_OUT, held, user_of, lineage)
+    group_of = {prompt.id: prompt.group for prompt in prompts}
+    held_groups = {group_of[pair.prompt_id] for pair in held}
+    folder.write_labelled(
+        out,
+        [one for prompt in prompts for one in answers[prompt.id]],
+        {one.id for own in answers.values() for one in usable_answers(own, Counter())},
+        {prompt.id: (prompt.user, prompt.group in held_groups) for prompt in prompts},
+    )
     report = {
         **lineage,
         "prompts": len(prompts),

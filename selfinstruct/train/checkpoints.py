@@ -9,7 +9,7 @@ training.json              moved in last: the model is whole
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from selfinstruct.config import fingerprint
 from selfinstruct.errors import ConfigError, TrainError
 from selfinstruct.records import LocalModel
-from selfinstruct.train.encode import EncodedRows
+from selfinstruct.store import atomic
 from selfinstruct.train.progress import is_main_process
 
 CHECKPOINTS = "checkpoints"
@@ -61,20 +61,19 @@ def check_out(out: Path, resume: bool) -> Path | None:
 
 
 def asked_for(
-    model: LocalModel,
-    settings: Mapping[str, Any],
-    train: EncodedRows,
-    validation: EncodedRows | None,
+    model: LocalModel, settings: Mapping[str, Any], rows: Mapping[str, Sequence[Any]]
 ) -> dict[str, Any]:
-    """Return what decides how a training goes, to compare on resume."""
-    rows = {
-        name: fingerprint({"rows": [(one.input_ids, one.labels) for one in part.rows]})
-        for name, part in (("training rows", train), ("validation rows", validation))
-        if part is not None
-    }
+    """Return what decides how a training goes, to compare on resume.
+
+    Args:
+        model: where it starts from.
+        settings: how.
+        rows: what it learns, and what it is held against, by name, as JSON can hold it.
+    """
+    prints = {name: fingerprint({"rows": list(part)}) for name, part in rows.items()}
     # As JSON keeps it, so that what is read again can be compared.
     told: dict[str, Any] = json.loads(
-        json.dumps({"model": model.digest, **rows, **settings}, default=str)
+        json.dumps({"model": model.digest, **prints, **settings}, default=str)
     )
     return told
 
@@ -98,6 +97,18 @@ def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
             f"{out}: was begun with other values of {', '.join(wrong)}; --resume needs the same, "
             "and another --out starts afresh"
         )
+
+
+def begin(out: Path, asked: Mapping[str, Any]) -> None:
+    """Make the folder of the checkpoints, and keep what was asked.
+
+    Raises:
+        TrainError: the disk refuses.
+    """
+    if is_main_process():
+        with written(out):
+            (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            atomic.write_json(out / CHECKPOINTS / ASKED, dict(asked))
 
 
 @contextmanager

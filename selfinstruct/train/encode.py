@@ -9,6 +9,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.prompts.canonical import CHAT_TEMPLATE
+from selfinstruct.prompts.template import end_of_answer, prompt_text
 from selfinstruct.train.rows import TrainRow
 
 # Of a label that is not learnt (PyTorch's cross entropy ignores it).
@@ -45,6 +46,10 @@ class EncodedRows:
     def longest(self) -> int:
         """Tokens of the longest row."""
         return max(len(one.input_ids) for one in self.rows)
+
+    def tokens(self) -> list[tuple[list[int], list[int]]]:
+        """Return (input_ids, labels) of each row."""
+        return [(one.input_ids, one.labels) for one in self.rows]
 
 
 def prepare_tokenizer(tokenizer: Any) -> bool:
@@ -87,12 +92,13 @@ def encode_rows(
         ConfigError: the template does not end an answer with the token that ends a sequence.
     """
     rng = random.Random(seed)
+    end = end_of_answer(tokenizer)
     encoded: list[Encoded] = []
     too_long: list[str] = []
     for row in rows:
         template = rng.choice(ENCODINGS) if diverse and rng.random() < 0.5 else None
         prompt = _prompt(row, tokenizer, template)
-        answer = f"{row.answer}{_end(tokenizer)}"
+        answer = f"{row.answer}{end}"
         before = tokenizer.encode(prompt, add_special_tokens=False)
         learnt = tokenizer.encode(answer, add_special_tokens=False)
         if len(before) + len(learnt) > max_length:
@@ -105,32 +111,7 @@ def encode_rows(
 def _prompt(row: TrainRow, tokenizer: Any, template: str | None) -> str:
     if template is not None:
         return f"{tokenizer.bos_token or ''}{template.format(user=row.user)}"
-    messages = [{"role": "user", "content": row.user}]
-    # As the engine asks: templates of models that can think are told not to.
-    return str(
-        tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-    )
-
-
-def _end(tokenizer: Any) -> str:
-    """Return what ends an answer in the chat template.
-
-    Raises:
-        ConfigError: the template ends it with something else than the end-of-sequence token.
-    """
-    messages = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "ANSWER"}]
-    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    _, _, after = text.rpartition("ANSWER")
-    end = str(tokenizer.eos_token)
-    if not after.strip().startswith(end):
-        raise ConfigError(
-            f"the chat template ends an answer with {after[:40]!r}, and the tokenizer's "
-            f"end-of-sequence token is {end!r}: a model trained so would not stop; set eos_token "
-            "in tokenizer_config.json to the token that ends an answer"
-        )
-    return end
+    return prompt_text([{"role": "user", "content": row.user}], tokenizer)
 
 
 def dataset_of(rows: Sequence[Encoded]) -> Any:

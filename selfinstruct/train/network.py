@@ -8,6 +8,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import LocalModel
+from selfinstruct.train.checkpoints import refused
 
 
 def bf16_pays() -> bool:
@@ -28,24 +29,43 @@ def _cpu_flags() -> set[str]:
     return set(line.split())
 
 
-def load_network(model: LocalModel, method: str, lora_r: int) -> tuple[Any, Any]:
+def load_tokenizer(model: LocalModel) -> Any:
+    """Return the model's tokenizer.
+
+    Raises:
+        ConfigError: it has none that can be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    with refused(f"{model.path}: has no tokenizer that can be loaded"):
+        return AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+
+
+def load_network(
+    model: LocalModel, method: str, lora_r: int, *, reward: bool = False
+) -> tuple[Any, Any]:
     """Return the network to train and the adapter's configuration, if there is one.
 
     Args:
         model: where to start from.
         method: `lora`, `qlora` or `full`.
         lora_r: rank of the adapter (Hu et al. 2021, arXiv:2106.09685); its alpha is twice that.
+        reward: with a head that scores a sequence in the place of that for the next word.
 
     Raises:
         ConfigError: `qlora` where the machine cannot.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     options: dict[str, Any] = {"local_files_only": True, "attn_implementation": "sdpa"}
+    loader = AutoModelForCausalLM
+    if reward:
+        loader = AutoModelForSequenceClassification
+        options["num_labels"] = 1
     if method == "full":
         options["dtype"] = torch.float32
-        return AutoModelForCausalLM.from_pretrained(model.path, **options), None
+        return loader.from_pretrained(model.path, **options), None
     from peft import LoraConfig
 
     if method == "qlora":
@@ -56,9 +76,11 @@ def load_network(model: LocalModel, method: str, lora_r: int) -> tuple[Any, Any]
         lora_alpha=2 * lora_r,
         lora_dropout=0.0,
         target_modules="all-linear",
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if reward else "CAUSAL_LM",
+        # The head is new, and is trained whole.
+        modules_to_save=["score"] if reward else None,
     )
-    return AutoModelForCausalLM.from_pretrained(model.path, **options), adapter
+    return loader.from_pretrained(model.path, **options), adapter
 
 
 def _four_bits() -> Any:
@@ -94,17 +116,28 @@ def merged_network(network: Any, tokenizer: Any, model: LocalModel, method: str)
     return merged
 
 
-def _over_whole_weights(network: Any, model: LocalModel) -> Any:
+def merged_reward(network: Any, tokenizer: Any, model: LocalModel, method: str) -> Any:
+    """Return a reward model with its adapter merged, in float32: its scores are compared."""
+    import torch
+
+    merged = network
+    if method == "qlora":
+        merged = _over_whole_weights(network, model, reward=True)
+    merged = merged.to(torch.float32)
+    if method != "full":
+        merged = merged.merge_and_unload()
+    # By this the end of a padded sequence is found, which is where it is scored.
+    merged.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return merged
+
+
+def _over_whole_weights(network: Any, model: LocalModel, *, reward: bool = False) -> Any:
     """Return the adapter over the model's own weights: those of 4 bits cannot be merged into."""
     import tempfile
 
-    import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory() as folder:
         network.save_pretrained(folder)
-        base = AutoModelForCausalLM.from_pretrained(
-            model.path, dtype=torch.float32, local_files_only=True
-        )
+        base, _ = load_network(model, "full", 0, reward=reward)
         return PeftModel.from_pretrained(base, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,15 @@ from typing import Any
 
 from selfinstruct.store import atomic
 from selfinstruct.train.checkpoints import CHECKPOINTS, PART, REPORT, written
+
+
+def plain(value: Any) -> Any:
+    """Return a value with what JSON lacks, NaN and infinities, as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def save_model(

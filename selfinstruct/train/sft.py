@@ -13,11 +13,10 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
-from selfinstruct.store import atomic
 from selfinstruct.train.checkpoints import (
-    ASKED,
     CHECKPOINTS,
     asked_for,
+    begin,
     check_asked,
     check_out,
     refused,
@@ -25,7 +24,12 @@ from selfinstruct.train.checkpoints import (
 )
 from selfinstruct.train.encode import EncodedRows, dataset_of, encode_rows, prepare_tokenizer
 from selfinstruct.train.libraries import quiet, require_trl
-from selfinstruct.train.network import bf16_pays, load_network, merged_network
+from selfinstruct.train.network import (
+    bf16_pays,
+    load_network,
+    load_tokenizer,
+    merged_network,
+)
 from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.rows import Split
 from selfinstruct.train.saving import save_model
@@ -101,7 +105,7 @@ def train_sft(
         TrainError: the loss is not a number any more, or a checkpoint cannot be written.
     """
     require_trl()
-    from transformers import AutoTokenizer, EarlyStoppingCallback, set_seed
+    from transformers import EarlyStoppingCallback, set_seed
     from trl import SFTConfig
 
     from selfinstruct.train.trainer import Reporter, Trainer
@@ -109,20 +113,22 @@ def train_sft(
     quiet()
     keep_freed_memory()
     checkpoint = check_out(out, resume)
-    with refused(f"{model.path}: has no tokenizer that can be loaded"):
-        tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+    tokenizer = load_tokenizer(model)
     train, validation, too_long = _encoded(split, tokenizer, settings)
     longest = max(part.longest for part in (train, validation) if part)
     arguments = _arguments(out, settings, len(train.rows), validation is not None, longest)
     with refused("TRL refuses its options"):
         config = SFTConfig(**arguments)
     own = {key: value for key, value in asdict(settings).items() if key != "merge"}
-    asked = asked_for(model, own, train, validation)
+    rows = {"training rows": train.tokens()}
+    if validation is not None:
+        rows["validation rows"] = validation.tokens()
+    asked = asked_for(model, own, rows)
     check_asked(out, asked, resume)
     set_seed(settings.seed)
     with refused(f"{model.path}: cannot be loaded to be trained"):
         network, adapter = load_network(model, settings.method, settings.lora_r)
-    reporter = Reporter(listen, checkpoint)
+    reporter = Reporter(listen, out / CHECKPOINTS, checkpoint)
     callbacks = []
     if config.load_best_model_at_end and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
@@ -136,12 +142,8 @@ def train_sft(
             peft_config=adapter,
             callbacks=callbacks,
             reporter=reporter,
-            checkpoints=out / CHECKPOINTS,
         )
-    if is_main_process():
-        with written(out):
-            (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-            atomic.write_json(out / CHECKPOINTS / ASKED, asked)
+    begin(out, asked)
     with written(out):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     history = trainer.state.log_history

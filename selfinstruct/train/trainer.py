@@ -23,14 +23,15 @@ from selfinstruct.train.progress import Listen, TrainProgress
 
 # In a checkpoint: what was counted until then.
 _COUNTS = "counts.json"
-_SHOWN = 24  # tokens of a batch, in an error
+SHOWN = 24  # tokens of a batch, in an error
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
     """Hands on what the trainer logs, and counts `tokens` and `seconds` over resumptions."""
 
-    def __init__(self, listen: Listen, checkpoint: Path | None = None) -> None:
+    def __init__(self, listen: Listen, checkpoints: Path, checkpoint: Path | None = None) -> None:
         self._listen = listen
+        self.checkpoints = checkpoints
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
         self.batch: Any = None
@@ -70,18 +71,32 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         )
 
 
+def check_finite(loss: Any, step: int, reporter: Reporter, tokenizer: Any) -> None:
+    """Stop a training whose loss is no number.
+
+    Raises:
+        DivergedError: naming the step and the batch.
+    """
+    if not torch.isfinite(loss):
+        batch = reporter.first_tokens(tokenizer)
+        raise DivergedError(
+            f"the loss is {float(loss)} at step {step}, in a batch that begins {batch!r}; "
+            "train into another --out with a lower --learning-rate, and look at such rows "
+            f"({reporter.checkpoints} keeps what there was before)"
+        )
+
+
 class Trainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer that reports, stops at once where the loss is no number, and is fast on a CPU.
 
     TRL scores every position on a CPU, with entropies; of our rows a third is learnt.
     """
 
-    def __init__(self, *args: Any, reporter: Reporter, checkpoints: Path, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, reporter: Reporter, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)
         self.add_callback(reporter)
         self._reporter = reporter
-        self._checkpoints = checkpoints
         base = getattr(self.model, "get_base_model", lambda: self.model)()
         scored = inspect.signature(type(base).forward).parameters
         # What else a loss may be made of is TRL's to add.
@@ -102,7 +117,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
             mask = inputs.get("attention_mask")
             counted = inputs["input_ids"].numel() if mask is None else mask.sum()
             self._reporter.tokens += int(counted) * self.accelerator.num_processes
-            self._reporter.batch = inputs["input_ids"][0, :_SHOWN]
+            self._reporter.batch = inputs["input_ids"][0, :SHOWN]
         if return_outputs or not self._lean:
             learnt = int((inputs["labels"][:, 1:] != IGNORED).sum())
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -135,14 +150,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            step = self.state.global_step + 1
-            batch = self._reporter.first_tokens(self.processing_class)
-            raise DivergedError(
-                f"the loss is {float(loss)} at step {step}, in a batch that begins {batch!r}; "
-                "train into another --out with a lower --learning-rate, and look at such rows "
-                f"({self._checkpoints} keeps what there was before)"
-            )
+        check_finite(loss, self.state.global_step + 1, self._reporter, self.processing_class)
         return loss
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,23 @@ from selfinstruct.engines.scripted import ScriptedEngine, _word_id
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.evaluate.measures import rouge_f
 from selfinstruct.isolated import Loaded
-from selfinstruct.preferences.folder import HELD_OUT, TRAIN, read_scored, read_votes
-from selfinstruct.preferences.prefer import Labeller, PreferSettings, prefer
+from selfinstruct.preferences.folder import HELD_OUT, LABELLED, TRAIN, read_scored, read_votes
+from selfinstruct.preferences.label import Labeller, Scorer
+from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import PRINCIPLES, prompts_of
 from selfinstruct.records import LocalModel, Request, Stage
+from selfinstruct.rewards import Answered
 from selfinstruct.store import Run
+from selfinstruct.train.ranked import read_ranked
 from tests.conftest import Generate, draw
 
 POLICY = LocalModel("policy", Path("policy"), "digest", {})
 JUDGE = LocalModel("judge", Path("judge"), "other", {})
+REWARD = LocalModel(
+    "reward", Path("reward"), "third", {"architectures": ["LlamaForSequenceClassification"]}
+)
 SETTINGS = PreferSettings(held_out=2, k=3)
+LIKELIHOOD = Scorer(Labeller.LIKELIHOOD)
 
 
 @pytest.fixture
@@ -54,10 +62,21 @@ def make(
     out: Path,
     apart: Engines | None = None,
     settings: PreferSettings = SETTINGS,
+    scorer: Scorer = LIKELIHOOD,
+    score: Any = None,
     **more: Any,
 ) -> dict[str, Any]:
+    apart = apart or Engines()
     return prefer(
-        run, POLICY, out, settings, apart=apart or Engines(), advance=lambda *_: None, **more
+        run,
+        POLICY,
+        out,
+        settings,
+        scorer,
+        apart=apart,
+        score=score,
+        advance=lambda *_: None,
+        **more,
     )
 
 
@@ -134,8 +153,7 @@ def test_a_judge_says_which_is_better(
 
     monkeypatch.setattr("selfinstruct.engines.scripted._logprob", logprob)
     apart = Engines()
-    settings = PreferSettings(labeller=Labeller.JUDGE, held_out=2, k=3)
-    report = make(run, tmp_path / "out", apart, settings, judged_by=JUDGE)
+    report = make(run, tmp_path / "out", apart, SETTINGS, Scorer(Labeller.JUDGE, JUDGE))
     assert [name for name, _ in apart.asked] == ["policy", "judge"]
     rows = pairs(tmp_path / "out")
     assert rows
@@ -153,8 +171,8 @@ def test_a_judge_says_which_is_better(
 
 
 def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -> None:
-    settings = PreferSettings(labeller=Labeller.REFERENCE, held_out=2, k=2)
-    make(run, tmp_path / "out", settings=settings)
+    settings = PreferSettings(held_out=2, k=2)
+    make(run, tmp_path / "out", settings=settings, scorer=Scorer(Labeller.REFERENCE))
     prompts = {prompt.id: prompt for prompt in prompts_of(run)}
     answers = read_scored(tmp_path / "out")
     for row in pairs(tmp_path / "out"):
@@ -164,6 +182,47 @@ def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -
         assert row["rejected"][0]["content"] in own
         worst = min(rouge_f(reference, text) for text in own)
         assert row["margin"] == pytest.approx(1 - worst)
+
+
+def test_a_reward_model_scores_each_answer_in_its_conversation(run: Run, tmp_path: Path) -> None:
+    asked: list[Answered] = []
+
+    def score(model: LocalModel, answers: Sequence[Answered], advance: Any) -> list[float]:
+        assert model is REWARD
+        asked.extend(answers)
+        return [float(len(one.answer)) for one in answers]
+
+    report = make(run, tmp_path / "out", scorer=Scorer(Labeller.REWARD, REWARD), score=score)
+    prompts = {prompt.id: prompt for prompt in prompts_of(run)}
+    answers = {one.id: one for one in read_scored(tmp_path / "out")}
+    assert {(one.messages, one.answer) for one in asked} == {
+        ((("user", prompts[one.prompt_id].user),), one.text) for one in answers.values()
+    }
+    for row in pairs(tmp_path / "out"):
+        chosen, rejected = (row[name][0]["content"] for name in ("chosen", "rejected"))
+        assert row["margin"] == len(chosen) - len(rejected) > 0
+    assert report["labeller"] == "reward"
+
+
+def test_all_answers_are_kept_with_what_the_labeller_says(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(run, out)
+    rows = pq.read_table(out / LABELLED).to_pylist()
+    assert {row["id"] for row in rows} == {one.id for one in read_scored(out)}
+    held = {row["prompt_id"] for row in pq.read_table(out / HELD_OUT).to_pylist()}
+    train = {row["prompt_id"] for row in pq.read_table(out / TRAIN).to_pylist()}
+    assert {row["held_out"] for row in rows if row["prompt_id"] in held} == {True}
+    assert {row["held_out"] for row in rows if row["prompt_id"] in train} == {False}
+    used = {row[key] for row in pairs(out) for key in ("chosen_id", "rejected_id")}
+    assert used <= {row["id"] for row in rows if row["usable"]}
+    # Comparisons of ranked answers never cross the split.
+    split = read_ranked(out)
+    assert {row.prompt_id for row in split.train}.isdisjoint(
+        row.prompt_id for row in split.held_out
+    )
+    scores = {(row["prompt_id"], row["text"]): row["score"] for row in rows if row["usable"]}
+    for row in [*split.train, *split.held_out]:
+        assert scores[row.prompt_id, row.chosen] > scores[row.prompt_id, row.rejected]
 
 
 def test_killed_and_resumed_gives_the_same_pairs(
@@ -206,7 +265,11 @@ def test_too_few_pairs_are_refused_and_can_be_paired_anew(run: Run, tmp_path: Pa
 
 def test_what_cannot_be(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--judge: names the model"):
-        make(run, tmp_path / "out", settings=PreferSettings(labeller=Labeller.JUDGE))
+        Scorer(Labeller.JUDGE)
+    with pytest.raises(ConfigError, match="`likelihood` asks no other model"):
+        Scorer(Labeller.LIKELIHOOD, JUDGE)
+    with pytest.raises(ConfigError, match="is no reward model"):
+        Scorer(Labeller.REWARD, JUDGE)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds other files \(notes.txt\)"):

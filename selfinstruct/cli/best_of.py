@@ -1,0 +1,138 @@
+"""`selfinstruct best-of`: the best of several answers, and what choosing is worth."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.labelling import (
+    JudgeOption,
+    JudgePromptOption,
+    LabellerName,
+    RewardModelOption,
+    TemperatureOption,
+    resumable,
+    reward_scores_apart,
+    scorers_of,
+)
+from selfinstruct.cli.options import DtypeOption
+
+if TYPE_CHECKING:
+    from selfinstruct.preferences.sample import Prompt
+
+
+def best_of(
+    tasks: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|FILE", help="A run, or JSON lines as for `evaluate --tasks`."),
+    ],
+    policy: Annotated[str, typer.Option("--policy", help="MODEL that answers.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the chosen answers.")],
+    k: Annotated[int, typer.Option("--k", min=2, help="Answers to choose from.")] = 8,
+    scorer: Annotated[
+        LabellerName, typer.Option("--scorer", help="What chooses: likelihood, judge or reward.")
+    ] = LabellerName.LIKELIHOOD,
+    measure: Annotated[
+        LabellerName,
+        typer.Option("--measure", help="Another scorer, which says what the choice is worth."),
+    ] = LabellerName.REFERENCE,
+    judge: JudgeOption = None,
+    judge_prompt: JudgePromptOption = None,
+    reward_model: RewardModelOption = None,
+    temperature: TemperatureOption = 0.9,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 192,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Ask no more than so many tasks.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 0,
+    dtype: DtypeOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
+) -> None:
+    """Sample k answers to each task, and keep the one that a scorer finds best.
+
+    The chosen answers are rows for `train sft`. What the best of 1, 2, … k is worth is measured
+    by another scorer, with intervals.
+    """
+    from selfinstruct.engines.machine import require_vllm
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.isolated import with_engine
+    from selfinstruct.models import resolve_model
+    from selfinstruct.preferences.best_of import BEST
+    from selfinstruct.preferences.best_of import best_of as choose
+    from selfinstruct.preferences.sample import SampleSettings
+
+    if scorer is LabellerName.REFERENCE:
+        raise ConfigError("--scorer reference: would choose by the solution; give another")
+    prompts = _prompts(tasks)[:limit]
+    chooses, measures = scorers_of([scorer, measure], judge, judge_prompt, reward_model)
+    local = resolve_model(policy, lambda *_: None)
+    require_vllm()
+    scored = LabellerName.LIKELIHOOD in (scorer, measure)
+    how = SampleSettings(k, temperature, max_tokens, seed, scored=scored)
+    with resumable(out, ("answers", "scores", "worth")) as advance:
+        report = choose(
+            prompts,
+            local,
+            out,
+            how,
+            chooses,
+            measures,
+            apart=with_engine,
+            score=reward_scores_apart,
+            advance=advance,
+            dtype=str(dtype or "auto"),
+            resume=resume,
+        )
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    _print(report)
+    words = ["selfinstruct", "train", "sft", "--data", str(out / BEST), "--model", policy]
+    words += ["--out", f"{out}-sft"]
+    stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _prompts(tasks: Path) -> list[Prompt]:
+    from selfinstruct.evaluate.tasks import read_eval_tasks
+    from selfinstruct.preferences.sample import Prompt, prompts_of
+    from selfinstruct.prompts.canonical import user_text
+    from selfinstruct.store import open_run
+
+    if tasks.is_dir():
+        return prompts_of(open_run(tasks))
+    return [
+        Prompt(one.id, one.id, user_text(one.instruction, one.input), one.reference)
+        for one in read_eval_tasks(tasks, "RUN|FILE")
+    ]
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    title = f"best of n by {report['scorer']}, measured by {report['measure']}"
+    table = Table(title=title, title_justify="left")
+    for column in ("n", "worth", "95 %", "gain", "95 %", "nats at most"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for point in report["curve"]:
+        clear = point["gain_low"] > 0 or point["gain_high"] < 0
+        table.add_row(
+            str(point["n"]),
+            f"{point['mean']:.3f}",
+            f"{point['low']:.3f}–{point['high']:.3f}",
+            f"{point['gain']:+.3f}",
+            f"{point['gain_low']:+.3f} to {point['gain_high']:+.3f}",
+            f"{point['divergence']:.2f}",
+            style="bold" if clear else "",
+        )
+    stdout.print(table)
+    stdout.print(
+        f"{report['chosen']} answers chosen, one of {report['k']} to each of {report['prompts']} "
+        f"tasks; measured on {report['measured']}",
+        highlight=False,
+    )

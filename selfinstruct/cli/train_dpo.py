@@ -1,0 +1,154 @@
+"""`selfinstruct train dpo`: from preferences to a better policy, and the health of the training."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.training import (
+    AdapterOnlyOption,
+    ConfigOption,
+    FourBitsOption,
+    LoraOption,
+    MaxLengthOption,
+    ModelOption,
+    OutOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    method_of,
+    trl_options,
+    watched,
+)
+
+if TYPE_CHECKING:
+    from selfinstruct.train.dpo import DpoResult
+    from selfinstruct.train.health import Health
+
+
+def dpo(
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="A folder of `prefer`, or a file of prompt, chosen, rejected."),
+    ],
+    model: ModelOption,
+    out: OutOption,
+    beta: Annotated[
+        float, typer.Option("--beta", min=1e-4, help="How closely to keep to the reference.")
+    ] = 0.1,
+    loss_type: Annotated[
+        str, typer.Option("--loss-type", help="TRL's name, or several: `sigmoid,sft`.")
+    ] = "sigmoid",
+    lora: LoraOption = True,
+    load_in_4bit: FourBitsOption = False,
+    adapter_only: AdapterOnlyOption = False,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", min=0.01, help="At most (default 2).")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", min=0, help="Default 5e-5, for `full` 2e-6.")
+    ] = None,
+    max_length: MaxLengthOption = 1024,
+    held_out: Annotated[
+        float, typer.Option("--held-out", min=0, max=0.5, help="Of a file: share held out.")
+    ] = 0.2,
+    fresh: Annotated[
+        int, typer.Option("--fresh", min=1, help="Prompts that are answered anew to watch it.")
+    ] = 32,
+    fresh_tokens: Annotated[
+        int, typer.Option("--fresh-tokens", min=1, help="Longest of these answers.")
+    ] = 128,
+    seed: SeedOption = 0,
+    resume: ResumeOption = False,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Train a policy to prefer the chosen answers, by direct preference optimisation.
+
+    What it did to both objectives is watched on pairs that are held out and on fresh answers:
+    health.html has the curves, and the end says what is wrong.
+    """
+    from selfinstruct.models import resolve_model
+    from selfinstruct.train.card import preference_card
+    from selfinstruct.train.dpo import DpoSettings, train_dpo
+    from selfinstruct.train.preference_rows import read_preferences
+    from selfinstruct.train.progress import is_main_process
+
+    how = DpoSettings(
+        method=method_of(lora, load_in_4bit, adapter_only),
+        merge=not adapter_only,
+        beta=beta,
+        loss_type=tuple(one.strip() for one in loss_type.split(",")),
+        max_length=max_length,
+        fresh=fresh,
+        fresh_tokens=fresh_tokens,
+        seed=seed,
+        options=trl_options(config, settings, epochs, learning_rate),
+    )
+    split = read_preferences(data, held_out=held_out)
+    local = resolve_model(model, lambda *_: None)
+    with watched(out) as listen:
+        result = train_dpo(
+            split,
+            local,
+            out,
+            how,
+            listen,
+            resume=resume,
+            card=partial(preference_card, data, local, how),
+        )
+    if is_main_process():
+        _print(result)
+        stderr.print(f"  {out / 'health.html'}", markup=False, highlight=False, soft_wrap=True)
+        words = ["selfinstruct", "evaluate", "--model", f"before={model}", "--model", f"dpo={out}"]
+        words += ["--out", f"{out}-eval"]
+        stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print(result: DpoResult) -> None:
+    stdout.print(
+        f"trained on {result.train_pairs} pairs, {result.tokens:,} tokens in {result.steps} steps "
+        f"and {result.seconds:.0f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if result.dropped:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items())
+        stdout.print(f"dropped: {dropped}", highlight=False)
+    print_health(result.health)
+
+
+def print_health(health: Health) -> None:
+    """Print the numbers and the verdict."""
+    from rich.table import Table
+
+    if health.pairs:
+        table = Table(title=f"on {health.pairs} held-out pairs", title_justify="left")
+        table.add_column("")
+        for column in ("mean", "from", "to"):
+            table.add_column(column, justify="right", no_wrap=True)
+        shown = (
+            ("chosen preferred, %", health.accuracy, 100),
+            ("margin of implicit rewards", health.margin, 1),
+            ("chosen, nats since the start", health.chosen, 1),
+            ("rejected, nats since the start", health.rejected, 1),
+        )
+        for title, one, scale in shown:
+            cells = (f"{scale * value:.2f}" for value in (one.mean, one.low, one.high))
+            table.add_row(title, *cells)
+        stdout.print(table)
+    stdout.print(
+        f"fresh answers: {health.divergence:.2f} nats from the reference's, "
+        f"{health.tokens_after:.0f} tokens ({health.tokens_before:.0f} before)",
+        highlight=False,
+    )
+    for warned in health.warnings:
+        stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
+        stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
+    if not health.warnings:
+        stdout.print("nothing is wrong that these numbers would show")

@@ -1,0 +1,140 @@
+"""What the commands that train share: options of TRL, progress, and how to go on."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.options import interrupt
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from selfinstruct.train.progress import TrainProgress
+
+ModelOption = Annotated[str, typer.Option("--model", help="A name of `models list`, a folder, …")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the trained model.")]
+LoraOption = Annotated[
+    bool, typer.Option("--lora/--full", help="Train LoRA adapters, or all weights.")
+]
+FourBitsOption = Annotated[
+    bool, typer.Option("--load-in-4bit", help="QLoRA: needs a GPU and bitsandbytes.")
+]
+AdapterOnlyOption = Annotated[
+    bool, typer.Option("--adapter-only", help="Save the adapter alone; do not merge it.")
+]
+MaxLengthOption = Annotated[
+    int, typer.Option("--max-length", min=16, help="Longer rows are left out, and counted.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="YAML with fields of TRL's configuration.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="One such field. May be repeated."),
+]
+
+
+def trl_options(
+    config: Path | None,
+    settings: list[str] | None,
+    epochs: float | None,
+    learning_rate: float | None,
+) -> dict[str, Any]:
+    """Return fields of TRL's configuration: of a file, over them those of options.
+
+    Raises:
+        ConfigError: the file or an option cannot be read.
+    """
+    from selfinstruct.config_values import parse_settings, read_yaml
+
+    options: dict[str, Any] = read_yaml(config) if config is not None else {}
+    options |= parse_settings(settings or [])
+    options = {key: _number(value) for key, value in options.items()}
+    for key, value in (("num_train_epochs", epochs), ("learning_rate", learning_rate)):
+        if value is not None:
+            options[key] = value
+    return options
+
+
+def _number(value: Any) -> Any:
+    """Return 2e-4, which YAML takes for text, as the number that it is."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def method_of(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:
+    from selfinstruct.errors import ConfigError
+
+    if not lora and (load_in_4bit or adapter_only):
+        raise ConfigError("--full: trains all weights, without an adapter; leave the other out")
+    if not lora:
+        return "full"
+    return "qlora" if load_in_4bit else "lora"
+
+
+@contextmanager
+def watched(out: Path) -> Iterator[Callable[[TrainProgress], object]]:
+    """Show how far a training is; on an interruption say how to go on."""
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    from selfinstruct.errors import DivergedError, TrainError
+    from selfinstruct.train.progress import is_main_process
+
+    console = terminal()
+    console.quiet = not is_main_process()
+    log_to(console)
+    signal.signal(signal.SIGTERM, interrupt)
+    columns = (
+        *Progress.get_default_columns()[:-1],
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("training", total=None, told="")
+        try:
+            yield partial(_show, progress, bar)
+        except (KeyboardInterrupt, TrainError) as error:
+            progress.stop()
+            if is_main_process() and not isinstance(error, DivergedError):
+                _say_how_to_go_on(out)
+            raise
+
+
+def _say_how_to_go_on(out: Path) -> None:
+    from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
+
+    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    kept = f"{checkpoint.name} is safe" if checkpoint else "before there was a checkpoint"
+    stderr.print(f"\n[yellow]stopped early[/], {kept}. Go on with:", highlight=False)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    command = shlex.join(["selfinstruct", *arguments, "--resume"])
+    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(progress: Progress, bar: TaskID, event: TrainProgress) -> None:
+    speed = event.tokens / event.seconds if event.seconds else 0.0
+    told = f"epoch {event.epoch:.1f}"
+    if event.loss is not None:
+        told += f" · loss {event.loss:.3f}"
+    if speed:
+        told += f" · {speed:,.0f} tokens/s"
+    progress.update(bar, completed=event.step, total=event.steps, told=told)
+    if event.validation_loss is not None:
+        stderr.print(
+            f"epoch {event.epoch:.1f}: validation loss {event.validation_loss:.4f} nats per token",
+            highlight=False,
+        )

@@ -1,0 +1,100 @@
+"""TRL's DPOTrainer, with our progress, rows that are tokens already, and a reference kept.
+
+Imports TRL as it is loaded, which takes seconds: import it where training begins.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from transformers.trainer_callback import PrinterCallback
+from trl import DPOTrainer
+
+from selfinstruct.store import atomic
+from selfinstruct.train.encode import IGNORED
+from selfinstruct.train.health import HeldOutPair
+from selfinstruct.train.trainer import SHOWN, Reporter, check_finite
+
+_REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
+
+
+class Trainer(DPOTrainer):  # type: ignore[misc]
+    """DPOTrainer that reports, stops where the loss is no number, and keeps the reference's part.
+
+    The log-probabilities under the reference model are computed once, before training, and lie
+    beside the checkpoints: a training that goes on reads them.
+    """
+
+    def __init__(self, *args: Any, reporter: Reporter, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.remove_callback(PrinterCallback)
+        self.add_callback(reporter)
+        self._reporter = reporter
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset  # tokens, in our own encoding
+
+    def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset  # `compute_reference` does it, once there is a place to keep them
+
+    def compute_reference(self) -> None:
+        """Give both data sets the log-probabilities of the reference model, in nats."""
+        size = self.args.precompute_ref_batch_size or self.args.per_device_eval_batch_size
+        self.train_dataset: Any = self._with_reference(self.train_dataset, "train", size)
+        if self.eval_dataset is not None:
+            self.eval_dataset: Any = self._with_reference(self.eval_dataset, "held-out", size)
+
+    def _with_reference(self, dataset: Any, name: str, size: int) -> Any:
+        path = self._reporter.checkpoints / f"reference-{name}.json"
+        if path.is_file():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            for column in _REFERENCE:
+                dataset = dataset.add_column(column, known[column])
+            return dataset
+        found = super()._precompute_ref_logps(dataset, name, size)
+        if self.accelerator.is_main_process:
+            atomic.write_json(path, {column: list(found[column]) for column in _REFERENCE})
+        return found
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        if self.model.training:
+            counted = int(inputs["attention_mask"].sum()) * self.accelerator.num_processes
+            self._reporter.tokens += counted
+            self._reporter.batch = inputs["input_ids"][0, :SHOWN]
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().training_step(*args, **kwargs)
+        check_finite(loss, self.state.global_step + 1, self._reporter, self.processing_class)
+        return loss
+
+    def held_out_pairs(self) -> list[HeldOutPair]:
+        """Return what the policy and the reference make of every pair that is held out."""
+        found: list[HeldOutPair] = []
+        self.model.eval()
+        for batch in self.get_eval_dataloader():
+            inputs = self._prepare_inputs(batch)
+            mask = inputs["completion_mask"]
+            labels = inputs["input_ids"].masked_fill(mask == 0, IGNORED)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                scored = self.model(
+                    input_ids=inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"],
+                    use_cache=False,
+                    labels=labels,
+                    fused_lm_head=True,
+                ).log_probs
+            chosen, rejected = scored.float().sum(dim=1).chunk(2)
+            tokens = mask[:, 1:].sum(dim=1).chunk(2)
+            columns = (chosen, rejected, *(inputs[name] for name in _REFERENCE), *tokens)
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            found += [HeldOutPair(*row) for row in rows]
+        return found

@@ -1,0 +1,137 @@
+"""Fresh samples of a policy in training: how far from its reference it is, how long it talks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+# Sequences that are scored at once: their logits are held over the whole vocabulary.
+_SCORED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """One sampled answer: its tokens, whether it ended, and its divergence, in nats.
+
+    `divergence` is the sum over its tokens of KL(policy ‖ reference) of the next word, given
+    what the policy had written until then: an estimate of the divergence of whole answers, of
+    less variance than that by the log-probabilities of the sampled words alone (Amini et al.
+    2025, arXiv:2504.10637, §4).
+    """
+
+    tokens: int
+    ended: bool
+    divergence: float
+
+
+def fresh_samples(
+    policy: Any,
+    reference: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    seed: int,
+) -> list[Fresh]:
+    """Sample an answer to each prompt at temperature 1, and measure its divergence.
+
+    Args:
+        policy: the network that is trained.
+        reference: a context manager's function that gives the reference network.
+        tokenizer: theirs.
+        prompts: token ids.
+        max_tokens: longest answer.
+        seed: of the samples; the machine's own random state is left as it was.
+    """
+    was_training = policy.training
+    policy.eval()
+    try:
+        with torch.no_grad():
+            answers = _sampled(policy, tokenizer, prompts, max_tokens, seed)
+            divergences = _divergences(policy, reference, prompts, answers)
+    finally:
+        policy.train(was_training)
+    end = tokenizer.eos_token_id
+    return [
+        Fresh(len(answer), answer[-1] == end, divergence)
+        for answer, divergence in zip(answers, divergences, strict=True)
+    ]
+
+
+def _sampled(
+    policy: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_tokens: int, seed: int
+) -> list[list[int]]:
+    """Return the sampled tokens of each prompt, up to its end."""
+    longest = max(len(prompt) for prompt in prompts)
+    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
+    # Before the prompts, so that all answers begin at one place.
+    ids = [[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    device = next(policy.parameters()).device
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        written = policy.generate(
+            input_ids=torch.tensor(ids, device=device),
+            attention_mask=torch.tensor(mask, device=device),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=max_tokens,
+            pad_token_id=pad,
+            eos_token_id=end,
+        )
+    answers = []
+    for row in written[:, longest:].tolist():
+        stop = row.index(end) + 1 if end in row else len(row)
+        answers.append(row[:stop])
+    return answers
+
+
+def _divergences(
+    policy: Any,
+    reference: Any,
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+) -> list[float]:
+    found: list[float] = []
+    for start in range(0, len(prompts), _SCORED):
+        part = slice(start, start + _SCORED)
+        pairs = list(zip(prompts[part], answers[part], strict=True))
+        ours = _next_words(policy, pairs)
+        with reference() as other:
+            theirs = _next_words(other, pairs)
+        for own, one in zip(ours, theirs, strict=True):
+            found.append(float((own.exp() * (own - one)).sum()))
+    return found
+
+
+def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
+    """Return log-probabilities over the vocabulary before each token of the answers.
+
+    Returns:
+        One tensor a pair, (tokens of the answer, vocabulary), in float32.
+    """
+    longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    rows = [[*prompt, *answer] for prompt, answer in pairs]
+    device = next(network.parameters()).device
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+    mask = torch.tensor(
+        [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
+    )
+    logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return [
+        logits[number, len(prompt) - 1 : len(prompt) + len(answer) - 1].float().log_softmax(-1)
+        for number, (prompt, answer) in enumerate(pairs)
+    ]
+
+
+@contextmanager
+def without_adapter(network: Any) -> Iterator[Any]:
+    """Give a network as it was before its adapter."""
+    with network.disable_adapter():
+        yield network

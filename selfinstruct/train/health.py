@@ -1,0 +1,235 @@
+"""The health of a training on preferences: what it did to both objectives, and what to try.
+
+DPO is held between two: to prefer the chosen answers, and to stay near the reference. Either
+can override the other while the loss falls (Rafailov et al. 2023, arXiv:2305.18290, §4; Razin et
+al. 2024, arXiv:2410.08847, on chosen answers that become less likely).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from selfinstruct.evaluate.compare import paired_difference
+from selfinstruct.preferences.pairs import wilson
+
+# Fewer pairs than this tell nothing apart: 30 at 0.68 just leave out one half.
+_FEW = 30
+# Nats an answer: as far as the best of some 60,000 samples is (log n − (n − 1)/n).
+_FAR = 10.0
+_LONGER, _SHORTER = 1.5, 0.5
+_ENDLESS = 0.1
+# Of the pairs, by log-probability per token: a labeller seldom prefers what the model would
+# not write so one-sidedly.
+_AGAINST = 0.35
+
+
+class Trouble(StrEnum):
+    """What can be wrong with a training on preferences."""
+
+    FEW = "few_held_out"
+    CHANCE = "at_chance"
+    BELOW_CHANCE = "below_chance"
+    LESS_LIKELY = "chosen_less_likely"
+    FAR = "far_from_reference"
+    LONGER = "longer"
+    SHORTER = "shorter"
+    ENDLESS = "never_stops"
+    AGAINST = "against_the_reference"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutPair:
+    """Log-probabilities of a pair, in nats, under the policy and the reference; its lengths."""
+
+    chosen: float
+    rejected: float
+    ref_chosen: float
+    ref_rejected: float
+    chosen_tokens: int
+    rejected_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A moment of a training: means over held-out pairs and over fresh samples.
+
+    `margin` is the difference of the implicit rewards β·log(π/π_ref); log-probabilities and
+    divergence are in nats an answer, `tokens` an answer's length; NaN where nothing was held
+    out.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    accuracy: float
+    margin: float
+    chosen: float
+    rejected: float
+    divergence: float
+    tokens: float
+    endless: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One thing that is wrong: the number that shows it, and what to try."""
+
+    trouble: Trouble
+    found: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a training did, on pairs that it has not seen and on fresh samples."""
+
+    pairs: int
+    accuracy: Interval
+    margin: Interval
+    chosen: Interval
+    rejected: Interval
+    reference_accuracy: Interval
+    divergence: float
+    tokens_before: float
+    tokens_after: float
+    warnings: list[Warned]
+
+
+def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: float) -> Health:
+    """Return the verdict on a training.
+
+    Args:
+        held_out: pairs that were not trained on, under the policy that came of it.
+        history: from before the first step to the end; the last is of that policy.
+        beta: of the implicit reward.
+    """
+    margins = [beta * ((p.chosen - p.ref_chosen) - (p.rejected - p.ref_rejected)) for p in held_out]
+    zeros = [0.0] * len(held_out)
+    start, end = history[0], history[-1]
+    health = Health(
+        pairs=len(held_out),
+        accuracy=_share([margin > 0 for margin in margins]),
+        margin=_mean(margins, zeros),
+        chosen=_mean([p.chosen for p in held_out], [p.ref_chosen for p in held_out]),
+        rejected=_mean([p.rejected for p in held_out], [p.ref_rejected for p in held_out]),
+        reference_accuracy=_share(
+            [p.ref_chosen / p.chosen_tokens > p.ref_rejected / p.rejected_tokens for p in held_out]
+        ),
+        divergence=end.divergence,
+        tokens_before=start.tokens,
+        tokens_after=end.tokens,
+        warnings=[],
+    )
+    health.warnings.extend([*_of_pairs(health), *_of_samples(start, end)])
+    return health
+
+
+def _of_pairs(health: Health) -> list[Warned]:
+    found = []
+    accuracy, chosen, rejected = health.accuracy, health.chosen, health.rejected
+    if health.pairs < _FEW:
+        found.append(
+            Warned(
+                Trouble.FEW,
+                f"{health.pairs} pairs are held out",
+                f"hold out {_FEW} or more (60 are better): fewer tell nothing apart",
+            )
+        )
+    if not health.pairs:
+        return found
+    shown = f"accuracy on held-out pairs {_percent(accuracy)}"
+    if accuracy.high < 0.5:
+        found.append(
+            Warned(
+                Trouble.BELOW_CHANCE,
+                f"{shown}: worse than chance",
+                "the pairs that were trained on say the opposite of those held out: look for "
+                "flipped labels in one of them",
+            )
+        )
+    elif accuracy.low <= 0.5:
+        found.append(
+            Warned(
+                Trouble.CHANCE,
+                f"{shown}: not told from chance",
+                "nothing general was learnt: more pairs, a larger --min-margin, more epochs, or "
+                "another labeller",
+            )
+        )
+    if chosen.high < 0 and rejected.mean < chosen.mean:
+        found.append(
+            Warned(
+                Trouble.LESS_LIKELY,
+                f"chosen answers lost {-chosen.mean:.1f} nats, rejected ones {-rejected.mean:.1f}",
+                "the margin grows by forgetting both: a larger --beta, fewer steps, or "
+                "--loss-type sigmoid,sft, which holds on to the chosen",
+            )
+        )
+    if health.reference_accuracy.high < _AGAINST:
+        found.append(
+            Warned(
+                Trouble.AGAINST,
+                "per token the reference finds the chosen answer likelier in "
+                f"{_percent(health.reference_accuracy)} of the pairs",
+                "the labels go against all that the model would write: are they flipped?",
+            )
+        )
+    return found
+
+
+def _of_samples(start: Point, end: Point) -> list[Warned]:
+    found = []
+    if end.divergence > _FAR:
+        found.append(
+            Warned(
+                Trouble.FAR,
+                f"fresh answers are {end.divergence:.1f} nats from the reference's",
+                "the reference is left behind: a larger --beta, a lower --learning-rate, or "
+                "fewer epochs",
+            )
+        )
+    ratio = end.tokens / start.tokens if start.tokens else math.nan
+    shown = f"fresh answers have {end.tokens:.0f} tokens, {start.tokens:.0f} before"
+    if ratio > _LONGER:
+        advice = "length was learnt: prefer --length-balance, or a larger --beta"
+        found.append(Warned(Trouble.LONGER, shown, advice))
+    if ratio < _SHORTER:
+        advice = "shortness was learnt: prefer --length-balance, or a larger --beta"
+        found.append(Warned(Trouble.SHORTER, shown, advice))
+    if end.endless - start.endless > _ENDLESS:
+        found.append(
+            Warned(
+                Trouble.ENDLESS,
+                f"{100 * end.endless:.0f} % of fresh answers do not end, "
+                f"{100 * start.endless:.0f} % before",
+                "the end of an answer was unlearnt: fewer steps, or --loss-type sigmoid,sft",
+            )
+        )
+    return found
+
+
+def _share(told: Sequence[bool]) -> Interval:
+    """Return a share with Wilson's interval."""
+    low, high = wilson(sum(told), len(told))
+    return Interval(sum(told) / len(told) if told else math.nan, low, high)
+
+
+def _mean(first: Sequence[float], second: Sequence[float]) -> Interval:
+    mean, low, high, _ = paired_difference(first, second)
+    return Interval(mean, low, high)
+
+
+def _percent(one: Interval) -> str:
+    return f"{100 * one.mean:.0f} % ({100 * one.low:.0f} to {100 * one.high:.0f})"

@@ -1,0 +1,98 @@
+"""Looks at a DPO training before its first step and at each evaluation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from selfinstruct.store import atomic
+from selfinstruct.train.fresh import fresh_samples
+from selfinstruct.train.health import Point
+
+if TYPE_CHECKING:
+    from selfinstruct.train.dpo import DpoSettings
+
+
+class HealthWatch(TrainerCallback):  # type: ignore[misc]
+    """Keeps a history of held-out pairs and fresh samples; it survives a resumed training."""
+
+    def __init__(
+        self,
+        trainer: Any,
+        reference: Any,
+        prompts: Sequence[Sequence[int]],
+        settings: DpoSettings,
+        path: Path,
+    ) -> None:
+        self._trainer = trainer
+        self._reference = reference
+        self._prompts = prompts
+        self._settings = settings
+        self._path = path
+        self.history: list[Point] = []
+        if path.is_file():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            self.history = [Point(**_nan(row)) for row in known]
+
+    def look(self) -> None:
+        """Look at the policy before its first step, unless that was done."""
+        if self.history:
+            return
+        found = self._trainer.evaluate() if self._trainer.eval_dataset is not None else {}
+        if not self.history:  # where there is nothing to evaluate
+            self._add(found)
+
+    def on_evaluate(self, _args: Any, _state: Any, _control: Any, **kwargs: Any) -> None:
+        self._add(kwargs.get("metrics") or {})
+
+    def finished(self, best: bool) -> list[Point]:
+        """Return the history, whose last point is of the policy that is saved."""
+        if self._trainer.eval_dataset is None:
+            self._add({})
+        history = list(self.history)
+        if best and len(history) > 1:
+            chosen = min(history[1:], key=lambda point: point.loss)
+            history = [point for point in history if point.step <= chosen.step]
+        return history
+
+    def _add(self, metrics: dict[str, Any]) -> None:
+        state = self._trainer.state
+        fresh = fresh_samples(
+            self._trainer.model,
+            self._reference,
+            self._trainer.processing_class,
+            self._prompts,
+            max_tokens=self._settings.fresh_tokens,
+            seed=self._settings.seed,
+        )
+        point = Point(
+            step=state.global_step,
+            epoch=float(state.epoch or 0.0),
+            loss=metrics.get("eval_loss", math.nan),
+            accuracy=metrics.get("eval_rewards/accuracies", math.nan),
+            margin=metrics.get("eval_rewards/margins", math.nan),
+            chosen=metrics.get("eval_logps/chosen", math.nan),
+            rejected=metrics.get("eval_logps/rejected", math.nan),
+            divergence=fmean(one.divergence for one in fresh),
+            tokens=fmean(one.tokens for one in fresh),
+            endless=fmean(not one.ended for one in fresh),
+        )
+        # A resumed training looks again where it goes on from.
+        self.history = [one for one in self.history if one.step < point.step] + [point]
+        if self._trainer.accelerator.is_main_process:
+            rows = [
+                {k: None if math.isnan(v) else v for k, v in asdict(one).items()}
+                for one in self.history
+            ]
+            atomic.write_json(self._path, rows)
+
+
+def _nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in row.items()}
