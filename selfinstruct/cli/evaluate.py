@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
     "rouge_l": "ROUGE-L",
-    "rouge_l_cut": "ROUGE-L at equal length",
+    "rouge_l_cut": "ROUGE-L, cut as the reference",
+    "rouge_l_equal": "ROUGE-L at equal length",
     "exact_match": "exact match, %",
     "reference_logprob": "reference, nats per token",
     "length": "words",
@@ -34,7 +35,10 @@ _SHOWN = {
     "win_rate": "judge: wins − losses",
 }
 _TEMPERATURE = 0.7
-_PERCENT = {"rouge_l", "rouge_l_cut", "exact_match", "never_stopping", "last_word", "win_rate"}
+_PERCENT = {
+    *("rouge_l", "rouge_l_cut", "rouge_l_equal", "exact_match", "never_stopping"),
+    *("last_word", "win_rate"),
+}
 
 
 def evaluate(

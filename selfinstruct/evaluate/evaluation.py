@@ -14,7 +14,7 @@ from selfinstruct.config import fingerprint
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.answers import Answer, Answered, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
-from selfinstruct.evaluate.measures import mean, measure
+from selfinstruct.evaluate.measures import equal_length, mean, measure
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, perplexity
 from selfinstruct.evaluate.shots import worked_shots
 from selfinstruct.evaluate.wins import Rating, WinRate, pairs_of, ratings, win_rates
@@ -123,6 +123,10 @@ def evaluate(
         if came.passages:
             means[name]["perplexity"] = perplexity(came.passages, asked.passages)
     comparisons = compare_all(values)
+    for a, b in pairs_of(names):
+        cut = equal_length(asked.tasks, answered[a].answers, answered[b].answers)
+        one_length = paired(a, b, "rouge_l_equal", *cut)
+        comparisons += [one_length] if one_length.n else []
     wins: list[WinRate] = []
     strengths: list[Rating] = []
     if judge is not None:

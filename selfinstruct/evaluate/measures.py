@@ -32,10 +32,44 @@ def rouge_l(task: EvalTask, answer: Answer) -> float:
 def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
     """ROUGE-L of the answer cut to as many words as the reference has.
 
-    The same length for every model: learning to stop raises `rouge_l`, and not this.
+    What is said behind the end of an answer does not count. A shorter answer stays shorter: of
+    two at one length, see `rouge_l_equal`.
     """
     words = len(task.reference.split())
     return rouge_f(task.reference, " ".join(answer.text.split()[:words]))
+
+
+def rouge_l_equal(task: EvalTask, answer: Answer, other: Answer) -> tuple[float, float]:
+    """ROUGE-L of two answers, both cut to as many words as the shorter of them has.
+
+    Neither learning to stop nor learning to go on raises it, but what is said in as many words.
+    """
+    words = [one.text.split() for one in (answer, other)]
+    room = min(len(one) for one in words)
+    first, second = (rouge_f(task.reference, " ".join(one[:room])) for one in words)
+    return first, second
+
+
+def equal_length(
+    tasks: Sequence[EvalTask], answers: Sequence[Answer], others: Sequence[Answer]
+) -> tuple[list[float], list[float]]:
+    """Return `rouge_l_equal` of two models by task, means over the samples of each.
+
+    NaN where either could not be asked.
+    """
+    samples = len(answers) // len(tasks)
+    first: list[float] = []
+    second: list[float] = []
+    for number, task in enumerate(tasks):
+        own = range(number * samples, (number + 1) * samples)
+        pairs = [
+            rouge_l_equal(task, answers[n], others[n])
+            for n in own
+            if answers[n].error is None and others[n].error is None
+        ]
+        first.append(mean([one for one, _ in pairs]))
+        second.append(mean([one for _, one in pairs]))
+    return first, second
 
 
 def exact_match(task: EvalTask, answer: Answer) -> float:

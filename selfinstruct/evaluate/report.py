@@ -17,7 +17,8 @@ from selfinstruct.store import atomic
 
 TITLES = {
     "rouge_l": "ROUGE-L",
-    "rouge_l_cut": "ROUGE-L at equal length",
+    "rouge_l_cut": "ROUGE-L, answers cut to the length of the reference",
+    "rouge_l_equal": "ROUGE-L at equal length: both cut to the shorter of the two",
     "exact_match": "exact match (closed tasks)",
     "reference_logprob": "log-likelihood of the reference, nats per token",
     "length": "length, words",

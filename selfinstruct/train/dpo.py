@@ -42,6 +42,13 @@ log = logging.getLogger(__name__)
 
 HEALTH = "health.json"
 PAGE = "health.html"
+# Of TRL's DPOConfig, which looks at them no sooner than at the first batch.
+LOSSES = frozenset(
+    {
+        *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard"),
+        *("aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
+    }
+)
 _RESERVED = {"output_dir", "seed", "max_length", "precompute_ref_log_probs", "beta", "loss_type"}
 _HISTORY = "history.json"
 
@@ -194,6 +201,11 @@ def _arguments(out: Path, settings: DpoSettings, pairs: int, validated: bool) ->
     """Return DPOConfig's fields: ours, and over them what the user gives by TRL's names."""
     import torch
 
+    unknown = sorted(set(settings.loss_type) - LOSSES)
+    if unknown:
+        raise ConfigError(
+            f"--loss-type {','.join(unknown)}: is none of TRL's; give {', '.join(sorted(LOSSES))}"
+        )
     given = dict(settings.options or {})
     reserved = sorted(_RESERVED & set(given))
     if reserved:

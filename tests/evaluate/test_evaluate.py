@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.evaluate.answers import Answer, Answered, Questions, answer_questions
 from selfinstruct.evaluate.compare import compare_all, paired_difference
 from selfinstruct.evaluate.evaluation import Contestant, Evaluation, Judge, evaluate
-from selfinstruct.evaluate.measures import MEASURES, mean, measure, normalised
+from selfinstruct.evaluate.measures import (
+    MEASURES,
+    equal_length,
+    mean,
+    measure,
+    normalised,
+    rouge_l_equal,
+)
 from selfinstruct.evaluate.report import write_report
 from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
@@ -89,6 +97,28 @@ def test_what_is_measured() -> None:
     assert values["length"] == [2.0, 9.0, 0.0]
     assert mean(values["exact_match"]) == 0.5
     assert math.isnan(mean([math.nan]))
+
+
+def test_two_answers_at_one_length() -> None:
+    task = TASKS[1]  # "Dear Ann, thank you for it."
+    short, long = answer("Dear Ann, thank you"), answer("Dear Ann, I write, and thank you for it.")
+    oracle = RougeScorer(["rougeL"], use_stemmer=True)
+    first, second = (
+        oracle.score(task.reference, text)["rougeL"].fmeasure
+        for text in ("Dear Ann, thank you", "Dear Ann, I write,")
+    )
+    assert rouge_l_equal(task, short, long) == (first, second)
+    assert rouge_l_equal(task, long, short) == (second, first)
+    assert first > second
+    assert rouge_l_equal(task, short, answer("")) == (0.0, 0.0)
+    refused = replace(short, error="too long")
+    found = equal_length([task, task], [short, refused], [long, long])
+    assert (found[0][0], found[1][0]) == (first, second)
+    assert math.isnan(found[0][1])
+    # Two samples a task: the mean of both.
+    assert equal_length([task], [short, short], [long, short])[0] == [
+        pytest.approx((first + oracle.score(task.reference, short.text)["rougeL"].fmeasure) / 2)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_page_says_all_that_is_wrong() -> None:
     history = [START, replace(END, divergence=25.0)]
     health = health_of(pairs(-8.0, -20.0), history, beta=0.1)
     result = DpoResult(100, 60, {"tie": 3}, 10, 1000, 1.0, [(1, 0.7), (2, 0.6)], history, health)
-    page = health_page(result)
+    page = html.unescape(health_page(result))
     for warned in health.warnings:
         assert warned.found in page
         assert warned.advice in page
