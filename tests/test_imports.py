@@ -35,6 +35,8 @@ FLOWS = {
         "isolated",
         "judge",
         "rewards",
+        "align",
+        "align_page",
         "preferences",
         "train",
         "evaluate",

@@ -11,6 +11,7 @@ from rich.logging import RichHandler
 
 from selfinstruct import __version__
 from selfinstruct.cli import (
+    align,
     answer,
     audit,
     best_of,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.add_typer(audit.app, name="audit")
+app.command("align")(align.align)
 app.command("answer")(answer.answer)
 app.command("complete")(complete.complete)
 app.command("merge")(merge.merge)

@@ -1,0 +1,1 @@
+"""The whole chain, from seed tasks to an aligned model."""

@@ -1,0 +1,49 @@
+"""report.html of a chain: its stages, the health of its DPO, and the three models side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.evaluate.report import TITLES
+from selfinstruct.store import atomic
+
+
+def write_page(report: Mapping[str, Any], out: Path) -> None:
+    """Write report.html: no script, no network, all that models wrote escaped.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("selfinstruct.align", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    models = report["evaluation"]["models"]
+    titles = {
+        metric: title
+        for metric, title in TITLES.items()
+        if any(metric in means for means in models.values())
+    }
+    page = environment.get_template("report.html.jinja").render(
+        report=report, titles=titles, all_titles=TITLES, shown=_shown, percent=_percent
+    )
+    try:
+        atomic.write_text(out / "report.html", page)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
