@@ -36,7 +36,6 @@ FLOWS = {
         "judge",
         "rewards",
         "align",
-        "align_page",
         "preferences",
         "train",
         "evaluate",

@@ -1,0 +1,181 @@
+"""The chain: its order, what is skipped, what is refused, and its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.align.chain import STAGES, AlignSettings, StageFailed, align, stages_of
+from selfinstruct.align.page import write_page
+from selfinstruct.cli.app import run as cli
+from selfinstruct.errors import ConfigError, StoreError
+from tests.test_docs import commands
+
+HEALTH = {
+    "pairs": 60,
+    "accuracy": {"mean": 0.9, "low": 0.8, "high": 0.95},
+    "divergence": 1.5,
+    "warnings": [{"trouble": "longer", "found": "fresh <b>answers</b>", "advice": "balance"}],
+}
+EVALUATION = {
+    "settings": {"judge": "bundled"},
+    "models": {name: {"rouge_l": 0.1, "exact_match": None} for name in ("base", "sft", "dpo")},
+    "comparisons": [
+        {"a": "sft", "b": "base", "metric": "rouge_l", "difference": 0.1, "low": 0.05, "high": 0.2}
+    ],
+    "wins": [],
+}
+WRITES: dict[str, Any] = {
+    "generate": ("run/run.yaml", None),
+    "export": ("sft.jsonl", None),
+    "sft": (
+        "sft/training.json",
+        {"train_rows": 9, "validation_rows": 1, "validation_losses": []},
+    ),
+    "prefer": (
+        "preferences/report.json",
+        {
+            "labeller": "likelihood",
+            "pairs": {"train": 9, "held_out": 60},
+            "dropped": {},
+            "lengths": {},
+        },
+    ),
+    "dpo": ("dpo/training.json", {"train_pairs": 9, "held_out_pairs": 60, "health": HEALTH}),
+    "evaluate": ("evaluation/report.json", EVALUATION),
+}
+NAMES = {"train sft": "sft", "train dpo": "dpo"}
+
+
+def settings(**more: Any) -> AlignSettings:
+    given = {"model": "bundled", "target": 20, "judge": "bundled", "seed": 0, "seeds": None}
+    return AlignSettings(**{**given, "options": {}, **more})
+
+
+class Commands:
+    """Stands for processes of their own: writes what each stage leaves behind."""
+
+    def __init__(self, out: Path, fails: str | None = None) -> None:
+        self.out, self.fails = out, fails
+        self.ran: list[str] = []
+
+    def __call__(self, words: Sequence[str]) -> int:
+        name = NAMES.get(" ".join(words[:2]), words[0])
+        self.ran.append(name)
+        if name == self.fails:
+            return 3
+        path, told = WRITES[name]
+        (self.out / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.out / path).write_text("{}\n" if told is None else json.dumps(told))
+        return 0
+
+
+def chain(out: Path, fails: str | None = None, **more: Any) -> tuple[Commands, Callable[[], Any]]:
+    ran = Commands(out, fails)
+    return ran, lambda: align(out, settings(**more), ran, lambda *_: None)
+
+
+def test_every_stage_is_a_command(tmp_path: Path) -> None:
+    for stage in stages_of(tmp_path, settings()):
+        assert stage.words[0] in commands() or " ".join(stage.words[:2]) in commands()
+        # The options that it is given exist: the command's help names them.
+        assert all("\n" not in word for word in stage.words)
+    assert [stage.name for stage in stages_of(tmp_path, settings())] == list(STAGES)
+
+
+def test_the_policy_is_what_was_fine_tuned_and_the_reference_too(tmp_path: Path) -> None:
+    words = {stage.name: stage.words for stage in stages_of(tmp_path, settings(target=7))}
+    sft, dpo = str(tmp_path / "sft"), str(tmp_path / "dpo")
+    assert words["generate"][words["generate"].index("--target") + 1] == "7"
+    assert words["prefer"][words["prefer"].index("--policy") + 1] == sft
+    assert words["dpo"][words["dpo"].index("--model") + 1] == sft
+    assert f"base=bundled sft={sft} dpo={dpo}".split() == [
+        word for word in words["evaluate"] if "=" in word
+    ]
+
+
+def test_stages_run_once_and_in_their_order(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran, go = chain(out)
+    report = go()
+    assert ran.ran == list(STAGES)
+    assert report["evaluation"] == EVALUATION
+    assert [one["name"] for one in report["stages"]] == list(STAGES)
+    again, go = chain(out)
+    assert go()["tasks"] == 1
+    assert again.ran == []
+    # What is gone is made anew.
+    (out / "dpo" / "training.json").unlink()
+    again, go = chain(out)
+    go()
+    assert again.ran == ["dpo"]
+
+
+def test_a_stage_that_fails_keeps_those_before_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran, go = chain(out, fails="prefer")
+    with pytest.raises(StageFailed) as failed:
+        go()
+    assert (failed.value.stage, failed.value.code) == ("prefer", 3)
+    ran, go = chain(out)
+    go()
+    assert ran.ran == ["prefer", "dpo", "evaluate"]
+
+
+def test_what_is_done_is_done_by_the_same_command(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _, go = chain(out, fails="dpo")
+    with pytest.raises(StageFailed):
+        go()
+    _, go = chain(out, target=30)
+    with pytest.raises(ConfigError, match=r"generate was done by .*--target 20.*not .*--target 30"):
+        go()
+    # A stage that is not done is free to change.
+    ran, go = chain(out, options={"dpo": ["--beta", "0.3"]})
+    go()
+    assert ran.ran == ["dpo", "evaluate"]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    _, go = chain(tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"holds other files \(notes.txt\)"):
+        go()
+    out = tmp_path / "damaged"
+    _, go = chain(out)
+    go()
+    (out / "stages.json").write_text("{")
+    with pytest.raises(StoreError, match=r"stages.json: is damaged"):
+        go()
+
+
+def test_the_page_escapes_and_links(tmp_path: Path) -> None:
+    _, go = chain(tmp_path)
+    write_page(go(), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "fresh &lt;b&gt;answers&lt;/b&gt;" in page
+    assert 'href="evaluation/report.html"' in page
+    assert "sft − base" in page
+    assert "<script" not in page
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr("selfinstruct.cli.align._run", Commands(out, fails="sft"))
+    assert cli(["align", "--out", str(out), "--stage", "sft=--epochs 1"]) == 3
+    assert "Go on with the same command" in capfd.readouterr().err
+    done = Commands(out)
+    monkeypatch.setattr("selfinstruct.cli.align._run", done)
+    assert cli(["align", "--out", str(out), "--stage", "sft=--epochs 1"]) == 0
+    assert done.ran == list(STAGES[2:])
+    assert "in all" in capfd.readouterr().out
+    assert (out / "report.html").is_file()
+    assert cli(["align", "--out", str(out), "--stage", "tea=--hot"]) == 2
+    assert "with a stage of generate, export" in capfd.readouterr().err
