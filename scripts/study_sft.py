@@ -1,14 +1,15 @@
 r"""What fine-tuning on own data is worth: docs/results.md, measured.
 
-    python scripts/study_sft.py WORK [--model gemma-3-270m] [--target 350] \
+    python scripts/study_sft.py WORK [--part own] [--model gemma-3-270m] [--target 350] \
         [--set instances.max_per_instruction=2] [--train "--epochs 1 --learning-rate 1e-4"]
     python scripts/study_sft.py --tables [--check]
 
 In the folder WORK, each part skipped when it is there: the model writes tasks from the seeds;
-it is trained on them, and, as controls, on the seed tasks alone, on as many unfiltered tasks
-of its own, and on those that the rules alone let pass (no novelty, no likelihood filter); all
-are evaluated beside the base model, plain and with four worked tasks shown. About an hour on
-two CPU cores. What was measured goes into docs/results.json, and its tables into
+it is trained on them, and, as controls, on other data; all are evaluated beside the base
+model, plain and with four worked tasks shown. Part `own` has the seed tasks alone, and its own
+tasks together with them; part `filters` as many unfiltered tasks of its own, and as many that
+the rules alone let pass (no novelty, no likelihood filter). About half an hour for each on two
+CPU cores, after the run. What was measured goes into docs/results.json, and its tables into
 docs/results.md; `--tables` writes these alone, and `--check` fails where they differ.
 """
 
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--part", choices=["own", "filters"], default="own")
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--target", type=int, default=350)
     parser.add_argument("--set", action="append", default=[], help="a setting of `generate`")
@@ -131,13 +133,15 @@ def main() -> None:
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     run = generated(work, options.model, options.target, options.set)
-    loose = opened(work, run)
-    own, rules = read_rows(run), read_rows(loose)
-    seeds, everything = read_rows(shipped_seeds()), unfiltered(loose)
+    own, seeds = read_rows(run), read_rows(shipped_seeds())
     count = len(own)
-    parts = {"seeds": seeds, "unfiltered": everything, "rules-only": rules, "own": own}
-    # As the paper trains: its own tasks with those that it began with.
-    parts["own-and-seeds"] = [*seeds, *own]
+    parts = {"seeds": seeds}
+    if options.part == "filters":
+        loose = opened(work, run)
+        parts |= {"unfiltered": unfiltered(loose), "rules-only": read_rows(loose), "own": own}
+    else:
+        # As the paper trains: its own tasks with those that it began with.
+        parts |= {"own": own, "own-and-seeds": [*seeds, *own]}
     entries = ["--model", f"base={options.model}", "--model", f"few-shot={options.model}"]
     for name, rows in parts.items():
         room = count + (len(seeds) if name == "own-and-seeds" else 0)
@@ -146,9 +150,9 @@ def main() -> None:
         entries += ["--model", model.removeprefix("sft-")]
     selfinstruct(
         *("evaluate", *entries, "--few-shot", "few-shot=4"),
-        *("--max-tokens", str(options.max_tokens), "--out", str(work / "evaluation")),
+        *("--max-tokens", str(options.max_tokens), "--out", str(work / f"eval-{options.part}")),
     )
-    report = json.loads((work / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((work / f"eval-{options.part}" / "report.json").read_text(encoding="utf-8"))
     told = {
         "model": options.model,
         "settings": options.set,
@@ -161,16 +165,21 @@ def main() -> None:
             name: json.loads((work / f"sft-{name}" / "training.json").read_text()) for name in parts
         },
     }
-    (DOCS / "results.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    measured = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
+    measured[options.part] = told
+    (DOCS / "results.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     write_tables()
 
 
 def write_tables(*, check: bool = False) -> None:
     """Write the tables of docs/results.md from docs/results.json."""
-    told = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
+    measured = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
     path = DOCS / "results.md"
     text = path.read_text(encoding="utf-8")
-    for name, block in {"models": models(told), "differences": differences(told)}.items():
+    blocks = {}
+    for part, told in measured.items():
+        blocks |= {f"{part}: models": models(told), f"{part}: differences": differences(told)}
+    for name, block in blocks.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)
@@ -199,16 +208,18 @@ def differences(told: dict[str, Any]) -> str:
     others = ("base", "few-shot", "seeds", "unfiltered", "rules-only")
     wanted = [("own", other) for other in others]
     wanted += [("own-and-seeds", other) for other in ("base", "few-shot", "seeds", "own")]
-    lines = [
-        f"| | {' | '.join(TITLES[metric] for metric in DIFFERENCES)} |",
-        f"|---|{'---|' * len(DIFFERENCES)}",
-    ]
     found = {(one["a"], one["b"], one["metric"]): one for one in told["report"]["comparisons"]}
+    measured = {metric for _, _, metric in found}
+    metrics = [metric for metric in DIFFERENCES if metric in measured]
+    lines = [
+        f"| | {' | '.join(TITLES[metric] for metric in metrics)} |",
+        f"|---|{'---|' * len(metrics)}",
+    ]
     for a, b in wanted:
         if (a, b, DIFFERENCES[0]) not in found:
             continue
         cells = []
-        for metric in DIFFERENCES:
+        for metric in metrics:
             one, scale = found[(a, b, metric)], METRICS.get(metric, ("", 100))[1]
             ends = f"{shown(one['low'], scale)} to {shown(one['high'], scale)}"
             text = f"{shown(one['difference'], scale)} ({ends})"

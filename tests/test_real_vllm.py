@@ -292,6 +292,35 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
     assert "# first" in (tmp_path / "outputs" / "first" / "README.md").read_text()
 
 
+def test_the_whole_chain_on_a_small_target(tmp_path: Path) -> None:
+    """From nothing to base, SFT and DPO side by side; the same command again does nothing."""
+    out = tmp_path / "chain"
+    tasks = tmp_path / "tasks.jsonl"
+    task = {"instruction": "Name the capital of France.", "instances": [{"output": "Paris"}]}
+    tasks.write_text(json.dumps(task))
+    arguments = ["align", "--out", str(out), "--target", "24", "--judge", "none"]
+    for stage in (
+        "generate=--set propose.per_round=8",
+        "sft=--epochs 1",
+        "prefer=--k 3 --max-tokens 128 --held-out 6",
+        "dpo=--epochs 1 --fresh 4 --fresh-tokens 24",
+        f"evaluate=--tasks {tasks} --max-tokens 24 --plain-text none",
+    ):
+        arguments += ["--stage", stage]
+    cli(*arguments)
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["evaluation"]["models"]) == ["base", "sft", "dpo"]
+    assert report["dpo"]["health"]["pairs"] == report["preferences"]["pairs"]["held_out"] >= 6
+    # Before its first step a policy is its reference.
+    history = json.loads((out / "dpo" / "training.json").read_text())["history"]
+    assert (history[0]["margin"], history[0]["divergence"]) == (0.0, 0.0)
+    assert history[-1]["divergence"] > 0
+    assert "few_held_out" in (out / "report.html").read_text()
+    before = (out / "stages.json").read_bytes()
+    cli(*arguments)
+    assert (out / "stages.json").read_bytes() == before
+
+
 ENGINE = """
 import json, sys
 from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
