@@ -176,7 +176,7 @@ def write_tables(*, check: bool = False) -> None:
     measured = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
     path = DOCS / "results.md"
     text = path.read_text(encoding="utf-8")
-    blocks = {}
+    blocks: dict[str, str] = {}
     for part, told in measured.items():
         blocks |= {f"{part}: models": models(told), f"{part}: differences": differences(told)}
     for name, block in blocks.items():
