@@ -89,7 +89,11 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
             *(*seeds, *seed, "--resume"),
         ),
         "export": ("export", run, "--format", "messages", "--out", str(out / "sft.jsonl")),
-        "sft": ("train", "sft", "--data", run, "--model", model, "--out", sft, *seed, "--resume"),
+        # One epoch: more of its own words harm a small model (docs/results.md).
+        "sft": (
+            *("train", "sft", "--data", run, "--model", model, "--out", sft, "--epochs", "1"),
+            *(*seed, "--resume"),
+        ),
         "prefer": ("prefer", run, "--policy", sft, "--out", preferences, *seed, "--resume"),
         "dpo": (
             *("train", "dpo", "--data", preferences, "--model", sft, "--out", dpo),
