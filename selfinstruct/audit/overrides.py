@@ -1,4 +1,4 @@
-"""What a person decides about candidates after the run did: restore, drop, edit, undo.
+"""What a person decided about candidates after the run did: restore, drop, edit, undo.
 
 `overrides.jsonl` holds one decision a line and only grows. The last decision about an id
 wins; `undo` takes the last one back, and the one before it counts again. They apply to what
@@ -8,12 +8,13 @@ a run exports (standing.py); pool, novelty, replay and resume ignore them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from selfinstruct.store import Run
-from selfinstruct.store.journal import DamagedLine
+from selfinstruct.store.journal import DamagedLine, append_line, read_lines
 
 FILE = "overrides.jsonl"
 
@@ -65,63 +66,43 @@ def read_overrides(run: Run) -> Overrides:
     Raises:
         StoreError: the file is there but cannot be read.
     """
-    raise NotImplementedError
+    lines, damaged = read_lines(overrides_path(run))
+    entries = []
+    for number, line in lines:
+        try:
+            entries.append(_parse(line))
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"is no override ({type(error).__name__}: {error})"
+            damaged.append(DamagedLine(overrides_path(run), number, problem))
+    return Overrides(entries, fold(entries), damaged)
+
+
+def append_override(run: Run, entry: Override) -> None:
+    """Write a decision; once this returns it is on disk for good.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    told = {name: value for name, value in asdict(entry).items() if value is not None}
+    append_line(overrides_path(run), told)
 
 
 def fold(entries: Sequence[Override]) -> dict[str, Override]:
     """Return the decision that counts for each id: the last that no later undo took back."""
-    raise NotImplementedError
+    standing: dict[str, list[Override]] = {}
+    for entry in entries:
+        decisions = standing.setdefault(entry.id, [])
+        if entry.action is not Action.UNDO:
+            decisions.append(entry)
+        elif decisions:
+            decisions.pop()
+    return {id: decisions[-1] for id, decisions in standing.items() if decisions}
 
 
-def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
-    """Take a rejected candidate into the dataset, as the model wrote it.
-
-    Raises:
-        ConfigError: no such candidate; it is in the dataset already; or it cannot be alone
-            (an instruction none of whose instances passed, an instance of a rejected one).
-        WriteError: the disk refuses.
-    """
-    raise NotImplementedError
-
-
-def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
-    """Keep a candidate out of the dataset.
-
-    Raises:
-        ConfigError: no such candidate, or it is not in the dataset.
-        WriteError: the disk refuses.
-    """
-    raise NotImplementedError
-
-
-def edit(
-    run: Run,
-    id: str,
-    *,
-    by: str,
-    note: str = "",
-    text: str | None = None,
-    input: str | None = None,
-    output: str | None = None,
-) -> Override:
-    """Put a person's words into the dataset, in the place of the model's, which are kept.
-
-    What is edited is in the dataset, whatever its verdict. An edit adds to the edit before
-    it. `text` is an instruction's; an `output` (and `input`) typed for an instruction takes
-    the place of its instances, so that it waits for none.
-
-    Raises:
-        ConfigError: no such candidate, nothing to change, an empty text or output.
-        WriteError: the disk refuses.
-    """
-    raise NotImplementedError
-
-
-def undo(run: Run, id: str, *, by: str, note: str = "") -> Override:
-    """Take back the last decision about a candidate.
-
-    Raises:
-        ConfigError: there is none to take back.
-        WriteError: the disk refuses.
-    """
-    raise NotImplementedError
+def _parse(line: dict[str, Any]) -> Override:
+    known = {field.name for field in fields(Override)}
+    values = {name: value for name, value in line.items() if name in known}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is no text")
+    return Override(**{**values, "action": Action(values["action"])})

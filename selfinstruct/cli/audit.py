@@ -72,20 +72,15 @@ def list_candidates(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List candidates with their verdicts, scores and nearest neighbours."""
-    from selfinstruct.audit.queries import list_candidates as query
-    from selfinstruct.errors import ConfigError
-    from selfinstruct.records import Reason
+    from selfinstruct.audit.search import Filter, candidates
     from selfinstruct.store import open_run
 
-    if reason is not None and reason not in set(Reason):
-        raise ConfigError(f"--reason {reason}: there is none; there are: {', '.join(Reason)}")
-    rows = query(
-        open_run(run),
+    wanted = Filter(
         str(stage),
         verdict=verdict and str(verdict),
         reason=reason,
-        limit=limit,
     )
+    rows = candidates(open_run(run), wanted, limit=limit)
     if as_json:
         for row in rows:
             print(json.dumps(plain_row(row), ensure_ascii=False))
