@@ -5,15 +5,25 @@ All rates are of candidates of one table, over the whole population that was sam
 - false rejects of a rule: good ones among what it rejected, over what it rejected;
 - false accepts: bad ones among the accepted, over the accepted (1 - precision);
 - recall: accepted good ones over all good ones.
+
+What was rated counts as a simple random sample of its stratum: raters see all strata mixed,
+in an order of chance, and may stop anywhere. Strata are weighted by their sizes; those in
+which nothing is rated count as unknown, from none good to all. Intervals: intervals.py.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from selfinstruct.audit.sample import Sample
-from selfinstruct.audit.whatif import WhatIf
+from selfinstruct.audit.intervals import Interval, good_in_population, share_of_sum, total
+from selfinstruct.audit.labels import Labels, agreement, read_labels, settled
+from selfinstruct.audit.sample import Sample, Stratum, newest_sample
+from selfinstruct.audit.search import Filter, count_by_reason
+from selfinstruct.audit.whatif import PENDING, Change, WhatIf
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
 
 
@@ -84,7 +94,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a choice of thresholds costs: see the module; `kept` counts candidates."""
+    """What a choice of thresholds costs: see the module; `kept` counts candidates.
+
+    A `value` rests on the assumption that a candidate which changes sides, of a kind that
+    nobody rated, is as good as the others of its stratum; the interval assumes nothing.
+    """
 
     kept: int
     false_accept: Estimate
@@ -102,9 +116,40 @@ class WhatIfRates:
     after: Rates
 
 
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Candidates that are alike in what became of them, and would become.
+
+    guess: share of good ones to assume where none is rated; None: no idea.
+    """
+
+    size: int
+    rated: int
+    good: int
+    kept: bool
+    guess: float | None = None
+
+
 def error_rates(sample: Sample, table: str, good: Mapping[str, bool]) -> ErrorRates:
     """Estimate the error rates of one table from a sample and the settled labels of its ids."""
-    raise NotImplementedError
+    strata = [one for one in sample.strata if one.table == table]
+    strata.sort(key=lambda one: (one.outcome != ACCEPTED, -one.size))
+    cells = [_cell(one, good, kept=one.outcome == ACCEPTED) for one in strata]
+    rates = _rates(cells)
+    return ErrorRates(
+        table=table,
+        strata=[
+            StratumRate(
+                one.outcome, one.size, len(one.drawn), cell.rated, cell.good, _share([cell])
+            )
+            for one, cell in zip(strata, cells, strict=True)
+        ],
+        false_accept=rates.false_accept,
+        false_reject=rates.false_reject,
+        precision=rates.precision,
+        recall=rates.recall,
+        unrated=[one.outcome for one, cell in zip(strata, cells, strict=True) if not cell.rated],
+    )
 
 
 def measure(run: Run) -> Measured | None:
@@ -113,7 +158,24 @@ def measure(run: Run) -> Measured | None:
     Raises:
         StoreError: the sample is damaged.
     """
-    raise NotImplementedError
+    sample = newest_sample(run)
+    if sample is None:
+        return None
+    labels = _of_sample(read_labels(run), sample)
+    if not labels.current:
+        return None
+    good = settled(labels)
+    rated = {id for id, _ in labels.current}
+    tables = sorted({one.table for one in sample.strata})
+    return Measured(
+        sample=sample.number,
+        rated=len(rated),
+        unsettled=len(rated - good.keys()),
+        raters=labels.raters,
+        agreement=agreement(labels),
+        stale=any(_sizes(sample, t) != count_by_reason(run, Filter(t)) for t in tables),
+        tables={table: error_rates(sample, table, good) for table in reversed(tables)},
+    )
 
 
 def what_if_rates(run: Run, found: WhatIf) -> list[WhatIfRates]:
@@ -124,4 +186,122 @@ def what_if_rates(run: Run, found: WhatIf) -> list[WhatIfRates]:
     Raises:
         ConfigError: the run has changed since the sample was drawn.
     """
-    raise NotImplementedError
+    sample = newest_sample(run)
+    if sample is None:
+        return []
+    labels = _of_sample(read_labels(run), sample)
+    if not labels.current:
+        return []
+    good = settled(labels)
+    changed = {
+        "instructions": (found.before, found.changes),
+        "instances": (found.instances_before, found.instance_changes),
+    }
+    rates = []
+    for table, (before, changes) in changed.items():
+        sizes = _sizes(sample, table)
+        if not sizes:
+            continue
+        if sizes != {outcome: count for outcome, count in before.items() if count}:
+            raise ConfigError(
+                f"{run.path}: has other candidates than when sample {sample.number} was drawn; "
+                f"draw another: selfinstruct audit sample {run.path} (ratings stay)"
+            )
+        rates.append(rates_after(sample, table, good, changes))
+    return rates
+
+
+def rates_after(
+    sample: Sample, table: str, good: Mapping[str, bool], changes: Sequence[Change]
+) -> WhatIfRates:
+    """Estimate the rates before and after some candidates of a sampled table change sides.
+
+    Args:
+        sample: of the candidates as they were before.
+        table: of them.
+        good: settled labels by id.
+        changes: every candidate of the table whose outcome is another now.
+    """
+    now = {change.id: change.after for change in changes}
+    moved = Counter((change.before, change.after) for change in changes)
+    before, after = [], []
+    for stratum in (one for one in sample.strata if one.table == table):
+        whole = _cell(stratum, good, kept=_is_kept(stratum.outcome))
+        before.append(whole)
+        sizes = {to: count for (origin, to), count in moved.items() if origin == stratum.outcome}
+        sizes[stratum.outcome] = stratum.size - sum(sizes.values())
+        for outcome, size in sizes.items():
+            drawn = [id for id in stratum.drawn if now.get(id, stratum.outcome) == outcome]
+            part = _cell(replace(stratum, size=size, drawn=drawn), good, kept=_is_kept(outcome))
+            after.append(replace(part, guess=whole.good / whole.rated if whole.rated else None))
+    return WhatIfRates(table, _rates(before), _rates(after))
+
+
+def _is_kept(outcome: str) -> bool:
+    return outcome in (ACCEPTED, PENDING)
+
+
+def _cell(stratum: Stratum, good: Mapping[str, bool], *, kept: bool) -> _Cell:
+    rated = [good[id] for id in stratum.drawn if id in good]
+    return _Cell(stratum.size, len(rated), sum(rated), kept)
+
+
+def _rates(cells: Sequence[_Cell]) -> Rates:
+    kept = [cell for cell in cells if cell.kept]
+    fallen = [cell for cell in cells if not cell.kept]
+    precision = _share(kept)
+    part, rest = _good_in(kept), _good_in(fallen)
+    recall = share_of_sum(part, rest)
+    is_known = _is_known(cells) and part.value + rest.value > 0
+    return Rates(
+        kept=sum(cell.size for cell in kept),
+        false_accept=_complement(precision),
+        false_reject=_share(fallen),
+        precision=precision,
+        recall=_estimate(recall, is_known=is_known),
+    )
+
+
+def _share(cells: Sequence[_Cell]) -> Estimate:
+    """Return the share of good ones in several cells."""
+    size = sum(cell.size for cell in cells)
+    if not size:
+        return Estimate(None, 0.0, 1.0)
+    found = _good_in(cells)
+    share = Interval(found.value / size, found.low / size, found.high / size)
+    return _estimate(share, is_known=_is_known(cells))
+
+
+def _good_in(cells: Sequence[_Cell]) -> Interval:
+    """Return how many good ones several cells hold; what is unknown widens it by all of it."""
+    known = total([good_in_population(c.size, c.rated, c.good) for c in cells if c.rated])
+    unknown = [cell for cell in cells if not cell.rated]
+    guessed = sum(cell.size * (cell.guess or 0.0) for cell in unknown)
+    reach = sum(cell.size for cell in unknown)
+    return Interval(known.value + guessed, known.low, known.high + reach)
+
+
+def _is_known(cells: Sequence[_Cell]) -> bool:
+    return all(cell.rated or cell.guess is not None or not cell.size for cell in cells)
+
+
+def _estimate(found: Interval | None, *, is_known: bool) -> Estimate:
+    if found is None:
+        return Estimate(None, 0.0, 1.0)
+    return Estimate(found.value if is_known else None, max(0.0, found.low), min(1.0, found.high))
+
+
+def _complement(share: Estimate) -> Estimate:
+    value = None if share.value is None else 1 - share.value
+    return Estimate(value, 1 - share.high, 1 - share.low)
+
+
+def _of_sample(labels: Labels, sample: Sample) -> Labels:
+    """Return the ratings of what is in a sample; others were of an earlier one."""
+    ids = set(sample.ids)
+    current = {key: rating for key, rating in labels.current.items() if key[0] in ids}
+    return replace(labels, current=current)
+
+
+def _sizes(sample: Sample, table: str) -> dict[str, int]:
+    return {one.outcome: one.size for one in sample.strata if one.table == table}
