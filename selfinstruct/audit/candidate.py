@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct.audit.overrides import Override
+from selfinstruct.audit.alignment import align
+from selfinstruct.audit.completions import Asked, asked_for
+from selfinstruct.audit.lookup import Found, find, find_all
+from selfinstruct.audit.overrides import Override, Overrides, read_overrides
+from selfinstruct.audit.search import Filter, search
+from selfinstruct.audit.standing import stand
+from selfinstruct.filters.tokens import Tokenizer
+from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.measures import passed_rules
+from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandidate, Reason
 from selfinstruct.store import Run
 
 Span = tuple[int, int]
@@ -60,28 +70,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The completion that a candidate stands in: exact prompt, sampling parameters, what came.
-
-    start, end: the candidate's span in `text` (an instance: of its output).
-    """
-
-    id: str
-    stage: str
-    template: str
-    prompt: str
-    sampling: Mapping[str, Any]
-    seed: int
-    text: str
-    thinking: str | None
-    finish_reason: str
-    num_prompt_tokens: int
-    num_output_tokens: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
 class Detail:
     """One candidate and what surrounds it.
 
@@ -90,8 +78,7 @@ class Detail:
     outcome: `accepted`, a reason, `pending_instances` or `dropped`, overrides applied.
     overrides: every entry about it, the oldest first.
     instruction: of an instance, the row of its instruction.
-    asked: the completion that it stands in; `classify` and `instances` ones are those of
-        an instruction's later stages, where there are any.
+    asked: the completion that it stands in, and those that an instruction asked for later.
     children: ids of instructions whose proposal showed it, the first ones; `children_total`.
     instances: rows of an instruction's instances, in order.
     """
@@ -118,4 +105,95 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
         ConfigError: the run has none of this id; names the nearest.
         StoreError: a file of the run is damaged.
     """
-    raise NotImplementedError
+    found, overrides = find(run, id), read_overrides(run)
+    table = "instances" if found.instance else "instructions"
+    task = found.instruction
+    kids = search(run, Filter(parent=id), limit=children) if table == "instructions" else None
+    return Detail(
+        row=_row(found.row, overrides),
+        table=table,
+        outcome=_outcome(found, overrides),
+        checks=_checks(run, found),
+        override=overrides.current.get(id),
+        overrides=[entry for entry in overrides.entries if entry.id == id],
+        neighbour=_neighbour(run, task) if table == "instructions" else None,
+        parents=_pool_texts(run, task.parents) if table == "instructions" else [],
+        children=[row["id"] for row in kids.rows] if kids else [],
+        children_total=kids.total if kids else 0,
+        instruction=_row(task, overrides) if found.instance else None,
+        instances=[] if found.instance else [_row(row, overrides) for row in found.instances],
+        asked=asked_for(run, found),
+    )
+
+
+def _row(row: InstructionCandidate | InstanceCandidate, overrides: Overrides) -> dict[str, Any]:
+    decision = overrides.current.get(row.id)
+    return {**asdict(row), "override": str(decision.action) if decision else None}
+
+
+def _outcome(found: Found, overrides: Overrides) -> str:
+    """Return what became of it, overrides applied."""
+    standing = stand(found.instruction, found.instances, overrides.current)
+    if found.instance is None:
+        return standing.outcome
+    if any(row.id == found.instance.id for row in standing.instances):
+        return ACCEPTED
+    if found.instance.verdict == ACCEPTED or found.instance.id in overrides.current:
+        return "dropped"
+    return str(found.instance.reason)
+
+
+def _checks(run: Run, found: Found) -> list[Check]:
+    """Return its scores beside what was asked for, and the rule on its text that failed."""
+    row = found.row
+    least = row.logprob_threshold
+    judged = passed_rules(row)
+    likely = None if least is None or not judged else not row.mean_logprob < least
+    checks = [Check("mean_logprob", _number(row.mean_logprob), least, likely)]
+    if isinstance(row, InstructionCandidate):
+        most = stored_config(run).novelty.threshold
+        reached = judged and row.reason not in (Reason.LOW_LIKELIHOOD, Reason.TOO_LIKELY)
+        novel = row.reason is not Reason.NOT_NOVEL if reached else None
+        checks.append(Check("rouge_l", _number(row.rouge_l), most, novel))
+    if not judged:
+        checks.append(Check("rule", None, row.threshold, passed=False))
+    return checks
+
+
+def _neighbour(run: Run, row: InstructionCandidate) -> Neighbour | None:
+    if row.neighbour_id is None:
+        return None
+    [near] = _pool_texts(run, [row.neighbour_id])
+    tokenizer = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
+    aligned = align(near.text, row.text, tokenizer)
+    return Neighbour(
+        near.id,
+        near.text,
+        near.outcome,
+        row.rouge_l,
+        aligned.marks,
+        aligned.other_marks,
+        aligned.tokens,
+        aligned.other_tokens,
+    )
+
+
+def _pool_texts(run: Run, ids: Iterable[str]) -> list[PoolText]:
+    """Return texts of the pool by their ids; one that is gone has no text."""
+    wanted = list(ids)
+    first = dict(stored_inputs(run).first_pool)
+    found = find_all(run, [id for id in wanted if id not in first])
+    texts = []
+    for id in wanted:
+        if id in first:
+            texts.append(PoolText(id, first[id], id.split(":")[0]))
+        elif id in found:
+            row = found[id].instruction
+            texts.append(PoolText(id, row.text, str(row.reason or row.verdict)))
+        else:
+            texts.append(PoolText(id, "", "missing"))
+    return texts
+
+
+def _number(score: float) -> float | None:
+    return None if math.isnan(score) else score

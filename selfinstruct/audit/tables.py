@@ -42,6 +42,17 @@ def fetch_all(run: Run, query: str, values: Sequence[Any] = ()) -> list[tuple[An
         return rows
 
 
+def fetch_columns(run: Run, query: str, values: Sequence[Any] = ()) -> dict[str, Any]:
+    """Return the columns that a query gives, none of them null, as numpy arrays.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    with damage(run):
+        columns: dict[str, Any] = _cursor().execute(query, list(values)).fetchnumpy()
+        return columns
+
+
 def stream(run: Run, query: str, values: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
     """Yield the rows that a query gives, by column.
 
