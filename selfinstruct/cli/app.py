@@ -20,6 +20,7 @@ from selfinstruct.cli import (
     merge,
     models,
     prefer,
+    serve,
     train,
 )
 from selfinstruct.cli.console import stderr
@@ -42,6 +43,7 @@ app.command("export")(export.export)
 app.add_typer(train.app, name="train")
 app.command("prefer")(prefer.prefer)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 
 

@@ -1,0 +1,44 @@
+"""The distributions that a run's page draws, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfinstruct.audit.histograms import Histogram, histogram, seed_similarity
+from selfinstruct.audit.search import Filter
+from selfinstruct.store import Run
+
+# Bins of a length: the page cuts off its few longest, and draws the others wider.
+_LENGTHS = 120
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Of one run: yield by round, and histograms by what is measured."""
+
+    yields: Sequence[float]
+    rouge_l: Histogram
+    instruction_logprob: Histogram
+    output_logprob: Histogram
+    instruction_words: Histogram
+    output_words: Histogram
+    seed_similarity: Histogram
+
+
+def charts_of(run: Run) -> Charts:
+    """Count what the page of a run draws.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    outputs = Filter(table="instances")
+    return Charts(
+        yields=[run.info(number)["yield"] for number in run.rounds()],
+        rouge_l=histogram(run, "rouge_l"),
+        instruction_logprob=histogram(run, "mean_logprob"),
+        output_logprob=histogram(run, "mean_logprob", outputs),
+        instruction_words=histogram(run, "words", bins=_LENGTHS),
+        output_words=histogram(run, "words", outputs, bins=_LENGTHS),
+        seed_similarity=seed_similarity(run),
+    )
