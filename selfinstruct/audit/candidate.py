@@ -12,11 +12,11 @@ from selfinstruct.audit.completions import Asked, asked_for
 from selfinstruct.audit.lookup import Found, find, find_all
 from selfinstruct.audit.overrides import Override, Overrides, read_overrides
 from selfinstruct.audit.search import Filter, search
-from selfinstruct.audit.standing import stand
+from selfinstruct.audit.standing import outcome_of
 from selfinstruct.filters.tokens import Tokenizer
 from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.measures import passed_rules
-from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandidate, Reason
+from selfinstruct.records import InstanceCandidate, InstructionCandidate, Reason
 from selfinstruct.store import Run
 
 Span = tuple[int, int]
@@ -112,7 +112,7 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
     return Detail(
         row=_row(found.row, overrides),
         table=table,
-        outcome=_outcome(found, overrides),
+        outcome=outcome_of(found, overrides),
         checks=_checks(run, found),
         override=overrides.current.get(id),
         overrides=[entry for entry in overrides.entries if entry.id == id],
@@ -129,18 +129,6 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
 def _row(row: InstructionCandidate | InstanceCandidate, overrides: Overrides) -> dict[str, Any]:
     decision = overrides.current.get(row.id)
     return {**asdict(row), "override": str(decision.action) if decision else None}
-
-
-def _outcome(found: Found, overrides: Overrides) -> str:
-    """Return what became of it, overrides applied."""
-    standing = stand(found.instruction, found.instances, overrides.current)
-    if found.instance is None:
-        return standing.outcome
-    if any(row.id == found.instance.id for row in standing.instances):
-        return ACCEPTED
-    if found.instance.verdict == ACCEPTED or found.instance.id in overrides.current:
-        return "dropped"
-    return str(found.instance.reason)
 
 
 def _checks(run: Run, found: Found) -> list[Check]:

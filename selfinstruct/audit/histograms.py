@@ -76,11 +76,12 @@ def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 4
     if not rounds:
         return Histogram(column, [0.0, 1.0], [0], [0], 0, limits)
     query = (
-        f"SELECT coalesce(({known[column]})::DOUBLE, 'NaN') AS score, verdict = 'accepted' AS accepted "
+        f"SELECT coalesce(({known[column]})::DOUBLE, 'NaN') AS score, "
+        "verdict = 'accepted' AS is_accepted "
         f"FROM {current(run, wanted.table, rounds)} {where}"
     )
     found = fetch_columns(run, query, values)
-    scores, is_accepted = found["score"], found["accepted"]
+    scores, is_accepted = found["score"], found["is_accepted"]
     is_scored = ~np.isnan(scores)
     edges = _edges(column, scores[is_scored], bins)
     inside = np.clip(scores, edges[0], edges[-1])

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from selfinstruct.audit.lookup import find_all
+from selfinstruct.audit.lookup import Found, find_all
 from selfinstruct.audit.overrides import Action, Override, Overrides
 from selfinstruct.records import (
     ACCEPTED,
@@ -83,6 +83,27 @@ def stand(
     edited = [_edited_instance(one, decisions.get(one.id)) for one in kept]
     changed = frozenset(id for id in (row.id, *(one.id for one in kept)) if _is_edit(decisions, id))
     return Standing(row, edited, _outcome(instances, kept, decisions), changed)
+
+
+def outcome_of(found: Found, overrides: Overrides) -> str:
+    """Return what became of a candidate, a person's decisions applied.
+
+    `accepted`, `pending_instances`, `dropped`, or the reason for which it was rejected; of an
+    instance whose instruction is not kept, that of the instruction.
+    """
+    standing = stand(found.instruction, found.instances, overrides.current)
+    instance = found.instance
+    if instance is None:
+        return standing.outcome
+    if any(row.id == instance.id for row in standing.instances):
+        return ACCEPTED
+    decision = overrides.current.get(instance.id)
+    if decision is not None and decision.action is Action.DROP:
+        return DROPPED
+    if instance.verdict != ACCEPTED and decision is None:
+        return str(instance.reason)
+    # It passed, but its instruction is not kept, or has an output that a person typed.
+    return DROPPED if standing.is_kept else standing.outcome
 
 
 def fell_with(instruction: InstructionCandidate, instance: InstanceCandidate) -> bool:
