@@ -32,7 +32,7 @@ def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
     if _is_in(found, standing):
         how = "restored already" if id in overrides.current else "accepted"
         raise ConfigError(f"{id}: is {how}, and so in the dataset; there is nothing to restore")
-    _check_restorable(found, standing)
+    _check_restorable(found, overrides)
     return _decide(run, Override(id, Action.RESTORE, by, now(), note))
 
 
@@ -95,8 +95,7 @@ def edit(
         )
     _check_text(found, entry)
     if found.instance is not None:
-        standing = stand(found.instruction, found.instances, overrides.current)
-        _check_task_of(found, standing)
+        _check_task_of(found, overrides)
     return _decide(run, entry)
 
 
@@ -132,9 +131,9 @@ def _is_in(found: Found, standing: Standing) -> bool:
     return any(row.id == found.instance.id for row in standing.instances)
 
 
-def _check_restorable(found: Found, standing: Standing) -> None:
+def _check_restorable(found: Found, overrides: Overrides) -> None:
     if found.instance is not None:
-        _check_task_of(found, standing)
+        _check_task_of(found, overrides)
         if not found.instance.output.strip():
             raise ConfigError(
                 f"{found.instance.id}: has no output; type one: audit edit {found.instance.id} "
@@ -160,13 +159,18 @@ def _check_restorable(found: Found, standing: Standing) -> None:
         )
 
 
-def _check_task_of(found: Found, standing: Standing) -> None:
+def _check_task_of(found: Found, overrides: Overrides) -> None:
     """An instance alone is no task: its instruction must have passed, or be restored."""
     task = found.instruction
-    passed = standing.is_kept or task.reason in (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
-    if standing.outcome == DROPPED or not passed:
+    decision = overrides.current.get(task.id)
+    if decision is None:
+        passed = (None, Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
+        is_wanted, outcome = task.reason in passed, str(task.reason)
+    else:
+        is_wanted, outcome = decision.action is not Action.DROP, DROPPED
+    if not is_wanted:
         raise ConfigError(
-            f"{found.row.id}: its instruction is not in the dataset ({standing.outcome}); "
+            f"{found.row.id}: its instruction is not in the dataset ({outcome}); "
             f"restore {task.id} first"
         )
 

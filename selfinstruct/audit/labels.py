@@ -98,6 +98,7 @@ def read_labels(run: Run) -> Labels:
         except (KeyError, TypeError, ValueError) as error:
             problem = f"is no rating ({type(error).__name__}: {error})"
             damaged.append(DamagedLine(labels_path(run), number, problem))
+    damaged.sort(key=lambda line: line.number)
     return Labels(entries, fold_labels(entries), damaged)
 
 

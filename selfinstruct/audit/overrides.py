@@ -74,6 +74,7 @@ def read_overrides(run: Run) -> Overrides:
         except (KeyError, TypeError, ValueError) as error:
             problem = f"is no override ({type(error).__name__}: {error})"
             damaged.append(DamagedLine(overrides_path(run), number, problem))
+    damaged.sort(key=lambda line: line.number)
     return Overrides(entries, fold(entries), damaged)
 
 
