@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -33,8 +33,7 @@ _MOST_SKIPPED = 200
 def rate_page(run: RunOf, request: Request) -> HTMLResponse:
     """The next text for a rater; `skip` in the address holds those left for later."""
     rater = request.query_params.get("rater", "").strip()[:80]
-    skip = request.query_params.getlist("skip")[-_MOST_SKIPPED:]
-    return _rate(run, request, rater, skip)
+    return _rate(run, request, rater, _skipped(request))
 
 
 @router.post("/runs/{name}/rate", response_model=None)
@@ -51,7 +50,8 @@ def rated(run: RunOf, request: Request, form: FormOf) -> Response:
             rate(run, wanted.id, wanted.rating, wanted.rater)
     except (ValidationError, ConfigError) as error:
         return _rate(run, request, given.get("rater", ""), [], explained(error))
-    address = f"{run_address(run.name)}/rate?rater={quote(wanted.rater)}"
+    query = urlencode({"rater": wanted.rater, "skip": _skipped(request)}, doseq=True)
+    address = f"{run_address(run.name)}/rate?{query}"
     response = RedirectResponse(address, status_code=303)
     remember_name(response, wanted.rater)
     return response
@@ -73,6 +73,10 @@ def sampled(run: RunOf, request: Request, form: FormOf) -> Response:
     return RedirectResponse(f"{run_address(run.name)}/rate", status_code=303)
 
 
+def _skipped(request: Request) -> list[str]:
+    return request.query_params.getlist("skip")[-_MOST_SKIPPED:]
+
+
 def _rate(
     run: Run, request: Request, rater: str, skip: list[str], problem: str | None = None
 ) -> HTMLResponse:
@@ -81,7 +85,8 @@ def _rate(
         "sample": sample,
         "rater": rater,
         "turn": turn_of(run, rater, tuple(skip)) if sample is not None and rater else None,
-        "skip": skip,
+        "skipped": skip,
+        "later": urlencode({"rater": rater, "skip": skip}, doseq=True),
         "raters": labels.raters,
         "agreement": agreement(labels),
         "scale": RATING_HELP,
