@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,6 +109,7 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
     table = "instances" if found.instance else "instructions"
     task = found.instruction
     kids = search(run, Filter(parent=id), limit=children) if table == "instructions" else None
+    pool = _pool_texts(run, task) if table == "instructions" else {}
     return Detail(
         row=_row(found.row, overrides),
         table=table,
@@ -116,8 +117,8 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
         checks=_checks(run, found),
         override=overrides.current.get(id),
         overrides=[entry for entry in overrides.entries if entry.id == id],
-        neighbour=_neighbour(run, task) if table == "instructions" else None,
-        parents=_pool_texts(run, task.parents) if table == "instructions" else [],
+        neighbour=_neighbour(task, pool) if pool else None,
+        parents=[pool[parent] for parent in task.parents] if pool else [],
         children=[row["id"] for row in kids.rows] if kids else [],
         children_total=kids.total if kids else 0,
         instruction=_row(task, overrides) if found.instance else None,
@@ -148,10 +149,10 @@ def _checks(run: Run, found: Found) -> list[Check]:
     return checks
 
 
-def _neighbour(run: Run, row: InstructionCandidate) -> Neighbour | None:
+def _neighbour(row: InstructionCandidate, pool: Mapping[str, PoolText]) -> Neighbour | None:
     if row.neighbour_id is None:
         return None
-    [near] = _pool_texts(run, [row.neighbour_id])
+    near = pool[row.neighbour_id]
     tokenizer = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
     aligned = align(near.text, row.text, tokenizer)
     return Neighbour(
@@ -166,20 +167,20 @@ def _neighbour(run: Run, row: InstructionCandidate) -> Neighbour | None:
     )
 
 
-def _pool_texts(run: Run, ids: Iterable[str]) -> list[PoolText]:
-    """Return texts of the pool by their ids; one that is gone has no text."""
-    wanted = list(ids)
+def _pool_texts(run: Run, row: InstructionCandidate) -> dict[str, PoolText]:
+    """Return a candidate's parents and neighbour, by id; one that is gone has no text."""
     first = dict(stored_inputs(run).first_pool)
+    wanted = [*row.parents, *([row.neighbour_id] if row.neighbour_id else [])]
     found = find_all(run, [id for id in wanted if id not in first])
-    texts = []
+    texts = {}
     for id in wanted:
         if id in first:
-            texts.append(PoolText(id, first[id], id.split(":")[0]))
+            texts[id] = PoolText(id, first[id], id.split(":")[0])
         elif id in found:
-            row = found[id].instruction
-            texts.append(PoolText(id, row.text, str(row.reason or row.verdict)))
+            near = found[id].instruction
+            texts[id] = PoolText(id, near.text, str(near.reason or near.verdict))
         else:
-            texts.append(PoolText(id, "", "missing"))
+            texts[id] = PoolText(id, "", "missing")
     return texts
 
 

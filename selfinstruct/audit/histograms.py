@@ -16,7 +16,8 @@ from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 
 _WHOLE = ("num_tokens", "words")
-_WORDS = "len(string_split_regex(trim({}), '[[:space:]]+'))"
+# Blanks and one more: what a regular expression would say takes ten times as long.
+_WORDS = "1 + strlen({0}) - strlen(replace({0}, ' ', ''))"
 _COLUMNS = {
     "instructions": {
         "rouge_l": "rouge_l",
@@ -27,7 +28,7 @@ _COLUMNS = {
     "instances": {
         "mean_logprob": "mean_logprob",
         "num_tokens": "num_tokens",
-        "words": _WORDS.format("output"),
+        "words": _WORDS.format("replace(trim(output), chr(10), ' ')"),
     },
 }
 # Longest and least likely candidates would squeeze all others into one bin.
@@ -58,7 +59,8 @@ def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 4
 
     Args:
         run: the run.
-        column: the score; `words` counts those of the text, or of the output.
+        column: the score; `words` are those of the text, or of the output, told
+            by the blanks between them (two blanks in a row count twice).
         wanted: which candidates; all instructions by default.
         bins: how many, of equal width; at most so many for whole numbers.
 

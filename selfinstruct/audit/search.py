@@ -7,6 +7,7 @@ shows is then read from the few rounds that its rows stand in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -24,6 +25,9 @@ _SORTS = {
 }
 _SCORES = {"rouge_l", "mean_logprob", "input_logprob"}
 _TEXTS = {"instructions": ("text", "raw_text"), "instances": ("input", "output")}
+# What cleaning takes out of a raw text; a text without any of it is in the clean text, too, and
+# half as much is to be read.
+_MARKUP = re.compile(r"[*\"“”]|\s\s|[^\S ]|^\s|\s$")
 _RANGES = {"rouge": "rouge_l", "logprob": "mean_logprob", "tokens": "num_tokens"}
 _ORDER = "round, file_row_number"
 
@@ -226,7 +230,10 @@ def where_clause(wanted: Filter, overrides: Overrides) -> tuple[str, list[Any]]:
                 conditions.append(f"{column} {sign} ?{nan}")
                 values.append(value)
     if wanted.text:
-        texts = [f"contains(lower({name}), lower(?))" for name in _TEXTS[wanted.table]]
+        columns = list(_TEXTS[wanted.table])
+        if wanted.table == "instructions" and not _MARKUP.search(wanted.text):
+            columns.remove("raw_text")
+        texts = [f"contains(lower({name}), lower(?))" for name in columns]
         conditions.append(f"({' OR '.join(texts)})")
         values += [wanted.text] * len(texts)
     if wanted.parent is not None:

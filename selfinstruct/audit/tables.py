@@ -130,7 +130,7 @@ def _source(files: Iterable[Path]) -> str:
     They are listed one by one: in a pattern, a `[` or `*` in the run's own path would be
     read as a wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
     """
-    listed = ", ".join("'" + _escaped(str(file.resolve())) + "'" for file in files)
+    listed = ", ".join("'" + _escaped(str(file.absolute())) + "'" for file in files)
     return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
 
 
