@@ -54,7 +54,7 @@ def served(root: Path) -> Iterator[str]:
 def addresses(page: Page, base: str, name: str) -> dict[str, str]:
     """Return the address of each page; draws a sample, and saves a what-if for a job to show."""
     run = f"{base}/runs/{name}"
-    page.goto(f"{run}/candidates?reason=not_novel&sort=rouge_l&descending=true")
+    page.goto(f"{run}/candidates?reason=not_novel&sort=rouge_l&max_rouge=0.9&descending=true")
     candidate = page.locator("td.text a").first.get_attribute("href") or ""
     page.goto(f"{run}/rate")
     if page.get_by_role("button", name="Draw a sample").count():

@@ -82,7 +82,7 @@ def test_the_readme_calls_run(
     monkeypatch.chdir(tmp_path)
     generate(tmp_path / "outputs" / "first", stop__target=20)
     generate(tmp_path / "outputs" / "second", stop__target=20, seed=1)
-    heavy = {"generate", "answer", "complete", "train", "prefer", "evaluate", "models"}
+    heavy = {"generate", "answer", "complete", "train", "prefer", "evaluate", "models", "serve"}
     ran = [call for call in calls_in(runnable_blocks()) if call[0] not in heavy]
     assert len(ran) >= 8
     for call in ran:

@@ -23,7 +23,7 @@ from selfinstruct.records import (
     Reason,
 )
 
-AT_LEAST, AT_MOST = "at least", "at most"
+AT_LEAST, AT_MOST = "≥", "≤"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def serve(
         raise ConfigError(
             f"{host}:{port}: cannot be listened on; is it taken? give another --host or --port"
         ) from None
+    listening.listen(config.backlog)  # who follows the address at once waits a moment
     name = socket.gethostname() if host in EVERY_ADDRESS else host
     named = f"[{name}]" if ":" in name else name
     address = f"http://{named}:{listening.getsockname()[1]}"

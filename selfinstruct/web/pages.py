@@ -16,7 +16,6 @@ from selfinstruct.audit.overrides import Action
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.rules import instance_rules, instruction_rules
 from selfinstruct.audit.search import sort_columns
-from selfinstruct.complete import pending
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Format
 from selfinstruct.inputs import stored_config, stored_inputs
@@ -57,13 +56,13 @@ def run_page(service: ServiceOf, name: str) -> Response:
     if job is not None and not run_exists(run_path(service.root, name)):
         return RedirectResponse(f"/jobs/{job.id}", status_code=303)
     run = open_named(service.root, name)
-    line = run_line(run)
+    line, found = run_line(run), summarise(run)
     values = {
         "line": line,
-        "found": summarise(run),
+        "found": found,
         "job": job,
         "live": line.state == "running" or (job is not None and job.going),
-        "pending": len(pending(run)),
+        "pending": found.waiting + found.instructions.get(Reason.PENDING_INSTANCES, 0),
         "formats": list(Format),
         "charts": _CHARTS,
         "measured": measure(run),

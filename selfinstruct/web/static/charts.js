@@ -25,17 +25,20 @@ function layout(title, extra) {
   };
 }
 
-/** Where a histogram ends: a handful of very long texts would press all others flat. */
-function end(found) {
+/** Where a histogram is drawn from and to; cut off at the right where a handful of very long texts
+ * would press all others flat. */
+function reach(found, cut) {
   const counts = found.accepted.map((count, i) => count + found.rejected[i]);
+  const from = found.edges[Math.max(0, counts.findIndex((count) => count))];
+  if (!cut) return [from, found.edges.at(-1)];
   const all = counts.reduce((sum, count) => sum + count, 0);
   let seen = 0;
   const last = counts.findIndex((count) => (seen += count) >= 0.97 * all);
-  return found.edges[last + 1];
+  return [from, found.edges[last + 1]];
 }
 
 function histogram(element, found, title, query, cut = false) {
-  const [from, to] = [found.edges[0], cut ? end(found) : found.edges.at(-1)];
+  const [from, to] = reach(found, cut);
   const middles = found.accepted.map((_, i) => (found.edges[i] + found.edges[i + 1]) / 2);
   const widths = found.accepted.map((_, i) => found.edges[i + 1] - found.edges[i]);
   const places = found.accepted.map((_, i) => [found.edges[i], found.edges[i + 1]]);
