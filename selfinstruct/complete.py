@@ -50,20 +50,21 @@ def pending(run: Run) -> list[InstructionCandidate]:
     Those that passed only when they were judged again, and those that a person wants; not
     those that a person dropped, or typed an output for.
     """
-    wanted = _wanted_texts(run)
-    done = {*read_completed(run).instructions, *read_overrides(run).current}
-    return [
+    return _owed(run)[0]
+
+
+def _owed(run: Run) -> tuple[list[InstructionCandidate], dict[str, str]]:
+    """Return `pending`, and of those that a person wants the text as it is to be now, by id."""
+    overrides = read_overrides(run)
+    wanted = {one.instruction.id: one.instruction.text for one in waiting(run, overrides)}
+    done = {*read_completed(run).instructions, *overrides.current}
+    owed = [
         row
         for number in run.rounds()
         for row in run.instructions(number)
         if row.id in wanted or (row.reason is Reason.PENDING_INSTANCES and row.id not in done)
     ]
-
-
-def _wanted_texts(run: Run) -> dict[str, str]:
-    """Return the instructions that a person wants and that lack instances, with their texts."""
-    found = waiting(run, read_overrides(run))
-    return {one.instruction.id: one.instruction.text for one in found}
+    return owed, wanted
 
 
 def complete(
@@ -91,7 +92,7 @@ def complete(
     """
     with run_lock(run.path):
         run.verify()
-        owed = pending(run)
+        owed, wanted = _owed(run)
         if not owed:
             return Supplemented(0, 0)
         config, inputs = stored_config(run), stored_inputs(run)
@@ -101,14 +102,13 @@ def complete(
         builder = RequestBuilder(config, inputs, engine, modes)
         context_length = config.engine.context_length or builder.check_context()
         thresholds = committed_thresholds(run, config)
-        texts = _wanted_texts(run)
         tasks = 0
         try:
             engine.start(context_length)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 told = partial(_advance, advance, start, len(owed))
-                restored = {row.id: texts[row.id] for row in part if row.id in texts}
+                restored = {row.id: wanted[row.id] for row in part if row.id in wanted}
                 tasks += _complete_batch(
                     run, part, restored, config, inputs, builder, engine, thresholds, told
                 )

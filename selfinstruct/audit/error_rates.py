@@ -17,23 +17,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from selfinstruct.audit.intervals import Interval, good_in_population, share_of_sum, total
 from selfinstruct.audit.labels import Labels, agreement, read_labels, settled
+from selfinstruct.audit.rates import Cell, Estimate, Rates, rates_of, share_of
 from selfinstruct.audit.sample import Sample, Stratum, newest_sample
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.whatif import PENDING, Change, WhatIf
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A share and its 95 % interval; `value` is None where nothing was rated that it is of."""
-
-    value: float | None
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +83,6 @@ class Measured:
     tables: Mapping[str, ErrorRates]
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What a choice of thresholds costs: see the module; `kept` counts candidates.
-
-    A `value` rests on the assumption that a candidate which changes sides, of a kind that
-    nobody rated, is as good as the others of its stratum; the interval assumes nothing.
-    """
-
-    kept: int
-    false_accept: Estimate
-    false_reject: Estimate
-    precision: Estimate
-    recall: Estimate
-
-
 @dataclass(frozen=True)
 class WhatIfRates:
     """Estimates for the recorded thresholds and for others, of one table."""
@@ -116,31 +92,17 @@ class WhatIfRates:
     after: Rates
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """Candidates that are alike in what became of them, and would become.
-
-    guess: share of good ones to assume where none is rated; None: no idea.
-    """
-
-    size: int
-    rated: int
-    good: int
-    kept: bool
-    guess: float | None = None
-
-
 def error_rates(sample: Sample, table: str, good: Mapping[str, bool]) -> ErrorRates:
     """Estimate the error rates of one table from a sample and the settled labels of its ids."""
     strata = [one for one in sample.strata if one.table == table]
     strata.sort(key=lambda one: (one.outcome != ACCEPTED, -one.size))
     cells = [_cell(one, good, kept=one.outcome == ACCEPTED) for one in strata]
-    rates = _rates(cells)
+    rates = rates_of(cells)
     return ErrorRates(
         table=table,
         strata=[
             StratumRate(
-                one.outcome, one.size, len(one.drawn), cell.rated, cell.good, _share([cell])
+                one.outcome, one.size, len(one.drawn), cell.rated, cell.good, share_of([cell])
             )
             for one, cell in zip(strata, cells, strict=True)
         ],
@@ -234,66 +196,16 @@ def rates_after(
             drawn = [id for id in stratum.drawn if now.get(id, stratum.outcome) == outcome]
             part = _cell(replace(stratum, size=size, drawn=drawn), good, kept=_is_kept(outcome))
             after.append(replace(part, guess=whole.good / whole.rated if whole.rated else None))
-    return WhatIfRates(table, _rates(before), _rates(after))
+    return WhatIfRates(table, rates_of(before), rates_of(after))
 
 
 def _is_kept(outcome: str) -> bool:
     return outcome in (ACCEPTED, PENDING)
 
 
-def _cell(stratum: Stratum, good: Mapping[str, bool], *, kept: bool) -> _Cell:
+def _cell(stratum: Stratum, good: Mapping[str, bool], *, kept: bool) -> Cell:
     rated = [good[id] for id in stratum.drawn if id in good]
-    return _Cell(stratum.size, len(rated), sum(rated), kept)
-
-
-def _rates(cells: Sequence[_Cell]) -> Rates:
-    kept = [cell for cell in cells if cell.kept]
-    fallen = [cell for cell in cells if not cell.kept]
-    precision = _share(kept)
-    part, rest = _good_in(kept), _good_in(fallen)
-    recall = share_of_sum(part, rest)
-    is_known = _is_known(cells) and part.value + rest.value > 0
-    return Rates(
-        kept=sum(cell.size for cell in kept),
-        false_accept=_complement(precision),
-        false_reject=_share(fallen),
-        precision=precision,
-        recall=_estimate(recall, is_known=is_known),
-    )
-
-
-def _share(cells: Sequence[_Cell]) -> Estimate:
-    """Return the share of good ones in several cells."""
-    size = sum(cell.size for cell in cells)
-    if not size:
-        return Estimate(None, 0.0, 1.0)
-    found = _good_in(cells)
-    share = Interval(found.value / size, found.low / size, found.high / size)
-    return _estimate(share, is_known=_is_known(cells))
-
-
-def _good_in(cells: Sequence[_Cell]) -> Interval:
-    """Return how many good ones several cells hold; what is unknown widens it by all of it."""
-    known = total([good_in_population(c.size, c.rated, c.good) for c in cells if c.rated])
-    unknown = [cell for cell in cells if not cell.rated]
-    guessed = sum(cell.size * (cell.guess or 0.0) for cell in unknown)
-    reach = sum(cell.size for cell in unknown)
-    return Interval(known.value + guessed, known.low, known.high + reach)
-
-
-def _is_known(cells: Sequence[_Cell]) -> bool:
-    return all(cell.rated or cell.guess is not None or not cell.size for cell in cells)
-
-
-def _estimate(found: Interval | None, *, is_known: bool) -> Estimate:
-    if found is None:
-        return Estimate(None, 0.0, 1.0)
-    return Estimate(found.value if is_known else None, max(0.0, found.low), min(1.0, found.high))
-
-
-def _complement(share: Estimate) -> Estimate:
-    value = None if share.value is None else 1 - share.value
-    return Estimate(value, 1 - share.high, 1 - share.low)
+    return Cell(stratum.size, len(rated), sum(rated), kept)
 
 
 def _of_sample(labels: Labels, sample: Sample) -> Labels:

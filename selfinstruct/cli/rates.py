@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from selfinstruct.cli.console import plain, stderr, stdout
 
 if TYPE_CHECKING:
-    from selfinstruct.audit.error_rates import Estimate, Measured, WhatIfRates
+    from selfinstruct.audit.error_rates import Measured, WhatIfRates
+    from selfinstruct.audit.rates import Estimate
 
 
 def print_measured(found: Measured) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from selfinstruct.audit.error_rates import (
     ErrorRates,
-    Estimate,
     WhatIfRates,
     error_rates,
     measure,
@@ -18,6 +17,7 @@ from selfinstruct.audit.error_rates import (
 )
 from selfinstruct.audit.intervals import good_in_population
 from selfinstruct.audit.labels import Rating, rate
+from selfinstruct.audit.rates import Estimate
 from selfinstruct.audit.sample import Sample, draw_sample, draw_strata, ids_by_outcome
 from selfinstruct.audit.whatif import PENDING, Thresholds, WhatIf, what_if
 from selfinstruct.errors import ConfigError

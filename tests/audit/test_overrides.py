@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfinstruct.answer import answer
 from selfinstruct.audit.decisions import drop, edit, restore, undo
 from selfinstruct.audit.lookup import find
 from selfinstruct.audit.overrides import (
@@ -25,10 +27,11 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
 from selfinstruct.audit.standing import outcome_of, stand
 from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
+from selfinstruct.card import dataset_card
 from selfinstruct.complete import Supplemented, complete, pending
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.errors import ConfigError
-from selfinstruct.export import ExportRow, Format, export, export_rows
+from selfinstruct.export import Answers, ExportRow, Format, export, export_rows
 from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.merge import merge
 from selfinstruct.records import ACCEPTED, InstructionCandidate, Reason
@@ -315,6 +318,39 @@ def test_exports_name_what_a_person_changed(small: Run, tmp_path: Path) -> None:
     for name in ("overrides.jsonl", "labels.jsonl", "samples/x.jsonl"):
         with pytest.raises(ConfigError, match="is a part of the run itself"):
             export(small, Format.ALPACA, small.path / name)
+
+
+def test_a_teacher_did_not_answer_what_a_person_changed(small: Run, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    shutil.copytree(Path(small.meta["config"]["model"]["name"]), teacher)
+    (teacher / "model.safetensors").write_bytes(b"teacher")
+    answer(
+        small,
+        {"model": {"name": str(teacher)}},
+        make_engine=lambda *_: ScriptedEngine(lambda _: "A calm and clear answer."),
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+    )
+    before = list(export_rows(small, Answers.TEACHER))
+    task = before[0]
+    edit(small, task.instruction_id, text="Another text.", by="ann")
+    after = list(export_rows(small, Answers.TEACHER))
+    assert [row.id for row in after] == [
+        row.id for row in before if row.instruction_id != task.instruction_id
+    ]
+    own = [r for r in export_rows(small) if r.instruction_id == task.instruction_id]
+    both = list(export_rows(small, Answers.PREFER_TEACHER))
+    assert [repr(row) for row in both if row.instruction_id == task.instruction_id] == [
+        repr(row) for row in own
+    ]
+
+
+def test_a_card_tells_what_people_changed(small: Run) -> None:
+    assert "people then changed" not in dataset_card(small, Format.ALPACA, Answers.OWN)
+    drop(small, first(small, None).id, by="ann")
+    restore(small, first(small, Reason.NOT_NOVEL).id, by="ann")
+    card = dataset_card(small, Format.ALPACA, Answers.OWN)
+    assert "Of these candidates people then changed: 1 restored, 1 dropped." in card
 
 
 def test_standing_of_every_candidate_is_its_verdict_where_nobody_decided(small: Run) -> None:
