@@ -13,7 +13,7 @@ from selfinstruct.audit.overrides import (
     append_override,
     read_overrides,
 )
-from selfinstruct.audit.standing import DROPPED, Standing, stand
+from selfinstruct.audit.standing import DROPPED, PENDING, Standing, stand
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import InstanceCandidate, Reason
 from selfinstruct.store import Run
@@ -29,10 +29,18 @@ def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
     """
     found, overrides = find(run, id), read_overrides(run)
     standing = stand(found.instruction, found.instances, overrides.current)
+    if standing.outcome == PENDING and found.instance is None:
+        raise ConfigError(
+            f"{id}: is wanted already, and waits for its instances; write them with: selfinstruct "
+            f"complete {run.path}, or type one: audit edit {id} --output TEXT"
+        )
     if _is_in(found, standing):
         how = "restored already" if id in overrides.current else "accepted"
         raise ConfigError(f"{id}: is {how}, and so in the dataset; there is nothing to restore")
-    _check_restorable(found, overrides)
+    if found.instance is None:
+        _check_restorable_task(found, standing, overrides)
+    else:
+        _check_restorable_instance(found.instance, found, overrides)
     return _decide(run, Override(id, Action.RESTORE, by, now(), note))
 
 
@@ -131,22 +139,17 @@ def _is_in(found: Found, standing: Standing) -> bool:
     return any(row.id == found.instance.id for row in standing.instances)
 
 
-def _check_restorable(found: Found, overrides: Overrides) -> None:
-    if found.instance is not None:
-        _check_task_of(found, overrides)
-        if not found.instance.output.strip():
-            raise ConfigError(
-                f"{found.instance.id}: has no output; type one: audit edit {found.instance.id} "
-                "--output TEXT"
-            )
-        return
-    task = found.instruction
-    if task.reason is Reason.PENDING_INSTANCES:
-        raise ConfigError(
-            f"{task.id}: passed, and waits for its instances; write them with: selfinstruct "
-            f"complete, or type one: audit edit {task.id} --output TEXT"
-        )
-    if task.reason is Reason.NO_INSTANCES:
+def _check_restorable_task(found: Found, standing: Standing, overrides: Overrides) -> None:
+    task, own = found.instruction, overrides.current.get(found.instruction.id)
+    dropped = [
+        id
+        for id in (task.id, *(row.id for row in found.instances))
+        if (one := overrides.current.get(id)) is not None and one.action is Action.DROP
+    ]
+    waits = task.reason in (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
+    if dropped and (own is None or waits):
+        raise ConfigError(f"{task.id}: {dropped[0]} is dropped; take that back with: audit undo")
+    if standing.outcome == Reason.NO_INSTANCES:
         first = next((row.id for row in found.instances if row.output.strip()), None)
         other = f"restore one of them ({first}), or " if first else ""
         raise ConfigError(
@@ -156,6 +159,16 @@ def _check_restorable(found: Found, overrides: Overrides) -> None:
     if task.reason is Reason.PARSE_FAILURE:
         raise ConfigError(
             f"{task.id}: holds no instruction; write one: audit edit {task.id} --text TEXT"
+        )
+
+
+def _check_restorable_instance(
+    instance: InstanceCandidate, found: Found, overrides: Overrides
+) -> None:
+    _check_task_of(found, overrides)
+    if not instance.output.strip():
+        raise ConfigError(
+            f"{instance.id}: has no output; type one: audit edit {instance.id} --output TEXT"
         )
 
 

@@ -92,7 +92,7 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
         for row in rows:
             cells = (
                 row["id"],
-                row["reason"] or row["verdict"],
+                _outcome(row),
                 number(row["rouge_l"]),
                 row["neighbour_id"] or "",
                 number(row["mean_logprob"]),
@@ -103,9 +103,14 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
         for name in ("id", "outcome", "nats/token", "input", "output"):
             table.add_column(name, overflow="fold")
         for row in rows:
-            outcome = row["reason"] or row["verdict"]
             score = number(row["mean_logprob"])
-            shown = (row["id"], outcome, score, row["input"], row["output"])
+            shown = (row["id"], _outcome(row), score, row["input"], row["output"])
             table.add_row(*(Text(plain(str(cell))) for cell in shown))
     stdout.print(table)
     stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    """Return what was recorded, and what a person decided after that."""
+    recorded = str(row["reason"] or row["verdict"])
+    return f"{recorded}, then {row['override']}" if row["override"] else recorded

@@ -265,13 +265,34 @@ def test_what_cannot_be_decided_is_said(small: Run) -> None:
             refused()
     assert not overrides_path(small).exists()
     restore(small, rejected.id, by="a")
-    with pytest.raises(ConfigError, match="is restored already"):
+    with pytest.raises(ConfigError, match="is wanted already, and waits for its instances"):
+        restore(small, rejected.id, by="a")
+    edit(small, rejected.id, output="Yes.", by="a")
+    with pytest.raises(ConfigError, match="is restored already, and so in the dataset"):
         restore(small, rejected.id, by="a")
     drop(small, accepted.id, by="a")
     with pytest.raises(ConfigError, match="is dropped already"):
         drop(small, accepted.id, by="a")
     with pytest.raises(ConfigError, match=f"restore {accepted.id} first"):
         restore(small, instance.id, by="a")
+
+
+def test_what_was_dropped_in_part_is_named(small: Run) -> None:
+    task = next(
+        one.id
+        for number in small.rounds()
+        for one in small.instructions(number)
+        if one.reason is None and len(exported(small, one.id)) == 1
+    )
+    [row] = exported(small, task)
+    drop(small, row.id, by="ann")
+    with pytest.raises(ConfigError, match=f"{row.id} is dropped; take that back with: audit undo"):
+        restore(small, task, by="ann")
+    waiting = first(small, Reason.NO_INSTANCES).id
+    edit(small, waiting, output="Yes.", by="ann")
+    drop(small, waiting, by="ann")
+    with pytest.raises(ConfigError, match=f"{waiting} is dropped; take that back"):
+        restore(small, waiting, by="ann")
 
 
 def test_what_was_not_parsed_needs_words(tmp_path: Path, generate: Generate) -> None:

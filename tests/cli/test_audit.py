@@ -56,6 +56,8 @@ def test_a_decision_is_told_and_taken_back(run: Run, capfd: pytest.CaptureFixtur
     assert said(["drop", path, accepted, "--json"], capfd)["outcome"] == "dropped"
     assert cli(["audit", "summary", path]) == 0
     assert "decided by people: 1 drop" in capfd.readouterr().out
+    assert cli(["audit", "list", path, "--verdict", "accepted"]) == 0
+    assert "drop" in capfd.readouterr().out
 
 
 def test_a_decision_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
