@@ -12,12 +12,10 @@ jobs as they are. How far a run is, its own status.json says.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
 import threading
@@ -29,10 +27,10 @@ from typing import Any
 
 from selfinstruct.store import atomic
 from selfinstruct.web.errors import BusyError, NotFoundError
-from selfinstruct.web.supervise import EXIT_FILE, LOG_FILE
+from selfinstruct.web.supervise import EXIT_FILE, LOG_FILE, STOP_FILE
 
 FOLDER = ".jobs"
-_JOB_FILE, _STOP_FILE = "job.json", "stop.json"
+_JOB_FILE = "job.json"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _LAST_LINES = 12
 _TAIL_BYTES = 16_384
@@ -146,7 +144,7 @@ class Jobs:
             NotFoundError: there is none of that id.
         """
         said = self._read(id, _JOB_FILE)
-        stop_asked = self._read(id, _STOP_FILE) is not None
+        stop_asked = self._read(id, STOP_FILE) is not None
         for child in self._children:  # one that ended stays a zombie until it is asked for
             child.poll()
         if said is None:
@@ -202,12 +200,8 @@ class Jobs:
         Raises:
             NotFoundError: there is none of that id.
         """
-        job = self.get(id)
-        said = self._read(id, _JOB_FILE)
-        if job.state == "running" and said is not None:
-            atomic.write_json(self._folder / id / _STOP_FILE, {"asked": time.time()})
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(said["pid"], signal.SIGTERM)
+        if self.get(id).state == "running":
+            atomic.write_json(self._folder / id / STOP_FILE, {"asked": time.time()})
         return self.get(id)
 
     def of_run(self, run: str) -> Job | None:

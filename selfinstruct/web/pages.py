@@ -56,7 +56,8 @@ def run_page(service: ServiceOf, name: str) -> Response:
     if job is not None and not run_exists(run_path(service.root, name)):
         return RedirectResponse(f"/jobs/{job.id}", status_code=303)
     run = open_named(service.root, name)
-    line, found = run_line(run), summarise(run)
+    line, found, measured = run_line(run), summarise(run), measure(run)
+    strata = [one for rates in measured.tables.values() for one in rates.strata] if measured else []
     values = {
         "line": line,
         "found": found,
@@ -65,7 +66,8 @@ def run_page(service: ServiceOf, name: str) -> Response:
         "pending": found.waiting + found.instructions.get(Reason.PENDING_INSTANCES, 0),
         "formats": list(Format),
         "charts": _CHARTS,
-        "measured": measure(run),
+        "measured": measured,
+        "sampled": sum(one.drawn for one in strata),
         "reason_help": REASON_HELP,
     }
     return page("run", {**run_values(run, "run"), **values})
@@ -88,6 +90,7 @@ def candidates_page(run: RunOf, request: Request) -> HTMLResponse:
         "reasons": list(Reason),
         "sorts": ("judged", *sort_columns(query.table)),
         "more_filters": bool(given.keys() - _FIRST_FILTERS),
+        "narrowed": "".join(f"{urlencode({k: v})}&" for k, v in given.items() if k != "offset"),
         "earlier": _turned(given, query, -query.limit) if query.offset else None,
         "later": _turned(given, query, query.limit)
         if found and query.offset + query.limit < found.page.total

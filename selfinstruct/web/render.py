@@ -19,6 +19,8 @@ def percent(share: float | None) -> str:
     """Return 0.123 as `12 %`, small shares with a decimal, none as a dash."""
     if share is None or math.isnan(share):
         return "–"
+    if 0 < share < 0.001:
+        return "< 0.1\u202f%"
     digits = 1 if 0 < share < 0.1 else 0
     return f"{share:.{digits}%}".replace("%", "\u202f%")  # a narrow space that does not break
 

@@ -1,8 +1,8 @@
 """The process between the service and a job: it outlives the one, and tells how the other ended.
 
 `python -m selfinstruct.web.supervise FOLDER COMMAND...` runs the command with its output in
-FOLDER/log.txt and writes FOLDER/exit.json when it ends. SIGTERM is handed on; a command that
-does not end by it within a minute is killed.
+FOLDER/log.txt and writes FOLDER/exit.json when it ends. Once there is a FOLDER/stop.json the
+command is asked to end, by SIGTERM; if it has not done so a minute later, it is killed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from pathlib import Path
 
 from selfinstruct.store import atomic
 
-EXIT_FILE, LOG_FILE = "exit.json", "log.txt"
-_GRACE_SECONDS = 60
+EXIT_FILE, LOG_FILE, STOP_FILE = "exit.json", "log.txt", "stop.json"
+_GRACE_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
 
 
 def supervise(folder: Path, command: list[str]) -> None:
     """Run a command to its end, and write down how it ended."""
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     with (folder / LOG_FILE).open("ab") as log:
         child = subprocess.Popen(
             command,
@@ -32,19 +31,18 @@ def supervise(folder: Path, command: list[str]) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    code = None
-    passed_on = False
-    deadline = float("inf")
-    while code is None:
-        if asked and not passed_on:
-            passed_on, deadline = True, time.monotonic() + _GRACE_SECONDS
-            child.terminate()
-        if time.monotonic() > deadline:
-            os.killpg(child.pid, signal.SIGKILL)
+    asked: float | None = None
+    while True:
         try:
-            code = child.wait(timeout=0.2)
+            code = child.wait(timeout=_LOOK_SECONDS)
+            break
         except subprocess.TimeoutExpired:
-            continue
+            pass
+        if asked is None and (folder / STOP_FILE).exists():
+            asked = time.monotonic()
+            child.terminate()
+        elif asked is not None and time.monotonic() > asked + _GRACE_SECONDS:
+            os.killpg(child.pid, signal.SIGKILL)
     atomic.write_json(folder / EXIT_FILE, {"code": code, "ended": time.time()})
 
 

@@ -143,12 +143,15 @@ def test_ten_candidates_are_rated_by_keyboard(page: Page, base: str, run: Run) -
     expect(page.get_by_text("sampled candidates rated by anna")).to_be_visible()
 
 
-def test_a_run_is_started_from_the_form_and_watched(page: Page, base: str, root: Path) -> None:
+def test_a_run_is_started_from_the_form_and_watched(
+    page: Page, base: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPT_SECONDS", "0.02")
     page.goto(base)
     page.get_by_role("link", name="New run").click()
     page.get_by_label("name", exact=True).fill("first")
     page.get_by_label("model").fill("tiny")
-    page.get_by_label("target, tasks").fill("8")
+    page.get_by_label("target, tasks").fill("40")
     seeds = "\n".join(json.dumps(make_seed(number)) for number in range(12))
     page.get_by_label("seed tasks").fill(seeds)
     page.get_by_role("button", name="Start").click()
@@ -157,11 +160,29 @@ def test_a_run_is_started_from_the_form_and_watched(page: Page, base: str, root:
     page.get_by_label("name", exact=True).fill("second")
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("running").first).to_be_visible()
-    page.goto(f"{base}/runs/second")  # there is no such run yet, or there just is
-    expect(page.get_by_text("done", exact=True)).to_be_visible(timeout=SECONDS)
-    page.get_by_role("link", name="Open the run").click()
-    expect(page.get_by_text("8 of 8")).to_be_visible()
+    # Nothing is reloaded from here on: the pages follow.
+    page.get_by_role("link", name="Open the run").click(timeout=SECONDS)
+    expect(page.get_by_role("link", name="generate")).to_be_visible()
+    expect(page.get_by_text("40 of 40")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page.locator("#chart-yields .plotly").first).to_be_visible()
     assert open_run(root / "second").status()["reason"] == "target"
+
+
+def test_a_run_is_stopped_and_resumed(
+    page: Page, base: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPT_SECONDS", "0.02")
+    page.goto(f"{base}/runs/first")
+    page.get_by_label("target").fill("400")
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("stopped", exact=True)).to_be_visible(timeout=SECONDS)
+    monkeypatch.setenv("SCRIPT_SECONDS", "0")
+    page.goto(f"{base}/runs/first")
+    page.get_by_label("target").fill("13")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("done", exact=True)).to_be_visible(timeout=SECONDS)
 
 
 def test_thresholds_are_tried_and_saved(page: Page, base: str, root: Path) -> None:
