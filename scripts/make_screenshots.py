@@ -87,7 +87,8 @@ def shoot(browser: Browser, pages: dict[str, str], out: Path, mode: str, *, whol
             page.locator(".plotly").first.wait_for(timeout=60_000)
             page.wait_for_timeout(600)
         page.screenshot(path=out / f"{name}{mode}.png", full_page=whole)
-        print(out / f"{name}{mode}.png")
+        if name == "run":  # too long for one picture
+            page.locator("#charts").screenshot(path=out / f"charts{mode}.png")
     context.close()
 
 
@@ -108,6 +109,7 @@ def main() -> None:
         with served(root) as base, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
             pages = addresses(browser.new_page(), base, given.run.name)
+            print(f"pictures of {len(pages)} pages go to {given.out}")
             for mode in ("", *(f"-{one}" for one in given.also)):
                 shoot(browser, pages, given.out, mode, whole=given.whole)
             browser.close()

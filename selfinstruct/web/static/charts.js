@@ -56,10 +56,13 @@ function histogram(element, found, title, query, cut = false) {
       line: { color: colour("ink"), width: 1.5, dash: "dot" },
     })),
     annotations: lines.map(([name, x], i) => ({
-      x, yref: "paper", y: 1 - 0.09 * i, text: `${name.split(".").at(-1).replaceAll("_", " ")} ${+x.toFixed(2)}`, showarrow: false,
+      x, yref: "paper", y: 1 - 0.09 * i, text: `${name.split(".").at(-1).replaceAll("_", " ")} ${String(+x.toFixed(2)).replace("-", "−")}`, showarrow: false,
       xanchor: "left", xshift: 3, bgcolor: colour("card"), font: { color: colour("ink"), size: 11 },
     })),
   });
+  // Room above the highest bar for the names of the thresholds.
+  const highest = Math.max(...found.accepted.map((count, i) => count + found.rejected[i]));
+  if (lines.length) shape.yaxis.range = [0, highest * (1.08 + 0.1 * lines.length)];
   shape.xaxis.range = [Math.min(from, ...lines.map(([, x]) => x)), to];
   draw(element, traces, shape);
   if (query) {
