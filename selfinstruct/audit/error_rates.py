@@ -21,6 +21,7 @@ from selfinstruct.audit.labels import Labels, agreement, read_labels, settled
 from selfinstruct.audit.rates import Cell, Estimate, Rates, rates_of, share_of
 from selfinstruct.audit.sample import Sample, Stratum, newest_sample
 from selfinstruct.audit.search import Filter, count_by_reason
+from selfinstruct.audit.tables import TABLES
 from selfinstruct.audit.whatif import PENDING, Change, WhatIf
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import ACCEPTED
@@ -128,7 +129,7 @@ def measure(run: Run) -> Measured | None:
         return None
     good = settled(labels)
     rated = {id for id, _ in labels.current}
-    tables = sorted({one.table for one in sample.strata})
+    tables = [table for table in TABLES if _sizes(sample, table)]
     return Measured(
         sample=sample.number,
         rated=len(rated),
@@ -136,7 +137,7 @@ def measure(run: Run) -> Measured | None:
         raters=labels.raters,
         agreement=agreement(labels),
         stale=any(_sizes(sample, t) != count_by_reason(run, Filter(t)) for t in tables),
-        tables={table: error_rates(sample, table, good) for table in reversed(tables)},
+        tables={table: error_rates(sample, table, good) for table in tables},
     )
 
 
