@@ -215,7 +215,7 @@ def where_clause(wanted: Filter, overrides: Overrides) -> tuple[str, list[Any]]:
     Raises:
         ConfigError: no such table, verdict or reason, or a filter that the table has not.
     """
-    _check(wanted)
+    check_filter(wanted)
     conditions: list[str] = []
     values: list[Any] = []
     for name in ("verdict", "reason", "round", "instruction_id"):
@@ -246,8 +246,12 @@ def where_clause(wanted: Filter, overrides: Overrides) -> tuple[str, list[Any]]:
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
 
 
-def _check(wanted: Filter) -> None:
-    """Refuse what would find nothing by mistake."""
+def check_filter(wanted: Filter) -> None:
+    """Refuse what would find nothing by mistake.
+
+    Raises:
+        ConfigError: no such table, verdict or reason, or a filter that the table has not.
+    """
     check_table(wanted.table)
     for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(Reason))):
         value = getattr(wanted, name)

@@ -57,7 +57,7 @@ def list_candidates(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List candidates with their verdicts, scores and nearest neighbours."""
-    from selfinstruct.audit.search import Filter, candidates
+    from selfinstruct.audit.search import Filter, candidates, check_filter
     from selfinstruct.store import open_run
 
     wanted = Filter(
@@ -71,6 +71,7 @@ def list_candidates(
         min_logprob=min_logprob,
         max_logprob=max_logprob,
     )
+    check_filter(wanted)
     rows = candidates(
         open_run(run), wanted, sort=sort, descending=descending, offset=offset, limit=limit
     )
