@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from selfinstruct.audit.histograms import Histogram, histogram, seed_similarity
 from selfinstruct.audit.search import Filter
-from selfinstruct.store import Run
+from selfinstruct.store import Run, open_run
+from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers
 
 # Bins of a length: the page cuts off its few longest, and draws the others wider.
 _LENGTHS = 120
@@ -27,11 +30,19 @@ class Charts:
 
 
 def charts_of(run: Run) -> Charts:
-    """Count what the page of a run draws.
+    """Count what the page of a run draws; what was counted before is remembered.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
+    committed = (len(run.rounds()), len(batch_numbers(run, SUPPLEMENTS)))
+    return _counted(run.path, str(run.meta.get("created")), committed)
+
+
+@lru_cache(maxsize=16)
+def _counted(path: Path, _created: str, _committed: tuple[int, int]) -> Charts:
+    """Count; the distributions change with each commit, and with nothing else."""
+    run = open_run(path)
     outputs = Filter(table="instances")
     return Charts(
         yields=[run.info(number)["yield"] for number in run.rounds()],

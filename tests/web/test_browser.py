@@ -199,6 +199,20 @@ def test_thresholds_are_tried_and_saved(page: Page, base: str, root: Path) -> No
     assert open_run(root / "all-novel").meta["config"]["novelty"]["threshold"] == 1.0
 
 
+def test_a_bar_leads_to_its_candidates(page: Page, base: str) -> None:
+    page.goto(f"{base}/runs/first")
+    bars = page.locator("#chart-instruction_logprob .bars .point path")
+    expect(bars.first).to_be_attached()
+    page.locator("#chart-instruction_logprob").scroll_into_view_if_needed()
+    boxes = [bar.bounding_box() for bar in bars.all()]
+    box = next(box for box in boxes if box and box["height"] > 5)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"table=instructions&min_logprob=.*&verdict="))
+    expect(page.locator("td.text").first).to_be_visible()
+
+
 def test_hostile_texts_are_shown_as_texts(page: Page, base: str, run: Run) -> None:
     hostile = next(c for c in run.instructions(0) if c.text == HOSTILE)
     page.goto(f"{base}/runs/first/candidates")

@@ -8,8 +8,11 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+function axis() {
+  return { gridcolor: colour("grid"), zerolinecolor: colour("grid"), automargin: true };
+}
+
 function layout(title, extra) {
-  const axis = { gridcolor: colour("grid"), zerolinecolor: colour("grid"), automargin: true };
   return {
     font: { family: "system-ui, sans-serif", size: 12, color: colour("dim") },
     paper_bgcolor: "rgba(0,0,0,0)",
@@ -17,8 +20,8 @@ function layout(title, extra) {
     margin: { l: 40, r: 10, t: 6, b: 36 },
     barmode: "stack",
     bargap: 0.06,
-    xaxis: { ...axis, title: { text: title, standoff: 8 } },
-    yaxis: { ...axis, rangemode: "tozero" },
+    xaxis: { ...axis(), title: { text: title, standoff: 8 } },
+    yaxis: { ...axis(), rangemode: "tozero" },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "normal" },
     dragmode: false,
     ...extra,
@@ -35,6 +38,11 @@ function reach(found, cut) {
   let seen = 0;
   const last = counts.findIndex((count) => (seen += count) >= 0.97 * all);
   return [from, found.edges[last + 1]];
+}
+
+function named(threshold, value) {
+  const words = threshold.split(".").at(-1).replaceAll("_", " ");
+  return `${words} ${String(+value.toFixed(2)).replace("-", "−")}`;
 }
 
 function histogram(element, found, title, query, cut = false) {
@@ -56,7 +64,7 @@ function histogram(element, found, title, query, cut = false) {
       line: { color: colour("ink"), width: 1.5, dash: "dot" },
     })),
     annotations: lines.map(([name, x], i) => ({
-      x, yref: "paper", y: 1 - 0.09 * i, text: `${name.split(".").at(-1).replaceAll("_", " ")} ${String(+x.toFixed(2)).replace("-", "−")}`, showarrow: false,
+      x, yref: "paper", y: 1 - 0.09 * i, text: named(name, x), showarrow: false,
       xanchor: "left", xshift: 3, bgcolor: colour("card"), font: { color: colour("ink"), size: 11 },
     })),
   });
@@ -64,23 +72,25 @@ function histogram(element, found, title, query, cut = false) {
   const highest = Math.max(...found.accepted.map((count, i) => count + found.rejected[i]));
   if (lines.length) shape.yaxis.range = [0, highest * (1.08 + 0.1 * lines.length)];
   shape.xaxis.range = [Math.min(from, ...lines.map(([, x]) => x)), to];
-  draw(element, traces, shape);
-  if (query) {
-    element.on("plotly_click", ({ points: [{ customdata }] }) => {
-      location.href = `${holder.dataset.candidates}?${query(...customdata)}`;
+  if (draw(element, traces, shape) && query && !element.dataset.follows) {
+    element.dataset.follows = "true";
+    element.on("plotly_click", ({ points: [{ customdata, data: { name } }] }) => {
+      location.href = `${holder.dataset.candidates}?${query(...customdata)}&verdict=${name}`;
     });
   }
 }
 
+/** Draw a plot if there is anything in it; say whether there was. */
 function draw(element, traces, shape) {
   if (!traces.some((trace) => trace.y.some((count) => count))) {
     element.textContent = "nothing to draw yet";
     element.classList.add("empty");
-    return;
+    return false;
   }
   element.classList.remove("empty");
   if (!element.querySelector(".plotly")) element.textContent = "";
   Plotly.react(element, traces, shape, { responsive: true, displayModeBar: false });
+  return true;
 }
 
 function range(table, name) {
@@ -95,8 +105,8 @@ function drawAll() {
     line: { color: colour("good") }, marker: { size: 5, color: colour("good") },
     hovertemplate: "round %{x}: %{y:.1%}<extra></extra>",
   }], layout("round", {
-    yaxis: { gridcolor: colour("grid"), zerolinecolor: colour("grid"), tickformat: ".0%", rangemode: "tozero", automargin: true },
-    xaxis: { gridcolor: colour("grid"), zeroline: false, title: { text: "round" }, tickformat: "d", dtick: rounds.length < 10 ? 1 : undefined },
+    yaxis: { ...axis(), tickformat: ".0%", rangemode: "tozero" },
+    xaxis: { ...axis(), zeroline: false, title: { text: "round" }, tickformat: "d", dtick: rounds.length < 10 ? 1 : undefined },
   }));
   histogram(at("rouge_l"), data.rouge_l, "ROUGE-L with the nearest of the pool", range("instructions", "rouge"));
   histogram(at("instruction_logprob"), data.instruction_logprob, "nats per token", range("instructions", "logprob"));
@@ -108,8 +118,12 @@ function drawAll() {
 
 async function load() {
   const answer = await fetch(holder.dataset.charts);
-  if (!answer.ok) return;
-  data = await answer.json();
+  const said = await answer.json();
+  if (!answer.ok) {
+    for (const chart of holder.querySelectorAll(".chart")) chart.textContent = said.detail;
+    return;
+  }
+  data = said;
   drawAll();
 }
 
