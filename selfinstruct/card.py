@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from selfinstruct import __version__
+from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, ExportRow, Format, export_rows
@@ -210,7 +212,18 @@ def _filtered(run: Run) -> str:
         why = "" if outcome == "accepted" else REASON_HELP[Reason(outcome)]
         shown = (counts[table][outcome] or "" for table in ("instructions", "instances"))
         lines.append(f"| `{outcome}` | {' | '.join(map(str, shown))} | {why} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + _decided(run)
+
+
+def _decided(run: Run) -> str:
+    """Say what people changed after that."""
+    current = read_overrides(run).current
+    if not current:
+        return ""
+    counts = Counter(str(one.action) for one in current.values())
+    done = {"restore": "restored", "drop": "dropped", "edit": "edited"}
+    told = ", ".join(f"{counts[action]} {past}" for action, past in done.items() if counts[action])
+    return f"\n\nOf these candidates people then changed: {told}."
 
 
 def _yields(infos: Sequence[Mapping[str, Any]]) -> str:

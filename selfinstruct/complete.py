@@ -1,17 +1,20 @@
-"""Write the instances that instructions lack which passed when they were judged again.
+"""Write the instances that instructions lack which passed only later.
 
-`merge` and `audit whatif --out` leave such instructions as `pending_instances`. The model,
-prompts and rules are those of the run; what comes of it is a commit of its own beside the
-rounds (a supplement), since rounds are never rewritten.
+`merge` and `audit whatif --out` leave such instructions as `pending_instances`, and a person
+restores others (`audit restore`, `audit edit`). The model, prompts and rules are those of the
+run; what comes of it is a commit of its own beside the rounds (a supplement), since rounds
+are never rewritten.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
+from selfinstruct.audit.overrides import read_overrides
+from selfinstruct.audit.standing import waiting
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
 from selfinstruct.decide_later import judge_supplement
@@ -42,14 +45,26 @@ class Supplemented:
 
 
 def pending(run: Run) -> list[InstructionCandidate]:
-    """Return the instructions of a run that wait for their instances, in order."""
-    done = read_completed(run).instructions
-    return [
+    """Return the instructions of a run that wait for their instances, as recorded, in order.
+
+    Those that passed only when they were judged again, and those that a person wants; not
+    those that a person dropped, or typed an output for.
+    """
+    return _owed(run)[0]
+
+
+def _owed(run: Run) -> tuple[list[InstructionCandidate], dict[str, str]]:
+    """Return `pending`, and of those that a person wants the text as it is to be now, by id."""
+    overrides = read_overrides(run)
+    wanted = {one.instruction.id: one.instruction.text for one in waiting(run, overrides)}
+    done = {*read_completed(run).instructions, *overrides.current}
+    owed = [
         row
         for number in run.rounds()
         for row in run.instructions(number)
-        if row.reason is Reason.PENDING_INSTANCES and row.id not in done
+        if row.id in wanted or (row.reason is Reason.PENDING_INSTANCES and row.id not in done)
     ]
+    return owed, wanted
 
 
 def complete(
@@ -77,7 +92,7 @@ def complete(
     """
     with run_lock(run.path):
         run.verify()
-        owed = pending(run)
+        owed, wanted = _owed(run)
         if not owed:
             return Supplemented(0, 0)
         config, inputs = stored_config(run), stored_inputs(run)
@@ -93,8 +108,9 @@ def complete(
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 told = partial(_advance, advance, start, len(owed))
+                restored = {row.id: wanted[row.id] for row in part if row.id in wanted}
                 tasks += _complete_batch(
-                    run, part, config, inputs, builder, engine, thresholds, told
+                    run, part, restored, config, inputs, builder, engine, thresholds, told
                 )
         finally:
             engine.close()
@@ -131,6 +147,7 @@ def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
 def _complete_batch(
     run: Run,
     owed: Sequence[InstructionCandidate],
+    restored: Mapping[str, str],
     config: RunConfig,
     inputs: Inputs,
     builder: RequestBuilder,
@@ -141,16 +158,20 @@ def _complete_batch(
     """Ask, wait, judge and commit; return how many are tasks now."""
     started = time.perf_counter()
     work = OpenRound(0, config, inputs.prompts, builder, [])
-    engine.submit(work.ask(owed))
+    asked = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
+    engine.submit(work.ask(asked))
     while not work.complete:
         for completion in engine.collect():
             engine.submit(work.take(completion))
         advance(*work.done_of_wanted, len(owed))
     completions = work.completions()
     last = last_round_of_writer(run)
-    verdicts = judge_supplement(owed, completions, last, config, inputs.prompts, thresholds)
+    verdicts = judge_supplement(
+        owed, completions, last, config, inputs.prompts, thresholds, restored
+    )
     info = {
         "last_round": last,
+        **({"restored": dict(restored)} if restored else {}),
         **counted(verdicts),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from selfinstruct.candidates import instance_row, with_scores
@@ -62,6 +62,7 @@ def judge_supplement(
     config: RunConfig,
     prompts: PromptLibrary,
     thresholds: LikelihoodThresholds,
+    restored: Mapping[str, str],
 ) -> Verdicts:
     """Judge instances that were written later, for instructions that lacked them.
 
@@ -73,15 +74,27 @@ def judge_supplement(
         config: the rules.
         prompts: for the markers.
         thresholds: the likelihood thresholds of the run.
+        restored: instructions that a person wanted, by id, with the text that the instances
+            were written for. They are judged as if they had been pending.
     """
     by_id = with_scores({completion.id: completion for completion in completions})
-    waiting = [_no_longer_pending(row, config) for row in rows]
+    waiting = [_no_longer_pending(_as_restored(row, restored), config) for row in rows]
     labels, parsed = read_instances_of(waiting, by_id, config, prompts.markers)
     judged = {
         row.id: [judge_output(one, last_round, config, thresholds) for one in parsed[row.id]]
         for row in waiting
     }
-    return settle(waiting, labels, judged, room=len(waiting))
+    verdicts = settle(waiting, labels, judged, room=len(waiting))
+    texts = {row.id: row.text for row in rows}  # the model's own stays in the record
+    instructions = [replace(row, text=texts[row.id]) for row in verdicts.instructions]
+    return Verdicts(instructions, verdicts.instances)
+
+
+def _as_restored(row: InstructionCandidate, restored: Mapping[str, str]) -> InstructionCandidate:
+    if row.id not in restored:
+        return row
+    pending = Reason.PENDING_INSTANCES
+    return replace(row, text=restored[row.id], verdict=REJECTED, reason=pending)
 
 
 def _no_longer_pending(row: InstructionCandidate, config: RunConfig) -> InstructionCandidate:

@@ -1,10 +1,13 @@
-"""Run -> training files that `datasets.load_dataset` and TRL read as they are."""
+"""Run -> training files that `datasets.load_dataset` and TRL read as they are.
+
+What a person decided about the candidates (`audit restore`, `drop`, `edit`) is applied here.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,11 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfinstruct.answer import best_answers
+from selfinstruct.audit import labels, overrides, sample
+from selfinstruct.audit.standing import Standing, stand
 from selfinstruct.errors import ConfigError
 from selfinstruct.inputs import stored_inputs
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.prompts.canonical import user_text
-from selfinstruct.records import ACCEPTED
+from selfinstruct.records import InstanceCandidate
 from selfinstruct.store import Run, atomic
 from selfinstruct.store.batches import KINDS
 from selfinstruct.store.lock import LOCK_FILE
@@ -48,7 +53,11 @@ class Answers(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One accepted instance of an accepted instruction."""
+    """One accepted instance of an accepted instruction, or what a person made of it.
+
+    override: what a person decided about instruction or instance (`restore`, `edit`), or None.
+        Scores of an edited text are NaN.
+    """
 
     id: str
     instruction_id: str
@@ -59,34 +68,51 @@ class ExportRow:
     round: int
     mean_logprob: float
     rouge_l: float
+    override: str | None = None
 
 
 def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
     """Yield the dataset of a run, in the order in which it was generated."""
     teacher = {} if answers is Answers.OWN else best_answers(run)
     completed = read_completed(run)
+    decisions = overrides.read_overrides(run).current
     for number in run.rounds():
         instructions, instances = current_round(run, number, completed)
-        accepted = {c.id: c for c in instructions if c.verdict == ACCEPTED}
+        examples: dict[str, list[InstanceCandidate]] = {}
         for instance in instances:
-            task = accepted.get(instance.instruction_id)
-            if task is None or instance.verdict != ACCEPTED:
-                continue
-            answer = teacher.get(instance.id)
-            if answer is None and answers is Answers.TEACHER:
-                continue
-            instance = answer or instance  # noqa: PLW2901
-            yield ExportRow(
-                instance.id,
-                task.id,
-                task.text,
-                instance.input,
-                instance.output,
-                task.is_classification,
-                number,
-                instance.mean_logprob,
-                task.rouge_l,
-            )
+            examples.setdefault(instance.instruction_id, []).append(instance)
+        for recorded in instructions:
+            standing = stand(recorded, examples.get(recorded.id, []), decisions)
+            is_class = recorded.is_classification
+            if is_class is None and recorded.id in completed.instructions:
+                is_class = completed.instructions[recorded.id].is_classification
+            for instance in standing.instances:
+                answer = None if _is_reworded(standing, instance) else teacher.get(instance.id)
+                if answer is None and answers is Answers.TEACHER:
+                    continue
+                yield ExportRow(
+                    (answer or instance).id,
+                    recorded.id,
+                    standing.instruction.text,
+                    (answer or instance).input,
+                    (answer or instance).output,
+                    is_class,
+                    number,
+                    (answer or instance).mean_logprob,
+                    standing.instruction.rouge_l,
+                    _override(decisions, recorded.id, instance.id),
+                )
+
+
+def _is_reworded(standing: Standing, instance: InstanceCandidate) -> bool:
+    """Whether a person changed the task that a teacher answered, or wrote the output."""
+    return not standing.changed.isdisjoint((standing.instruction.id, instance.id))
+
+
+def _override(decisions: Mapping[str, overrides.Override], *ids: str) -> str | None:
+    """Return the decision about an instance or its instruction; an edit says more."""
+    made = {decisions[id].action for id in ids if id in decisions}
+    return str(max(made, key=lambda action: action is overrides.Action.EDIT)) if made else None
 
 
 def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) -> int:
@@ -118,6 +144,7 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
 def _refuse_own_files(run: Run, out: Path) -> None:
     """An export may lie in the run's folder, beside what the run is made of."""
     own = {"run.yaml", "status.json", "inputs", "calibration.parquet", "rounds", LOCK_FILE, *KINDS}
+    own |= {overrides.FILE, labels.FILE, sample.FOLDER}
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
     if inside and target.relative_to(folder).parts[0] in own:
@@ -174,6 +201,7 @@ def _parquet(rows: list[ExportRow]) -> bytes:
             ("round", pa.int32()),
             ("mean_logprob", pa.float64()),
             ("rouge_l", pa.float64()),
+            ("override", pa.string()),
         ]
     )
     table = pa.Table.from_pylist(

@@ -254,10 +254,14 @@ def _take_over_supplement(
     ]
     completions = [_moved(completion, offset, {}) for completion in supplement.completions]
     last = offset + supplement.info["last_round"]
-    verdicts = judge_supplement(rows, completions, last, config, inputs.prompts, thresholds)
+    restored = {_renumbered(id, offset): text for id, text in supplement.restored.items()}
+    verdicts = judge_supplement(
+        rows, completions, last, config, inputs.prompts, thresholds, restored
+    )
     info = {
         **{key: value for key, value in supplement.info.items() if key != "checksums"},
         "last_round": last,
+        **({"restored": restored} if restored else {}),
         **counted(verdicts),
     }
     commit_supplement(

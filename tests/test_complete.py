@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from selfinstruct.answer import answer
-from selfinstruct.audit.queries import list_candidates, summarise
+from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
+from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.audit.whatif import PENDING, Thresholds, save_what_if, what_if
 from selfinstruct.card import dataset_card
 from selfinstruct.cli.app import run as cli
@@ -76,14 +77,11 @@ def test_the_result_replays_and_is_listed(run: Run) -> None:
     assert replay(run) == []
     assert what_if(run, Thresholds()).changes == []
     assert what_if(run, Thresholds()).instance_changes == []
-    listed = {
-        row["id"]: row
-        for row in list_candidates(run, "instructions", verdict=None, reason=None, limit=None)
-    }
+    listed = {row["id"]: row for row in candidates(run, Filter())}
     assert list(listed) == [row.id for n in run.rounds() for row in run.instructions(n)]
     for id in owed:
         assert listed[id]["verdict"] == ACCEPTED or listed[id]["reason"] == Reason.NO_INSTANCES
-    instances = list(list_candidates(run, "instances", verdict=None, reason=None, limit=None))
+    instances = list(candidates(run, Filter("instances")))
     assert set(owed) <= {row["instruction_id"] for row in instances}
     card = dataset_card(run, Format.ALPACA, Answers.OWN)
     assert f"{summarise(run).tasks} tasks" in card

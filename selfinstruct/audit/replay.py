@@ -84,7 +84,9 @@ def _replay_supplement(
     numbers = sorted({row.round for row in supplement.instructions})
     rows = [row for number in numbers for row in run.instructions(number) if row.id in ids]
     last = supplement.info["last_round"]
-    judged = judge_supplement(rows, supplement.completions, last, config, prompts, thresholds)
+    judged = judge_supplement(
+        rows, supplement.completions, last, config, prompts, thresholds, supplement.restored
+    )
     return [
         *_compare(supplement.instructions, judged.instructions),
         *_compare(supplement.instances, judged.instances),

@@ -151,7 +151,10 @@ def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id)
     thresholds = keeper.measures.thresholds
     for supplement in read_supplements(run):
         again = _supplement_again(supplement, after, config, thresholds)
-        before.add(supplement.instructions, supplement.instances)
+        before.add(
+            [row for row in supplement.instructions if _waits(before.instructions[row.id])],
+            supplement.instances,
+        )
         after.add(again.instructions, again.instances)
     return WhatIf(
         before=Counter(map(_outcome, before.instructions.values())),
@@ -224,19 +227,29 @@ def _judge_again(
 def _supplement_again(
     supplement: Supplement, after: _Rows, config: RunConfig, thresholds: LikelihoodThresholds
 ) -> Verdicts:
-    """Judge instances again that were written later; what is not pending now keeps its verdict."""
+    """Judge instances again that were written later; what is not pending now keeps its verdict.
+
+    With it fall its instances, but not those that were written because a person wanted them.
+    """
     last = supplement.info["last_round"]
     instances: dict[str, list[InstanceCandidate]] = {}
     for row in supplement.instances:
         judged = judge_output(_before_measures(row), last, config, thresholds)
         instances.setdefault(row.instruction_id, []).append(judged)
-    rows = []
+    rows, kept = [], []
     for one in supplement.instructions:
         now = after.instructions[one.id]
-        waits = now.reason is Reason.PENDING_INSTANCES
-        rows.append(_before_measures(now) if waits else now)
+        if one.id in supplement.restored and not _waits(now):
+            kept += instances[one.id]
+        else:
+            rows.append(_before_measures(now) if _waits(now) else now)
     labels = {row.id: bool(row.is_classification) for row in supplement.instructions}
-    return settle(rows, labels, instances, room=len(rows))
+    settled = settle(rows, labels, instances, room=len(rows))
+    return Verdicts(settled.instructions, [*settled.instances, *kept])
+
+
+def _waits(row: InstructionCandidate) -> bool:
+    return row.reason is Reason.PENDING_INSTANCES
 
 
 def _before_measures(row: Row) -> Row:

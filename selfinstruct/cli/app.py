@@ -22,6 +22,7 @@ from selfinstruct.cli import (
     merge,
     models,
     prefer,
+    serve,
     train,
     train_dpo,
     train_reward,
@@ -50,6 +51,7 @@ app.add_typer(train.app, name="train")
 app.command("prefer")(prefer.prefer)
 app.command("best-of")(best_of.best_of)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 
 

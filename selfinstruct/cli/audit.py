@@ -6,14 +6,15 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from selfinstruct.cli.console import plain, stderr, stdout
-from selfinstruct.cli.rows import number, per_round, plain_row, thresholds_line
+from selfinstruct.cli import decide, label, listing, show
+from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.decide import AsJson, RunFolder
+from selfinstruct.cli.rates import print_measured
+from selfinstruct.cli.rows import per_round, plain_row, thresholds_line
 from selfinstruct.cli.whatif import whatif
 
 if TYPE_CHECKING:
@@ -24,76 +25,25 @@ _STALE_SECONDS = 600
 
 app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
 
-app.command("whatif")(whatif)
 
-RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class StageName(StrEnum):
-    """Which candidates to list."""
-
-    INSTRUCTIONS = "instructions"
-    INSTANCES = "instances"
-
-
-class VerdictName(StrEnum):
-    """The two verdicts."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-
-
-@app.command("summary")
 def summary(run: RunFolder, as_json: AsJson = False) -> None:
-    """Count the candidates of a run by verdict and reason."""
+    """Count the candidates of a run by verdict and reason; where some are rated, how many erred."""
+    from selfinstruct.audit.error_rates import measure
     from selfinstruct.audit.queries import summarise
     from selfinstruct.store import open_run
 
-    found = summarise(open_run(run))
+    opened = open_run(run)
+    found, measured = summarise(opened), measure(opened)
     if as_json:
-        data = {**asdict(found), "candidates": found.candidates}
+        rates = asdict(measured) if measured else None
+        data = {**asdict(found), "candidates": found.candidates, "error_rates": rates}
         print(json.dumps(data, indent=2))
         return
     _print_summary(found)
+    if measured is not None:
+        print_measured(measured)
 
 
-@app.command("list")
-def list_candidates(
-    run: RunFolder,
-    stage: Annotated[
-        StageName, typer.Option("--stage", help="Which candidates.")
-    ] = StageName.INSTRUCTIONS,
-    reason: Annotated[
-        str | None, typer.Option("--reason", help="Only those rejected for this reason.")
-    ] = None,
-    verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-) -> None:
-    """List candidates with their verdicts, scores and nearest neighbours."""
-    from selfinstruct.audit.queries import list_candidates as query
-    from selfinstruct.errors import ConfigError
-    from selfinstruct.records import Reason
-    from selfinstruct.store import open_run
-
-    if reason is not None and reason not in set(Reason):
-        raise ConfigError(f"--reason {reason}: there is none; there are: {', '.join(Reason)}")
-    rows = query(
-        open_run(run),
-        str(stage),
-        verdict=verdict and str(verdict),
-        reason=reason,
-        limit=limit,
-    )
-    if as_json:
-        for row in rows:
-            print(json.dumps(plain_row(row), ensure_ascii=False))
-        return
-    _print_rows(list(rows), stage)
-
-
-@app.command("replay")
 def replay(run: RunFolder, as_json: AsJson = False) -> None:
     """Judge the recorded completions again; exit code 4 if any verdict differs."""
     from selfinstruct.audit.replay import replay as replay_run
@@ -141,6 +91,12 @@ def _print_summary(found: Summary) -> None:
     stdout.print(thresholds_line(found.likelihood), highlight=False, soft_wrap=True)
     if found.yields:
         stdout.print(f"yield by round: {_sparkline(found.yields)}", highlight=False)
+    if found.overrides:
+        decided = ", ".join(f"{count} {action}" for action, count in found.overrides.items())
+        waits = f"; {found.waiting} of them wait for instances" if found.waiting else ""
+        stdout.print(f"decided by people: {decided}{waits}", highlight=False, soft_wrap=True)
+    for problem in found.damaged:
+        stderr.print(problem, markup=False, highlight=False, soft_wrap=True)
     tables: Mapping[str, Mapping[str, int]] = {
         "instructions": found.instructions,
         "instances": found.instances,
@@ -179,31 +135,16 @@ def _sparkline(shares: list[float]) -> str:
     return f"{line} {shares[0]:.0%} → {shares[-1]:.0%}"
 
 
-def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_lines=stage is StageName.INSTANCES)
-    if stage is StageName.INSTRUCTIONS:
-        for name in ("id", "outcome", "ROUGE-L", "neighbour", "nats/token", "instruction"):
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            cells = (
-                row["id"],
-                row["reason"] or row["verdict"],
-                number(row["rouge_l"]),
-                row["neighbour_id"] or "",
-                number(row["mean_logprob"]),
-                row["text"],
-            )
-            table.add_row(*(Text(plain(str(cell))) for cell in cells))
-    else:
-        for name in ("id", "outcome", "nats/token", "input", "output"):
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            outcome = row["reason"] or row["verdict"]
-            score = number(row["mean_logprob"])
-            shown = (row["id"], outcome, score, row["input"], row["output"])
-            table.add_row(*(Text(plain(str(cell))) for cell in shown))
-    stdout.print(table)
-    stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
+# In the order in which --help lists them.
+app.command("summary")(summary)
+app.command("list")(listing.list_candidates)
+app.command("show")(show.show)
+app.command("verify")(show.verify)
+app.command("replay")(replay)
+app.command("whatif")(whatif)
+app.command("sample")(label.sample)
+app.command("label")(label.label)
+app.command("restore")(decide.restore)
+app.command("drop")(decide.drop)
+app.command("edit")(decide.edit)
+app.command("undo")(decide.undo)

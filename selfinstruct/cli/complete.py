@@ -19,8 +19,9 @@ def complete(
 ) -> None:
     """Write the instances of instructions that are `pending_instances`.
 
-    Such instructions passed when a run was judged again (`audit whatif --out`, `merge`). The
-    model, prompts and rules are those of the run. Goes on where it was stopped.
+    Such instructions passed when a run was judged again (`audit whatif --out`, `merge`), or were
+    restored by a person (`audit restore`). The model, prompts and rules are those of the run.
+    Goes on where it was stopped.
     """
     from rich.progress import Progress, TimeRemainingColumn
 

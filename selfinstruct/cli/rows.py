@@ -35,6 +35,15 @@ def number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
+def deep_plain(value: Any) -> Any:
+    """Turn NaN, which JSON lacks, into null, however deep."""
+    if isinstance(value, Mapping):
+        return {key: deep_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [deep_plain(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:
     """Turn NaN, which JSON lacks, into null."""
     return {

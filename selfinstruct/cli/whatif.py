@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.console import plain, stderr, stdout
+from selfinstruct.cli.rates import print_what_if_rates
 from selfinstruct.cli.rows import number, per_round, plain_row, thresholds_line
 
 if TYPE_CHECKING:
+    from selfinstruct.audit.error_rates import WhatIfRates
     from selfinstruct.audit.whatif import Change, Thresholds, WhatIf
+    from selfinstruct.store import Run
 
 # As selfinstruct.audit.whatif has it; named here so that --help loads nothing.
 PENDING = "pending_instances"
@@ -62,12 +65,30 @@ def whatif(
     if out is not None:
         with per_round(opened, "writing", quiet=as_json) as advance:
             save_what_if(opened, wanted, out, lambda _: advance(0))
+    rates, stale = _rates(opened, found)
     if as_json:
-        print(json.dumps(_what_if_data(found, wanted), indent=2, ensure_ascii=False))
+        data = {**_what_if_data(found, wanted), "error_rates": [asdict(one) for one in rates]}
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        _print_what_if(found)
+        print_what_if_rates(rates)
+    if stale:
+        stderr.print(f"no error rates: {stale}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
         return
-    _print_what_if(found)
     if out is not None:
         _print_next(out, pending=found.after.get(PENDING, 0))
+
+
+def _rates(run: Run, found: WhatIf) -> tuple[list[WhatIfRates], str | None]:
+    """Return the error rates, or why the ratings that there are say nothing about them."""
+    from selfinstruct.audit.error_rates import what_if_rates
+    from selfinstruct.errors import ConfigError
+
+    try:
+        return what_if_rates(run, found), None
+    except ConfigError as error:
+        return [], str(error)
 
 
 def _what_if_data(found: WhatIf, wanted: Thresholds) -> dict[str, Any]:

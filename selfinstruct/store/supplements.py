@@ -4,10 +4,12 @@ supplements/00000/
 completions.parquet   every request and completion
 instructions.parquet  the instructions as they stand now: accepted, or no_instances
 instances.parquet     their instances, judged
-supplements.json      last round that the model had written, counts, tokens, seconds, checksums
+supplements.json      last round that the model had written, restored instructions, counts, tokens,
+                      seconds, checksums
 
 Rounds are never rewritten: a row here stands in the place of the row of that id there, where
-that one is pending.
+that one is pending. Of an instruction that a person restored the row in its round stays; only
+what applies the overrides takes the instances from here.
 """
 
 from __future__ import annotations
@@ -47,6 +49,14 @@ class Supplement:
     instructions: Sequence[InstructionCandidate]
     instances: Sequence[InstanceCandidate]
     info: Mapping[str, Any]
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Instructions that a person wanted, by id, and the text that instances were written for.
+
+        Supplements of before there were overrides have none.
+        """
+        return dict(self.info.get("restored", {}))
 
 
 @dataclass(frozen=True)

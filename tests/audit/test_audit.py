@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.audit.queries import list_candidates, summarise
+from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
+from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.errors import StoreError
 from selfinstruct.records import Reason
 from selfinstruct.store import Run, open_run, schema
@@ -45,19 +46,18 @@ def test_summary_of_a_run_without_rounds(run: Run) -> None:
         run.round_path(number).rename(run.path / f"gone{number}")
     found = summarise(run)
     assert (found.tasks, found.candidates, found.rounds) == (0, 0, 0)
-    assert list(list_candidates(run, "instances", verdict=None, reason=None, limit=None)) == []
+    assert list(candidates(run, Filter("instances"))) == []
 
 
 def test_list_by_reason(run: Run) -> None:
     found = summarise(run)
     for reason, count in found.instructions.items():
         wanted = {"verdict": "accepted"} if reason == "accepted" else {"reason": reason}
-        query = {"verdict": None, "reason": None, "limit": None} | wanted
-        rows = list(list_candidates(run, "instructions", **query))  # type: ignore[arg-type]
+        rows = list(candidates(run, Filter(**wanted)))  # type: ignore[arg-type]
         assert len(rows) == count
         recorded = [c.id for n in run.rounds() for c in run.instructions(n)]
         assert [row["id"] for row in rows] == [id for id in recorded if id in ids_of(rows)]
-    limited = list_candidates(run, "instructions", verdict=None, reason=None, limit=3)
+    limited = candidates(run, Filter(), limit=3)
     assert len(list(limited)) == 3
 
 
@@ -123,7 +123,7 @@ def test_replay_finds_no_difference_whatever_the_size_of_a_round(
         generate(out, propose__per_round=per_round, seed=seed, stop__target=30, stop__max_rounds=3)
     run = open_run(out)
     assert replay(run) == []
-    listed = list_candidates(run, "instructions", verdict=None, reason=None, limit=None)
+    listed = candidates(run, Filter())
     assert [row["id"] for row in listed] == [
         c.id for n in run.rounds() for c in run.instructions(n)
     ]

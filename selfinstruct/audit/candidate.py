@@ -1,0 +1,188 @@
+"""Everything that is known of one candidate: what a person wants to see before deciding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from selfinstruct.audit.alignment import align
+from selfinstruct.audit.completions import Asked, asked_for
+from selfinstruct.audit.lookup import Found, find, find_all
+from selfinstruct.audit.overrides import Override, Overrides, read_overrides
+from selfinstruct.audit.search import Filter, search
+from selfinstruct.audit.standing import outcome_of
+from selfinstruct.filters.tokens import Tokenizer
+from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.measures import passed_rules
+from selfinstruct.records import InstanceCandidate, InstructionCandidate, Reason
+from selfinstruct.store import Run
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolText:
+    """A text of the pool: a seed task, a text to avoid, or an instruction of the run.
+
+    outcome: `seed`, `avoid`, `accepted`, or a reason.
+    """
+
+    id: str
+    text: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The nearest text of the pool, and the common subsequence that ROUGE-L counted.
+
+    marks, own_marks: half-open ranges of characters of `text` and of the candidate's `text`,
+        one for each common token.
+    tokens, own_tokens: how many each text has; F = 2 * len(marks) / (tokens + own_tokens).
+    """
+
+    id: str
+    text: str
+    outcome: str
+    rouge_l: float
+    marks: Sequence[Span]
+    own_marks: Sequence[Span]
+    tokens: int
+    own_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A score beside the threshold that it had to meet.
+
+    name: `mean_logprob` or `rouge_l`; `rule` for a rule on the text that failed.
+    score: None where there is none.
+    threshold: None where none was in force.
+    passed: None where it was not judged.
+    """
+
+    name: str
+    score: float | None
+    threshold: float | None
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One candidate and what surrounds it.
+
+    row: its columns, as `search` gives them; what was completed later is in place.
+    table: `instructions` or `instances`.
+    outcome: `accepted`, a reason, `pending_instances` or `dropped`, overrides applied.
+    overrides: every entry about it, the oldest first.
+    instruction: of an instance, the row of its instruction.
+    asked: the completion that it stands in, and those that an instruction asked for later.
+    children: ids of instructions whose proposal showed it, the first ones; `children_total`.
+    instances: rows of an instruction's instances, in order.
+    """
+
+    row: Mapping[str, Any]
+    table: str
+    outcome: str
+    checks: Sequence[Check]
+    override: Override | None
+    overrides: Sequence[Override]
+    neighbour: Neighbour | None
+    parents: Sequence[PoolText]
+    children: Sequence[str]
+    children_total: int
+    instruction: Mapping[str, Any] | None
+    instances: Sequence[Mapping[str, Any]]
+    asked: Sequence[Asked]
+
+
+def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
+    """Return everything about one candidate.
+
+    Raises:
+        ConfigError: the run has none of this id; names the nearest.
+        StoreError: a file of the run is damaged.
+    """
+    found, overrides = find(run, id), read_overrides(run)
+    table = "instances" if found.instance else "instructions"
+    task = found.instruction
+    kids = search(run, Filter(parent=id), limit=children) if table == "instructions" else None
+    pool = _pool_texts(run, task) if table == "instructions" else {}
+    return Detail(
+        row=_row(found.row, overrides),
+        table=table,
+        outcome=outcome_of(found, overrides),
+        checks=_checks(run, found),
+        override=overrides.current.get(id),
+        overrides=[entry for entry in overrides.entries if entry.id == id],
+        neighbour=_neighbour(task, pool) if pool else None,
+        parents=[pool[parent] for parent in task.parents] if pool else [],
+        children=[row["id"] for row in kids.rows] if kids else [],
+        children_total=kids.total if kids else 0,
+        instruction=_row(task, overrides) if found.instance else None,
+        instances=[] if found.instance else [_row(row, overrides) for row in found.instances],
+        asked=asked_for(run, found),
+    )
+
+
+def _row(row: InstructionCandidate | InstanceCandidate, overrides: Overrides) -> dict[str, Any]:
+    decision = overrides.current.get(row.id)
+    return {**asdict(row), "override": str(decision.action) if decision else None}
+
+
+def _checks(run: Run, found: Found) -> list[Check]:
+    """Return its scores beside what was asked for, and the rule on its text that failed."""
+    row = found.row
+    least = row.logprob_threshold
+    judged = passed_rules(row)
+    likely = None if least is None or not judged else not row.mean_logprob < least
+    checks = [Check("mean_logprob", _number(row.mean_logprob), least, likely)]
+    if isinstance(row, InstructionCandidate):
+        most = stored_config(run).novelty.threshold
+        reached = judged and row.reason not in (Reason.LOW_LIKELIHOOD, Reason.TOO_LIKELY)
+        novel = row.reason is not Reason.NOT_NOVEL if reached else None
+        checks.append(Check("rouge_l", _number(row.rouge_l), most, novel))
+    if not judged:
+        checks.append(Check("rule", None, row.threshold, passed=False))
+    return checks
+
+
+def _neighbour(row: InstructionCandidate, pool: Mapping[str, PoolText]) -> Neighbour | None:
+    if row.neighbour_id is None:
+        return None
+    near = pool[row.neighbour_id]
+    tokenizer = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
+    aligned = align(near.text, row.text, tokenizer)
+    return Neighbour(
+        near.id,
+        near.text,
+        near.outcome,
+        row.rouge_l,
+        aligned.marks,
+        aligned.other_marks,
+        aligned.tokens,
+        aligned.other_tokens,
+    )
+
+
+def _pool_texts(run: Run, row: InstructionCandidate) -> dict[str, PoolText]:
+    """Return a candidate's parents and neighbour, by id; one that is gone has no text."""
+    first = dict(stored_inputs(run).first_pool)
+    wanted = [*row.parents, *([row.neighbour_id] if row.neighbour_id else [])]
+    found = find_all(run, [id for id in wanted if id not in first])
+    texts = {}
+    for id in wanted:
+        if id in first:
+            texts[id] = PoolText(id, first[id], id.split(":")[0])
+        elif id in found:
+            near = found[id].instruction
+            texts[id] = PoolText(id, near.text, str(near.reason or near.verdict))
+        else:
+            texts[id] = PoolText(id, "", "missing")
+    return texts
+
+
+def _number(score: float) -> float | None:
+    return None if math.isnan(score) else score

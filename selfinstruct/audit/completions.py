@@ -1,0 +1,80 @@
+"""The requests behind a candidate: exact prompt, sampling parameters, and what came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from selfinstruct.audit.lookup import Found
+from selfinstruct.records import InstanceCandidate
+from selfinstruct.store import Run
+from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers, batch_path
+from selfinstruct.store.run import damage
+
+_COLUMNS = (
+    *("id", "stage", "template", "prompt", "sampling", "seed", "text", "thinking"),
+    *("finish_reason", "num_prompt_tokens", "num_output_tokens"),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The completion that a candidate stands in: exact prompt, sampling parameters, what came.
+
+    start, end: the candidate's span in `text` (an instance: of its output); 0, 0 where it does
+        not stand in this one.
+    """
+
+    id: str
+    stage: str
+    template: str
+    prompt: str
+    sampling: Mapping[str, Any]
+    seed: int
+    text: str
+    thinking: str | None
+    finish_reason: str
+    num_prompt_tokens: int
+    num_output_tokens: int
+    start: int
+    end: int
+
+
+def asked_for(run: Run, found: Found) -> list[Asked]:
+    """Return the completion that a candidate stands in, and those that an instruction asked for.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    row = found.row
+    ids = [row.completion_id]
+    if isinstance(row, InstanceCandidate):
+        span = (row.output_char_start, row.output_char_end)
+    else:
+        span = (row.char_start, row.char_end)
+        ids += [f"{row.id}-classify", f"{row.id}-instances"]
+    rounds = [run.round_path(row.round)]
+    later = [batch_path(run, SUPPLEMENTS, n) for n in batch_numbers(run, SUPPLEMENTS)]
+    by_id: dict[str, dict[str, Any]] = {}
+    for folder in [*rounds, *later]:
+        if len(by_id) < len(ids):
+            by_id |= _read(folder / "completions.parquet", ids)
+    return [
+        _asked(by_id[id], span if id == row.completion_id else (0, 0)) for id in ids if id in by_id
+    ]
+
+
+def _read(path: Path, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    with damage(path):
+        table = pq.read_table(path, columns=list(_COLUMNS), filters=[("id", "in", list(ids))])
+        return {row["id"]: row for row in table.to_pylist()}
+
+
+def _asked(row: Mapping[str, Any], span: tuple[int, int]) -> Asked:
+    values = {**row, "sampling": json.loads(row["sampling"])}
+    return Asked(**values, start=span[0], end=span[1])

@@ -1,0 +1,159 @@
+"""Distributions of the scores of a run's candidates, with the thresholds that judged them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfinstruct.audit.overrides import read_overrides
+from selfinstruct.audit.search import Filter, where_clause
+from selfinstruct.audit.tables import current, fetch_all, fetch_columns
+from selfinstruct.errors import ConfigError
+from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.store import Run
+
+_WHOLE = ("num_tokens", "words")
+# Blanks and one more: what a regular expression would say takes ten times as long.
+_WORDS = "1 + strlen({0}) - strlen(replace({0}, ' ', ''))"
+_COLUMNS = {
+    "instructions": {
+        "rouge_l": "rouge_l",
+        "mean_logprob": "mean_logprob",
+        "num_tokens": "num_tokens",
+        "words": _WORDS.format("text"),
+    },
+    "instances": {
+        "mean_logprob": "mean_logprob",
+        "num_tokens": "num_tokens",
+        "words": _WORDS.format("replace(trim(output), chr(10), ' ')"),
+    },
+}
+# Longest and least likely candidates would squeeze all others into one bin.
+_CUT = 0.995
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many candidates lie in each bin: edge i <= score < edge i + 1 (the last: <=).
+
+    edges: one more than there are bins. The few outermost candidates of an unbounded score
+        (beyond its 99.5 % quantile) are in the bin at that end.
+    accepted, rejected: counts by bin.
+    unscored: candidates without a score (NaN or null), in no bin.
+    thresholds: name of each threshold that was in force at the end of the run, and its value.
+    """
+
+    column: str
+    edges: list[float]
+    accepted: list[int]
+    rejected: list[int]
+    unscored: int
+    thresholds: dict[str, float]
+
+
+def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 40) -> Histogram:
+    """Count candidates by a score: `rouge_l`, `mean_logprob`, `num_tokens` or `words`.
+
+    Args:
+        run: the run.
+        column: the score; `words` are those of the text, or of the output, told
+            by the blanks between them (two blanks in a row count twice).
+        wanted: which candidates; all instructions by default.
+        bins: how many, of equal width; at most so many for whole numbers.
+
+    Raises:
+        ConfigError: no such score of that table.
+        StoreError: a file of the run is damaged.
+    """
+    wanted = wanted or Filter()
+    where, values = where_clause(wanted, read_overrides(run))
+    known = _COLUMNS[wanted.table]
+    if column not in known:
+        raise ConfigError(f"{column}: is no score of {wanted.table}; there are: {', '.join(known)}")
+    rounds = [n for n in run.rounds() if wanted.round is None or n == wanted.round]
+    limits = _thresholds(run, column, wanted.table)
+    if not rounds:
+        return Histogram(column, [0.0, 1.0], [0], [0], 0, limits)
+    query = (
+        f"SELECT coalesce(({known[column]})::DOUBLE, 'NaN') AS score, "
+        "verdict = 'accepted' AS is_accepted "
+        f"FROM {current(run, wanted.table, rounds)} {where}"
+    )
+    found = fetch_columns(run, query, values)
+    scores, is_accepted = found["score"], found["is_accepted"]
+    is_scored = ~np.isnan(scores)
+    edges = _edges(column, scores[is_scored], bins)
+    inside = np.clip(scores, edges[0], edges[-1])
+    accepted = np.histogram(inside[is_scored & is_accepted], edges)[0].tolist()
+    rejected = np.histogram(inside[is_scored & ~is_accepted], edges)[0].tolist()
+    return Histogram(column, edges, accepted, rejected, int((~is_scored).sum()), limits)
+
+
+def seed_similarity(run: Run, limit: int = 2000, bins: int = 20) -> Histogram:
+    """Count accepted instructions by ROUGE-L with the seed task that is nearest to each.
+
+    The paper's Figure 5 (arXiv:2212.10560): how far a run has left its seeds.
+
+    Args:
+        run: the run.
+        limit: accepted instructions to look at, at most; evenly spread over the run.
+        bins: how many, over [0, 1].
+    """
+    texts = _accepted_texts(run, limit)
+    edges = [float(edge) for edge in np.linspace(0.0, 1.0, bins + 1)]
+    index = NoveltyIndex(0.0, stored_config(run).novelty.tokenizer)
+    index.add_all((seed.pool_id, seed.instruction) for seed in stored_inputs(run).seeds)
+    matches = index.nearest_all(texts, floor=0.0)
+    scores = [match.score if match else 0.0 for match in matches]
+    counts = np.histogram(scores, edges)[0].tolist()
+    return Histogram("seed_similarity", edges, counts, [0] * len(counts), 0, {})
+
+
+def _accepted_texts(run: Run, limit: int) -> list[str]:
+    """Return texts of accepted instructions, every n-th."""
+    if not run.rounds():
+        return []
+    query = (
+        f"SELECT text FROM {current(run, 'instructions')} WHERE verdict = 'accepted' "
+        "ORDER BY round, file_row_number"
+    )
+    texts = [str(row[0]) for row in fetch_all(run, query)]
+    return texts[:: max(1, -(-len(texts) // limit))]
+
+
+def _thresholds(run: Run, column: str, table: str) -> dict[str, float]:
+    """Return the limits in force at the end of the run, by what they are called there."""
+    config, rounds = stored_config(run), run.rounds()
+    if column == "rouge_l":
+        return {"novelty.threshold": config.novelty.threshold}
+    if column == "mean_logprob":
+        least = run.info(rounds[-1]).get("likelihood", {}) if rounds else {}
+        kinds = ("instruction",) if table == "instructions" else ("output", "label")
+        found = {kind: least[kind] for kind in kinds if least.get(kind) is not None}
+        most = config.likelihood.max_logprob
+        return found if most is None else {**found, "likelihood.max_logprob": most}
+    if column == "words" and table == "instructions":
+        limits = {
+            "rules.min_words": config.rules.min_words,
+            "rules.max_words": config.rules.max_words,
+        }
+        return {name: float(value) for name, value in limits.items() if value is not None}
+    return {}
+
+
+def _edges(column: str, scores: NDArray[np.float64], bins: int) -> list[float]:
+    """Return equal bins over the scores; for whole numbers they begin at such."""
+    if column == "rouge_l":
+        return [float(edge) for edge in np.linspace(0.0, 1.0, bins + 1)]
+    if not len(scores):
+        return [0.0, 1.0]
+    low, high = float(scores.min()), float(scores.max())
+    if column in _WHOLE:
+        high = float(np.quantile(scores, _CUT, method="higher"))
+        width = max(1, -(-int(high - low + 1) // bins))
+        return [low + width * n for n in range(-(-int(high - low + 1) // width) + 1)]
+    low = float(np.quantile(scores, 1 - _CUT, method="lower"))
+    return [float(edge) for edge in np.linspace(low, max(high, low + 1e-6), bins + 1)]

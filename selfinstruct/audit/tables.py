@@ -1,0 +1,139 @@
+"""A run's Parquet files as DuckDB sees them: the rows as they stand, and what damage means.
+
+The queries read what is committed at that moment, so that a run can be looked at while it
+grows. DuckDB keeps the footers of the files that it has seen; of one that was replaced since
+it reads them again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.store import Run
+from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers, batch_path
+
+TABLES = ("instructions", "instances")
+# Rows of supplements come behind those of every round: batch by batch, at this distance.
+_BATCH_ROWS = 10**9
+
+
+def check_table(table: str) -> None:
+    """Raise ConfigError unless a table of candidates has this name."""
+    if table not in TABLES:
+        raise ConfigError(f"{table}: is no table of candidates; there are: {', '.join(TABLES)}")
+
+
+def fetch_all(run: Run, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows that a query gives.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    with damage(run):
+        rows: list[tuple[Any, ...]] = _cursor().execute(query, list(values)).fetchall()
+        return rows
+
+
+def fetch_columns(run: Run, query: str, values: Sequence[Any] = ()) -> dict[str, Any]:
+    """Return the columns that a query gives, none of them null, as numpy arrays.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    with damage(run):
+        columns: dict[str, Any] = _cursor().execute(query, list(values)).fetchnumpy()
+        return columns
+
+
+def stream(run: Run, query: str, values: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the rows that a query gives, by column.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    with damage(run):
+        cursor = _cursor().execute(query, list(values))
+        names = [column[0] for column in cursor.description or ()]
+        while rows := cursor.fetchmany(1000):
+            for row in rows:
+                yield dict(zip(names, row, strict=True))
+
+
+@contextmanager
+def damage(run: Run) -> Iterator[None]:
+    """Turn what a damaged file raises into StoreError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(
+            f"{run.path}: its tables cannot be read ({error}); restore what is damaged from a "
+            "backup"
+        ) from error
+
+
+def current(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
+    """Return the SQL for the rows of a table as they stand: what was completed is in place.
+
+    `round` and `file_row_number` give the order in which they were judged. The run must have
+    a round.
+
+    Args:
+        run: the run.
+        table: `instructions` or `instances`.
+        rounds: those to read; all by default. Supplements are read in any case.
+    """
+    chosen = run.rounds() if rounds is None else sorted(rounds)
+    recorded = _source(run.round_path(number) / f"{table}.parquet" for number in chosen)
+    numbers = batch_numbers(run, SUPPLEMENTS)
+    if not numbers:
+        return recorded
+    if table == "instances":
+        parts = [f"SELECT * FROM {recorded}"]
+        for n in numbers:
+            place = f"file_row_number + {(n + 1) * _BATCH_ROWS} AS file_row_number"
+            source = _source([batch_path(run, SUPPLEMENTS, n) / "instances.parquet"])
+            parts.append(f"SELECT * REPLACE ({place}) FROM {source}")
+        return f"({' UNION ALL BY NAME '.join(parts)})"
+    later = _source(batch_path(run, SUPPLEMENTS, n) / f"{table}.parquet" for n in numbers)
+    changed = ("verdict", "reason", "threshold", "is_classification")
+    values = ", ".join(
+        f"CASE WHEN l.id IS NULL OR r.reason IS DISTINCT FROM 'pending_instances' THEN r.{name} "
+        f"ELSE l.{name} END AS {name}"
+        for name in changed
+    )
+    return f"(SELECT r.* REPLACE ({values}) FROM {recorded} r LEFT JOIN {later} l ON r.id = l.id)"
+
+
+def _cursor() -> duckdb.DuckDBPyConnection:
+    return _database().cursor()
+
+
+@lru_cache(maxsize=1)
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return the one database of this process; each query has a cursor of its own."""
+    database = duckdb.connect()
+    database.execute("SET parquet_metadata_cache = true")
+    return database
+
+
+def _source(files: Iterable[Path]) -> str:
+    """Return the SQL for Parquet files.
+
+    They are listed one by one: in a pattern, a `[` or `*` in the run's own path would be
+    read as a wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
+    """
+    listed = ", ".join("'" + _escaped(str(file.absolute())) + "'" for file in files)
+    return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
+
+
+def _escaped(path: str) -> str:
+    """Return a path as a SQL literal holds it, with wildcards taken literally."""
+    return re.sub(r"([*?\[\]])", r"[\1]", path).replace("'", "''")

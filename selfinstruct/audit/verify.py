@@ -1,0 +1,100 @@
+"""Check everything of a run that can be damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.audit.labels import read_labels
+from selfinstruct.audit.overrides import read_overrides
+from selfinstruct.audit.sample import read_sample, sample_numbers
+from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.store import Run, atomic
+from selfinstruct.store.answers import answer_info
+from selfinstruct.store.batches import (
+    ANSWERS,
+    KINDS,
+    SUPPLEMENTS,
+    batch_info,
+    batch_numbers,
+    batch_path,
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at, and what is wrong with it: one message for each damage."""
+
+    rounds: int
+    files: int
+    problems: Sequence[str]
+
+
+def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
+    """Compare every file of every commit with its checksum, and read every journal line.
+
+    Unlike `Run.verify` it goes on after a damage, to name them all.
+
+    Args:
+        run: the run.
+        advance: told of each round that is done.
+    """
+    problems: list[str] = []
+    files = 0
+    for read in (stored_config, stored_inputs, Run.calibration):
+        with _noted(problems):
+            read(run)
+    rounds: list[int] = []
+    with _noted(problems):
+        rounds = run.rounds()
+    for number in rounds:
+        with _noted(problems):
+            files += _check_files(run.round_path(number), run.info(number), problems)
+        advance(number)
+    for kind in KINDS:
+        for number in batch_numbers(run, kind):
+            with _noted(problems):
+                info = _batch_info(run, kind, number)
+                files += _check_files(batch_path(run, kind, number), info, problems)
+    for journal in (read_overrides, read_labels):
+        with _noted(problems):
+            problems += [str(line) for line in journal(run).damaged]
+    for number in sample_numbers(run):
+        with _noted(problems):
+            read_sample(run, number)
+    return Verified(len(rounds), files, problems)
+
+
+def _batch_info(run: Run, kind: str, number: int) -> dict[str, Any]:
+    if kind == ANSWERS:
+        return answer_info(run, number)
+    return batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
+
+
+def _check_files(folder: Path, info: Mapping[str, Any], problems: list[str]) -> int:
+    """Note every file that differs; return how many there should be."""
+    for name, checksum in info["checksums"].items():
+        path = folder / name
+        try:
+            is_whole = atomic.sha256(path) == checksum
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror}); restore it from a backup")
+            continue
+        if not is_whole:
+            problems.append(
+                f"{path}: is not what was committed (checksum); restore it from a backup"
+            )
+    return len(info["checksums"])
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Keep what is wrong as one more message, and go on."""
+    try:
+        yield
+    except (StoreError, ConfigError) as error:
+        problems.append(str(error))

@@ -1,0 +1,114 @@
+"""`selfinstruct audit restore|drop|edit|undo`: a person's decisions about candidates."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfinstruct.cli.console import plain, stderr, stdout
+
+if TYPE_CHECKING:
+    from selfinstruct.audit.overrides import Override
+    from selfinstruct.store import Run
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
+CandidateId = Annotated[str, typer.Argument(help="Such as r00003-p012-i04, or …-n0.")]
+Note = Annotated[str, typer.Option("--note", help="Why; kept with the decision.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; the login name by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def restore(
+    run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
+) -> None:
+    """Take a rejected candidate into the dataset, as the model wrote it.
+
+    An instruction without instances waits for them: `selfinstruct complete` writes them, or
+    `audit edit --output` gives one. An instance comes with its instruction.
+    """
+    from selfinstruct.audit import decisions
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    _tell(opened, decisions.restore(opened, id, by=by or login(), note=note), as_json=as_json)
+
+
+def drop(
+    run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
+) -> None:
+    """Keep an accepted candidate out of the dataset; an instruction with all its instances."""
+    from selfinstruct.audit import decisions
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    _tell(opened, decisions.drop(opened, id, by=by or login(), note=note), as_json=as_json)
+
+
+def edit(
+    run: RunFolder,
+    id: CandidateId,
+    text: Annotated[str | None, typer.Option("--text", help="Text of an instruction.")] = None,
+    input: Annotated[str | None, typer.Option("--input", help="Input, with --output.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", help="Output; of an instruction it takes the place of its instances."
+        ),
+    ] = None,
+    note: Note = "",
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put your own words into the dataset; the model's are kept in the run.
+
+    What is edited is in the dataset, whatever its verdict was.
+    """
+    from selfinstruct.audit import decisions
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    words = {"text": text, "input": input, "output": output}
+    entry = decisions.edit(opened, id, by=by or login(), note=note, **words)
+    _tell(opened, entry, as_json=as_json)
+
+
+def undo(
+    run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
+) -> None:
+    """Take back the last decision about a candidate; the one before it counts again."""
+    from selfinstruct.audit import decisions
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    _tell(opened, decisions.undo(opened, id, by=by or login(), note=note), as_json=as_json)
+
+
+def login() -> str:
+    """Return the name of who is logged in; nothing where the system has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
+    """Say what was decided, and how the candidate stands now."""
+    from selfinstruct.audit.lookup import find
+    from selfinstruct.audit.overrides import read_overrides
+    from selfinstruct.audit.standing import PENDING, outcome_of
+
+    outcome = outcome_of(find(run, entry.id), read_overrides(run))
+    if as_json:
+        print(json.dumps({**asdict(entry), "outcome": outcome}, ensure_ascii=False))
+        return
+    done = {"restore": "restored", "drop": "dropped", "edit": "edited", "undo": "taken back"}
+    what = f"{entry.id}: {done[entry.action]} by {plain(entry.by)}; now {outcome}"
+    stdout.print(what, markup=False, highlight=False, soft_wrap=True)
+    if outcome == PENDING:
+        hint = f"its instances: selfinstruct complete {run.path}, or audit edit with --output"
+        stderr.print(hint, markup=False, highlight=False, soft_wrap=True)

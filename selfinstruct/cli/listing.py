@@ -1,0 +1,117 @@
+"""`selfinstruct audit list`: candidates with their verdicts, scores and nearest neighbours."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import plain, stderr, stdout
+from selfinstruct.cli.decide import RunFolder
+from selfinstruct.cli.rows import number, plain_row
+
+
+class StageName(StrEnum):
+    """Which candidates to list."""
+
+    INSTRUCTIONS = "instructions"
+    INSTANCES = "instances"
+
+
+class VerdictName(StrEnum):
+    """The two verdicts."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+def list_candidates(
+    run: RunFolder,
+    stage: Annotated[
+        StageName, typer.Option("--stage", help="Which candidates.")
+    ] = StageName.INSTRUCTIONS,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Only those rejected for this reason.")
+    ] = None,
+    verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Only those that hold this text, in any case.")
+    ] = None,
+    round: Annotated[int | None, typer.Option("--round", help="Only those of this round.")] = None,
+    min_rouge: Annotated[float | None, typer.Option("--min-rouge", help="Least ROUGE-L.")] = None,
+    max_rouge: Annotated[float | None, typer.Option("--max-rouge", help="Most ROUGE-L.")] = None,
+    min_logprob: Annotated[
+        float | None, typer.Option("--min-logprob", help="Least nats per token.")
+    ] = None,
+    max_logprob: Annotated[
+        float | None, typer.Option("--max-logprob", help="Most nats per token.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", help="By a column, such as rouge_l or mean_logprob.")
+    ] = "judged",
+    descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out the first.")] = 0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """List candidates with their verdicts, scores and nearest neighbours."""
+    from selfinstruct.audit.search import Filter, candidates, check_filter
+    from selfinstruct.store import open_run
+
+    wanted = Filter(
+        str(stage),
+        verdict=verdict and str(verdict),
+        reason=reason,
+        text=text,
+        round=round,
+        min_rouge=min_rouge,
+        max_rouge=max_rouge,
+        min_logprob=min_logprob,
+        max_logprob=max_logprob,
+    )
+    check_filter(wanted)
+    rows = candidates(
+        open_run(run), wanted, sort=sort, descending=descending, offset=offset, limit=limit
+    )
+    if as_json:
+        for row in rows:
+            print(json.dumps(plain_row(row), ensure_ascii=False))
+        return
+    _print_rows(list(rows), stage)
+
+
+def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_lines=stage is StageName.INSTANCES)
+    if stage is StageName.INSTRUCTIONS:
+        for name in ("id", "outcome", "ROUGE-L", "neighbour", "nats/token", "instruction"):
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            cells = (
+                row["id"],
+                _outcome(row),
+                number(row["rouge_l"]),
+                row["neighbour_id"] or "",
+                number(row["mean_logprob"]),
+                row["text"],
+            )
+            table.add_row(*(Text(plain(str(cell))) for cell in cells))
+    else:
+        for name in ("id", "outcome", "nats/token", "input", "output"):
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            score = number(row["mean_logprob"])
+            shown = (row["id"], _outcome(row), score, row["input"], row["output"])
+            table.add_row(*(Text(plain(str(cell))) for cell in shown))
+    stdout.print(table)
+    stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    """Return what was recorded, and what a person decided after that."""
+    recorded = str(row["reason"] or row["verdict"])
+    return f"{recorded}, then {row['override']}" if row["override"] else recorded

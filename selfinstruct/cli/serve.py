@@ -1,0 +1,98 @@
+"""`selfinstruct serve`: runs in the browser and over HTTP."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfinstruct.cli.console import stderr, stdout
+
+# Pages that follow a run keep a connection open: at the end they are not waited for.
+_GOODBYE_SECONDS = 2
+
+
+def serve(
+    root: Annotated[
+        Path, typer.Option("--root", help="Folder of runs; new ones are made in it.")
+    ] = Path("outputs"),
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; any but loopback wants a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: a free one.")] = (
+        8700
+    ),
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="SELFINSTRUCT_TOKEN",
+            help="Token to ask for; off loopback one is made where none is given.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", metavar="NAME", help="A further name of this service. May be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Open the web service over a folder of runs: audit, rate, what-if, start and watch runs.
+
+    Runs that were started from it go on when it is stopped; a service that is started again finds
+    them.
+    """
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.paths import user_path
+
+    try:
+        import uvicorn
+
+        from selfinstruct.web.app import create_app
+        from selfinstruct.web.security import EVERY_ADDRESS, access_for
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the web service needs {error.name}; install it with: "
+            "pip install 'selfinstruct[serve]'"
+        ) from error
+    folder = user_path(root, "--root")
+    access = access_for(host, token, allow_host or ())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); check --root") from error
+    config = uvicorn.Config(
+        create_app(folder, access),
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+    )
+    try:
+        listening = config.bind_socket()
+    except SystemExit:  # uvicorn's way to say that it cannot
+        raise ConfigError(
+            f"{host}:{port}: cannot be listened on; is it taken? give another --host or --port"
+        ) from None
+    listening.listen(config.backlog)  # who follows the address at once waits a moment
+    name = socket.gethostname() if host in EVERY_ADDRESS else host
+    named = f"[{name}]" if ":" in name else name
+    address = f"http://{named}:{listening.getsockname()[1]}"
+    _say(f"runs of {folder} at {address}")
+    if access.token is not None:
+        _say(f"once, in your browser: {address}/login?key={access.login_key}")
+    if access.token is not None and token is None:
+        _say(f"token: {access.token}")
+    _hint("stop it with Ctrl-C; what was started from it goes on")
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _say(text: str) -> None:
+    stdout.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _hint(text: str) -> None:
+    stderr.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,116 @@
+"""`selfinstruct audit show|verify`: one candidate and all around it; whether a run is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from selfinstruct.cli.console import plain, stdout
+from selfinstruct.cli.decide import AsJson, CandidateId, RunFolder
+from selfinstruct.cli.rows import deep_plain, number, per_round
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from selfinstruct.audit.candidate import Detail, Neighbour
+
+
+def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
+    """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions."""
+    from selfinstruct.audit.candidate import show_candidate
+    from selfinstruct.store import open_run
+
+    found = show_candidate(open_run(run), id)
+    if as_json:
+        print(json.dumps(deep_plain(asdict(found)), indent=2, ensure_ascii=False))
+        return
+    _print_detail(found)
+
+
+def verify(run: RunFolder, as_json: AsJson = False) -> None:
+    """Check every file of a run against its checksum, and every line; exit code 4 on damage."""
+    from selfinstruct.audit.verify import verify_run
+    from selfinstruct.store import open_run
+
+    opened = open_run(run)
+    with per_round(opened, "checking", quiet=as_json) as advance:
+        found = verify_run(opened, advance)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+    else:
+        for problem in found.problems:
+            _say(problem)
+        _say(f"{found.rounds} rounds, {found.files} files, {len(found.problems)} damaged")
+    if found.problems:
+        raise typer.Exit(4)
+
+
+def _print_detail(found: Detail) -> None:
+    row = found.row
+    recorded = row["reason"] or row["verdict"]
+    changed = "" if found.outcome == recorded else f" (recorded: {recorded})"
+    _say(f"{row['id']}: {found.outcome}{changed}, round {row['round']}")
+    if found.table == "instructions":
+        _part("text", row["text"])
+        if row["raw_text"] != row["text"]:
+            _part("as the model wrote it", row["raw_text"])
+    else:
+        assert found.instruction is not None
+        _part(f"instruction {found.instruction['id']}", found.instruction["text"])
+        _part("input", row["input"])
+        _part("output", row["output"])
+    for check in found.checks:
+        held = {True: "held", False: "failed", None: "not judged"}[check.passed]
+        score = number(check.score) or "none"
+        _say(f"{check.name}: {score}, threshold {number(check.threshold) or 'none'}: {held}")
+    if found.neighbour is not None:
+        _print_neighbour(found.neighbour, row["text"])
+    for title, texts in (("parents", [f"{one.id}: {one.text}" for one in found.parents]),):
+        if texts:
+            _part(title, "\n".join(texts))
+    if found.children_total:
+        _part(f"children ({found.children_total})", " ".join(found.children))
+    for one in found.instances:
+        outcome = one["reason"] or one["verdict"]
+        _part(f"instance {one['id']}: {outcome}", f"{one['input']}\n→ {one['output']}".strip())
+    for asked in found.asked:
+        sampling = json.dumps(dict(asked.sampling))
+        _part(f"{asked.id}, {asked.template}, seed {asked.seed}, {sampling}", asked.prompt)
+        _part(f"its completion ({asked.finish_reason})", asked.text)
+    for entry in found.overrides:
+        why = f": {entry.note}" if entry.note else ""
+        _say(f"{entry.at} {entry.action} by {entry.by}{why}")
+
+
+def _print_neighbour(near: Neighbour, own: str) -> None:
+    """Print both texts with their common tokens underlined, and the tokens themselves."""
+    common = len(near.marks)
+    counts = f"{common} common of {near.own_tokens} and {near.tokens} tokens"
+    _say(f"neighbour {near.id} ({near.outcome}), ROUGE-L {near.rouge_l:.3f}: {counts}")
+    stdout.print("  ", _marked(own, near.own_marks), soft_wrap=True)
+    stdout.print("  ", _marked(near.text, near.marks), soft_wrap=True)
+    words = " ".join(plain(own[start:end]) for start, end in near.own_marks)
+    _say(f"   common: {words}")
+
+
+def _marked(text: str, marks: Sequence[tuple[int, int]]) -> Text:
+    from rich.text import Text
+
+    shown = Text(plain(text))
+    for start, end in marks:
+        shown.stylize("bold underline", start, end)
+    return shown
+
+
+def _part(title: str, text: str) -> None:
+    _say(f"{title}:")
+    for line in text.splitlines() or ["(nothing)"]:
+        _say(f"   {line}")
+
+
+def _say(text: str) -> None:
+    stdout.print(plain(text), markup=False, highlight=False, soft_wrap=True)

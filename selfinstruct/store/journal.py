@@ -1,0 +1,87 @@
+"""A file of JSON lines that only grows: appended whole, flushed to the disk, read leniently.
+
+A crash can tear the last line. It stays where it is, is reported and skipped, and the next
+entry begins on a line of its own: nothing that was written before is ever lost.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import StoreError
+from selfinstruct.store import atomic
+from selfinstruct.store.run import refusal
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedLine:
+    """A line that cannot be read; the others count."""
+
+    path: Path
+    number: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.number}: {self.problem}; the line is skipped"
+
+
+def append_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one entry; once this returns it is on disk for good.
+
+    Safe from several processes at once: a lock on the file itself is held for the moment of
+    writing, so that a run can be annotated while it grows.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    line = (json.dumps(dict(entry), ensure_ascii=False) + "\n").encode("utf-8")
+    with refusal(path):
+        is_new = not path.exists()
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                line = b"\n" + line  # the one before was torn
+            while line:
+                line = line[os.write(handle, line) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if is_new:
+            atomic.sync(path.parent)
+
+
+def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[DamagedLine]]:
+    """Return (line number, entry) of every line that holds a JSON object, and the others.
+
+    Raises:
+        StoreError: the file is there but cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    entries: list[tuple[int, dict[str, Any]]] = []
+    damaged: list[DamagedLine] = []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            damaged.append(DamagedLine(path, number, f"is not JSON ({error})"))
+            continue
+        if isinstance(value, dict):
+            entries.append((number, value))
+        else:
+            damaged.append(DamagedLine(path, number, "is no JSON object"))
+    return entries, damaged

@@ -1,0 +1,1 @@
+"""The web service over a folder of runs: pages for people, REST for programs."""

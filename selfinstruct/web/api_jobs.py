@@ -1,0 +1,108 @@
+"""REST: what takes time: new runs, resumed runs, completions, what-if, and their jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+from selfinstruct.audit.error_rates import WhatIfRates, what_if_rates
+from selfinstruct.audit.sample import newest_sample
+from selfinstruct.audit.whatif import Thresholds, WhatIf, what_if
+from selfinstruct.errors import ConfigError
+from selfinstruct.store import Run
+from selfinstruct.web.api import PROBLEMS
+from selfinstruct.web.events import changes, event_stream
+from selfinstruct.web.jobs import Job
+from selfinstruct.web.progress import job_progress
+from selfinstruct.web.requests import RunWanted, StopRules, WhatIfQuery, WhatIfSaved
+from selfinstruct.web.service import RunOf, ServiceOf
+from selfinstruct.web.work import complete_run, resume_run, save_what_if, start_run
+
+router = APIRouter(responses=PROBLEMS)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What other thresholds decide, and by the ratings what that costs; None without ratings."""
+
+    found: WhatIf
+    rates: list[WhatIfRates] | None
+
+
+@router.post("/runs", tags=["jobs"], status_code=202)
+def post_run(service: ServiceOf, wanted: RunWanted) -> Job:
+    """Start a new run."""
+    return start_run(service.jobs, service.root, wanted.new_run())
+
+
+@router.post("/runs/{name}/resume", tags=["jobs"], status_code=202)
+def post_resume(service: ServiceOf, run: RunOf, rules: StopRules) -> Job:
+    """Go on with a run; a raised target grows it."""
+    return resume_run(service.jobs, run, rules.model_dump())
+
+
+@router.post("/runs/{name}/complete", tags=["jobs"], status_code=202)
+def post_complete(service: ServiceOf, run: RunOf) -> Job:
+    """Have the instances written that instructions lack (`pending_instances`)."""
+    return complete_run(service.jobs, run)
+
+
+@router.get("/runs/{name}/what-if", tags=["what-if"])
+def get_what_if(run: RunOf, query: Annotated[WhatIfQuery, Query()]) -> Judged:
+    """Judge a run again by other thresholds; nothing is written."""
+    return judged(run, query.thresholds())
+
+
+@router.post("/runs/{name}/what-if", tags=["what-if"], status_code=202)
+def post_what_if(service: ServiceOf, run: RunOf, wanted: WhatIfSaved) -> Job:
+    """Write what other thresholds decide as a run of its own."""
+    return save_what_if(service.jobs, service.root, run, wanted.thresholds(), wanted.name)
+
+
+@router.get("/jobs", tags=["jobs"])
+def get_jobs(service: ServiceOf) -> list[Job]:
+    """List the jobs, the newest first."""
+    return service.jobs.list()
+
+
+@router.get("/jobs/{id}", tags=["jobs"])
+def get_job(service: ServiceOf, id: str) -> Job:
+    """Return a job as it is now."""
+    return service.jobs.get(id)
+
+
+@router.get("/jobs/{id}/log", tags=["jobs"], response_class=PlainTextResponse)
+def get_log(service: ServiceOf, id: str) -> str:
+    """Return the end of what a job printed."""
+    return service.jobs.log(id)
+
+
+@router.post("/jobs/{id}/cancel", tags=["jobs"])
+def post_cancel(service: ServiceOf, id: str) -> Job:
+    """Ask a job to stop, like Ctrl-C: what it has committed stays."""
+    return service.jobs.stop(id)
+
+
+@router.get("/jobs/{id}/events", tags=["jobs"], response_class=StreamingResponse)
+def get_job_events(service: ServiceOf, id: str) -> StreamingResponse:
+    """Stream a job's state and output (server-sent events): `change` for each, then `end`."""
+    service.jobs.get(id)
+
+    def look() -> dict[str, Any]:
+        return job_progress(service, id)
+
+    return event_stream(changes(look, lambda now: not now["going"]))
+
+
+def judged(run: Run, wanted: Thresholds) -> Judged:
+    """Judge a run again, with what the ratings say of it, as far as there are any."""
+    found = what_if(run, wanted)
+    if newest_sample(run) is None:
+        return Judged(found, None)
+    try:
+        return Judged(found, what_if_rates(run, found))
+    except ConfigError:  # the run has grown since its sample was drawn
+        return Judged(found, None)

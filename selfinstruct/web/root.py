@@ -1,0 +1,150 @@
+"""The folder of runs that the service shows, and the runs in it by name."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import ConfigError, SelfInstructError
+from selfinstruct.store import Run, open_run, run_exists
+from selfinstruct.store.batches import SUPPLEMENTS, batch_info, batch_numbers
+from selfinstruct.web.errors import NotFoundError
+
+# A running process gives a sign every few seconds, but not while a long prompt is read.
+STALE_SECONDS = 600
+# What a new run may be called; a run that is there already may have any name.
+_NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """What the list of runs says of one; `damage` is why the rest is not known.
+
+    `state` is `running`, `stopped`, `failed`, `cut off` (no sign for long) or `unknown`.
+    """
+
+    name: str
+    model: str = ""
+    created: str = ""
+    state: str = "unknown"
+    reason: str | None = None
+    tasks: int = 0
+    target: int = 0
+    candidates: int = 0
+    rounds: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    damage: str | None = None
+
+    @property
+    def share_of_target(self) -> float:
+        return min(1.0, self.tasks / self.target) if self.target else 0.0
+
+    @property
+    def task_yield(self) -> float | None:
+        """Tasks per instruction candidate."""
+        return self.tasks / self.candidates if self.candidates else None
+
+
+def run_path(root: Path, name: str) -> Path:
+    """Return the folder of a run by its name: a folder right in the root, and nowhere else.
+
+    Raises:
+        NotFoundError: the name is none, or leads out of the root.
+    """
+    odd = not name or len(name) > 255 or name.startswith(".") or "/" in name or "\\" in name
+    if odd or not name.isprintable():
+        raise NotFoundError(f"{name[:80]!r} is no name of a run; see the list of runs")
+    path = root / name
+    if path.resolve().parent != root.resolve():
+        raise NotFoundError(f"run {name!r}: leads out of the folder of runs; see the list of runs")
+    return path
+
+
+def new_run_path(root: Path, name: str) -> Path:
+    """Return the folder for a new run.
+
+    Raises:
+        ConfigError: the name cannot be used, or is taken.
+    """
+    if not _NEW_NAME.fullmatch(name):
+        raise ConfigError(
+            f"name {name[:80]!r}: use up to 80 letters, digits, `.`, `_` and `-`, the first a "
+            "letter or digit"
+        )
+    path = root / name
+    if path.exists() or path.is_symlink():
+        raise ConfigError(f"name {name!r}: is taken; give another")
+    return path
+
+
+def open_named(root: Path, name: str) -> Run:
+    """Open a run by its name.
+
+    Raises:
+        NotFoundError: there is none.
+        StoreError: it is damaged.
+    """
+    path = run_path(root, name)
+    if not run_exists(path):
+        raise NotFoundError(f"run {name!r}: there is none here; see the list of runs")
+    return open_run(path)
+
+
+def list_runs(root: Path) -> list[RunLine]:
+    """Return every run in the root, the newest first; a damaged one says so."""
+    lines = [_line(path) for path in _run_folders(root)]
+    return sorted(lines, key=lambda line: (line.created, line.name), reverse=True)
+
+
+def run_line(run: Run) -> RunLine:
+    """Return the line of one run; reads no table."""
+    infos = [run.info(number) for number in run.rounds()]
+    wanted = {"tasks": int, "tokens": dict, "seconds": float}
+    later = [batch_info(run, SUPPLEMENTS, n, wanted) for n in batch_numbers(run, SUPPLEMENTS)]
+    state, reason = state_of(run.status())
+    target = infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"]
+    if state == "running":  # a raised target is in the status before it is in a round
+        target = run.status().get("target", target)
+    return RunLine(
+        name=run.name,
+        model=run.meta["model"]["name"],
+        created=str(run.meta.get("created", "")),
+        state=state,
+        reason=reason,
+        tasks=sum(info["tasks"] for info in [*infos, *later]),
+        target=target,
+        candidates=sum(sum(info["instructions"].values()) for info in infos),
+        rounds=len(infos),
+        tokens=sum(info["tokens"]["generated"] for info in [*infos, *later]),
+        seconds=sum(info["seconds"] for info in [*infos, *later]),
+    )
+
+
+def state_of(status: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return state and reason; a process that gave no sign for long was cut off."""
+    state, beat = str(status["state"]), status.get("heartbeat")
+    if state == "running" and isinstance(beat, int | float) and time.time() - beat > STALE_SECONDS:
+        return "cut off", "its process gave no sign for ten minutes; it can be resumed"
+    reason = status.get("reason")
+    return state, str(reason) if reason else None
+
+
+def _run_folders(root: Path) -> Iterator[Path]:
+    if not root.is_dir():
+        return
+    for path in root.iterdir():
+        inside = not path.name.startswith(".") and path.resolve().parent == root.resolve()
+        if inside and run_exists(path):
+            yield path
+
+
+def _line(path: Path) -> RunLine:
+    try:
+        return run_line(open_run(path))
+    except SelfInstructError as error:
+        return RunLine(path.name, state="damaged", damage=str(error))

@@ -1,0 +1,192 @@
+"""What the service has done by a job: runs generated, resumed, completed, judged again.
+
+A request names models and texts, never paths: seed tasks come as text and are put into the
+job's own folder, with the configuration that the command reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfinstruct.audit.whatif import Thresholds, judged_config
+from selfinstruct.complete import pending
+from selfinstruct.config_values import build_config, nested
+from selfinstruct.errors import ConfigError
+from selfinstruct.inputs import stored_config
+from selfinstruct.models import CATALOGUE
+from selfinstruct.seeds import parse_seeds
+from selfinstruct.store import Run
+from selfinstruct.web.jobs import Job, Jobs
+from selfinstruct.web.root import new_run_path
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a new run is asked to be; None leaves the default. `seeds` is a text.
+
+    `seeds` holds seed tasks as JSON lines, or one instruction a line.
+    """
+
+    name: str
+    model: str = "bundled"
+    target: int | None = None
+    seeds: str | None = None
+    domain: str | None = None
+    system: str | None = None
+    dtype: str | None = None
+    prompting: str | None = None
+    seed: int | None = None
+    rouge: float | None = None
+    quantile: float | None = None
+    min_logprob: float | None = None
+    min_yield: float | None = None
+    max_rounds: int | None = None
+    max_tokens: int | None = None
+    per_round: int | None = None
+
+
+_KEYS = {
+    "target": "stop.target",
+    "min_yield": "stop.min_yield",
+    "max_rounds": "stop.max_rounds",
+    "max_tokens": "stop.max_tokens",
+    "domain": "propose.domain",
+    "per_round": "propose.per_round",
+    "system": "model.system",
+    "dtype": "model.dtype",
+    "prompting": "model.prompting",
+    "seed": "seed",
+    "rouge": "novelty.threshold",
+    "quantile": "likelihood.quantile",
+    "min_logprob": "likelihood.min_logprob",
+}
+
+
+def known_models(root: Path) -> list[str]:
+    """Return what a run may be written by: the catalogue's models, and folders in the root."""
+    trained = sorted(
+        path.name
+        for path in (root.iterdir() if root.is_dir() else ())
+        if _is_model_folder(root, path.name)
+    )
+    return [*CATALOGUE, *trained]
+
+
+def start_run(jobs: Jobs, root: Path, wanted: NewRun) -> Job:
+    """Start a new run.
+
+    Raises:
+        ConfigError: a value cannot be used; nothing was started.
+    """
+    out = new_run_path(root, wanted.name)
+    asked = asdict(wanted)
+    dotted = {key: asked[name] for name, key in _KEYS.items() if asked[name] is not None}
+    dotted["model.name"] = _model(root, wanted.model)
+    values = nested(dotted)
+    build_config(values, "request")
+    files: dict[str, str] = {}
+    if wanted.seeds and wanted.seeds.strip():
+        name = "seeds.jsonl" if wanted.seeds.lstrip().startswith("{") else "seeds.txt"
+        parse_seeds(wanted.seeds.encode(), Path(name))
+        files[name] = wanted.seeds
+    return _generate(jobs, out, values, files)
+
+
+def resume_run(jobs: Jobs, run: Run, stopping: Mapping[str, int | float | None]) -> Job:
+    """Go on with a run, by other stop rules if any are given.
+
+    Args:
+        jobs: gets the job.
+        run: the run.
+        stopping: `target`, `min_yield`, `max_rounds`, `max_tokens`; None leaves one as it is.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    given = {key: value for key, value in stopping.items() if value is not None}
+    values = nested({f"stop.{key}": value for key, value in given.items()})
+    build_config(values, "request")
+    return _generate(jobs, run.path, values, {})
+
+
+def complete_run(jobs: Jobs, run: Run) -> Job:
+    """Have the instances written that instructions of a run lack.
+
+    Raises:
+        ConfigError: none lacks any.
+    """
+    if not pending(run):
+        raise ConfigError(f"run {run.name!r}: no instruction waits for its instances")
+    arguments = ["complete", _path(run.path)]
+    return jobs.start("complete", run.name, lambda _: arguments, loads_model=True)
+
+
+def save_what_if(jobs: Jobs, root: Path, run: Run, wanted: Thresholds, name: str) -> Job:
+    """Have what other thresholds decide written as a run of its own.
+
+    Raises:
+        ConfigError: a threshold is out of range, or the name cannot be used.
+    """
+    out = new_run_path(root, name)
+    judged_config(stored_config(run), wanted)
+    given = {key: value for key, value in asdict(wanted).items() if value is not None}
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    arguments = ["audit", "whatif", _path(run.path), *options, f"--out={_path(out)}"]
+    return jobs.start("what-if", name, lambda _: arguments, loads_model=False)
+
+
+def _generate(jobs: Jobs, out: Path, values: Mapping[str, Any], seeds: Mapping[str, str]) -> Job:
+    config = yaml.safe_dump(dict(values), allow_unicode=True)
+
+    def arguments(folder: Path) -> list[str]:
+        given = [f"--seeds={folder / name}" for name in seeds]
+        return [
+            "generate",
+            f"--out={_path(out)}",
+            f"--config={folder / _CONFIG}",
+            *given,
+            "--resume",
+        ]
+
+    files = {**seeds, _CONFIG: config}
+    return jobs.start("generate", out.name, arguments, loads_model=True, files=files)
+
+
+def _path(path: Path) -> str:
+    """Return a path as an argument: absolute, so that it is never taken for an option."""
+    return str(path.absolute())
+
+
+def _model(root: Path, name: str) -> str:
+    """Return a model as the command line knows it.
+
+    Raises:
+        ConfigError: it is none of the catalogue, of the root, or of the hub.
+    """
+    if name in CATALOGUE:
+        return name
+    if _is_model_folder(root, name):
+        return _path(root / name)
+    if _HUB_NAME.fullmatch(name) and not Path(name).exists():
+        return name
+    raise ConfigError(
+        f"model {name[:80]!r}: give one of {', '.join(known_models(root))}, or a name on the hub "
+        "such as Qwen/Qwen3-0.6B-Base"
+    )
+
+
+def _is_model_folder(root: Path, name: str) -> bool:
+    """Whether a folder right in the root holds a model, such as one that was trained there."""
+    if not name or name.startswith(".") or "/" in name or not name.isprintable():
+        return False
+    path = root / name
+    return path.resolve().parent == root.resolve() and (path / "config.json").is_file()

@@ -1,0 +1,125 @@
+"""Pages: each candidate of any kind has one, filters are kept, what is wrong is said on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from selfinstruct.audit.rules import instance_rules, instruction_rules
+from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.records import Reason
+from selfinstruct.store import Run
+from selfinstruct.web.render import clock, coded, percent, pieces, score, short
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+@pytest.fixture
+def varied(root: Path, generate: Generate) -> Run:
+    """A run with rejects of many reasons, in instructions and instances."""
+    return generate(root / "varied", stop__target=25)[0]
+
+
+def test_every_candidate_has_a_page(client: TestClient, varied: Run) -> None:
+    seen = set()
+    for number in varied.rounds():
+        for row in [*varied.instructions(number), *varied.instances(number)]:
+            kind = (type(row), row.reason)
+            if kind in seen:
+                continue
+            seen.add(kind)
+            answer = client.get(f"/runs/varied/candidates/{row.id}")
+            assert answer.status_code == 200, row
+            assert str(row.reason or row.verdict) in answer.text
+    assert len(seen) > 10
+    assert client.get("/runs/varied/candidates/nothing").status_code == 404
+
+
+def test_the_rule_that_decided_is_the_first_that_does_not_hold(varied: Run) -> None:
+    """Each rule asked alone says what all of them said together."""
+    config, prompts = stored_config(varied), stored_inputs(varied).prompts
+    later = {Reason.NO_INSTANCES, Reason.OVER_TARGET, None}
+    among = {Reason.DUPLICATE_INSTANCE, Reason.CONFLICTING_OUTPUTS, Reason.SURPLUS_INSTANCE, None}
+    checked = 0
+    for number in varied.rounds():
+        texts = {}
+        for row in varied.instructions(number):
+            texts[row.id] = row
+            columns = {name: getattr(row, name) for name in row.__slots__}
+            rules = instruction_rules(columns, config, prompts.own_lines())
+            failed = [rule.reason for rule in rules if rule.held is False]
+            assert failed[:1] == ([] if row.reason in later else [row.reason]), row
+            checked += 1
+        for one in varied.instances(number):
+            task = texts[one.instruction_id]
+            if one.reason is not None and one.reason == task.reason:
+                continue  # it fell with its instruction
+            columns = {name: getattr(one, name) for name in one.__slots__}
+            found = instance_rules(columns, task.text, config, prompts.markers)
+            failed = [rule.reason for rule in found if rule.held is False]
+            assert failed[:1] == ([] if one.reason in among else [one.reason]), one
+            checked += 1
+    assert checked > 60
+
+
+def test_filters_stay_in_the_address(client: TestClient, varied: Run) -> None:
+    address = "/runs/varied/candidates?verdict=rejected&sort=rouge_l&limit=5&text="
+    text = client.get(address).text
+    assert "<option selected>rejected</option>" in text
+    assert "verdict=rejected&amp;sort=rouge_l&amp;limit=5&amp;offset=5" in text
+    second = client.get(address + "&offset=5").text
+    assert "offset=0" in second
+    assert "offset=10" in second
+
+
+@pytest.mark.parametrize("query", ["reason=x", "min_rouge=much", "verdict=maybe", "nothing=1"])
+def test_a_bad_filter_is_named(client: TestClient, varied: Run, query: str) -> None:
+    answer = client.get(f"/runs/varied/candidates?{query}")
+    assert answer.status_code == 422
+    assert query.split("=", maxsplit=1)[0] in answer.text
+
+
+def test_a_run_that_goes_on_elsewhere_is_followed(client: TestClient, varied: Run) -> None:
+    assert 'data-events=""' in client.get("/runs/varied").text
+    varied.write_status("running", tasks=25, target=40, rounds=3)
+    text = client.get("/runs/varied").text
+    assert 'data-events="/api/v1/runs/varied/events"' in text
+    assert "of 40" in text
+    assert "Resume" not in text
+    status = json.loads((varied.path / "status.json").read_text())
+    (varied.path / "status.json").write_text(json.dumps({**status, "heartbeat": 0.0}))
+    cut_off = client.get("/runs/varied").text
+    assert "cut off" in cut_off
+    assert "Resume" in cut_off
+
+
+def test_a_run_with_an_odd_name_is_reached(client: TestClient, root: Path, varied: Run) -> None:
+    varied.path.rename(root / "my run & more?")
+    text = client.get("/").text
+    assert 'href="/runs/my%20run%20%26%20more%3F"' in text
+    assert client.get("/runs/my%20run%20%26%20more%3F").status_code == 200
+    assert client.get("/runs/my%20run%20%26%20more%3F/candidates").status_code == 200
+
+
+def test_an_empty_root(client: TestClient) -> None:
+    assert "There is no run in" in client.get("/").text
+    assert "Nothing was started" in client.get("/jobs").text
+
+
+def test_how_numbers_and_texts_are_written() -> None:
+    assert [percent(x) for x in (None, 0.0, 0.00001, 0.034, 0.5)] == [
+        *("–", "0\u202f%", "< 0.1\u202f%", "3.4\u202f%", "50\u202f%")
+    ]
+    assert [score(x) for x in (None, float("nan"), 7, -1.234)] == ["–", "–", "7", "−1.23"]
+    assert [clock(x) for x in (5, 65, 4000)] == ["5 s", "1 min 5 s", "1 h 6 min"]
+    assert short("a\n b  c", 10) == "a b c"
+    assert short("abcdef", 4) == "abc…"
+    assert list(pieces("abcdef", [(1, 2), (4, 6)])) == [
+        *(("a", False), ("b", True), ("cd", False), ("ef", True))
+    ]
+    assert list(pieces("abc", [(0, 0)])) == [("abc", False)]
+    assert coded("<a> `<b>` c") == "&lt;a&gt; <code>&lt;b&gt;</code> c"
