@@ -127,12 +127,19 @@ def _say_how_to_go_on(out: Path) -> None:
 
 def _show(progress: Progress, bar: TaskID, event: TrainProgress) -> None:
     speed = event.tokens / event.seconds if event.seconds else 0.0
+    if event.what != "training":
+        # Of one step nothing is known but that it goes on.
+        done, total = (event.step, event.steps) if event.steps > 1 else (0, None)
+        progress.update(bar, description=event.what, completed=done, total=total, told="")
+        return
     told = f"epoch {event.epoch:.1f}"
     if event.loss is not None:
         told += f" · loss {event.loss:.3f}"
     if speed:
         told += f" · {speed:,.0f} tokens/s"
-    progress.update(bar, completed=event.step, total=event.steps, told=told)
+    progress.update(
+        bar, description=event.what, completed=event.step, total=event.steps or None, told=told
+    )
     if event.validation_loss is not None:
         stderr.print(
             f"epoch {event.epoch:.1f}: validation loss {event.validation_loss:.4f} nats per token",

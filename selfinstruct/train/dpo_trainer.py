@@ -31,7 +31,8 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)
         self.add_callback(reporter)
-        self._reporter = reporter
+        self.reporter = reporter
+        self._scored = 0
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset  # tokens, in our own encoding
@@ -46,8 +47,15 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
         if self.eval_dataset is not None:
             self.eval_dataset: Any = self._with_reference(self.eval_dataset, "held-out", size)
 
+    def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+        found = super().compute_ref_log_probs(model, inputs)
+        self._scored += len(inputs["input_ids"]) // 2
+        rows = len(self.train_dataset) + len(self.eval_dataset or ())
+        self.reporter.waits_for("the reference model", min(self._scored, rows), rows)
+        return found
+
     def _with_reference(self, dataset: Any, name: str, size: int) -> Any:
-        path = self._reporter.checkpoints / f"reference-{name}.json"
+        path = self.reporter.checkpoints / f"reference-{name}.json"
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
             for column in _REFERENCE:
@@ -67,13 +75,13 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
     ) -> Any:
         if self.model.training:
             counted = int(inputs["attention_mask"].sum()) * self.accelerator.num_processes
-            self._reporter.tokens += counted
-            self._reporter.batch = inputs["input_ids"][0, :SHOWN]
+            self.reporter.tokens += counted
+            self.reporter.batch = inputs["input_ids"][0, :SHOWN]
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().training_step(*args, **kwargs)
-        check_finite(loss, self.state.global_step + 1, self._reporter, self.processing_class)
+        check_finite(loss, self.state.global_step + 1, self.reporter, self.processing_class)
         return loss
 
     def held_out_pairs(self) -> list[HeldOutPair]:

@@ -64,6 +64,7 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
 
     def _add(self, metrics: dict[str, Any]) -> None:
         state = self._trainer.state
+        self._trainer.reporter.waits_for("fresh answers", 0, 1)
         fresh = fresh_samples(
             self._trainer.model,
             self._reference,

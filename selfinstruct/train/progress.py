@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrainProgress:
-    """A step was logged. `tokens` have been trained on in `seconds`, resumptions included."""
+    """A step was logged. `tokens` have been trained on in `seconds`, resumptions included.
+
+    `what` goes on: `training`, or something that it waits for, of which `step` of `steps` are
+    done.
+    """
 
     step: int
     steps: int
@@ -18,6 +22,7 @@ class TrainProgress:
     validation_loss: float | None
     tokens: int
     seconds: float
+    what: str = "training"
 
 
 Listen = Callable[[TrainProgress], object]

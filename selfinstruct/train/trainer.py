@@ -35,6 +35,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
         self.batch: Any = None
+        self._predicted = 0
         if checkpoint is not None and (checkpoint / _COUNTS).is_file():
             counts = json.loads((checkpoint / _COUNTS).read_text(encoding="utf-8"))
             self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
@@ -47,6 +48,17 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def seconds(self) -> float:
         """What training has taken, other processes before this one included."""
         return self._before + time.perf_counter() - self._started
+
+    def waits_for(self, what: str, done: int, wanted: int) -> None:
+        """Say how far something is that training waits for."""
+        self._listen(TrainProgress(done, wanted, 0.0, None, None, self.tokens, self.seconds, what))
+
+    def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
+        loader = kwargs.get("eval_dataloader")
+        if loader is None or not state.is_world_process_zero:
+            return
+        self._predicted = self._predicted % len(loader) + 1
+        self.waits_for("held-out rows", self._predicted, len(loader))
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
