@@ -47,6 +47,10 @@ def reward_scores(
     )
     if torch.cuda.is_available():
         network = network.to("cuda")
+    if not tokenizer.chat_template:
+        raise ConfigError(f"{model.path}: its tokenizer has no chat template to show answers in")
+    if network.config.get_text_config().pad_token_id is None:
+        network.config.get_text_config().pad_token_id = tokenizer.eos_token_id
     end = end_of_answer(tokenizer)
     ids = [
         tokenizer.encode(
@@ -66,10 +70,12 @@ def require_reward_model(model: LocalModel) -> None:
         ConfigError: it is no reward model.
     """
     kinds = model.config.get("architectures") or []
-    if not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+    # Without a list of labels, transformers takes it for two.
+    labels = len(model.config.get("id2label") or (0, 1))
+    if labels != 1 or not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
         raise ConfigError(
             f"{model.path}: is no reward model ({', '.join(map(str, kinds)) or 'no architecture'}"
-            "); train one with `selfinstruct train reward`"
+            f", {labels} labels); train one with `selfinstruct train reward`"
         )
 
 

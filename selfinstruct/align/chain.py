@@ -20,6 +20,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,22 @@ def align(out: Path, settings: AlignSettings, run: Run, told: Told) -> dict[str,
         StageFailed: a stage ended badly; those before it are kept.
     """
     stages = stages_of(out, settings)
+    judged = settings.options.get("prefer", ())
+    if settings.judge is not None and settings.judge in _after("--judge", judged):
+        raise ConfigError(
+            f"--judge {settings.judge}: labels the pairs already, and would judge what it taught; "
+            "give another, or `none`"
+        )
     with folder_lock(out):
-        done = _read_done(out)
+        kept = _read(out)
+        done, spent = kept.done, kept.seconds
         for stage in stages:
+            # Whole, but for the line that says so: the process died in between.
+            if kept.begun.get(stage.name) == list(stage.words) and _is_whole(out, stage):
+                done.setdefault(
+                    stage.name,
+                    StageDone(stage.name, list(stage.words), round(spent.get(stage.name, 0.0), 1)),
+                )
             known = done.get(stage.name)
             if known is not None and known.words != list(stage.words):
                 raise ConfigError(
@@ -141,22 +155,25 @@ def align(out: Path, settings: AlignSettings, run: Run, told: Told) -> dict[str,
                     f"not `selfinstruct {shlex.join(stage.words)}`; give the same options, or "
                     "another --out"
                 )
-        spent = _read_spent(out)
         for number, stage in enumerate(stages, start=1):
             ready = stage.name in done and (out / stage.makes).exists()
             told(stage.name, number, len(stages), ready)
             if ready:
                 continue
+            _refuse_orphans(out, stage, stages[number:])
+            done.pop(stage.name, None)
+            kept.begun[stage.name] = list(stage.words)
+            _write(out, kept)
             started = time.perf_counter()
             try:
                 code = run(stage.words)
             finally:
                 spent[stage.name] = spent.get(stage.name, 0.0) + time.perf_counter() - started
-                _write(out, done.values(), spent)
+                _write(out, kept)
             if code != 0:
                 raise StageFailed(stage.name, code)
             done[stage.name] = StageDone(stage.name, list(stage.words), round(spent[stage.name], 1))
-            _write(out, done.values(), spent)
+            _write(out, kept)
         report = chain_report(out, [done[stage.name] for stage in stages])
         with refusal(out / REPORT):
             atomic.write_json(out / REPORT, report)
@@ -171,7 +188,7 @@ def chain_report(out: Path, done: Sequence[StageDone]) -> dict[str, Any]:
     return {
         "stages": [asdict(one) for one in done],
         "seconds": round(sum(one.seconds for one in done), 1),
-        "tasks": sum(1 for _ in (out / "sft.jsonl").open(encoding="utf-8")),
+        "tasks": len((out / "sft.jsonl").read_text(encoding="utf-8").split("\n")) - 1,
         "sft": {key: sft[key] for key in ("train_rows", "validation_rows", "validation_losses")},
         "preferences": {
             key: preferences[key] for key in ("labeller", "pairs", "dropped", "lengths")
@@ -181,29 +198,65 @@ def chain_report(out: Path, done: Sequence[StageDone]) -> dict[str, Any]:
     }
 
 
-def _read_done(out: Path) -> dict[str, StageDone]:
+def _after(option: str, words: Sequence[str]) -> list[str]:
+    """Return the values of an option."""
+    return [value for word, value in pairwise(words) if word == option]
+
+
+def _is_whole(out: Path, stage: Stage) -> bool:
+    """Whether a stage wrote what it writes last; of a run and an export nothing says so."""
+    return stage.name not in ("generate", "export") and (out / stage.makes).exists()
+
+
+def _refuse_orphans(out: Path, stage: Stage, later: Sequence[Stage]) -> None:
+    """Do not set what is made anew beside what was made of another.
+
+    Raises:
+        ConfigError: naming what was made of it.
+    """
+    made = [out / one.makes.partition("/")[0] for one in later if (out / one.makes).exists()]
+    if made:
+        raise ConfigError(
+            f"{out}: {stage.name} is to be done, and what was made of another one is there; "
+            f"delete {', '.join(map(str, made))}, or give another --out"
+        )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What stages.json holds: stages that are done, the words of those begun, and seconds."""
+
+    done: dict[str, StageDone]
+    begun: dict[str, list[str]]
+    seconds: dict[str, float]
+
+
+def _read(out: Path) -> _Kept:
     path = out / DONE
     if not path.is_file():
         others = [one.name for one in out.iterdir() if not one.name.startswith(".")]
         if others:
             raise ConfigError(f"{out}: holds other files ({others[0]}); give another --out")
-        return {}
-    return {row["name"]: StageDone(**row) for row in _json(path)["done"]}
+        return _Kept({}, {}, {})
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        done = {row["name"]: StageDone(**row) for row in told["done"]}
+        return _Kept(done, dict(told["begun"]), dict(told["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: is damaged ({error}); give another --out") from error
 
 
-def _read_spent(out: Path) -> dict[str, float]:
-    path = out / DONE
-    return dict(_json(path)["seconds"]) if path.is_file() else {}
-
-
-def _write(out: Path, done: Any, spent: Mapping[str, float]) -> None:
+def _write(out: Path, kept: _Kept) -> None:
     with refusal(out / DONE):
-        rows = [asdict(one) for one in done]
-        atomic.write_json(out / DONE, {"done": rows, "seconds": dict(spent)})
+        rows = [asdict(one) for one in kept.done.values()]
+        told = {"done": rows, "begun": kept.begun, "seconds": kept.seconds}
+        atomic.write_json(out / DONE, told)
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); delete it, and run align again") from error
+        raise StoreError(
+            f"{path}: is damaged ({error}); delete the folder that it is in, and run align again"
+        ) from error

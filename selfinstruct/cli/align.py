@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.options import interrupt
 
 
 def align(
@@ -54,6 +56,7 @@ def align(
         seeds=seeds,
         options=_options(options or []),
     )
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         report = run_chain(out, settings, _run, _tell)
     except (StageFailed, KeyboardInterrupt) as failed:
@@ -92,8 +95,11 @@ def _run(words: Sequence[str]) -> int:
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        process.wait()
-        raise
+        if process.poll() is None:
+            process.terminate()  # of Ctrl-C it knows already; of a SIGTERM to us it does not
+        if process.wait() != 0:
+            raise
+        code = 0
     return code if code >= 0 else 128 - code
 
 

@@ -107,7 +107,7 @@ def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, 
     """Show how far each stage is; on an interruption say how to go on."""
     from rich.progress import Progress
 
-    from selfinstruct.errors import SelfInstructError
+    from selfinstruct.errors import ConfigError, SelfInstructError
 
     console = terminal()
     log_to(console)
@@ -118,9 +118,9 @@ def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, 
             yield lambda stage, done, wanted: progress.update(
                 bars[stage], completed=done, total=wanted, visible=True
             )
-        except (KeyboardInterrupt, SelfInstructError):
+        except (KeyboardInterrupt, SelfInstructError) as error:
             progress.stop()
-            if (out / "answers").is_dir():
+            if (out / "answers").is_dir() and not isinstance(error, ConfigError):
                 arguments = [one for one in sys.argv[1:] if one != "--resume"]
                 command = shlex.join(["selfinstruct", *arguments, "--resume"])
                 stderr.print("\nwhat was committed is safe. Go on with:")

@@ -92,7 +92,7 @@ def dpo(
     )
     split = read_preferences(data, held_out=held_out)
     local = resolve_model(model, lambda *_: None)
-    with watched(out) as listen:
+    with watched(out, "nats per pair") as listen:
         result = train_dpo(
             split,
             local,

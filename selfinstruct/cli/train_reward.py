@@ -91,7 +91,7 @@ def reward(
     read = read_ranked if ranked else read_preferences
     split = read(data, held_out=held_out)
     local = resolve_model(model, lambda *_: None)
-    with watched(out) as listen:
+    with watched(out, "nats per pair") as listen:
         result = train_reward(
             split,
             local,

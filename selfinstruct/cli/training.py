@@ -87,7 +87,7 @@ def method_of(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:
 
 
 @contextmanager
-def watched(out: Path) -> Iterator[Callable[[TrainProgress], object]]:
+def watched(out: Path, unit: str = "nats per token") -> Iterator[Callable[[TrainProgress], object]]:
     """Show how far a training is; on an interruption say how to go on."""
     from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
@@ -106,7 +106,7 @@ def watched(out: Path) -> Iterator[Callable[[TrainProgress], object]]:
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("training", total=None, told="")
         try:
-            yield partial(_show, progress, bar)
+            yield partial(_show, progress, bar, unit)
         except (KeyboardInterrupt, TrainError) as error:
             progress.stop()
             if is_main_process() and not isinstance(error, DivergedError):
@@ -125,7 +125,7 @@ def _say_how_to_go_on(out: Path) -> None:
     stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show(progress: Progress, bar: TaskID, event: TrainProgress) -> None:
+def _show(progress: Progress, bar: TaskID, unit: str, event: TrainProgress) -> None:
     speed = event.tokens / event.seconds if event.seconds else 0.0
     if event.what != "training":
         # Of one step nothing is known but that it goes on.
@@ -142,6 +142,6 @@ def _show(progress: Progress, bar: TaskID, event: TrainProgress) -> None:
     )
     if event.validation_loss is not None:
         stderr.print(
-            f"epoch {event.epoch:.1f}: validation loss {event.validation_loss:.4f} nats per token",
+            f"epoch {event.epoch:.1f}: validation loss {event.validation_loss:.4f} {unit}",
             highlight=False,
         )

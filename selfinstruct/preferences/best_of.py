@@ -146,8 +146,12 @@ def _finish(
     """Write the best usable answer of each prompt, and the report last."""
     dropped: Counter[Dropped] = Counter()
     lines = []
+    scores: list[list[float]] = []
     for prompt in prompts:
         usable = usable_answers(answers[prompt.id], dropped)
+        ids = {one.id for one in usable}
+        # Of what may not be chosen the curve must know, too.
+        scores.append([one.score if one.id in ids else math.nan for one in answers[prompt.id]])
         if usable:
             best = max(usable, key=lambda one: one.score)
             row = {
@@ -162,7 +166,6 @@ def _finish(
             f"{out}: no answer to {len(prompts)} prompts is whole and scored "
             f"({dict(sorted(dropped.items()))}); give a larger --max-tokens and another --out"
         )
-    scores = [[one.score for one in answers[prompt.id]] for prompt in prompts]
     values = [list(worth[prompt.id]) for prompt in prompts]
     curve = best_of_curve(scores, values, k)
     report = {
@@ -188,7 +191,7 @@ def best_of_curve(
 
     For a prompt it is the mean over all subsets of n of its k answers: the i-th best by score
     (i from 0) is the best of a share C(k − 1 − i, n − 1) / C(k, n) of them. An unscored answer
-    is chosen last.
+    is chosen last. By a judge, an answer's score is its share of the duels with all k.
 
     Args:
         scores: by prompt, of its k answers, by the scorer that chooses; NaN where unscored.

@@ -18,7 +18,13 @@ from selfinstruct.evaluate.measures import rouge_f
 from selfinstruct.isolated import Advance, Loaded, Work
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.folder import VOTES, Vote
-from selfinstruct.preferences.pairs import Margin, ScoredAnswer, score_margin, with_score
+from selfinstruct.preferences.pairs import (
+    Margin,
+    ScoredAnswer,
+    any_two,
+    score_margin,
+    with_score,
+)
 from selfinstruct.preferences.sample import BATCH, Prompt
 from selfinstruct.records import LocalModel
 from selfinstruct.rewards import Answered, require_reward_model
@@ -75,6 +81,7 @@ class Labelled:
 
     answers: Mapping[str, Sequence[ScoredAnswer]]
     margin_of: Margin = score_margin
+    may_pair: Callable[[ScoredAnswer, ScoredAnswer], bool] = any_two
 
 
 def label_answers(
@@ -114,7 +121,8 @@ def label_answers(
     if scorer.labeller is Labeller.REWARD and scorer.model is not None:
         return Labelled(_rewarded(scorer.model, prompts, answers, score, advance))
     if scorer.labeller is Labeller.REFERENCE:
-        return Labelled({one.id: _against_reference(one, answers[one.id]) for one in prompts})
+        scored = {one.id: _against_reference(one, answers[one.id]) for one in prompts}
+        return Labelled(scored, may_pair=_one_is_the_reference)
     return Labelled(answers)
 
 
@@ -189,19 +197,26 @@ def _judged(
 def _vote_margin(
     votes: Mapping[tuple[str, str], Vote], first: ScoredAnswer, second: ScoredAnswer
 ) -> float:
-    """Return the judge's log-odds for the first, NaN where its votes contradict each other."""
+    """Return the judge's log-odds for the first, NaN where its votes contradict each other.
+
+    Those of a duel with the score too, the share of all its duels that an answer won: where
+    they go in a circle, nothing says which of two is better.
+    """
     vote = votes.get((first.id, second.id))
     if vote is None or vote.preference not in (0.0, 1.0):
         return math.nan
-    return vote.margin
+    return vote.margin if (first.score - second.score) * vote.margin > 0 else math.nan
 
 
 def _against_reference(prompt: Prompt, answers: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
-    """Score answers by their ROUGE-L with the accepted output, which is added with 1."""
+    """Score answers by their ROUGE-L with the accepted output, which is put before them with 1."""
     own = [with_score(one, rouge_f(prompt.reference, one.text)) for one in answers]
-    worst = min(own, key=lambda one: one.score, default=None)
     words = len(prompt.reference.split())
     reference = ScoredAnswer(
         f"{prompt.id}-reference", prompt.id, prompt.reference, words, True, "run", 1.0
     )
-    return [reference, worst] if worst is not None else [reference]
+    return [reference, *own]
+
+
+def _one_is_the_reference(first: ScoredAnswer, second: ScoredAnswer) -> bool:
+    return (first.source == "run") != (second.source == "run")

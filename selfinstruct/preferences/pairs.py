@@ -62,12 +62,18 @@ def score_margin(first: ScoredAnswer, second: ScoredAnswer) -> float:
     return first.score - second.score
 
 
+def any_two(_first: ScoredAnswer, _second: ScoredAnswer) -> bool:
+    """Whether two answers are to be compared: always."""
+    return True
+
+
 def make_pairs(
     answers: Mapping[str, Sequence[ScoredAnswer]],
     *,
     min_margin: float,
     every: bool = False,
     margin_of: Margin = score_margin,
+    may_pair: Callable[[ScoredAnswer, ScoredAnswer], bool] = any_two,
 ) -> tuple[list[Pair], Counter[Dropped]]:
     """Pair the answers of each prompt.
 
@@ -76,6 +82,7 @@ def make_pairs(
         min_margin: least difference of the scores; nothing less than a difference is enough.
         every: keep every pair of a prompt that has the margin, and not only its widest.
         margin_of: how two answers compare.
+        may_pair: whether two answers are to be compared at all.
 
     Returns:
         The pairs, and how many answers and pairs were dropped, by reason. An answer counts as a
@@ -87,6 +94,8 @@ def make_pairs(
         usable = usable_answers(given, dropped)
         found: list[Pair] = []
         for first, second in combinations(usable, 2):
+            if not may_pair(first, second):
+                continue
             margin = margin_of(first, second)
             if math.isnan(margin) or margin == 0:
                 dropped[Dropped.TIE] += 1

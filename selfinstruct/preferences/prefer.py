@@ -148,6 +148,7 @@ def _finish(
         min_margin=settings.min_margin,
         every=settings.every_pair,
         margin_of=labelled.margin_of,
+        may_pair=labelled.may_pair,
     )
     before = length_report(pairs)
     if settings.balance_lengths:

@@ -86,14 +86,15 @@ def preference_card(
         accuracy = result.held_out.accuracy
         if result.checks:
             rows["checks"] = f"{100 * result.checks.accuracy.mean:.0f} % of {result.checks.checks}"
+    if result.held_out_pairs:
+        ends = f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f})"
+        rows["held-out accuracy"] = f"{100 * accuracy.mean:.0f} % {ends}"
     rows |= {
-        "held-out accuracy": f"{100 * accuracy.mean:.0f} % "
-        f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f})",
         "random seed": settings.seed,
         "other settings": _options(settings.options or {}),
         "made with": f"selfinstruct {__version__}",
     }
-    title = "Trained by DPO on its own ranked answers" if dpo else "A reward model"
+    title = "Trained on preferences, by DPO" if dpo else "A reward model"
     return f"{_card(header, title, rows)}The terms of the model it was trained from apply.\n"
 
 

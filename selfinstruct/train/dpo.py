@@ -49,7 +49,11 @@ LOSSES = frozenset(
         *("aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
     }
 )
-_RESERVED = {"output_dir", "seed", "max_length", "precompute_ref_log_probs", "beta", "loss_type"}
+# What is ours to set, and what would make another implicit reward than health measures.
+_RESERVED = {
+    *("output_dir", "seed", "max_length", "precompute_ref_log_probs", "beta", "loss_type"),
+    *("ld_alpha", "f_divergence_type", "f_alpha_divergence_coef"),
+}
 _HISTORY = "history.json"
 
 
@@ -158,13 +162,13 @@ def train_dpo(
         trainer.compute_reference()
         reference = partial(without_adapter, trainer.model)
         if settings.method == "full":
-            reference = partial(_loaded_reference, model)
+            reference = partial(_given, _loaded_reference(model, trainer.model))
         prompts = _distinct([one.prompt_ids for one in held or train])[: settings.fresh]
         watch = HealthWatch(trainer, reference, prompts, settings, out / CHECKPOINTS / _HISTORY)
         watch.look()
         trainer.add_callback(watch)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        history = watch.finished(config.load_best_model_at_end)
+        history = watch.finished()
     pairs = trainer.held_out_pairs() if held else []
     result = DpoResult(
         train_pairs=len(train),
@@ -255,8 +259,12 @@ def _distinct(prompts: Sequence[list[int]]) -> list[list[int]]:
     return [list(one) for one in dict.fromkeys(tuple(prompt) for prompt in prompts)]
 
 
-@contextmanager
-def _loaded_reference(model: LocalModel) -> Iterator[Any]:
-    """Give the model as it was before all of its weights were trained."""
+def _loaded_reference(model: LocalModel, policy: Any) -> Any:
+    """Return the model as it was before all of its weights were trained."""
     network, _ = load_network(model, "full", 0)
-    yield network.eval()
+    return network.to(next(policy.parameters()).device).eval()
+
+
+@contextmanager
+def _given(network: Any) -> Iterator[Any]:
+    yield network

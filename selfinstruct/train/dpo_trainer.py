@@ -103,6 +103,7 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
             chosen, rejected = scored.float().sum(dim=1).chunk(2)
             tokens = mask[:, 1:].sum(dim=1).chunk(2)
             columns = (chosen, rejected, *(inputs[name] for name in _REFERENCE), *tokens)
-            rows = zip(*(column.tolist() for column in columns), strict=True)
+            gathered = self.accelerator.gather_for_metrics(columns)
+            rows = zip(*(column.tolist() for column in gathered), strict=True)
             found += [HeldOutPair(*row) for row in rows]
         return found

@@ -81,6 +81,11 @@ def _sampled(
             temperature=1.0,
             top_k=0,
             top_p=1.0,
+            # Whatever the model's own settings say: as it is trained, and nothing else.
+            min_p=None,
+            typical_p=1.0,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
             max_new_tokens=max_tokens,
             pad_token_id=pad,
             eos_token_id=end,

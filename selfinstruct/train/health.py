@@ -54,7 +54,7 @@ class HeldOutPair:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A moment of a training: means over held-out pairs and over fresh samples.
+    """A moment of a training: means over held-out pairs, batch by batch, and fresh samples.
 
     `margin` is the difference of the implicit rewards β·log(π/π_ref); log-probabilities and
     divergence are in nats an answer, `tokens` an answer's length; NaN where nothing was held
@@ -120,12 +120,15 @@ def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: f
     start, end = history[0], history[-1]
     health = Health(
         pairs=len(held_out),
-        accuracy=_share([margin > 0 for margin in margins]),
+        accuracy=share([0.5 if margin == 0 else float(margin > 0) for margin in margins]),
         margin=_mean(margins, zeros),
         chosen=_mean([p.chosen for p in held_out], [p.ref_chosen for p in held_out]),
         rejected=_mean([p.rejected for p in held_out], [p.ref_rejected for p in held_out]),
-        reference_accuracy=_share(
-            [p.ref_chosen / p.chosen_tokens > p.ref_rejected / p.rejected_tokens for p in held_out]
+        reference_accuracy=share(
+            [
+                float(p.ref_chosen / p.chosen_tokens > p.ref_rejected / p.rejected_tokens)
+                for p in held_out
+            ]
         ),
         divergence=end.divergence,
         tokens_before=start.tokens,
@@ -183,7 +186,8 @@ def _of_pairs(health: Health) -> list[Warned]:
                 Trouble.AGAINST,
                 "per token the reference finds the chosen answer likelier in "
                 f"{_percent(health.reference_accuracy)} of the pairs",
-                "the labels go against all that the model would write: are they flipped?",
+                "the labels go against what the model would write: flipped, or by a labeller that "
+                "wants just that",
             )
         )
     return found
@@ -220,8 +224,8 @@ def _of_samples(start: Point, end: Point) -> list[Warned]:
     return found
 
 
-def _share(told: Sequence[bool]) -> Interval:
-    """Return a share with Wilson's interval."""
+def share(told: Sequence[float]) -> Interval:
+    """Return a share with Wilson's interval; a tie is told as a half."""
     low, high = wilson(sum(told), len(told))
     return Interval(sum(told) / len(told) if told else math.nan, low, high)
 

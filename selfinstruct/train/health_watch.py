@@ -45,22 +45,21 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
         """Look at the policy before its first step, unless that was done."""
         if self.history:
             return
-        found = self._trainer.evaluate() if self._trainer.eval_dataset is not None else {}
-        if not self.history:  # where there is nothing to evaluate
-            self._add(found)
+        held_out = self._trainer.eval_dataset is not None
+        self._add(self._trainer.evaluate() if held_out else {})
 
     def on_evaluate(self, _args: Any, _state: Any, _control: Any, **kwargs: Any) -> None:
         self._add(kwargs.get("metrics") or {})
 
-    def finished(self, best: bool) -> list[Point]:
+    def finished(self) -> list[Point]:
         """Return the history, whose last point is of the policy that is saved."""
-        if self._trainer.eval_dataset is None:
+        state, config = self._trainer.state, self._trainer.args
+        if config.load_best_model_at_end and state.best_model_checkpoint:
+            best = int(str(state.best_model_checkpoint).rpartition("-")[2])
+            return [point for point in self.history if point.step <= best]
+        if self.history[-1].step < state.global_step:
             self._add({})
-        history = list(self.history)
-        if best and len(history) > 1:
-            chosen = min(history[1:], key=lambda point: point.loss)
-            history = [point for point in history if point.step <= chosen.step]
-        return history
+        return list(self.history)
 
     def _add(self, metrics: dict[str, Any]) -> None:
         state = self._trainer.state

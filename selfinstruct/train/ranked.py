@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,7 @@ from selfinstruct.preferences.folder import LABELLED, REPORT
 from selfinstruct.train.preference_rows import (
     PreferenceRow,
     PreferenceSplit,
+    Unusable,
     answer_text,
     check_split,
     preference_row,
@@ -60,7 +62,9 @@ def read_ranked(data: Path, *, held_out: float = 0.1) -> PreferenceSplit:
         return check_split(split, data)
     rows = read_lines(data)
     train, held = split_prompts(rows, held_out)
-    return check_split(PreferenceSplit(_ranked(train), _ranked(held)), data)
+    dropped: Counter[str] = Counter()
+    split = PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped)
+    return check_split(split, data)
 
 
 def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
@@ -79,7 +83,7 @@ def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
     return PreferenceSplit(train, held)
 
 
-def _ranked(rows: Sequence[Mapping[str, Any]]) -> list[PreferenceRow]:
+def _ranked(rows: Sequence[Mapping[str, Any]], dropped: Counter[str]) -> list[PreferenceRow]:
     found = []
     for number, row in enumerate(rows):
         where, ranked = row["where"], row.get("ranked")
@@ -88,7 +92,11 @@ def _ranked(rows: Sequence[Mapping[str, Any]]) -> list[PreferenceRow]:
                 f'{where}: "ranked" is {ranked!r:.60}; give two answers or more, the best first'
             )
         texts = [answer_text(one, where, "ranked") for one in ranked]
-        scored = [(text, -float(place)) for place, text in enumerate(texts)]
+        # An empty answer says nothing, and one that was there before has its place already.
+        known = {" ".join(text.split()): text for text in reversed(texts)}
+        kept = [text for text in texts if text.strip() and known[" ".join(text.split())] is text]
+        dropped[str(Unusable.SAME)] += len(texts) - len(kept)
+        scored = [(text, -float(place)) for place, text in enumerate(kept)]
         for n, (better, worse, weight) in enumerate(comparisons(scored)):
             pair = {**row, "chosen": better, "rejected": worse}
             found.append(preference_row(pair, f"{number}-{n}", weight))

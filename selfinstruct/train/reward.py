@@ -253,6 +253,5 @@ def _check_report(
     rows = [check.row for check in checks]
     pairs = encode_pairs(rows, tokenizer, max_length=max_length, dropped=Counter())
     fitting = {pair.id for pair in pairs}
-    return check_report(
-        [check for check in checks if check.row.id in fitting], *_scores(network, pairs)
-    )
+    kept = [check for check in checks if check.row.id in fitting]
+    return check_report(kept, *_scores(network, pairs), left_out=len(checks) - len(kept))

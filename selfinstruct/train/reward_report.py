@@ -10,8 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.preferences.pairs import wilson
-from selfinstruct.train.health import Interval
+from selfinstruct.train.health import Interval, share
 from selfinstruct.train.preference_rows import PreferenceRow, preference_row, read_lines
 
 # Of predicted win rates, from one half to one.
@@ -78,9 +77,13 @@ class Missed:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Accuracy on checks, by trap, and those that were missed, the worst first."""
+    """Accuracy on checks, by trap, and those that were missed, the worst first.
+
+    `left_out` of them could not be scored: too long.
+    """
 
     checks: int
+    left_out: int
     accuracy: Interval
     traps: dict[str, Interval]
     missed: list[Missed]
@@ -108,12 +111,9 @@ def reward_report(pairs: Sequence[ScoredPair]) -> RewardReport:
 
 def _accuracy(pairs: Sequence[ScoredPair]) -> Interval:
     """Return how often the chosen answer has the higher reward, equal rewards as halves."""
-    won = sum(
-        1.0 if one.chosen > one.rejected else 0.5 if one.chosen == one.rejected else 0.0
-        for one in pairs
+    return share(
+        [0.5 if one.chosen == one.rejected else float(one.chosen > one.rejected) for one in pairs]
     )
-    low, high = wilson(won, len(pairs))
-    return Interval(won / len(pairs) if pairs else math.nan, low, high)
 
 
 def _calibration(pairs: Sequence[ScoredPair]) -> list[Bin]:
@@ -159,7 +159,11 @@ def read_checks(path: Path) -> list[Check]:
 
 
 def check_report(
-    checks: Sequence[Check], chosen: Sequence[float], rejected: Sequence[float]
+    checks: Sequence[Check],
+    chosen: Sequence[float],
+    rejected: Sequence[float],
+    *,
+    left_out: int = 0,
 ) -> CheckReport:
     """Return how many checks a reward model gets right, and name those that it misses."""
     scored = [
@@ -174,6 +178,7 @@ def check_report(
     ]
     return CheckReport(
         checks=len(checks),
+        left_out=left_out,
         accuracy=_accuracy([one for _, one in scored]),
         traps={
             trap: _accuracy([one for check, one in scored if check.trap == trap]) for trap in traps

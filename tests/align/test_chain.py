@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from selfinstruct.align.chain import STAGES, AlignSettings, StageFailed, align, stages_of
 from selfinstruct.align.page import write_page
+from selfinstruct.cli.app import app
 from selfinstruct.cli.app import run as cli
 from selfinstruct.errors import ConfigError, StoreError
-from tests.test_docs import commands
 
 HEALTH = {
     "pairs": 60,
@@ -80,10 +82,15 @@ def chain(out: Path, fails: str | None = None, **more: Any) -> tuple[Commands, C
 
 
 def test_every_stage_is_a_command(tmp_path: Path) -> None:
-    for stage in stages_of(tmp_path, settings()):
-        assert stage.words[0] in commands() or " ".join(stage.words[:2]) in commands()
-        # The options that it is given exist: the command's help names them.
-        assert all("\n" not in word for word in stage.words)
+    for stage in stages_of(tmp_path, settings(seeds=tmp_path / "seeds.txt")):
+        command, words = typer.main.get_command(app), list(stage.words)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        # An option that the command does not have, or a value that it does not take, is an error.
+        with command.make_context(stage.name, words):
+            pass
+        with pytest.raises(Exception, match="No such option: --warp"):
+            command.make_context(stage.name, [*stage.words[1:], "--warp", "9"])
     assert [stage.name for stage in stages_of(tmp_path, settings())] == list(STAGES)
 
 
@@ -108,11 +115,44 @@ def test_stages_run_once_and_in_their_order(tmp_path: Path) -> None:
     again, go = chain(out)
     assert go()["tasks"] == 1
     assert again.ran == []
-    # What is gone is made anew.
-    (out / "dpo" / "training.json").unlink()
+
+
+def test_what_is_gone_is_made_anew_with_all_that_was_made_of_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _, go = chain(out)
+    go()
+    shutil.rmtree(out / "dpo")
+    again, go = chain(out)
+    with pytest.raises(ConfigError, match=r"dpo is to be done, .*delete .*evaluation, or"):
+        go()
+    assert again.ran == []
+    shutil.rmtree(out / "evaluation")
+    go()
+    assert again.ran == ["dpo", "evaluate"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_within_any_stage_it_goes_on(tmp_path: Path, stage: str) -> None:
+    """Nothing is written after a SIGKILL, not even by `finally`."""
+    out = tmp_path / "out"
+    ran = Commands(out)
+
+    def killed(words: Sequence[str]) -> int:
+        before = (out / "stages.json").read_bytes()
+        code = ran(words)
+        if ran.ran[-1] == stage:
+            killed.left = before  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return code
+
+    with pytest.raises(KeyboardInterrupt):
+        align(out, settings(), killed, lambda *_: None)
+    (out / "stages.json").write_bytes(killed.left)  # type: ignore[attr-defined]
     again, go = chain(out)
     go()
-    assert again.ran == ["dpo"]
+    # The stage had ended: it is asked again where it knows that itself, and where not, not.
+    rest = list(STAGES[STAGES.index(stage) :])
+    assert again.ran == (rest if stage in ("generate", "export") else rest[1:])
 
 
 def test_a_stage_that_fails_keeps_those_before_it(tmp_path: Path) -> None:
@@ -150,8 +190,16 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     _, go = chain(out)
     go()
     (out / "stages.json").write_text("{")
-    with pytest.raises(StoreError, match=r"stages.json: is damaged"):
+    with pytest.raises(StoreError, match=r"stages.json: is damaged .*another --out"):
         go()
+
+
+def test_who_labels_does_not_judge(tmp_path: Path) -> None:
+    options = {"prefer": ["--labeller", "judge", "--judge", "big"]}
+    _, go = chain(tmp_path / "out", judge="big", options=options)
+    with pytest.raises(ConfigError, match="--judge big: labels the pairs already"):
+        go()
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_page_escapes_and_links(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from selfinstruct.preferences.sample import PRINCIPLES, prompts_of
 from selfinstruct.records import LocalModel, Request, Stage
 from selfinstruct.rewards import Answered
 from selfinstruct.store import Run
+from selfinstruct.train.preference_rows import read_preferences
 from selfinstruct.train.ranked import read_ranked
 from tests.conftest import Generate, draw
 
@@ -170,6 +171,33 @@ def test_a_judge_says_which_is_better(
     assert report["dropped"]["tie"] >= len(different)
 
 
+def test_duels_that_go_in_a_circle_make_no_pair_that_contradicts_itself(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logprob(token: int, prompt: str) -> float:
+        """As stones, scissors, paper: what is better follows from the last digit, in a circle."""
+        if "Answer A:" not in prompt:
+            return -1.0
+        shown, _, _ = prompt.partition("Which answer is better")
+        first, second = (
+            int(part.split()[-1].strip("."))
+            for part in shown.split("Answer A:")[1].split("Answer B:")
+        )
+        won = {0: 0.0, 1: 1.0 + first % 5, 2: -1.0 - second % 5}[(first - second) % 3]
+        return -10.0 + (won if token == _word_id("A") else 0.0)
+
+    monkeypatch.setattr("selfinstruct.engines.scripted._logprob", logprob)
+    settings = PreferSettings(held_out=2, k=4, every_pair=True)
+    scorer = Scorer(Labeller.JUDGE, JUDGE)
+    make(run, tmp_path / "out", settings=settings, scorer=scorer)
+    rows = pairs(tmp_path / "out")
+    assert all(row["chosen_score"] > row["rejected_score"] for row in rows)
+    # And so what learns from them finds labels and scores of one mind.
+    split = read_preferences(tmp_path / "out")
+    assert len(split.train) + len(split.held_out) == len(rows)
+    assert split.dropped == {}
+
+
 def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -> None:
     settings = PreferSettings(held_out=2, k=2)
     make(run, tmp_path / "out", settings=settings, scorer=Scorer(Labeller.REFERENCE))
@@ -182,6 +210,25 @@ def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -
         assert row["rejected"][0]["content"] in own
         worst = min(rouge_f(reference, text) for text in own)
         assert row["margin"] == pytest.approx(1 - worst)
+    kept = pq.read_table(tmp_path / "out" / LABELLED).to_pylist()
+    assert len(kept) == 3 * len(prompts)  # all answers, and the accepted outputs
+
+
+def test_an_empty_answer_does_not_cost_a_task_its_pair(run: Run, tmp_path: Path) -> None:
+    def one_empty(request: Request) -> str:
+        return " " if request.id.endswith("-a0") else script(request)
+
+    class Half(Engines):
+        def __call__(self, loaded: Loaded, work: Any, advance: Any) -> Any:
+            return work(ScriptedEngine(one_empty), advance=advance)
+
+    settings = PreferSettings(held_out=2, k=2, every_pair=True)
+    scorer = Scorer(Labeller.REFERENCE)
+    report = make(run, tmp_path / "out", Half(), settings, scorer)
+    rows = pairs(tmp_path / "out")
+    assert report["dropped"]["empty"] == len(prompts_of(run))
+    assert len(rows) >= len(prompts_of(run)) - report["dropped"].get("duplicate", 0)
+    assert all(row["chosen_id"].endswith("-reference") for row in rows)
 
 
 def test_a_reward_model_scores_each_answer_in_its_conversation(run: Run, tmp_path: Path) -> None:

@@ -67,6 +67,13 @@ def test_labels_against_all_that_the_reference_would_write() -> None:
     assert Trouble.AGAINST in troubles(health_of(against, [START, END], beta=0.1))
 
 
+def test_a_policy_that_did_not_move_is_at_chance() -> None:
+    still = [replace(one, chosen=one.ref_chosen, rejected=one.ref_rejected) for one in pairs(1, 1)]
+    health = health_of(still, [START, START], beta=0.1)
+    assert health.accuracy.mean == 0.5
+    assert troubles(health) == [Trouble.CHANCE]
+
+
 def test_few_pairs_and_none() -> None:
     assert troubles(health_of(pairs(2.0, -10.0, 5), [START, END], 0.1))[0] is Trouble.FEW
     none = health_of([], [START, END], 0.1)

@@ -117,5 +117,9 @@ def test_ranked_lines(tmp_path: Path) -> None:
         ("best", "worst", 1 / 3),
         ("middle", "worst", 1 / 3),
     ]
+    rows = [{"prompt": f"Name {n}.", "ranked": ["x", " x ", "", "y"]} for n in range(10)]
+    split = read_ranked(written(tmp_path / "c.jsonl", rows), held_out=0.1)
+    assert {(row.chosen, row.rejected, row.weight) for row in split.train} == {("x", "y", 1.0)}
+    assert split.dropped == {"chosen_is_rejected": 20}
     with pytest.raises(ConfigError, match='"ranked" is'):
         read_ranked(written(tmp_path / "b.jsonl", [{"prompt": "x", "ranked": ["one"]}]))

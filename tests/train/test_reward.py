@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,25 @@ def test_the_loss_weighs_its_pairs(model: LocalModel, tmp_path: Path) -> None:
     assert loss == pytest.approx(by_hand, abs=1e-5)
 
 
+def test_the_fit_of_one_pair_is_its_log_odds(model: LocalModel, tmp_path: Path) -> None:
+    """Bradley and Terry's closed form: seen n times one way and m the other, log(n / m)."""
+    rows = [replace(row(0), id=f"r{n}") for n in range(6)]
+    rows += [replace(row(0, flipped=True), id=f"f{n}") for n in range(2)]
+    options = {
+        "num_train_epochs": 80,
+        "learning_rate": 2e-2,
+        "lr_scheduler_type": "linear",
+        "center_rewards_coefficient": 0.0,
+        "save_strategy": "no",
+    }
+    out = tmp_path / "out"
+    train(model, out, PreferenceSplit(rows, []), options=options)
+    better, worse = reward_scores(
+        trained(out), [Answered(row(0).messages, text) for text in (row(0).chosen, row(0).rejected)]
+    )
+    assert better - worse == pytest.approx(math.log(6 / 2), abs=0.05)
+
+
 def test_killed_and_resumed_ends_as_if_it_had_not_been(model: LocalModel, tmp_path: Path) -> None:
     whole = train(model, tmp_path / "whole")
 
@@ -216,6 +236,7 @@ def test_the_shipped_checks() -> None:
 def test_all_wrong_is_all_named() -> None:
     found = check_report(CHECKS, [0.0, 1.0, 1.0], [3.0, 1.0, 2.0])
     assert [one.margin for one in found.missed] == [3.0, 1.0, 0.0]
+    assert (found.checks, found.left_out) == (3, 0)
     assert found.accuracy.mean == pytest.approx(0.5 / 3)  # a tie is half right, and missed
 
 
