@@ -29,7 +29,10 @@ from tests.conftest import Generate, draw
 POLICY = LocalModel("policy", Path("policy"), "digest", {})
 JUDGE = LocalModel("judge", Path("judge"), "other", {})
 REWARD = LocalModel(
-    "reward", Path("reward"), "third", {"architectures": ["LlamaForSequenceClassification"]}
+    "reward",
+    Path("reward"),
+    "third",
+    {"architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "LABEL_0"}},
 )
 SETTINGS = PreferSettings(held_out=2, k=3)
 LIKELIHOOD = Scorer(Labeller.LIKELIHOOD)
@@ -179,10 +182,8 @@ def test_duels_that_go_in_a_circle_make_no_pair_that_contradicts_itself(
         if "Answer A:" not in prompt:
             return -1.0
         shown, _, _ = prompt.partition("Which answer is better")
-        first, second = (
-            int(part.split()[-1].strip("."))
-            for part in shown.split("Answer A:")[1].split("Answer B:")
-        )
+        both = shown.split("Answer A:")[1].split("Answer B:")
+        first, second = (int(part.split()[-1].strip(".")) for part in both)
         won = {0: 0.0, 1: 1.0 + first % 5, 2: -1.0 - second % 5}[(first - second) % 3]
         return -10.0 + (won if token == _word_id("A") else 0.0)
 
