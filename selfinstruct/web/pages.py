@@ -90,7 +90,7 @@ def candidates_page(run: RunOf, request: Request) -> HTMLResponse:
         "reasons": list(Reason),
         "sorts": ("judged", *sort_columns(query.table)),
         "more_filters": bool(given.keys() - _FIRST_FILTERS),
-        "narrowed": "".join(f"{urlencode({k: v})}&" for k, v in given.items() if k != "offset"),
+        "narrowed": urlencode({k: v for k, v in given.items() if k not in {"reason", "offset"}}),
         "earlier": _turned(given, query, -query.limit) if query.offset else None,
         "later": _turned(given, query, query.limit)
         if found and query.offset + query.limit < found.page.total
@@ -152,11 +152,10 @@ def _decision(run: Run, id: str, form: Mapping[str, str]) -> Decision:
 
 def _texts(detail: Detail) -> dict[str, str]:
     """Return what the fields of an edit begin with: the edit that counts, or the model's text."""
-    edited = detail.override
     names = ("text", "input", "output")
+    edits = {name: getattr(detail.override, name, None) for name in names}
     return {
-        name: (getattr(edited, name) if edited else None) or detail.row.get(name) or ""
-        for name in names
+        name: (detail.row.get(name) or "") if edit is None else edit for name, edit in edits.items()
     }
 
 

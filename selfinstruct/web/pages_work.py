@@ -97,7 +97,7 @@ def what_if_saved(service: ServiceOf, run: RunOf, form: FormOf) -> Response:
 @router.get("/jobs")
 def jobs_page(service: ServiceOf) -> HTMLResponse:
     """The jobs that were started here."""
-    return page("jobs", {"here": "jobs", "jobs": service.jobs.list()})
+    return page("jobs", {"here": "jobs", "jobs": service.jobs.all()})
 
 
 @router.get("/jobs/{id}")

@@ -46,7 +46,7 @@ def test_a_run_is_generated_and_grown(jobs: Jobs, root: Path) -> None:
     again = ended(jobs, resume_run(jobs, run, {"target": 9, "max_rounds": None}))
     assert again.state == "done"
     assert open_run(root / "new").status()["tasks"] == 9
-    assert [one.id for one in jobs.list()] == [again.id, job.id]
+    assert [one.id for one in jobs.all()] == [again.id, job.id]
     assert jobs.of_run("new") == again
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_used_starts_nothing(jobs: Jobs, root: Path, run: Run) ->
             start_run(jobs, root, wanted)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         save_what_if(jobs, root, run, Thresholds(rouge=2.0), "looser")
-    assert jobs.list() == []
+    assert jobs.all() == []
 
 
 @pytest.mark.parametrize("id", ["", "..", "../x", "20260102-030405-abcdef", "a" * 300])
