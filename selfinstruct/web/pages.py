@@ -46,7 +46,12 @@ _FIRST_FILTERS = {"table", "verdict", "reason", "text", "sort", "descending", "o
 @router.get("/")
 def runs_page(service: ServiceOf) -> HTMLResponse:
     """The runs of the root."""
-    return page("runs", {"here": "runs", "runs": list_runs(service.root), "root": service.root})
+    values = {
+        "runs": list_runs(service.root),
+        "going": [job for job in service.jobs.all() if job.going],
+        "root": service.root,
+    }
+    return page("runs", {"here": "runs", **values})
 
 
 @router.get("/runs/{name}", response_model=None)

@@ -139,7 +139,8 @@ def _what_if(run: Run, given: Mapping[str, str], problem: str | None = None) -> 
     query, found = WhatIfQuery(), None
     try:
         query = WhatIfQuery.model_validate(given)
-        found = judged(run, query.thresholds())
+        if query != WhatIfQuery():  # by its own thresholds a run is what it is
+            found = judged(run, query.thresholds())
     except (ValidationError, ConfigError) as error:
         problem = explained(error)
     values = {
