@@ -155,10 +155,10 @@ class Jobs:
             state = "stopped" if stop_asked or code == _INTERRUPTED else "failed"
         why = None
         if state == "failed":
-            why = "\n".join(self.log(id).splitlines()[-_LAST_LINES:]) or f"exit code {code}"
+            why = last_words(self.log(id)) or f"exit code {code}"
         if state == "lost":
-            last = self.log(id).splitlines()[-_LAST_LINES:]
-            why = "\n".join([*last, "its process was killed, or the machine was started again"])
+            killed = "its process was killed, or the machine was started again"
+            why = f"{last_words(self.log(id))}\n{killed}".lstrip()
         return Job(
             id=said["id"],
             kind=said["kind"],
@@ -232,6 +232,13 @@ class Jobs:
             return json.loads((self._folder / id / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+
+
+def last_words(log: str) -> str:
+    """Return the error that a command ended with, or else its last lines."""
+    lines = log.splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error:")]
+    return "\n".join(lines[errors[-1] :] if errors else lines[-_LAST_LINES:])
 
 
 def _started(pid: int) -> str | None:
