@@ -48,6 +48,9 @@ ONLY_IN = {
     "ray": {"engines/ray.py"},
     "trl": {"train"},
     "duckdb": {"audit"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "plotly": {"web"},
 }
 # pydantic is not among them: typer itself loads it.
 HEAVY = {
@@ -60,6 +63,8 @@ HEAVY = {
     "rapidfuzz",
     "numba",
     "jinja2",
+    "fastapi",
+    "uvicorn",
 }
 
 

@@ -45,7 +45,8 @@ def _fields(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> list[tuple[st
     body = _resolved(spec, schema)
     required = body.get("required", [])
     fields = body.get("properties", {})
-    return [(name, name in required, _values(spec, field)) for name, field in fields.items()]
+    shown = [(name, name in required, _values(spec, field)) for name, field in fields.items()]
+    return sorted(shown, key=lambda field: not field[1])
 
 
 def _values(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
@@ -62,7 +63,7 @@ def _values(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     else:
         words = str(schema.get("type", "any"))
         limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-        shown = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
+        shown = [f"{sign} {schema[key]:,}" for key, sign in limits.items() if key in schema]
         words += f" ({', '.join(shown)})" if shown else ""
     if "default" in schema and schema["default"] is not None:
         words += f", by default {json.dumps(schema['default'])}"

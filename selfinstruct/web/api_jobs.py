@@ -65,7 +65,7 @@ def post_what_if(service: ServiceOf, run: RunOf, wanted: WhatIfSaved) -> Job:
 @router.get("/jobs", tags=["jobs"])
 def get_jobs(service: ServiceOf) -> list[Job]:
     """List the jobs, the newest first."""
-    return service.jobs.list()
+    return service.jobs.all()
 
 
 @router.get("/jobs/{id}", tags=["jobs"])

@@ -128,14 +128,9 @@ class Jobs:
             atomic.write_json(folder / _JOB_FILE, described)
         return self.get(id)
 
-    def list(self) -> list[Job]:
+    def all(self) -> list[Job]:
         """Return all jobs, the newest first."""
-        if not self._folder.is_dir():
-            return []
-        ids = sorted(
-            (p.name for p in self._folder.iterdir() if _ID.fullmatch(p.name)), reverse=True
-        )
-        return [self.get(id) for id in ids if (self._folder / id / _JOB_FILE).is_file()]
+        return [self.get(id) for id in self._ids()]
 
     def get(self, id: str) -> Job:
         """Return a job as it is now.
@@ -160,10 +155,10 @@ class Jobs:
             state = "stopped" if stop_asked or code == _INTERRUPTED else "failed"
         why = None
         if state == "failed":
-            why = "\n".join(self.log(id).splitlines()[-_LAST_LINES:]) or f"exit code {code}"
+            why = last_words(self.log(id)) or f"exit code {code}"
         if state == "lost":
-            last = self.log(id).splitlines()[-_LAST_LINES:]
-            why = "\n".join([*last, "its process was killed, or the machine was started again"])
+            killed = "its process was killed, or the machine was started again"
+            why = f"{last_words(self.log(id))}\n{killed}".lstrip()
         return Job(
             id=said["id"],
             kind=said["kind"],
@@ -206,10 +201,18 @@ class Jobs:
 
     def of_run(self, run: str) -> Job | None:
         """Return the newest job of a run."""
-        return next((job for job in self.list() if job.run == run), None)
+        for id in self._ids():
+            if (self._read(id, _JOB_FILE) or {}).get("run") == run:
+                return self.get(id)
+        return None
+
+    def _ids(self) -> list[str]:
+        """Return the ids of all jobs, the newest first."""
+        ids = (path.parent.name for path in self._folder.glob(f"*/{_JOB_FILE}"))
+        return sorted((id for id in ids if _ID.fullmatch(id)), reverse=True)
 
     def _refuse_while_busy(self, run: str, loads_model: bool) -> None:
-        for job in self.list():
+        for job in self.all():
             if not job.going:
                 continue
             if job.run == run:
@@ -229,6 +232,13 @@ class Jobs:
             return json.loads((self._folder / id / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+
+
+def last_words(log: str) -> str:
+    """Return the error that a command ended with, or else its last lines."""
+    lines = log.splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error:")]
+    return "\n".join(lines[errors[-1] :] if errors else lines[-_LAST_LINES:])
 
 
 def _started(pid: int) -> str | None:

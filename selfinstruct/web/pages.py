@@ -46,7 +46,12 @@ _FIRST_FILTERS = {"table", "verdict", "reason", "text", "sort", "descending", "o
 @router.get("/")
 def runs_page(service: ServiceOf) -> HTMLResponse:
     """The runs of the root."""
-    return page("runs", {"here": "runs", "runs": list_runs(service.root), "root": service.root})
+    values = {
+        "runs": list_runs(service.root),
+        "going": [job for job in service.jobs.all() if job.going],
+        "root": service.root,
+    }
+    return page("runs", {"here": "runs", **values})
 
 
 @router.get("/runs/{name}", response_model=None)
@@ -90,7 +95,7 @@ def candidates_page(run: RunOf, request: Request) -> HTMLResponse:
         "reasons": list(Reason),
         "sorts": ("judged", *sort_columns(query.table)),
         "more_filters": bool(given.keys() - _FIRST_FILTERS),
-        "narrowed": "".join(f"{urlencode({k: v})}&" for k, v in given.items() if k != "offset"),
+        "narrowed": urlencode({k: v for k, v in given.items() if k not in {"reason", "offset"}}),
         "earlier": _turned(given, query, -query.limit) if query.offset else None,
         "later": _turned(given, query, query.limit)
         if found and query.offset + query.limit < found.page.total
@@ -152,11 +157,10 @@ def _decision(run: Run, id: str, form: Mapping[str, str]) -> Decision:
 
 def _texts(detail: Detail) -> dict[str, str]:
     """Return what the fields of an edit begin with: the edit that counts, or the model's text."""
-    edited = detail.override
     names = ("text", "input", "output")
+    edits = {name: getattr(detail.override, name, None) for name in names}
     return {
-        name: (getattr(edited, name) if edited else None) or detail.row.get(name) or ""
-        for name in names
+        name: (detail.row.get(name) or "") if edit is None else edit for name, edit in edits.items()
     }
 
 

@@ -97,7 +97,7 @@ def what_if_saved(service: ServiceOf, run: RunOf, form: FormOf) -> Response:
 @router.get("/jobs")
 def jobs_page(service: ServiceOf) -> HTMLResponse:
     """The jobs that were started here."""
-    return page("jobs", {"here": "jobs", "jobs": service.jobs.list()})
+    return page("jobs", {"here": "jobs", "jobs": service.jobs.all()})
 
 
 @router.get("/jobs/{id}")
@@ -139,7 +139,8 @@ def _what_if(run: Run, given: Mapping[str, str], problem: str | None = None) -> 
     query, found = WhatIfQuery(), None
     try:
         query = WhatIfQuery.model_validate(given)
-        found = judged(run, query.thresholds())
+        if query != WhatIfQuery():  # by its own thresholds a run is what it is
+            found = judged(run, query.thresholds())
     except (ValidationError, ConfigError) as error:
         problem = explained(error)
     values = {

@@ -47,8 +47,8 @@ def date(text: str) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return seconds since 1970 as a date and time, UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+    """Return seconds since 1970 as a date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def short(text: str, most: int) -> str:

@@ -160,7 +160,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                fixed = scope["path"].startswith("/static/")
+                headers.setdefault("Cache-Control", "no-cache" if fixed else "no-store")
             await send(message)
 
         refusal = self._refusal(Request(scope))

@@ -13,7 +13,7 @@ from selfinstruct.audit.whatif import Thresholds
 from selfinstruct.errors import ConfigError
 from selfinstruct.store import Run, open_run
 from selfinstruct.web.errors import BusyError, NotFoundError
-from selfinstruct.web.jobs import Job, Jobs
+from selfinstruct.web.jobs import Job, Jobs, last_words
 from selfinstruct.web.work import NewRun, known_models, resume_run, save_what_if, start_run
 from tests.conftest import make_seed
 from tests.web.conftest import PROGRAM, wait_for
@@ -46,7 +46,7 @@ def test_a_run_is_generated_and_grown(jobs: Jobs, root: Path) -> None:
     again = ended(jobs, resume_run(jobs, run, {"target": 9, "max_rounds": None}))
     assert again.state == "done"
     assert open_run(root / "new").status()["tasks"] == 9
-    assert [one.id for one in jobs.list()] == [again.id, job.id]
+    assert [one.id for one in jobs.all()] == [again.id, job.id]
     assert jobs.of_run("new") == again
 
 
@@ -79,6 +79,7 @@ def test_a_job_that_fails_says_why(jobs: Jobs, root: Path) -> None:
     job = ended(jobs, start_run(jobs, root, small()))
     assert (job.state, job.exit_code) == ("failed", 2)
     assert job.why is not None
+    assert job.why.startswith("error: ")
     assert "has no weights" in job.why
     assert not (root / "new").exists()
 
@@ -125,7 +126,15 @@ def test_what_cannot_be_used_starts_nothing(jobs: Jobs, root: Path, run: Run) ->
             start_run(jobs, root, wanted)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         save_what_if(jobs, root, run, Thresholds(rouge=2.0), "looser")
-    assert jobs.list() == []
+    assert jobs.all() == []
+
+
+def test_the_last_words_of_a_log() -> None:
+    assert last_words("loading\nerror: no room; free some\nand again") == (
+        "error: no room; free some\nand again"
+    )
+    assert last_words("\n".join(map(str, range(20)))).splitlines() == [str(n) for n in range(8, 20)]
+    assert last_words("") == ""
 
 
 @pytest.mark.parametrize("id", ["", "..", "../x", "20260102-030405-abcdef", "a" * 300])

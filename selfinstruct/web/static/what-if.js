@@ -1,7 +1,7 @@
 // Sliders: moving one judges again, and the address follows, so that a view can be sent on.
 const form = document.getElementById("thresholds");
 let waiting;
-let turn = 0;
+let busy = false;
 
 function address() {
   const chosen = new URLSearchParams();
@@ -9,16 +9,23 @@ function address() {
   return `${location.pathname}?${chosen}`;
 }
 
+/** Judge by the thresholds as they are, one judgement at a time: a large run takes a while. */
 async function judge() {
-  const mine = ++turn;
-  const there = address();
-  const result = document.getElementById("result");
-  result.setAttribute("aria-busy", "true");
-  const answer = await fetch(there);
-  const copy = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (mine !== turn) return; // a later move of the slider has overtaken this one
-  result.replaceWith(document.adoptNode(copy.getElementById("result")));
-  history.replaceState(null, "", there);
+  if (busy) return;
+  busy = true;
+  let there;
+  try {
+    do {
+      there = address();
+      document.getElementById("result").setAttribute("aria-busy", "true");
+      const answer = await fetch(there);
+      const copy = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.getElementById("result").replaceWith(document.adoptNode(copy.getElementById("result")));
+      history.replaceState(null, "", there);
+    } while (there !== address()); // moved on meanwhile
+  } finally {
+    busy = false;
+  }
 }
 
 form.addEventListener("input", (event) => {
