@@ -21,7 +21,7 @@ def align(
     model: Annotated[
         str, typer.Option("--model", help="MODEL to begin with: it writes, and is trained.")
     ] = "bundled",
-    target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 200,
+    target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
     judge: Annotated[
         str,
         typer.Option("--judge", help="MODEL that compares answers at the end; `none`: nobody."),

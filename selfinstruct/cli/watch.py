@@ -126,7 +126,12 @@ class Watcher:
 def _round_line(event: RoundCommitted) -> str:
     info = event.info
     candidates = sum(info["instructions"].values())
-    speed = info["tokens"]["generated"] / max(info["seconds"], 1e-9)
+    # Two rounds are under way at a time: one may be done as the one before it is.
+    speed = (
+        f"{info['tokens']['generated'] / info['seconds']:.0f} tok/s  "
+        if info["seconds"] > 1
+        else ""
+    )
     rejects = [
         f"{reason} {count}"
         for reason, count in sorted(info["instructions"].items(), key=lambda item: -item[1])
@@ -134,7 +139,7 @@ def _round_line(event: RoundCommitted) -> str:
     ]
     return (
         f"round {event.round:>3}  {event.tasks:>5}/{event.target} tasks  "
-        f"+{info['tasks']} of {candidates}  yield {info['yield']:.0%}  {speed:.0f} tok/s  "
+        f"+{info['tasks']} of {candidates}  yield {info['yield']:.0%}  {speed}"
         f"idle {info['engine_idle_share']:.1%}  {', '.join(rejects[:4])}"
     )
 
