@@ -51,7 +51,7 @@ def dpo(
         float | None, typer.Option("--epochs", min=0.01, help="At most (default 2).")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 5e-5, for `full` 2e-6.")
+        float | None, typer.Option("--learning-rate", min=0, help="Default 3e-4, for `full` 5e-6.")
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[

@@ -224,7 +224,7 @@ def _arguments(out: Path, settings: DpoSettings, pairs: int, validated: bool) ->
         "num_train_epochs": 2,
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 2,
-        "learning_rate": 2e-6 if settings.method == "full" else 5e-5,
+        "learning_rate": 5e-6 if settings.method == "full" else 3e-4,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
         "weight_decay": 0.0,
