@@ -72,11 +72,14 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
             max_tokens=self._settings.fresh_tokens,
             seed=self._settings.seed,
         )
+        accuracy = metrics.get("eval_rewards/accuracies", math.nan)
+        if metrics.get("eval_rewards/margins") == 0:
+            accuracy = 0.5  # a policy that is its reference: TRL counts ties as lost
         point = Point(
             step=state.global_step,
             epoch=float(state.epoch or 0.0),
             loss=metrics.get("eval_loss", math.nan),
-            accuracy=metrics.get("eval_rewards/accuracies", math.nan),
+            accuracy=accuracy,
             margin=metrics.get("eval_rewards/margins", math.nan),
             chosen=metrics.get("eval_logps/chosen", math.nan),
             rejected=metrics.get("eval_logps/rejected", math.nan),

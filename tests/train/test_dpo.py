@@ -155,6 +155,7 @@ def test_what_is_preferred_is_learnt_and_watched(model: LocalModel, tmp_path: Pa
     # Before the first step the policy is its reference: no margin, no divergence.
     first, last = result.history[0], result.history[-1]
     assert (first.step, first.margin, first.divergence) == (0, 0.0, 0.0)
+    assert first.accuracy == 0.5
     assert first.loss == pytest.approx(math.log(2), abs=1e-6)
     assert last.divergence > 0
     assert [point.step for point in result.history] == [0, 4, 8][: len(result.history)]
