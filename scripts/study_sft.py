@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--part", choices=["own", "filters"], default="own")
+    parser.add_argument("--without", action="append", default=[], help="a control to leave out")
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--target", type=int, default=350)
     parser.add_argument("--set", action="append", default=[], help="a setting of `generate`")
@@ -142,14 +143,19 @@ def main() -> None:
     else:
         # As the paper trains: its own tasks with those that it began with.
         parts |= {"own": own, "own-and-seeds": [*seeds, *own]}
-    entries = ["--model", f"base={options.model}", "--model", f"few-shot={options.model}"]
+    parts = {name: rows for name, rows in parts.items() if name not in options.without}
+    entries = ["--model", f"base={options.model}"]
+    shots = []
+    if "few-shot" not in options.without:
+        entries += ["--model", f"few-shot={options.model}"]
+        shots = ["--few-shot", "few-shot=4"]
     for name, rows in parts.items():
         room = count + (len(seeds) if name == "own-and-seeds" else 0)
         data = written(work / f"{name}.jsonl", rows, room)
         model = trained(work, f"sft-{name}", data, options.model, options.train.split())
         entries += ["--model", model.removeprefix("sft-")]
     selfinstruct(
-        *("evaluate", *entries, "--few-shot", "few-shot=4"),
+        *("evaluate", *entries, *shots),
         *("--max-tokens", str(options.max_tokens), "--out", str(work / f"eval-{options.part}")),
     )
     report = json.loads((work / f"eval-{options.part}" / "report.json").read_text(encoding="utf-8"))
