@@ -62,6 +62,9 @@ class StageDone:
     seconds: float
 
 
+# Tasks that are judged, of three models in pairs and in both orders: the dearest part of the end.
+_JUDGED = 100
+
 # Runs a command of the CLI in a process of its own, and returns its exit code.
 Run = Callable[[Sequence[str]], int]
 # Told of each stage: its name, its place, of how many, and whether it was done before.
@@ -83,7 +86,9 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
     run, sft, dpo = (str(out / name) for name in ("run", "sft", "dpo"))
     preferences = str(out / "preferences")
     seeds = ("--seeds", str(settings.seeds)) if settings.seeds is not None else ()
-    judge = ("--judge", settings.judge) if settings.judge is not None else ()
+    judge: tuple[str, ...] = ()
+    if settings.judge is not None:
+        judge = ("--judge", settings.judge, "--judge-tasks", str(_JUDGED))
     words: dict[str, tuple[str, ...]] = {
         "generate": (
             *("generate", "--model", model, "--target", str(settings.target), "--out", run),

@@ -73,6 +73,10 @@ def evaluate(
         Path | None,
         typer.Option("--judge-prompt", help="What it is asked: Jinja; `task`, `first`, `second`."),
     ] = None,
+    judge_tasks: Annotated[
+        int | None,
+        typer.Option("--judge-tasks", min=1, help="Judge the first so many tasks alone."),
+    ] = None,
     plain_text: Annotated[
         str | None,
         typer.Option(
@@ -103,8 +107,9 @@ def evaluate(
     from selfinstruct.judge import judge_all, read_template
     from selfinstruct.models import resolve_model
 
-    if judge is None and judge_prompt is not None:
-        raise ConfigError("--judge-prompt: nobody is asked; give --judge too")
+    for option, given in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
+        if judge is None and given is not None:
+            raise ConfigError(f"{option}: nobody is asked; give --judge too")
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
     contestants = _contestants(models, few_shot or [])
@@ -126,7 +131,7 @@ def evaluate(
         def ask_judge(duels: Sequence[Duel], advance: Advance) -> list[Verdict]:
             return with_engine(loaded, partial(judge_all, duels=duels, template=template), advance)
 
-        judged_by = Judge(resolve(judge), template, ask_judge)
+        judged_by = Judge(resolve(judge), template, ask_judge, judge_tasks)
     require_vllm()
     console = terminal()
     log_to(console)

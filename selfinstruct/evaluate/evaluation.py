@@ -39,11 +39,15 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Judge:
-    """The model that judges, what it is shown, and how it is asked."""
+    """The model that judges, what it is shown, and how it is asked.
+
+    `tasks` are how many of the tasks are judged, in their order; None: all.
+    """
 
     model: LocalModel
     template: str
     ask: AskJudge
+    tasks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ def evaluate(
         "judge": judge.model.name if judge else None,
         "judge_digest": judge.model.digest if judge else None,
         "judge_template": judge.template if judge else None,
+        "judged_tasks": len(asked.tasks[: judge.tasks]) if judge else 0,
         "models": {
             one.name: {
                 "model": one.model,
@@ -179,7 +184,7 @@ def _words(asked: Questions, own: Answered) -> list[float]:
 def _preferences(
     asked: Questions, answered: Mapping[str, Answered], judge: Judge, out: Path, advance: Advance
 ) -> dict[tuple[str, str], list[float]]:
-    """Have the first answers of each pair of models judged, by task."""
+    """Have the first answers of each pair of models judged, by task; NaN where nobody judges."""
     pairs = pairs_of(list(answered))
     duels = [
         Duel(
@@ -189,7 +194,7 @@ def _preferences(
             answered[b].answers[number * asked.samples].text,
         )
         for a, b in pairs
-        for number, task in enumerate(asked.tasks)
+        for number, task in enumerate(asked.tasks[: judge.tasks])
     ]
     path = out / "verdicts.json"
     key = fingerprint(
@@ -204,7 +209,9 @@ def _preferences(
         found = [one.preference for one in judge.ask(duels, advance)]
         _write_kept(path, {"key": key, "preferences": [plain(one) for one in found]})
     verdicts = iter(found)
-    return {pair: [next(verdicts) for _ in asked.tasks] for pair in pairs}
+    judged = len(asked.tasks[: judge.tasks])
+    left = [NAN] * (len(asked.tasks) - judged)
+    return {pair: [*(next(verdicts) for _ in range(judged)), *left] for pair in pairs}
 
 
 def _read(path: Path, key: str) -> Answered | None:

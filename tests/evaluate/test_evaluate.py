@@ -169,7 +169,9 @@ def model(name: str) -> LocalModel:
     return LocalModel(name, Path(name), f"digest of {name}", {})
 
 
-def run(out: Path, asked: list[str], judge: Any = None, **texts: str) -> Evaluation:
+def run(
+    out: Path, asked: list[str], judge: Any = None, judged: int | None = None, **texts: str
+) -> Evaluation:
     def ask(loaded: Loaded, questions: Questions, advance: Advance) -> Answered:
         asked.append(loaded.model)
         if texts[loaded.model] == "dies":
@@ -185,7 +187,7 @@ def run(out: Path, asked: list[str], judge: Any = None, **texts: str) -> Evaluat
         ask=ask,
         resolve=model,
         advance=lambda *_: None,
-        judge=Judge(model("a judge"), "template", judge) if judge else None,
+        judge=Judge(model("a judge"), "template", judge, judged) if judge else None,
     )
 
 
@@ -301,3 +303,7 @@ def test_the_judge_is_asked_about_each_pair_and_its_votes_are_reported(tmp_path:
     page = (tmp_path / "report.html").read_text()
     assert "sft against base" in page
     assert "66.7 %" in page
+    # Of the first tasks alone, if so asked: the others count for nothing.
+    some = run(tmp_path, [], judge, judged=2, base="no", few="maybe", sft="yes")
+    assert [one.n for one in some.wins] == [2, 2, 2]
+    assert some.settings["judged_tasks"] == 2
