@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--part", choices=["own", "filters"], default="own")
+    parser.add_argument("--first", type=int, action="append", default=[], help="own rows, fewer")
     parser.add_argument("--without", action="append", default=[], help="a control to leave out")
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--target", type=int, default=350)
@@ -143,6 +144,7 @@ def main() -> None:
     else:
         # As the paper trains: its own tasks with those that it began with.
         parts |= {"own": own, "own-and-seeds": [*seeds, *own]}
+        parts |= {f"own-{size}": own[:size] for size in options.first}
     parts = {name: rows for name, rows in parts.items() if name not in options.without}
     entries = ["--model", f"base={options.model}"]
     shots = []
@@ -212,8 +214,10 @@ def models(told: dict[str, Any]) -> str:
 def differences(told: dict[str, Any]) -> str:
     """Return the table of differences that the study is about."""
     others = ("base", "few-shot", "seeds", "unfiltered", "rules-only")
-    wanted = [("own", other) for other in others]
-    wanted += [("own-and-seeds", other) for other in ("base", "few-shot", "seeds", "own")]
+    own = [name for name in told["report"]["models"] if name.startswith("own")]
+    wanted = [(name, other) for name in own if "seeds" not in name for other in others]
+    wanted += [(a, b) for a in own for b in own if a != b]
+    wanted += [("own-and-seeds", other) for other in ("base", "few-shot", "seeds")]
     found = {(one["a"], one["b"], one["metric"]): one for one in told["report"]["comparisons"]}
     measured = {metric for _, _, metric in found}
     metrics = [metric for metric in DIFFERENCES if metric in measured]
