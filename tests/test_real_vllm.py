@@ -302,7 +302,7 @@ def test_the_whole_chain_on_a_small_target(tmp_path: Path) -> None:
     for stage in (
         "generate=--set propose.per_round=8",
         "sft=--epochs 1",
-        "prefer=--k 3 --max-tokens 128 --held-out 6",
+        "prefer=--k 3 --max-tokens 160 --held-out 6 --every-pair",
         "dpo=--epochs 1 --fresh 4 --fresh-tokens 24",
         f"evaluate=--tasks {tasks} --max-tokens 24 --plain-text none",
     ):
