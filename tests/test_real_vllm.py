@@ -344,11 +344,20 @@ def main():
         done |= {c.id: c for c in engine.collect()}
     a = done["a"]
     scored = Request("a-score", Stage.SCORE, "", a.request.prompt, sampling, 0, (), a.token_ids)
-    engine.submit([scored])
-    [again] = engine.collect()
+    def alone(name, token):
+        return Request(name, Stage.SCORE, "", a.request.prompt, sampling, 0, (), (token,))
+    # Two tokens after one prompt, each alone: the one that was written, and another.
+    other = a.token_ids[0] + 1
+    of_two = Request("two", Stage.SCORE, "", a.request.prompt, sampling, 0, (), (other, other))
+    engine.submit([scored, alone("own", a.token_ids[0]), alone("other", other), of_two])
+    while len(done) < 7:
+        done |= {c.id: c for c in engine.collect()}
+    again = done["a-score"]
     spans = [again.token_starts, again.token_ends] == [a.token_starts, a.token_ends]
     print(json.dumps({
-        "text": {name: c.text for name, c in done.items()},
+        "text": {name: done[name].text for name in (*prompts,)},
+        "alone": [done[name].token_logprobs for name in ("own", "other")],
+        "whole": [again.token_logprobs[:1], done["two"].token_logprobs[:1]],
         "error": done["long"].error, "finish": done["long"].finish_reason,
         "scored": again.token_logprobs, "recorded": a.token_logprobs,
         "same": [again.text == a.text, again.token_ids == a.token_ids, spans],
@@ -385,6 +394,8 @@ def test_both_drivers_give_the_same_completions(tmp_path: Path) -> None:
         assert result["same"] == [True] * 3
         assert result["reason"] == "scored"
         assert result["scored"] == pytest.approx(result["recorded"], abs=1e-3)
+        for alone, whole in zip(result["alone"], result["whole"], strict=True):
+            assert alone == pytest.approx(whole, abs=1e-3)
         assert 0 < result["usage"][1] < result["usage"][0]
     assert inside["text"] == outside["text"]
     assert inside["recorded"] == pytest.approx(outside["recorded"], abs=1e-5)

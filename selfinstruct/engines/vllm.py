@@ -120,6 +120,8 @@ class VllmEngine:
             self._requests[request.id] = request
             if request.scored is None:
                 batch.append((request.id, ids, _sampling_arguments(request, room)))
+            elif len(given) == 1:
+                batch.append((request.id, ids, _one_token_arguments(given[0])))
             else:
                 batch.append((request.id, [*ids, *given], dict(_SCORING_ARGUMENTS)))
         driver.submit(batch)
@@ -240,12 +242,15 @@ class VllmEngine:
     def _scored(self, request: Request, prompt_ids: list[int], output: Any) -> Completion:
         """Return given tokens with their log-probabilities, as if they had been written.
 
-        vLLM's `prompt_logprobs` has an entry for every token of prompt and text; the first
-        is None, since nothing stands before it.
+        A token alone was written. Otherwise vLLM's `prompt_logprobs` has an entry for every
+        token of prompt and text; the first is None, since nothing stands before it.
         """
         token_ids = tuple(request.scored or ())
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
-        entries = output.prompt_logprobs[len(prompt_ids) :]
+        if len(token_ids) == 1:
+            entries = output.outputs[0].logprobs
+        else:
+            entries = output.prompt_logprobs[len(prompt_ids) :]
         known = all(entry is not None for entry in entries)
         return Completion(
             request=request,
@@ -261,6 +266,21 @@ class VllmEngine:
 
 # The engine must write one token; it is thrown away.
 _SCORING_ARGUMENTS = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+
+
+def _one_token_arguments(token: int) -> dict[str, Any]:
+    """Have one token written, and none but the given: its raw log-probability is the score.
+
+    `prompt_logprobs` would bypass the prefix cache, and turn every position of the prompt into
+    logits; here the prompt is read once for all tokens that are scored after it.
+    """
+    return {
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "logprobs": 0,
+        "allowed_token_ids": [token],
+        "ignore_eos": True,
+    }
 
 
 def _sampling_arguments(request: Request, room: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
+from selfinstruct.train.arguments import preference_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -29,7 +30,6 @@ from selfinstruct.train.health import Health, Point, health_of
 from selfinstruct.train.health_page import health_page
 from selfinstruct.train.libraries import quiet, require_trl
 from selfinstruct.train.network import (
-    bf16_pays,
     load_network,
     load_tokenizer,
     merged_network,
@@ -203,49 +203,28 @@ def _save(
 
 def _arguments(out: Path, settings: DpoSettings, pairs: int, validated: bool) -> dict[str, Any]:
     """Return DPOConfig's fields: ours, and over them what the user gives by TRL's names."""
-    import torch
-
     unknown = sorted(set(settings.loss_type) - LOSSES)
     if unknown:
         raise ConfigError(
             f"--loss-type {','.join(unknown)}: is none of TRL's; give {', '.join(sorted(LOSSES))}"
         )
-    given = dict(settings.options or {})
-    reserved = sorted(_RESERVED & set(given))
-    if reserved:
-        raise ConfigError(f"{', '.join(reserved)}: set by selfinstruct itself; use its own option")
-    on_gpu = torch.cuda.is_available()
-    ours: dict[str, Any] = {
-        "output_dir": str(out / CHECKPOINTS),
-        "beta": settings.beta,
-        "loss_type": list(settings.loss_type),
-        "max_length": None,  # what is longer was left out
-        "precompute_ref_log_probs": True,
-        "num_train_epochs": 2,
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 2,
-        "learning_rate": 5e-6 if settings.method == "full" else 3e-4,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.1,
-        "weight_decay": 0.0,
-        "logging_steps": 1 if pairs < 500 else 10,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "restore_callback_states_from_checkpoint": True,
-        "eval_strategy": "epoch" if validated else "no",
-        "per_device_eval_batch_size": 4,
-        "load_best_model_at_end": validated,
-        "metric_for_best_model": "eval_loss" if validated else None,
-        "gradient_checkpointing": on_gpu,
-        "bf16": bf16_pays(),
-        "use_cpu": not on_gpu,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": settings.seed,
-        "data_seed": settings.seed,
-    }
-    return ours | given
+    return preference_arguments(
+        out,
+        settings.seed,
+        pairs,
+        validated=validated,
+        own={
+            "beta": settings.beta,
+            "loss_type": list(settings.loss_type),
+            "precompute_ref_log_probs": True,
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 2,
+            "per_device_eval_batch_size": 4,
+            "learning_rate": 5e-6 if settings.method == "full" else 3e-4,
+        },
+        given=settings.options,
+        reserved=_RESERVED,
+    )
 
 
 def _dataset(pairs: Sequence[EncodedPair]) -> Any:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
 from selfinstruct.rewards import token_scores
+from selfinstruct.train.arguments import preference_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -24,7 +24,7 @@ from selfinstruct.train.checkpoints import (
 from selfinstruct.train.encode import prepare_tokenizer
 from selfinstruct.train.encode_pairs import EncodedPair, encode_pairs, encoded_split
 from selfinstruct.train.libraries import quiet, require_trl
-from selfinstruct.train.network import bf16_pays, load_network, load_tokenizer, merged_reward
+from selfinstruct.train.network import load_network, load_tokenizer, merged_reward
 from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
 from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.reward_report import (
@@ -165,42 +165,21 @@ def train_reward(
 
 def _arguments(out: Path, settings: RewardSettings, pairs: int, validated: bool) -> dict[str, Any]:
     """Return RewardConfig's fields: ours, and over them what the user gives by TRL's names."""
-    import torch
-
-    given = dict(settings.options or {})
-    reserved = sorted(_RESERVED & set(given))
-    if reserved:
-        raise ConfigError(f"{', '.join(reserved)}: set by selfinstruct itself; use its own option")
-    on_gpu = torch.cuda.is_available()
-    ours: dict[str, Any] = {
-        "output_dir": str(out / CHECKPOINTS),
-        "max_length": None,  # what is longer was left out
-        "num_train_epochs": 2,
-        "per_device_train_batch_size": 8,
-        "learning_rate": 1e-5 if settings.method == "full" else 1e-4,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.1,
-        "weight_decay": 0.0,
-        # Rewards stay near zero, so that those of two models can be compared.
-        "center_rewards_coefficient": 0.01,
-        "logging_steps": 1 if pairs < 500 else 10,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "restore_callback_states_from_checkpoint": True,
-        "eval_strategy": "epoch" if validated else "no",
-        "per_device_eval_batch_size": 8,
-        "load_best_model_at_end": validated,
-        "metric_for_best_model": "eval_loss" if validated else None,
-        "gradient_checkpointing": on_gpu,
-        "bf16": bf16_pays(),
-        "use_cpu": not on_gpu,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": settings.seed,
-        "data_seed": settings.seed,
-    }
-    return ours | given
+    return preference_arguments(
+        out,
+        settings.seed,
+        pairs,
+        validated=validated,
+        own={
+            "per_device_train_batch_size": 8,
+            "per_device_eval_batch_size": 8,
+            "learning_rate": 1e-5 if settings.method == "full" else 1e-4,
+            # Rewards stay near zero, so that those of two models can be compared.
+            "center_rewards_coefficient": 0.01,
+        },
+        given=settings.options,
+        reserved=_RESERVED,
+    )
 
 
 def _dataset(pairs: Sequence[EncodedPair]) -> Any:
