@@ -18,6 +18,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from selfinstruct.config import SamplingConfig
 from selfinstruct.conversation import conversation_prompt
 from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.machine import detect_machine
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
 
@@ -69,6 +70,13 @@ class Verdict:
     preference: float
     margin: float
 
+    @property
+    def balance(self) -> float:
+        """The preference on balance of both orders, however they contradict each other."""
+        if math.isnan(self.margin) or self.margin == 0:
+            return self.margin + 0.5
+        return float(self.margin > 0)
+
 
 def read_template(path: Path | None) -> str:
     """Return the judge's template: the shipped one, or a user's, checked.
@@ -93,26 +101,14 @@ def read_template(path: Path | None) -> str:
     return template
 
 
-def judge_all(
-    engine: Engine,
-    duels: Sequence[Duel],
-    template: str = TEMPLATE,
-    advance: Callable[[int, int], object] = max,
-) -> list[Verdict]:
-    """Have every duel judged in both orders; starts the engine and leaves it running.
+def judge_dtype(asked: str) -> str:
+    """Return the type of a judge's weights: as asked, or else one that keeps small odds.
 
-    Args:
-        engine: not started yet, and one that can score.
-        duels: what to judge; equal answers are a tie without asking.
-        template: what the judge is shown: Jinja, with `task`, `first` and `second`.
-        advance: told how many requests have come back, of how many.
-
-    Raises:
-        EngineError: the engine failed.
+    Logits of bfloat16 come in steps of an eighth, near which a small model's odds are; on a CPU
+    float32 costs little more. On a GPU a judge is large, and surer of what it says.
     """
-    if any(duel.first != duel.second for duel in duels):
-        start(engine, duels, template)
-    return judged(engine, duels, template, advance)
+    on_cpu = detect_machine().device == "cpu"
+    return "float32" if asked == "auto" and on_cpu else asked
 
 
 def start(engine: Engine, duels: Sequence[Duel], template: str) -> None:
@@ -127,7 +123,17 @@ def judged(
     template: str = TEMPLATE,
     advance: Callable[[int, int], object] = max,
 ) -> list[Verdict]:
-    """Have duels judged by an engine that was started; otherwise as `judge_all`."""
+    """Have every duel judged in both orders.
+
+    Args:
+        engine: started, and one that can score.
+        duels: what to judge; equal answers are a tie without asking.
+        template: what the judge is shown: Jinja, with `task`, `first` and `second`.
+        advance: told how many requests have come back, of how many.
+
+    Raises:
+        EngineError: the engine failed.
+    """
     votes = [tuple(engine.encode(verdict)) for verdict in VERDICTS]
     requests = [
         Request(

@@ -14,7 +14,9 @@ ROOT = Path(selfinstruct.__file__).parent
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
 BASE = {"paths", "memory", "records", "errors", "config", "config_values", "progress"}
-STAGES = {"seeds", "models", "prompts", "parse", "filters", "engines", "store", "texts"}
+STAGES = {
+    *("seeds", "texts", "jsonlines", "models", "prompts", "parse", "filters", "engines", "store"),
+}
 FLOWS = {
     *("candidates", "decide", "requests", "state", "inflight", "generate", "launch", "inputs"),
     *(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from selfinstruct.engines.machine import Machine
 from selfinstruct.engines.scripted import ScriptedEngine, _word_id
 from selfinstruct.errors import ConfigError
-from selfinstruct.judge import Duel, judge_all, read_template
+from selfinstruct.judge import Duel, judge_dtype, judged, read_template
 
 BETTER = "the good one"
 
@@ -35,10 +36,11 @@ def test_a_leaning_to_one_side_cancels_out() -> None:
         Duel("3", "Do it.", "bad", "worse"),
         Duel("4", "Do it.", "same", "same"),
     ]
-    found = judge_all(engine, duels)
+    found = judged(engine, duels)
     # Odds of the good one: 2 nats in each order, the leaning of 1 taken out.
     assert [one.preference for one in found] == [1.0, 0.0, 0.5, 0.5]
     assert [one.margin for one in found] == pytest.approx([2.0, -2.0, 0.0, 0.0])
+    assert [one.balance for one in found] == [1.0, 0.0, 0.5, 0.5]
     # Two verdicts in two orders, and nobody is asked about equal answers.
     assert len(engine.requests) == 3 * 4
     assert all(r.scored is not None for r in engine.requests)
@@ -48,16 +50,22 @@ def test_a_leaning_to_one_side_cancels_out() -> None:
     assert "Do it." in first.prompt
 
 
-def test_nothing_to_judge_starts_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ScriptedEngine, "start", lambda *_: pytest.fail("it was started"))
-    assert judge_all(ScriptedEngine(lambda r: ""), [Duel("1", "x", "y", "y")])[0].preference == 0.5
+def test_a_judge_on_a_cpu_keeps_small_odds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device, asked, dtype in (
+        ("cpu", "auto", "float32"),
+        ("cpu", "bfloat16", "bfloat16"),
+        ("gpu", "auto", "auto"),
+    ):
+        machine = Machine(device, (0,), fast_bfloat16=True, memory_gb=1.0)
+        monkeypatch.setattr("selfinstruct.judge.detect_machine", lambda one=machine: one)
+        assert judge_dtype(asked) == dtype
 
 
 def test_templates_of_a_user(tmp_path: Path) -> None:
     path = tmp_path / "judge.jinja"
     path.write_text("{{ task }} 1: {{ first }} 2: {{ second }} A or B?")
     engine = ScriptedEngine(lambda request: "")
-    judge_all(engine, [Duel("1", "Do {{ it }}.", "x", "y")], read_template(path))
+    judged(engine, [Duel("1", "Do {{ it }}.", "x", "y")], read_template(path))
     assert engine.requests[0].prompt == "<user>Do {{ it }}. 1: x 2: y A or B?<assistant>"
     path.write_text("{{ task }} 1: {{ first }}")
     with pytest.raises(ConfigError, match="does not show the second"):

@@ -371,9 +371,45 @@ if __name__ == "__main__":
 """
 
 
-def run_engine(driver: str, folder: Path) -> dict[str, Any]:
+CACHED = """
+import json
+from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
+from selfinstruct.engines.vllm import VllmEngine
+from selfinstruct.models import resolve_model
+from selfinstruct.records import Request, Stage
+
+def main():
+    model = resolve_model("bundled", lambda what, share: None)
+    engine = VllmEngine(model, ModelConfig(dtype="bfloat16"), EngineConfig())
+    engine.start(1024)
+    again = []
+    first_look = engine._scored_again
+    engine._scored_again = lambda output: again.append(first_look(output)) or again[-1]
+    prompt = "One word after the other. " * 60
+    texts = ["The sea is blue and the sky is wide.", "It rains.", "The sea is blue. " * 40]
+    def scores(name):
+        found = {}
+        for number, text in enumerate([*texts, *texts]):
+            ids = tuple(engine.encode(text))
+            id = f"{name}-{number}"
+            engine.submit([Request(id, Stage.SCORE, "", prompt, SamplingConfig(), 0, scored=ids)])
+            [one] = engine.collect()
+            found[number] = one.token_logprobs
+        return found
+    cached = scores("cached")
+    count = sum(again)
+    engine.dtype = "float32"  # whose scores never come from the cache
+    print(json.dumps({"again": count, "cached": cached, "uncached": scores("uncached")}))
+    engine.close()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def run_engine(driver: str, folder: Path, code: str = ENGINE) -> dict[str, Any]:
     script = folder / "engine.py"
-    script.write_text(ENGINE)
+    script.write_text(code)
     done = subprocess.run(
         [sys.executable, str(script), driver],
         capture_output=True,
@@ -399,6 +435,15 @@ def test_both_drivers_give_the_same_completions(tmp_path: Path) -> None:
         assert 0 < result["usage"][1] < result["usage"][0]
     assert inside["text"] == outside["text"]
     assert inside["recorded"] == pytest.approx(outside["recorded"], abs=1e-5)
+
+
+def test_scores_are_the_same_whatever_the_prompt_cache_holds(tmp_path: Path) -> None:
+    found = run_engine("inprocess", tmp_path, CACHED)
+    # The longest text was in the cache itself when it came again.
+    assert found["again"] >= 1
+    assert len(found["cached"]) == 6
+    for number, logprobs in found["cached"].items():
+        assert logprobs == pytest.approx(found["uncached"][number], abs=0.1)  # of bfloat16
 
 
 def test_an_option_that_vllm_does_not_know_is_refused(tmp_path: Path) -> None:

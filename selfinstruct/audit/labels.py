@@ -19,7 +19,7 @@ from selfinstruct.audit.decisions import now
 from selfinstruct.audit.sample import Sample, newest_sample, rating_order
 from selfinstruct.errors import ConfigError
 from selfinstruct.store import Run
-from selfinstruct.store.journal import DamagedLine, append_line, read_lines
+from selfinstruct.store.journal import DamagedLine, append_line, parse_lines
 
 FILE = "labels.jsonl"
 _UNDO = "undo"
@@ -90,15 +90,7 @@ def read_labels(run: Run) -> Labels:
     Raises:
         StoreError: the file is there but cannot be read.
     """
-    lines, damaged = read_lines(labels_path(run))
-    entries = []
-    for number, line in lines:
-        try:
-            entries.append(_parse(line))
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"is no rating ({type(error).__name__}: {error})"
-            damaged.append(DamagedLine(labels_path(run), number, problem))
-    damaged.sort(key=lambda line: line.number)
+    entries, damaged = parse_lines(labels_path(run), _parse, "rating")
     return Labels(entries, fold_labels(entries), damaged)
 
 

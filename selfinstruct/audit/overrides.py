@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.store import Run
-from selfinstruct.store.journal import DamagedLine, append_line, read_lines
+from selfinstruct.store.journal import DamagedLine, append_line, parse_lines
 
 FILE = "overrides.jsonl"
 
@@ -66,15 +66,7 @@ def read_overrides(run: Run) -> Overrides:
     Raises:
         StoreError: the file is there but cannot be read.
     """
-    lines, damaged = read_lines(overrides_path(run))
-    entries = []
-    for number, line in lines:
-        try:
-            entries.append(_parse(line))
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"is no override ({type(error).__name__}: {error})"
-            damaged.append(DamagedLine(overrides_path(run), number, problem))
-    damaged.sort(key=lambda line: line.number)
+    entries, damaged = parse_lines(overrides_path(run), _parse, "override")
     return Overrides(entries, fold(entries), damaged)
 
 

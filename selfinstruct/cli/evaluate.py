@@ -15,11 +15,11 @@ from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
 from selfinstruct.cli.options import DtypeOption, interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from selfinstruct.evaluate.evaluation import Contestant, Evaluation
     from selfinstruct.isolated import Advance
-    from selfinstruct.judge import Duel, Verdict
+    from selfinstruct.judge import Duel
 
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
@@ -33,11 +33,12 @@ _SHOWN = {
     "last_word": "plain text: last word, %",
     "perplexity": "plain text: perplexity per word",
     "win_rate": "judge: wins − losses",
+    "win_rate_balance": "judge, on balance: wins − losses",
 }
 _TEMPERATURE = 0.7
 _PERCENT = {
     *("rouge_l", "rouge_l_cut", "rouge_l_equal", "exact_match", "never_stopping"),
-    *("last_word", "win_rate"),
+    *("last_word", "win_rate", "win_rate_balance"),
 }
 
 
@@ -98,13 +99,13 @@ def evaluate(
     from selfinstruct.engines.machine import require_vllm
     from selfinstruct.errors import ConfigError
     from selfinstruct.evaluate.answers import Questions, answer_questions
-    from selfinstruct.evaluate.evaluation import Judge
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
     from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
+    from selfinstruct.evaluate.verdicts import Judge, judge_duels
     from selfinstruct.isolated import Loaded, with_engine
-    from selfinstruct.judge import judge_all, read_template
+    from selfinstruct.judge import judge_dtype, read_template
     from selfinstruct.models import resolve_model
 
     for option, given in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
@@ -126,12 +127,13 @@ def evaluate(
     resolve = partial(resolve_model, progress=lambda *_: None)
     judged_by = None
     if judge is not None:
-        loaded = Loaded(judge, str(dtype or "auto"))
+        loaded = Loaded(judge, judge_dtype(str(dtype or "auto")))
 
-        def ask_judge(duels: Sequence[Duel], advance: Advance) -> list[Verdict]:
-            return with_engine(loaded, partial(judge_all, duels=duels, template=template), advance)
+        def ask_judge(duels: Mapping[str, Duel], path: Path, advance: Advance) -> None:
+            work = partial(judge_duels, duels=duels, template=template, path=path)
+            with_engine(loaded, work, advance)
 
-        judged_by = Judge(resolve(judge), template, ask_judge, judge_tasks)
+        judged_by = Judge(resolve(judge), template, loaded.dtype, ask_judge, judge_tasks)
     require_vllm()
     console = terminal()
     log_to(console)
@@ -222,15 +224,15 @@ def _print_wins(found: Evaluation) -> None:
 
     table = Table(title=f"judged in pairs by {found.settings['judge']}", title_justify="left")
     table.add_column("", no_wrap=True)
-    for column in ("wins %", "95 %", "equal length", "95 %", "ties", "tasks"):
-        table.add_column(column, justify="right", no_wrap=column == "95 %")
+    for column in ("wins, %", "at equal length, %", "ties", "tasks"):
+        table.add_column(column, justify="right")
     for one in found.wins:
+        on_balance = " on balance" if one.decided == "balance" else ""
         table.add_row(
-            Text(plain(f"{one.a} against {one.b}")),
-            f"{100 * one.rate:.1f}",
-            f"{100 * one.low:.1f}–{100 * one.high:.1f}",
-            f"{100 * one.at_equal_length:.1f}",
-            f"{100 * one.equal_low:.1f}–{100 * one.equal_high:.1f}",
+            Text(plain(f"{one.a} against {one.b}{on_balance}")),
+            f"{100 * one.rate:.1f} ({100 * one.low:.1f}–{100 * one.high:.1f})",
+            f"{100 * one.at_equal_length:.1f} "
+            f"({100 * one.equal_low:.1f}–{100 * one.equal_high:.1f})",
             str(one.ties),
             str(one.n),
         )

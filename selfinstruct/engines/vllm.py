@@ -120,10 +120,11 @@ class VllmEngine:
             self._requests[request.id] = request
             if request.scored is None:
                 batch.append((request.id, ids, _sampling_arguments(request, room)))
-            elif len(given) == 1:
+            elif len(given) == 1 and ids:
                 batch.append((request.id, ids, _one_token_arguments(given[0])))
             else:
-                batch.append((request.id, [*ids, *given], dict(_SCORING_ARGUMENTS)))
+                cached = self.dtype != "float32"
+                batch.append((request.id, [*ids, *given], _scoring_arguments(cached=cached)))
         driver.submit(batch)
 
     def collect(self) -> list[Completion]:
@@ -136,6 +137,7 @@ class VllmEngine:
             while True:
                 finished.append(driver.next_output(block=False))
         finished = [output for output in finished if output.request_id in self._requests]
+        finished = [output for output in finished if not self._scored_again(output)]
         self._clock.finished(len(finished))  # now: what follows is our work, not the engine's
         completions = [self._completion(output) for output in finished]
         return completions if completions else self.collect()
@@ -239,18 +241,30 @@ class VllmEngine:
             thinking=thinking,
         )
 
+    def _scored_again(self, output: Any) -> bool:
+        """Score anew, without the prompt cache, what the cache held more of than the prompt."""
+        request = self._requests[output.request_id]
+        prompt_ids = self._prompt_ids[output.request_id]
+        if output.prompt_logprobs is None or request.scored is None:
+            return False
+        if not output.num_cached_tokens or output.num_cached_tokens < len(prompt_ids):
+            return False
+        again = _scoring_arguments(cached=False)
+        self._started().submit([(request.id, [*prompt_ids, *request.scored], again)])
+        return True
+
     def _scored(self, request: Request, prompt_ids: list[int], output: Any) -> Completion:
         """Return given tokens with their log-probabilities, as if they had been written.
 
-        A token alone was written. Otherwise vLLM's `prompt_logprobs` has an entry for every
-        token of prompt and text; the first is None, since nothing stands before it.
+        A token alone was written. Otherwise the last entries of vLLM's `prompt_logprobs` are
+        those of the text; one is None where nothing stands before it.
         """
         token_ids = tuple(request.scored or ())
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
-        if len(token_ids) == 1:
+        if output.prompt_logprobs is None:
             entries = output.outputs[0].logprobs
         else:
-            entries = output.prompt_logprobs[len(prompt_ids) :]
+            entries = output.prompt_logprobs[-len(token_ids) :]
         known = all(entry is not None for entry in entries)
         return Completion(
             request=request,
@@ -264,15 +278,27 @@ class VllmEngine:
         )
 
 
-# The engine must write one token; it is thrown away.
-_SCORING_ARGUMENTS = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+def _scoring_arguments(*, cached: bool) -> dict[str, Any]:
+    """Have a prompt read, and log-probabilities of its tokens returned.
+
+    With `cached`, what the cache holds of a prompt is not read again and has no log-probabilities:
+    those after the prompt alone are wanted. Not so where a run is to repeat to the last bit: what
+    the cache holds depends on the time.
+    """
+    return {
+        "max_tokens": 1,  # the least that there is; it is thrown away
+        "temperature": 0.0,
+        "prompt_logprobs": 0,
+        "skip_reading_prefix_cache": not cached,
+        "detokenize": False,
+    }
 
 
 def _one_token_arguments(token: int) -> dict[str, Any]:
     """Have one token written, and none but the given: its raw log-probability is the score.
 
-    `prompt_logprobs` would bypass the prefix cache, and turn every position of the prompt into
-    logits; here the prompt is read once for all tokens that are scored after it.
+    The prompt is read once for all tokens that are scored after it, and one position of it alone is
+    turned into logits.
     """
     return {
         "max_tokens": 1,

@@ -17,7 +17,8 @@ from selfinstruct.evaluate.compare import Comparison, compare_all, paired
 from selfinstruct.evaluate.measures import equal_length, mean, measure
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, perplexity
 from selfinstruct.evaluate.shots import worked_shots
-from selfinstruct.evaluate.wins import Rating, WinRate, pairs_of, ratings, win_rates
+from selfinstruct.evaluate.verdicts import Judge, verdicts_of
+from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.isolated import Advance, Loaded
 from selfinstruct.judge import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
@@ -25,7 +26,6 @@ from selfinstruct.records import NAN, LocalModel
 from selfinstruct.store import atomic
 
 Ask = Callable[[Loaded, Questions, Advance], Answered]
-AskJudge = Callable[[Sequence[Duel], Advance], list[Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,6 @@ class Contestant:
     name: str
     model: str
     shots: int = 0
-
-
-@dataclass(frozen=True)
-class Judge:
-    """The model that judges, what it is shown, and how it is asked.
-
-    `tasks` are how many of the tasks are judged, in their order; None: all.
-    """
-
-    model: LocalModel
-    template: str
-    ask: AskJudge
-    tasks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +78,7 @@ def evaluate(
         ask: has a model asked, in a process of its own.
         resolve: finds a model's folder; all are found before the first is asked.
         advance: told (model, requests done, of how many).
-        judge: the model that judges answers in pairs; its verdicts are kept too.
+        judge: the model that judges answers in pairs; each of its verdicts is kept too.
 
     Raises:
         ConfigError: two of one name, or a model that there is not.
@@ -134,14 +121,19 @@ def evaluate(
     wins: list[WinRate] = []
     strengths: list[Rating] = []
     if judge is not None:
-        preferences = _preferences(asked, answered, judge, out, partial(advance, "judge"))
-        wins = win_rates(preferences, {name: _words(asked, own) for name, own in answered.items()})
+        verdicts = _verdicts(asked, answered, judge, out, partial(advance, "judge"))
+        agreeing = {key: [one.preference for one in own] for key, own in verdicts.items()}
+        balance = {key: [one.balance for one in own] for key, own in verdicts.items()}
+        words = {name: _words(asked, own) for name, own in answered.items()}
+        wins = win_rates(Decided.AGREEING, agreeing, words)
+        wins += win_rates(Decided.BALANCE, balance, words)
         judged = [
-            paired(a, b, "win_rate", given, [1 - one for one in given])
+            paired(a, b, metric, given, [1 - one for one in given])
+            for metric, preferences in (("win_rate", agreeing), ("win_rate_balance", balance))
             for (a, b), given in preferences.items()
         ]
         comparisons += [one for one in judged if one.n]
-        strengths = ratings(names, preferences) if len(names) > 2 else []
+        strengths = ratings(names, agreeing) if len(names) > 2 else []
     settings = {
         "dtype": dtype,
         "max_tokens": asked.max_tokens,
@@ -181,9 +173,9 @@ def _words(asked: Questions, own: Answered) -> list[float]:
     return [float(len(one.text.split())) for one in own.answers[:: asked.samples]]
 
 
-def _preferences(
+def _verdicts(
     asked: Questions, answered: Mapping[str, Answered], judge: Judge, out: Path, advance: Advance
-) -> dict[tuple[str, str], list[float]]:
+) -> dict[tuple[str, str], list[Verdict]]:
     """Have the first answers of each pair of models judged, by task; NaN where nobody judges."""
     pairs = pairs_of(list(answered))
     duels = [
@@ -196,21 +188,9 @@ def _preferences(
         for a, b in pairs
         for number, task in enumerate(asked.tasks[: judge.tasks])
     ]
-    path = out / "verdicts.json"
-    key = fingerprint(
-        {
-            "duels": [asdict(duel) for duel in duels],
-            "judge": judge.model.digest,
-            "template": judge.template,
-        }
-    )
-    found = _read_verdicts(path, key)
-    if found is None:
-        found = [one.preference for one in judge.ask(duels, advance)]
-        _write_kept(path, {"key": key, "preferences": [plain(one) for one in found]})
-    verdicts = iter(found)
+    verdicts = iter(verdicts_of(judge, duels, out / "verdicts.jsonl", advance))
     judged = len(asked.tasks[: judge.tasks])
-    left = [NAN] * (len(asked.tasks) - judged)
+    left = [Verdict(NAN, NAN)] * (len(asked.tasks) - judged)
     return {pair: [*(next(verdicts) for _ in range(judged)), *left] for pair in pairs}
 
 
@@ -239,24 +219,10 @@ def _write(path: Path, key: str, own: Answered) -> None:
     told: dict[str, Any] = {"key": key}
     for name, rows in (("answers", own.answers), ("passages", own.passages)):
         told[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
-    _write_kept(path, told)
-
-
-def _write_kept(path: Path, told: Mapping[str, Any]) -> None:
     try:
         atomic.write_json(path, told)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
-
-
-def _read_verdicts(path: Path, key: str) -> list[float] | None:
-    """Return the kept preferences, if they are about the same duels."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        found = [NAN if one is None else float(one) for one in kept["preferences"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if kept["key"] == key else None
 
 
 def plain(value: Any) -> Any:

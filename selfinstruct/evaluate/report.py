@@ -29,6 +29,7 @@ TITLES = {
     "passage_logprob": "plain text: log-likelihood, nats per word",
     "perplexity": "plain text: perplexity per word",
     "win_rate": "judge: share of wins less share of losses",
+    "win_rate_balance": "judge, on balance of both orders: share of wins less share of losses",
 }
 _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.jsonlines import read_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,11 @@ def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:
     Raises:
         ConfigError: names file, line, field and fix.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
     tasks: list[EvalTask] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, row in read_objects(path, option):
         where = f"{path}:{number}"
-        for task in _tasks(_row(line, where), where, number):
+        for task in _tasks(row, where, number):
             if task.id in seen:
                 raise ConfigError(
                     f"{where}: id {task.id!r} is that of line {seen[task.id]} too; rename one"
@@ -61,16 +55,6 @@ def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:
     if not tasks:
         raise ConfigError(f"{path}: holds no task; check {option}")
     return tasks
-
-
-def _row(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"{where}: is not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise ConfigError(f'{where}: is no object; give {{"instruction", "instances"}}')
-    return row
 
 
 def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +20,19 @@ _RIDGE = 0.05
 _TOLERANCE = 1e-10
 
 
+class Decided(StrEnum):
+    """What decides a duel that a judge saw in both orders.
+
+    AGREEING: the verdict, where both orders have the same; otherwise it is a tie (Zheng et al.
+        2023, arXiv:2306.05685, §3.4).
+    BALANCE: the mean of both orders' log-odds, in which a leaning to one side cancels out (Wang
+        et al. 2023, arXiv:2305.17926, balanced position calibration).
+    """
+
+    AGREEING = "agreeing"
+    BALANCE = "balance"
+
+
 @dataclass(frozen=True, slots=True)
 class WinRate:
     """How often `a` beat `b`, ties as halves, with 95 % bootstrap intervals over `n` tasks.
@@ -26,6 +40,7 @@ class WinRate:
     `at_equal_length` is what the rate would be if both answers were as long.
     """
 
+    decided: Decided
     a: str
     b: str
     rate: float
@@ -53,12 +68,14 @@ class Rating:
 
 
 def win_rates(
+    decided: Decided,
     preferences: Mapping[tuple[str, str], Sequence[float]],
     lengths: Mapping[str, Sequence[float]],
 ) -> list[WinRate]:
     """Return the win rate of each pair of models.
 
     Args:
+        decided: what decided the duels.
         preferences: of each pair (a, b), by task: 1 where a won, 0 where b did, 0.5 for a tie,
             NaN where the judge could not be asked.
         lengths: words of each model's answers, by task.
@@ -78,6 +95,7 @@ def win_rates(
         equal_low, equal_high = np.quantile(equal, (0.025, 0.975))
         found.append(
             WinRate(
+                decided,
                 a,
                 b,
                 float(values.mean()),

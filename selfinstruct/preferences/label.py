@@ -104,7 +104,7 @@ def label_answers(
         out: the folder of the answers.
         apart: runs a model in a process of its own.
         score: asks a reward model.
-        dtype: of the judge.
+        dtype: of the judge (`judge.judge_dtype`).
         advance: told (done, of how many).
 
     Raises:
@@ -114,7 +114,7 @@ def label_answers(
         work = partial(
             judge_answers, prompts=prompts, answers=answers, template=scorer.template, out=out
         )
-        apart(Loaded(scorer.model.name, dtype), work, advance)
+        apart(Loaded(scorer.model.name, judge.judge_dtype(dtype)), work, advance)
         votes = {(vote.first, vote.second): vote for vote in folder.read_votes(out)}
         judged = {key: _judged(own, votes) for key, own in answers.items()}
         return Labelled(judged, partial(_vote_margin, votes))

@@ -9,14 +9,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selfinstruct.errors import StoreError
 from selfinstruct.store import atomic
 from selfinstruct.store.run import refusal
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,12 @@ class DamagedLine:
 
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:
-    """Append one entry; once this returns it is on disk for good.
+    """Append one entry; otherwise as `append_lines`."""
+    append_lines(path, [entry])
+
+
+def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Append entries; once this returns they are on disk for good.
 
     Safe from several processes at once: a lock on the file itself is held for the moment of
     writing, so that a run can be annotated while it grows.
@@ -40,7 +47,8 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
     Raises:
         WriteError: the disk refuses.
     """
-    line = (json.dumps(dict(entry), ensure_ascii=False) + "\n").encode("utf-8")
+    lines = [json.dumps(dict(entry), ensure_ascii=False) + "\n" for entry in entries]
+    text = "".join(lines).encode("utf-8")
     with refusal(path):
         is_new = not path.exists()
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -48,9 +56,9 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line  # the one before was torn
-            while line:
-                line = line[os.write(handle, line) :]
+                text = b"\n" + text  # the one before was torn
+            while text:
+                text = text[os.write(handle, text) :]
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -85,3 +93,27 @@ def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[Damag
         else:
             damaged.append(DamagedLine(path, number, "is no JSON object"))
     return entries, damaged
+
+
+def parse_lines(
+    path: Path, parse: Callable[[dict[str, Any]], T], what: str
+) -> tuple[list[T], list[DamagedLine]]:
+    """Return what `parse` makes of every line, and the lines of which it makes nothing.
+
+    Args:
+        path: of the file; none is an empty one.
+        parse: raises KeyError, TypeError or ValueError for a line that it cannot use.
+        what: a line is, in the report about those.
+
+    Raises:
+        StoreError: the file is there but cannot be read.
+    """
+    lines, damaged = read_lines(path)
+    entries = []
+    for number, line in lines:
+        try:
+            entries.append(parse(line))
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"is no {what} ({type(error).__name__}: {error})"
+            damaged.append(DamagedLine(path, number, problem))
+    return entries, sorted(damaged, key=lambda line: line.number)

@@ -125,7 +125,7 @@ def train_dpo(
     from selfinstruct.train.dpo_trainer import Trainer
     from selfinstruct.train.fresh import without_adapter
     from selfinstruct.train.health_watch import HealthWatch
-    from selfinstruct.train.trainer import Reporter
+    from selfinstruct.train.reporter import Reporter
 
     quiet()
     keep_freed_memory()

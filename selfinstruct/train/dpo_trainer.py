@@ -9,29 +9,25 @@ import json
 from typing import Any
 
 import torch
-from transformers.trainer_callback import PrinterCallback
 from trl import DPOTrainer
 
 from selfinstruct.store import atomic
 from selfinstruct.train.encode import IGNORED
 from selfinstruct.train.health import HeldOutPair
-from selfinstruct.train.trainer import SHOWN, Reporter, check_finite
+from selfinstruct.train.reporter import Reporting
 
 _REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
-class Trainer(DPOTrainer):  # type: ignore[misc]
-    """DPOTrainer that reports, stops where the loss is no number, and keeps the reference's part.
+class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
+    """DPOTrainer that reports, and keeps the reference's part.
 
     The log-probabilities under the reference model are computed once, before training, and lie
     beside the checkpoints: a training that goes on reads them.
     """
 
-    def __init__(self, *args: Any, reporter: Reporter, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.remove_callback(PrinterCallback)
-        self.add_callback(reporter)
-        self.reporter = reporter
         self._scored = 0
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -45,7 +41,8 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
         size = self.args.precompute_ref_batch_size or self.args.per_device_eval_batch_size
         self.train_dataset: Any = self._with_reference(self.train_dataset, "train", size)
         if self.eval_dataset is not None:
-            self.eval_dataset: Any = self._with_reference(self.eval_dataset, "held-out", size)
+            held_out = self._with_reference(self.eval_dataset, "held-out", size)
+            self.eval_dataset: Any = held_out.select(_by_length(held_out))
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         found = super().compute_ref_log_probs(model, inputs)
@@ -58,31 +55,18 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
         path = self.reporter.checkpoints / f"reference-{name}.json"
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
-            for column in _REFERENCE:
-                dataset = dataset.add_column(column, known[column])
-            return dataset
-        found = super()._precompute_ref_logps(dataset, name, size)
-        if self.accelerator.is_main_process:
-            atomic.write_json(path, {column: list(found[column]) for column in _REFERENCE})
-        return found
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: Any,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> Any:
-        if self.model.training:
-            counted = int(inputs["attention_mask"].sum()) * self.accelerator.num_processes
-            self.reporter.tokens += counted
-            self.reporter.batch = inputs["input_ids"][0, :SHOWN]
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-
-    def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        loss = super().training_step(*args, **kwargs)
-        check_finite(loss, self.state.global_step + 1, self.reporter, self.processing_class)
-        return loss
+        else:
+            order = _by_length(dataset)
+            found = super()._precompute_ref_logps(dataset.select(order), name, size)
+            known = {column: [0.0] * len(order) for column in _REFERENCE}
+            for column, values in known.items():
+                for place, value in zip(order, found[column], strict=True):
+                    values[place] = value
+            if self.accelerator.is_main_process:
+                atomic.write_json(path, known)
+        for column in _REFERENCE:
+            dataset = dataset.add_column(column, known[column])
+        return dataset
 
     def held_out_pairs(self) -> list[HeldOutPair]:
         """Return what the policy and the reference make of every pair that is held out."""
@@ -107,3 +91,10 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
             rows = zip(*(column.tolist() for column in gathered), strict=True)
             found += [HeldOutPair(*row) for row in rows]
         return found
+
+
+def _by_length(pairs: Any) -> list[int]:
+    """Return the places of pairs in the order of their length: batches of one need no padding."""
+    columns = (pairs[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
+    lengths = [len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)]
+    return sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -103,15 +103,17 @@ def _divergences(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
 ) -> list[float]:
-    found: list[float] = []
-    for start in range(0, len(prompts), _SCORED):
-        part = slice(start, start + _SCORED)
-        pairs = list(zip(prompts[part], answers[part], strict=True))
+    found = [0.0] * len(prompts)
+    # By length: batches of one length need no padding.
+    order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]) + len(answers[n]))
+    for start in range(0, len(order), _SCORED):
+        part = order[start : start + _SCORED]
+        pairs = [(prompts[place], answers[place]) for place in part]
         ours = _next_words(policy, pairs)
         with reference() as other:
             theirs = _next_words(other, pairs)
-        for own, one in zip(ours, theirs, strict=True):
-            found.append(float((own.exp() * (own - one)).sum()))
+        for place, own, one in zip(part, ours, theirs, strict=True):
+            found[place] = float((own.exp() * (own - one)).sum())
     return found
 
 

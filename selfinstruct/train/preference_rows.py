@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.jsonlines import read_objects
 from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
 from selfinstruct.preferences.pairs import LEAST_PAIRS
 
@@ -119,29 +120,13 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     return [{**row, "where": f"{path}: row {number}"} for number, row in enumerate(rows, 1)]
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path, option: str = "--data") -> list[dict[str, Any]]:
     """Return the objects of JSON lines, each with its place under `where`.
 
     Raises:
         ConfigError: the file or a line cannot be read.
     """
-    try:
-        # Not splitlines(): JSON may hold U+2028 and its like, which are no ends of lines here.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check the path") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{path}:{number}: is no JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}:{number}: is no object; write {{...}}")
-        rows.append({**row, "where": f"{path}:{number}"})
-    return rows
+    return [{**row, "where": f"{path}:{number}"} for number, row in read_objects(path, option)]
 
 
 def split_prompts(

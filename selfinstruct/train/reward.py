@@ -103,8 +103,8 @@ def train_reward(
     from transformers import EarlyStoppingCallback, set_seed
     from trl import RewardConfig
 
+    from selfinstruct.train.reporter import Reporter
     from selfinstruct.train.reward_trainer import Collator, Trainer
-    from selfinstruct.train.trainer import Reporter
 
     quiet()
     keep_freed_memory()

@@ -148,7 +148,7 @@ def read_checks(path: Path) -> list[Check]:
         ConfigError: names file, line and fix.
     """
     checks: dict[str, Check] = {}
-    for number, row in enumerate(read_lines(path), 1):
+    for number, row in enumerate(read_lines(path, "--check"), 1):
         id = str(row.get("id") or number)
         if id in checks:
             raise ConfigError(f"{row['where']}: id {id!r} is that of another line too; rename one")

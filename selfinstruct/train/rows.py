@@ -14,6 +14,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, export_rows
 from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.jsonlines import read_objects
 from selfinstruct.prompts.canonical import unframed, user_text
 from selfinstruct.store import open_run, run_exists
 
@@ -103,20 +104,10 @@ def _run_rows(path: Path, answers: Answers, with_seeds: bool) -> list[TrainRow]:
 
 
 def _file_rows(path: Path) -> list[TrainRow]:
-    try:
-        # Not splitlines(): JSON may hold U+2028 and its like, which are no ends of lines here.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --data") from error
     rows: list[TrainRow] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, data in read_objects(path, "--data"):
         where = f"{path}:{number}"
         try:
-            data = json.loads(line)
-            if not isinstance(data, dict):
-                raise TypeError(f"is no object but {type(data).__name__}")
             found = [_pair(data)] if "instances" not in data else _instances(data)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(

@@ -108,7 +108,8 @@ def train_sft(
     from transformers import EarlyStoppingCallback, set_seed
     from trl import SFTConfig
 
-    from selfinstruct.train.trainer import Reporter, Trainer
+    from selfinstruct.train.reporter import Reporter
+    from selfinstruct.train.sft_trainer import Trainer
 
     quiet()
     keep_freed_memory()

@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("trl")
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.evaluate.answers import Answer, Answered
 from selfinstruct.evaluate.plain_text import PassageScore
+from selfinstruct.evaluate.verdicts import judge_duels
 from selfinstruct.isolated import Loaded
-from selfinstruct.judge import Verdict, judge_all
+from selfinstruct.judge import Duel, Verdict
 from tests.train.tiny import tiny_model
 
 
@@ -109,11 +111,17 @@ def test_evaluate(
 
     loaded: list[str] = []
 
+    def judged(_engine: Any, duels: list[Duel], _template: str) -> list[Verdict]:
+        return [Verdict(float(duel.first == "Paris"), 1.0) for duel in duels]
+
+    monkeypatch.setattr("selfinstruct.evaluate.verdicts.judged", judged)
+
     def with_engine(what: Loaded, work: Any, advance: Any) -> Any:
         loaded.append(what.model)
-        if work.func is judge_all:
+        if work.func is judge_duels:
             assert work.keywords["template"] == "{{ task }}{{ first }}{{ second }}"
-            return [Verdict(float(duel.first == "Paris"), 1.0) for duel in work.keywords["duels"]]
+            work(ScriptedEngine(lambda request: ""), advance=advance)
+            return None
         asked = work.keywords["asked"]
         assert len(asked.passages) == 1
         text = "Paris" if len(asked.shots) else "no idea"

@@ -17,7 +17,7 @@ from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.evaluate.answers import Answer, Answered, Questions, answer_questions
 from selfinstruct.evaluate.compare import compare_all, paired_difference
-from selfinstruct.evaluate.evaluation import Contestant, Evaluation, Judge, evaluate
+from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
 from selfinstruct.evaluate.measures import (
     MEASURES,
     equal_length,
@@ -29,9 +29,12 @@ from selfinstruct.evaluate.measures import (
 from selfinstruct.evaluate.report import write_report
 from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.evaluate.verdicts import Judge
+from selfinstruct.evaluate.wins import Decided
 from selfinstruct.isolated import Advance, Loaded
-from selfinstruct.judge import Duel, Verdict
+from selfinstruct.judge import Duel
 from selfinstruct.records import LocalModel, Request
+from selfinstruct.store.journal import append_line
 
 TASKS = [
     EvalTask("a", "Name the capital of France.", "", "Paris", True, "search"),
@@ -187,7 +190,7 @@ def run(
         ask=ask,
         resolve=model,
         advance=lambda *_: None,
-        judge=Judge(model("a judge"), "template", judge, judged) if judge else None,
+        judge=Judge(model("a judge"), "template", "float32", judge, judged) if judge else None,
     )
 
 
@@ -275,35 +278,38 @@ def test_samples_of_a_task_are_drawn_apart_and_counted_once() -> None:
 def test_the_judge_is_asked_about_each_pair_and_its_votes_are_reported(tmp_path: Path) -> None:
     seen: list[Duel] = []
 
-    def judge(duels: list[Duel], advance: Any) -> list[Verdict]:
-        seen.extend(duels)
+    def judge(duels: dict[str, Duel], path: Path, advance: Advance) -> None:
+        seen.extend(duels.values())
         # "yes" beats all, "no" nothing; equal strength otherwise.
         worth = {"yes": 2, "maybe": 1, "no": 0}
-        return [
-            Verdict(1.0 if worth[d.first] > worth[d.second] else 0.0, 1.0)
-            if d.task.startswith("Name")
-            else Verdict(0.5, 0.0)
-            for d in duels
-        ]
+        for key, d in duels.items():
+            won = worth[d.first] > worth[d.second] if d.task.startswith("Name") else 0.5
+            append_line(path, {"key": key, "preference": float(won), "margin": 1.0})
 
     found = run(tmp_path, [], judge, base="no", few="maybe", sft="yes")
     assert len(seen) == 3 * len(TASKS)
     assert seen[1].task == "Thank <b>Ann</b>.\n\nShe sent a book."
-    # Its verdicts are kept: nobody is asked again.
+    # Its verdicts are kept: nobody is asked again, but about a model that came since.
     assert run(tmp_path, [], judge, base="no", few="maybe", sft="yes").wins == found.wins
     assert len(seen) == 3 * len(TASKS)
-    rates = {(one.a, one.b): (one.rate, one.ties, one.n) for one in found.wins}
+    run(tmp_path, [], judge, base="no", few="maybe", sft="yes", dpo="maybe")
+    assert len(seen) == 5 * len(TASKS)  # against `base`, its answers are known already
+    agreeing = [one for one in found.wins if one.decided is Decided.AGREEING]
+    rates = {(one.a, one.b): (one.rate, one.ties, one.n) for one in agreeing}
     assert rates[("sft", "base")] == (pytest.approx(2 / 3), 2, 3)
     assert rates[("sft", "few")] == (pytest.approx(2 / 3), 2, 3)
     assert [one.model for one in found.ratings] == ["sft", "few", "base"]
     report = write_report(found, tmp_path)
     wins = [one for one in report["comparisons"] if one["metric"] == "win_rate"]
     assert wins[0]["difference"] == pytest.approx(1 / 3)
+    # The margins of this judge are all for the first, whatever its votes.
+    balance = [one for one in report["wins"] if one["decided"] == "balance"]
+    assert [(one["rate"], one["ties"]) for one in balance] == [(1.0, 0)] * 3
     assert report["settings"]["judge"] == "a judge"
     page = (tmp_path / "report.html").read_text()
     assert "sft against base" in page
     assert "66.7 %" in page
     # Of the first tasks alone, if so asked: the others count for nothing.
     some = run(tmp_path, [], judge, judged=2, base="no", few="maybe", sft="yes")
-    assert [one.n for one in some.wins] == [2, 2, 2]
+    assert [one.n for one in some.wins] == [2] * 6
     assert some.settings["judged_tasks"] == 2

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.evaluate.wins import bradley_terry, rate_at_equal_length, ratings, win_rates
+from selfinstruct.evaluate.wins import (
+    Decided,
+    bradley_terry,
+    rate_at_equal_length,
+    ratings,
+    win_rates,
+)
 
 
 def test_two_models_have_the_closed_form() -> None:
@@ -86,10 +92,12 @@ def test_length_is_taken_out() -> None:
 
 def test_rates_count_ties_as_halves_and_leave_out_what_is_unknown() -> None:
     votes = {("b", "a"): [1.0, 0.5, 0.0, math.nan, 1.0]}
-    (found,) = win_rates(votes, {"a": [5.0] * 5, "b": [5.0] * 5})
+    (found,) = win_rates(Decided.AGREEING, votes, {"a": [5.0] * 5, "b": [5.0] * 5})
     assert (found.rate, found.ties, found.n) == (0.625, 1, 4)
     assert found.low <= 0.625 <= found.high
     # All won, all of one length: near 1, and finite.
-    (all_won,) = win_rates({("b", "a"): [1.0] * 50}, {"a": [1.0] * 50, "b": [1.0] * 50})
+    (all_won,) = win_rates(
+        Decided.AGREEING, {("b", "a"): [1.0] * 50}, {"a": [1.0] * 50, "b": [1.0] * 50}
+    )
     assert 0.95 < all_won.at_equal_length < 1
-    assert win_rates({("b", "a"): [math.nan]}, {"a": [1.0], "b": [1.0]}) == []
+    assert win_rates(Decided.AGREEING, {("b", "a"): [math.nan]}, {"a": [1.0], "b": [1.0]}) == []

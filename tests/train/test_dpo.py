@@ -76,7 +76,7 @@ def test_loss_and_implicit_rewards_equal_the_papers_equation(
 
     from selfinstruct.train.dpo import _dataset
     from selfinstruct.train.dpo_trainer import Trainer
-    from selfinstruct.train.trainer import Reporter
+    from selfinstruct.train.reporter import Reporter
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     prepare_tokenizer(tokenizer)

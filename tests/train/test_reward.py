@@ -119,9 +119,9 @@ def test_the_loss_weighs_its_pairs(model: LocalModel, tmp_path: Path) -> None:
     from selfinstruct.rewards import token_scores
     from selfinstruct.train.encode import prepare_tokenizer
     from selfinstruct.train.encode_pairs import encode_pairs
+    from selfinstruct.train.reporter import Reporter
     from selfinstruct.train.reward import _dataset
     from selfinstruct.train.reward_trainer import Collator, Trainer
-    from selfinstruct.train.trainer import Reporter
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     prepare_tokenizer(tokenizer)

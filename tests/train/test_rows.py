@@ -43,11 +43,11 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "cannot be read as a training row"),
+        ("{", "is not JSON"),
         ('{"text": "x"}', "cannot be read as a training row"),
         ('{"messages": [{"role": "user"}]}', "cannot be read as a training row"),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
-        ("[1, 2]", r"cannot be read as a training row \(TypeError: is no object"),
+        ("[1, 2]", r"is no object but list"),
         ('{"instruction": "x", "output": 5}', "cannot be read .*is no text but 5"),
         ('{"instruction": "x", "instances": ["y"]}', "cannot be read .*no object but .y"),
         (

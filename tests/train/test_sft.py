@@ -174,7 +174,7 @@ def test_the_loss_of_a_batch_of_packs_is_that_of_its_rows_apart(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from selfinstruct.train.trainer import Trainer
+    from selfinstruct.train.sft_trainer import Trainer
 
     def stop(trainer: Any, **_: Any) -> None:
         raise CaughtError(trainer)
@@ -209,7 +209,7 @@ def test_the_lean_loss_has_the_gradient_of_the_whole_one(model: LocalModel) -> N
     import torch
     from transformers import AutoModelForCausalLM
 
-    from selfinstruct.train.trainer import learnt_loss
+    from selfinstruct.train.sft_trainer import learnt_loss
 
     network = AutoModelForCausalLM.from_pretrained(model.path)
     ids = torch.arange(40).reshape(2, 20) % 50 + 3

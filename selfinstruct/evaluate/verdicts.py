@@ -1,0 +1,94 @@
+"""What a judge said of answers in pairs: kept as it comes, and found again by what was asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.config import fingerprint
+from selfinstruct.engines.base import Engine
+from selfinstruct.isolated import Advance
+from selfinstruct.judge import Duel, Verdict, judged, start
+from selfinstruct.records import NAN, LocalModel
+from selfinstruct.store.journal import append_lines, parse_lines
+
+# Duels that are kept at a time: what a crash can cost.
+_BATCH = 64
+
+# Has duels judged, in a process of its own, and the verdicts kept (`judge_duels`).
+AskJudge = Callable[[Mapping[str, Duel], Path, Advance], None]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The model that judges, what it is shown, and how it is asked.
+
+    `tasks` are how many of the tasks are judged, in their order; None: all.
+    """
+
+    model: LocalModel
+    template: str
+    dtype: str
+    ask: AskJudge
+    tasks: int | None = None
+
+
+def verdicts_of(judge: Judge, duels: Sequence[Duel], path: Path, advance: Advance) -> list[Verdict]:
+    """Return the verdicts on duels, in their order; only those not kept in `path` are asked for.
+
+    Raises:
+        EngineError: the engine failed; verdicts that came before are kept.
+        WriteError: the disk refuses.
+    """
+    asked = {"judge": judge.model.digest, "template": judge.template, "dtype": judge.dtype}
+    keys = [fingerprint({**asked, **asdict(duel), "id": ""}) for duel in duels]
+    known = _read(path)
+    unknown = {key: duel for key, duel in zip(keys, duels, strict=True) if key not in known}
+    if unknown:
+        judge.ask(unknown, path, advance)
+        known = _read(path)
+    return [known[key] for key in keys]
+
+
+def judge_duels(
+    engine: Engine, *, duels: Mapping[str, Duel], template: str, path: Path, advance: Advance
+) -> None:
+    """Have duels judged, and each verdict appended to `path` under the duel's key.
+
+    Args:
+        engine: not started yet, and one that can score.
+        duels: what to judge; where all answers are equal, no engine is started.
+        template: what the judge is shown.
+        path: JSON lines.
+        advance: told how many duels are done, of how many.
+    """
+    if any(duel.first != duel.second for duel in duels.values()):
+        start(engine, list(duels.values()), template)
+    items = list(duels.items())
+    for begin in range(0, len(items), _BATCH):
+        batch = items[begin : begin + _BATCH]
+        verdicts = judged(engine, [duel for _, duel in batch], template)
+        rows = [
+            {"key": key, "preference": _known(verdict.preference), "margin": _known(verdict.margin)}
+            for (key, _), verdict in zip(batch, verdicts, strict=True)
+        ]
+        append_lines(path, rows)
+        advance(begin + len(batch), len(items))
+
+
+def _read(path: Path) -> dict[str, Verdict]:
+    """Return the kept verdicts by key; a line that a crash tore is asked for again."""
+    return dict(parse_lines(path, _parse, "verdict")[0])
+
+
+def _parse(row: Mapping[str, Any]) -> tuple[str, Verdict]:
+    values = (row[name] for name in ("preference", "margin"))
+    return row["key"], Verdict(*(NAN if value is None else float(value) for value in values))
+
+
+def _known(value: float) -> float | None:
+    """Return NaN, which JSON lacks, as null."""
+    return None if math.isnan(value) else value
