@@ -73,9 +73,9 @@ class Verdict:
     @property
     def balance(self) -> float:
         """The preference on balance of both orders, however they contradict each other."""
-        if math.isnan(self.margin) or self.margin == 0:
-            return self.margin + 0.5
-        return float(self.margin > 0)
+        if math.isnan(self.margin):
+            return NAN
+        return 0.5 if self.margin == 0 else float(self.margin > 0)
 
 
 def read_template(path: Path | None) -> str:

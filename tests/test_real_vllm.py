@@ -372,7 +372,7 @@ if __name__ == "__main__":
 
 
 CACHED = """
-import json
+import json, sys
 from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
@@ -380,7 +380,7 @@ from selfinstruct.records import Request, Stage
 
 def main():
     model = resolve_model("bundled", lambda what, share: None)
-    engine = VllmEngine(model, ModelConfig(dtype="bfloat16"), EngineConfig())
+    engine = VllmEngine(model, ModelConfig(dtype="bfloat16"), EngineConfig(driver=sys.argv[1]))
     engine.start(1024)
     again = []
     first_look = engine._scored_again
@@ -437,8 +437,9 @@ def test_both_drivers_give_the_same_completions(tmp_path: Path) -> None:
     assert inside["recorded"] == pytest.approx(outside["recorded"], abs=1e-5)
 
 
-def test_scores_are_the_same_whatever_the_prompt_cache_holds(tmp_path: Path) -> None:
-    found = run_engine("inprocess", tmp_path, CACHED)
+@pytest.mark.parametrize("driver", ["inprocess", "async"])
+def test_scores_are_the_same_whatever_the_prompt_cache_holds(driver: str, tmp_path: Path) -> None:
+    found = run_engine(driver, tmp_path, CACHED)
     # The longest text was in the cache itself when it came again.
     assert found["again"] >= 1
     assert len(found["cached"]) == 6

@@ -62,8 +62,9 @@ class StageDone:
     seconds: float
 
 
-# Tasks that are judged, of three models in pairs and in both orders: the dearest part of the end.
-_JUDGED = 100
+# Tasks that are judged, of three models in pairs and in both orders, and prompts that are answered
+# anew to watch DPO: on a CPU minutes each, of which the whole chain is to take less than 30.
+_JUDGED, _FRESH = 60, 16
 
 # Runs a command of the CLI in a process of its own, and returns its exit code.
 Run = Callable[[Sequence[str]], int]
@@ -103,7 +104,7 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
         "prefer": ("prefer", run, "--policy", sft, "--out", preferences, *seed, "--resume"),
         "dpo": (
             *("train", "dpo", "--data", preferences, "--model", sft, "--out", dpo),
-            *(*seed, "--resume"),
+            *("--fresh", str(_FRESH), *seed, "--resume"),
         ),
         "evaluate": (
             *("evaluate", "--model", f"base={model}", "--model", f"sft={sft}"),

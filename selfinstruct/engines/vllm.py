@@ -55,6 +55,7 @@ class VllmEngine:
         self._prompt_ids: dict[str, list[int]] = {}
         self._requests: dict[str, Request] = {}
         self._failed: list[Completion] = []
+        self._again: set[str] = set()
 
     @property
     def context_length(self) -> int:
@@ -132,15 +133,17 @@ class VllmEngine:
             done, self._failed = self._failed, []
             return done
         driver = self._started()
-        finished = [driver.next_output()]
-        with contextlib.suppress(queue.Empty):
-            while True:
-                finished.append(driver.next_output(block=False))
-        finished = [output for output in finished if output.request_id in self._requests]
-        finished = [output for output in finished if not self._scored_again(output)]
+        while True:
+            finished = [driver.next_output()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    finished.append(driver.next_output(block=False))
+            finished = [output for output in finished if output.request_id in self._requests]
+            finished = [output for output in finished if not self._scored_again(output)]
+            if finished:
+                break
         self._clock.finished(len(finished))  # now: what follows is our work, not the engine's
-        completions = [self._completion(output) for output in finished]
-        return completions if completions else self.collect()
+        return [self._completion(output) for output in finished]
 
     def abort(self, ids: Sequence[str]) -> None:
         known = [name for name in ids if self._requests.pop(name, None) is not None]
@@ -242,13 +245,18 @@ class VllmEngine:
         )
 
     def _scored_again(self, output: Any) -> bool:
-        """Score anew, without the prompt cache, what the cache held more of than the prompt."""
+        """Score anew, once and without the prompt cache, where the cache held some of the text."""
         request = self._requests[output.request_id]
         prompt_ids = self._prompt_ids[output.request_id]
         if output.prompt_logprobs is None or request.scored is None:
             return False
-        if not output.num_cached_tokens or output.num_cached_tokens < len(prompt_ids):
+        cached = (output.num_cached_tokens or 0) >= max(1, len(prompt_ids))
+        # A request that was preempted may have found its own beginnings in the cache.
+        short = len(output.prompt_logprobs) < len(request.scored)
+        if request.id in self._again or not (cached or short):
+            self._again.discard(request.id)
             return False
+        self._again.add(request.id)
         again = _scoring_arguments(cached=False)
         self._started().submit([(request.id, [*prompt_ids, *request.scored], again)])
         return True
@@ -257,7 +265,8 @@ class VllmEngine:
         """Return given tokens with their log-probabilities, as if they had been written.
 
         A token alone was written. Otherwise the last entries of vLLM's `prompt_logprobs` are
-        those of the text; one is None where nothing stands before it.
+        those of the text; one is None where nothing stands before it. Of what was cached there
+        are no entries, or arbitrary ones (hence no `detokenize`, which would read them).
         """
         token_ids = tuple(request.scored or ())
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
@@ -282,8 +291,8 @@ def _scoring_arguments(*, cached: bool) -> dict[str, Any]:
     """Have a prompt read, and log-probabilities of its tokens returned.
 
     With `cached`, what the cache holds of a prompt is not read again and has no log-probabilities:
-    those after the prompt alone are wanted. Not so where a run is to repeat to the last bit: what
-    the cache holds depends on the time.
+    those after the prompt alone are wanted. Not so in float32, in which runs are to repeat: what
+    the cache holds depends on the time, and may touch the last bits.
     """
     return {
         "max_tokens": 1,  # the least that there is; it is thrown away

@@ -77,7 +77,7 @@ def evaluate(
         dtype: of weights and activations, the same for all.
         ask: has a model asked, in a process of its own.
         resolve: finds a model's folder; all are found before the first is asked.
-        advance: told (model, requests done, of how many).
+        advance: told (model, requests done, of how many), and of the judge its duels.
         judge: the model that judges answers in pairs; each of its verdicts is kept too.
 
     Raises:
@@ -144,6 +144,7 @@ def evaluate(
         "passages": len(asked.passages),
         "judge": judge.model.name if judge else None,
         "judge_digest": judge.model.digest if judge else None,
+        "judge_dtype": judge.dtype if judge else None,
         "judge_template": judge.template if judge else None,
         "judged_tasks": len(asked.tasks[: judge.tasks]) if judge else 0,
         "models": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +16,10 @@ from selfinstruct.judge import Duel, Verdict, judged, start
 from selfinstruct.records import NAN, LocalModel
 from selfinstruct.store.journal import append_lines, parse_lines
 
+log = logging.getLogger(__name__)
+
 # Duels that are kept at a time: what a crash can cost.
-_BATCH = 64
+_BATCH = 256
 
 # Has duels judged, in a process of its own, and the verdicts kept (`judge_duels`).
 AskJudge = Callable[[Mapping[str, Duel], Path, Advance], None]
@@ -70,18 +73,24 @@ def judge_duels(
     items = list(duels.items())
     for begin in range(0, len(items), _BATCH):
         batch = items[begin : begin + _BATCH]
-        verdicts = judged(engine, [duel for _, duel in batch], template)
+
+        def told(done: int, wanted: int, before: int = begin, size: int = len(batch)) -> None:
+            advance(before + size * done // wanted, len(items))
+
+        verdicts = judged(engine, [duel for _, duel in batch], template, told)
         rows = [
             {"key": key, "preference": _known(verdict.preference), "margin": _known(verdict.margin)}
             for (key, _), verdict in zip(batch, verdicts, strict=True)
         ]
         append_lines(path, rows)
-        advance(begin + len(batch), len(items))
 
 
 def _read(path: Path) -> dict[str, Verdict]:
     """Return the kept verdicts by key; a line that a crash tore is asked for again."""
-    return dict(parse_lines(path, _parse, "verdict")[0])
+    verdicts, damaged = parse_lines(path, _parse, "verdict")
+    for line in damaged:
+        log.warning("%s", line)
+    return dict(verdicts)
 
 
 def _parse(row: Mapping[str, Any]) -> tuple[str, Verdict]:

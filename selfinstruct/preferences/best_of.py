@@ -22,7 +22,14 @@ from selfinstruct.evaluate.compare import paired_difference
 from selfinstruct.evaluate.measures import rouge_f
 from selfinstruct.isolated import Loaded
 from selfinstruct.preferences import folder
-from selfinstruct.preferences.label import Apart, Labeller, Score, Scorer, label_answers
+from selfinstruct.preferences.label import (
+    Apart,
+    Labeller,
+    Score,
+    Scorer,
+    label_answers,
+    labelled_by,
+)
 from selfinstruct.preferences.pairs import Dropped, ScoredAnswer, by_prompt, usable_answers
 from selfinstruct.preferences.sample import Prompt, SampleSettings, sample_answers
 from selfinstruct.records import LocalModel
@@ -96,8 +103,8 @@ def best_of(
         "dtype": dtype,
         "policy": policy.digest,
         "prompts": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
-        "scorer": _told(scorer),
-        "measure": _told(measure),
+        "scorer": _told(scorer, dtype),
+        "measure": _told(measure, dtype),
     }
     with folder_lock(out):
         if folder.open_folder(out, told, resume=resume):
@@ -126,11 +133,11 @@ def best_of(
         return _finish(out, prompts, chosen_by, worth, how.k, told)
 
 
-def _told(scorer: Scorer) -> dict[str, Any]:
+def _told(scorer: Scorer, dtype: str) -> dict[str, Any]:
     judged = scorer.labeller is Labeller.JUDGE
     return {
         "labeller": str(scorer.labeller),
-        "model": scorer.model and scorer.model.digest,
+        "model": labelled_by(scorer, dtype),
         "template": scorer.template if judged else None,
     }
 

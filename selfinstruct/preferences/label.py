@@ -75,6 +75,15 @@ class Scorer:
             require_reward_model(self.model)
 
 
+def labelled_by(scorer: Scorer, dtype: str) -> str | None:
+    """Return what the model that labels is known by: its digest, and of a judge its dtype."""
+    if scorer.model is None:
+        return None
+    digest = scorer.model.digest
+    judges = scorer.labeller is Labeller.JUDGE
+    return f"{digest} {judge.judge_dtype(dtype)}" if judges else digest
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Answers by prompt, with scores (higher is better), and how two of them compare."""

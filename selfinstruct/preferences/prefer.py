@@ -22,6 +22,7 @@ from selfinstruct.preferences.label import (
     Score,
     Scorer,
     label_answers,
+    labelled_by,
 )
 from selfinstruct.preferences.pairs import (
     LEAST_PAIRS,
@@ -104,7 +105,7 @@ def prefer(
         "policy": policy.digest,
         "run": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
         "labeller": str(scorer.labeller),
-        "labelled_by": scorer.model and scorer.model.digest,
+        "labelled_by": labelled_by(scorer, settings.dtype),
         "judge_template": scorer.template if scorer.labeller is Labeller.JUDGE else None,
     }
     with folder_lock(out):

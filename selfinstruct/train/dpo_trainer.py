@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from selfinstruct.store import atomic
@@ -42,7 +43,8 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
         self.train_dataset: Any = self._with_reference(self.train_dataset, "train", size)
         if self.eval_dataset is not None:
             held_out = self._with_reference(self.eval_dataset, "held-out", size)
-            self.eval_dataset: Any = held_out.select(_by_length(held_out))
+            batch = self.args.per_device_eval_batch_size * self.accelerator.num_processes
+            self.eval_dataset: Any = held_out.select(_by_length(held_out, batch))
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         found = super().compute_ref_log_probs(model, inputs)
@@ -56,17 +58,30 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
         else:
-            order = _by_length(dataset)
-            found = super()._precompute_ref_logps(dataset.select(order), name, size)
+            order = _by_length(dataset, size * self.accelerator.num_processes)
+            scored = self._reference_scores(dataset.select(order), size)
             known = {column: [0.0] * len(order) for column in _REFERENCE}
-            for column, values in known.items():
-                for place, value in zip(order, found[column], strict=True):
-                    values[place] = value
+            for place, row in zip(order, scored, strict=True):
+                for column, value in zip(_REFERENCE, row, strict=True):
+                    known[column][place] = value
             if self.accelerator.is_main_process:
                 atomic.write_json(path, known)
         for column in _REFERENCE:
             dataset = dataset.add_column(column, known[column])
         return dataset
+
+    def _reference_scores(self, dataset: Any, size: int) -> list[tuple[float, float]]:
+        """Return the reference's log-probabilities of (chosen, rejected), in the rows' order.
+
+        TRL's own goes through a file, which of rows in memory each process names otherwise.
+        """
+        loader = DataLoader(dataset, batch_size=size, collate_fn=self.data_collator)
+        rows: list[tuple[float, float]] = []
+        for batch in self.accelerator.prepare(loader):
+            found = self.compute_ref_log_probs(self.ref_model or self.model, batch)
+            chosen, rejected = self.accelerator.gather_for_metrics(found)
+            rows += zip(chosen.tolist(), rejected.tolist(), strict=True)
+        return rows
 
     def held_out_pairs(self) -> list[HeldOutPair]:
         """Return what the policy and the reference make of every pair that is held out."""
@@ -93,8 +108,15 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
         return found
 
 
-def _by_length(pairs: Any) -> list[int]:
-    """Return the places of pairs in the order of their length: batches of one need no padding."""
+def _by_length(pairs: Any, batch: int) -> list[int]:
+    """Return the places of pairs by length: batches of like length need little padding.
+
+    The last batch, if it is not full, has pairs of middling length: in a mean over batches, which
+    TRL's metrics are, its rows weigh more than others.
+    """
     columns = (pairs[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
     lengths = [len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)]
-    return sorted(range(len(lengths)), key=lengths.__getitem__)
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    rest = len(order) % batch
+    start = (len(order) - rest) // 2
+    return [*order[:start], *order[start + rest :], *order[start : start + rest]]

@@ -111,7 +111,7 @@ def test_evaluate(
 
     loaded: list[str] = []
 
-    def judged(_engine: Any, duels: list[Duel], _template: str) -> list[Verdict]:
+    def judged(_engine: Any, duels: list[Duel], *_: Any) -> list[Verdict]:
         return [Verdict(float(duel.first == "Paris"), 1.0) for duel in duels]
 
     monkeypatch.setattr("selfinstruct.evaluate.verdicts.judged", judged)

@@ -28,23 +28,28 @@ def quiet(_done: int, _wanted: int) -> None:
     """Listen to nothing."""
 
 
-def test_a_crash_costs_less_than_a_batch(tmp_path: Path) -> None:
+def test_a_crash_costs_less_than_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("selfinstruct.evaluate.verdicts._BATCH", 64)
     path = tmp_path / "verdicts.jsonl"
     told: list[tuple[int, int]] = []
 
     def dies(done: int, wanted: int) -> None:
         told.append((done, wanted))
-        if done >= 128:
+        if done > 128:
             raise EngineError("the engine died")
 
     first = ScriptedEngine(lambda request: "")
     with pytest.raises(EngineError):
         verdicts_of(judge_with(first), DUELS, path, dies)
-    assert told == [(64, 150), (128, 150)]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert {wanted for _, wanted in told} == {150}
     path.write_bytes(path.read_bytes()[:-9])  # the last line is torn
     again = ScriptedEngine(lambda request: "")
     found = verdicts_of(judge_with(again), DUELS, path, quiet)
     assert len(again.requests) == 4 * (150 - 127)
+    assert "is not JSON" in caplog.text
     assert found == judged(ScriptedEngine(lambda request: ""), DUELS)
     # Other weights, another number of bits: another judge.
     other = ScriptedEngine(lambda request: "")
@@ -64,7 +69,7 @@ def test_what_could_not_be_judged_stays_unknown(
 ) -> None:
     asked: list[Duel] = []
 
-    def too_long(_engine: ScriptedEngine, duels: list[Duel], _template: str) -> list[Verdict]:
+    def too_long(_engine: ScriptedEngine, duels: list[Duel], *_: object) -> list[Verdict]:
         asked.extend(duels)
         return [Verdict(math.nan, math.nan) for _ in duels]
 

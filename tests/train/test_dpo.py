@@ -80,7 +80,12 @@ def test_loss_and_implicit_rewards_equal_the_papers_equation(
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     prepare_tokenizer(tokenizer)
-    pairs = encode_pairs(ROWS[:6], tokenizer, max_length=256, dropped=Counter())
+    # The longest first: they are scored by length, and have to come back in their places.
+    rows = [
+        PreferenceRow(one.id, one.prompt_id, one.messages, f"{one.chosen} " * (6 - n), one.rejected)
+        for n, one in enumerate(ROWS[:6])
+    ]
+    pairs = encode_pairs(rows, tokenizer, max_length=256, dropped=Counter())
     policy = AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32)
     reference = AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float64)
     beta = 0.3
@@ -117,6 +122,12 @@ def test_loss_and_implicit_rewards_equal_the_papers_equation(
             float(words[len(prompt) + place - 1, token]) for place, token in enumerate(answer)
         )
 
+    for one, kept in zip(pairs, trainer.train_dataset, strict=True):
+        for column, ids in (
+            ("ref_chosen_logps", one.chosen_ids),
+            ("ref_rejected_logps", one.rejected_ids),
+        ):
+            assert kept[column] == pytest.approx(logprob(reference, one.prompt_ids, ids), abs=1e-3)
     rewards = [
         [
             beta * (logprob(moved, one.prompt_ids, ids) - logprob(reference, one.prompt_ids, ids))
@@ -299,3 +310,54 @@ def test_what_cannot_be_trained(
     with pytest.raises(ConfigError, match=message):
         train(model, tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_pairs_of_like_length_share_batches_and_the_longest_weigh_no_more() -> None:
+    from selfinstruct.train.dpo_trainer import _by_length
+
+    lengths = [9, 2, 7, 4, 1, 8, 3, 6, 5, 10]
+    columns = {"prompt_ids": [[0]] * 10, "chosen_ids": [[0] * n for n in lengths]}
+    pairs = {**columns, "rejected_ids": [[0]] * 10}
+    order = _by_length(pairs, 4)
+    assert sorted(order) == list(range(10))
+    assert [lengths[place] for place in order] == [1, 2, 3, 4, 7, 8, 9, 10, 5, 6]
+    assert _by_length(pairs, 5) == sorted(range(10), key=lengths.__getitem__)
+
+
+@pytest.mark.slow
+def test_two_processes_prefer_as_one(model: LocalModel, tmp_path: Path) -> None:
+    """Two processes with half a batch each: the losses and the health of one with the whole."""
+    import subprocess
+    import sys
+
+    data = tmp_path / "pairs.jsonl"
+    lines = (
+        {"prompt": one.messages[0][1], "chosen": one.chosen, "rejected": one.rejected}
+        for one in ROWS
+    )
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    common = ["--data", str(data), "--model", str(model.path), "--max-length", "128", "--full"]
+    common += ["--epochs", "2", "--set", "bf16=false", "--set", "gradient_accumulation_steps=1"]
+    common += ["--learning-rate", "0.005", "--held-out", "0.25", "--fresh", "4"]
+    common += ["--fresh-tokens", "8"]
+
+    def launch(out: str, processes: int, batch: int) -> dict[str, Any]:
+        words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        words += ["--nproc_per_node", str(processes)]
+        words += ["-m", "selfinstruct", "train", "dpo", *common, "--out", str(tmp_path / out)]
+        words += ["--set", f"per_device_train_batch_size={batch}"]
+        words += ["--set", f"per_device_eval_batch_size={batch}"]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("trained on") == 1
+        return json.loads((tmp_path / out / "training.json").read_text())  # type: ignore[no-any-return]
+
+    one, two = launch("one", 1, 8), launch("two", 2, 4)
+    assert two["steps"] == one["steps"]
+    for (_, alone), (_, shared) in zip(one["losses"], two["losses"], strict=True):
+        assert shared == pytest.approx(alone, rel=0.02)
+    assert two["health"]["pairs"] == one["health"]["pairs"] == 16
+    assert two["health"]["margin"]["mean"] == pytest.approx(
+        one["health"]["margin"]["mean"], rel=0.05
+    )
+    assert one["losses"][-1][1] < 0.9 * one["losses"][0][1]
