@@ -28,10 +28,10 @@ MAIN = "from selfinstruct.cli import main; main()"
 # The loop always asks for log-probabilities; here is what it would be without.
 WITHOUT = """
 import selfinstruct.engines.vllm as vllm
-asked = vllm._sampling_arguments
+asked = vllm.sampling_arguments
 def bare(request, room):
     return {key: value for key, value in asked(request, room).items() if key != "logprobs"}
-vllm._sampling_arguments = bare
+vllm.sampling_arguments = bare
 from selfinstruct.requests import RequestBuilder
 RequestBuilder.missing_scores = lambda self, completion: []  # nor are they scored afterwards
 """

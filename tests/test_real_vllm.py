@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -302,7 +301,7 @@ def test_the_whole_chain_on_a_small_target(tmp_path: Path) -> None:
     for stage in (
         "generate=--set propose.per_round=8",
         "sft=--epochs 1",
-        "prefer=--k 3 --max-tokens 160 --held-out 6 --every-pair",
+        "prefer=--k 3 --max-tokens 160 --held-out 6 --pairs-per-task 3",
         "dpo=--epochs 1 --fresh 4 --fresh-tokens 24",
         f"evaluate=--tasks {tasks} --max-tokens 24 --plain-text none",
     ):
@@ -319,132 +318,6 @@ def test_the_whole_chain_on_a_small_target(tmp_path: Path) -> None:
     before = (out / "stages.json").read_bytes()
     cli(*arguments)
     assert (out / "stages.json").read_bytes() == before
-
-
-ENGINE = """
-import json, sys
-from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
-from selfinstruct.engines.vllm import VllmEngine
-from selfinstruct.models import resolve_model
-from selfinstruct.records import Request, Stage
-
-def main():
-    model = resolve_model("bundled", lambda what, share: None)
-    engine = VllmEngine(model, ModelConfig(dtype="float32"), EngineConfig(driver=sys.argv[1]))
-    engine.start(512)
-    sampling = SamplingConfig(temperature=0.8, min_p=0.05, max_tokens=24)
-    def request(name, prompt):
-        return Request(name, Stage.PROPOSE, "t", prompt, sampling, seed=len(name))
-    prompts = {"a": "The sea is", "bb": "Caf\\u00e9 \\U0001f600 means", "long": "word " * 600}
-    engine.submit([request(name, prompt) for name, prompt in prompts.items()])
-    engine.submit([request("gone", "Never mind")])
-    engine.abort(["gone"])
-    done = {}
-    while len(done) < 3:
-        done |= {c.id: c for c in engine.collect()}
-    a = done["a"]
-    scored = Request("a-score", Stage.SCORE, "", a.request.prompt, sampling, 0, (), a.token_ids)
-    def alone(name, token):
-        return Request(name, Stage.SCORE, "", a.request.prompt, sampling, 0, (), (token,))
-    # Two tokens after one prompt, each alone: the one that was written, and another.
-    other = a.token_ids[0] + 1
-    of_two = Request("two", Stage.SCORE, "", a.request.prompt, sampling, 0, (), (other, other))
-    engine.submit([scored, alone("own", a.token_ids[0]), alone("other", other), of_two])
-    while len(done) < 7:
-        done |= {c.id: c for c in engine.collect()}
-    again = done["a-score"]
-    spans = [again.token_starts, again.token_ends] == [a.token_starts, a.token_ends]
-    print(json.dumps({
-        "text": {name: done[name].text for name in (*prompts,)},
-        "alone": [done[name].token_logprobs for name in ("own", "other")],
-        "whole": [again.token_logprobs[:1], done["two"].token_logprobs[:1]],
-        "error": done["long"].error, "finish": done["long"].finish_reason,
-        "scored": again.token_logprobs, "recorded": a.token_logprobs,
-        "same": [again.text == a.text, again.token_ids == a.token_ids, spans],
-        "reason": again.finish_reason,
-        "usage": [engine.usage().seconds, engine.usage().idle_seconds],
-    }))
-    engine.close()
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-CACHED = """
-import json, sys
-from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
-from selfinstruct.engines.vllm import VllmEngine
-from selfinstruct.models import resolve_model
-from selfinstruct.records import Request, Stage
-
-def main():
-    model = resolve_model("bundled", lambda what, share: None)
-    engine = VllmEngine(model, ModelConfig(dtype="bfloat16"), EngineConfig(driver=sys.argv[1]))
-    engine.start(1024)
-    again = []
-    first_look = engine._scored_again
-    engine._scored_again = lambda output: again.append(first_look(output)) or again[-1]
-    prompt = "One word after the other. " * 60
-    texts = ["The sea is blue and the sky is wide.", "It rains.", "The sea is blue. " * 40]
-    def scores(name):
-        found = {}
-        for number, text in enumerate([*texts, *texts]):
-            ids = tuple(engine.encode(text))
-            id = f"{name}-{number}"
-            engine.submit([Request(id, Stage.SCORE, "", prompt, SamplingConfig(), 0, scored=ids)])
-            [one] = engine.collect()
-            found[number] = one.token_logprobs
-        return found
-    cached = scores("cached")
-    count = sum(again)
-    engine.dtype = "float32"  # whose scores never come from the cache
-    print(json.dumps({"again": count, "cached": cached, "uncached": scores("uncached")}))
-    engine.close()
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def run_engine(driver: str, folder: Path, code: str = ENGINE) -> dict[str, Any]:
-    script = folder / "engine.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(script), driver],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def test_both_drivers_give_the_same_completions(tmp_path: Path) -> None:
-    inside, outside = run_engine("inprocess", tmp_path), run_engine("async", tmp_path)
-    for result in (inside, outside):
-        assert result["finish"] == "error"
-        assert "context of 512" in result["error"]
-        assert result["same"] == [True] * 3
-        assert result["reason"] == "scored"
-        assert result["scored"] == pytest.approx(result["recorded"], abs=1e-3)
-        for alone, whole in zip(result["alone"], result["whole"], strict=True):
-            assert alone == pytest.approx(whole, abs=1e-3)
-        assert 0 < result["usage"][1] < result["usage"][0]
-    assert inside["text"] == outside["text"]
-    assert inside["recorded"] == pytest.approx(outside["recorded"], abs=1e-5)
-
-
-@pytest.mark.parametrize("driver", ["inprocess", "async"])
-def test_scores_are_the_same_whatever_the_prompt_cache_holds(driver: str, tmp_path: Path) -> None:
-    found = run_engine(driver, tmp_path, CACHED)
-    # The longest text was in the cache itself when it came again.
-    assert found["again"] >= 1
-    assert len(found["cached"]) == 6
-    for number, logprobs in found["cached"].items():
-        assert logprobs == pytest.approx(found["uncached"][number], abs=0.1)  # of bfloat16
 
 
 def test_an_option_that_vllm_does_not_know_is_refused(tmp_path: Path) -> None:

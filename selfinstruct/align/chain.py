@@ -102,9 +102,10 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
             *(*seed, "--resume"),
         ),
         "prefer": ("prefer", run, "--policy", sft, "--out", preferences, *seed, "--resume"),
+        # One epoch: the second learns so few pairs by heart (docs/alignment.md).
         "dpo": (
             *("train", "dpo", "--data", preferences, "--model", sft, "--out", dpo),
-            *("--fresh", str(_FRESH), *seed, "--resume"),
+            *("--epochs", "1", "--fresh", str(_FRESH), *seed, "--resume"),
         ),
         "evaluate": (
             *("evaluate", "--model", f"base={model}", "--model", f"sft={sft}"),

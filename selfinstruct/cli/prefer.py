@@ -39,9 +39,9 @@ def prefer(
     min_margin: Annotated[
         float, typer.Option("--min-margin", min=0, help="Least difference of scores in a pair.")
     ] = 0.0,
-    every_pair: Annotated[
-        bool, typer.Option("--every-pair", help="All pairs of a task, not its widest alone.")
-    ] = False,
+    pairs_per_task: Annotated[
+        int, typer.Option("--pairs-per-task", min=1, help="To train on, the widest first.")
+    ] = 3,
     length_balance: Annotated[
         bool,
         typer.Option("--length-balance", help="Drop pairs until longer is chosen half the time."),
@@ -69,7 +69,7 @@ def prefer(
         temperature=temperature,
         max_tokens=max_tokens,
         min_margin=min_margin,
-        every_pair=every_pair,
+        pairs_per_task=pairs_per_task,
         balance_lengths=length_balance,
         held_out=held_out,
         seed=seed,

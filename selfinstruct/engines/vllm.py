@@ -11,24 +11,27 @@ import contextlib
 import logging
 import os
 import queue
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.base import SCORED, Capabilities, EngineUsage, IdleClock
+from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, token_spans
 from selfinstruct.engines.machine import Machine, detect_machine, require_vllm
+from selfinstruct.engines.thinking import THINK_START, split_thinking
 from selfinstruct.engines.tokenizer import bos_text, load_tokenizer
+from selfinstruct.engines.vllm_arguments import (
+    one_token_arguments,
+    sampling_arguments,
+    scoring_arguments,
+)
 from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import Completion, LocalModel, Message, Request
 
 log = logging.getLogger(__name__)
-
-_THINK_START, _THINK_END = "<think>", "</think>"
 
 
 class VllmEngine:
@@ -93,7 +96,7 @@ class VllmEngine:
         log.debug("vLLM engine arguments: %s", arguments)
         # Known before it has started, so that `close` reaches one that is still loading.
         self._driver = InProcessDriver() if self._in_process() else AsyncDriver()
-        with _captured_stderr() as captured:
+        with captured_stderr() as captured:
             try:
                 self._driver.start(arguments)
             except (TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
@@ -120,12 +123,12 @@ class VllmEngine:
             self._prompt_ids[request.id] = ids
             self._requests[request.id] = request
             if request.scored is None:
-                batch.append((request.id, ids, _sampling_arguments(request, room)))
+                batch.append((request.id, ids, sampling_arguments(request, room)))
             elif len(given) == 1 and ids:
-                batch.append((request.id, ids, _one_token_arguments(given[0])))
+                batch.append((request.id, ids, one_token_arguments(given[0])))
             else:
                 cached = self.dtype != "float32"
-                batch.append((request.id, [*ids, *given], _scoring_arguments(cached=cached)))
+                batch.append((request.id, [*ids, *given], scoring_arguments(cached=cached)))
         driver.submit(batch)
 
     def collect(self) -> list[Completion]:
@@ -230,7 +233,7 @@ class VllmEngine:
         if not text.startswith(result.text):
             # The two decodings disagree (invalid UTF-8 in the middle): no span can be trusted.
             starts, ends = [0] * len(token_ids), [0] * len(token_ids)
-        opened = request.prompt.rstrip().endswith(_THINK_START)
+        opened = request.prompt.rstrip().endswith(THINK_START)
         thinking, text, shift = split_thinking(result.text, opened=opened)
         return Completion(
             request=request,
@@ -257,7 +260,7 @@ class VllmEngine:
             self._again.discard(request.id)
             return False
         self._again.add(request.id)
-        again = _scoring_arguments(cached=False)
+        again = scoring_arguments(cached=False)
         self._started().submit([(request.id, [*prompt_ids, *request.scored], again)])
         return True
 
@@ -287,75 +290,12 @@ class VllmEngine:
         )
 
 
-def _scoring_arguments(*, cached: bool) -> dict[str, Any]:
-    """Have a prompt read, and log-probabilities of its tokens returned.
-
-    With `cached`, what the cache holds of a prompt is not read again and has no log-probabilities:
-    those after the prompt alone are wanted. Not so in float32, in which runs are to repeat: what
-    the cache holds depends on the time, and may touch the last bits.
-    """
-    return {
-        "max_tokens": 1,  # the least that there is; it is thrown away
-        "temperature": 0.0,
-        "prompt_logprobs": 0,
-        "skip_reading_prefix_cache": not cached,
-        "detokenize": False,
-    }
-
-
-def _one_token_arguments(token: int) -> dict[str, Any]:
-    """Have one token written, and none but the given: its raw log-probability is the score.
-
-    The prompt is read once for all tokens that are scored after it, and one position of it alone is
-    turned into logits.
-    """
-    return {
-        "max_tokens": 1,
-        "temperature": 0.0,
-        "logprobs": 0,
-        "allowed_token_ids": [token],
-        "ignore_eos": True,
-    }
-
-
-def _sampling_arguments(request: Request, room: int) -> dict[str, Any]:
-    """Arguments of vLLM's SamplingParams; `logprobs=0` is the sampled token's own, raw."""
-    sampling = request.sampling
-    arguments: dict[str, Any] = sampling.model_dump(exclude={"stop", "max_tokens"})
-    arguments["stop"] = list(sampling.stop)
-    arguments["max_tokens"] = min(sampling.max_tokens, room)
-    arguments["logprobs"] = 0
-    if sampling.temperature > 0:
-        arguments["seed"] = request.seed
-    return arguments
-
-
 def _logprobs(token_ids: Sequence[int], entries: Any) -> tuple[float, ...] | None:
     if entries is None or len(entries) != len(token_ids):
         return None
     return tuple(
         float(entry[token].logprob) for token, entry in zip(token_ids, entries, strict=True)
     )
-
-
-def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
-    """Return (thinking, answer, characters before the answer).
-
-    Args:
-        text: what the model wrote.
-        opened: whether the prompt ends within the thinking part already.
-
-    Thinking that was cut off has no answer after it: the whole text is thinking.
-    """
-    before, mark, after = text.partition(_THINK_END)
-    thinks = opened or before.lstrip().startswith(_THINK_START)
-    if not mark:
-        return (_thought(text), "", len(text)) if thinks else (None, text, 0)
-    return _thought(before), after, len(before) + len(mark)
-
-
-def _thought(text: str) -> str:
-    return text.replace(_THINK_START, "").strip()
 
 
 def _failure(request: Request, prompt_tokens: int, message: str) -> Completion:
@@ -365,30 +305,3 @@ def _failure(request: Request, prompt_tokens: int, message: str) -> Completion:
 def _load_failure(error: Exception, captured: Mapping[str, str]) -> str:
     tail = "\n".join(captured.get("text", "").splitlines()[-15:])
     return f"vLLM could not load the model: {error}\n{tail}".rstrip()
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[dict[str, str]]:
-    """Keep what vLLM's C++ and imports write while loading off the terminal.
-
-    The yielded mapping has the text once the block has failed.
-    """
-    captured: dict[str, str] = {}
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:
-        yield captured
-        return
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield captured
-        except BaseException:
-            file.seek(0)
-            captured["text"] = file.read().decode(errors="replace")
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -71,7 +71,7 @@ def make_pairs(
     answers: Mapping[str, Sequence[ScoredAnswer]],
     *,
     min_margin: float,
-    every: bool = False,
+    most: int = 1,
     margin_of: Margin = score_margin,
     may_pair: Callable[[ScoredAnswer, ScoredAnswer], bool] = any_two,
 ) -> tuple[list[Pair], Counter[Dropped]]:
@@ -80,7 +80,7 @@ def make_pairs(
     Args:
         answers: by prompt, in the order of the prompts.
         min_margin: least difference of the scores; nothing less than a difference is enough.
-        every: keep every pair of a prompt that has the margin, and not only its widest.
+        most: pairs that are kept of a prompt, the widest first.
         margin_of: how two answers compare.
         may_pair: whether two answers are to be compared at all.
 
@@ -104,8 +104,7 @@ def make_pairs(
             else:
                 better, worse = (first, second) if margin > 0 else (second, first)
                 found.append(Pair(prompt_id, better, worse, abs(margin)))
-        if found:
-            pairs += found if every else [max(found, key=lambda pair: pair.margin)]
+        pairs += sorted(found, key=lambda pair: -pair.margin)[:most]
     return pairs, dropped
 
 
@@ -207,7 +206,9 @@ def wilson(successes: float, count: int, z: float = 1.959964) -> tuple[float, fl
 def split_pairs(
     pairs: Sequence[Pair], group_of: Mapping[str, str], held_out: int
 ) -> tuple[list[Pair], list[Pair]]:
-    """Hold out the pairs of the last prompts; no group is on both sides.
+    """Hold out the widest pair of each of the last prompts; no group is on both sides.
+
+    One pair of a prompt: two with an answer in common are one observation, not two.
 
     Args:
         pairs: in the order of their prompts.
@@ -223,8 +224,17 @@ def split_pairs(
     order = list(groups.values())
     held: list[Pair] = []
     while len(order) > 1 and len(held) < held_out:
-        held = order.pop() + held
+        held = _widest(order.pop()) + held
     return [pair for group in order for pair in group], held
+
+
+def _widest(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the widest pair of each prompt."""
+    found: dict[str, Pair] = {}
+    for pair in pairs:
+        if pair.prompt_id not in found or pair.margin > found[pair.prompt_id].margin:
+            found[pair.prompt_id] = pair
+    return list(found.values())
 
 
 def by_prompt(

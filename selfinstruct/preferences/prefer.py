@@ -47,7 +47,7 @@ from selfinstruct.store import Run, folder_lock
 log = logging.getLogger(__name__)
 
 # Settings that decide about pairs alone: free to change without asking anybody again.
-_PAIRING = {"min_margin", "every_pair", "balance_lengths", "held_out"}
+_PAIRING = {"min_margin", "pairs_per_task", "balance_lengths", "held_out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class PreferSettings:
     temperature: float = 0.9
     max_tokens: int = 192
     min_margin: float = 0.0
-    every_pair: bool = False
+    pairs_per_task: int = 3
     balance_lengths: bool = False
     held_out: int = 60
     seed: int = 0
@@ -147,7 +147,7 @@ def _finish(
     pairs, dropped = make_pairs(
         answers,
         min_margin=settings.min_margin,
-        every=settings.every_pair,
+        most=settings.pairs_per_task,
         margin_of=labelled.margin_of,
         may_pair=labelled.may_pair,
     )
@@ -164,8 +164,8 @@ def _finish(
         raise ConfigError(
             f"{out}: only {len(pairs)} pairs came of {len(prompts)} prompts "
             f"({_counted(counts)}), too few to hold {settings.held_out} out and train on "
-            f"{LEAST_PAIRS}; --resume with --every-pair, a smaller --min-margin or --held-out "
-            "pairs the same answers anew; more tasks or a larger --k need another --out"
+            f"{LEAST_PAIRS}; --resume with more --pairs-per-task, a smaller --min-margin or "
+            "--held-out pairs the same answers anew; more tasks or a larger --k need another --out"
         )
     user_of = {prompt.id: prompt.user for prompt in prompts}
     lineage = {

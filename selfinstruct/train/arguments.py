@@ -1,4 +1,4 @@
-"""Fields of TRL's configurations that all trainings on preferences set alike."""
+"""Fields of TRL's configurations that all trainings set alike."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.network import bf16_pays
 
 
-def preference_arguments(
+def trl_arguments(
     out: Path,
     seed: int,
-    pairs: int,
+    rows: int,
     *,
     validated: bool,
     own: Mapping[str, Any],
     given: Mapping[str, Any] | None,
     reserved: Collection[str],
 ) -> dict[str, Any]:
-    """Return fields of DPOConfig or RewardConfig.
+    """Return fields of SFTConfig, DPOConfig or RewardConfig.
 
     Args:
         out: the folder of the model.
         seed: of every draw.
-        pairs: how many are trained on.
+        rows: how many are trained on.
         validated: whether some are held out.
         own: what this training sets beside, or otherwise.
         given: what the user gives by TRL's names; it wins.
@@ -43,12 +43,9 @@ def preference_arguments(
     on_gpu = torch.cuda.is_available()
     shared: dict[str, Any] = {
         "output_dir": str(out / CHECKPOINTS),
-        "max_length": None,  # what is longer was left out
-        "num_train_epochs": 2,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.1,
         "weight_decay": 0.0,
-        "logging_steps": 1 if pairs < 500 else 10,
+        "logging_steps": 1 if rows < 500 else 10,
         "logging_nan_inf_filter": False,
         "save_strategy": "epoch",
         "save_total_limit": 2,
@@ -56,6 +53,7 @@ def preference_arguments(
         "eval_strategy": "epoch" if validated else "no",
         "load_best_model_at_end": validated,
         "metric_for_best_model": "eval_loss" if validated else None,
+        # On a CPU memory is plenty, and recomputing activations costs a third of the time.
         "gradient_checkpointing": on_gpu,
         "bf16": bf16_pays(),
         "use_cpu": not on_gpu,

@@ -14,7 +14,7 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
-from selfinstruct.train.arguments import preference_arguments
+from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -165,7 +165,6 @@ def train_dpo(
             reference = partial(_given, _loaded_reference(model, trainer.model))
         prompts = _distinct([one.prompt_ids for one in held or train])[: settings.fresh]
         watch = HealthWatch(trainer, reference, prompts, settings, out / CHECKPOINTS / _HISTORY)
-        watch.look()
         trainer.add_callback(watch)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         history = watch.finished()
@@ -203,22 +202,29 @@ def _save(
 
 def _arguments(out: Path, settings: DpoSettings, pairs: int, validated: bool) -> dict[str, Any]:
     """Return DPOConfig's fields: ours, and over them what the user gives by TRL's names."""
+    import torch
+
     unknown = sorted(set(settings.loss_type) - LOSSES)
     if unknown:
         raise ConfigError(
             f"--loss-type {','.join(unknown)}: is none of TRL's; give {', '.join(sorted(LOSSES))}"
         )
-    return preference_arguments(
+    # On a CPU fewer pairs at once are faster: with less padding, and cores as busy.
+    at_once = 4 if torch.cuda.is_available() else 2
+    return trl_arguments(
         out,
         settings.seed,
         pairs,
         validated=validated,
         own={
+            "max_length": None,  # what is longer was left out
+            "num_train_epochs": 2,
+            "warmup_steps": 0.1,
             "beta": settings.beta,
             "loss_type": list(settings.loss_type),
             "precompute_ref_log_probs": True,
-            "per_device_train_batch_size": 4,
-            "gradient_accumulation_steps": 2,
+            "per_device_train_batch_size": at_once,
+            "gradient_accumulation_steps": 8 // at_once,
             "per_device_eval_batch_size": 4,
             "learning_rate": 5e-6 if settings.method == "full" else 3e-4,
         },

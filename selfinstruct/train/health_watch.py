@@ -41,12 +41,18 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
             known = json.loads(path.read_text(encoding="utf-8"))
             self.history = [Point(**_nan(row)) for row in known]
 
-    def look(self) -> None:
-        """Look at the policy before its first step, unless that was done."""
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Look at the policy before its first step, unless that was done.
+
+        No sooner: a model that is evaluated before `Trainer.train` has made it ready counts as
+        ready, and several processes would then train each a model of its own.
+        """
         if self.history:
             return
-        held_out = self._trainer.eval_dataset is not None
-        self._add(self._trainer.evaluate() if held_out else {})
+        if self._trainer.eval_dataset is not None:
+            self._trainer.evaluate()  # which calls `on_evaluate`
+        else:
+            self._add({})
 
     def on_evaluate(self, _args: Any, _state: Any, _control: Any, **kwargs: Any) -> None:
         self._add(kwargs.get("metrics") or {})

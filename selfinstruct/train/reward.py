@@ -11,7 +11,7 @@ from typing import Any
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
 from selfinstruct.rewards import token_scores
-from selfinstruct.train.arguments import preference_arguments
+from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -165,12 +165,15 @@ def train_reward(
 
 def _arguments(out: Path, settings: RewardSettings, pairs: int, validated: bool) -> dict[str, Any]:
     """Return RewardConfig's fields: ours, and over them what the user gives by TRL's names."""
-    return preference_arguments(
+    return trl_arguments(
         out,
         settings.seed,
         pairs,
         validated=validated,
         own={
+            "max_length": None,  # what is longer was left out
+            "num_train_epochs": 2,
+            "warmup_steps": 0.1,
             "per_device_train_batch_size": 8,
             "per_device_eval_batch_size": 8,
             "learning_rate": 1e-5 if settings.method == "full" else 1e-4,

@@ -13,6 +13,7 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 from selfinstruct.memory import keep_freed_memory
 from selfinstruct.records import LocalModel
+from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -25,7 +26,6 @@ from selfinstruct.train.checkpoints import (
 from selfinstruct.train.encode import EncodedRows, dataset_of, encode_rows, prepare_tokenizer
 from selfinstruct.train.libraries import quiet, require_trl
 from selfinstruct.train.network import (
-    bf16_pays,
     load_network,
     load_tokenizer,
     merged_network,
@@ -205,47 +205,28 @@ def _arguments(
     out: Path, settings: SftSettings, rows: int, validated: bool, longest: int
 ) -> dict[str, Any]:
     """Return SFTConfig's fields: ours, and over them what the user gives by TRL's names."""
-    import torch
-
-    given = dict(settings.options or {})
-    reserved = sorted(_RESERVED & set(given))
-    if reserved:
-        raise ConfigError(f"{', '.join(reserved)}: set by selfinstruct itself; use its own option")
-    on_gpu = torch.cuda.is_available()
     full = settings.method == "full"
-    packed = bool(given.get("packing", True))
-    ours: dict[str, Any] = {
-        "output_dir": str(out / CHECKPOINTS),
-        # A pack is no longer than it must be: attention costs by its square.
-        "max_length": max(_PACK, longest),
-        "packing": packed,
-        "num_train_epochs": 3,
-        "per_device_train_batch_size": 1 if packed else 8,
-        # 1,024 tokens: about as many rows as TRL's batch of 8.
-        "gradient_accumulation_steps": 2 if packed else 1,
-        "learning_rate": 2e-5 if full else 2e-4,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.05,
-        "weight_decay": 0.0,
-        "logging_steps": 1 if rows < 500 else 10,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "restore_callback_states_from_checkpoint": True,
-        "eval_strategy": "epoch" if validated else "no",
-        "per_device_eval_batch_size": 1 if packed else 8,
-        "load_best_model_at_end": validated,
-        "metric_for_best_model": "eval_loss" if validated else None,
-        # On a CPU memory is plenty, and recomputing activations costs a third of the time.
-        "gradient_checkpointing": on_gpu,
-        "bf16": bf16_pays(),
-        "use_cpu": not on_gpu,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": settings.seed,
-        "data_seed": settings.seed,
-    }
-    return ours | given
+    packed = bool((settings.options or {}).get("packing", True))
+    return trl_arguments(
+        out,
+        settings.seed,
+        rows,
+        validated=validated,
+        own={
+            # A pack is no longer than it must be: attention costs by its square.
+            "max_length": max(_PACK, longest),
+            "packing": packed,
+            "num_train_epochs": 3,
+            "warmup_steps": 0.05,
+            "per_device_train_batch_size": 1 if packed else 8,
+            # 1,024 tokens: about as many rows as TRL's batch of 8.
+            "gradient_accumulation_steps": 2 if packed else 1,
+            "per_device_eval_batch_size": 1 if packed else 8,
+            "learning_rate": 2e-5 if full else 2e-4,
+        },
+        given=settings.options,
+        reserved=_RESERVED,
+    )
 
 
 def _perplexity(result: SftResult) -> float | None:

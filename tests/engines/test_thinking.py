@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfinstruct.engines.vllm import split_thinking
+from selfinstruct.engines.thinking import split_thinking
 
 
 @pytest.mark.parametrize(

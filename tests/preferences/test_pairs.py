@@ -35,9 +35,11 @@ def test_the_widest_pair_of_a_prompt_is_kept() -> None:
         ("p-1", "p-0", pytest.approx(0.8))
     ]
     assert not dropped
-    every, dropped = make_pairs(answers, min_margin=0.4, every=True)
-    assert [(one.chosen.id, one.rejected.id) for one in every] == [("p-1", "p-0"), ("p-1", "p-2")]
+    more, dropped = make_pairs(answers, min_margin=0.4, most=3)
+    assert [(one.chosen.id, one.rejected.id) for one in more] == [("p-1", "p-0"), ("p-1", "p-2")]
     assert dropped == Counter({Dropped.BELOW_MARGIN: 1})
+    two, _ = make_pairs(answers, min_margin=0.0, most=2)
+    assert two == more
 
 
 def test_what_cannot_be_learnt_from_is_dropped_and_counted() -> None:
@@ -121,3 +123,14 @@ def test_prompts_of_one_instruction_are_held_out_together() -> None:
     }
     assert train + held == pairs
     assert len(split_pairs(pairs, group_of, 1000)[0]) == 3
+
+
+def test_the_widest_pair_of_a_prompt_alone_is_held_out() -> None:
+    answers = {
+        f"p{n}": [answer(f"p{n}", k, f"text {k}", float(k * k)) for k in range(4)] for n in range(9)
+    }
+    pairs, _ = make_pairs(answers, min_margin=0.0, most=2)
+    train, held = split_pairs(pairs, {prompt: prompt for prompt in answers}, 4)
+    assert [pair.margin for pair in held] == [9.0] * 4
+    assert [pair.margin for pair in train] == [9.0, 8.0] * 5
+    assert [pair.prompt_id for pair in held] == ["p5", "p6", "p7", "p8"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,18 @@ def test_pairs_of_the_policys_own_answers(run: Run, tmp_path: Path) -> None:
         assert row["chosen_score"] == chosen.score > rejected.score == row["rejected_score"]
         assert row["margin"] == pytest.approx(chosen.score - rejected.score)
         assert (row["labeller"], row["policy"], row["run"]) == ("likelihood", "policy", "run")
-        own = [one.score for one in answers.values() if one.prompt_id == row["prompt_id"]]
-        assert chosen.score == max(own)
     held = {row["prompt_id"] for row in pq.read_table(tmp_path / "out" / HELD_OUT).to_pylist()}
     train = {row["prompt_id"] for row in pq.read_table(tmp_path / "out" / TRAIN).to_pylist()}
     groups = {key: prompt.group for key, prompt in prompts.items()}
     assert not {groups[key] for key in held} & {groups[key] for key in train}
+    # Three pairs of a task, the widest first; of what is held out that one alone.
+    counts = Counter(row["prompt_id"] for row in rows)
+    assert max(counts[key] for key in train) == 3
+    assert {counts[key] for key in held} == {1}
+    for key in train | held:
+        own = [one.score for one in answers.values() if one.prompt_id == key]
+        first = next(row for row in rows if row["prompt_id"] == key)
+        assert (first["chosen_score"], first["rejected_score"]) == (max(own), min(own))
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
 
 
@@ -188,7 +195,7 @@ def test_duels_that_go_in_a_circle_make_no_pair_that_contradicts_itself(
         return -10.0 + (won if token == _word_id("A") else 0.0)
 
     monkeypatch.setattr("selfinstruct.engines.scripted._logprob", logprob)
-    settings = PreferSettings(held_out=2, k=4, every_pair=True)
+    settings = PreferSettings(held_out=2, k=4, pairs_per_task=6)
     scorer = Scorer(Labeller.JUDGE, JUDGE)
     make(run, tmp_path / "out", settings=settings, scorer=scorer)
     rows = pairs(tmp_path / "out")
@@ -200,7 +207,7 @@ def test_duels_that_go_in_a_circle_make_no_pair_that_contradicts_itself(
 
 
 def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -> None:
-    settings = PreferSettings(held_out=2, k=2)
+    settings = PreferSettings(held_out=2, k=2, pairs_per_task=1)
     make(run, tmp_path / "out", settings=settings, scorer=Scorer(Labeller.REFERENCE))
     prompts = {prompt.id: prompt for prompt in prompts_of(run)}
     answers = read_scored(tmp_path / "out")
@@ -223,7 +230,7 @@ def test_an_empty_answer_does_not_cost_a_task_its_pair(run: Run, tmp_path: Path)
         def __call__(self, loaded: Loaded, work: Any, advance: Any) -> Any:
             return work(ScriptedEngine(one_empty), advance=advance)
 
-    settings = PreferSettings(held_out=2, k=2, every_pair=True)
+    settings = PreferSettings(held_out=2, k=2, pairs_per_task=6)
     scorer = Scorer(Labeller.REFERENCE)
     report = make(run, tmp_path / "out", Half(), settings, scorer)
     rows = pairs(tmp_path / "out")
@@ -325,7 +332,7 @@ def test_what_cannot_be(run: Run, tmp_path: Path) -> None:
 
 
 def test_balanced_lengths(run: Run, tmp_path: Path) -> None:
-    settings = PreferSettings(k=4, held_out=2, every_pair=True, balance_lengths=True)
+    settings = PreferSettings(k=4, held_out=2, pairs_per_task=6, balance_lengths=True)
     report = make(run, tmp_path / "out", settings=settings)
     assert report["lengths"]["longer_chosen"] == 0.5
     assert report["lengths_before_balancing"]["pairs"] == (

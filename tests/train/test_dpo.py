@@ -16,54 +16,13 @@ pytest.importorskip("trl")
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import LocalModel
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
-from selfinstruct.train.dpo import HEALTH, PAGE, DpoResult, DpoSettings, train_dpo
+from selfinstruct.train.dpo import HEALTH, PAGE
 from selfinstruct.train.encode import prepare_tokenizer
 from selfinstruct.train.encode_pairs import encode_pairs
 from selfinstruct.train.health import Trouble
 from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
 from selfinstruct.train.progress import TrainProgress
-from tests.train.tiny import tiny_model
-
-COLOURS = ("red", "blue", "green", "white")
-
-
-def row(number: int, *, flipped: bool = False) -> PreferenceRow:
-    answers = (COLOURS[number % 4], f"no dog {number % 3}")
-    chosen, rejected = answers[::-1] if flipped else answers
-    turns = (("user", f"Name colour {number}."),)
-    return PreferenceRow(f"r{number}", f"p{number}", turns, chosen, rejected)
-
-
-ROWS = [row(number) for number in range(64)]
-SPLIT = PreferenceSplit(ROWS[:32], ROWS[32:])
-QUICK: dict[str, Any] = {
-    "num_train_epochs": 2,
-    "learning_rate": 5e-3,
-    "bf16": False,
-    "per_device_train_batch_size": 8,
-    "gradient_accumulation_steps": 1,
-    "per_device_eval_batch_size": 16,
-}
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> LocalModel:
-    return tiny_model(tmp_path / "tiny")
-
-
-def train(
-    model: LocalModel,
-    out: Path,
-    split: PreferenceSplit = SPLIT,
-    listen: Any = lambda event: None,
-    **settings: Any,
-) -> DpoResult:
-    resume = settings.pop("resume", False)
-    options = {**QUICK, **settings.pop("options", {})}
-    how = DpoSettings(
-        **{"max_length": 256, "fresh": 4, "fresh_tokens": 8, **settings}, options=options
-    )
-    return train_dpo(split, model, out, how, listen, resume=resume)
+from tests.train.dpo_runs import ROWS, SPLIT, row, train
 
 
 def test_loss_and_implicit_rewards_equal_the_papers_equation(
@@ -322,45 +281,3 @@ def test_pairs_of_like_length_share_batches_and_the_longest_weigh_no_more() -> N
     assert sorted(order) == list(range(10))
     assert [lengths[place] for place in order] == [1, 2, 3, 4, 7, 8, 9, 10, 5, 6]
     assert _by_length(pairs, 5) == sorted(range(10), key=lengths.__getitem__)
-
-
-@pytest.mark.slow
-def test_two_processes_prefer_as_one(model: LocalModel, tmp_path: Path) -> None:
-    """Two processes with half a batch each come to the losses and the health of one."""
-    import subprocess
-    import sys
-
-    data = tmp_path / "pairs.jsonl"
-    lines = (
-        {"prompt": one.messages[0][1], "chosen": one.chosen, "rejected": one.rejected}
-        for one in ROWS
-    )
-    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    common = ["--data", str(data), "--model", str(model.path), "--max-length", "128", "--full"]
-    common += ["--epochs", "2", "--set", "bf16=false", "--set", "gradient_accumulation_steps=1"]
-    common += ["--learning-rate", "0.005", "--held-out", "0.25", "--fresh", "4"]
-    common += ["--fresh-tokens", "8"]
-
-    def launch(out: str, processes: int, batch: int) -> dict[str, Any]:
-        words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        words += ["--nproc_per_node", str(processes)]
-        words += ["-m", "selfinstruct", "train", "dpo", *common, "--out", str(tmp_path / out)]
-        words += ["--set", f"per_device_train_batch_size={batch}"]
-        words += ["--set", f"per_device_eval_batch_size={batch}"]
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stdout.count("trained on") == 1
-        return json.loads((tmp_path / out / "training.json").read_text())  # type: ignore[no-any-return]
-
-    one, two = launch("one", 1, 8), launch("two", 2, 4)
-    assert two["steps"] == one["steps"]
-    # A policy that is its reference: the reference's part is that of the right pairs.
-    assert two["losses"][0][1] == pytest.approx(math.log(2), abs=1e-5)
-    assert two["health"]["pairs"] == one["health"]["pairs"] == 16
-    assert two["health"]["margin"]["mean"] == pytest.approx(
-        one["health"]["margin"]["mean"], rel=0.05
-    )
-    assert one["losses"][-1][1] < 0.9 * one["losses"][0][1]
-    alone, shared = ([loss for _, loss in run["losses"]] for run in (one, two))
-    if shared != pytest.approx(alone, rel=0.02):
-        pytest.xfail(f"the losses of two processes drift from those of one: {shared}, {alone}")

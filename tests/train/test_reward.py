@@ -28,7 +28,6 @@ from selfinstruct.train.reward_report import (
     reward_report,
     shipped_checks,
 )
-from tests.train.tiny import tiny_model
 
 COLOURS = ("red", "blue", "green", "white")
 
@@ -53,11 +52,6 @@ CHECKS = [
     Check("length", row(101)),
     Check("length", row(1, flipped=True)),
 ]
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> LocalModel:
-    return tiny_model(tmp_path / "tiny")
 
 
 def train(

@@ -1,0 +1,36 @@
+"""Standard error of this process, C++ included, kept off the terminal while a model loads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def captured_stderr() -> Iterator[dict[str, str]]:
+    """Keep what vLLM's C++ and imports write while loading off the terminal.
+
+    The yielded mapping has the text once the block has failed.
+    """
+    captured: dict[str, str] = {}
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield captured
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield captured
+        except BaseException:
+            file.seek(0)
+            captured["text"] = file.read().decode(errors="replace")
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)

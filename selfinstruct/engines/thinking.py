@@ -1,0 +1,25 @@
+"""The thinking part of what a model wrote, apart from its answer."""
+
+from __future__ import annotations
+
+THINK_START, _THINK_END = "<think>", "</think>"
+
+
+def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
+    """Return (thinking, answer, characters before the answer).
+
+    Args:
+        text: what the model wrote.
+        opened: whether the prompt ends within the thinking part already.
+
+    Thinking that was cut off has no answer after it: the whole text is thinking.
+    """
+    before, mark, after = text.partition(_THINK_END)
+    thinks = opened or before.lstrip().startswith(THINK_START)
+    if not mark:
+        return (_thought(text), "", len(text)) if thinks else (None, text, 0)
+    return _thought(before), after, len(before) + len(mark)
+
+
+def _thought(text: str) -> str:
+    return text.replace(THINK_START, "").strip()

@@ -1,0 +1,39 @@
+"""Rows of a few colours, and supervised fine-tuning on them that takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.records import LocalModel
+from selfinstruct.train.rows import Split, TrainRow
+from selfinstruct.train.sft import SftResult, SftSettings, train_sft
+
+COLOURS = ("red", "blue", "green", "white", "black", "brown")
+ROWS = [
+    TrainRow(
+        f"r{n}", f"Name colour {n}.", f"Name colour {n}.", COLOURS[n % 6], n // 6, f"p{n // 2}"
+    )
+    for n in range(24)
+]
+SPLIT = Split(ROWS[:20], ROWS[20:], [])
+QUICK: dict[str, Any] = {"num_train_epochs": 2, "learning_rate": 5e-3, "bf16": False}
+
+
+def tokenizer_of(model: LocalModel) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model.path)
+
+
+def train(
+    model: LocalModel,
+    out: Path,
+    split: Split = SPLIT,
+    listen: Any = lambda event: None,
+    **settings: Any,
+) -> SftResult:
+    resume = settings.pop("resume", False)
+    options = {**QUICK, **settings.pop("options", {})}
+    how = SftSettings(max_length=settings.pop("max_length", 256), options=options, **settings)
+    return train_sft(split, model, out, how, listen, resume=resume)

@@ -1,0 +1,79 @@
+"""Training in two processes, on half a batch each, against one with the whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl")
+
+from selfinstruct.records import LocalModel
+from selfinstruct.train.checkpoints import REPORT
+from tests.train import dpo_runs, sft_runs
+
+pytestmark = pytest.mark.slow
+
+
+def launch(kind: str, data: Path, model: LocalModel, processes: int, *more: str) -> dict[str, Any]:
+    """Train as a user would, eight rows a step; return the report."""
+    out, batch = data.parent / f"by-{processes}", str(8 // processes)
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words += ["--nproc_per_node", str(processes), "-m", "selfinstruct", "train", kind]
+    words += ["--data", str(data), "--model", str(model.path), "--out", str(out), "--full"]
+    words += ["--max-length", "128", "--learning-rate", "0.005", *more]
+    options = {"bf16": "false", "gradient_accumulation_steps": "1"}
+    options |= {"per_device_train_batch_size": batch, "per_device_eval_batch_size": batch}
+    for name, value in options.items():
+        words += ["--set", f"{name}={value}"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("trained on") == 1
+    return json.loads((out / REPORT).read_text())  # type: ignore[no-any-return]
+
+
+def written(path: Path, lines: Iterable[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def losses(report: dict[str, Any]) -> list[float]:
+    return [loss for _, loss in report["losses"]]
+
+
+def test_two_processes_train_as_one(model: LocalModel, tmp_path: Path) -> None:
+    rows = ({"prompt": row.user, "completion": row.answer} for row in sft_runs.ROWS)
+    data = written(tmp_path / "rows.jsonl", rows)
+    more = ("--epochs", "3", "--validation", "0", "--set", "packing=false")
+    more += ("--set", "average_tokens_across_devices=true")
+    one, two = (launch("sft", data, model, processes, *more) for processes in (1, 2))
+    assert two["steps"] == one["steps"]
+    assert two["tokens"] == pytest.approx(one["tokens"], rel=0.1)
+    assert losses(two) == pytest.approx(losses(one), rel=0.01)
+    # It learnt, so that steps of processes that go their own ways would differ.
+    assert losses(one)[-1] < 0.9 * losses(one)[0]
+
+
+def test_two_processes_prefer_as_one(model: LocalModel, tmp_path: Path) -> None:
+    pairs = (
+        {"prompt": one.messages[0][1], "chosen": one.chosen, "rejected": one.rejected}
+        for one in dpo_runs.ROWS
+    )
+    data = written(tmp_path / "pairs.jsonl", pairs)
+    more = ("--epochs", "2", "--held-out", "0.25", "--fresh", "4", "--fresh-tokens", "8")
+    one, two = (launch("dpo", data, model, processes, *more) for processes in (1, 2))
+    assert two["steps"] == one["steps"]
+    # A policy that is its reference: the reference's part is that of the right pairs.
+    assert losses(two)[0] == pytest.approx(math.log(2), abs=1e-5)
+    assert two["health"]["pairs"] == one["health"]["pairs"] == 16
+    assert two["health"]["margin"]["mean"] == pytest.approx(
+        one["health"]["margin"]["mean"], rel=0.05
+    )
+    assert losses(one)[-1] < 0.9 * losses(one)[0]
+    assert losses(two) == pytest.approx(losses(one), rel=0.02)
