@@ -154,8 +154,10 @@ def length_gap(pair: Pair) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LengthReport:
-    """How well "longer" predicts "chosen": its share with a 95 % interval, lengths as halves.
+    """How well "longer" predicts "chosen": its share with a 95 % interval, ties as halves.
 
+    The interval is that of as many observations as there are prompts, since pairs of one prompt
+    have answers in common.
     `biased` where the interval leaves out one half and the share is past 60 % or below 40 %.
     """
 
@@ -176,8 +178,9 @@ def length_report(pairs: Sequence[Pair]) -> LengthReport:
     """Return the report; the interval is Wilson's (1927) for a share."""
     gaps = [length_gap(pair) for pair in pairs]
     wins = sum(1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in gaps)
-    low, high = wilson(wins, len(gaps))
     share = wins / len(gaps) if gaps else math.nan
+    prompts = len({pair.prompt_id for pair in pairs})
+    low, high = wilson(share * prompts, prompts)
     return LengthReport(
         pairs=len(pairs),
         chosen_words=_mean([len(pair.chosen.text.split()) for pair in pairs]),

@@ -27,6 +27,7 @@ from selfinstruct.preferences.label import (
 from selfinstruct.preferences.pairs import (
     LEAST_PAIRS,
     Dropped,
+    LengthReport,
     Pair,
     by_prompt,
     length_balanced,
@@ -151,21 +152,21 @@ def _finish(
         margin_of=labelled.margin_of,
         may_pair=labelled.may_pair,
     )
-    before = length_report(pairs)
+    group_of = {prompt.id: prompt.group for prompt in prompts}
+    train, held = split_pairs(pairs, group_of, settings.held_out)
+    before = length_report([*train, *held])
     if settings.balance_lengths:
-        pairs, gone = length_balanced(pairs)
+        train, held, before = _balanced(pairs, group_of, settings.held_out)
+    lengths = length_report([*train, *held])
+    if gone := before.pairs - lengths.pairs:
         dropped[Dropped.LENGTH_BALANCE] += gone
-    lengths = length_report(pairs)
-    train, held = split_pairs(
-        pairs, {prompt.id: prompt.group for prompt in prompts}, settings.held_out
-    )
     counts = {str(reason): count for reason, count in sorted(dropped.items())}
     if len(held) < settings.held_out or len(train) < LEAST_PAIRS:
         raise ConfigError(
-            f"{out}: only {len(pairs)} pairs came of {len(prompts)} prompts "
-            f"({_counted(counts)}), too few to hold {settings.held_out} out and train on "
-            f"{LEAST_PAIRS}; --resume with more --pairs-per-task, a smaller --min-margin or "
-            "--held-out pairs the same answers anew; more tasks or a larger --k need another --out"
+            f"{out}: only {len({pair.prompt_id for pair in pairs})} of {len(prompts)} tasks have a "
+            f"pair ({_counted(counts)}), too few to hold {settings.held_out} out and train on "
+            f"{LEAST_PAIRS} pairs; --resume with a smaller --held-out or --min-margin pairs the "
+            "same answers anew; more tasks or a larger --k need another --out"
         )
     user_of = {prompt.id: prompt.user for prompt in prompts}
     lineage = {
@@ -175,7 +176,6 @@ def _finish(
     }
     folder.write_pairs(out, TRAIN, train, user_of, lineage)
     folder.write_pairs(out, HELD_OUT, held, user_of, lineage)
-    group_of = {prompt.id: prompt.group for prompt in prompts}
     held_groups = {group_of[pair.prompt_id] for pair in held}
     folder.write_labelled(
         out,
@@ -191,10 +191,26 @@ def _finish(
         "dropped": counts,
         "lengths": asdict(lengths),
         "lengths_before_balancing": asdict(before) if settings.balance_lengths else None,
-        "margins": _quartiles(pairs),
+        "margins": _quartiles([*train, *held]),
     }
     folder.write_report(out, report)
     return report
+
+
+def _balanced(
+    pairs: Sequence[Pair], group_of: Mapping[str, str], held_out: int
+) -> tuple[list[Pair], list[Pair], LengthReport]:
+    """Return pairs to train on and those held out, each balanced, and the lengths before that.
+
+    As many more prompts are held out as balancing costs pairs.
+    """
+    wanted = held_out
+    while True:
+        train, held = split_pairs(pairs, group_of, wanted)
+        kept, _ = length_balanced(held)
+        if len(kept) >= held_out or len(held) < wanted:
+            return length_balanced(train)[0], kept, length_report([*train, *held])
+        wanted += held_out - len(kept)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -211,6 +211,7 @@ def _arguments(out: Path, settings: DpoSettings, pairs: int, validated: bool) ->
         )
     # On a CPU fewer pairs at once are faster: with less padding, and cores as busy.
     at_once = 4 if torch.cuda.is_available() else 2
+    chosen = "per_device_train_batch_size" in (settings.options or {})
     return trl_arguments(
         out,
         settings.seed,
@@ -224,7 +225,7 @@ def _arguments(out: Path, settings: DpoSettings, pairs: int, validated: bool) ->
             "loss_type": list(settings.loss_type),
             "precompute_ref_log_probs": True,
             "per_device_train_batch_size": at_once,
-            "gradient_accumulation_steps": 8 // at_once,
+            "gradient_accumulation_steps": 2 if chosen else 8 // at_once,
             "per_device_eval_batch_size": 4,
             "learning_rate": 5e-6 if settings.method == "full" else 3e-4,
         },

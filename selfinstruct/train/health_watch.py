@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from selfinstruct.errors import TrainError
 from selfinstruct.store import atomic
 from selfinstruct.train.fresh import fresh_samples
 from selfinstruct.train.health import Point
@@ -49,6 +50,11 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
         """
         if self.history:
             return
+        if self._trainer.state.global_step:
+            raise TrainError(
+                f"{self._path}: is gone, and with it how the policy was before its first step; "
+                "train into another --out"
+            )
         if self._trainer.eval_dataset is not None:
             self._trainer.evaluate()  # which calls `on_evaluate`
         else:

@@ -92,6 +92,9 @@ def test_the_length_report_warns_of_a_labeller_that_counts_words() -> None:
     # Few pairs prove nothing.
     assert not length_report([pair_of("a", 9, 1), pair_of("b", 9, 1)]).biased
     assert math.isnan(length_report([]).longer_chosen)
+    # Three pairs of a prompt say no more than one: as wide an interval.
+    thrice = length_report([pair_of(str(n), 10, 5) for n in range(40) for _ in range(3)])
+    assert (thrice.pairs, thrice.low) == (120, pytest.approx(biased.low))
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=40))

@@ -117,8 +117,9 @@ def test_pairs_of_the_policys_own_answers(run: Run, tmp_path: Path) -> None:
     assert {counts[key] for key in held} == {1}
     for key in train | held:
         own = [one.score for one in answers.values() if one.prompt_id == key]
-        first = next(row for row in rows if row["prompt_id"] == key)
-        assert (first["chosen_score"], first["rejected_score"]) == (max(own), min(own))
+        mine = [row for row in rows if row["prompt_id"] == key]
+        assert (mine[0]["chosen_score"], mine[0]["rejected_score"]) == (max(own), min(own))
+        assert [row["margin"] for row in mine] == sorted(row["margin"] for row in mine)[::-1]
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
 
 
@@ -306,7 +307,7 @@ def test_killed_and_resumed_gives_the_same_pairs(
 
 def test_too_few_pairs_are_refused_and_can_be_paired_anew(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(ConfigError, match=r"only \d+ pairs came of \d+ prompts .*--resume"):
+    with pytest.raises(ConfigError, match=r"only \d+ of \d+ tasks have a pair .*--resume"):
         make(run, out, settings=PreferSettings(k=3, held_out=60))
     apart = Engines()
     make(run, out, apart, resume=True)
@@ -339,3 +340,11 @@ def test_balanced_lengths(run: Run, tmp_path: Path) -> None:
         report["lengths"]["pairs"] + report["dropped"].get("length_balance", 0)
     )
     assert not math.isnan(report["lengths"]["chosen_words"])
+    for name in (TRAIN, HELD_OUT):
+        words = [
+            [len(row[side][0]["content"].split()) for side in ("chosen", "rejected")]
+            for row in pq.read_table(tmp_path / "out" / name).to_pylist()
+        ]
+        assert sum(a > b for a, b in words) == sum(a < b for a, b in words)
+    assert report["lengths"]["pairs"] == len(pairs(tmp_path / "out"))
+    assert report["pairs"]["held_out"] >= 2

@@ -26,7 +26,7 @@ def launch(kind: str, data: Path, model: LocalModel, processes: int, *more: str)
     out, batch = data.parent / f"by-{processes}", str(8 // processes)
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     words += ["--nproc_per_node", str(processes), "-m", "selfinstruct", "train", kind]
-    words += ["--data", str(data), "--model", str(model.path), "--out", str(out), "--full"]
+    words += ["--data", str(data), "--model", str(model.path), "--out", str(out)]
     words += ["--max-length", "128", "--learning-rate", "0.005", *more]
     options = {"bf16": "false", "gradient_accumulation_steps": "1"}
     options |= {"per_device_train_batch_size": batch, "per_device_eval_batch_size": batch}
@@ -50,7 +50,7 @@ def losses(report: dict[str, Any]) -> list[float]:
 def test_two_processes_train_as_one(model: LocalModel, tmp_path: Path) -> None:
     rows = ({"prompt": row.user, "completion": row.answer} for row in sft_runs.ROWS)
     data = written(tmp_path / "rows.jsonl", rows)
-    more = ("--epochs", "3", "--validation", "0", "--set", "packing=false")
+    more = ("--full", "--epochs", "3", "--validation", "0", "--set", "packing=false")
     more += ("--set", "average_tokens_across_devices=true")
     one, two = (launch("sft", data, model, processes, *more) for processes in (1, 2))
     assert two["steps"] == one["steps"]
@@ -60,13 +60,16 @@ def test_two_processes_train_as_one(model: LocalModel, tmp_path: Path) -> None:
     assert losses(one)[-1] < 0.9 * losses(one)[0]
 
 
-def test_two_processes_prefer_as_one(model: LocalModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [("--full",), ()])
+def test_two_processes_prefer_as_one(
+    model: LocalModel, tmp_path: Path, method: tuple[str, ...]
+) -> None:
     pairs = (
         {"prompt": one.messages[0][1], "chosen": one.chosen, "rejected": one.rejected}
         for one in dpo_runs.ROWS
     )
     data = written(tmp_path / "pairs.jsonl", pairs)
-    more = ("--epochs", "2", "--held-out", "0.25", "--fresh", "4", "--fresh-tokens", "8")
+    more = ("--epochs", "2", "--held-out", "0.25", "--fresh", "4", "--fresh-tokens", "8", *method)
     one, two = (launch("dpo", data, model, processes, *more) for processes in (1, 2))
     assert two["steps"] == one["steps"]
     # A policy that is its reference: the reference's part is that of the right pairs.
