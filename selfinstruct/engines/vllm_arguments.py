@@ -39,7 +39,12 @@ def one_token_arguments(token: int) -> dict[str, Any]:
 
 
 def sampling_arguments(request: Request, room: int) -> dict[str, Any]:
-    """Arguments of vLLM's SamplingParams; `logprobs=0` is the sampled token's own, raw."""
+    """Have a request's text written; `logprobs=0` is the sampled token's own, raw.
+
+    Args:
+        request: what is asked, and how it is sampled.
+        room: tokens that the context has left after the prompt.
+    """
     sampling = request.sampling
     arguments: dict[str, Any] = sampling.model_dump(exclude={"stop", "max_tokens"})
     arguments["stop"] = list(sampling.stop)

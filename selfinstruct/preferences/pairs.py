@@ -231,6 +231,25 @@ def split_pairs(
     return [pair for group in order for pair in group], held
 
 
+def split_balanced(
+    pairs: Sequence[Pair], group_of: Mapping[str, str], held_out: int
+) -> tuple[list[Pair], list[Pair], LengthReport]:
+    """Split pairs as `split_pairs` does, and balance the lengths of both parts.
+
+    As many more prompts are held out as balancing costs pairs.
+
+    Returns:
+        Pairs to train on, those held out, and the lengths of both before they were balanced.
+    """
+    wanted = held_out
+    while True:
+        train, held = split_pairs(pairs, group_of, wanted)
+        kept, _ = length_balanced(held)
+        if len(kept) >= held_out or len(held) < wanted:
+            return length_balanced(train)[0], kept, length_report([*train, *held])
+        wanted += held_out - len(kept)
+
+
 def _widest(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the widest pair of each prompt."""
     found: dict[str, Pair] = {}

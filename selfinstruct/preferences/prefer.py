@@ -27,12 +27,11 @@ from selfinstruct.preferences.label import (
 from selfinstruct.preferences.pairs import (
     LEAST_PAIRS,
     Dropped,
-    LengthReport,
     Pair,
     by_prompt,
-    length_balanced,
     length_report,
     make_pairs,
+    split_balanced,
     split_pairs,
     usable_answers,
 )
@@ -156,7 +155,7 @@ def _finish(
     train, held = split_pairs(pairs, group_of, settings.held_out)
     before = length_report([*train, *held])
     if settings.balance_lengths:
-        train, held, before = _balanced(pairs, group_of, settings.held_out)
+        train, held, before = split_balanced(pairs, group_of, settings.held_out)
     lengths = length_report([*train, *held])
     if gone := before.pairs - lengths.pairs:
         dropped[Dropped.LENGTH_BALANCE] += gone
@@ -195,22 +194,6 @@ def _finish(
     }
     folder.write_report(out, report)
     return report
-
-
-def _balanced(
-    pairs: Sequence[Pair], group_of: Mapping[str, str], held_out: int
-) -> tuple[list[Pair], list[Pair], LengthReport]:
-    """Return pairs to train on and those held out, each balanced, and the lengths before that.
-
-    As many more prompts are held out as balancing costs pairs.
-    """
-    wanted = held_out
-    while True:
-        train, held = split_pairs(pairs, group_of, wanted)
-        kept, _ = length_balanced(held)
-        if len(kept) >= held_out or len(held) < wanted:
-            return length_balanced(train)[0], kept, length_report([*train, *held])
-        wanted += held_out - len(kept)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

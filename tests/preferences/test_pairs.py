@@ -17,6 +17,7 @@ from selfinstruct.preferences.pairs import (
     length_gap,
     length_report,
     make_pairs,
+    split_balanced,
     split_pairs,
     wilson,
 )
@@ -137,3 +138,18 @@ def test_the_widest_pair_of_a_prompt_alone_is_held_out() -> None:
     assert [pair.margin for pair in held] == [9.0] * 4
     assert [pair.margin for pair in train] == [9.0, 8.0] * 5
     assert [pair.prompt_id for pair in held] == ["p5", "p6", "p7", "p8"]
+
+
+def test_balancing_costs_no_held_out_pair() -> None:
+    # Of the last prompts all have the longer answer chosen, of the first every other.
+    longer = [n >= 30 or n % 2 for n in range(40)]
+    pairs = [pair_of(f"p{n}", *((9, 4) if long else (4, 9))) for n, long in enumerate(longer)]
+    group_of = {pair.prompt_id: pair.prompt_id for pair in pairs}
+    train, held, before = split_balanced(pairs, group_of, 8)
+    assert len(held) >= 8
+    for part in (train, held):
+        assert sum(length_gap(pair) for pair in part) == 0
+    assert before.pairs == 40
+    assert not {pair.prompt_id for pair in train} & {pair.prompt_id for pair in held}
+    # Where there are not enough, it ends, with fewer.
+    assert len(split_balanced(pairs, group_of, 39)[1]) < 39

@@ -12,11 +12,17 @@ from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
 COLOURS = ("red", "blue", "green", "white")
 
 
-def row(number: int, *, flipped: bool = False) -> PreferenceRow:
-    answers = (COLOURS[number % 4], f"no dog {number % 3}")
-    chosen, rejected = answers[::-1] if flipped else answers
+def preference(
+    number: int, chosen: str, rejected: str, *, weight: float = 1.0, flipped: bool = False
+) -> PreferenceRow:
+    if flipped:
+        chosen, rejected = rejected, chosen
     turns = (("user", f"Name colour {number}."),)
-    return PreferenceRow(f"r{number}", f"p{number}", turns, chosen, rejected)
+    return PreferenceRow(f"r{number}", f"p{number}", turns, chosen, rejected, weight)
+
+
+def row(number: int, *, flipped: bool = False) -> PreferenceRow:
+    return preference(number, COLOURS[number % 4], f"no dog {number % 3}", flipped=flipped)
 
 
 ROWS = [row(number) for number in range(64)]

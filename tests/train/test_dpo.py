@@ -13,10 +13,10 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, TrainError
 from selfinstruct.records import LocalModel
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
-from selfinstruct.train.dpo import HEALTH, PAGE
+from selfinstruct.train.dpo import HEALTH, PAGE, DpoSettings, _arguments
 from selfinstruct.train.encode import prepare_tokenizer
 from selfinstruct.train.encode_pairs import encode_pairs
 from selfinstruct.train.health import Trouble
@@ -226,6 +226,32 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(
     assert again.losses[-1][1] == pytest.approx(whole.losses[-1][1], abs=1e-4)
     assert again.health.margin.mean == pytest.approx(whole.health.margin.mean, abs=1e-3)
     assert [point.step for point in again.history] == [point.step for point in whole.history]
+
+
+def test_a_lost_history_is_said_and_not_begun_in_the_middle(
+    model: LocalModel, tmp_path: Path
+) -> None:
+    def stop(event: TrainProgress) -> None:
+        if event.step == 6:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        train(model, out, listen=stop)
+    (out / CHECKPOINTS / "history.json").unlink()
+    with pytest.raises(TrainError, match=r"history.json: is gone.*another --out"):
+        train(model, out, resume=True)
+
+
+def test_a_step_has_eight_pairs_unless_told_otherwise(tmp_path: Path) -> None:
+    def sizes(**options: Any) -> tuple[int, int]:
+        found = _arguments(tmp_path, DpoSettings(options=options), 100, True)
+        return found["per_device_train_batch_size"], found["gradient_accumulation_steps"]
+
+    assert math.prod(sizes()) == 8
+    # Whatever the machine: what a user gives is multiplied alike.
+    assert sizes(per_device_train_batch_size=3) == (3, 2)
+    assert sizes(per_device_train_batch_size=3, gradient_accumulation_steps=5) == (3, 5)
 
 
 def test_flipped_training_labels_are_said(model: LocalModel, tmp_path: Path) -> None:

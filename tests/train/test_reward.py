@@ -28,15 +28,12 @@ from selfinstruct.train.reward_report import (
     reward_report,
     shipped_checks,
 )
-
-COLOURS = ("red", "blue", "green", "white")
+from tests.train.dpo_runs import COLOURS, preference
 
 
 def row(number: int, *, weight: float = 1.0, flipped: bool = False) -> PreferenceRow:
     answers = (f"It is {COLOURS[number % 4]}.", "?" * (1 + number % 20))
-    chosen, rejected = answers[::-1] if flipped else answers
-    turns = (("user", f"Name colour {number}."),)
-    return PreferenceRow(f"r{number}", f"p{number}", turns, chosen, rejected, weight)
+    return preference(number, *answers, weight=weight, flipped=flipped)
 
 
 ROWS = [row(number) for number in range(64)]
