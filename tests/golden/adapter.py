@@ -1,0 +1,121 @@
+"""What the golden suite needs of requests, completions and engines, in one place.
+
+When a request or an engine changes its shape, this file is what changes with it. What it
+returns must stay the same: the expected values were recorded through it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfinstruct.engines.base import Capabilities
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.records import Completion, Request
+
+ENGINES = {
+    "all": Capabilities(logprobs=True, score=True, seeded=True),
+    "scores_later": Capabilities(logprobs=False, score=True, seeded=True),
+    "no_scores": Capabilities(logprobs=False, score=False, seeded=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a script may know of a request: nothing that another layout of requests would lose."""
+
+    id: str
+    stage: str
+    seed: int
+
+
+Script = Callable[[Asked], "str | tuple[str, str]"]
+
+
+class GoldenEngine(ScriptedEngine):
+    """The scripted engine, answered by the suite's own script, with thinking where it has any.
+
+    Args:
+        script: returns the text of a request, or (text, finish_reason).
+        can: which of `ENGINES`.
+        thinks: returns what is thought before an answer, or None.
+    """
+
+    def __init__(
+        self, script: Script, can: str = "all", thinks: Callable[[Asked], str | None] | None = None
+    ) -> None:
+        super().__init__(lambda request: script(asked(request)), capabilities=ENGINES[can])
+        self._thinks = thinks
+
+    def collect(self) -> list[Completion]:
+        done = super().collect()
+        if self._thinks is None:
+            return done
+        return [replace(one, thinking=self._thinks(asked(one.request))) for one in done]
+
+
+def asked(request: Request) -> Asked:
+    return Asked(request.id, str(request.stage), request.seed)
+
+
+def prompt_text(request: Request) -> str:
+    """Return the whole prompt as the model sees it, markup included."""
+    return request.prompt
+
+
+def scored_ids(request: Request) -> tuple[int, ...] | None:
+    """Return the tokens that are to be scored; None for a request that writes."""
+    return request.scored
+
+
+def request_record(engine: ScriptedEngine, request: Request) -> dict[str, Any]:
+    """Return everything of a request that decides its completion, in few characters."""
+    prompt = prompt_text(request)
+    scored = scored_ids(request)
+    sampling = request.sampling.model_dump(mode="json")
+    return {
+        "id": request.id,
+        "stage": str(request.stage),
+        "template": request.template,
+        "seed": request.seed,
+        "parents": list(request.parents),
+        "stop": list(sampling.pop("stop")),
+        "sampling": sampling,
+        "prompt": digest(prompt),
+        "prompt_tokens": digest(list(engine.encode(prompt))),
+        "prompt_end": prompt[-60:],
+        "scored": None if scored is None else digest(list(scored)),
+    }
+
+
+def completion_record(completion: Completion) -> list[Any]:
+    """Return everything of a completion that was recorded."""
+    request = completion.request
+    return [
+        request.id,
+        str(request.stage),
+        request.template,
+        prompt_text(request),
+        list(request.parents),
+        request.sampling.model_dump(mode="json"),
+        request.seed,
+        scored_ids(request),
+        completion.text,
+        completion.thinking,
+        list(completion.token_ids),
+        None if completion.token_logprobs is None else list(completion.token_logprobs),
+        list(completion.token_starts),
+        list(completion.token_ends),
+        completion.finish_reason,
+        completion.num_prompt_tokens,
+        completion.error,
+    ]
+
+
+def digest(value: Any) -> str:
+    """Return the first 16 digits of a SHA-256: of a text as it is, of all else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

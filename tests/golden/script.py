@@ -1,0 +1,198 @@
+"""What the scripted model of the golden runs writes: good tasks, and every kind of bad one.
+
+A text depends on the run's voice and on a request's id, stage and seed alone. Which kind of
+item a candidate is follows from its id (`kind_of_item`), so that its label and instances can
+fit it without reading a prompt. Nothing here imports selfinstruct: the runs of older code
+were written by this script, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+SUBJECTS = (
+    *("harbour", "violin", "desert", "bakery", "comet", "library", "glacier", "orchard"),
+    *("railway", "lantern", "volcano", "museum", "beehive", "castle", "market", "meadow"),
+)
+VERBS = ("Describe", "Compare", "Explain", "Invent", "Summarize", "Praise", "Defend", "Imagine")
+CHINESE = ("春天", "秋天", "大海", "城市", "朋友", "音乐", "食物", "历史", "天空", "森林")
+
+GOOD_ITEMS = (*("plain",) * 10, *("points",) * 7, *("label",) * 5)
+BAD_ITEMS = (
+    *("repeat", "keyword", "short", "long", "punctuation", "script", "echo", "placeholder"),
+    *("refusal", "statement", "chatty", "repetitive", "unfinished", "wordless"),
+)
+GOOD_ANSWERS = ("good",) * 22
+BAD_ANSWERS = (
+    *("cut", "placeholder", "refusal", "chatty", "echo", "repetitive", "blank", "colon"),
+    *("nothing", "same", "no_input", "twice", "conflict", "many"),
+)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How one run's model writes.
+
+    salt: makes its texts unlike those of other runs. first: number of the first new item.
+    items: of a proposal. lists, answers: `base` continues a prompt that has begun the text,
+    `chat` writes it whole, `direct` answers tasks without an input as they are. tag: before
+    each item. chinese: instructions are Chinese. more: kinds of items that are more frequent.
+    """
+
+    salt: str
+    first: int = 9
+    items: int = 5
+    lists: str = "base"
+    answers: str = "base"
+    tag: str = ""
+    chinese: bool = False
+    input: str = "Input:"
+    output: str = "Output:"
+    label: str = "Label:"
+    yes: str = "label"
+    more: tuple[str, ...] = ()
+
+    def __call__(self, asked: Any) -> str | tuple[str, str]:
+        if asked.stage == "propose":
+            return self._list(asked)
+        candidate = asked.id.rsplit("-", 1)[0]
+        if asked.stage == "classify":
+            return f" {self.yes}" if self.kind_of_item(candidate) == "label" else " text"
+        if asked.stage == "answer":
+            return self._teachers_answer(asked)
+        return self._instances(candidate, asked)
+
+    def thought(self, asked: Any) -> str | None:
+        """Return what is thought before an answer, where the model thinks at all."""
+        if asked.stage in ("classify", "score"):
+            return None
+        return f"I think of the {self._subject(asked, 'thought')} first."
+
+    def kind_of_item(self, candidate: str) -> str:
+        return _choice(GOOD_ITEMS + BAD_ITEMS + self.more, self.salt, candidate, "item")
+
+    def _list(self, asked: Any) -> str | tuple[str, str]:
+        proposal = asked.id.rsplit("-", 1)[0]
+        if _draw(7, self.salt, asked.id, "empty") == 0:
+            return "" if self.lists == "base" else "There is nothing to list."
+        texts = [
+            self._item(self.kind_of_item(f"{proposal}-i{number:02d}"), asked, number)
+            for number in range(self.items)
+        ]
+        tag = f"{self.tag} " if self.tag else ""
+        lines = [f"{self.first + number}. {tag}{text}" for number, text in enumerate(texts)]
+        if self.lists == "base":
+            lines[0] = f" {texts[0]}"
+        else:
+            lines.insert(0, "Here are more tasks:")
+        finish = "length" if _draw(5, self.salt, asked.id, "length") == 0 else "stop"
+        return "\n".join(lines), finish
+
+    def _item(self, kind: str, asked: Any, number: int) -> str:
+        subject = self._subject(asked, f"subject{number}")
+        words = " ".join(f"w{_draw(400, asked.seed, number, place)}" for place in range(3))
+        verb = _choice(VERBS, asked.seed, number, "verb")
+        if self.chinese and kind in ("plain", "label"):
+            topics = [_choice(CHINESE, asked.seed, number, place) for place in range(3)]
+            return f"请用简单的话介绍{topics[0]}和{topics[1]}，再谈谈{topics[2]}{words[-3:]}。"  # noqa: RUF001
+        texts = {
+            "plain": f"{verb} the {subject} {words}.",
+            "points": f"Rewrite the given sentence about a {subject} and {words}.",
+            "label": f"Decide whether the given review of a {subject} {words} is calm or wild.",
+            "repeat": "Compare proverb p1 about q1 and r1 today.",
+            "keyword": f"Draw a picture of the {subject} {words}.",
+            "short": "Sing now.",
+            "long": f"{verb} the {subject} " + " ".join(f"long{n}" for n in range(160)) + ".",
+            "punctuation": f"- {verb} the {subject} {words}.",
+            "script": f"Опишите {subject} и расскажите о нём подробно, пожалуйста.",  # noqa: RUF001
+            "echo": f"Task: {verb} the {subject} {words}.",
+            "placeholder": f"{verb} the {subject} of [your name] {words}.",
+            "refusal": f"As an AI language model I like the {subject} {words}; say why.",
+            "statement": f"The {subject} is {words}.",
+            "chatty": f"Sure, {verb.lower()} the {subject} {words}.",
+            "repetitive": f"{verb} " + "the old red bird and " * 5 + f"the {subject} {words}.",
+            "unfinished": f"{verb} the {subject} {words} and the",
+            "wordless": "请用一句话介绍你自己和你的家。",
+        }
+        return texts[kind]
+
+    def _instances(self, candidate: str, asked: Any) -> str | tuple[str, str]:
+        kind = self.kind_of_item(candidate)
+        how = _choice(GOOD_ANSWERS + BAD_ANSWERS, self.salt, candidate, "answer")
+        if kind == "label":
+            return self._labels(how, asked)
+        if kind != "points" and self.answers == "direct":
+            return self._output(how, asked)
+        return self._pairs(how, kind == "points", asked)
+
+    def _labels(self, how: str, asked: Any) -> str:
+        pairs = [("calm", "a quiet day"), ("wild", "a storm at sea")]
+        if how == "many":
+            pairs += [("calm", f"day {n} at home") for n in range(5)]
+        if how == "conflict":
+            pairs.append(("wild", "a quiet day"))
+        text = "\n".join(f"{self.label} {label}\n{self.input} {given}" for label, given in pairs)
+        begun = self.answers == "base" and _draw(2, asked.seed, "begun") == 0
+        return text.removeprefix(self.label) if begun else text
+
+    def _pairs(self, how: str, points: bool, asked: Any) -> str | tuple[str, str]:
+        output = self._output(how, asked)
+        if how == "nothing":
+            return "I do not know." if self.answers != "base" or not points else ""
+        text, finish = output if isinstance(output, tuple) else (output, "stop")
+        given = (
+            f"The {self._subject(asked, 'given')} was {_choice(VERBS, asked.seed, 'g').lower()}d."
+        )
+        if how == "same":
+            return f"{self.input} {given}\n{self.output} {given}"
+        if how == "no_input" or (not points and _draw(4, asked.seed, "input") and how == "good"):
+            return f"{self.output} {text}", finish
+        pairs = [(given, text)]
+        if how == "twice":
+            pairs *= 2
+        if how == "conflict":
+            pairs.append((given, "It is another answer."))
+        if how == "many":
+            pairs += [(f"Case {n}.", f"It is answer {n}.") for n in range(5)]
+        written = "\n".join(f"{self.input} {one}\n{self.output} {other}" for one, other in pairs)
+        begun = self.answers == "base" and points and _draw(2, asked.seed, "begun") == 0
+        return (written.removeprefix(self.input) if begun else written), finish
+
+    def _output(self, how: str, asked: Any) -> str | tuple[str, str]:
+        subject = self._subject(asked, "output")
+        texts: dict[str, str | tuple[str, str]] = {
+            "cut": (f"It was calm at the {subject}. And then the", "length"),
+            "placeholder": f"Dear [name], the {subject} is calm.",
+            "refusal": "I'm sorry, but I cannot help with that.",
+            "chatty": f"Sure, here is a text about the {subject}.",
+            "echo": f"Task: look at the {subject}.",
+            "repetitive": "it was calm and " * 8 + "it was done.",
+            "blank": "- -",
+            "colon": f"These are the parts of the {subject}:",
+            "nothing": "",
+        }
+        words = " ".join(f"v{_draw(300, asked.seed, place)}" for place in range(4))
+        return texts.get(how, f"It looked calm and {subject}-like, {words}.")
+
+    def _teachers_answer(self, asked: Any) -> str | tuple[str, str]:
+        kind = _draw(6, self.salt, asked.id, "teacher")
+        if kind == 0:
+            return "The answer is that the harbour and", "length"
+        if kind == 1:
+            return "I'm sorry, but I cannot help with that."
+        return f" A thorough answer about the {self._subject(asked, 'teacher')}, {asked.seed % 97}."
+
+    def _subject(self, asked: Any, what: str) -> str:
+        return _choice(SUBJECTS, self.salt, asked.seed, what)
+
+
+def _choice(options: tuple[str, ...], *parts: object) -> str:
+    return options[_draw(len(options), *parts)]
+
+
+def _draw(count: int, *parts: object) -> int:
+    """Return a number below `count` that the parts alone decide."""
+    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:6], "big") % count

@@ -1,0 +1,276 @@
+"""Run golden runs on, and write down what they ask and what comes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from selfinstruct.answer import answer
+from selfinstruct.audit.whatif import Thresholds, what_if
+from selfinstruct.complete import complete
+from selfinstruct.config_values import nested
+from selfinstruct.export import Answers, Format, export, export_rows
+from selfinstruct.generate import count_outcomes
+from selfinstruct.launch import launch
+from selfinstruct.progress import silent
+from selfinstruct.store import Run, open_run
+from selfinstruct.store.answers import answer_batches, read_answer_completions, read_answers
+from selfinstruct.store.supplements import read_supplements
+from tests.golden.adapter import GoldenEngine, completion_record, digest, request_record
+from tests.golden.runs import TEACHER, Golden
+
+# High enough that no round ends at the target: two more rounds are always wanted.
+FAR = 10_000
+
+
+def engine_of(golden: Golden) -> GoldenEngine:
+    return GoldenEngine(golden.voice, golden.can, golden.voice.thought if golden.thinks else None)
+
+
+def generate(
+    out: Path, golden: Golden, settings: Mapping[str, Any], *, resume: bool
+) -> tuple[Run, GoldenEngine]:
+    """Run the loop on the golden run's own engine; return the engine, for what it was asked."""
+    engine = engine_of(golden)
+    run, _ = launch(
+        out,
+        nested(settings),
+        resume=resume,
+        make_engine=lambda *_: engine,
+        listen=silent,
+        model_progress=lambda *_: None,
+    )
+    return run, engine
+
+
+def complete_all(run: Run, golden: Golden, batch_size: int = 256) -> GoldenEngine:
+    """Have the waiting instructions of a run completed."""
+    engine = engine_of(golden)
+    complete(
+        run,
+        make_engine=lambda *_: engine,
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+        batch_size=batch_size,
+    )
+    return engine
+
+
+def answer_all(run: Run, golden: Golden, prompting: str, batch_size: int = 256) -> GoldenEngine:
+    """Have the tasks of a run answered by the teacher."""
+    engine = GoldenEngine(golden.voice)
+    answer(
+        run,
+        {
+            "model": {"name": TEACHER, "prompting": prompting},
+            "instances": {"sampling": {"max_tokens": 99}},
+        },
+        make_engine=lambda *_: engine,
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+        batch_size=batch_size,
+    )
+    return engine
+
+
+def read_back(run: Run) -> dict[str, Any]:
+    """Return a digest of everything that is recorded in a run, part by part."""
+    parts: dict[str, Any] = {
+        "rounds": [
+            _part(run.completions(number), run.instructions(number), run.instances(number))
+            for number in run.rounds()
+        ],
+        "supplements": [
+            _part(one.completions, one.instructions, one.instances) for one in read_supplements(run)
+        ],
+        "answers": [
+            _part(read_answer_completions(run, number), [], read_answers(run, number))
+            for number in answer_batches(run)
+        ],
+        "calibration": digest(
+            [
+                [one.from_round, str(one.kind), one.seed_id, _number(one.mean_logprob)]
+                for one in run.calibration()
+            ]
+        ),
+    }
+    return parts
+
+
+def grow(folder: Path, golden: Golden) -> dict[str, Any]:
+    """Resume a copy of a run for two rounds; return what was asked and how it was judged."""
+    before = open_run(folder).rounds()
+    settings = {
+        "stop.target": FAR,
+        "stop.max_rounds": len(before) + 2,
+        "stop.min_yield": 0.0,
+        "stop.max_tokens": None,
+    }
+    run, engine = generate(folder, golden, settings, resume=True)
+    new = run.rounds()[len(before) :]
+    return {
+        **_requests(engine),
+        "rounds": [
+            _part(run.completions(number), run.instructions(number), run.instances(number))
+            for number in new
+        ],
+    }
+
+
+def complete_more(folder: Path, golden: Golden) -> dict[str, Any]:
+    """Complete a copy of a run; return what was asked and how it was judged."""
+    run = open_run(folder)
+    before = len(read_supplements(run))
+    engine = complete_all(run, golden)
+    new = read_supplements(run)[before:]
+    return {
+        **_requests(engine),
+        "supplements": [_part(one.completions, one.instructions, one.instances) for one in new],
+    }
+
+
+def answer_more(folder: Path, golden: Golden) -> dict[str, Any]:
+    """Have a copy of a run answered, by raw text; return what was asked and how it was judged."""
+    run = open_run(folder)
+    before = answer_batches(run)
+    engine = answer_all(run, golden, "base")
+    new = [number for number in answer_batches(run) if number not in before]
+    return {
+        **_requests(engine),
+        "answers": [
+            _part(read_answer_completions(run, number), [], read_answers(run, number))
+            for number in new
+        ],
+    }
+
+
+ASKS: Mapping[str, Callable[[Path, Golden], dict[str, Any]]] = {
+    "complete": complete_more,
+    "answer": answer_more,
+}
+
+
+def exports(run: Run, folder: Path) -> dict[str, dict[str, str]]:
+    """Return a digest of every export of a run.
+
+    Of Parquet files the schema and the rows count, not the bytes: those name the version of
+    Arrow that wrote them.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for answers in Answers:
+        if not any(True for _ in export_rows(run, answers)):
+            continue
+        for format in Format:
+            out = folder / f"{answers}.{format}"
+            export(run, format, out, answers)
+            if format is Format.PARQUET:
+                table = pq.read_table(out)
+                content = digest([str(table.schema), [_plain(row) for row in table.to_pylist()]])
+            else:
+                content = hashlib.sha256(out.read_bytes()).hexdigest()
+            found.setdefault(str(answers), {})[str(format)] = content
+    return found
+
+
+def judged_otherwise(run: Run) -> dict[str, Any]:
+    """Return the counts of a what-if, as recorded and by other thresholds."""
+    found = what_if(run, Thresholds(rouge=0.4, min_logprob=-1.7))
+    counts = ("before", "after", "instances_before", "instances_after")
+    return {name: dict(sorted(getattr(found, name).items())) for name in counts}
+
+
+def _requests(engine: GoldenEngine) -> dict[str, Any]:
+    """Return what an engine was asked, by id; sampling parameters stand apart, by their digest."""
+    found: dict[str, Any] = {}
+    samplings: dict[str, Any] = {}
+    for request in engine.requests:
+        record = request_record(engine, request)
+        id, sampling = record.pop("id"), record.pop("sampling")
+        samplings[digest(sampling)] = sampling
+        found[id] = {**record, "sampling": digest(sampling)}
+    return {"asked": found, "samplings": samplings}
+
+
+def _part(
+    completions: Sequence[Any], instructions: Sequence[Any], instances: Sequence[Any]
+) -> dict[str, Any]:
+    """Return counts and digests of one commit: of its text, its verdicts, its scores."""
+    return {
+        "completions": len(completions),
+        "instructions": count_outcomes(instructions),
+        "instances": count_outcomes(instances),
+        "text": digest(_ordered(map(completion_record, completions))),
+        "verdicts": digest(
+            _ordered(
+                [
+                    [row.id, row.verdict, row.reason and str(row.reason), row.text, row.parents]
+                    for row in instructions
+                ]
+                + [
+                    [row.id, row.verdict, row.reason and str(row.reason), row.input, row.output]
+                    for row in instances
+                ]
+            )
+        ),
+        "scores": digest(
+            _ordered(
+                [
+                    [
+                        row.id,
+                        *map(
+                            _number,
+                            (row.mean_logprob, row.rouge_l, row.logprob_threshold, row.threshold),
+                        ),
+                        row.neighbour_id,
+                        row.novelty_tokenizer,
+                        row.is_classification,
+                        row.char_start,
+                        row.char_end,
+                    ]
+                    for row in instructions
+                ]
+                + [
+                    [
+                        row.id,
+                        *map(
+                            _number,
+                            (
+                                row.mean_logprob,
+                                row.input_logprob,
+                                row.logprob_threshold,
+                                row.threshold,
+                                row.conditional_gain,
+                            ),
+                        ),
+                        row.kind and str(row.kind),
+                        row.answer_to,
+                        row.output_char_start,
+                        row.output_char_end,
+                    ]
+                    for row in instances
+                ]
+            )
+        ),
+    }
+
+
+def _ordered(rows: Iterable[list[Any]]) -> list[list[Any]]:
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _number(value: float | None) -> float | str | None:
+    """Return a number as it is compared: to nine places, NaN by name."""
+    if value is None:
+        return None
+    return "nan" if math.isnan(value) else round(value, 9)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _number(value) if isinstance(value, float) else value for key, value in row.items()
+    }
