@@ -14,7 +14,7 @@ from selfinstruct.answer import answer
 from selfinstruct.audit.whatif import Thresholds, what_if
 from selfinstruct.complete import complete
 from selfinstruct.config_values import nested
-from selfinstruct.export import Answers, Format, export, export_rows
+from selfinstruct.export import Answers, Format, export
 from selfinstruct.generate import count_outcomes
 from selfinstruct.launch import launch
 from selfinstruct.progress import silent
@@ -162,9 +162,7 @@ def exports(run: Run, folder: Path) -> dict[str, dict[str, str]]:
     Arrow that wrote them.
     """
     found: dict[str, dict[str, str]] = {}
-    for answers in Answers:
-        if not any(True for _ in export_rows(run, answers)):
-            continue
+    for answers in Answers if answer_batches(run) else (Answers.OWN,):
         for format in Format:
             out = folder / f"{answers}.{format}"
             export(run, format, out, answers)
