@@ -34,7 +34,7 @@ from selfinstruct.audit.decisions import drop
 from selfinstruct.audit.histograms import histogram
 from selfinstruct.audit.sample import draw_sample
 from selfinstruct.audit.search import Filter, count_by_reason, search
-from selfinstruct.config import RunConfig, SamplingConfig
+from selfinstruct.config import RunConfig
 from selfinstruct.inputs import parse_inputs
 from selfinstruct.prompts import load_prompts
 from selfinstruct.records import (
@@ -44,17 +44,17 @@ from selfinstruct.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
-    Reason,
     Request,
     Stage,
 )
+from selfinstruct.sampling import SamplingConfig
 from selfinstruct.seeds import shipped_seeds
 from selfinstruct.store import RoundData, Run, create_run, open_run, run_exists
 
 PER_ROUND = 1000
 PER_PROPOSAL = 5
 REPEATS = 5
-REASONS = (Reason.NOT_NOVEL, Reason.LOW_LIKELIHOOD, Reason.TRUNCATED, Reason.TOO_SHORT)
+REASONS = ("not_novel", "low_likelihood", "truncated", "too_short")
 console = Console(width=None if Console().is_terminal else 120)
 
 

@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 from selfinstruct.config import RunConfig, leaves
-from selfinstruct.records import REASON_HELP
+from selfinstruct.filters.rule import Of, Rule, When
+from selfinstruct.filters.rules import reasons, rules_in_force
 from selfinstruct.store import schema
+from selfinstruct.versions import RULES_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
@@ -40,8 +42,34 @@ def config_table() -> str:
 def reason_table() -> str:
     """Return a table of every reason and what it means."""
     lines = ["| reason | a candidate is rejected because |", "|---|---|"]
-    lines += [f"| `{reason}` | {text} |" for reason, text in REASON_HELP.items()]
+    lines += [f"| `{reason}` | {text} |" for reason, text in reasons().items()]
     return "\n".join(lines) + "\n"
+
+
+def rule_table(of: Of) -> str:
+    """Return a table of the rules on instructions or instances, in the order of the flow."""
+    rules = rules_in_force(of, RULES_VERSION)
+    lines = ["| reason | keys | asked | meaning | in detail |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{rule.reason}` | {_keys(rule)} | {STEPS[rule.when]} | "
+        f"{rule.help or reasons()[rule.reason]} | {rule.details} |"
+        for rule in rules
+    ]
+    return "\n".join(lines) + "\n"
+
+
+STEPS = {
+    When.READ: "as it is read",
+    When.TEXT: "of its text",
+    When.AMONG: "among the task's instances",
+    When.LIKELIHOOD: "of its likelihood",
+    When.NOVELTY: "of its novelty",
+    When.LAST: "once its instances are there",
+}
+
+
+def _keys(rule: Rule) -> str:
+    return ", ".join(f"`{rule.section}.{name}`" for name in rule.limits.model_fields)
 
 
 COLUMNS = {
@@ -137,20 +165,26 @@ def column_tables() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def marked(path: Path, name: str, content: str) -> str:
-    """Return a file's text with new content between its marks."""
-    marks = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+def marked(path: Path, *parts: str) -> str:
+    """Return a file's text with new content between marks: a name, its content, and so on."""
     text = path.read_text(encoding="utf-8")
-    return marks.sub(lambda m: m.group(1) + content + m.group(2), text)
+    for name, content in zip(parts[::2], parts[1::2], strict=True):
+        marks = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = marks.sub(lambda m, new=content: m.group(1) + new + m.group(2), text)  # type: ignore[misc]
+    return text
 
 
 def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
     readme, run = ROOT / "README.md", ROOT / "docs" / "run.md"
+    rules = ROOT / "docs" / "rules.md"
     return {
         ROOT / "docs" / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
         run: marked(run, "columns", column_tables()),
+        rules: marked(
+            rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
+        ),
     }
 
 

@@ -16,13 +16,14 @@ from statistics import fmean, median
 from rich.console import Console
 from rich.table import Table
 
-from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
+from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.base import complete_all
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.evaluate.measures import rouge_f
 from selfinstruct.filters.text import repetition
 from selfinstruct.models import resolve_model
 from selfinstruct.records import Completion, Request, SeedTask, Stage
+from selfinstruct.sampling import SamplingConfig
 from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 
 HEADER = (

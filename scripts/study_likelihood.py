@@ -41,7 +41,6 @@ from selfinstruct.records import (
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    Reason,
     id_order,
 )
 from selfinstruct.requests import RequestBuilder
@@ -69,7 +68,7 @@ TARGETS = ("output rated A or B", "instruction is valid")
 def reached(run: Run) -> tuple[dict[str, InstructionCandidate], list[InstanceCandidate]]:
     """Return all instructions by id, and the instances that every other rule had passed."""
     tasks = {c.id: c for number in run.rounds() for c in run.instructions(number)}
-    good = (None, Reason.OVER_TARGET)
+    good = (None, "over_target")
     rows = [r for number in run.rounds() for r in run.instances(number) if r.reason in good]
     return tasks, sorted(rows, key=lambda row: id_order(row.id))
 
@@ -206,7 +205,7 @@ def held_out(
     return found
 
 
-_LATE = (Reason.NOT_NOVEL, Reason.NO_INSTANCES, Reason.OVER_TARGET, Reason.LOW_LIKELIHOOD)
+_LATE = ("not_novel", "no_instances", "over_target", "low_likelihood")
 
 
 def frozen_after(

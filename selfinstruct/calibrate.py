@@ -75,7 +75,8 @@ def calibrate(
         return Calibration(known, time.perf_counter() - started, cached=True)
     completions = complete_all(engine, requests, advance)
     texts = {seed.pool_id: seed for seed in seeds}
-    scores = [score for done in completions for score in _scores(done, texts)]
+    version = builder.rules_version
+    scores = [score for done in completions for score in _scores(done, texts, version)]
     if not any(done.error for done in completions):
         _write_cache(path, scores)
     return Calibration(scores, time.perf_counter() - started, cached=False)
@@ -154,14 +155,16 @@ def _scored_output(builder: RequestBuilder, seed: SeedTask) -> Request:
     return builder.scoring(f"calibration-{kind}-{seed.pool_id}", shown, written)
 
 
-def _scores(completion: Completion, seeds: Mapping[str, SeedTask]) -> list[CalibrationScore]:
+def _scores(
+    completion: Completion, seeds: Mapping[str, SeedTask], version: int
+) -> list[CalibrationScore]:
     """Return the score of every seed text that a scored completion holds."""
     kind = Kind(completion.id.split("-")[1])
     if kind is Kind.INSTRUCTION:
         by_text = {" ".join(seed.instruction.split()): seed.pool_id for seed in seeds.values()}
         spans = [
             (by_text[item.raw], item.start, item.end)
-            for item in read_proposal(completion)
+            for item in read_proposal(completion, version)
             if item.raw in by_text
         ]
     else:

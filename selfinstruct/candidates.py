@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
+from selfinstruct.filters.outcomes import PARSE_FAILURE
 from selfinstruct.parse import (
-    parse_direct,
-    parse_input_first,
-    parse_output_first,
-    parse_proposal,
+    PARSE_DIRECT,
+    PARSE_INPUT_FIRST,
+    PARSE_OUTPUT_FIRST,
+    PARSE_PROPOSAL,
 )
 from selfinstruct.records import (
     NAN,
@@ -23,13 +24,12 @@ from selfinstruct.records import (
     Markers,
     ParsedInstance,
     ParsedInstruction,
-    Reason,
 )
 
 
-def read_proposal(completion: Completion) -> list[ParsedInstruction]:
-    """Parse a proposal's completion."""
-    return parse_proposal(
+def read_proposal(completion: Completion, version: int) -> list[ParsedInstruction]:
+    """Parse a proposal's completion, as rules of a version do."""
+    return PARSE_PROPOSAL.at(version)(
         completion.text,
         completion.finish_reason,
         first_number=len(completion.request.parents) + 1,
@@ -44,16 +44,16 @@ def list_tag(prompt: str) -> str:
     return found[1] if found else ""
 
 
-def read_instances(completion: Completion, markers: Markers) -> list[ParsedInstance]:
-    """Parse an instances completion by the template that asked for it."""
+def read_instances(completion: Completion, markers: Markers, version: int) -> list[ParsedInstance]:
+    """Parse an instances completion by the template that asked for it, as of a version."""
     template, prompt = completion.request.template, completion.request.prompt
     text, finish = completion.text, completion.finish_reason
     opened = next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)
     if template.startswith("direct."):
-        return parse_direct(text, finish)
+        return PARSE_DIRECT.at(version)(text, finish)
     if template.startswith("output_first."):
-        return parse_output_first(text, finish, markers, opened=opened)
-    return parse_input_first(text, finish, markers, opened=opened)
+        return PARSE_OUTPUT_FIRST.at(version)(text, finish, markers, opened=opened)
+    return PARSE_INPUT_FIRST.at(version)(text, finish, markers, opened=opened)
 
 
 def unparsed(completion: Completion, round: int) -> InstructionCandidate:
@@ -66,7 +66,7 @@ def unparsed(completion: Completion, round: int) -> InstructionCandidate:
         num_tokens=0,
         unscored_reason="parse_failure",
         verdict=REJECTED,
-        reason=Reason.PARSE_FAILURE,
+        reason=PARSE_FAILURE.reason,
     )
 
 

@@ -16,9 +16,9 @@ from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, ExportRow, Format, export_rows
+from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs import stored_config
 from selfinstruct.models import CATALOGUE
-from selfinstruct.records import REASON_HELP, Reason
 from selfinstruct.store import Run, atomic
 from selfinstruct.store.answers import answer_batches, answer_info
 from selfinstruct.store.supplements import current_counts
@@ -209,7 +209,7 @@ def _filtered(run: Run) -> str:
         key=lambda outcome: (outcome != "accepted", -counts["instructions"][outcome], outcome),
     )
     for outcome in outcomes:
-        why = "" if outcome == "accepted" else REASON_HELP[Reason(outcome)]
+        why = "" if outcome == "accepted" else reasons()[outcome]
         shown = (counts[table][outcome] or "" for table in ("instructions", "instances"))
         lines.append(f"| `{outcome}` | {' | '.join(map(str, shown))} | {why} |")
     return "\n".join(lines) + _decided(run)

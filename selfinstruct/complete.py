@@ -21,12 +21,13 @@ from selfinstruct.decide_later import judge_supplement
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.generate import counted, written_tokens
 from selfinstruct.inflight import OpenRound
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
 from selfinstruct.launch import EngineFactory
 from selfinstruct.models import Progress, resolve_model
-from selfinstruct.records import InstructionCandidate, LocalModel, Reason
+from selfinstruct.records import InstructionCandidate, LocalModel
 from selfinstruct.requests import RequestBuilder
 from selfinstruct.state import committed_thresholds
 from selfinstruct.store import Run, run_lock
@@ -62,7 +63,7 @@ def _owed(run: Run) -> tuple[list[InstructionCandidate], dict[str, str]]:
         row
         for number in run.rounds()
         for row in run.instructions(number)
-        if row.id in wanted or (row.reason is Reason.PENDING_INSTANCES and row.id not in done)
+        if row.id in wanted or (row.reason == PENDING_INSTANCES.reason and row.id not in done)
     ]
     return owed, wanted
 

@@ -23,16 +23,29 @@ from selfinstruct.candidates import (
     with_scores,
 )
 from selfinstruct.config import RunConfig
-from selfinstruct.filters.heuristics import Failure, check_instruction
-from selfinstruct.filters.instances import check_instances
-from selfinstruct.filters.likelihood import LikelihoodThresholds, check_likelihood
-from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.filters.instance_rules import check_instances
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.filters.novelty import NOTHING_NEAR, NoveltyIndex
+from selfinstruct.filters.outcomes import (
+    INSTANCE_PARSE_FAILURE,
+    NO_INSTANCES,
+    OVER_TARGET,
+    PENDING_INSTANCES,
+)
+from selfinstruct.filters.rule import (
+    Failure,
+    InstanceFacts,
+    InstructionFacts,
+    Of,
+    When,
+    first_failure,
+)
+from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.measures import Measures, kind_of, see_instances
-from selfinstruct.parse import parse_label
+from selfinstruct.parse import PARSE_LABEL
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
     ACCEPTED,
-    NAN,
     REJECTED,
     Completion,
     InstanceCandidate,
@@ -40,7 +53,6 @@ from selfinstruct.records import (
     Kind,
     Markers,
     ParsedInstance,
-    Reason,
     Stage,
     id_order,
 )
@@ -67,7 +79,7 @@ class Verdicts:
 
 def is_good(candidate: InstructionCandidate) -> bool:
     """Whether it passed everything: a task, or one too many for the target."""
-    return candidate.verdict == ACCEPTED or candidate.reason is Reason.OVER_TARGET
+    return candidate.verdict == ACCEPTED or candidate.reason == OVER_TARGET.reason
 
 
 def judge_instructions(
@@ -97,16 +109,17 @@ def parse_instructions(
     proposals: Sequence[Completion], round: int, config: RunConfig, prompts: PromptLibrary
 ) -> list[InstructionCandidate]:
     """Parse the proposals of a round and judge every instruction by the rules on its text."""
-    own_lines = prompts.own_lines()
+    version, own_lines = config.rules_version, prompts.own_lines()
+    rules = [r for r in rules_in_force(Of.INSTRUCTION, version) if r.when is When.TEXT]
     candidates = []
     for completion in proposals:
-        parsed = read_proposal(completion)
+        parsed = read_proposal(completion, version)
         if not parsed:
             candidates.append(unparsed(completion, round))
         for item, instruction in enumerate(parsed):
             candidate = instruction_row(completion, round, item, instruction)
-            failure = check_instruction(instruction, config.rules, own_lines)
-            candidates.append(with_failure(candidate, failure))
+            facts = InstructionFacts(instruction.text, instruction.truncated, own_lines)
+            candidates.append(with_failure(candidate, first_failure(rules, facts, config)))
     return candidates
 
 
@@ -117,25 +130,37 @@ def judge_instruction_scores(
     measures: Measures,
     asked: Container[str] | None = None,
 ) -> list[InstructionCandidate]:
-    """Judge what passed the rules by likelihood, then novelty; score all, pool what passes."""
-    scores = [candidate.mean_logprob for candidate in parsed if candidate.verdict == ACCEPTED]
+    """Judge what passed the rules by likelihood, then novelty; score all, pool what passes.
+
+    What passes has no verdict yet: its instances decide (`settle`).
+    """
+    rules = [
+        rule
+        for rule in rules_in_force(Of.INSTRUCTION, config.rules_version)
+        if When.LIKELIHOOD <= rule.when <= When.NOVELTY
+    ]
+    scores = [candidate.mean_logprob for candidate in parsed if candidate.verdict is None]
     measures.thresholds.see(Kind.INSTRUCTION, round, scores)
     least = measures.thresholds.least(Kind.INSTRUCTION, round)
     judged = []
     for one in parsed:
         candidate = replace(one, logprob_threshold=least)
         candidate = score_novelty(candidate, config, measures.index)
-        if candidate.verdict != ACCEPTED:
+        if candidate.verdict is not None:
             judged.append(candidate)
             continue
-        failure = check_likelihood(
-            candidate.mean_logprob, Kind.INSTRUCTION, least, config.likelihood
+        facts = InstructionFacts(
+            candidate.text,
+            mean_logprob=candidate.mean_logprob,
+            logprob_threshold=least,
+            rouge_l=candidate.rouge_l,
+            scorable=measures.index.scorable(candidate.text),
         )
-        failure = failure or check_novelty(candidate, config, measures.index)
+        failure = first_failure(rules, facts, config)
         if failure is None:
             measures.index.add(candidate.id, candidate.text)
             if asked is not None and candidate.id not in asked:
-                failure = Failure(Reason.PENDING_INSTANCES)
+                failure = Failure(PENDING_INSTANCES.reason)
             else:
                 candidate = replace(candidate, threshold=config.novelty.threshold)
         judged.append(with_failure(candidate, failure))
@@ -147,27 +172,17 @@ def score_novelty(
 ) -> InstructionCandidate:
     """Record the nearest neighbour, if it is nearer than `audit_floor` or the threshold.
 
-    `rouge_l` is NaN where nothing in the pool comes that near.
+    `rouge_l` is NaN where nothing in the pool comes that near (0 in the oldest runs).
     """
     floor = min(config.novelty.threshold, config.novelty.audit_floor)
     match = index.nearest(candidate.text, floor)
+    nothing_near = NOTHING_NEAR.at(config.rules_version)
     return replace(
         candidate,
         novelty_tokenizer=str(index.tokenizer_of(candidate.text)),
-        rouge_l=match.score if match else NAN,
+        rouge_l=match.score if match else nothing_near(index.scorable(candidate.text)),
         neighbour_id=match.id if match else None,
     )
-
-
-def check_novelty(
-    candidate: InstructionCandidate, config: RunConfig, index: NoveltyIndex
-) -> Failure | None:
-    """Judge by the recorded score; NaN, nothing near, is novel."""
-    if not index.scorable(candidate.text):
-        return Failure(Reason.UNSCORABLE)
-    if candidate.rouge_l > config.novelty.threshold:
-        return Failure(Reason.NOT_NOVEL, config.novelty.threshold)
-    return None
 
 
 def judge_instances(
@@ -186,12 +201,13 @@ def judge_instances(
         markers: the words that stand before inputs and outputs.
         scores: completions of scoring requests by id, for the conditional gain.
     """
-    parsed = read_instances(completion, markers)
+    parsed = read_instances(completion, markers, config.rules_version)
     if not parsed:
         empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
         row = instance_row(candidate, completion, 0, empty)
-        return [replace(row, verdict=REJECTED, reason=Reason.PARSE_FAILURE)]
-    failures = check_instances(candidate.text, parsed, config.instances, markers)
+        return [with_failure(row, Failure(INSTANCE_PARSE_FAILURE.reason))]
+    rules = rules_in_force(Of.INSTANCE, config.rules_version)
+    failures = check_instances(rules, candidate.text, parsed, config, markers)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
         row = instance_row(candidate, completion, number, instance)
@@ -222,9 +238,22 @@ def judge_output(
     kind = kind_of(row)
     least = thresholds.least(kind, round)
     row = replace(row, logprob_threshold=least)
-    if row.verdict != ACCEPTED:
+    if row.verdict is not None:
         return row
-    return with_failure(row, check_likelihood(row.mean_logprob, kind, least, config.likelihood))
+    rules = [
+        rule
+        for rule in rules_in_force(Of.INSTANCE, config.rules_version)
+        if rule.when is When.LIKELIHOOD
+    ]
+    facts = InstanceFacts(
+        "",
+        row.input,
+        row.output,
+        mean_logprob=row.mean_logprob,
+        logprob_threshold=least,
+        kind=kind,
+    )
+    return with_verdict(row, first_failure(rules, facts, config))
 
 
 def settle(
@@ -251,12 +280,13 @@ def settle(
             continue
         own = list(instances[candidate.id])
         task = replace(candidate, is_classification=labels[candidate.id])
-        if task.verdict == ACCEPTED:
+        if task.verdict is None:
             if not any(row.verdict == ACCEPTED for row in own):
-                task = _rejected(task, Reason.NO_INSTANCES)
+                task = with_failure(task, Failure(NO_INSTANCES.reason))
             elif room <= 0:
-                task = _rejected(task, Reason.OVER_TARGET)
+                task = with_failure(task, Failure(OVER_TARGET.reason))
             else:
+                task = replace(task, verdict=ACCEPTED)
                 room -= 1
         settled.append(task)
         rows += own if task.verdict == ACCEPTED else [_falls_with(task, row) for row in own]
@@ -284,7 +314,7 @@ def judge_round(
         config,
         prompts.markers,
     )
-    passed = [candidate.id for candidate in candidates if candidate.verdict == ACCEPTED]
+    passed = [candidate.id for candidate in candidates if candidate.verdict is None]
     judged = judge_instance_scores(
         {id: parsed[id] for id in passed}, round, config, measures.thresholds
     )
@@ -298,6 +328,7 @@ def read_instances_of(
     markers: Markers,
 ) -> tuple[dict[str, bool], dict[str, list[InstanceCandidate]]]:
     """Return for each instruction whether it is classification, and its parsed instances."""
+    parse_label = PARSE_LABEL.at(config.rules_version)
     labels: dict[str, bool] = {}
     parsed: dict[str, list[InstanceCandidate]] = {}
     for candidate in asked:
@@ -310,17 +341,18 @@ def read_instances_of(
 
 def _falls_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceCandidate:
     """Return an instance of an instruction that is no task; what it fell for itself stays."""
-    if row.verdict != ACCEPTED or task.reason is Reason.NO_INSTANCES:
+    if row.verdict == REJECTED or task.reason == NO_INSTANCES.reason:
         return row
     return replace(row, verdict=REJECTED, reason=task.reason)
 
 
 def with_failure(row: Row, failure: Failure | None) -> Row:
-    """Return a candidate as rejected for a failure, if there is one."""
+    """Return a candidate as rejected for a failure, if there is one; else as it is."""
     if failure is None:
         return row
     return replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
 
 
-def _rejected(candidate: InstructionCandidate, reason: Reason) -> InstructionCandidate:
-    return replace(candidate, verdict=REJECTED, reason=reason, threshold=None)
+def with_verdict(row: Row, failure: Failure | None) -> Row:
+    """Return a candidate as rejected for a failure, or as accepted."""
+    return replace(row, verdict=ACCEPTED) if failure is None else with_failure(row, failure)

@@ -13,20 +13,22 @@ from selfinstruct.decide import (
     read_instances_of,
     settle,
     with_failure,
+    with_verdict,
 )
-from selfinstruct.filters.instances import check_instances
+from selfinstruct.filters.instance_rules import EMPTY_OUTPUT, check_instances
 from selfinstruct.filters.likelihood import LikelihoodThresholds
-from selfinstruct.parse import parse_direct
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
+from selfinstruct.filters.rule import Failure, Of
+from selfinstruct.filters.rules import rules_in_force
+from selfinstruct.parse import PARSE_DIRECT
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
-    ACCEPTED,
     REJECTED,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
     Markers,
     ParsedInstance,
-    Reason,
 )
 
 
@@ -41,7 +43,8 @@ def judge_answer(
 
     Not by its likelihood: the thresholds are those of the model that wrote the run.
     """
-    parsed = parse_direct(completion.text, completion.finish_reason)
+    version = config.rules_version
+    parsed = PARSE_DIRECT.at(version)(completion.text, completion.finish_reason)
     base = ParsedInstance(answered.input, "", (0, 0), (0, 0), truncated=False)
     found = replace(parsed[0], input=answered.input) if parsed else base
     task = InstructionCandidate(
@@ -50,9 +53,10 @@ def judge_answer(
     row = instance_row(task, completion, 0, found)
     row = replace(row, id=completion.id.removesuffix("-answer"), answer_to=answered.id)
     if not parsed:
-        return replace(row, verdict=REJECTED, reason=Reason.EMPTY_OUTPUT)
-    [failure] = check_instances(instruction, [found], config.instances, markers)
-    return with_failure(row, failure)
+        return with_failure(row, Failure(EMPTY_OUTPUT.reason))
+    rules = rules_in_force(Of.INSTANCE, version)
+    [failure] = check_instances(rules, instruction, [found], config, markers)
+    return with_verdict(row, failure)
 
 
 def judge_supplement(
@@ -93,11 +97,11 @@ def judge_supplement(
 def _as_restored(row: InstructionCandidate, restored: Mapping[str, str]) -> InstructionCandidate:
     if row.id not in restored:
         return row
-    pending = Reason.PENDING_INSTANCES
+    pending = PENDING_INSTANCES.reason
     return replace(row, text=restored[row.id], verdict=REJECTED, reason=pending)
 
 
 def _no_longer_pending(row: InstructionCandidate, config: RunConfig) -> InstructionCandidate:
-    if row.reason is not Reason.PENDING_INSTANCES:
+    if row.reason != PENDING_INSTANCES.reason:
         return row
-    return replace(row, verdict=ACCEPTED, reason=None, threshold=config.novelty.threshold)
+    return replace(row, verdict=None, reason=None, threshold=config.novelty.threshold)

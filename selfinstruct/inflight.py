@@ -15,10 +15,9 @@ from selfinstruct.decide import (
     settle,
 )
 from selfinstruct.measures import Measures
-from selfinstruct.parse import parse_label
+from selfinstruct.parse import PARSE_LABEL
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.records import (
-    ACCEPTED,
     Completion,
     InstructionCandidate,
     Request,
@@ -86,7 +85,7 @@ class OpenRound:
         self._candidates = judge_instructions(
             done, self.number, self._config, self._prompts, measures
         )
-        return self.ask([c for c in self._candidates if c.verdict == ACCEPTED])
+        return self.ask([c for c in self._candidates if c.verdict is None])
 
     def ask(self, passed: Sequence[InstructionCandidate]) -> list[Request]:
         """Return the first requests for instructions that passed."""
@@ -106,6 +105,7 @@ class OpenRound:
         self._completions[completion.id] = completion
         if completion.request.stage is Stage.CLASSIFY:
             candidate = self._passed[completion.id.removesuffix("-classify")]
+            parse_label = PARSE_LABEL.at(self._config.rules_version)
             label = parse_label(completion.text, self._prompts.markers)
             return [self._builder.instances(candidate, label)]
         requests = self._to_score(completion)

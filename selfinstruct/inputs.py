@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.config import RunConfig, fingerprint
-from selfinstruct.config_values import build_config
+from selfinstruct.config_history import config_of_its_time
 from selfinstruct.errors import ConfigError, StoreError
 from selfinstruct.paths import user_path
 from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
@@ -22,8 +22,8 @@ from selfinstruct.records import SeedTask
 from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.store import Run
 from selfinstruct.texts import JSON_SUFFIXES, parse_texts
+from selfinstruct.versions import RULES_VERSION
 
-_NO_LIKELIHOOD = {"quantile": None, "seed_bound": False}
 _KINDS = ("seeds", "topics", "avoid")
 
 
@@ -107,16 +107,20 @@ def stored_inputs(run: Run) -> Inputs:
 
 
 def stored_config(run: Run) -> RunConfig:
-    """Return the configuration that a run was last known by.
+    """Return the configuration that a run was last known by, as of its time.
 
     Raises:
-        StoreError: it is damaged.
+        StoreError: it is damaged, or was judged by a newer program.
     """
     path = run.path / "run.yaml"
-    # Runs from before there was a likelihood filter were judged without one.
-    values = {"likelihood": _NO_LIKELIHOOD, **run.meta["config"]}
+    version = run.meta["config"].get("rules_version")
+    if isinstance(version, int) and version > RULES_VERSION:
+        raise StoreError(
+            f"{path}: rules_version {version} is newer than this program knows "
+            f"({RULES_VERSION}); upgrade selfinstruct"
+        )
     with _damage(path):
-        return build_config(values, str(path))
+        return config_of_its_time(run.meta["config"], str(path))
 
 
 def parse_inputs(

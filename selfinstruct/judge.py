@@ -15,12 +15,12 @@ from pathlib import Path
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from selfinstruct.config import SamplingConfig
 from selfinstruct.conversation import conversation_prompt
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.engines.machine import detect_machine
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
+from selfinstruct.sampling import SamplingConfig
 
 VERDICTS = ("A", "B")
 _LEAST_CONTEXT = 512

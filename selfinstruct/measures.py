@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from selfinstruct.config import RunConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds, SeedScores
 from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.filters.outcomes import ASKED_FOR_INSTANCES, LACKS_INSTANCES, OVER_TARGET
+from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.records import (
     ACCEPTED,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    Reason,
     SeedTask,
 )
 
 
 def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIndex:
     """Return a novelty index that holds what a run starts from: (id, text) pairs."""
-    index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer)
+    index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer, config.rules_version)
     index.add_all(pool)
     return index
 
@@ -55,20 +56,7 @@ def near_duplicates(
 
 def is_pooled(candidate: InstructionCandidate) -> bool:
     """Whether the novelty index holds it: accepted, or passed but without a valid instance."""
-    waiting = (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
-    return candidate.verdict == ACCEPTED or candidate.reason in waiting
-
-
-# Verdicts given at the likelihood filter or after it: the rules on the text had passed.
-_AFTER_RULES = {
-    *(None, Reason.LOW_LIKELIHOOD, Reason.TOO_LIKELY, Reason.UNSCORABLE, Reason.NOT_NOVEL),
-    *(Reason.NO_INSTANCES, Reason.PENDING_INSTANCES, Reason.OVER_TARGET),
-}
-
-
-def passed_rules(row: InstructionCandidate | InstanceCandidate) -> bool:
-    """Whether a judged candidate had passed the rules on its text."""
-    return row.reason in _AFTER_RULES
+    return candidate.verdict == ACCEPTED or candidate.reason in LACKS_INSTANCES
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,7 @@ class PoolKeeper:
     def settle(self, judged: Sequence[InstructionCandidate]) -> None:
         """Take in the last verdicts of a round that was judged with `measures`."""
         self._pool += [(c.id, c.text) for c in judged if is_pooled(c)]
-        if any(c.reason is Reason.OVER_TARGET for c in judged):
+        if any(c.reason == OVER_TARGET.reason for c in judged):
             index = first_index(self._pool, self._config)
             self.measures = replace(self.measures, index=index)
 
@@ -122,9 +110,9 @@ def see_round(
     instances: Sequence[InstanceCandidate],
 ) -> None:
     """Show thresholds the scores of a judged round, as judging it did."""
-    scores = [row.mean_logprob for row in instructions if passed_rules(row)]
+    scores = [row.mean_logprob for row in instructions if passed_text_rules(row.reason)]
     thresholds.see(Kind.INSTRUCTION, round, scores)
-    passed = {row.id for row in instructions if _was_asked_for(row)}
+    passed = {row.id for row in instructions if row.reason in ASKED_FOR_INSTANCES}
     see_instances(thresholds, round, [row for row in instances if row.instruction_id in passed])
 
 
@@ -133,15 +121,10 @@ def see_instances(
 ) -> None:
     """Show thresholds the scores of a round's outputs and labels: of instructions that passed."""
     for kind in (Kind.OUTPUT, Kind.LABEL):
-        own = (row for row in rows if kind_of(row) is kind and passed_rules(row))
+        own = (row for row in rows if kind_of(row) is kind and passed_text_rules(row.reason))
         thresholds.see(kind, round, [row.mean_logprob for row in own])
 
 
 def kind_of(row: InstanceCandidate) -> Kind:
     """Return what the row's score is of; runs from before there was a filter do not say."""
     return row.kind or Kind.OUTPUT
-
-
-def _was_asked_for(row: InstructionCandidate) -> bool:
-    asked = (None, Reason.NO_INSTANCES, Reason.OVER_TARGET)
-    return row.reason in asked

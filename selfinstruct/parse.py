@@ -1,6 +1,7 @@
 """Completion text -> instructions, class labels and instances, or nothing where it fails.
 
-Pure functions over text: `audit replay` runs them again on the recorded completions.
+Pure functions over text: `audit replay` runs them again on the recorded completions. They, and
+the cleaning that they do, are versioned at the end: a change is a new function beside the old.
 Offsets are characters of the completion's text, half-open.
 """
 
@@ -10,6 +11,7 @@ import re
 from dataclasses import replace
 
 from selfinstruct.records import Markers, ParsedInstance, ParsedInstruction
+from selfinstruct.versions import Versioned
 
 _NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
 # Marks of bold text at the edge of a word; 2**10 and 2 ** 10 are none.
@@ -173,3 +175,10 @@ def _mark_last(instances: list[ParsedInstance], finish_reason: str) -> list[Pars
     if instances and finish_reason == "length":
         instances[-1] = replace(instances[-1], truncated=True)
     return instances
+
+
+PARSE_PROPOSAL = Versioned(parse_proposal)
+PARSE_LABEL = Versioned(parse_label)
+PARSE_INPUT_FIRST = Versioned(parse_input_first)
+PARSE_OUTPUT_FIRST = Versioned(parse_output_first)
+PARSE_DIRECT = Versioned(parse_direct)

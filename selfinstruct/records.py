@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypedDict
 
-from selfinstruct.config import SamplingConfig
+from selfinstruct.sampling import SamplingConfig
 
 NAN = math.nan
 ACCEPTED = "accepted"
@@ -48,69 +48,6 @@ def id_order(id: str) -> tuple[int, ...]:
     As strings, `r00000-p1000-i00` would stand before `r00000-p101-i00`.
     """
     return tuple(int(number) for number in re.findall(r"\d+", id))
-
-
-class Reason(StrEnum):
-    """Why a candidate was rejected; the same strings on disk, in the CLI and in the docs."""
-
-    PARSE_FAILURE = "parse_failure"
-    TRUNCATED = "truncated"
-    TOO_SHORT = "too_short"
-    TOO_LONG = "too_long"
-    UNSUITABLE_KEYWORD = "unsuitable_keyword"
-    PUNCTUATION_START = "punctuation_start"
-    WRONG_SCRIPT = "wrong_script"
-    PROMPT_ECHO = "prompt_echo"
-    PLACEHOLDER = "placeholder"
-    REFUSAL = "refusal"
-    NOT_A_TASK = "not_a_task"
-    CHATTY_PREAMBLE = "chatty_preamble"
-    REPETITIVE = "repetitive"
-    LOW_LIKELIHOOD = "low_likelihood"
-    TOO_LIKELY = "too_likely"
-    UNSCORABLE = "unscorable"
-    NOT_NOVEL = "not_novel"
-    EMPTY_OUTPUT = "empty_output"
-    OUTPUT_EQUALS_INPUT = "output_equals_input"
-    ENDS_WITH_COLON = "ends_with_colon"
-    MISSING_INPUT = "missing_input"
-    DUPLICATE_INSTANCE = "duplicate_instance"
-    CONFLICTING_OUTPUTS = "conflicting_outputs"
-    SURPLUS_INSTANCE = "surplus_instance"
-    NO_INSTANCES = "no_instances"
-    PENDING_INSTANCES = "pending_instances"
-    OVER_TARGET = "over_target"
-
-
-REASON_HELP: dict[Reason, str] = {
-    Reason.PARSE_FAILURE: "the completion holds no instruction or no instance that can be read",
-    Reason.TRUNCATED: "the text stops before its end (token limit, or an unfinished sentence)",
-    Reason.TOO_SHORT: "fewer words than `min_words`",
-    Reason.TOO_LONG: "more words than `max_words`",
-    Reason.UNSUITABLE_KEYWORD: "asks for what a text model cannot see or do (image, file, plot…)",
-    Reason.PUNCTUATION_START: "the instruction starts with a punctuation mark",
-    Reason.WRONG_SCRIPT: "too few of the letters belong to the script that was asked for",
-    Reason.PROMPT_ECHO: "repeats the prompt, its markers, or the instruction instead of working",
-    Reason.PLACEHOLDER: "holds placeholder text such as `[name]` or `<none>`",
-    Reason.REFUSAL: "the model declines, or speaks of itself as a language model",
-    Reason.NOT_A_TASK: "a lone statement, such as “I'm going to the party.”, that asks for nothing",
-    Reason.CHATTY_PREAMBLE: "opens with chat such as “Sure, here is…” instead of the text itself",
-    Reason.REPETITIVE: "the text runs in circles: too many of its word trigrams are repeats",
-    Reason.LOW_LIKELIHOOD: "the model itself finds the text improbable (nats per token)",
-    Reason.TOO_LIKELY: "the text is more probable than `likelihood.max_logprob`",
-    Reason.UNSCORABLE: "has no token that ROUGE-L could compare",
-    Reason.NOT_NOVEL: "ROUGE-L with an instruction of the pool is above `novelty.threshold`",
-    Reason.EMPTY_OUTPUT: "the instance has no output",
-    Reason.OUTPUT_EQUALS_INPUT: "the output is the input again",
-    Reason.ENDS_WITH_COLON: "input or output ends with a colon: what it announces is missing",
-    Reason.MISSING_INPUT: "the instruction points to something given, and the instance gives none",
-    Reason.DUPLICATE_INSTANCE: "the same input and output as an earlier instance of the task",
-    Reason.CONFLICTING_OUTPUTS: "the same input as another instance of the task, another output",
-    Reason.SURPLUS_INSTANCE: "more instances than `instances.max_per_instruction`",
-    Reason.NO_INSTANCES: "an instruction that passed, but none of its instances did",
-    Reason.PENDING_INSTANCES: "passes when judged again; nobody asked for its instances yet",
-    Reason.OVER_TARGET: "good, but the target was already reached",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +194,9 @@ class CalibrationScore:
 class InstructionCandidate:
     """A row of instructions.parquet. `char_start:char_end` is `raw_text` in its completion.
 
-    `logprob_threshold` is what `mean_logprob` had to reach, where it was judged.
+    It has no verdict until it is judged; then `accepted`, or `rejected` for one `reason`
+    (filters/rules.py lists them). `logprob_threshold` is what `mean_logprob` had to reach, where
+    it was judged.
     """
 
     id: str
@@ -276,8 +215,8 @@ class InstructionCandidate:
     novelty_tokenizer: str | None = None
     rouge_l: float = NAN
     neighbour_id: str | None = None
-    verdict: str = ACCEPTED
-    reason: Reason | None = None
+    verdict: str | None = None
+    reason: str | None = None
     threshold: float | None = None
 
 
@@ -309,7 +248,7 @@ class InstanceCandidate:
     logprob_threshold: float | None = None
     conditional_gain: float | None = None
     gain_unscored_reason: str | None = None
-    verdict: str = ACCEPTED
-    reason: Reason | None = None
+    verdict: str | None = None
+    reason: str | None = None
     threshold: float | None = None
     answer_to: str | None = None

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfinstruct.candidates import score_id
-from selfinstruct.config import RunConfig, SamplingConfig
+from selfinstruct.config import RunConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.heuristics import points_to_input
 from selfinstruct.filters.likelihood import tokens_of
+from selfinstruct.filters.points import POINTS_TO_INPUT
 from selfinstruct.inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.records import (
@@ -25,6 +25,7 @@ from selfinstruct.records import (
     Request,
     Stage,
 )
+from selfinstruct.sampling import SamplingConfig
 
 # Room for tasks that will be written later and stand in prompts: most are far shorter.
 _SPARE_TOKENS = 400
@@ -79,6 +80,11 @@ class RequestBuilder:
         """The words that stand before inputs, outputs and labels."""
         return self._prompts.markers
 
+    @property
+    def rules_version(self) -> int:
+        """Version of the rules that the run is made by."""
+        return self._config.rules_version
+
     def proposals(self, round: int, generated: Sequence[PoolTask]) -> list[Request]:
         """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated)."""
         rng = random.Random(derive_seed(self._config.seed, round, "propose"))
@@ -127,7 +133,7 @@ class RequestBuilder:
             common["exemplars"] = _others(self._fewshot.classification, candidate.text)
             common["opened"] = markers.label if base else ""
             return self._request(id, Stage.INSTANCES, "output_first", sampling, **common)
-        points = points_to_input(candidate.text)
+        points = POINTS_TO_INPUT.at(self._config.rules_version)(candidate.text)
         if not base and not points and self._config.instances.direct:
             return self._request(id, Stage.INSTANCES, "direct", sampling, **common)
         # Exemplars of the same kind, with an input or without, keep a small model on track.

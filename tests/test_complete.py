@@ -22,9 +22,9 @@ from selfinstruct.complete import Supplemented, complete, pending
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError, StoreError
 from selfinstruct.export import Answers, Format, export_rows
-from selfinstruct.measures import passed_rules
+from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Kind, Reason, id_order
+from selfinstruct.records import ACCEPTED, Kind, id_order
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.supplements import read_supplements
 from tests.conftest import varied_script
@@ -80,7 +80,7 @@ def test_the_result_replays_and_is_listed(run: Run) -> None:
     listed = {row["id"]: row for row in candidates(run, Filter())}
     assert list(listed) == [row.id for n in run.rounds() for row in run.instructions(n)]
     for id in owed:
-        assert listed[id]["verdict"] == ACCEPTED or listed[id]["reason"] == Reason.NO_INSTANCES
+        assert listed[id]["verdict"] == ACCEPTED or listed[id]["reason"] == "no_instances"
     instances = list(candidates(run, Filter("instances")))
     assert set(owed) <= {row["instruction_id"] for row in instances}
     card = dataset_card(run, Format.ALPACA, Answers.OWN)
@@ -115,9 +115,9 @@ def test_its_instances_are_judged_by_the_thresholds_of_the_run(
     rows = [row for one in read_supplements(run) for row in one.instances]
     assert {row.logprob_threshold for row in rows} == {middle}
     for row in rows:
-        if passed_rules(row):
-            assert (row.reason is Reason.LOW_LIKELIHOOD) == (row.mean_logprob < middle)
-    assert any(row.reason is Reason.LOW_LIKELIHOOD for row in rows)
+        if passed_text_rules(row.reason):
+            assert (row.reason == "low_likelihood") == (row.mean_logprob < middle)
+    assert any(row.reason == "low_likelihood" for row in rows)
     assert replay(run) == []
 
 

@@ -21,14 +21,13 @@ from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import EngineError, StoreError
 from selfinstruct.export import export_rows
 from selfinstruct.filters.likelihood import quantile
-from selfinstruct.measures import passed_rules
+from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.merge import merge
 from selfinstruct.progress import Calibrated, Event
 from selfinstruct.records import (
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    Reason,
     Stage,
 )
 from selfinstruct.store import Run, open_run
@@ -56,20 +55,20 @@ def test_the_threshold_is_the_quantile_of_the_first_rounds(
     for number in run.rounds():
         rows = run.instructions(number)
         if frozen is None:
-            gathered += [row.mean_logprob for row in rows if passed_rules(row)]
+            gathered += [row.mean_logprob for row in rows if passed_text_rules(row.reason)]
             if len(gathered) >= 20:
                 frozen = quantile(gathered, 0.2)
         for row in rows:
             assert row.logprob_threshold == frozen
             low = frozen is not None and row.mean_logprob < frozen
-            if passed_rules(row):
-                assert (row.reason is Reason.LOW_LIKELIHOOD) == low
-            if row.reason is Reason.LOW_LIKELIHOOD:
+            if passed_text_rules(row.reason):
+                assert (row.reason == "low_likelihood") == low
+            if row.reason == "low_likelihood":
                 assert row.threshold == frozen
         assert run.info(number)["likelihood"]["instruction"] == frozen
     assert frozen is not None
-    assert any(row.reason is Reason.LOW_LIKELIHOOD for row in instructions(run))
-    assert any(row.reason is Reason.LOW_LIKELIHOOD for row in instances(run))
+    assert any(row.reason == "low_likelihood" for row in instructions(run))
+    assert any(row.reason == "low_likelihood" for row in instances(run))
     assert replay(run) == []
 
 
@@ -82,16 +81,16 @@ def test_a_rule_on_the_text_comes_first_and_novelty_after(
     )
     for row in strict.instructions(0):
         known = {one.id: one for one in run.instructions(0)}[row.id]
-        expected = Reason.LOW_LIKELIHOOD if passed_rules(known) else known.reason
-        assert row.reason is expected
+        expected = "low_likelihood" if passed_text_rules(known.reason) else known.reason
+        assert row.reason == expected
         assert row.rouge_l == known.rouge_l or math.isnan(row.rouge_l)
 
 
 def test_too_likely(tmp_path: Path, generate: Generate) -> None:
     run, _ = generate(tmp_path / "run", stop__max_rounds=1, likelihood__max_logprob=-3.0)
     reasons = {row.reason for row in instructions(run)}
-    assert Reason.TOO_LIKELY in reasons
-    assert {row.threshold for row in instructions(run) if row.reason is Reason.TOO_LIKELY} == {-3.0}
+    assert "too_likely" in reasons
+    assert {row.threshold for row in instructions(run) if row.reason == "too_likely"} == {-3.0}
 
 
 def test_labels_and_outputs_have_thresholds_of_their_own(
@@ -180,10 +179,10 @@ def test_an_engine_that_gives_nothing(
     )
     assert "rejects nothing" in caplog.text
     assert "conditional_gain will be NaN" in caplog.text
-    parsed = [row for row in instructions(run) if row.reason is not Reason.PARSE_FAILURE]
+    parsed = [row for row in instructions(run) if row.reason != "parse_failure"]
     assert all(math.isnan(row.mean_logprob) for row in parsed)
     assert {row.unscored_reason for row in parsed} == {"engine_gives_no_logprobs"}
-    assert not any(row.reason is Reason.LOW_LIKELIHOOD for row in instructions(run))
+    assert not any(row.reason == "low_likelihood" for row in instructions(run))
     gains = [row for row in instances(run) if row.output]
     assert all(math.isnan(row.conditional_gain or 0) for row in gains)
     assert {row.gain_unscored_reason for row in gains} == {"output_not_scored"}
@@ -223,7 +222,7 @@ def test_each_merged_run_keeps_the_scale_of_its_model(tmp_path: Path, generate: 
     one, other = (merged.info(n)["likelihood"]["instruction"] for n in (offset - 1, last))
     assert other < one - 3
     low = [r for n in merged.rounds() for r in merged.instructions(n) if n >= offset]
-    share = sum(row.reason is Reason.LOW_LIKELIHOOD for row in low) / len(low)
+    share = sum(row.reason == "low_likelihood" for row in low) / len(low)
     assert share < 0.4
     # Merged again, and grown: what is written next is judged on the first model's scale.
     again = merge([merged, first], tmp_path / "again")

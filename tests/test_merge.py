@@ -17,7 +17,7 @@ from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, export_rows
 from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Reason, Request, Stage
+from selfinstruct.records import ACCEPTED, Request, Stage
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.answers import answer_batches
 from tests.conftest import make_seed, write_seeds
@@ -51,7 +51,7 @@ def test_parents_are_those_of_the_merged_run(tmp_path: Path, pair: list[Run]) ->
         row.id
         for number in merged.rounds()
         for row in merged.instructions(number)
-        if row.verdict == ACCEPTED or row.reason is Reason.NOT_NOVEL
+        if row.verdict == ACCEPTED or row.reason == "not_novel"
     }
     for number in merged.rounds()[offset + 2 :]:
         for row in merged.instructions(number):
@@ -69,10 +69,7 @@ def test_the_same_run_twice_adds_nothing(tmp_path: Path, generate: Generate) -> 
     assert texts[: len(once)] == once
     # Only what was over the target the first time can come in besides.
     surplus = {
-        row.text
-        for n in run.rounds()
-        for row in run.instructions(n)
-        if row.reason is Reason.OVER_TARGET
+        row.text for n in run.rounds() for row in run.instructions(n) if row.reason == "over_target"
     }
     assert set(texts) - set(once) <= surplus
     assert replay(merged) == []
@@ -132,8 +129,8 @@ def test_what_nobody_asked_for_is_pending(tmp_path: Path, generate: Generate) ->
     merged = merge([first, second], tmp_path / "both")
     rows = {row.text: row for n in merged.rounds() for row in merged.instructions(n)}
     assert rows[blocker].verdict == ACCEPTED
-    assert rows["Name the red bird on the roof!"].reason is Reason.NOT_NOVEL
-    assert rows[blocked].reason is Reason.NOT_NOVEL
+    assert rows["Name the red bird on the roof!"].reason == "not_novel"
+    assert rows[blocked].reason == "not_novel"
     # Here what blocked it in its own run is a repeat, and it is not one itself.
     third, _ = generate(
         tmp_path / "c",
@@ -146,9 +143,9 @@ def test_what_nobody_asked_for_is_pending(tmp_path: Path, generate: Generate) ->
     )
     merged = merge([other, third], tmp_path / "more")
     rows = {row.text: row for n in merged.rounds() for row in merged.instructions(n)}
-    assert rows["Name the old red bird on the roof."].reason is Reason.NOT_NOVEL
+    assert rows["Name the old red bird on the roof."].reason == "not_novel"
     pending = rows["Name the old red fish on the boat."]
-    assert pending.reason is Reason.PENDING_INSTANCES
+    assert pending.reason == "pending_instances"
     assert replay(merged) == []
     assert what_if(merged, Thresholds(rouge=0.7)).changes == []
 

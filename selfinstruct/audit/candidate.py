@@ -13,10 +13,12 @@ from selfinstruct.audit.lookup import Found, find, find_all
 from selfinstruct.audit.overrides import Override, Overrides, read_overrides
 from selfinstruct.audit.search import Filter, search
 from selfinstruct.audit.standing import outcome_of
+from selfinstruct.filters.rule import When
+from selfinstruct.filters.rules import passed_text_rules, steps_of
+from selfinstruct.filters.score_rules import NOT_NOVEL
 from selfinstruct.filters.tokens import Tokenizer
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.measures import passed_rules
-from selfinstruct.records import InstanceCandidate, InstructionCandidate, Reason
+from selfinstruct.records import InstanceCandidate, InstructionCandidate
 from selfinstruct.store import Run
 
 Span = tuple[int, int]
@@ -136,13 +138,14 @@ def _checks(run: Run, found: Found) -> list[Check]:
     """Return its scores beside what was asked for, and the rule on its text that failed."""
     row = found.row
     least = row.logprob_threshold
-    judged = passed_rules(row)
+    judged = passed_text_rules(row.reason)
     likely = None if least is None or not judged else not row.mean_logprob < least
     checks = [Check("mean_logprob", _number(row.mean_logprob), least, likely)]
     if isinstance(row, InstructionCandidate):
         most = stored_config(run).novelty.threshold
-        reached = judged and row.reason not in (Reason.LOW_LIKELIHOOD, Reason.TOO_LIKELY)
-        novel = row.reason is not Reason.NOT_NOVEL if reached else None
+        unlikely = row.reason is not None and steps_of(row.reason) == {When.LIKELIHOOD}
+        reached = judged and not unlikely
+        novel = row.reason != NOT_NOVEL.reason if reached else None
         checks.append(Check("rouge_l", _number(row.rouge_l), most, novel))
     if not judged:
         checks.append(Check("rule", None, row.threshold, passed=False))

@@ -15,7 +15,8 @@ from selfinstruct.audit.overrides import (
 )
 from selfinstruct.audit.standing import DROPPED, PENDING, Standing, stand
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import InstanceCandidate, Reason
+from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PARSE_FAILURE
+from selfinstruct.records import InstanceCandidate
 from selfinstruct.store import Run
 
 
@@ -146,17 +147,17 @@ def _check_restorable_task(found: Found, standing: Standing, overrides: Override
         for id in (task.id, *(row.id for row in found.instances))
         if (one := overrides.current.get(id)) is not None and one.action is Action.DROP
     ]
-    waits = task.reason in (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
+    waits = task.reason in LACKS_INSTANCES
     if dropped and (own is None or waits):
         raise ConfigError(f"{task.id}: {dropped[0]} is dropped; take that back with: audit undo")
-    if standing.outcome == Reason.NO_INSTANCES:
+    if standing.outcome == NO_INSTANCES.reason:
         first = next((row.id for row in found.instances if row.output.strip()), None)
         other = f"restore one of them ({first}), or " if first else ""
         raise ConfigError(
             f"{task.id}: passed, but none of its instances did; {other}type one: audit edit "
             f"{task.id} --output TEXT"
         )
-    if task.reason is Reason.PARSE_FAILURE:
+    if task.reason == PARSE_FAILURE.reason:
         raise ConfigError(
             f"{task.id}: holds no instruction; write one: audit edit {task.id} --text TEXT"
         )
@@ -177,7 +178,7 @@ def _check_task_of(found: Found, overrides: Overrides) -> None:
     task = found.instruction
     decision = overrides.current.get(task.id)
     if decision is None:
-        passed = (None, Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
+        passed = {None, *LACKS_INSTANCES}
         is_wanted, outcome = task.reason in passed, str(task.reason)
     else:
         is_wanted, outcome = decision.action is not Action.DROP, DROPPED
@@ -203,5 +204,5 @@ def _check_text(found: Found, entry: Override) -> None:
     if isinstance(found.row, InstanceCandidate):
         if entry.output is None and not found.row.output.strip():
             raise ConfigError(f"{entry.id}: has no output; give one with --output")
-    elif found.row.reason is Reason.PARSE_FAILURE and entry.text is None:
+    elif found.row.reason == PARSE_FAILURE.reason and entry.text is None:
         raise ConfigError(f"{entry.id}: holds no instruction; give one with --text")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.audit.search import Filter, where_clause
 from selfinstruct.audit.tables import current, fetch_all, fetch_columns
+from selfinstruct.config import leaves
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.novelty import NoveltyIndex
 from selfinstruct.inputs import stored_config, stored_inputs
@@ -136,10 +137,8 @@ def _thresholds(run: Run, column: str, table: str) -> dict[str, float]:
         most = config.likelihood.max_logprob
         return found if most is None else {**found, "likelihood.max_logprob": most}
     if column == "words" and table == "instructions":
-        limits = {
-            "rules.min_words": config.rules.min_words,
-            "rules.max_words": config.rules.max_words,
-        }
+        values = {key: value for key, _, value, _ in leaves(config)}
+        limits = {key: values[key] for key in ("rules.min_words", "rules.max_words")}
         return {name: float(value) for name, value in limits.items() if value is not None}
     return {}
 

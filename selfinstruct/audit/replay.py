@@ -30,8 +30,8 @@ from selfinstruct.store.supplements import (
     read_supplements,
 )
 
-# Columns that runs made before there was a likelihood filter do not have.
-_ADDED = {"kind"}
+# Columns that older runs do not have: of before Unicode words, of before the likelihood filter.
+_ADDED = {"novelty_tokenizer", "kind"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,20 @@ failed too, each rule is asked alone here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.config import InstancesConfig, RulesConfig, RunConfig
-from selfinstruct.filters import text as texts
-from selfinstruct.filters.heuristics import check_instruction
-from selfinstruct.filters.instances import check_instance
-from selfinstruct.records import (
-    Kind,
-    Markers,
-    ParsedInstance,
-    ParsedInstruction,
-    Reason,
-)
+from selfinstruct.config import RunConfig
+from selfinstruct.filters.outcomes import PARSE_FAILURE
+from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, Rule, When
+from selfinstruct.filters.rules import rules_in_force
+from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
+from selfinstruct.records import NAN, Kind, Markers
 
-AT_LEAST, AT_MOST = "≥", "≤"
+# A completion that hit its limit leaves no other trace in a row than this reason, which is
+# asked for first.
+_TRUNCATED = "truncated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,54 +31,11 @@ class RuleLine:
     None for a rule that could not be asked: nothing was scored, or no threshold was known yet.
     """
 
-    reason: Reason
+    reason: str
     held: bool | None
     score: float | None = None
     bound: str | None = None
     threshold: float | None = None
-
-
-_RULES_OFF: dict[str, Any] = {
-    "min_words": None,
-    "max_words": None,
-    "keywords": (),
-    "forbidden_starts": (),
-    "punctuation_start": False,
-    "script": None,
-    "prompt_echo": False,
-    "placeholder": False,
-    "refusal": False,
-    "chatty_preamble": False,
-    "not_a_task": False,
-    "truncated": False,
-    "max_repetition": None,
-}
-# Fields of RulesConfig in the order in which they are asked, and the reason that each gives.
-_RULES: dict[tuple[str, ...], Reason] = {
-    ("truncated",): Reason.TRUNCATED,
-    ("min_words",): Reason.TOO_SHORT,
-    ("max_words",): Reason.TOO_LONG,
-    ("keywords", "forbidden_starts"): Reason.UNSUITABLE_KEYWORD,
-    ("punctuation_start",): Reason.PUNCTUATION_START,
-    ("script",): Reason.WRONG_SCRIPT,
-    ("prompt_echo",): Reason.PROMPT_ECHO,
-    ("placeholder",): Reason.PLACEHOLDER,
-    ("refusal",): Reason.REFUSAL,
-    ("not_a_task",): Reason.NOT_A_TASK,
-    ("chatty_preamble",): Reason.CHATTY_PREAMBLE,
-    ("max_repetition",): Reason.REPETITIVE,
-}
-_INSTANCE_RULES = {
-    "truncated": Reason.TRUNCATED,
-    "ends_with_colon": Reason.ENDS_WITH_COLON,
-    "output_equals_input": Reason.OUTPUT_EQUALS_INPUT,
-    "missing_input": Reason.MISSING_INPUT,
-    "prompt_echo": Reason.PROMPT_ECHO,
-    "placeholder": Reason.PLACEHOLDER,
-    "refusal": Reason.REFUSAL,
-    "chatty_preamble": Reason.CHATTY_PREAMBLE,
-    "max_repetition": Reason.REPETITIVE,
-}
 
 
 def instruction_rules(
@@ -94,39 +48,21 @@ def instruction_rules(
         config: of its run.
         prompt_lines: the proposal template's own lines (`PromptLibrary.own_lines`).
     """
-    if row["reason"] == Reason.PARSE_FAILURE:
-        return [RuleLine(Reason.PARSE_FAILURE, held=False)]
-    text: str = row["text"]
-    # Asked first, so that whatever was cut off has this reason.
-    truncated = row["reason"] == Reason.TRUNCATED
-    span = (row["char_start"], row["char_end"])
-    parsed = ParsedInstruction(*span, row["raw_text"], text, truncated)
-    measured: Mapping[Reason, tuple[Callable[[], float], str, float | None]] = {
-        Reason.TOO_SHORT: (lambda: texts.word_count(text), AT_LEAST, config.rules.min_words),
-        Reason.TOO_LONG: (lambda: texts.word_count(text), AT_MOST, config.rules.max_words),
-        Reason.WRONG_SCRIPT: (
-            lambda: texts.script_share(text, config.rules.script or ""),
-            AT_LEAST,
-            0.9,
-        ),
-        Reason.REPETITIVE: (
-            lambda: texts.repetition(text),
-            AT_MOST,
-            config.rules.max_repetition,
-        ),
-    }
-    lines = []
-    for names, reason in _RULES.items():
-        values = {name: getattr(config.rules, name) for name in names}
-        if all(values[name] == _RULES_OFF[name] for name in names):
-            continue
-        alone = RulesConfig.model_validate({**_RULES_OFF, **values})
-        held = check_instruction(parsed, alone, prompt_lines) is None
-        score, bound, threshold = measured.get(reason, (None, None, None))
-        lines.append(RuleLine(reason, held, score() if score else None, bound, threshold))
-    lines += _likelihood(row, Kind.INSTRUCTION, config)
-    lines.append(_novelty(row, config))
-    return lines
+    if row["reason"] == PARSE_FAILURE.reason:
+        return [RuleLine(PARSE_FAILURE.reason, held=False)]
+    facts = InstructionFacts(
+        row["text"],
+        row["reason"] == _TRUNCATED,
+        prompt_lines,
+        mean_logprob=_number(row["mean_logprob"]),
+        logprob_threshold=_limit(row["logprob_threshold"]),
+        rouge_l=_number(row["rouge_l"]),
+        scorable=row["reason"] != UNSCORABLE.reason,
+    )
+    lines = _lines(rules_in_force(Of.INSTRUCTION, config.rules_version), facts, config)
+    # Without a token there is nothing to be near to; with one, the score says it all.
+    left_out = UNSCORABLE.reason if facts.scorable else NOT_NOVEL.reason
+    return [line for line in lines if line.reason != left_out]
 
 
 def instance_rules(
@@ -140,47 +76,42 @@ def instance_rules(
         config: of its run.
         markers: the words of the templates.
     """
-    if row["reason"] == Reason.PARSE_FAILURE:
-        return [RuleLine(Reason.PARSE_FAILURE, held=False)]
-    given, output = row["input"], row["output"]
-    truncated = row["reason"] == Reason.TRUNCATED
-    parsed = ParsedInstance(given, output, (0, 0), (0, 0), truncated)
-    off = {name: None if name == "max_repetition" else False for name in _INSTANCE_RULES}
-    lines = [RuleLine(Reason.EMPTY_OUTPUT, held=not texts.is_blank(output))]
-    for name, reason in _INSTANCE_RULES.items():
-        value = getattr(config.instances, name)
-        if value == off[name] or value is False:
+    if row["reason"] == PARSE_FAILURE.reason:
+        return [RuleLine(PARSE_FAILURE.reason, held=False)]
+    facts = InstanceFacts(
+        instruction,
+        row["input"],
+        row["output"],
+        row["reason"] == _TRUNCATED,
+        markers,
+        mean_logprob=_number(row["mean_logprob"]),
+        logprob_threshold=_limit(row["logprob_threshold"]),
+        kind=Kind(row["kind"]) if row["kind"] else Kind.OUTPUT,
+    )
+    rules = rules_in_force(Of.INSTANCE, config.rules_version)
+    return _lines([rule for rule in rules if rule.when is not When.AMONG], facts, config)
+
+
+def _lines(rules: Sequence[Rule], facts: Any, config: RunConfig) -> list[RuleLine]:
+    lines = []
+    for rule in rules:
+        if not rule.is_checked or not rule.applies(facts):
             continue
-        alone = InstancesConfig.model_validate({**off, name: value})
-        failure = check_instance(instruction, parsed, alone, markers)
-        held = failure is None or failure.reason is Reason.EMPTY_OUTPUT
-        if reason is Reason.REPETITIVE:
-            share = max(texts.repetition(given), texts.repetition(output))
-            lines.append(RuleLine(reason, held, share, AT_MOST, value))
-        else:
-            lines.append(RuleLine(reason, held))
-    kind = Kind(row["kind"]) if row["kind"] else Kind.OUTPUT
-    return lines + _likelihood(row, kind, config)
-
-
-def _likelihood(row: Mapping[str, Any], kind: Kind, config: RunConfig) -> list[RuleLine]:
-    score, least = _number(row["mean_logprob"]), _number(row["logprob_threshold"])
-    held = None if score is None or least is None else score >= least
-    lines = [RuleLine(Reason.LOW_LIKELIHOOD, held, score, AT_LEAST, least)]
-    most = config.likelihood.max_logprob
-    if most is not None and kind is not Kind.LABEL:
-        held = None if score is None else score <= most
-        lines.append(RuleLine(Reason.TOO_LIKELY, held, score, AT_MOST, most))
+        limits = getattr(config, rule.section)
+        if not rule.is_on(limits):
+            continue
+        if rule.measure is None:
+            lines.append(RuleLine(rule.reason, held=rule.failure(facts, limits) is None))
+            continue
+        score, limit, held = rule.measured(facts, limits)
+        shown = None if math.isnan(score) else score
+        lines.append(RuleLine(rule.reason, held, shown, str(rule.measure.bound), limit))
     return lines
 
 
-def _novelty(row: Mapping[str, Any], config: RunConfig) -> RuleLine:
-    """What has no neighbour above the audit floor has no score, and is novel."""
-    limit, score = config.novelty.threshold, _number(row["rouge_l"])
-    if row["reason"] == Reason.UNSCORABLE:
-        return RuleLine(Reason.UNSCORABLE, held=False)
-    return RuleLine(Reason.NOT_NOVEL, score is None or score <= limit, score, AT_MOST, limit)
+def _number(value: float | None) -> float:
+    return NAN if value is None else value
 
 
-def _number(value: float | None) -> float | None:
+def _limit(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value

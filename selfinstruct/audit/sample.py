@@ -20,7 +20,8 @@ from selfinstruct.audit.decisions import now
 from selfinstruct.audit.lookup import find_all
 from selfinstruct.audit.tables import check_table, current, fetch_all
 from selfinstruct.errors import ConfigError, StoreError
-from selfinstruct.records import ACCEPTED, Reason
+from selfinstruct.filters.rules import reasons
+from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run, atomic
 from selfinstruct.store.run import check_version, refusal
 from selfinstruct.store.schema import SCHEMA_VERSION
@@ -129,7 +130,7 @@ def ids_by_outcome(run: Run, table: str) -> dict[str, list[str]]:
         f"FROM {current(run, table)} GROUP BY 1"
     )
     found = dict(fetch_all(run, query))
-    order = [ACCEPTED, *Reason]
+    order = [ACCEPTED, *reasons()]
     return {str(outcome): found[outcome] for outcome in sorted(found, key=order.index)}
 
 

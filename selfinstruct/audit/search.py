@@ -15,7 +15,8 @@ from typing import Any
 from selfinstruct.audit.overrides import Overrides, read_overrides
 from selfinstruct.audit.tables import check_table, current, fetch_all, stream
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import ACCEPTED, REJECTED, Reason
+from selfinstruct.filters.rules import reasons
+from selfinstruct.records import ACCEPTED, REJECTED
 from selfinstruct.store import Run
 
 JUDGED = "judged"
@@ -253,7 +254,7 @@ def check_filter(wanted: Filter) -> None:
         ConfigError: no such table, verdict or reason, or a filter that the table has not.
     """
     check_table(wanted.table)
-    for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(Reason))):
+    for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(reasons()))):
         value = getattr(wanted, name)
         if value is not None and value not in known:
             raise ConfigError(f"{name} {value}: there is none; there are: {', '.join(known)}")

@@ -14,25 +14,18 @@ from dataclasses import dataclass, replace
 
 from selfinstruct.audit.lookup import Found, find_all
 from selfinstruct.audit.overrides import Action, Override, Overrides
+from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PENDING_INSTANCES
+from selfinstruct.filters.rules import fails_by_its_text
 from selfinstruct.records import (
     ACCEPTED,
     NAN,
     InstanceCandidate,
     InstructionCandidate,
-    Reason,
 )
 from selfinstruct.store import Run
 
 DROPPED = "dropped"
-PENDING = str(Reason.PENDING_INSTANCES)
-
-_WAITING = (Reason.NO_INSTANCES, Reason.PENDING_INSTANCES)
-# Rules on an instance's own text that name no threshold: an instance with one of them failed
-# for itself, even if its instruction has the same reason.
-_OWN_REASONS = {
-    *(Reason.PARSE_FAILURE, Reason.TRUNCATED, Reason.PROMPT_ECHO, Reason.PLACEHOLDER),
-    *(Reason.REFUSAL, Reason.CHATTY_PREAMBLE),
-}
+PENDING = PENDING_INSTANCES.reason
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ def stand(
     wanted = decision is not None
     kept = [one for one in instances if _is_kept(one, instruction, decisions, restored=wanted)]
     chosen = any(one.id in decisions for one in kept)
-    rescued = chosen and instruction.reason in _WAITING
+    rescued = chosen and instruction.reason in LACKS_INSTANCES
     if not (wanted or rescued or instruction.verdict == ACCEPTED):
         return Standing(row, [], str(instruction.reason))
     edited = [_edited_instance(one, decisions.get(one.id)) for one in kept]
@@ -108,8 +101,8 @@ def outcome_of(found: Found, overrides: Overrides) -> str:
 
 def fell_with(instruction: InstructionCandidate, instance: InstanceCandidate) -> bool:
     """Whether an instance was rejected only because its instruction was."""
-    same = instance.reason is not None and instance.reason is instruction.reason
-    return same and instance.threshold is None and instance.reason not in _OWN_REASONS
+    same = instance.reason is not None and instance.reason == instruction.reason
+    return same and instance.threshold is None and not fails_by_its_text(instance.reason)
 
 
 def waiting(run: Run, overrides: Overrides) -> list[Standing]:
@@ -152,7 +145,7 @@ def _outcome(
     if not instances:
         return PENDING
     dropped = any(one.id in decisions for one in instances)
-    return DROPPED if dropped else str(Reason.NO_INSTANCES)
+    return DROPPED if dropped else NO_INSTANCES.reason
 
 
 def _is_edit(decisions: Mapping[str, Override], id: str) -> bool:
@@ -190,4 +183,5 @@ def _typed(row: InstructionCandidate, decision: Override) -> InstanceCandidate:
         output_char_end=0,
         input=decision.input or "",
         output=decision.output or "",
+        verdict=ACCEPTED,
     )

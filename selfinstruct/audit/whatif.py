@@ -27,21 +27,21 @@ from selfinstruct.decide import (
 )
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
+from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.measures import PoolKeeper, passed_rules
+from selfinstruct.measures import PoolKeeper
 from selfinstruct.records import (
-    ACCEPTED,
     NAN,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    Reason,
 )
 from selfinstruct.rejudge import Source, judged_meta, write_judged_again
 from selfinstruct.store import Run
 from selfinstruct.store.supplements import Supplement, read_supplements
 
-PENDING = str(Reason.PENDING_INSTANCES)
+PENDING = PENDING_INSTANCES.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _judge_again(
     judged = judge_instruction_scores(
         [_before_measures(row) for row in instructions], number, config, keeper.measures, asked
     )
-    passed = {row.id: asked[row.id] for row in judged if row.verdict == ACCEPTED}
+    passed = {row.id: asked[row.id] for row in judged if row.verdict is None}
     measured = judge_instance_scores(passed, number, config, keeper.measures.thresholds)
     return settle(judged, labels, {**asked, **measured}, room=room)
 
@@ -249,14 +249,14 @@ def _supplement_again(
 
 
 def _waits(row: InstructionCandidate) -> bool:
-    return row.reason is Reason.PENDING_INSTANCES
+    return row.reason == PENDING_INSTANCES.reason
 
 
 def _before_measures(row: Row) -> Row:
     """Return a row as the rules on its text left it."""
-    if not passed_rules(row):
+    if not passed_text_rules(row.reason):
         return row
-    return replace(row, verdict=ACCEPTED, reason=None, threshold=None)
+    return replace(row, verdict=None, reason=None, threshold=None)
 
 
 def _outcome(row: InstructionCandidate | InstanceCandidate) -> str:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfinstruct.config import SamplingConfig
 from selfinstruct.conversation import conversation_prompt
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
@@ -19,6 +18,7 @@ from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
+from selfinstruct.sampling import SamplingConfig
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from selfinstruct.config import SamplingConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import NAN, Completion, Request, Stage
+from selfinstruct.sampling import SamplingConfig
 
 _LEAST_WORDS = 5
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")

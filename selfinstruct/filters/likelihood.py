@@ -12,12 +12,46 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from selfinstruct.config import LikelihoodConfig
-from selfinstruct.filters.heuristics import Failure
-from selfinstruct.records import NAN, Completion, Kind, Reason
+from selfinstruct.fields import Section, semantic
+from selfinstruct.records import NAN, Completion, Kind
 
 # Fewer seed texts of a kind say too little of what people write.
 _LEAST_SEEDS = 10
+
+
+class LikelihoodLimits(Section):
+    """Where the least likelihood of a text comes from.
+
+    Runs of before there was a likelihood filter were judged without one.
+    """
+
+    quantile: float | None = semantic(
+        0.05,
+        "drop what is less likely than this share of the first candidates was; null: off",
+        before=None,
+        gt=0,
+        lt=1,
+    )
+    calibration: int = semantic(
+        64, "candidates of a kind (instruction, output, label) to take the quantile of", ge=1
+    )
+    min_logprob: float | None = semantic(
+        None, "least nats per token, for every kind, instead of the quantile", le=0
+    )
+    seed_bound: bool = semantic(
+        True,
+        "guard: nothing less likely than the least likely of 48 seed tasks",
+        before=False,
+    )
+
+
+class MaxLogprob(Section):
+    """How probable a text may be at most."""
+
+    max_logprob: float | None = semantic(
+        None, "most nats per token of an instruction or output: drops repetition", le=0
+    )
+
 
 SeedScores = Mapping[Kind, Sequence[float]]
 """Scores of seed tasks under the model that writes, by kind."""
@@ -82,26 +116,6 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def check_likelihood(
-    score: float, kind: Kind, threshold: float | None, config: LikelihoodConfig
-) -> Failure | None:
-    """Judge one score; NaN, which nobody could measure, passes.
-
-    Args:
-        score: nats per token.
-        kind: what was scored. A label is right where it is very likely, so `max_logprob` does
-            not apply to it.
-        threshold: the least score, or None.
-        config: for `max_logprob`.
-    """
-    if threshold is not None and score < threshold:
-        return Failure(Reason.LOW_LIKELIHOOD, threshold)
-    most = config.max_logprob
-    if most is not None and kind is not Kind.LABEL and score > most:
-        return Failure(Reason.TOO_LIKELY, most)
-    return None
-
-
 class LikelihoodThresholds:
     """The threshold of each kind: taken from the first rounds' candidates, then frozen.
 
@@ -118,7 +132,7 @@ class LikelihoodThresholds:
     """
 
     def __init__(
-        self, config: LikelihoodConfig, starts: Mapping[int, SeedScores] | None = None
+        self, config: LikelihoodLimits, starts: Mapping[int, SeedScores] | None = None
     ) -> None:
         self._config = config
         self._starts = sorted(starts or {0: {}})

@@ -16,7 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from selfinstruct.filters.tokens import Tokenizer, choose_tokenizer, tokens
+from selfinstruct.filters.tokens import CHOOSE_TOKENIZER, TOKENS, Tokenizer
+from selfinstruct.records import NAN
+from selfinstruct.versions import RULES_VERSION, Versioned
 
 if TYPE_CHECKING:
     from selfinstruct.filters.pool import TokenPool
@@ -30,6 +32,19 @@ class Match:
     score: float
 
 
+def _zero_where_nothing_is_near(scorable: bool) -> float:
+    return 0.0 if scorable else NAN
+
+
+def _nan_where_nothing_is_near(_scorable: bool) -> float:
+    """There is no score: what is below the audit floor is not looked for."""
+    return NAN
+
+
+NOTHING_NEAR = Versioned(_zero_where_nothing_is_near, (2, _nan_where_nothing_is_near))
+"""The score of a text that is near to nothing of the pool, by whether it has a token."""
+
+
 class NoveltyIndex:
     """The pool of instructions that a new one must differ from.
 
@@ -37,12 +52,17 @@ class NoveltyIndex:
         threshold: F-measure above which `nearest` finds a text, unless it is given a floor.
         tokenizer: `rouge`, `unicode`, or `auto`: the query's own text decides which of the
             two judges it, and the pool is compared in the same tokens.
+        version: of the rules, by which texts are split.
     """
 
-    def __init__(self, threshold: float = 0.7, tokenizer: str = "auto") -> None:
+    def __init__(
+        self, threshold: float = 0.7, tokenizer: str = "auto", version: int = RULES_VERSION
+    ) -> None:
         self.threshold = threshold
         self.seconds = 0.0
         self._wanted = tokenizer
+        self._choose_tokenizer = CHOOSE_TOKENIZER.at(version)
+        self._split = TOKENS.at(version)
         self._ids: list[str] = []
         self._texts: list[str] = []
         self._pools: dict[Tokenizer, TokenPool] = {}
@@ -63,7 +83,7 @@ class NoveltyIndex:
 
     def tokenizer_of(self, text: str) -> Tokenizer:
         """Return the tokenizer that judges a text."""
-        return choose_tokenizer(text, self._wanted)
+        return self._choose_tokenizer(text, self._wanted)
 
     def scorable(self, text: str) -> bool:
         """Whether the text has a token that ROUGE-L could compare."""
@@ -114,5 +134,5 @@ class NoveltyIndex:
 
     def _tokens(self, text: str, tokenizer: Tokenizer) -> list[str]:
         if self._last is None or self._last[0] != text or self._last[1] is not tokenizer:
-            self._last = (text, tokenizer, tokens(text, tokenizer))
+            self._last = (text, tokenizer, self._split(text, tokenizer))
         return self._last[2]

@@ -14,6 +14,8 @@ from enum import StrEnum
 
 import regex
 
+from selfinstruct.versions import Versioned
+
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(rf"(?V1)[{_SPACELESS}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{_SPACELESS}]]+")
 _ROUGE_WORD = re.compile(r"[a-z0-9]+")
@@ -51,3 +53,7 @@ def tokens(text: str, tokenizer: Tokenizer) -> list[str]:
         return _ROUGE_WORD.findall(text.lower())
     folded = unicodedata.normalize("NFKC", text).casefold()
     return [str(word) for word in _WORD.findall(folded)]
+
+
+CHOOSE_TOKENIZER = Versioned(choose_tokenizer)
+TOKENS = Versioned(tokens)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from selfinstruct.config import SamplingConfig
 from selfinstruct.conversation import conversation_prompt
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.evaluate.shots import worked_shots
@@ -17,6 +16,7 @@ from selfinstruct.preferences.pairs import ScoredAnswer, with_score
 from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.records import NAN, Completion, Message, Request, Stage
 from selfinstruct.requests import derive_seed
+from selfinstruct.sampling import SamplingConfig
 from selfinstruct.store import Run
 
 # Prompts of one commit: what a crash can cost at most.

@@ -15,17 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfinstruct.config import SamplingConfig
+from selfinstruct.filters.rules import reasons
 from selfinstruct.records import (
     CalibrationScore,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    Reason,
     Request,
     Stage,
 )
+from selfinstruct.sampling import SamplingConfig
 
 SCHEMA_VERSION = 1
 
@@ -172,8 +172,8 @@ def _row(record: Any) -> dict[str, Any]:
 
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
-    if row["reason"] is not None:
-        row["reason"] = Reason(row["reason"])
+    if row["reason"] is not None and row["reason"] not in reasons():
+        raise ValueError(f"reason {row['reason']!r} is none")
     if row.get("kind") is not None:
         row["kind"] = Kind(row["kind"])
     if "parents" in row:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import StoreError
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
-    Reason,
     id_order,
 )
 from selfinstruct.store import schema
@@ -136,7 +136,7 @@ def current_round(
     """Return the rows of a round as they stand now: what was completed since is in place."""
     recorded = run.instructions(number)
     instructions = [
-        completed.instructions.get(row.id, row) if row.reason is Reason.PENDING_INSTANCES else row
+        completed.instructions.get(row.id, row) if row.reason == PENDING_INSTANCES.reason else row
         for row in recorded
     ]
     added = [i for row in recorded for i in completed.instances.get(row.id, ())]
@@ -155,7 +155,7 @@ def current_counts(run: Run) -> tuple[Counter[str], Counter[str]]:
     for number in {row.round for row in completed.instructions.values()}:
         for before in run.instructions(number):
             after = completed.instructions.get(before.id)
-            if after is not None and before.reason is Reason.PENDING_INSTANCES:
+            if after is not None and before.reason == PENDING_INSTANCES.reason:
                 instructions[str(before.reason)] -= 1
                 instructions[str(after.reason or after.verdict)] += 1
     for rows in completed.instances.values():

@@ -18,8 +18,9 @@ from selfinstruct.audit.rules import instance_rules, instruction_rules
 from selfinstruct.audit.search import sort_columns
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Format
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
+from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.records import REASON_HELP, Reason
 from selfinstruct.store import Run, run_exists
 from selfinstruct.web.api import candidate_of, find
 from selfinstruct.web.api_decisions import decide
@@ -68,12 +69,12 @@ def run_page(service: ServiceOf, name: str) -> Response:
         "found": found,
         "job": job,
         "live": line.state == "running" or (job is not None and job.going),
-        "pending": found.waiting + found.instructions.get(Reason.PENDING_INSTANCES, 0),
+        "pending": found.waiting + found.instructions.get(PENDING_INSTANCES.reason, 0),
         "formats": list(Format),
         "charts": _CHARTS,
         "measured": measured,
         "sampled": sum(one.drawn for one in strata),
-        "reason_help": REASON_HELP,
+        "reason_help": reasons(),
     }
     return page("run", {**run_values(run, "run"), **values})
 
@@ -92,7 +93,7 @@ def candidates_page(run: RunOf, request: Request) -> HTMLResponse:
         "query": query,
         "found": found,
         "problem": problem,
-        "reasons": list(Reason),
+        "reasons": list(reasons()),
         "sorts": ("judged", *sort_columns(query.table)),
         "more_filters": bool(given.keys() - _FIRST_FILTERS),
         "narrowed": urlencode({k: v for k, v in given.items() if k not in {"reason", "offset"}}),
@@ -139,7 +140,7 @@ def _candidate(run: Run, id: str, request: Request, problem: str | None = None) 
         "rules": rules,
         "texts": _texts(detail),
         "problem": problem,
-        "reason_help": REASON_HELP,
+        "reason_help": reasons(),
         "who": who(request),
         "here_url": candidate_address(run, id),
     }

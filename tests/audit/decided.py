@@ -7,14 +7,14 @@ from typing import Any
 from selfinstruct.complete import Supplemented, complete
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.export import ExportRow, export_rows
-from selfinstruct.records import InstructionCandidate, Reason
+from selfinstruct.records import InstructionCandidate
 from selfinstruct.store import Run
 from tests.conftest import varied_script
 
 
-def first(run: Run, reason: Reason | None) -> InstructionCandidate:
+def first(run: Run, reason: str | None) -> InstructionCandidate:
     rows = (row for number in run.rounds() for row in run.instructions(number))
-    return next(row for row in rows if row.reason is reason)
+    return next(row for row in rows if row.reason == reason)
 
 
 def shown(run: Run) -> list[str]:

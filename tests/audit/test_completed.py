@@ -18,7 +18,6 @@ from selfinstruct.complete import Supplemented, pending
 from selfinstruct.export import export_rows
 from selfinstruct.inputs import stored_config, stored_inputs
 from selfinstruct.merge import merge
-from selfinstruct.records import Reason
 from selfinstruct.state import committed_state
 from selfinstruct.store import Run
 from selfinstruct.store.supplements import read_supplements
@@ -27,10 +26,10 @@ from tests.audit.decided import exported, finish, first, says_hello, shown
 
 
 def test_a_restored_instruction_waits_is_completed_and_exported(small: Run) -> None:
-    task = first(small, Reason.NOT_NOVEL)
+    task = first(small, "not_novel")
     before = shown(small)
     restore(small, task.id, by="ann", note="a good one")
-    assert outcome_of(find(small, task.id), read_overrides(small)) == Reason.PENDING_INSTANCES
+    assert outcome_of(find(small, task.id), read_overrides(small)) == "pending_instances"
     assert shown(small) == before
     assert [row.id for row in pending(small)] == [task.id]
     assert summarise(small).waiting == 1
@@ -49,9 +48,9 @@ def test_what_ignores_decisions_still_does_when_they_are_completed(
 ) -> None:
     config, pool = stored_config(small), stored_inputs(small).first_pool
     before, state = summarise(small), committed_state(small, config, pool)
-    task = first(small, Reason.NOT_NOVEL)
+    task = first(small, "not_novel")
     restore(small, task.id, by="ann")
-    edit(small, first(small, Reason.UNSUITABLE_KEYWORD).id, text="Draw a face.", by="ann")
+    edit(small, first(small, "unsuitable_keyword").id, text="Draw a face.", by="ann")
     drop(small, first(small, None).id, by="ann")
     finish(small, says_hello)
     [supplement] = read_supplements(small)
@@ -74,7 +73,7 @@ def test_what_ignores_decisions_still_does_when_they_are_completed(
 
 
 def test_instances_are_written_for_the_text_that_a_person_gave(small: Run) -> None:
-    task = first(small, Reason.UNSUITABLE_KEYWORD)
+    task = first(small, "unsuitable_keyword")
     edit(small, task.id, text="Greet the sea in verse.", by="ann")
     prompts: list[str] = []
 
@@ -94,13 +93,13 @@ def test_instances_are_written_for_the_text_that_a_person_gave(small: Run) -> No
 
 
 def test_completed_instances_are_judged_by_the_rules_of_the_run(small: Run) -> None:
-    task = first(small, Reason.NOT_NOVEL)
+    task = first(small, "not_novel")
     restore(small, task.id, by="ann")
     script = lambda request: " text" if request.stage == "classify" else "Output: [your answer]"  # noqa: E731
     assert finish(small, script) == Supplemented(1, 0)
     [instance] = find(small, task.id).instances
-    assert instance.reason is Reason.PLACEHOLDER
-    assert outcome_of(find(small, task.id), read_overrides(small)) == Reason.NO_INSTANCES
+    assert instance.reason == "placeholder"
+    assert outcome_of(find(small, task.id), read_overrides(small)) == "no_instances"
     assert pending(small) == []
     restore(small, instance.id, by="ann")
     assert [row.output for row in exported(small, task.id)] == ["[your answer]"]

@@ -29,7 +29,7 @@ from selfinstruct.complete import pending
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, Format, export, export_rows
-from selfinstruct.records import ACCEPTED, Reason
+from selfinstruct.records import ACCEPTED
 from selfinstruct.store import Run
 from tests.audit.decided import exported, first, shown
 
@@ -73,7 +73,7 @@ def test_a_run_without_decisions_exports_what_was_accepted(small: Run) -> None:
 
 
 def test_a_person_types_an_output(small: Run) -> None:
-    task = first(small, Reason.NOT_NOVEL)
+    task = first(small, "not_novel")
     restore(small, task.id, by="ann")
     edit(small, task.id, output="Mine.", input="Given.", by="bob")
     [row] = exported(small, task.id)
@@ -110,17 +110,17 @@ def test_an_instance_is_edited(small: Run) -> None:
 
 
 def test_what_fell_with_the_target_comes_back_with_its_instruction(small: Run) -> None:
-    task = first(small, Reason.OVER_TARGET)
+    task = first(small, "over_target")
     restore(small, task.id, by="ann")
     rows = exported(small, task.id)
     own = find(small, task.id).instances
-    assert [row.id for row in rows] == [one.id for one in own if one.reason is Reason.OVER_TARGET]
+    assert [row.id for row in rows] == [one.id for one in own if one.reason == "over_target"]
     assert rows
     assert pending(small) == []
 
 
 def test_a_restored_instance_brings_back_what_fell_for_want_of_one(small: Run) -> None:
-    task = first(small, Reason.NO_INSTANCES)
+    task = first(small, "no_instances")
     with pytest.raises(ConfigError, match=f"{task.id}: passed, but none of its instances did"):
         restore(small, task.id, by="ann")
     [instance, *_] = find(small, task.id).instances
@@ -132,7 +132,7 @@ def test_a_restored_instance_brings_back_what_fell_for_want_of_one(small: Run) -
 
 
 def test_what_cannot_be_decided_is_said(small: Run) -> None:
-    accepted, rejected = first(small, None), first(small, Reason.NOT_NOVEL)
+    accepted, rejected = first(small, None), first(small, "not_novel")
     instance = next(row for row in export_rows(small) if row.instruction_id == accepted.id)
     for refused, message in (
         (lambda: restore(small, accepted.id, by="a"), "is accepted, and so in the dataset"),
@@ -173,7 +173,7 @@ def test_what_was_dropped_in_part_is_named(small: Run) -> None:
     drop(small, row.id, by="ann")
     with pytest.raises(ConfigError, match=f"{row.id} is dropped; take that back with: audit undo"):
         restore(small, task, by="ann")
-    waiting = first(small, Reason.NO_INSTANCES).id
+    waiting = first(small, "no_instances").id
     edit(small, waiting, output="Yes.", by="ann")
     drop(small, waiting, by="ann")
     with pytest.raises(ConfigError, match=f"{waiting} is dropped; take that back"):
@@ -182,7 +182,7 @@ def test_what_was_dropped_in_part_is_named(small: Run) -> None:
 
 def test_what_was_not_parsed_needs_words(tmp_path: Path, generate: Generate) -> None:
     run, _ = generate(tmp_path / "empty", lambda request: "", stop__max_rounds=1)
-    task = first(run, Reason.PARSE_FAILURE)
+    task = first(run, "parse_failure")
     with pytest.raises(ConfigError, match="write one: audit edit"):
         restore(run, task.id, by="ann")
     with pytest.raises(ConfigError, match="give one with --text"):
@@ -254,7 +254,7 @@ def test_a_teacher_did_not_answer_what_a_person_changed(small: Run, tmp_path: Pa
 def test_a_card_tells_what_people_changed(small: Run) -> None:
     assert "people then changed" not in dataset_card(small, Format.ALPACA, Answers.OWN)
     drop(small, first(small, None).id, by="ann")
-    restore(small, first(small, Reason.NOT_NOVEL).id, by="ann")
+    restore(small, first(small, "not_novel").id, by="ann")
     card = dataset_card(small, Format.ALPACA, Answers.OWN)
     assert "Of these candidates people then changed: 1 restored, 1 dropped." in card
 

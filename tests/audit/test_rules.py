@@ -8,7 +8,7 @@ from pathlib import Path
 from selfinstruct.audit.rules import RuleLine, instance_rules, instruction_rules
 from selfinstruct.config import RunConfig
 from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.records import Markers, Reason
+from selfinstruct.records import Markers
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]
@@ -21,8 +21,8 @@ def test_the_rule_that_decided_is_the_first_that_does_not_hold(
     """Each rule asked alone says what all of them said together."""
     run, _ = generate(tmp_path / "run", stop__target=25)
     config, prompts = stored_config(run), stored_inputs(run).prompts
-    later = {Reason.NO_INSTANCES, Reason.OVER_TARGET, None}
-    among = {Reason.DUPLICATE_INSTANCE, Reason.CONFLICTING_OUTPUTS, Reason.SURPLUS_INSTANCE, None}
+    later = {"no_instances", "over_target", None}
+    among = {"duplicate_instance", "conflicting_outputs", "surplus_instance", None}
     checked = 0
     for number in run.rounds():
         texts = {}
@@ -51,25 +51,25 @@ def instruction(text: str, **changes: object) -> dict[str, object]:
     return row | scores | changes
 
 
-def by_reason(lines: list[RuleLine]) -> dict[Reason, RuleLine]:
+def by_reason(lines: list[RuleLine]) -> dict[str, RuleLine]:
     return {line.reason: line for line in lines}
 
 
 def test_what_was_measured_stands_beside_its_limit() -> None:
     row = instruction("Draw me a map of it, and then another one.", rouge_l=0.8)
     found = by_reason(instruction_rules(row, RunConfig(), frozenset()))
-    assert found[Reason.TOO_SHORT] == RuleLine(Reason.TOO_SHORT, True, 10, "≥", 4)
-    assert found[Reason.UNSUITABLE_KEYWORD] == RuleLine(Reason.UNSUITABLE_KEYWORD, False)
-    assert found[Reason.NOT_NOVEL] == RuleLine(Reason.NOT_NOVEL, False, 0.8, "≤", 0.7)
-    assert found[Reason.LOW_LIKELIHOOD] == RuleLine(Reason.LOW_LIKELIHOOD, True, -1.0, "≥", -2.0)
+    assert found["too_short"] == RuleLine("too_short", True, 10, "≥", 4)
+    assert found["unsuitable_keyword"] == RuleLine("unsuitable_keyword", False)
+    assert found["not_novel"] == RuleLine("not_novel", False, 0.8, "≤", 0.7)
+    assert found["low_likelihood"] == RuleLine("low_likelihood", True, -1.0, "≥", -2.0)
 
 
 def test_what_cannot_be_asked_was_not_judged() -> None:
     row = instruction("Name three rivers of Europe.", mean_logprob=NAN, logprob_threshold=None)
     found = by_reason(instruction_rules(row, RunConfig(), frozenset()))
-    assert found[Reason.LOW_LIKELIHOOD].held is None
-    assert found[Reason.NOT_NOVEL].held is True
-    assert Reason.TOO_LIKELY not in found
+    assert found["low_likelihood"].held is None
+    assert found["not_novel"].held is True
+    assert "too_likely" not in found
 
 
 def test_rules_that_are_off_are_left_out() -> None:
@@ -77,10 +77,10 @@ def test_rules_that_are_off_are_left_out() -> None:
         {"rules": {"min_words": None, "keywords": [], "script": None}}
     )
     found = by_reason(instruction_rules(instruction("Draw."), config, frozenset()))
-    assert not {Reason.TOO_SHORT, Reason.WRONG_SCRIPT} & found.keys()
-    assert Reason.UNSUITABLE_KEYWORD in found  # forbidden starts are of the same reason
+    assert not {"too_short", "wrong_script"} & found.keys()
+    assert "unsuitable_keyword" in found  # forbidden starts are of the same reason
     off = RunConfig.model_validate({"instances": {"refusal": False, "max_repetition": None}})
     row = {"input": "", "output": "I cannot do that.", "reason": None, "kind": None}
     row |= {"mean_logprob": NAN, "logprob_threshold": None}
     lines = by_reason(instance_rules(row, "Name a river.", off, Markers()))
-    assert not {Reason.REFUSAL, Reason.REPETITIVE} & lines.keys()
+    assert not {"refusal", "repetitive"} & lines.keys()

@@ -16,7 +16,6 @@ from selfinstruct.audit.whatif import Thresholds, save_what_if
 from selfinstruct.complete import complete
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Reason
 from selfinstruct.store import Run
 from tests.conftest import varied_script
 
@@ -55,7 +54,7 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 common = {
     "verdict": maybe(st.sampled_from(["accepted", "rejected"])),
-    "reason": maybe(st.sampled_from([Reason.NOT_NOVEL, Reason.TRUNCATED, Reason.OVER_TARGET])),
+    "reason": maybe(st.sampled_from(["not_novel", "truncated", "over_target"])),
     "round": maybe(st.integers(0, 5)),
     "min_logprob": maybe(st.floats(-3, 0)),
     "max_logprob": maybe(st.floats(-3, 0)),

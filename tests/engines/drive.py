@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
+from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
 from selfinstruct.records import Completion, Request, Stage
+from selfinstruct.sampling import SamplingConfig
 
 SAMPLING = SamplingConfig(temperature=0.8, min_p=0.05, max_tokens=24)
 PROMPTS = {"a": "The sea is", "bb": "Café \U0001f600 means", "long": "word " * 600}

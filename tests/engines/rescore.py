@@ -6,10 +6,11 @@ import json
 import sys
 from typing import Any
 
-from selfinstruct.config import EngineConfig, ModelConfig, SamplingConfig
+from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
 from selfinstruct.records import Request, Stage
+from selfinstruct.sampling import SamplingConfig
 
 PROMPT = "One word after the other. " * 60
 TEXTS = ["The sea is blue and the sky is wide.", "It rains.", "The sea is blue. " * 40]

@@ -9,16 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.config import LikelihoodConfig, SamplingConfig
+from selfinstruct.config import LikelihoodConfig, RunConfig
 from selfinstruct.filters.likelihood import (
     LikelihoodThresholds,
     SpanScore,
-    check_likelihood,
     conditional_gain,
     quantile,
     score_span,
 )
-from selfinstruct.records import NAN, Completion, Kind, Reason, Request, Stage
+from selfinstruct.filters.rule import Failure, InstanceFacts, InstructionFacts, first_failure
+from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, LOW_LIKELIHOOD, TOO_LIKELY
+from selfinstruct.records import NAN, Completion, Kind, Request, Stage
+from selfinstruct.sampling import SamplingConfig
 
 TEXT = "Say hello to them. Sing."
 #       0123456789
@@ -75,18 +77,23 @@ def test_the_quantile_is_the_usual_one(values: list[float], share: float) -> Non
     assert quantile(values, share) == pytest.approx(np.quantile(values, share))
 
 
+def check(score: float, kind: Kind, threshold: float | None) -> Failure | None:
+    config = RunConfig.model_validate({"likelihood": {"max_logprob": -0.1}})
+    if kind is Kind.INSTRUCTION:
+        task = InstructionFacts("", mean_logprob=score, logprob_threshold=threshold)
+        return first_failure([LOW_LIKELIHOOD, TOO_LIKELY], task, config)
+    row = InstanceFacts("", "", "", mean_logprob=score, logprob_threshold=threshold, kind=kind)
+    return first_failure(INSTANCE_SCORE_RULES, row, config)
+
+
 def test_the_rule() -> None:
-    config = LikelihoodConfig(max_logprob=-0.1)
-    low = check_likelihood(-2.5, Kind.INSTRUCTION, -2.0, config)
-    assert low is not None
-    assert (low.reason, low.threshold) == (Reason.LOW_LIKELIHOOD, -2.0)
-    assert check_likelihood(-2.0, Kind.INSTRUCTION, -2.0, config) is None
-    likely = check_likelihood(-0.01, Kind.OUTPUT, None, config)
-    assert likely is not None
-    assert (likely.reason, likely.threshold) == (Reason.TOO_LIKELY, -0.1)
+    assert check(-2.5, Kind.INSTRUCTION, -2.0) == Failure("low_likelihood", -2.0)
+    assert check(-2.0, Kind.INSTRUCTION, -2.0) is None
+    assert check(-0.01, Kind.INSTRUCTION, None) == Failure("too_likely", -0.1)
+    assert check(-0.01, Kind.OUTPUT, None) == Failure("too_likely", -0.1)
     # A label is right where it is very likely, and NaN is nobody's fault.
-    assert check_likelihood(-0.01, Kind.LABEL, None, config) is None
-    assert check_likelihood(NAN, Kind.OUTPUT, -2.0, config) is None
+    assert check(-0.01, Kind.LABEL, None) is None
+    assert check(NAN, Kind.OUTPUT, -2.0) is None
 
 
 def test_thresholds_freeze_with_the_round_in_which_there_are_enough() -> None:

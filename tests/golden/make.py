@@ -40,7 +40,7 @@ from selfinstruct.audit.sample import draw_sample
 from selfinstruct.audit.whatif import Thresholds, save_what_if
 from selfinstruct.launch import resolve_model
 from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandidate, Reason
+from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandidate
 from selfinstruct.store import Run, open_run
 from tests.golden import workshop
 from tests.golden.runs import EXPECTED, GOLDEN, HERE, RUNS, SETTINGS
@@ -138,15 +138,15 @@ def decided(out: Path) -> None:
     decisions.edit(run, own[0].id, output="An edited output.", **by)
     decisions.drop(run, own[-1].id, **by)
     decisions.undo(run, own[-1].id, **by)
-    decisions.restore(run, first(run, Reason.OVER_TARGET).id, **by)
-    waiting = [first(run, reason) for reason in (Reason.NOT_NOVEL, Reason.CHATTY_PREAMBLE)]
+    decisions.restore(run, first(run, "over_target").id, **by)
+    waiting = [first(run, reason) for reason in ("not_novel", "chatty_preamble")]
     decisions.restore(run, waiting[0].id, **by)
     decisions.edit(run, waiting[1].id, text="Explain why the glacier is slow.", **by)
-    low = [row for row in instructions(run) if row.reason is Reason.LOW_LIKELIHOOD]
+    low = [row for row in instructions(run) if row.reason == "low_likelihood"]
     for row in low[:2]:
         decisions.restore(run, row.id, **by)
     decisions.drop(run, low[0].id, **by) if low else None
-    rejected = [row for row in instances(run) if row.reason is Reason.CHATTY_PREAMBLE]
+    rejected = [row for row in instances(run) if row.reason == "chatty_preamble"]
     for row in rejected[:1]:
         decisions.restore(run, row.id, **by)
     sample = draw_sample(run, per_reason=2, tables=("instructions", "instances"))
@@ -174,8 +174,8 @@ def instances(run: Run) -> list[InstanceCandidate]:
     return [row for number in run.rounds() for row in run.instances(number)]
 
 
-def first(run: Run, reason: Reason) -> InstructionCandidate:
-    return next(row for row in instructions(run) if row.reason is reason)
+def first(run: Run, reason: str) -> InstructionCandidate:
+    return next(row for row in instructions(run) if row.reason == reason)
 
 
 def tidy(out: Path) -> None:

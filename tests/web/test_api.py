@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
-from selfinstruct.records import Reason
 from selfinstruct.store import Run
 from selfinstruct.web.app import create_app
 from tests.web.conftest import OPEN, wait_for
@@ -24,9 +23,9 @@ HEADERS = {"host": "127.0.0.1"}
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
-def rejected(run: Run, reason: Reason) -> str:
+def rejected(run: Run, reason: str) -> str:
     """The id of the first instruction that was rejected for a reason."""
-    return next(c.id for n in run.rounds() for c in run.instructions(n) if c.reason is reason)
+    return next(c.id for n in run.rounds() for c in run.instructions(n) if c.reason == reason)
 
 
 def test_runs(client: TestClient, run: Run) -> None:
@@ -68,7 +67,7 @@ def test_candidates_are_filtered_and_paged(client: TestClient, run: Run) -> None
 
 
 def test_a_candidate_with_its_neighbour(client: TestClient, run: Run) -> None:
-    id = rejected(run, Reason.NOT_NOVEL)
+    id = rejected(run, "not_novel")
     found = client.get(f"{V1}/runs/first/candidates/{id}").json()
     assert found["row"]["id"] == id
     assert found["neighbour"]["rouge_l"] > 0.7
@@ -77,7 +76,7 @@ def test_a_candidate_with_its_neighbour(client: TestClient, run: Run) -> None:
 
 
 def test_a_decision_is_in_the_export_and_can_be_undone(client: TestClient, run: Run) -> None:
-    id = rejected(run, Reason.NOT_NOVEL)
+    id = rejected(run, "not_novel")
     address = f"{V1}/runs/first/overrides"
     edit = {"id": id, "action": "edit", "by": "anna", "output": "Typed by hand.", "note": "good"}
     made = client.post(address, json=edit)
@@ -142,7 +141,7 @@ def test_a_restored_instruction_is_completed_by_a_job(client: TestClient, run: R
         c.id
         for n in run.rounds()
         for c in run.instructions(n)
-        if c.reason is Reason.NOT_NOVEL and c.text == REPEATED
+        if c.reason == "not_novel" and c.text == REPEATED
     )
     decision = {"id": id, "action": "restore", "by": "anna"}
     assert client.post(f"{V1}/runs/first/overrides", json=decision).status_code == 201

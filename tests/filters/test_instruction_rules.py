@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config import UNSUITABLE_KEYWORDS, RulesConfig
-from selfinstruct.filters.heuristics import Failure, check_instruction, points_to_input
-from selfinstruct.records import ParsedInstruction, Reason
+from selfinstruct.config import RunConfig
+from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES, UNSUITABLE_KEYWORDS
+from selfinstruct.filters.points import points_to_input
+from selfinstruct.filters.rule import Failure, InstructionFacts, first_failure
 
 LONG = " ".join(f"word{number}" for number in range(151))
 LOOP = " ".join(["say it again"] * 5)  # 13 trigrams, 3 of their own
@@ -16,8 +17,8 @@ PROMPT_LINES = frozenset({"continue the list with new tasks."})
 
 
 def check(text: str, **rules: Any) -> Failure | None:
-    parsed = ParsedInstruction(0, len(text), text, text, truncated=False)
-    return check_instruction(parsed, RulesConfig(**rules), PROMPT_LINES)
+    facts = InstructionFacts(text, prompt_lines=PROMPT_LINES)
+    return first_failure(INSTRUCTION_RULES, facts, RunConfig.model_validate({"rules": rules}))
 
 
 @pytest.mark.parametrize(
@@ -44,49 +45,49 @@ def test_good_instructions_pass(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "threshold", "off"),
     [
-        ("Write a poem about the", Reason.TRUNCATED, None, {"truncated": False}),
-        ("Name birds, fishes, trees,", Reason.TRUNCATED, None, {"truncated": False}),
-        ("Answer the question that follows:", Reason.TRUNCATED, None, {"truncated": False}),
-        ("Name a bird.", Reason.TOO_SHORT, 4, {"min_words": None}),
-        (LONG, Reason.TOO_LONG, 150, {"max_words": None}),
-        ("Describe what this Image shows.", Reason.UNSUITABLE_KEYWORD, None, {"keywords": ()}),
+        ("Write a poem about the", "truncated", None, {"truncated": False}),
+        ("Name birds, fishes, trees,", "truncated", None, {"truncated": False}),
+        ("Answer the question that follows:", "truncated", None, {"truncated": False}),
+        ("Name a bird.", "too_short", 4, {"min_words": None}),
+        (LONG, "too_long", 150, {"max_words": None}),
+        ("Describe what this Image shows.", "unsuitable_keyword", None, {"keywords": ()}),
         (
-            *("write a Program that sorts words.", Reason.UNSUITABLE_KEYWORD, None),
+            *("write a Program that sorts words.", "unsuitable_keyword", None),
             {"forbidden_starts": ()},
         ),
         (
-            *("- Name three European birds.", Reason.PUNCTUATION_START, None),
+            *("- Name three European birds.", "punctuation_start", None),
             {"punctuation_start": False},
         ),
         (
-            *("¿Is this a Spanish question?", Reason.PUNCTUATION_START, None),
+            *("¿Is this a Spanish question?", "punctuation_start", None),
             {"punctuation_start": False},
         ),
         (
-            *("$5 is how many euros?", Reason.PUNCTUATION_START, None),
+            *("$5 is how many euros?", "punctuation_start", None),
             {"punctuation_start": False},
         ),
-        ("Напиши стихи про первый снег.", Reason.WRONG_SCRIPT, 0.9, {"script": None}),
+        ("Напиши стихи про первый снег.", "wrong_script", 0.9, {"script": None}),
         (
-            *("Continue the list with new tasks.", Reason.PROMPT_ECHO, None),
+            *("Continue the list with new tasks.", "prompt_echo", None),
             {"prompt_echo": False},
         ),
-        ("Task: name three rare birds.", Reason.PROMPT_ECHO, None, {"prompt_echo": False}),
-        ("Name a bird. ### Done now.", Reason.PROMPT_ECHO, None, {"prompt_echo": False}),
-        ("Write a letter to [name].", Reason.PLACEHOLDER, None, {"placeholder": False}),
-        ("As an AI, I know birds.", Reason.REFUSAL, None, {"refusal": False}),
-        ("I'm going to the party.", Reason.NOT_A_TASK, None, {"not_a_task": False}),
-        ("The sky is blue today.", Reason.NOT_A_TASK, None, {"not_a_task": False}),
-        ("We went to Rome together", Reason.NOT_A_TASK, None, {"not_a_task": False}),
+        ("Task: name three rare birds.", "prompt_echo", None, {"prompt_echo": False}),
+        ("Name a bird. ### Done now.", "prompt_echo", None, {"prompt_echo": False}),
+        ("Write a letter to [name].", "placeholder", None, {"placeholder": False}),
+        ("As an AI, I know birds.", "refusal", None, {"refusal": False}),
+        ("I'm going to the party.", "not_a_task", None, {"not_a_task": False}),
+        ("The sky is blue today.", "not_a_task", None, {"not_a_task": False}),
+        ("We went to Rome together", "not_a_task", None, {"not_a_task": False}),
         (
-            *("Sure! Name three rare birds.", Reason.CHATTY_PREAMBLE, None),
+            *("Sure! Name three rare birds.", "chatty_preamble", None),
             {"chatty_preamble": False},
         ),
-        (LOOP, Reason.REPETITIVE, 0.2, {"max_repetition": None}),
+        (LOOP, "repetitive", 0.2, {"max_repetition": None}),
     ],
 )
 def test_each_rule_gives_its_reason_and_can_be_switched_off(
-    text: str, reason: Reason, threshold: float | None, off: dict[str, Any]
+    text: str, reason: str, threshold: float | None, off: dict[str, Any]
 ) -> None:
     assert check(text) == Failure(reason, threshold)
     assert check(text, **off) is None
@@ -94,10 +95,10 @@ def test_each_rule_gives_its_reason_and_can_be_switched_off(
 
 def test_a_truncated_item_is_truncated_however_it_ends() -> None:
     text = "Name three birds of Europe."
-    parsed = ParsedInstruction(0, len(text), text, text, truncated=True)
-    failure = check_instruction(parsed, RulesConfig(), PROMPT_LINES)
-    assert failure == Failure(Reason.TRUNCATED)
-    assert check_instruction(parsed, RulesConfig(truncated=False), PROMPT_LINES) is None
+    facts = InstructionFacts(text, truncated=True)
+    assert first_failure(INSTRUCTION_RULES, facts, RunConfig()) == Failure("truncated")
+    off = RunConfig.model_validate({"rules": {"truncated": False}})
+    assert first_failure(INSTRUCTION_RULES, facts, off) is None
 
 
 @pytest.mark.parametrize(
@@ -110,26 +111,24 @@ def test_a_final_preposition_is_no_cut(text: str) -> None:
 @pytest.mark.parametrize("keyword", UNSUITABLE_KEYWORDS)
 def test_each_keyword_of_the_release(keyword: str) -> None:
     text = f"Please {keyword.upper()} something or other."
-    assert check(text) == Failure(Reason.UNSUITABLE_KEYWORD)
+    assert check(text) == Failure("unsuitable_keyword")
 
 
 def test_keywords_are_taken_literally() -> None:
     assert check("Name a number such as 3x14.", keywords=("3.14",)) is None
-    assert check("Name a number such as 3.14.", keywords=("3.14",)) == Failure(
-        Reason.UNSUITABLE_KEYWORD
-    )
+    assert check("Name a number such as 3.14.", keywords=("3.14",)) == Failure("unsuitable_keyword")
 
 
 def test_a_keyword_may_end_in_a_symbol() -> None:
     text = "Sort these numbers in C++ please."
-    assert check(text, keywords=("C++",)) == Failure(Reason.UNSUITABLE_KEYWORD)
+    assert check(text, keywords=("C++",)) == Failure("unsuitable_keyword")
 
 
 @pytest.mark.parametrize(
     ("text", "failure"),
     [
         ("abc def gh i я", None),  # 9 of 10 letters
-        ("abc def gh я", Failure(Reason.WRONG_SCRIPT, 0.9)),  # 8 of 9
+        ("abc def gh я", Failure("wrong_script", 0.9)),  # 8 of 9
     ],
 )
 def test_nine_letters_in_ten_must_be_of_the_script(text: str, failure: Failure | None) -> None:
@@ -138,26 +137,24 @@ def test_nine_letters_in_ten_must_be_of_the_script(text: str, failure: Failure |
 
 def test_another_script_may_be_asked_for() -> None:
     assert check("Напиши стихи про первый снег.", script="CYRILLIC") is None
-    assert check("Name three birds of Europe.", script="CYRILLIC") == Failure(
-        Reason.WRONG_SCRIPT, 0.9
-    )
+    assert check("Name three birds of Europe.", script="CYRILLIC") == Failure("wrong_script", 0.9)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("- a,", Reason.TRUNCATED),
-        ("- image", Reason.TOO_SHORT),
-        ("- Draw a bird for [name].", Reason.UNSUITABLE_KEYWORD),
-        ("- Напиши стихи про снег.", Reason.PUNCTUATION_START),
-        ("Sure! Task: write to [name].", Reason.PROMPT_ECHO),
-        ("I am going to see [name].", Reason.PLACEHOLDER),
+        ("- a,", "truncated"),
+        ("- image", "too_short"),
+        ("- Draw a bird for [name].", "unsuitable_keyword"),
+        ("- Напиши стихи про снег.", "punctuation_start"),
+        ("Sure! Task: write to [name].", "prompt_echo"),
+        ("I am going to see [name].", "placeholder"),
     ],
 )
-def test_the_first_rule_that_fails_gives_the_reason(text: str, reason: Reason) -> None:
+def test_the_first_rule_that_fails_gives_the_reason(text: str, reason: str) -> None:
     failure = check(text)
     assert failure is not None
-    assert failure.reason is reason
+    assert failure.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config import InstancesConfig
-from selfinstruct.filters.heuristics import Failure
-from selfinstruct.filters.instances import check_instance, check_instances
-from selfinstruct.records import Markers, ParsedInstance, Reason
+from selfinstruct.config import RunConfig
+from selfinstruct.filters.instance_rules import INSTANCE_RULES, check_instances
+from selfinstruct.filters.rule import Failure
+from selfinstruct.records import Markers, ParsedInstance
 
 MARKERS = Markers()
 INSTRUCTION = "Name the capital of a country."
@@ -24,13 +24,24 @@ def instance(input: str, output: str, *, truncated: bool = False) -> ParsedInsta
 def check(
     input: str, output: str, *, instruction: str = INSTRUCTION, **config: Any
 ) -> Failure | None:
-    return check_instance(instruction, instance(input, output), InstancesConfig(**config), MARKERS)
+    return check_alone(instance(input, output), instruction, **config)
 
 
-def reasons(pairs: list[tuple[str, str]], **config: Any) -> list[Reason | None]:
-    verdicts = check_instances(
-        INSTRUCTION, [instance(*pair) for pair in pairs], InstancesConfig(**config), MARKERS
-    )
+def check_alone(
+    one: ParsedInstance,
+    instruction: str = INSTRUCTION,
+    markers: Markers = MARKERS,
+    **config: Any,
+) -> Failure | None:
+    values = RunConfig.model_validate({"instances": config})
+    [failure] = check_instances(INSTANCE_RULES, instruction, [one], values, markers)
+    return failure
+
+
+def reasons(pairs: list[tuple[str, str]], **config: Any) -> list[str | None]:
+    parsed = [instance(*pair) for pair in pairs]
+    values = RunConfig.model_validate({"instances": config})
+    verdicts = check_instances(INSTANCE_RULES, INSTRUCTION, parsed, values, MARKERS)
     return [verdict and verdict.reason for verdict in verdicts]
 
 
@@ -51,7 +62,7 @@ def test_good_instances_pass(input: str, output: str) -> None:
 
 @pytest.mark.parametrize("output", ["", " ", "...", "-\n-", "“”"])
 def test_an_output_without_a_word_is_empty(output: str) -> None:
-    assert check("France", output) == Failure(Reason.EMPTY_OUTPUT)
+    assert check("France", output) == Failure("empty_output")
 
 
 @pytest.mark.parametrize("output", ["🙂", "+", "!="])
@@ -62,28 +73,28 @@ def test_an_output_of_symbols_is_not_empty(output: str) -> None:
 @pytest.mark.parametrize(
     ("input", "output", "reason", "threshold", "rule"),
     [
-        ("", "It rained. And then the cat", Reason.TRUNCATED, None, "truncated"),
-        ("", "Paris, Rome,", Reason.TRUNCATED, None, "truncated"),
-        ("The country is:", "Paris", Reason.ENDS_WITH_COLON, None, "ends_with_colon"),
-        ("France", "The capital is:", Reason.ENDS_WITH_COLON, None, "ends_with_colon"),
-        ("France", "France", Reason.OUTPUT_EQUALS_INPUT, None, "output_equals_input"),
-        ("France", "Paris\nInput: Italy", Reason.PROMPT_ECHO, None, "prompt_echo"),
-        ("France\n  Label: x", "Paris", Reason.PROMPT_ECHO, None, "prompt_echo"),
-        ("France", "### Paris", Reason.PROMPT_ECHO, None, "prompt_echo"),
-        ("France", "Task: Italy", Reason.PROMPT_ECHO, None, "prompt_echo"),
-        ("", "Name the capital of a country. Rome.", Reason.PROMPT_ECHO, None, "prompt_echo"),
-        ("Please name the capital of a country!", "x", Reason.PROMPT_ECHO, None, "prompt_echo"),
-        ("[country]", "Paris", Reason.PLACEHOLDER, None, "placeholder"),
-        ("France", "<insert city>", Reason.PLACEHOLDER, None, "placeholder"),
-        ("France", "As an AI, I have none.", Reason.REFUSAL, None, "refusal"),
-        ("I cannot provide it.", "Paris", Reason.REFUSAL, None, "refusal"),
-        ("France", "Sure! It is Paris.", Reason.CHATTY_PREAMBLE, None, "chatty_preamble"),
-        ("France", LOOP, Reason.REPETITIVE, 0.2, "max_repetition"),
-        (LOOP, "Paris", Reason.REPETITIVE, 0.2, "max_repetition"),
+        ("", "It rained. And then the cat", "truncated", None, "truncated"),
+        ("", "Paris, Rome,", "truncated", None, "truncated"),
+        ("The country is:", "Paris", "ends_with_colon", None, "ends_with_colon"),
+        ("France", "The capital is:", "ends_with_colon", None, "ends_with_colon"),
+        ("France", "France", "output_equals_input", None, "output_equals_input"),
+        ("France", "Paris\nInput: Italy", "prompt_echo", None, "prompt_echo"),
+        ("France\n  Label: x", "Paris", "prompt_echo", None, "prompt_echo"),
+        ("France", "### Paris", "prompt_echo", None, "prompt_echo"),
+        ("France", "Task: Italy", "prompt_echo", None, "prompt_echo"),
+        ("", "Name the capital of a country. Rome.", "prompt_echo", None, "prompt_echo"),
+        ("Please name the capital of a country!", "x", "prompt_echo", None, "prompt_echo"),
+        ("[country]", "Paris", "placeholder", None, "placeholder"),
+        ("France", "<insert city>", "placeholder", None, "placeholder"),
+        ("France", "As an AI, I have none.", "refusal", None, "refusal"),
+        ("I cannot provide it.", "Paris", "refusal", None, "refusal"),
+        ("France", "Sure! It is Paris.", "chatty_preamble", None, "chatty_preamble"),
+        ("France", LOOP, "repetitive", 0.2, "max_repetition"),
+        (LOOP, "Paris", "repetitive", 0.2, "max_repetition"),
     ],
 )
 def test_each_rule_gives_its_reason_and_can_be_switched_off(
-    input: str, output: str, reason: Reason, threshold: float | None, rule: str
+    input: str, output: str, reason: str, threshold: float | None, rule: str
 ) -> None:
     assert check(input, output) == Failure(reason, threshold)
     off = None if rule == "max_repetition" else False
@@ -91,17 +102,15 @@ def test_each_rule_gives_its_reason_and_can_be_switched_off(
 
 
 def test_missing_input() -> None:
-    assert check("", "He is here.", instruction=POINTING) == Failure(Reason.MISSING_INPUT)
+    assert check("", "He is here.", instruction=POINTING) == Failure("missing_input")
     assert check("", "He is here.", instruction=POINTING, missing_input=False) is None
     assert check("He are here.", "He is here.", instruction=POINTING) is None
 
 
 def test_a_truncated_instance_is_truncated_however_it_ends() -> None:
     one = instance("France", "Paris.", truncated=True)
-    config = InstancesConfig()
-    assert check_instance(INSTRUCTION, one, config, MARKERS) == Failure(Reason.TRUNCATED)
-    config = InstancesConfig(truncated=False)
-    assert check_instance(INSTRUCTION, one, config, MARKERS) is None
+    assert check_alone(one) == Failure("truncated")
+    assert check_alone(one, truncated=False) is None
 
 
 @pytest.mark.parametrize(
@@ -119,46 +128,45 @@ def test_an_output_that_differs_in_case_or_punctuation_is_another(
 
 def test_markers_are_the_templates_own() -> None:
     one = instance("France", "Paris\nEingabe: Italy")
-    config = InstancesConfig()
-    assert check_instance(INSTRUCTION, one, config, MARKERS) is None
-    assert check_instance(INSTRUCTION, one, config, Markers(input="Eingabe:")) == Failure(
-        Reason.PROMPT_ECHO
-    )
+    assert check_alone(one) is None
+    assert check_alone(one, markers=Markers(input="Eingabe:")) == Failure("prompt_echo")
 
 
 def test_of_equal_instances_the_first_stays() -> None:
     pairs = [("France", "Paris"), ("Italy", "Rome"), ("France", "Paris")]
-    assert reasons(pairs) == [None, None, Reason.DUPLICATE_INSTANCE]
+    assert reasons(pairs) == [None, None, "duplicate_instance"]
 
 
 def test_of_one_input_with_different_outputs_none_stays() -> None:
     pairs = [("France", "Paris"), ("Italy", "Rome"), ("France", "Lyon"), ("France", "Paris")]
-    both = Reason.CONFLICTING_OUTPUTS
+    both = "conflicting_outputs"
     assert reasons(pairs) == [both, None, both, both]
     assert reasons(pairs, conflicting_outputs=False) == [
         *(None, None, None),
-        Reason.DUPLICATE_INSTANCE,
+        "duplicate_instance",
     ]
 
 
 def test_an_instance_that_falls_by_itself_conflicts_with_none() -> None:
     pairs = [("France", "Paris"), ("France", "The capital is:")]
-    assert reasons(pairs) == [None, Reason.ENDS_WITH_COLON]
+    assert reasons(pairs) == [None, "ends_with_colon"]
 
 
 def test_instances_beyond_the_most_are_surplus() -> None:
     pairs = [("a", "1"), ("b", ""), ("a", "1"), ("c", "3"), ("d", "4"), ("a", "1")]
     assert reasons(pairs, max_per_instruction=2) == [
-        *(None, Reason.EMPTY_OUTPUT, Reason.DUPLICATE_INSTANCE),
-        *(None, Reason.SURPLUS_INSTANCE, Reason.DUPLICATE_INSTANCE),
+        *(None, "empty_output", "duplicate_instance"),
+        *(None, "surplus_instance", "duplicate_instance"),
     ]
+    pairs, one_each = [("a", "1"), ("b", "2")], {"instances": {"max_per_instruction": 1}}
     [*_, last] = check_instances(
+        INSTANCE_RULES,
         INSTRUCTION,
-        [instance("a", "1"), instance("b", "2")],
-        InstancesConfig(max_per_instruction=1),
+        [instance(*pair) for pair in pairs],
+        RunConfig.model_validate(one_each),
         MARKERS,
     )
-    assert last == Failure(Reason.SURPLUS_INSTANCE, 1)
+    assert last == Failure("surplus_instance", 1)
 
 
 def test_no_instances_have_no_verdicts() -> None:

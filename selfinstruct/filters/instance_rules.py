@@ -1,0 +1,237 @@
+"""Rules on an instance by itself, and among the others of its instruction (the paper, §3.4).
+
+Their switches are in `instances`. They are asked in the order of the list at the end. One input
+with different outputs says that at least one is wrong, so all of them fall (the paper); of repeats
+the first stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from selfinstruct.fields import Section, semantic
+from selfinstruct.filters import text as texts
+from selfinstruct.filters.points import points_to_input
+from selfinstruct.filters.rule import (
+    Bound,
+    Failure,
+    InstanceFacts,
+    Measure,
+    Of,
+    Rule,
+    When,
+    first_failure,
+    keys,
+    switch,
+)
+from selfinstruct.records import Markers, ParsedInstance
+
+
+def check_instances(
+    rules: Sequence[Rule],
+    instruction: str,
+    parsed: Sequence[ParsedInstance],
+    config: Any,
+    markers: Markers,
+) -> list[Failure | None]:
+    """Return for each instance of an instruction the first rule that it breaks, or None.
+
+    Args:
+        rules: on the text of instances, in order.
+        instruction: text of their instruction.
+        parsed: the instances, in order.
+        config: has the section of each rule.
+        markers: the words of the templates.
+    """
+    by_itself = [rule for rule in rules if rule.when is When.TEXT]
+    among = [rule for rule in rules if rule.when is When.AMONG]
+    facts = [
+        InstanceFacts(instruction, one.input, one.output, one.truncated, markers) for one in parsed
+    ]
+    alone = [first_failure(by_itself, one, config) for one in facts]
+    outputs: dict[str, set[str]] = {}
+    for instance, failure in zip(parsed, alone, strict=True):
+        if failure is None:
+            outputs.setdefault(instance.input, set()).add(instance.output)
+    failures: list[Failure | None] = []
+    seen: set[tuple[str, str]] = set()
+    kept = 0
+    for instance, own in zip(parsed, alone, strict=True):
+        pair = (instance.input, instance.output)
+        others = InstanceFacts(
+            instruction,
+            *pair,
+            outputs=frozenset(outputs.get(instance.input, ())),
+            is_repeat=pair in seen,
+            place=kept + 1,
+        )
+        failure = own or first_failure(among, others, config)
+        if failure is None:
+            kept += 1
+            seen.add(pair)
+        failures.append(failure)
+    return failures
+
+
+def _is_empty(facts: InstanceFacts, _: Section) -> bool:
+    return texts.is_blank(facts.output)
+
+
+def _is_truncated(facts: InstanceFacts, _: Any) -> bool:
+    return facts.truncated or texts.ends_unfinished(facts.output)
+
+
+def _ends_with_colon(facts: InstanceFacts, _: Any) -> bool:
+    return facts.input.endswith(":") or facts.output.endswith(":")
+
+
+def _is_copy(facts: InstanceFacts, _: Any) -> bool:
+    return bool(facts.input) and facts.input == facts.output
+
+
+def _lacks_input(facts: InstanceFacts, _: Any) -> bool:
+    return not facts.input and points_to_input(facts.instruction)
+
+
+def _echoes(facts: InstanceFacts, _: Any) -> bool:
+    markers = facts.markers
+    marks = ("###", "Task:", markers.input, markers.output, markers.label)
+    # At the start of a line only: "# Output: 5" is a comment of some code.
+    starts = re.compile(r"^\s*(?:" + "|".join(map(re.escape, marks)) + ")", re.MULTILINE)
+    if starts.search(facts.input) or starts.search(facts.output):
+        return True
+    folded = _folded(facts.instruction)
+    repeated = _folded(facts.output).startswith(folded) or folded in _folded(facts.input)
+    return bool(folded) and repeated
+
+
+def _folded(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def _has_placeholder(facts: InstanceFacts, _: Any) -> bool:
+    return texts.has_placeholder(facts.input) or texts.has_placeholder(facts.output)
+
+
+def _is_refusal(facts: InstanceFacts, _: Any) -> bool:
+    return texts.is_refusal(facts.output) or texts.is_refusal(facts.input)
+
+
+def _is_chatty(facts: InstanceFacts, _: Any) -> bool:
+    return texts.is_chatty(facts.output)
+
+
+def _repetition(facts: InstanceFacts, _: Any) -> float:
+    return max(texts.repetition(facts.input), texts.repetition(facts.output))
+
+
+_rule = partial(Rule, of=Of.INSTANCE, when=When.TEXT, section="instances")
+EMPTY_OUTPUT = _rule(
+    name="empty_output", reason="empty_output", help="the instance has no output", breaks=_is_empty
+)
+INSTANCE_RULES = [
+    EMPTY_OUTPUT,
+    _rule(
+        name="truncated",
+        reason="truncated",
+        limits=switch("truncated", "rule: cut off by the token limit or within a sentence"),
+        breaks=_is_truncated,
+        details="the token limit, or prose of more than one sentence whose last one has no end",
+    ),
+    _rule(
+        name="ends_with_colon",
+        reason="ends_with_colon",
+        help="input or output ends with a colon: what it announces is missing",
+        limits=switch("ends_with_colon", "rule: input or output ends with a colon"),
+        breaks=_ends_with_colon,
+    ),
+    _rule(
+        name="output_equals_input",
+        reason="output_equals_input",
+        help="the output is the input again",
+        limits=switch("output_equals_input", "rule: the output is the input again"),
+        breaks=_is_copy,
+    ),
+    _rule(
+        name="missing_input",
+        reason="missing_input",
+        help="the instruction points to something given, and the instance gives none",
+        limits=switch("missing_input", "rule: points to a given thing, has no input (English)"),
+        breaks=_lacks_input,
+        details="such as “the sentence below”",
+    ),
+    _rule(
+        name="prompt_echo",
+        reason="prompt_echo",
+        limits=switch("prompt_echo", "rule: prompt markers, or the instruction repeated"),
+        breaks=_echoes,
+        details="markers at the start of a line, or the instruction in place of an answer",
+    ),
+    _rule(
+        name="placeholder",
+        reason="placeholder",
+        limits=switch("placeholder", "rule: placeholder text"),
+        breaks=_has_placeholder,
+    ),
+    _rule(
+        name="refusal",
+        reason="refusal",
+        limits=switch("refusal", "rule: refusals (English)"),
+        breaks=_is_refusal,
+    ),
+    _rule(
+        name="chatty_preamble",
+        reason="chatty_preamble",
+        limits=switch("chatty_preamble", "rule: chatty openings (English)"),
+        breaks=_is_chatty,
+    ),
+    _rule(
+        name="max_repetition",
+        limits=keys(
+            max_repetition=(
+                float | None,
+                semantic(
+                    0.2,
+                    "rule: largest share of repeated word trigrams in an output; null: off",
+                    ge=0,
+                    le=1,
+                ),
+            )
+        ),
+        reason="repetitive",
+        measure=Measure(_repetition, Bound.AT_MOST, lambda _, limits: limits.max_repetition),
+    ),
+    _rule(
+        name="conflicting_outputs",
+        reason="conflicting_outputs",
+        help="the same input as another instance of the task, another output",
+        limits=switch("conflicting_outputs", "rule: one input, different outputs"),
+        when=When.AMONG,
+        breaks=lambda facts, _: len(facts.outputs) > 1,
+        details="all of them fall",
+    ),
+    _rule(
+        name="duplicate_instance",
+        reason="duplicate_instance",
+        help="the same input and output as an earlier instance of the task",
+        when=When.AMONG,
+        breaks=lambda facts, _: facts.is_repeat,
+    ),
+    _rule(
+        name="max_per_instruction",
+        help="more instances than `instances.max_per_instruction`",
+        limits=keys(
+            max_per_instruction=(int, semantic(4, "instances kept of one instruction", ge=1))
+        ),
+        when=When.AMONG,
+        reason="surplus_instance",
+        measure=Measure(
+            lambda facts, _: facts.place,
+            Bound.AT_MOST,
+            lambda _, limits: limits.max_per_instruction,
+        ),
+    ),
+]

@@ -1,0 +1,234 @@
+"""Rules on the text of an instruction: the paper's release, and what small models get wrong.
+
+Each can be switched off in `rules`, so that other languages can be generated. They are asked in
+the order of the list at the end.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache, partial
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+from selfinstruct.fields import NonEmpty, semantic
+from selfinstruct.filters import text as texts
+from selfinstruct.filters.rule import (
+    Bound,
+    InstructionFacts,
+    Measure,
+    Of,
+    Rule,
+    When,
+    keys,
+    switch,
+)
+
+# The words of the paper's release (its `generate_instructions` filter): tasks that a text
+# model cannot do, because they need eyes, ears, hands or a disk. (The release also has
+# "go to", which rejects whoever cannot go to sleep; and lacks photos.)
+UNSUITABLE_KEYWORDS = [
+    *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps"),
+    *("draw", "plot", "video", "videos", "audio", "music", "flowchart", "diagram", "diagrams"),
+    *("photo", "photos", "screenshot", "screenshots"),
+]
+# Of the letters, how many must be of the script that is asked for.
+_LEAST_SCRIPT_SHARE = 0.9
+
+
+def _is_truncated(facts: InstructionFacts, _: Any) -> bool:
+    """Cut off, or stopping in the middle: on a comma, a colon, a word that needs another."""
+    text = facts.text
+    middle = text.endswith((",", ";", ":", " -", "(")) or texts.ends_dangling(text)
+    return facts.truncated or middle
+
+
+def _is_unsuitable(facts: InstructionFacts, limits: Any) -> bool:
+    folded = facts.text.casefold()
+    has_word = limits.keywords and _keyword_pattern(limits.keywords).search(facts.text)
+    starts = any(folded.startswith(start.casefold()) for start in limits.forbidden_starts)
+    return bool(has_word) or starts
+
+
+@lru_cache(maxsize=8)
+def _keyword_pattern(keywords: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(
+        r"(?<!\w)(?:" + "|".join(map(re.escape, keywords)) + r")(?!\w)", re.IGNORECASE
+    )
+
+
+def _starts_with_punctuation(facts: InstructionFacts, _: Any) -> bool:
+    return unicodedata.category(facts.text[0])[0] in "PS"
+
+
+def _echoes(facts: InstructionFacts, _: Any) -> bool:
+    folded = facts.text.casefold()
+    if folded in facts.prompt_lines or "###" in facts.text:
+        return True
+    return bool(re.search(r"\b(?:task|input|output|label):", folded))
+
+
+_STATEMENT = re.compile(
+    r"^\W*(?:I|I['’]m|I['’]ve|I['’]ll|I['’]d|we|we['’]re|my|he|she|they|it['’]s)\s"
+    r"(?!.*\b(?:need|want|wish|please|would like|looking for|help|like (?:you )?to|like a)\b)",
+    re.IGNORECASE,
+)
+_NOUN_START = re.compile(r"^(?:the|a|an|there|these|those)\s", re.IGNORECASE)
+
+
+def _is_statement(facts: InstructionFacts, _: Any) -> bool:
+    """Whether it is one sentence that asks for nothing, such as “The sky is blue.”."""
+    text = facts.text
+    if "?" in text or re.search(r"[.!?;:]\s+\S", text):
+        return False
+    if re.search(r"\b(?:so|please|then)\b", text, re.IGNORECASE):
+        return False
+    return bool(_STATEMENT.match(text) or _NOUN_START.match(text))
+
+
+_rule = partial(Rule, of=Of.INSTRUCTION, when=When.TEXT, section="rules")
+
+INSTRUCTION_RULES = [
+    _rule(
+        name="truncated",
+        reason="truncated",
+        help="the text stops before its end (token limit, or an unfinished sentence)",
+        limits=switch("truncated", "rule: cut off by the token limit, or no end in sight"),
+        breaks=_is_truncated,
+        details="the last item of a completion that hit its token limit, or a text that ends on "
+        "a comma, a colon or a word such as “the”",
+    ),
+    _rule(
+        name="min_words",
+        reason="too_short",
+        help="fewer words than `min_words`",
+        limits=keys(
+            min_words=(
+                int | None,
+                semantic(4, "fewest words (the paper: above 3); null: off", ge=0),
+            )
+        ),
+        measure=Measure(
+            lambda facts, _: texts.word_count(facts.text),
+            Bound.AT_LEAST,
+            lambda _, limits: limits.min_words,
+        ),
+    ),
+    _rule(
+        name="max_words",
+        reason="too_long",
+        help="more words than `max_words`",
+        limits=keys(
+            max_words=(int | None, semantic(150, "most words (the paper: 150); null: off", ge=1))
+        ),
+        measure=Measure(
+            lambda facts, _: texts.word_count(facts.text),
+            Bound.AT_MOST,
+            lambda _, limits: limits.max_words,
+        ),
+    ),
+    _rule(
+        name="keywords",
+        reason="unsuitable_keyword",
+        help="asks for what a text model cannot see or do (image, file, plot…)",
+        limits=keys(
+            keywords=(
+                tuple[NonEmpty, ...],
+                semantic(
+                    tuple(UNSUITABLE_KEYWORDS), "whole words, whatever their case; empty: off"
+                ),
+            ),
+            forbidden_starts=(
+                tuple[NonEmpty, ...],
+                semantic(
+                    ("Write a program",), "reported as unsuitable_keyword (the paper's release)"
+                ),
+            ),
+        ),
+        breaks=_is_unsuitable,
+    ),
+    _rule(
+        name="punctuation_start",
+        reason="punctuation_start",
+        help="the instruction starts with a punctuation mark",
+        limits=switch("punctuation_start", "rule: starts with punctuation"),
+        breaks=_starts_with_punctuation,
+    ),
+    _rule(
+        name="script",
+        reason="wrong_script",
+        help="too few of the letters belong to the script that was asked for",
+        limits=keys(
+            script=(
+                Annotated[str, StringConstraints(to_upper=True)] | None,
+                semantic(
+                    "LATIN",
+                    "script of the letters, by its Unicode name (LATIN, CYRILLIC, CJK…); null: off",
+                ),
+            )
+        ),
+        measure=Measure(
+            lambda facts, limits: texts.script_share(facts.text, limits.script),
+            Bound.AT_LEAST,
+            lambda _, __: _LEAST_SCRIPT_SHARE,
+        ),
+        details="fewer than nine in ten letters",
+    ),
+    _rule(
+        name="prompt_echo",
+        reason="prompt_echo",
+        help="repeats the prompt, its markers, or the instruction instead of working",
+        limits=switch("prompt_echo", "rule: repeats the proposal prompt"),
+        breaks=_echoes,
+        details="a line of the prompt itself, `###`, `Task:` and the like",
+    ),
+    _rule(
+        name="placeholder",
+        reason="placeholder",
+        help="holds placeholder text such as `[name]` or `<none>`",
+        limits=switch("placeholder", "rule: placeholder text"),
+        breaks=lambda facts, _: texts.has_placeholder(facts.text),
+    ),
+    _rule(
+        name="refusal",
+        reason="refusal",
+        help="the model declines, or speaks of itself as a language model",
+        limits=switch("refusal", "rule: refusals (English)"),
+        breaks=lambda facts, _: texts.is_refusal(facts.text),
+    ),
+    _rule(
+        name="not_a_task",
+        reason="not_a_task",
+        help="a lone statement, such as “I'm going to the party.”, that asks for nothing",
+        limits=switch("not_a_task", "rule: statements that ask for nothing (English)"),
+        breaks=_is_statement,
+    ),
+    _rule(
+        name="chatty_preamble",
+        reason="chatty_preamble",
+        help="opens with chat such as “Sure, here is…” instead of the text itself",
+        limits=switch("chatty_preamble", "rule: chatty openings (English)"),
+        breaks=lambda facts, _: texts.is_chatty(facts.text),
+    ),
+    _rule(
+        name="max_repetition",
+        reason="repetitive",
+        help="the text runs in circles: too many of its word trigrams are repeats",
+        limits=keys(
+            max_repetition=(
+                float | None,
+                semantic(
+                    0.2, "rule: largest share of repeated word trigrams; null: off", ge=0, le=1
+                ),
+            )
+        ),
+        measure=Measure(
+            lambda facts, _: texts.repetition(facts.text),
+            Bound.AT_MOST,
+            lambda _, limits: limits.max_repetition,
+        ),
+        details="the share of word trigrams that occurred before, in texts of 12 words or more",
+    ),
+]

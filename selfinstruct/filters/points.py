@@ -1,0 +1,43 @@
+"""Whether an instruction speaks of something given that it does not itself hold.
+
+It decides by which template an instance is written, and what lacks its input. Both in every
+version that runs were made by.
+"""
+
+from __future__ import annotations
+
+import re
+
+from selfinstruct.versions import Versioned
+
+# What a text refers to by pointing: it must then be in the input.
+_GIVEN_THING = (
+    r"(?:sentences?|texts?|paragraphs?|passages?|words?|lists?|numbers?|phrases?|emails?|"
+    r"messages?|reviews?|statements?|notes?|code|snippets?|tables?|data|recipes?|poems?|"
+    r"items?|stor(?:y|ies)|quotes?|headlines?|conversations?|dialogues?|equations?|functions?)"
+)
+_POINTS = re.compile(
+    # the given sentence, the following, given a list, the text below
+    r"\bthe (?:\w+ )?(?:given|following|provided|attached|above)\b"
+    rf"|\b(?:given|following) (?:an? |the |two |three |some )?(?:\w+ )?{_GIVEN_THING}\b"
+    r"|\b(?:given|provided|shown)? ?below\b(?! (?:zero|freezing|average|sea|ground|the |\d))"
+    # this sentence, the input; rewrite it; summarize the text in one sentence
+    rf"|\b(?:this|these|the next) (?:\w+ )?{_GIVEN_THING}\b|\bthe input\b"
+    r"|^(?!(?:is|was|are|were|do|does|did|has|have|had|can|could|will|would|should|may|might|how|"
+    r"why|what|when|where|who|if)\b)\w+ (?:it|this|that|them|these|those)\b"
+    r"(?! (?:is|are|was|you|we|can|makes?|\w+ of)\b)"
+    rf"|^(?:\w+ ){{1,6}}the (?:\w+ )?{_GIVEN_THING}"
+    r"(?: of (?:numbers|words|items|names|ingredients))?"
+    r"(?=$|[.,;:?!]| (?:in|into|to|so|as|and|using|without|with|by|for x)\b"
+    r"(?! (?:your|my|which)\b))",
+    re.IGNORECASE,
+)
+_QUOTED_OR_SHOWN = re.compile(r"[\"“”`]|:\s*\S|\[[^\]]+\]|\{[^}]+\}")
+
+
+def points_to_input(instruction: str) -> bool:
+    """Whether the instruction speaks of something given that it does not itself hold (English)."""
+    return bool(_POINTS.search(instruction)) and not _QUOTED_OR_SHOWN.search(instruction)
+
+
+POINTS_TO_INPUT = Versioned(points_to_input)

@@ -1,0 +1,235 @@
+"""What a rule is: one record, from which config, docs, audit and the order of checks derive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from functools import cache
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from pydantic import create_model
+from pydantic.fields import FieldInfo
+
+from selfinstruct.fields import Section, semantic
+from selfinstruct.records import NAN, Kind, Markers
+
+
+class Of(StrEnum):
+    """What a rule applies to."""
+
+    INSTRUCTION = "instruction"
+    INSTANCE = "instance"
+
+
+class When(IntEnum):
+    """At which step of the flow a rule is asked, in order."""
+
+    READ = 0  # can the completion be read at all
+    TEXT = 1  # a text by itself
+    AMONG = 2  # an instance among the others of its instruction
+    LIKELIHOOD = 3
+    NOVELTY = 4
+    LAST = 5  # once the instances are there
+
+
+class Bound(StrEnum):
+    """On which side of its limit a score has to lie."""
+
+    AT_LEAST = "≥"
+    AT_MOST = "≤"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a text fails, with the limit that it missed where there is one."""
+
+    reason: str
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionFacts:
+    """What a rule on instructions may look at.
+
+    truncated: the completion hit its token limit within this text.
+    prompt_lines: lines of the proposal template, casefolded: its own words.
+    mean_logprob: nats per token; NaN where it could not be scored.
+    logprob_threshold: least nats per token, where there is such.
+    rouge_l: F-measure with the nearest of the pool; NaN where nothing is near.
+    scorable: the text has a token that ROUGE-L can compare.
+    """
+
+    text: str
+    truncated: bool = False
+    prompt_lines: frozenset[str] = frozenset()
+    mean_logprob: float = NAN
+    logprob_threshold: float | None = None
+    rouge_l: float = NAN
+    scorable: bool = True
+    kind: Kind = Kind.INSTRUCTION
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """What a rule on instances may look at.
+
+    outputs: all outputs that were written for the same input, by instances that stand alone.
+    is_repeat: an earlier instance has the same input and output.
+    place: its number among the instances that are kept, from 1.
+    kind: whether the output is a text or a label.
+    """
+
+    instruction: str
+    input: str
+    output: str
+    truncated: bool = False
+    markers: Markers = field(default_factory=Markers)
+    outputs: frozenset[str] = frozenset()
+    is_repeat: bool = False
+    place: int = 1
+    mean_logprob: float = NAN
+    logprob_threshold: float | None = None
+    kind: Kind = Kind.OUTPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A score that has to lie on one side of a limit.
+
+    score: of (facts, limits).
+    limit: of (facts, limits); None where none is in force.
+    without_score: whether a text holds that has no score; None where that is not known.
+    """
+
+    score: Callable[[Any, Any], float]
+    bound: Bound
+    limit: Callable[[Any, Any], float | None]
+    without_score: bool | None = None
+
+
+def _always(_facts: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Facts are `InstructionFacts` or `InstanceFacts`; limits is the section of the config that
+    has the rule's keys.
+
+    name: of the rule; with `of`, one of a kind among the rules of one version.
+    of: what it applies to.
+    when: at which step of the flow it is asked.
+    reason: what a candidate that breaks it is rejected for.
+    help: what the reason means; empty where an earlier rule of the same reason says it.
+    breaks: whether (facts, limits) break it; of a rule that measures, `measure` says so.
+    measure: the score that decides, where one does.
+    limits: its keys in the config, with their defaults; None, False or () switch it off.
+    section: of the config, in which the keys stand.
+    can_be_off: False for a rule that is asked whatever its limits say.
+    applies: whether facts are of the kind that it is about.
+    details: more for the docs than `help` says.
+    since: version of the rules (versions.py) that it came with. A rule that is changed is a
+        second record of its name, with a later `since`, beside the old one.
+    until: version that it was taken out with; older runs are still judged by it.
+    """
+
+    name: str
+    of: Of
+    when: When
+    reason: str
+    help: str = ""
+    breaks: Callable[[Any, Any], bool] | None = None
+    measure: Measure | None = None
+    limits: type[Section] = Section
+    section: str = ""
+    can_be_off: bool = True
+    applies: Callable[[Any], bool] = _always
+    details: str = ""
+    since: int = 1
+    until: int | None = None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether it looks at a candidate; other reasons are outcomes of a whole round."""
+        return self.breaks is not None or self.measure is not None
+
+    def is_on(self, limits: Any) -> bool:
+        """Whether the config switches it on."""
+        switches = _switches(self.limits)
+        if not self.can_be_off or not switches:
+            return True
+        return any(getattr(limits, name) != off for name, off in switches.items())
+
+    def failure(self, facts: Any, limits: Any) -> Failure | None:
+        """Return why a candidate breaks the rule, or None."""
+        if self.measure is not None:
+            _, threshold, held = self.measured(facts, limits)
+            return Failure(self.reason, threshold) if held is False else None
+        broken = self.breaks is not None and self.breaks(facts, limits)
+        return Failure(self.reason) if broken else None
+
+    def measured(self, facts: Any, limits: Any) -> tuple[float, float | None, bool | None]:
+        """Return (score, limit, whether it holds); None where it cannot be asked."""
+        assert self.measure is not None
+        score, limit = self.measure.score(facts, limits), self.measure.limit(facts, limits)
+        if math.isnan(score):
+            return score, limit, self.measure.without_score
+        if limit is None:
+            return score, limit, None
+        at_least = self.measure.bound is Bound.AT_LEAST
+        return score, limit, score >= limit if at_least else score <= limit
+
+
+def keys(**fields: Any) -> type[Section]:
+    """Return the limits of a rule: its keys in the config, each as (type, field)."""
+    return create_model("Limits", __base__=Section, **fields)
+
+
+def switch(name: str, description: str) -> type[Section]:
+    """Return the limits of a rule that is on or off."""
+    return keys(**{name: (bool, semantic(True, description))})
+
+
+def first_failure(rules: Iterable[Rule], facts: Any, config: Any) -> Failure | None:
+    """Return the first failure of a candidate, in the order of the rules, or None.
+
+    Args:
+        rules: those to ask; outcomes among them are passed over.
+        facts: of the candidate.
+        config: has a section for each rule.
+    """
+    for rule in rules:
+        if not rule.is_checked:
+            continue
+        limits = getattr(config, rule.section)
+        if rule.applies(facts) and rule.is_on(limits):
+            failure = rule.failure(facts, limits)
+            if failure is not None:
+                return failure
+    return None
+
+
+@cache
+def _switches(limits: type[Section]) -> dict[str, Any]:
+    """Return the keys that switch a rule, each with the value that does."""
+    return {
+        name: off_value(info) for name, info in limits.model_fields.items() if has_off_value(info)
+    }
+
+
+def has_off_value(info: FieldInfo) -> bool:
+    """Whether a key has a value that switches its rule off."""
+    annotation = info.annotation
+    return annotation is bool or get_origin(annotation) is tuple or NoneType in get_args(annotation)
+
+
+def off_value(info: FieldInfo) -> bool | tuple[()] | None:
+    """Return the value of a key that switches its rule off: False, () or None."""
+    if info.annotation is bool:
+        return False
+    return () if get_origin(info.annotation) is tuple else None

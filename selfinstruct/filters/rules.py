@@ -1,0 +1,91 @@
+"""The list of rules, and all that is derived from it: what counts when, reasons, their help.
+
+A new rule is one record in one of the lists below (rule.py says what it holds), and its test.
+Config sections, docs, audit and the order of checks follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from selfinstruct.fields import Section
+from selfinstruct.filters.instance_rules import INSTANCE_RULES
+from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
+from selfinstruct.filters.outcomes import (
+    INSTANCE_PARSE_FAILURE,
+    NO_INSTANCES,
+    OVER_TARGET,
+    PARSE_FAILURE,
+    PENDING_INSTANCES,
+)
+from selfinstruct.filters.rule import Of, Rule, When
+from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
+from selfinstruct.versions import newest
+
+# In the order of the flow, instructions first. Complete before anything is judged.
+RULES: list[Rule] = [
+    PARSE_FAILURE,
+    *INSTRUCTION_RULES,
+    *INSTRUCTION_SCORE_RULES,
+    INSTANCE_PARSE_FAILURE,
+    *INSTANCE_RULES,
+    *INSTANCE_SCORE_RULES,
+    NO_INSTANCES,
+    PENDING_INSTANCES,
+    OVER_TARGET,
+]
+
+# Reasons that no rule gives any more, and what they meant: rows of older runs have them.
+REMOVED_REASONS: dict[str, str] = {}
+
+
+@cache
+def rules_in_force(of: Of, version: int) -> tuple[Rule, ...]:
+    """Return the rules by which runs of a version are judged, in the order of the flow."""
+    own = [rule for rule in RULES if rule.of is of and rule.since <= version]
+    counting = [
+        newest([(rule.since, rule) for rule in own if rule.name == name], version)
+        for name in dict.fromkeys(rule.name for rule in own)
+    ]
+    lasting = [rule for rule in counting if rule.until is None or version < rule.until]
+    return tuple(sorted(lasting, key=lambda rule: rule.when))
+
+
+def reasons() -> Mapping[str, str]:
+    """Return every reason that a row may have, with what it means, in the order of the flow."""
+    meanings: dict[str, str] = {}
+    for rule in RULES:
+        meanings[rule.reason] = meanings.get(rule.reason) or rule.help
+    return {**meanings, **REMOVED_REASONS}
+
+
+@cache
+def steps_of(reason: str) -> set[When]:
+    """Return the steps at which a candidate can fall for a reason."""
+    return {rule.when for rule in RULES if rule.reason == reason}
+
+
+@cache
+def passed_text_rules(reason: str | None) -> bool:
+    """Whether a judged candidate had passed the rules on its text: it fell later, or not at all."""
+    return reason is None or all(step >= When.LIKELIHOOD for step in steps_of(reason))
+
+
+@cache
+def fails_by_its_text(reason: str | None) -> bool:
+    """Whether an instance falls for a reason by its own text, and no limit is recorded with it.
+
+    Such a row failed for itself even where its instruction has the same reason.
+    """
+    return any(
+        rule.reason == reason and rule.measure is None
+        for rule in RULES
+        if rule.of is Of.INSTANCE and rule.when < When.LIKELIHOOD
+    )
+
+
+def limits_of(section: str) -> list[type[Section]]:
+    """Return the limits of all rules that have keys in a section of the config, in order."""
+    limits = (rule.limits for rule in RULES if rule.section == section)
+    return [each for each in dict.fromkeys(limits) if each is not Section]

@@ -1,0 +1,107 @@
+"""Rules on scores: the likelihood that the model gives a text, and its novelty (the paper, §3.4).
+
+The scores are computed for every candidate and recorded; here they only meet their limits. A
+score that is NaN, which nobody could measure, is no failure.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+from selfinstruct.fields import Section, semantic
+from selfinstruct.filters.likelihood import LikelihoodLimits, MaxLogprob
+from selfinstruct.filters.rule import (
+    Bound,
+    InstanceFacts,
+    InstructionFacts,
+    Measure,
+    Of,
+    Rule,
+    When,
+)
+from selfinstruct.records import Kind
+
+
+class NoveltyLimits(Section):
+    """Which instructions repeat another."""
+
+    threshold: float = semantic(0.7, "F-measure above which it is a repeat", ge=0, le=1)
+    # Before there was a floor the nearest was recorded, however far it was.
+    audit_floor: float = semantic(
+        0.5,
+        "F-measure from which the nearest neighbour is recorded, novel or not",
+        before=0.0,
+        ge=0,
+        le=1,
+    )
+    tokenizer: Literal["auto", "rouge", "unicode"] = semantic(
+        "auto",
+        "tokens: rouge-score's `[a-z0-9]+`, Unicode words, or what suits each text",
+        before="rouge",
+    )
+
+
+def _mean_logprob(facts: InstructionFacts | InstanceFacts, _: Any) -> float:
+    return facts.mean_logprob
+
+
+def _is_free_text(facts: InstructionFacts | InstanceFacts) -> bool:
+    """A label is right where it is very likely: it has no upper limit."""
+    return facts.kind is not Kind.LABEL
+
+
+_low_likelihood = partial(
+    Rule,
+    name="low_likelihood",
+    when=When.LIKELIHOOD,
+    reason="low_likelihood",
+    help="the model itself finds the text improbable (nats per token)",
+    limits=LikelihoodLimits,
+    section="likelihood",
+    can_be_off=False,  # the limit of each candidate is recorded with it
+    measure=Measure(_mean_logprob, Bound.AT_LEAST, lambda facts, _: facts.logprob_threshold),
+)
+_too_likely = partial(
+    Rule,
+    name="max_logprob",
+    when=When.LIKELIHOOD,
+    reason="too_likely",
+    help="the text is more probable than `likelihood.max_logprob`",
+    limits=MaxLogprob,
+    section="likelihood",
+    measure=Measure(_mean_logprob, Bound.AT_MOST, lambda _, limits: limits.max_logprob),
+    applies=_is_free_text,
+)
+
+LOW_LIKELIHOOD = _low_likelihood(of=Of.INSTRUCTION)
+TOO_LIKELY = _too_likely(of=Of.INSTRUCTION)
+UNSCORABLE = Rule(
+    name="scorable",
+    of=Of.INSTRUCTION,
+    when=When.NOVELTY,
+    reason="unscorable",
+    help="has no token that ROUGE-L could compare",
+    section="novelty",
+    breaks=lambda facts, _: not facts.scorable,
+)
+NOT_NOVEL = Rule(
+    name="novelty",
+    of=Of.INSTRUCTION,
+    when=When.NOVELTY,
+    reason="not_novel",
+    help="ROUGE-L with an instruction of the pool is above `novelty.threshold`",
+    limits=NoveltyLimits,
+    section="novelty",
+    measure=Measure(
+        lambda facts, _: facts.rouge_l,
+        Bound.AT_MOST,
+        lambda _, limits: limits.threshold,
+        without_score=True,  # nothing of the pool is near
+    ),
+    details="ROUGE-L F-measure with a seed task, an accepted instruction, or one without a valid "
+    "instance: decided by rouge-score's own expression, so that 0.7000000000000001 is above 0.7",
+)
+
+INSTRUCTION_SCORE_RULES = [LOW_LIKELIHOOD, TOO_LIKELY, UNSCORABLE, NOT_NOVEL]
+INSTANCE_SCORE_RULES = [_low_likelihood(of=Of.INSTANCE), _too_likely(of=Of.INSTANCE)]
