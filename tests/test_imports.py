@@ -13,7 +13,10 @@ ROOT = Path(selfinstruct.__file__).parent
 
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
-BASE = {"paths", "memory", "records", "errors", "config", "config_values", "progress"}
+BASE = {
+    *("paths", "memory", "records", "errors", "engine_options"),
+    *("config", "config_values", "progress"),
+}
 STAGES = {
     *("seeds", "texts", "jsonlines", "models", "prompts", "parse", "filters", "engines", "store"),
 }
