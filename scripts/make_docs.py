@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: the tables of the config, the reasons, the columns.
+"""Write the generated parts of the docs: tables of the config, reasons, columns and engines.
 
 `python scripts/make_docs.py` writes them, `--check` only says whether they are up to date.
 """
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from selfinstruct.config import RunConfig, leaves
+from selfinstruct.engines.registry import ENGINES
 from selfinstruct.records import REASON_HELP
 from selfinstruct.store import schema
 
@@ -41,6 +42,25 @@ def reason_table() -> str:
     """Return a table of every reason and what it means."""
     lines = ["| reason | a candidate is rejected because |", "|---|---|"]
     lines += [f"| `{reason}` | {text} |" for reason, text in REASON_HELP.items()]
+    return "\n".join(lines) + "\n"
+
+
+def engine_table() -> str:
+    """Return a table of every engine, what it can do and what can be set for it."""
+    lines = [
+        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | its keys |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in ENGINES:
+        can = kind.capabilities
+        shown = (
+            [("yes" if one else "no") for one in (can.logprobs, can.score, can.seeded)]
+            if can is not None
+            else ["depends"] * 3
+        )
+        keys = ", ".join(f"`{key}`" for key in sorted(kind.options.keys))
+        cells = [f"`{kind.name}`", kind.options.help, *shown, keys]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -146,11 +166,13 @@ def marked(path: Path, name: str, content: str) -> str:
 
 def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
-    readme, run = ROOT / "README.md", ROOT / "docs" / "run.md"
+    readme, docs = ROOT / "README.md", ROOT / "docs"
+    run, engine = docs / "run.md", docs / "engine.md"
     return {
-        ROOT / "docs" / "config.md": CONFIG_INTRO + config_table(),
+        docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
         run: marked(run, "columns", column_tables()),
+        engine: marked(engine, "engines", engine_table()),
     }
 
 
