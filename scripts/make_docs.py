@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: the tables of the config, the reasons, the columns.
+"""Write the generated parts of the docs: tables of the config, reasons, columns and engines.
 
 `python scripts/make_docs.py` writes them, `--check` only says whether they are up to date.
 """
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from selfinstruct.config import RunConfig, leaves
+from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
 from selfinstruct.store import schema
@@ -70,6 +71,25 @@ STEPS = {
 
 def _keys(rule: Rule) -> str:
     return ", ".join(f"`{rule.section}.{name}`" for name in rule.limits.model_fields)
+
+
+def engine_table() -> str:
+    """Return a table of every engine, what it can do and what can be set for it."""
+    lines = [
+        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | its keys |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in ENGINES:
+        can = kind.capabilities
+        shown = (
+            [("yes" if one else "no") for one in (can.logprobs, can.score, can.seeded)]
+            if can is not None
+            else ["depends"] * 3
+        )
+        keys = ", ".join(f"`{key}`" for key in sorted(kind.options.keys))
+        cells = [f"`{kind.name}`", kind.options.help, *shown, keys]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 COLUMNS = {
@@ -176,15 +196,16 @@ def marked(path: Path, *parts: str) -> str:
 
 def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
-    readme, run = ROOT / "README.md", ROOT / "docs" / "run.md"
-    rules = ROOT / "docs" / "rules.md"
+    readme, docs = ROOT / "README.md", ROOT / "docs"
+    run, engine, rules = docs / "run.md", docs / "engine.md", docs / "rules.md"
     return {
-        ROOT / "docs" / "config.md": CONFIG_INTRO + config_table(),
+        docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
         ),
+        engine: marked(engine, "engines", engine_table()),
     }
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.base import complete_all
-from selfinstruct.engines.vllm import VllmEngine
+from selfinstruct.engines.registry import build_engine
 from selfinstruct.evaluate.measures import rouge_f
 from selfinstruct.filters.text import repetition
 from selfinstruct.models import resolve_model
@@ -77,7 +77,7 @@ def main() -> None:
     asked = [task for task in free if task.instruction not in used][: options.tasks]
     model = resolve_model(options.model, lambda *_: None)
     config = ModelConfig.model_validate({"name": options.model})
-    engine = VllmEngine(model, config, EngineConfig())
+    engine = build_engine(model, config, EngineConfig())
     requests = []
     for name, (*_, penalty, temperature) in WAYS.items():
         sampling = SamplingConfig(

@@ -445,7 +445,7 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def measure_all(folders: Sequence[Path]) -> None:
-    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.engines.registry import build_engine
 
     ratings = read_lines(RATINGS)
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else []
@@ -453,7 +453,7 @@ def measure_all(folders: Sequence[Path]) -> None:
         run = open_run(folder)
         config = stored_config(run)
         model = resolve_model(config.model.name, lambda *_: None)
-        engine = VllmEngine(model, config.model, config.engine)
+        engine = build_engine(model, config.model, config.engine)
         try:
             found = measure(run, engine, [r for r in ratings if r["model"] == model.name])
         finally:

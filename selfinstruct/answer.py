@@ -17,10 +17,10 @@ from selfinstruct.config import RunConfig
 from selfinstruct.config_values import build_config, merge
 from selfinstruct.decide_later import judge_answer
 from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.errors import ConfigError
 from selfinstruct.generate import count_outcomes
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
-from selfinstruct.launch import EngineFactory
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.records import (
     ACCEPTED,

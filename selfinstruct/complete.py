@@ -17,15 +17,16 @@ from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.audit.standing import waiting
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig
+from selfinstruct.config_values import build_config
 from selfinstruct.decide_later import judge_supplement
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.generate import counted, written_tokens
 from selfinstruct.inflight import OpenRound
 from selfinstruct.inputs import Inputs, stored_config, stored_inputs
-from selfinstruct.launch import EngineFactory
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.records import InstructionCandidate, LocalModel
 from selfinstruct.requests import RequestBuilder
@@ -74,6 +75,7 @@ def complete(
     make_engine: EngineFactory,
     model_progress: Progress,
     advance: Callable[[int, int], object],
+    engine: str | None = None,
     batch_size: int = BATCH,
 ) -> Supplemented:
     """Write and judge the instances of every instruction that waits for them.
@@ -83,10 +85,12 @@ def complete(
         make_engine: builds the engine without loading its model.
         model_progress: told of the preparation of a model.
         advance: told how many instructions are done, of how many.
+        engine: name of the engine, where it is not the run's.
         batch_size: instructions of one commit.
 
     Raises:
-        ConfigError: the model is not the one that the run was made with.
+        ConfigError: the model is not the one that the run was made with, or the engine cannot
+            do as the run's did.
         StoreError: the run is damaged.
         WriteError: the disk refuses; what was committed stays.
         EngineError: the engine failed; what was committed stays, the rest is owed.
@@ -96,25 +100,25 @@ def complete(
         owed, wanted = _owed(run)
         if not owed:
             return Supplemented(0, 0)
-        config, inputs = stored_config(run), stored_inputs(run)
+        config, inputs = _config_by(run, engine), stored_inputs(run)
         model = _own_model(run, config, model_progress)
-        engine = make_engine(model, config.model, config.engine)
+        writer = make_engine(model, config.model, config.engine)
         modes = dict(run.meta["model"]["prompting"])
-        builder = RequestBuilder(config, inputs, engine, modes)
+        builder = RequestBuilder(config, inputs, writer, modes)
         context_length = config.engine.context_length or builder.check_context()
         thresholds = committed_thresholds(run, config)
         tasks = 0
         try:
-            engine.start(context_length)
+            writer.start(context_length)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 told = partial(_advance, advance, start, len(owed))
                 restored = {row.id: wanted[row.id] for row in part if row.id in wanted}
                 tasks += _complete_batch(
-                    run, part, restored, config, inputs, builder, engine, thresholds, told
+                    run, part, restored, config, inputs, builder, writer, thresholds, told
                 )
         finally:
-            engine.close()
+            writer.close()
     return Supplemented(len(owed), tasks)
 
 
@@ -133,6 +137,16 @@ def last_round_of_writer(run: Run) -> int:
     starts = sorted(calibration_starts(run))
     last = len(run.rounds()) - 1
     return min(starts[1] - 1, last) if len(starts) > 1 else last
+
+
+def _config_by(run: Run, engine: str | None) -> RunConfig:
+    """Return the run's config; with another engine, without what only set the speed of its own."""
+    config = stored_config(run)
+    if engine is None or engine == config.engine.name:
+        return config
+    kept = config.engine.model_dump(mode="json", include={"context_length", "options"})
+    values = {**config.model_dump(mode="json"), "engine": {**kept, "name": engine}}
+    return build_config(values, f"--engine {engine}")
 
 
 def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:

@@ -12,8 +12,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import create_model, field_validator, model_validator
+from pydantic import ValidationInfo, create_model, field_validator, model_validator
 
+from selfinstruct.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS, EVERY_ENGINE, no_engine
 from selfinstruct.fields import NonEmpty, Section, field, semantic, stopping, throughput
 from selfinstruct.filters.likelihood import LikelihoodLimits, MaxLogprob
 from selfinstruct.filters.rules import limits_of
@@ -37,8 +38,12 @@ class ModelConfig(Section):
 
 
 class EngineConfig(Section):
-    """How the engine runs; null is found for the machine."""
+    """Which engine runs the model, and how; null is found for the machine.
 
+    What an engine understands of it is in `engine_options.py`.
+    """
+
+    name: str = throughput(DEFAULT_ENGINE, "what runs the model (`--engine`)")
     driver: Literal["auto", "inprocess", "async"] = throughput(
         "auto", "vLLM in this process (CPU) or in one of its own (GPU)"
     )
@@ -47,17 +52,43 @@ class EngineConfig(Section):
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
-        {}, "any other vLLM engine option, by its own name; those that only set speed are free"
+        {}, "any other option of the engine, by its own name; those that only set speed are free"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in ENGINE_OPTIONS:
+            raise ValueError(no_engine(name, ENGINE_OPTIONS))
+        return name
+
+    @field_validator("*")
+    @classmethod
+    def _understood(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a key that the engine would ignore, unless it is as it is by default."""
+        engine = ENGINE_OPTIONS.get(info.data.get("name", ""))
+        key = str(info.field_name)
+        if engine is None or key in EVERY_ENGINE | engine.keys:
+            return value
+        default = cls.model_fields[key].default
+        if value != default:
+            raise ValueError(
+                f"{value!r} means nothing to the engine {engine.name!r}; "
+                f"leave it at {json.dumps(default)}, or give another engine.name"
+            )
+        return value
 
     @field_validator("options")
     @classmethod
-    def _not_reserved(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _not_reserved(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        engine = ENGINE_OPTIONS.get(info.data.get("name", ""))
+        if engine is None:
+            return options
         for name in options:
-            if name.replace("-", "_") in RESERVED_OPTIONS:
-                instead = RESERVED_OPTIONS[name.replace("-", "_")]
+            if name.replace("-", "_") in engine.reserved:
+                instead = engine.reserved[name.replace("-", "_")]
                 advice = f"set {instead} instead" if instead else "the scores depend on it"
-                raise ValueError(f"{name} cannot be set as a vLLM option; {advice}")
+                raise ValueError(f"{name} cannot be set as a {engine.title} option; {advice}")
         return options
 
 
@@ -185,31 +216,6 @@ class RunConfig(Section):
     stop: StopConfig = StopConfig()
 
 
-# Options of vLLM that a run must own, and the key that sets each instead.
-RESERVED_OPTIONS = {
-    "model": "model.name",
-    "tokenizer": "model.name",
-    "dtype": "model.dtype",
-    "max_model_len": "engine.context_length",
-    "max_num_seqs": "engine.max_num_seqs",
-    "seed": "seed",
-    "logprobs_mode": None,
-    "max_logprobs": None,
-    "skip_tokenizer_init": None,
-    "task": None,
-    "runner": None,
-}
-
-# Options of vLLM that change speed or memory and nothing else.
-SPEED_OPTIONS = frozenset(
-    {
-        *("gpu_memory_utilization", "tensor_parallel_size", "pipeline_parallel_size"),
-        *("data_parallel_size", "swap_space", "block_size", "max_num_batched_tokens"),
-        *("disable_log_stats", "download_dir", "max_parallel_loading_workers"),
-    }
-)
-
-
 def leaves(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
     """Yield (dotted key, kind, value, description) of every field, depth first."""
     for name, info in type(section).model_fields.items():
@@ -227,7 +233,7 @@ def semantic_values(config: RunConfig) -> dict[str, Any]:
     values = {key: value for key, kind, value, _ in leaves(config) if kind == "semantic"}
     options = values.pop("engine.options")
     for name, value in options.items():
-        if name not in SPEED_OPTIONS:
+        if name not in ENGINE_OPTIONS[config.engine.name].speed:
             values[f"engine.options.{name}"] = value
     return values
 

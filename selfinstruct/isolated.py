@@ -1,7 +1,7 @@
 """Run a model in a process of its own, so that its memory is free afterwards.
 
-In-process vLLM leaves threads, device memory and distributed state behind: two models one
-after the other want two processes.
+An engine such as in-process vLLM leaves threads, device memory and distributed state behind:
+two models one after the other want two processes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.registry import EngineKind
 from selfinstruct.errors import EngineError, SelfInstructError
 
 T = TypeVar("T")
@@ -39,19 +40,23 @@ class Work(Protocol[T_co]):
     def __call__(self, engine: Engine, *, advance: Advance) -> T_co: ...
 
 
-def with_engine(loaded: Loaded, work: Work[T], advance: Advance) -> T:
-    """Have `work` done with vLLM in another process, and return what it returns.
+def with_engine(loaded: Loaded, work: Work[T], advance: Advance, *, kind: EngineKind) -> T:
+    """Have `work` done with an engine in another process, and return what it returns.
 
     Args:
         loaded: the model.
         work: a function of a module, or a `partial` of one, with arguments that can be pickled.
         advance: told (requests done, of how many).
+        kind: the engine. The record itself goes to the other process, whose list of engines may
+            lack what was added to ours.
 
     Raises:
-        ConfigError: the model cannot be used.
+        ConfigError: the engine's packages are missing, or the model cannot be used.
         EngineError: the engine failed, or its process died.
     """
-    return apart(partial(_with_vllm, loaded, work), advance, loaded.model)
+    kind.require()
+    how = EngineConfig(name=kind.name)
+    return apart(partial(_with_engine, kind, how, loaded, work), advance, loaded.model)
 
 
 def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
@@ -92,13 +97,14 @@ def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
         process.join()
 
 
-def _with_vllm(loaded: Loaded, work: Work[T], advance: Advance) -> T:
-    from selfinstruct.engines.vllm import VllmEngine
+def _with_engine(
+    kind: EngineKind, how: EngineConfig, loaded: Loaded, work: Work[T], advance: Advance
+) -> T:
     from selfinstruct.models import resolve_model
 
     model = resolve_model(loaded.model, lambda *_: None)
     config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
-    engine = VllmEngine(model, config, EngineConfig())
+    engine = kind.build(model, config, how)
     try:
         return work(engine, advance=advance)
     finally:

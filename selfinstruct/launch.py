@@ -18,15 +18,11 @@ from typing import Any
 
 from selfinstruct import __version__
 from selfinstruct.calibrate import calibrate
-from selfinstruct.config import (
-    EngineConfig,
-    ModelConfig,
-    RunConfig,
-    fingerprint,
-    semantic_values,
-)
+from selfinstruct.config import RunConfig, fingerprint, semantic_values
 from selfinstruct.config_values import build_config, merge
+from selfinstruct.engine_options import ENGINE_OPTIONS
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.errors import ConfigError, SelfInstructError
 from selfinstruct.generate import generate
 from selfinstruct.inputs import Inputs, read_inputs, stored_config
@@ -39,8 +35,6 @@ from selfinstruct.state import CommittedState, committed_state
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 
 log = logging.getLogger(__name__)
-
-EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 
 _ITEMS_OF_A_DOMAIN = 4
 
@@ -120,7 +114,7 @@ def _locked_launch(
     builder.check_context()
     try:
         started = time.perf_counter()
-        listen(EngineLoading(model.name))
+        listen(EngineLoading(model.name, ENGINE_OPTIONS[config.engine.name].title))
         engine.start(context_length)
         settings = {**engine.settings(), "prompting": _modes_text(modes)}
         listen(EngineReady(settings, time.perf_counter() - started))

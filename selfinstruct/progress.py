@@ -9,9 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class EngineLoading:
-    """The model is about to be loaded."""
+    """The model is about to be loaded, by the engine of this title."""
 
     model: str
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)

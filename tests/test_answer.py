@@ -15,7 +15,6 @@ from selfinstruct.answer import Answered, answer
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
 from selfinstruct.cli.app import run as cli
-from selfinstruct.engines import vllm
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.errors import ConfigError, EngineError, StoreError
 from selfinstruct.export import Answers, Format, export, export_rows
@@ -23,6 +22,7 @@ from selfinstruct.records import ACCEPTED, Request, Stage
 from selfinstruct.store import Run, open_run, schema
 from selfinstruct.store.answers import answer_batches, answer_info, read_answers
 from tests.conftest import draw
+from tests.engines.kinds import stand_in_for_vllm
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -159,7 +159,7 @@ def test_the_command(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(vllm, "VllmEngine", lambda *_: partial(ScriptedEngine, teacher)())
+    stand_in_for_vllm(monkeypatch, partial(ScriptedEngine, teacher))
     arguments = ["answer", str(run.path), "--model", str(teacher_folder)]
     assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
     assert "answers accepted" in capfd.readouterr().out
@@ -230,7 +230,7 @@ def test_an_interrupted_answer_says_how_to_go_on(
     def interrupt(request: Request) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vllm, "VllmEngine", lambda *_: ScriptedEngine(interrupt))
+    stand_in_for_vllm(monkeypatch, partial(ScriptedEngine, interrupt))
     arguments = ["answer", str(run.path), "--model", str(teacher_folder)]
     monkeypatch.setattr("sys.argv", ["selfinstruct", *arguments])
     assert cli(arguments) == 130

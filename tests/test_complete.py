@@ -28,6 +28,7 @@ from selfinstruct.records import ACCEPTED, Kind, id_order
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.supplements import read_supplements
 from tests.conftest import varied_script
+from tests.engines.kinds import stand_in_for_vllm
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -177,7 +178,7 @@ def test_a_damaged_supplement_is_a_damaged_run(run: Run) -> None:
 def test_the_command_has_nothing_to_do(
     tmp_path: Path, generate: Generate, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    stand_in_for_vllm(monkeypatch)
     run, _ = generate(tmp_path / "run")
     assert cli(["complete", str(run.path)]) == 0
     assert "no instruction waits" in capfd.readouterr().out

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from selfinstruct.config import (
-    SPEED_OPTIONS,
     RunConfig,
     Section,
     fingerprint,
@@ -20,6 +19,7 @@ from selfinstruct.config import (
     semantic_values,
 )
 from selfinstruct.config_values import build_config, merge, nested, parse_settings, read_yaml
+from selfinstruct.engine_options import VLLM
 from selfinstruct.errors import ConfigError
 
 KINDS = {"semantic", "stopping", "throughput", "input"}
@@ -191,7 +191,7 @@ def test_semantic_values_leave_out_every_other_kind() -> None:
 
 
 def test_semantic_values_ignore_options_of_speed() -> None:
-    options = dict.fromkeys(SPEED_OPTIONS, 1)
+    options = dict.fromkeys(VLLM.speed, 1)
     config = build_config({"engine": {"options": options}}, "x")
     assert semantic_values(config) == semantic_values(RunConfig())
 

@@ -13,7 +13,10 @@ ROOT = Path(selfinstruct.__file__).parent
 
 # Tiers, lowest first; a file imports its own package and lower tiers only. Flows may also
 # import flows, without a cycle.
-BASE = {"paths", "memory", "records", "errors", "progress", "fields", "sampling", "versions"}
+BASE = {
+    *("paths", "memory", "records", "errors", "progress"),
+    *("fields", "sampling", "versions", "engine_options"),
+}
 FILTERS = {"filters"}
 CONFIG = {"config", "config_values", "config_history"}
 STAGES = {"seeds", "texts", "jsonlines", "models", "prompts", "parse", "engines", "store"}

@@ -34,7 +34,10 @@ DONE, REPORT = "stages.json", "report.json"
 
 @dataclass(frozen=True)
 class AlignSettings:
-    """What the chain begins with; `options` are more options of each stage's command."""
+    """What the chain begins with; `options` are more options of each stage's command.
+
+    `engine` runs the models; None: each command's default.
+    """
 
     model: str
     target: int
@@ -42,6 +45,7 @@ class AlignSettings:
     seed: int
     seeds: Path | None
     options: Mapping[str, Sequence[str]]
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,14 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
     run, sft, dpo = (str(out / name) for name in ("run", "sft", "dpo"))
     preferences = str(out / "preferences")
     seeds = ("--seeds", str(settings.seeds)) if settings.seeds is not None else ()
+    engine = ("--engine", settings.engine) if settings.engine is not None else ()
     judge: tuple[str, ...] = ()
     if settings.judge is not None:
         judge = ("--judge", settings.judge, "--judge-tasks", str(_JUDGED))
     words: dict[str, tuple[str, ...]] = {
         "generate": (
             *("generate", "--model", model, "--target", str(settings.target), "--out", run),
-            *(*seeds, *seed, "--resume"),
+            *(*seeds, *engine, *seed, "--resume"),
         ),
         "export": ("export", run, "--format", "messages", "--out", str(out / "sft.jsonl")),
         # One epoch: more of its own words harm a small model (docs/results.md).
@@ -101,7 +106,10 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
             *("train", "sft", "--data", run, "--model", model, "--out", sft, "--epochs", "1"),
             *(*seed, "--resume"),
         ),
-        "prefer": ("prefer", run, "--policy", sft, "--out", preferences, *seed, "--resume"),
+        "prefer": (
+            *("prefer", run, "--policy", sft, "--out", preferences),
+            *(*engine, *seed, "--resume"),
+        ),
         # One epoch: the second learns so few pairs by heart (docs/alignment.md).
         "dpo": (
             *("train", "dpo", "--data", preferences, "--model", sft, "--out", dpo),
@@ -109,7 +117,7 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
         ),
         "evaluate": (
             *("evaluate", "--model", f"base={model}", "--model", f"sft={sft}"),
-            *("--model", f"dpo={dpo}", "--out", str(out / "evaluation"), *judge),
+            *("--model", f"dpo={dpo}", "--out", str(out / "evaluation"), *judge, *engine),
         ),
     }
     makes = {

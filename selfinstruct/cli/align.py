@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.options import interrupt
+from selfinstruct.cli.options import EngineOption, interrupt, required_engine
 
 
 def align(
@@ -29,6 +29,7 @@ def align(
     seeds: Annotated[
         Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
     ] = None,
+    engine: EngineOption = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +56,10 @@ def align(
         seed=seed,
         seeds=seeds,
         options=_options(options or []),
+        engine=engine,
     )
+    if engine is not None:
+        required_engine(engine)
     signal.signal(signal.SIGTERM, interrupt)
     try:
         report = run_chain(out, settings, _run, _tell)

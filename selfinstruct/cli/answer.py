@@ -13,9 +13,12 @@ import typer
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.options import (
     DtypeOption,
+    EngineOption,
     PromptingOption,
     SystemOption,
+    engine_of,
     interrupt,
+    required_engine,
     text_or_file,
 )
 
@@ -26,6 +29,7 @@ def answer(
         str,
         typer.Option("--model", help="The teacher: a name of `models list`, a folder, a hub name."),
     ],
+    engine: EngineOption = None,
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -48,12 +52,12 @@ def answer(
 
     from selfinstruct.answer import answer as answer_run
     from selfinstruct.config_values import merge, nested, parse_settings
-    from selfinstruct.engines.machine import require_vllm
-    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.engines.registry import build_engine
     from selfinstruct.store import open_run
 
     options: dict[str, Any] = {
         "model.name": model,
+        "engine.name": engine,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),
         "model.system": system and text_or_file(system),
@@ -61,7 +65,7 @@ def answer(
     given = nested({key: value for key, value in options.items() if value is not None})
     given = merge(given, parse_settings(settings or []))
     opened = open_run(run)
-    require_vllm()
+    required_engine(engine_of(given))
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
@@ -72,7 +76,7 @@ def answer(
             found = answer_run(
                 opened,
                 given,
-                make_engine=VllmEngine,
+                make_engine=build_engine,
                 model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
                 advance=lambda done, owed: progress.update(
                     bar, description=f"answering with {shown}", completed=done, total=owed

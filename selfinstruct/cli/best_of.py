@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from selfinstruct.cli.labelling import (
     reward_scores_apart,
     scorers_of,
 )
-from selfinstruct.cli.options import DtypeOption
+from selfinstruct.cli.options import DtypeOption, EngineOption, required_engine
 
 if TYPE_CHECKING:
     from selfinstruct.preferences.sample import Prompt
@@ -50,6 +51,7 @@ def best_of(
         int | None, typer.Option("--limit", min=1, help="Ask no more than so many tasks.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 0,
+    engine: EngineOption = None,
     dtype: DtypeOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
@@ -59,7 +61,6 @@ def best_of(
     The chosen answers are rows for `train sft`. What the best of 1, 2, … k is worth is measured
     by another scorer, with intervals.
     """
-    from selfinstruct.engines.machine import require_vllm
     from selfinstruct.errors import ConfigError
     from selfinstruct.isolated import with_engine
     from selfinstruct.models import resolve_model
@@ -70,9 +71,9 @@ def best_of(
     if scorer is LabellerName.REFERENCE:
         raise ConfigError("--scorer reference: would choose by the solution; give another")
     prompts = _prompts(tasks)[:limit]
+    kind = required_engine(engine)
     chooses, measures = scorers_of([scorer, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
-    require_vllm()
     scored = LabellerName.LIKELIHOOD in (scorer, measure)
     how = SampleSettings(k, temperature, max_tokens, seed, scored=scored)
     with resumable(out, ("answers", "scores", "worth")) as advance:
@@ -83,7 +84,7 @@ def best_of(
             how,
             chooses,
             measures,
-            apart=with_engine,
+            apart=partial(with_engine, kind=kind),
             score=reward_scores_apart,
             advance=advance,
             dtype=str(dtype or "auto"),

@@ -11,32 +11,33 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.options import interrupt
+from selfinstruct.cli.options import EngineOption, interrupt, required_engine
 
 
 def complete(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    engine: EngineOption = None,
 ) -> None:
     """Write the instances of instructions that are `pending_instances`.
 
     Such instructions passed when a run was judged again (`audit whatif --out`, `merge`), or were
-    restored by a person (`audit restore`). The model, prompts and rules are those of the run.
-    Goes on where it was stopped.
+    restored by a person (`audit restore`). The model, prompts and rules are those of the run, and
+    so is the engine unless another is given. Goes on where it was stopped.
     """
     from rich.progress import Progress, TimeRemainingColumn
 
     from selfinstruct.complete import complete as complete_run
     from selfinstruct.complete import pending
-    from selfinstruct.engines.machine import require_vllm
-    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.engines.registry import build_engine
     from selfinstruct.errors import EngineError, WriteError
+    from selfinstruct.inputs import stored_config
     from selfinstruct.store import open_run
 
     opened = open_run(run)
     if not pending(opened):
         stdout.print("no instruction waits for its instances", highlight=False)
         return
-    require_vllm()
+    required_engine(engine or stored_config(opened).engine.name)
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
@@ -46,7 +47,8 @@ def complete(
         try:
             found = complete_run(
                 opened,
-                make_engine=VllmEngine,
+                make_engine=build_engine,
+                engine=engine,
                 model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
                 advance=lambda done, wanted: progress.update(
                     bar, description="writing instances", completed=done, total=wanted

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
-from selfinstruct.cli.options import DtypeOption, interrupt
+from selfinstruct.cli.options import DtypeOption, EngineOption, interrupt, required_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +86,7 @@ def evaluate(
             help="Passages for last word and perplexity (100 of ours); `none`: leave it out.",
         ),
     ] = None,
+    engine: EngineOption = None,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
@@ -96,7 +97,6 @@ def evaluate(
     """
     from rich.progress import Progress
 
-    from selfinstruct.engines.machine import require_vllm
     from selfinstruct.errors import ConfigError
     from selfinstruct.evaluate.answers import Questions, answer_questions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
@@ -124,6 +124,7 @@ def evaluate(
         else read_passages(Path(plain_text) if plain_text else shipped_passages()),
     )
     template = read_template(judge_prompt)
+    run_apart = partial(with_engine, kind=required_engine(engine))
     resolve = partial(resolve_model, progress=lambda *_: None)
     judged_by = None
     if judge is not None:
@@ -131,10 +132,9 @@ def evaluate(
 
         def ask_judge(duels: Mapping[str, Duel], path: Path, advance: Advance) -> None:
             work = partial(judge_duels, duels=duels, template=template, path=path)
-            with_engine(loaded, work, advance)
+            run_apart(loaded, work, advance)
 
         judged_by = Judge(resolve(judge), template, loaded.dtype, ask_judge, judge_tasks)
-    require_vllm()
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
@@ -146,7 +146,7 @@ def evaluate(
             asked,
             out,
             dtype=str(dtype or "auto"),
-            ask=lambda loaded, own, advance: with_engine(
+            ask=lambda loaded, own, advance: run_apart(
                 loaded, partial(answer_questions, asked=own), advance
             ),
             resolve=resolve,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,17 +13,14 @@ import typer
 from selfinstruct.cli.console import log_to, stderr, terminal
 from selfinstruct.cli.options import (
     DtypeOption,
+    EngineOption,
     PromptingOption,
     SystemOption,
+    engine_of,
     interrupt,
+    required_engine,
     text_or_file,
 )
-
-
-class EngineName(StrEnum):
-    """Engines that can be asked for."""
-
-    VLLM = "vllm"
 
 
 def generate(
@@ -38,9 +34,7 @@ def generate(
             "--model", help="`bundled` (default), a name of `models list`, a folder, a hub name."
         ),
     ] = None,
-    engine: Annotated[
-        EngineName, typer.Option("--engine", help="What runs the model.")
-    ] = EngineName.VLLM,
+    engine: EngineOption = None,
     dtype: DtypeOption = None,
     seeds: Annotated[
         Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
@@ -108,8 +102,7 @@ def generate(
     """
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.config_values import merge, nested, parse_settings, read_yaml
-    from selfinstruct.engines.machine import require_vllm
-    from selfinstruct.engines.vllm import VllmEngine
+    from selfinstruct.engines.registry import build_engine
     from selfinstruct.errors import EngineError, WriteError
     from selfinstruct.launch import launch
 
@@ -121,6 +114,7 @@ def generate(
         "likelihood.min_logprob": min_logprob,
         "likelihood.max_logprob": max_logprob,
         "model.name": model,
+        "engine.name": engine,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),
         "model.system": system and text_or_file(system),
@@ -135,7 +129,7 @@ def generate(
     given = merge(given, parse_settings(settings or []))
     if config is not None:
         given = merge(read_yaml(config), given)
-    require_vllm()  # before a model is downloaded for it
+    required_engine(engine_of(given) or (_engine_of_run(out) if resume else None))
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
@@ -145,7 +139,7 @@ def generate(
                 out,
                 given,
                 resume=resume,
-                make_engine=VllmEngine,
+                make_engine=build_engine,
                 listen=watcher,
                 model_progress=watcher.model_progress,
                 source=str(config) if config else "command line",
@@ -161,6 +155,14 @@ def generate(
             _print_resume_command()
             raise
         watcher.finished(run, reason)
+
+
+def _engine_of_run(out: Path) -> str | None:
+    """Return the engine that the run in `out` names, if there is a run."""
+    from selfinstruct.inputs import stored_config
+    from selfinstruct.store import open_run, run_exists
+
+    return stored_config(open_run(out)).engine.name if run_exists(out) else None
 
 
 def _print_resume_command() -> None:

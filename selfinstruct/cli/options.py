@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from selfinstruct.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS
+
+if TYPE_CHECKING:
+    from selfinstruct.engines.registry import EngineKind
 
 
 class Dtype(StrEnum):
@@ -29,6 +35,16 @@ class Prompting(StrEnum):
 DtypeOption = Annotated[
     Dtype | None, typer.Option("--dtype", help="float32 repeats a run exactly on a CPU.")
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="What runs the model: "
+        + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
+        + f" (default {DEFAULT_ENGINE}).",
+    ),
+]
 PromptingOption = Annotated[
     Prompting | None,
     typer.Option("--prompting", help="Raw text, chat template, or what suits the model."),
@@ -37,6 +53,28 @@ SystemOption = Annotated[
     str | None,
     typer.Option("--system", help="System prompt for chat prompting: a text, or a file of it."),
 ]
+
+
+def required_engine(name: str | None) -> EngineKind:
+    """Return the engine of a name, or the default one, of which no package is missing.
+
+    To be called before a model is downloaded for it.
+
+    Raises:
+        ConfigError: there is none of that name, or it lacks packages.
+    """
+    from selfinstruct.engines.registry import engine_kind
+
+    kind = engine_kind(DEFAULT_ENGINE if name is None else name)
+    kind.require()
+    return kind
+
+
+def engine_of(values: Mapping[str, Any]) -> str | None:
+    """Return the engine that config values name, before they are validated; None: they do not."""
+    section = values.get("engine")
+    name = section.get("name") if isinstance(section, Mapping) else None
+    return None if name is None else str(name)
 
 
 def text_or_file(value: str) -> str:

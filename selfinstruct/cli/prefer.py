@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from selfinstruct.cli.labelling import (
     reward_scores_apart,
     scorers_of,
 )
-from selfinstruct.cli.options import DtypeOption
+from selfinstruct.cli.options import DtypeOption, EngineOption, required_engine
 
 
 def prefer(
@@ -50,6 +51,7 @@ def prefer(
         int, typer.Option("--held-out", min=1, help="Least pairs held out, by whole tasks.")
     ] = 60,
     seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 0,
+    engine: EngineOption = None,
     dtype: DtypeOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
 ) -> None:
@@ -57,7 +59,6 @@ def prefer(
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
     """
-    from selfinstruct.engines.machine import require_vllm
     from selfinstruct.isolated import with_engine
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.prefer import PreferSettings
@@ -76,9 +77,9 @@ def prefer(
         dtype=str(dtype or "auto"),
     )
     opened = open_run(run)
+    kind = required_engine(engine)
     (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
-    require_vllm()
     with resumable(out, ("answers", "labels")) as advance:
         report = make_preferences(
             opened,
@@ -86,7 +87,7 @@ def prefer(
             out,
             settings,
             scorer,
-            apart=with_engine,
+            apart=partial(with_engine, kind=kind),
             score=reward_scores_apart,
             advance=advance,
             resume=resume,

@@ -80,7 +80,7 @@ class Watcher:
     def __call__(self, event: Event) -> None:
         match event:
             case EngineLoading():
-                self._line(f"loading {event.model} into vLLM")
+                self._line(f"loading {event.model} into {event.engine}")
                 self._state.title = f"loading {event.model}"
             case EngineReady():
                 told = [f"{key} {v}" for key, v in event.settings.items() if v is not None]

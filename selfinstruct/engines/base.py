@@ -30,6 +30,9 @@ class Capabilities:
     seeded: bool
 
 
+ALL = Capabilities(logprobs=True, score=True, seeded=True)
+
+
 @dataclass(frozen=True, slots=True)
 class EngineUsage:
     """Seconds since the start, and those of them with no request in flight."""

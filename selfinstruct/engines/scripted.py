@@ -9,11 +9,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from selfinstruct.engines.base import SCORED, Capabilities, EngineUsage, IdleClock
+from selfinstruct.engines.base import ALL, SCORED, Capabilities, EngineUsage, IdleClock
 from selfinstruct.errors import EngineError
 from selfinstruct.records import Completion, Message, Request
-
-ALL = Capabilities(logprobs=True, score=True, seeded=True)
 
 Script = Callable[[Request], "str | tuple[str, str]"]
 """Returns the text for a request, or (text, finish_reason)."""

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from selfinstruct.config import EngineConfig, ModelConfig
-from selfinstruct.engines.base import SCORED, Capabilities, EngineUsage, IdleClock
+from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, token_spans
-from selfinstruct.engines.machine import Machine, detect_machine, require_vllm
+from selfinstruct.engines.machine import Machine, detect_machine
 from selfinstruct.engines.thinking import THINK_START, split_thinking
 from selfinstruct.engines.tokenizer import bos_text, load_tokenizer
 from selfinstruct.engines.vllm_arguments import (
@@ -38,13 +38,12 @@ class VllmEngine:
     """The engine that the loop uses. Cheap to build; `start` loads the model.
 
     Raises:
-        ConfigError: vLLM is not installed, or the model folder has no usable tokenizer.
+        ConfigError: the model folder has no usable tokenizer.
     """
 
-    capabilities = Capabilities(logprobs=True, score=True, seeded=True)
+    capabilities = ALL
 
     def __init__(self, model: LocalModel, config: ModelConfig, engine: EngineConfig) -> None:
-        require_vllm()
         self.machine: Machine = detect_machine()
         self.dtype = self.machine.dtype if config.dtype == "auto" else config.dtype
         self._model = model

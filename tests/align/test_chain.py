@@ -82,7 +82,7 @@ def chain(out: Path, fails: str | None = None, **more: Any) -> tuple[Commands, C
 
 
 def test_every_stage_is_a_command(tmp_path: Path) -> None:
-    for stage in stages_of(tmp_path, settings(seeds=tmp_path / "seeds.txt")):
+    for stage in stages_of(tmp_path, settings(seeds=tmp_path / "seeds.txt", engine="vllm")):
         command, words = typer.main.get_command(app), list(stage.words)
         while hasattr(command, "commands"):
             command = command.commands[words.pop(0)]
@@ -103,6 +103,14 @@ def test_the_policy_is_what_was_fine_tuned_and_the_reference_too(tmp_path: Path)
     assert f"base=bundled sft={sft} dpo={dpo}".split() == [
         word for word in words["evaluate"] if "=" in word
     ]
+
+
+def test_the_engine_runs_every_stage_that_asks_a_model(tmp_path: Path) -> None:
+    words = {one.name: one.words for one in stages_of(tmp_path, settings(engine="other"))}
+    asking = {name for name, own in words.items() if "--engine other" in " ".join(own)}
+    assert asking == {"generate", "prefer", "evaluate"}
+    # A chain from before there was a choice goes on: nothing is said where nothing is given.
+    assert all("--engine" not in one.words for one in stages_of(tmp_path, settings()))
 
 
 def test_stages_run_once_and_in_their_order(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.records import Request
 from tests.conftest import draw
+from tests.engines.kinds import stand_in_for_vllm
 
 
 @pytest.fixture
@@ -19,11 +21,12 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def script(request: Request) -> str:
         return f" Paris {'or so ' * draw(request, 'length', 4)}{draw(request, 'which', 90)}."
 
-    def with_engine(loaded: Any, work: Any, advance: Any) -> Any:
+    def with_engine(loaded: Any, work: Any, advance: Any, *, kind: EngineKind) -> Any:
+        assert kind.name == "vllm"
         return work(ScriptedEngine(script), advance=advance)
 
     monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
-    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    stand_in_for_vllm(monkeypatch)
     file = tmp_path / "tasks.jsonl"
     rows = [
         {"instruction": f"Name capital {n}.", "instances": [{"output": "Paris"}]} for n in range(12)

@@ -76,16 +76,15 @@ def test_an_engine_that_dies_exits_with_3_and_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from selfinstruct.engines import vllm
     from tests.conftest import varied_script
+    from tests.engines.kinds import stand_in_for_vllm
 
     out = tmp_path / "run"
     arguments = ["generate", "--out", str(out), "--model", str(model_folder), "--target", "30"]
     arguments += ["--seeds", str(seeds_file), "--set", "propose.per_round=4"]
     monkeypatch.setattr("sys.argv", ["selfinstruct", *arguments])
     for death, code in ((60, 3), (None, 0)):
-        engine = partial(ScriptedEngine, varied_script, die_after=death)
-        monkeypatch.setattr(vllm, "VllmEngine", lambda *_, engine=engine: engine())
+        stand_in_for_vllm(monkeypatch, partial(ScriptedEngine, varied_script, die_after=death))
         assert cli([*arguments, "--resume"]) == code
     message = capfd.readouterr().err
     assert "Traceback" not in message

@@ -101,7 +101,7 @@ def watched(generate: Generate, out: Path, *, terminal: bool) -> str:
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=terminal, color_system=None)
     with Watcher(console, str(out)) as watcher:
-        watcher(EngineLoading("bundled"))
+        watcher(EngineLoading("bundled", "vLLM"))
         watcher(EngineReady({"device": "cpu", "threads": None}, 3.0))
         events: list[Event] = []
 

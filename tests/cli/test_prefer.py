@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.records import Request
 from selfinstruct.store import Run
 from tests.conftest import Generate, draw
+from tests.engines.kinds import stand_in_for_vllm
 
 
 @pytest.fixture
@@ -20,11 +22,12 @@ def run(generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def script(request: Request) -> str:
         return f" An answer {'very ' * draw(request, 'length', 5)}{draw(request, 'which', 90)}."
 
-    def with_engine(loaded: Any, work: Any, advance: Any) -> Any:
+    def with_engine(loaded: Any, work: Any, advance: Any, *, kind: EngineKind) -> Any:
+        assert kind.name == "vllm"
         return work(ScriptedEngine(script), advance=advance)
 
     monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
-    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    stand_in_for_vllm(monkeypatch)
     return generate(tmp_path / "run", stop__target=14)[0]
 
 

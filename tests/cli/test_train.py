@@ -18,6 +18,7 @@ from selfinstruct.evaluate.plain_text import PassageScore
 from selfinstruct.evaluate.verdicts import judge_duels
 from selfinstruct.isolated import Loaded
 from selfinstruct.judge import Duel, Verdict
+from tests.engines.kinds import stand_in_for_vllm
 from tests.train.tiny import tiny_model
 
 
@@ -116,7 +117,7 @@ def test_evaluate(
 
     monkeypatch.setattr("selfinstruct.evaluate.verdicts.judged", judged)
 
-    def with_engine(what: Loaded, work: Any, advance: Any) -> Any:
+    def with_engine(what: Loaded, work: Any, advance: Any, **_: Any) -> Any:
         loaded.append(what.model)
         if work.func is judge_duels:
             assert work.keywords["template"] == "{{ task }}{{ first }}{{ second }}"
@@ -133,7 +134,7 @@ def test_evaluate(
         return Answered(answers, [PassageScore(-3.0, 1.0)])
 
     monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
-    monkeypatch.setattr("selfinstruct.engines.machine.require_vllm", lambda: None)
+    stand_in_for_vllm(monkeypatch)
     tasks = tmp_path / "tasks.jsonl"
     rows = [
         {"instruction": f"Capital {n}?", "instances": [{"output": "Paris"}], "closed": True}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import selfinstruct.calibrate
-import selfinstruct.engines.machine
-import selfinstruct.engines.vllm
 from selfinstruct.cli import main
+from selfinstruct.engines.registry import ENGINES
 from selfinstruct.engines.scripted import ScriptedEngine
 from tests.web.script import script
 
@@ -21,8 +21,11 @@ def scripted(*_: Any) -> ScriptedEngine:
     return ScriptedEngine(script)
 
 
-selfinstruct.engines.machine.require_vllm = lambda: None
-selfinstruct.engines.vllm.VllmEngine = scripted  # type: ignore[assignment, misc]
+def needs_nothing() -> None:
+    """No package is missing."""
+
+
+ENGINES[:] = [replace(kind, require=needs_nothing, build=scripted) for kind in ENGINES]
 calibrations = Path(tempfile.mkdtemp())
 selfinstruct.calibrate.cache_folder = lambda: calibrations
 

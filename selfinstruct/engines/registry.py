@@ -1,0 +1,75 @@
+"""The engines that there are: one list, from which a name in the config chooses.
+
+A new engine is a file here, its options in `engine_options.py`, and one record in `ENGINES`
+(docs/engine.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from selfinstruct import engine_options
+from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.engine_options import EngineOptions
+from selfinstruct.engines.base import ALL, Capabilities, Engine
+from selfinstruct.engines.machine import require_vllm
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import LocalModel
+
+EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
+"""Builds an engine without loading its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """An engine that can be asked for. Its functions are those of a module: it is pickled.
+
+    options: its name, and what can be set for it.
+    require: raises ConfigError where its packages are missing; imports none of them.
+    build: cheap; loads nothing, and imports what is heavy itself.
+    capabilities: what it can do; None where only the built engine knows.
+    """
+
+    options: EngineOptions
+    require: Callable[[], None]
+    build: EngineFactory
+    capabilities: Capabilities | None = None
+
+    @property
+    def name(self) -> str:
+        return self.options.name
+
+
+def _vllm(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
+    from selfinstruct.engines.vllm import VllmEngine
+
+    return VllmEngine(model, config, engine)
+
+
+ENGINES: list[EngineKind] = [
+    EngineKind(engine_options.VLLM, require=require_vllm, build=_vllm, capabilities=ALL),
+]
+
+
+def engine_kind(name: str) -> EngineKind:
+    """Return the engine of a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for kind in ENGINES:
+        if kind.name == name:
+            return kind
+    raise ConfigError(engine_options.no_engine(name, [kind.name for kind in ENGINES]))
+
+
+def build_engine(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
+    """Build the engine that the config names, without loading its model.
+
+    Raises:
+        ConfigError: its packages are missing, or it cannot run the model.
+    """
+    kind = engine_kind(engine.name)
+    kind.require()
+    return kind.build(model, config, engine)
