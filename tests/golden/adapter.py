@@ -42,12 +42,19 @@ class GoldenEngine(ScriptedEngine):
         script: returns the text of a request, or (text, finish_reason).
         can: which of `ENGINES`.
         thinks: returns what is thought before an answer, or None.
+        die_after: completions after which it dies.
     """
 
     def __init__(
-        self, script: Script, can: str = "all", thinks: Callable[[Asked], str | None] | None = None
+        self,
+        script: Script,
+        can: str = "all",
+        thinks: Callable[[Asked], str | None] | None = None,
+        die_after: int | None = None,
     ) -> None:
-        super().__init__(lambda request: script(asked(request)), capabilities=ENGINES[can])
+        super().__init__(
+            lambda request: script(asked(request)), capabilities=ENGINES[can], die_after=die_after
+        )
         self._thinks = thinks
 
     def collect(self) -> list[Completion]:

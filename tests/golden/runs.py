@@ -11,6 +11,7 @@ from tests.golden.script import Voice
 
 HERE = Path(__file__).parent
 RUNS, EXPECTED = Path("runs"), Path("expected")
+HALF, EXPECTED_HALF = Path("half"), EXPECTED / "half"
 MODEL, TEACHER = "model", "teacher"
 
 # Rules that hold in every run made here, unless its own settings say otherwise.
