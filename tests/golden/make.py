@@ -47,6 +47,7 @@ from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandida
 from selfinstruct.store import Run, open_run
 from tests.golden import halves as half_done
 from tests.golden import trainings, workshop
+from tests.golden.adapter import Asked, GoldenEngine
 from tests.golden.halves import HALVES
 from tests.golden.runs import EXPECTED, EXPECTED_HALF, GOLDEN, HALF, HERE, RUNS, SETTINGS
 from tests.golden.trainings import TRAININGS
@@ -141,6 +142,21 @@ def answered(out: Path) -> None:
     workshop.answer_all(run, golden, "base")
 
 
+def failed(out: Path) -> None:
+    """Let a fifth of the requests fail, and a tenth of the texts be all thinking."""
+    golden = GOLDEN["failed"]
+
+    def fails(asked: Asked) -> str | None:
+        return "the server hung up" if asked.seed % 5 == 1 and asked.stage != "score" else None
+
+    def script(asked: Asked) -> str | tuple[str, str]:
+        return ("", "length") if asked.seed % 10 == 2 else golden.voice(asked)
+
+    engine = GoldenEngine(script, thinks=golden.voice.thought, fails=fails)
+    settings = {**SETTINGS, **(golden.settings or {})}
+    workshop.generate(out, golden, settings, resume=False, engine=engine)
+
+
 def merged(out: Path) -> None:
     other = Path("other")
     golden = replace(GOLDEN["base"], voice=replace(GOLDEN["base"].voice, salt="other"))
@@ -189,7 +205,8 @@ def restored(out: Path) -> None:
 
 
 FROM_OTHERS: Mapping[str, Callable[[Path], None]] = {
-    one.__name__: one for one in (what_if, completed, stricter, answered, merged, decided, restored)
+    one.__name__: one
+    for one in (what_if, completed, stricter, answered, failed, merged, decided, restored)
 }
 
 

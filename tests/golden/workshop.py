@@ -33,10 +33,15 @@ def engine_of(golden: Golden) -> GoldenEngine:
 
 
 def generate(
-    out: Path, golden: Golden, settings: Mapping[str, Any], *, resume: bool
+    out: Path,
+    golden: Golden,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+    engine: GoldenEngine | None = None,
 ) -> tuple[Run, GoldenEngine]:
-    """Run the loop on the golden run's own engine; return the engine, for what it was asked."""
-    engine = engine_of(golden)
+    """Run the loop, on the golden run's own engine; return the engine, for what it was asked."""
+    engine = engine or engine_of(golden)
     run, _ = launch(
         out,
         nested(settings),
