@@ -42,19 +42,44 @@ class GoldenEngine(ScriptedEngine):
         script: returns the text of a request, or (text, finish_reason).
         can: which of `ENGINES`.
         thinks: returns what is thought before an answer, or None.
+        die_after: completions after which it dies.
+        fails: says why a request fails for good, or None.
     """
 
     def __init__(
-        self, script: Script, can: str = "all", thinks: Callable[[Asked], str | None] | None = None
+        self,
+        script: Script,
+        can: str = "all",
+        thinks: Callable[[Asked], str | None] | None = None,
+        die_after: int | None = None,
+        fails: Callable[[Asked], str | None] | None = None,
     ) -> None:
-        super().__init__(lambda request: script(asked(request)), capabilities=ENGINES[can])
+        super().__init__(
+            lambda request: script(asked(request)), capabilities=ENGINES[can], die_after=die_after
+        )
         self._thinks = thinks
+        self._fails = fails
 
     def collect(self) -> list[Completion]:
-        done = super().collect()
+        return [self._as_it_came(one) for one in super().collect()]
+
+    def _as_it_came(self, completion: Completion) -> Completion:
+        request = asked(completion.request)
+        if self._fails is not None and (error := self._fails(request)) is not None:
+            return Completion(
+                completion.request,
+                "",
+                (),
+                None,
+                (),
+                (),
+                "error",
+                completion.num_prompt_tokens,
+                error=error,
+            )
         if self._thinks is None:
-            return done
-        return [replace(one, thinking=self._thinks(asked(one.request))) for one in done]
+            return completion
+        return replace(completion, thinking=self._thinks(request))
 
 
 def asked(request: Request) -> Asked:

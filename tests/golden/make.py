@@ -16,6 +16,9 @@ own code run the loop, on its own scripted engine (`old.py`); the history must b
 `no_rule` was judged without the rule `not_a_task`, and what it asks next was written down
 while its config still said so. Then the key was taken out of run.yaml: a run of before
 that rule looks like this.
+
+`half/` holds work that was stopped half-way: `halves.py` and `trainings.py` say how it began.
+The trainings start from `tiny/`, a random model that is made with the first of them.
 """
 
 from __future__ import annotations
@@ -42,21 +45,32 @@ from selfinstruct.launch import resolve_model
 from selfinstruct.merge import merge
 from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandidate
 from selfinstruct.store import Run, open_run
-from tests.golden import workshop
-from tests.golden.runs import EXPECTED, GOLDEN, HERE, RUNS, SETTINGS
+from tests.golden import halves as half_done
+from tests.golden import trainings, workshop
+from tests.golden.adapter import Asked, GoldenEngine
+from tests.golden.halves import HALVES
+from tests.golden.runs import EXPECTED, EXPECTED_HALF, GOLDEN, HALF, HERE, RUNS, SETTINGS
+from tests.golden.trainings import TRAININGS
 
 OLDER = {"old_first": "b42668b", "old_chat": "b42668b", "old_filterless": "e3592d8"}
 
 
 def main(names: list[str]) -> None:
     os.chdir(HERE)
-    for name in names or [name for name in GOLDEN if not (RUNS / name).exists()]:
-        if (RUNS / name).exists() or (EXPECTED / f"{name}.json").exists():
-            sys.exit(f"{name}: is there already, and a golden run is never made again")
+    halves = {**HALVES, **TRAININGS}
+    places = {name: (RUNS / name, EXPECTED / f"{name}.json") for name in GOLDEN}
+    places |= {name: (HALF / name, EXPECTED_HALF / f"{name}.json") for name in halves}
+    lacking = [name for name, made in places.items() if not any(path.exists() for path in made)]
+    for name in names or lacking:
+        if name not in lacking:
+            sys.exit(f"{name}: is there already, or unknown; what is golden is never made again")
         with tempfile.TemporaryDirectory() as cache:
             os.environ["SELFINSTRUCT_CACHE"] = cache
-            make(name)
-            record(name)
+            if name in halves:
+                make_half(name, trainings if name in TRAININGS else half_done)
+            else:
+                make(name)
+                record(name)
 
 
 def make(name: str) -> None:
@@ -89,6 +103,20 @@ def by_older_code(name: str, out: Path) -> None:
             subprocess.run([*git, "remove", "--force", str(code)], check=True)
 
 
+def make_half(name: str, kind: Any) -> None:
+    """Begin a piece of work, and write down how it goes on from there, in a copy."""
+    if kind is trainings and not trainings.TINY.exists():
+        trainings.make_tiny(trainings.TINY)
+    kind.begin(name, HALF / name)
+    (HALF / name / ".selfinstruct.lock").unlink(missing_ok=True)
+    begun = HALF / f".{name}"
+    shutil.copytree(HALF / name, begun)
+    found = kind.go_on(name, HALF / name)  # under the same path: checkpoints name each other
+    shutil.rmtree(HALF / name)
+    begun.rename(HALF / name)
+    (EXPECTED_HALF / f"{name}.json").write_text(as_json(found, depth=4), encoding="utf-8")
+
+
 def copy(name: str, out: Path) -> Run:
     shutil.copytree(RUNS / name, out)
     return open_run(out)
@@ -112,6 +140,21 @@ def answered(out: Path) -> None:
     run, _ = workshop.generate(out, golden, settings, resume=False)
     workshop.answer_all(run, golden, "chat", batch_size=5)
     workshop.answer_all(run, golden, "base")
+
+
+def failed(out: Path) -> None:
+    """Let a fifth of the requests fail, and a tenth of the texts be all thinking."""
+    golden = GOLDEN["failed"]
+
+    def fails(asked: Asked) -> str | None:
+        return "the server hung up" if asked.seed % 5 == 1 and asked.stage != "score" else None
+
+    def script(asked: Asked) -> str | tuple[str, str]:
+        return ("", "length") if asked.seed % 10 == 2 else golden.voice(asked)
+
+    engine = GoldenEngine(script, thinks=golden.voice.thought, fails=fails)
+    settings = {**SETTINGS, **(golden.settings or {})}
+    workshop.generate(out, golden, settings, resume=False, engine=engine)
 
 
 def merged(out: Path) -> None:
@@ -162,7 +205,8 @@ def restored(out: Path) -> None:
 
 
 FROM_OTHERS: Mapping[str, Callable[[Path], None]] = {
-    one.__name__: one for one in (what_if, completed, stricter, answered, merged, decided, restored)
+    one.__name__: one
+    for one in (what_if, completed, stricter, answered, failed, merged, decided, restored)
 }
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.golden.script import Voice
+from tests.golden.script import OddVoice, Voice
 
 HERE = Path(__file__).parent
 RUNS, EXPECTED = Path("runs"), Path("expected")
+HALF, EXPECTED_HALF = Path("half"), EXPECTED / "half"
 MODEL, TEACHER = "model", "teacher"
 
 # Rules that hold in every run made here, unless its own settings say otherwise.
@@ -202,6 +203,22 @@ GOLDEN: Mapping[str, Golden] = {
         "`completed`, judged again by stricter thresholds: supplements fall",
         _STRICT,
         settings=None,
+    ),
+    "odd_texts": Golden(
+        "marks, nested lists, words for no input, rests of texts: what a parser must be ready for",
+        OddVoice("odd"),
+        settings={"stop.target": 12, "likelihood.seed_bound": False},
+    ),
+    "failed": Golden(
+        "requests that failed for good, in every stage, and answers that were all thought",
+        Voice("failed", lists="chat", answers="direct"),
+        thinks=True,
+        settings={
+            "model.prompting": "chat",
+            "model.thinking": True,
+            "likelihood.gain": True,
+            "stop.target": 12,
+        },
     ),
     "no_rule": Golden(
         "judged without the rule `not_a_task`; its stored config does not know the rule",

@@ -184,8 +184,42 @@ class Voice:
             return "I'm sorry, but I cannot help with that."
         return f" A thorough answer about the {self._subject(asked, 'teacher')}, {asked.seed % 97}."
 
-    def _subject(self, asked: Any, what: str) -> str:
+    def _subject(self, asked: Any, what: object) -> str:
         return _choice(SUBJECTS, self.salt, asked.seed, what)
+
+
+class OddVoice(Voice):
+    """Writes what a parser must be ready for: marks, nested lists, words for no input, rests."""
+
+    def _list(self, asked: Any) -> str | tuple[str, str]:
+        drawn = [(_choice(VERBS, asked.seed, n), self._subject(asked, n)) for n in range(6)]
+        texts = [
+            f"{verb} the {subject} w{_draw(400, asked.seed, n)}"
+            for n, (verb, subject) in enumerate(drawn)
+        ]
+        n = self.first
+        return (
+            f' **{texts[0]}**, in verse.\n{n + 1}) "{texts[1]} now."\n\n'
+            f"**{n + 2}.** {texts[2]} so:\n1. first its age\n2. then its name.\n"
+            f"{n + 4}. {texts[3]}  in\ttwo   words.\n1999. {texts[4]} of a year.\n"
+            f"# {n + 5}. {texts[5]} with 2**10 and “marks”.\n{n + 6}."
+        )
+
+    def _instances(self, candidate: str, asked: Any) -> str | tuple[str, str]:
+        kind = _draw(8, self.salt, candidate, "odd")
+        output = f"It is {self._subject(asked, 'output')}-like, v{_draw(300, asked.seed)}."
+        given = f"A note n{_draw(300, asked.seed, 'given')}."
+        texts: list[str | tuple[str, str]] = [
+            f"Input: None.\nOutput: {output}",
+            f"Input: <noinput>\n**Output:** {output}\n\nInput: {given}\nOutput: {output}",
+            f"**Input:** {given}\n  Output: {output}\nNote that Output: is no marker here.",
+            f"Input: {given}\nInput: {given}\nOutput:\n{output}\n- and more.",
+            f"\n\nInput: {given}\nOutput: {output}\nInput: a rest that has no out",
+            (f"Output: {output}\nOutput: It ends here, and", "length"),
+            (f"Input: {given}\nOutput: {output}\nInput: cut off", "length"),
+            f"{given}\nOutput: {output}\nLabel: none\nInput: {given}",
+        ]
+        return texts[kind]
 
 
 def _choice(options: tuple[str, ...], *parts: object) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from selfinstruct.audit.labels import read_labels
 from selfinstruct.audit.overrides import read_overrides
@@ -27,9 +29,14 @@ FIRST_RULES = ("old_chat", "old_first")
 
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs name their model by a path that starts in this folder; copies need no fsync."""
+    """The runs name their model by a path that starts in this folder.
+
+    Copies need no fsync, and the same YAML is read hundreds of times: by libyaml, if it is there.
+    """
     monkeypatch.chdir(HERE)
     monkeypatch.setattr("os.fsync", lambda handle: None)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    monkeypatch.setattr("yaml.safe_load", partial(yaml.load, Loader=loader))
 
 
 def expected(name: str) -> dict[str, Any]:

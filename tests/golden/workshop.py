@@ -33,10 +33,15 @@ def engine_of(golden: Golden) -> GoldenEngine:
 
 
 def generate(
-    out: Path, golden: Golden, settings: Mapping[str, Any], *, resume: bool
+    out: Path,
+    golden: Golden,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+    engine: GoldenEngine | None = None,
 ) -> tuple[Run, GoldenEngine]:
-    """Run the loop on the golden run's own engine; return the engine, for what it was asked."""
-    engine = engine_of(golden)
+    """Run the loop, on the golden run's own engine; return the engine, for what it was asked."""
+    engine = engine or engine_of(golden)
     run, _ = launch(
         out,
         nested(settings),
@@ -94,7 +99,7 @@ def read_back(run: Run) -> dict[str, Any]:
         ],
         "calibration": digest(
             [
-                [one.from_round, str(one.kind), one.seed_id, _number(one.mean_logprob)]
+                [one.from_round, str(one.kind), one.seed_id, number_of(one.mean_logprob)]
                 for one in run.calibration()
             ]
         ),
@@ -114,7 +119,7 @@ def grow(folder: Path, golden: Golden) -> dict[str, Any]:
     run, engine = generate(folder, golden, settings, resume=True)
     new = run.rounds()[len(before) :]
     return {
-        **_requests(engine),
+        **requests_of(engine),
         "rounds": [
             _part(run.completions(number), run.instructions(number), run.instances(number))
             for number in new
@@ -129,7 +134,7 @@ def complete_more(folder: Path, golden: Golden) -> dict[str, Any]:
     engine = complete_all(run, golden)
     new = read_supplements(run)[before:]
     return {
-        **_requests(engine),
+        **requests_of(engine),
         "supplements": [_part(one.completions, one.instructions, one.instances) for one in new],
     }
 
@@ -141,7 +146,7 @@ def answer_more(folder: Path, golden: Golden) -> dict[str, Any]:
     engine = answer_all(run, golden, "base")
     new = [number for number in answer_batches(run) if number not in before]
     return {
-        **_requests(engine),
+        **requests_of(engine),
         "answers": [
             _part(read_answer_completions(run, number), [], read_answers(run, number))
             for number in new
@@ -168,7 +173,7 @@ def exports(run: Run, folder: Path) -> dict[str, dict[str, str]]:
             export(run, format, out, answers)
             if format is Format.PARQUET:
                 table = pq.read_table(out)
-                content = digest([str(table.schema), [_plain(row) for row in table.to_pylist()]])
+                content = digest([str(table.schema), [plain_row(row) for row in table.to_pylist()]])
             else:
                 content = hashlib.sha256(out.read_bytes()).hexdigest()
             found.setdefault(str(answers), {})[str(format)] = content
@@ -182,7 +187,7 @@ def judged_otherwise(run: Run) -> dict[str, Any]:
     return {name: dict(sorted(getattr(found, name).items())) for name in counts}
 
 
-def _requests(engine: GoldenEngine) -> dict[str, Any]:
+def requests_of(engine: GoldenEngine) -> dict[str, Any]:
     """Return what an engine was asked, by id; sampling parameters stand apart, by their digest."""
     found: dict[str, Any] = {}
     samplings: dict[str, Any] = {}
@@ -221,7 +226,7 @@ def _part(
                     [
                         row.id,
                         *map(
-                            _number,
+                            number_of,
                             (row.mean_logprob, row.rouge_l, row.logprob_threshold, row.threshold),
                         ),
                         row.neighbour_id,
@@ -236,7 +241,7 @@ def _part(
                     [
                         row.id,
                         *map(
-                            _number,
+                            number_of,
                             (
                                 row.mean_logprob,
                                 row.input_logprob,
@@ -261,14 +266,14 @@ def _ordered(rows: Iterable[list[Any]]) -> list[list[Any]]:
     return sorted(rows, key=lambda row: row[0])
 
 
-def _number(value: float | None) -> float | str | None:
+def number_of(value: float | None) -> float | str | None:
     """Return a number as it is compared: to nine places, NaN by name."""
     if value is None:
         return None
     return "nan" if math.isnan(value) else round(value, 9)
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _number(value) if isinstance(value, float) else value for key, value in row.items()
+        key: number_of(value) if isinstance(value, float) else value for key, value in row.items()
     }
