@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from selfinstruct import ids
 from selfinstruct.audit.candidate import show_candidate
 from selfinstruct.audit.decisions import drop
 from selfinstruct.audit.histograms import histogram
@@ -42,8 +43,10 @@ from selfinstruct.records import (
     NAN,
     REJECTED,
     Completion,
+    Form,
     InstanceCandidate,
     InstructionCandidate,
+    Reading,
     Request,
     Stage,
 )
@@ -88,16 +91,16 @@ def made_run(path: Path, rounds: int) -> Run:
 def _round(number: int, rng: random.Random, words: list[str], seeds: list[str]) -> RoundData:
     completions, instructions, instances = [], [], []
     for proposal in range(PER_ROUND // PER_PROPOSAL):
-        name = f"r{number:05d}-p{proposal:03d}"
+        name = ids.proposal(number, proposal)
         parents = tuple(rng.sample(seeds, 8))
         texts = [" ".join(rng.choices(words, k=rng.randint(5, 25))) for _ in range(PER_PROPOSAL)]
-        completions.append(_completion(f"{name}-propose", "\n".join(texts), parents))
+        completions.append(_completion(ids.request(name, Stage.PROPOSE), "\n".join(texts), parents))
         for item, text in enumerate(texts):
             reason = rng.choice(REASONS) if rng.random() < 0.6 else None
             one = InstructionCandidate(
                 id=f"{name}-i{item:02d}",
                 round=number,
-                completion_id=f"{name}-propose",
+                completion_id=ids.request(name, Stage.PROPOSE),
                 char_start=0,
                 char_end=len(text),
                 raw_text=f" {text}",
@@ -130,12 +133,29 @@ def _round(number: int, rng: random.Random, words: list[str], seeds: list[str]) 
 
 def _instance(task: InstructionCandidate, output: str) -> InstanceCandidate:
     return InstanceCandidate(
-        f"{task.id}-n0", task.id, task.round, task.completion_id, 0, 0, 0, len(output), "", output
+        ids.instance(task.id, 0),
+        task.id,
+        task.round,
+        task.completion_id,
+        0,
+        0,
+        0,
+        len(output),
+        "",
+        output,
     )
 
 
 def _completion(id: str, text: str, parents: tuple[str, ...]) -> Completion:
-    request = Request(id, Stage.PROPOSE, "propose", "…", SamplingConfig(), 0, parents)
+    request = Request(
+        id=id,
+        about=ids.about(id, Stage.PROPOSE),
+        stage=Stage.PROPOSE,
+        reading=Reading(Form.LIST),
+        prompt="…",
+        sampling=SamplingConfig(),
+        parents=parents,
+    )
     return Completion(request, text, (), (), (), (), "stop", 0)
 
 

@@ -83,7 +83,7 @@ class Oracle:
         return float(logprobs[inside].mean()) if inside else None
 
     def _logprobs(self, completion: Completion) -> np.ndarray:
-        prompt = self._tokenizer.encode(completion.request.prompt, add_special_tokens=False)
+        prompt = self._tokenizer.encode(completion.prompt, add_special_tokens=False)
         ids = self._torch.tensor([[*prompt, *completion.token_ids]])
         with self._torch.inference_mode():
             # Only what predicts the completion: a large vocabulary makes the rest dear.

@@ -105,7 +105,7 @@ COLUMNS = {
         "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer` or `…-score`",
         "stage": "what was asked for",
         "template": "template that made the prompt",
-        "prompt": "the whole prompt, BOS and chat markup included",
+        "prompt": "the text that the model saw, BOS and chat markup included",
         "parents": "ids of the tasks shown (proposals)",
         "sampling": "sampling parameters, as JSON",
         "seed": "sampling seed of this request",
@@ -119,6 +119,9 @@ COLUMNS = {
         "num_prompt_tokens": "tokens of the prompt",
         "num_output_tokens": "tokens written",
         "error": "why there is no text",
+        "about": "id of what the request is about",
+        "reading": "how the text is read, as JSON: `form` and what goes with it",
+        "conversation": "the turns that were asked, as JSON; null: a text",
     },
     "instructions.parquet": {
         "id": "of the instruction",

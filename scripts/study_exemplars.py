@@ -22,7 +22,7 @@ from selfinstruct.engines.registry import build_engine
 from selfinstruct.evaluate.measures import rouge_f
 from selfinstruct.filters.text import repetition
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Completion, Request, SeedTask, Stage
+from selfinstruct.records import Completion, Form, Reading, Request, SeedTask, Stage
 from selfinstruct.sampling import SamplingConfig
 from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 
@@ -90,12 +90,13 @@ def main() -> None:
         before = HEADER + "".join(block(task, worked=True) for task in exemplars[name])
         requests += [
             Request(
-                f"{name}/{number}",
-                Stage.ANSWER,
-                "",
-                engine.raw_prompt(before + block(task, worked=False)),
-                sampling,
-                number,
+                id=f"{name}/{number}",
+                about=name,
+                stage=Stage.ANSWER,
+                reading=Reading(Form.WHOLE),
+                prompt=before + block(task, worked=False),
+                sampling=sampling,
+                seed=number,
             )
             for number, task in enumerate(asked)
         ]

@@ -26,6 +26,7 @@ from typing import Any
 from study_plot import Panel, histograms
 from study_stats import auroc, interval, kept_quality, residuals, spearman
 
+from selfinstruct import ids
 from selfinstruct.audit.whatif import Thresholds, what_if
 from selfinstruct.calibrate import calibrate
 from selfinstruct.candidates import with_gain
@@ -41,7 +42,6 @@ from selfinstruct.records import (
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    id_order,
 )
 from selfinstruct.requests import RequestBuilder
 from selfinstruct.store import Run, open_run
@@ -70,7 +70,7 @@ def reached(run: Run) -> tuple[dict[str, InstructionCandidate], list[InstanceCan
     tasks = {c.id: c for number in run.rounds() for c in run.instructions(number)}
     good = (None, "over_target")
     rows = [r for number in run.rounds() for r in run.instances(number) if r.reason in good]
-    return tasks, sorted(rows, key=lambda row: id_order(row.id))
+    return tasks, sorted(rows, key=lambda row: ids.order(row.id))
 
 
 def sample(run: Run, out: Path) -> None:
@@ -236,7 +236,7 @@ def score_shuffled(
         space = " " if completion.text[completion.token_starts[first]].isspace() else ""
         tokens = engine.encode(space + " ".join(words))
         given = [*completion.token_ids[:first], *tokens]
-        requests.append(builder.score(f"shuffled-{n}", completion.request.prompt, given))
+        requests.append(builder.score(f"shuffled-{n}", completion.prompt or "", given))
         counts.append(len(tokens))
     done = {c.id: c for c in complete_all(engine, requests, lambda *_: None)}
     return [
@@ -260,7 +260,7 @@ def add_signals(
     ]
     scored = {c.id: c for c in complete_all(engine, requests, lambda *_: None)}
     for one, row in zip(rated, rows, strict=True):
-        gain = with_gain(row, scored.get(f"{row.id}-score")).conditional_gain
+        gain = with_gain(row, scored.get(ids.score(row.id))).conditional_gain
         task = tasks[row.instruction_id]
         one |= {
             "kind": str(kind_of(row, tasks)),

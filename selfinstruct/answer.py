@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.config import RunConfig
 from selfinstruct.config_values import build_config, merge
 from selfinstruct.decide_later import judge_answer
@@ -129,8 +130,8 @@ def _advance(advance: Callable[[int, int], object], before: int, owed: int, coun
 
 
 def _request(builder: RequestBuilder, one: Owed, batch: int) -> Request:
-    id = f"{one.instance.id}-a{batch:05d}-answer"
-    return builder.answer(id, one.task.text, one.instance.input)
+    about = ids.answer(one.instance.id, batch)
+    return builder.answer(about, one.task.text, one.instance.input)
 
 
 def _answer_batch(

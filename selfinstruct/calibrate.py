@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.candidates import list_tag, read_proposal
+from selfinstruct import ids
+from selfinstruct.candidates import kind_written, read_proposal
 from selfinstruct.config import fingerprint
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import StoreError
@@ -24,7 +25,7 @@ from selfinstruct.paths import cache_folder
 from selfinstruct.records import (
     CalibrationScore,
     Completion,
-    InstructionCandidate,
+    Form,
     Kind,
     Request,
     SeedTask,
@@ -68,7 +69,10 @@ def calibrate(
         return Calibration([], 0.0, cached=False)
     started = time.perf_counter()
     requests = calibration_requests(seeds, builder, in_context)
-    asked = {request.id: [request.prompt, list(request.scored or ())] for request in requests}
+    asked = {
+        request.id: [engine.render(request.prompt), list(request.scored or ())]
+        for request in requests
+    }
     path = cache_folder() / "calibration" / f"{fingerprint({**identity, **asked})}.parquet"
     known = _read_cache(path)
     if known is not None:
@@ -128,39 +132,37 @@ def _scored_list(
     request = builder.proposal("", tasks, topic="")
     texts = [" ".join(seed.instruction.split()) for seed in scored]
     first = len(shown) + 1
-    if ".base." in request.template:
+    if request.reading.continues:
         # The prompt ends with the first number, and the tag if there is one.
-        tag = list_tag(request.prompt)
-        before = f"{tag} " if tag else ""
+        before = f"{request.reading.tag} " if request.reading.tag else ""
         others = [f"{first + i}. {before}{text}" for i, text in enumerate(texts) if i]
         written = " " + "\n".join([texts[0], *others])
     else:
         written = "\n".join(f"{first + i}. {text}" for i, text in enumerate(texts))
-    return builder.scoring(f"calibration-{Kind.INSTRUCTION}-{number}", request, written)
+    return builder.scoring(ids.calibration(Kind.INSTRUCTION, number), request, written)
 
 
 def _scored_output(builder: RequestBuilder, seed: SeedTask) -> Request:
     first = seed.instances[0]
     if seed.is_classification:
-        kind, markers = Kind.LABEL, builder.markers
-        task = InstructionCandidate("", 0, "", 0, 0, "", seed.instruction, ())
-        request = builder.instances(task, True)
-        base = ".base." in request.template
-        written = f" {first.output}" if base else f"{markers.label} {first.output}"
+        request = builder.instances("", seed.instruction, is_classification=True)
+        label = f"{builder.markers.label} {first.output}"
+        written = f" {first.output}" if isinstance(request.prompt, str) else label
     else:
-        kind = Kind.OUTPUT
         request = builder.answer("", seed.instruction, first.input)
-        written = f" {first.output}" if ".base." in request.template else first.output
+        written = f" {first.output}" if isinstance(request.prompt, str) else first.output
+    kind = kind_written(request.reading)
     shown = replace(request, parents=(seed.pool_id,))
-    return builder.scoring(f"calibration-{kind}-{seed.pool_id}", shown, written)
+    return builder.scoring(ids.calibration(kind, seed.pool_id), shown, written)
 
 
 def _scores(
     completion: Completion, seeds: Mapping[str, SeedTask], version: int
 ) -> list[CalibrationScore]:
     """Return the score of every seed text that a scored completion holds."""
-    kind = Kind(completion.id.split("-")[1])
-    if kind is Kind.INSTRUCTION:
+    reading = completion.request.reading
+    if reading.form is Form.LIST:
+        kind = Kind.INSTRUCTION
         by_text = {" ".join(seed.instruction.split()): seed.pool_id for seed in seeds.values()}
         spans = [
             (by_text[item.raw], item.start, item.end)
@@ -168,6 +170,7 @@ def _scores(
             if item.raw in by_text
         ]
     else:
+        kind = kind_written(reading)
         [seed_id] = completion.request.parents
         start = completion.text.rfind(seeds[seed_id].instances[0].output)
         spans = [(seed_id, max(0, start), len(completion.text))]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from selfinstruct import ids
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
 from selfinstruct.filters.outcomes import PARSE_FAILURE
 from selfinstruct.parse import (
@@ -18,42 +18,37 @@ from selfinstruct.records import (
     NAN,
     REJECTED,
     Completion,
+    Form,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
     Markers,
     ParsedInstance,
     ParsedInstruction,
+    Reading,
 )
 
 
 def read_proposal(completion: Completion, version: int) -> list[ParsedInstruction]:
     """Parse a proposal's completion, as rules of a version do."""
+    reading = completion.request.reading
     return PARSE_PROPOSAL.at(version)(
         completion.text,
         completion.finish_reason,
-        first_number=len(completion.request.parents) + 1,
-        continues=".base." in completion.request.template,
-        tag=list_tag(completion.request.prompt),
+        first_number=reading.first_number,
+        continues=reading.continues,
+        tag=reading.tag,
     )
 
 
-def list_tag(prompt: str) -> str:
-    """Return what a proposal's prompt ends with after its last number: nothing, or a tag."""
-    found = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
-    return found[1] if found else ""
-
-
 def read_instances(completion: Completion, markers: Markers, version: int) -> list[ParsedInstance]:
-    """Parse an instances completion by the template that asked for it, as of a version."""
-    template, prompt = completion.request.template, completion.request.prompt
-    text, finish = completion.text, completion.finish_reason
-    opened = next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)
-    if template.startswith("direct."):
+    """Parse an instances completion as its request says, by the rules of a version."""
+    reading, text, finish = completion.request.reading, completion.text, completion.finish_reason
+    if reading.form is Form.WHOLE:
         return PARSE_DIRECT.at(version)(text, finish)
-    if template.startswith("output_first."):
-        return PARSE_OUTPUT_FIRST.at(version)(text, finish, markers, opened=opened)
-    return PARSE_INPUT_FIRST.at(version)(text, finish, markers, opened=opened)
+    if reading.form is Form.OUTPUT_FIRST:
+        return PARSE_OUTPUT_FIRST.at(version)(text, finish, markers, opened=reading.opened)
+    return PARSE_INPUT_FIRST.at(version)(text, finish, markers, opened=reading.opened)
 
 
 def unparsed(completion: Completion, round: int) -> InstructionCandidate:
@@ -76,7 +71,7 @@ def instruction_row(
     """Return an instruction with its place, its parents and its score."""
     span = score_span(completion, parsed.start, parsed.end)
     return InstructionCandidate(
-        id=f"{completion.id.removesuffix('-propose')}-i{item:02d}",
+        id=ids.instruction(completion.request.about, item),
         round=round,
         completion_id=completion.id,
         char_start=parsed.start,
@@ -91,15 +86,15 @@ def instruction_row(
 
 
 def instance_row(
-    candidate: InstructionCandidate, completion: Completion, number: int, parsed: ParsedInstance
+    instruction_id: str, round: int, completion: Completion, number: int, parsed: ParsedInstance
 ) -> InstanceCandidate:
-    """Return an instance with its places and its scores."""
+    """Return an instance of an instruction, with its places and its scores."""
     output = score_span(completion, *parsed.output_span)
     given = score_span(completion, *parsed.input_span)
     return InstanceCandidate(
-        id=f"{candidate.id}-n{number}",
-        instruction_id=candidate.id,
-        round=candidate.round,
+        id=ids.instance(instruction_id, number),
+        instruction_id=instruction_id,
+        round=round,
         completion_id=completion.id,
         input_char_start=parsed.input_span[0],
         input_char_end=parsed.input_span[1],
@@ -112,20 +107,20 @@ def instance_row(
         mean_logprob=output.mean_logprob,
         num_tokens=output.num_tokens,
         unscored_reason=output.unscored_reason,
-        kind=Kind.LABEL if completion.request.template.startswith("output_first.") else Kind.OUTPUT,
+        kind=kind_written(completion.request.reading),
     )
 
 
-def score_id(id: str) -> str:
-    """Return the id of the request that scores what an id stands for."""
-    return f"{id}-score"
+def kind_written(reading: Reading) -> Kind:
+    """Return what a completion of a form gives as an output: a text, or a label."""
+    return Kind.LABEL if reading.form is Form.OUTPUT_FIRST else Kind.OUTPUT
 
 
 def with_scores(completions: Mapping[str, Completion]) -> dict[str, Completion]:
     """Return completions by id, those without log-probabilities with what scoring found."""
     filled = dict(completions)
     for id, completion in completions.items():
-        scored = completions.get(score_id(id))
+        scored = completions.get(ids.score(id))
         if completion.token_logprobs is None and scored is not None:
             filled[id] = replace(completion, token_logprobs=scored.token_logprobs)
     return filled

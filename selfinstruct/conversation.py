@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from selfinstruct.engines.base import Engine
 from selfinstruct.prompts.canonical import canonical_text
-from selfinstruct.records import Message
+from selfinstruct.records import Conversation, Message, Prompt
 
 
-def conversation_prompt(engine: Engine, messages: Sequence[Message]) -> str:
-    """Return the whole prompt, ready for the model's next answer."""
+def conversation_prompt(engine: Engine, messages: Sequence[Message]) -> Prompt:
+    """Return the prompt for the model's next answer."""
     if engine.has_chat_template:
-        return engine.chat_prompt(messages, thinking=False)
-    return engine.raw_prompt(canonical_text(messages))
+        return Conversation(tuple(messages))
+    return canonical_text(messages)
+
+
+def prompt_tokens(engine: Engine, prompt: Prompt) -> int:
+    """Return how many tokens the model sees of a prompt."""
+    return len(engine.encode(engine.render(prompt)))

@@ -12,12 +12,12 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from selfinstruct import ids
 from selfinstruct.candidates import (
     instance_row,
     instruction_row,
     read_instances,
     read_proposal,
-    score_id,
     unparsed,
     with_gain,
     with_scores,
@@ -54,7 +54,6 @@ from selfinstruct.records import (
     Markers,
     ParsedInstance,
     Stage,
-    id_order,
 )
 
 Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
@@ -204,15 +203,15 @@ def judge_instances(
     parsed = read_instances(completion, markers, config.rules_version)
     if not parsed:
         empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
-        row = instance_row(candidate, completion, 0, empty)
+        row = instance_row(candidate.id, candidate.round, completion, 0, empty)
         return [with_failure(row, Failure(INSTANCE_PARSE_FAILURE.reason))]
     rules = rules_in_force(Of.INSTANCE, config.rules_version)
     failures = check_instances(rules, candidate.text, parsed, config, markers)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
-        row = instance_row(candidate, completion, number, instance)
+        row = instance_row(candidate.id, candidate.round, completion, number, instance)
         if config.likelihood.gain:
-            row = with_gain(row, scores.get(score_id(row.id)))
+            row = with_gain(row, scores.get(ids.score(row.id)))
         rows.append(with_failure(row, failure))
     return rows
 
@@ -305,8 +304,8 @@ def judge_round(
     """Judge a whole recorded round again, from its completions alone."""
     by_id = with_scores({completion.id: completion for completion in completions})
     proposals = [c for c in by_id.values() if c.request.stage is Stage.PROPOSE]
-    proposals.sort(key=lambda completion: id_order(completion.id))
-    asked = {id.removesuffix("-instances") for id in by_id if id.endswith("-instances")}
+    proposals.sort(key=lambda completion: ids.order(completion.id))
+    asked = {c.request.about for c in by_id.values() if c.request.stage is Stage.INSTANCES}
     candidates = judge_instructions(proposals, round, config, prompts, measures, asked)
     labels, parsed = read_instances_of(
         [candidate for candidate in candidates if candidate.id in asked],
@@ -332,9 +331,9 @@ def read_instances_of(
     labels: dict[str, bool] = {}
     parsed: dict[str, list[InstanceCandidate]] = {}
     for candidate in asked:
-        label = by_id.get(f"{candidate.id}-classify")
+        label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
         labels[candidate.id] = label is not None and parse_label(label.text, markers)
-        written = by_id[f"{candidate.id}-instances"]
+        written = by_id[ids.request(candidate.id, Stage.INSTANCES)]
         parsed[candidate.id] = judge_instances(candidate, written, config, markers, by_id)
     return labels, parsed
 

@@ -47,11 +47,8 @@ def judge_answer(
     parsed = PARSE_DIRECT.at(version)(completion.text, completion.finish_reason)
     base = ParsedInstance(answered.input, "", (0, 0), (0, 0), truncated=False)
     found = replace(parsed[0], input=answered.input) if parsed else base
-    task = InstructionCandidate(
-        answered.instruction_id, answered.round, "", 0, 0, instruction, instruction, ()
-    )
-    row = instance_row(task, completion, 0, found)
-    row = replace(row, id=completion.id.removesuffix("-answer"), answer_to=answered.id)
+    row = instance_row(answered.instruction_id, answered.round, completion, 0, found)
+    row = replace(row, id=completion.request.about, answer_to=answered.id)
     if not parsed:
         return with_failure(row, Failure(EMPTY_OUTPUT.reason))
     rules = rules_in_force(Of.INSTANCE, version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from selfinstruct import ids
 from selfinstruct.candidates import with_scores
 from selfinstruct.config import RunConfig
 from selfinstruct.decide import (
@@ -22,7 +23,6 @@ from selfinstruct.records import (
     InstructionCandidate,
     Request,
     Stage,
-    id_order,
 )
 from selfinstruct.requests import RequestBuilder
 
@@ -55,7 +55,7 @@ class OpenRound:
     @property
     def pending(self) -> list[str]:
         """Ids of the requests that have not come back."""
-        return sorted(self._pending, key=id_order)
+        return sorted(self._pending, key=ids.order)
 
     @property
     def ready_to_judge(self) -> bool:
@@ -93,9 +93,11 @@ class OpenRound:
         self.judged = True
         # Each needs a second request, for its instances, once it is classified.
         self._wanted += 2 * len(self._passed)
-        requests = [self._builder.classify(candidate) for candidate in self._passed.values()]
+        requests = [self._builder.classify(c.id, c.text) for c in self._passed.values()]
         self._pending.update(
-            id for request in requests for id in (request.id, _instances_id(request.id))
+            ids.request(id, stage)
+            for id in self._passed
+            for stage in (Stage.CLASSIFY, Stage.INSTANCES)
         )
         return requests
 
@@ -104,10 +106,10 @@ class OpenRound:
         self._pending.discard(completion.id)
         self._completions[completion.id] = completion
         if completion.request.stage is Stage.CLASSIFY:
-            candidate = self._passed[completion.id.removesuffix("-classify")]
+            candidate = self._passed[completion.request.about]
             parse_label = PARSE_LABEL.at(self._config.rules_version)
             label = parse_label(completion.text, self._prompts.markers)
-            return [self._builder.instances(candidate, label)]
+            return [self._builder.instances(candidate.id, candidate.text, is_classification=label)]
         requests = self._to_score(completion)
         self._pending.update(request.id for request in requests)
         self._wanted += len(requests)
@@ -119,7 +121,7 @@ class OpenRound:
             return []
         requests = self._builder.missing_scores(completion)
         if completion.request.stage is Stage.INSTANCES and self._config.likelihood.gain:
-            candidate = self._passed[completion.id.removesuffix("-instances")]
+            candidate = self._passed[completion.request.about]
             markers = self._prompts.markers
             rows = judge_instances(candidate, completion, self._config, markers, {})
             requests += self._builder.without_task(rows, completion)
@@ -140,9 +142,5 @@ class OpenRound:
         """Return every completion in a fixed order: by stage, then by id."""
         return sorted(
             self._completions.values(),
-            key=lambda c: (_STAGE_ORDER[c.request.stage], id_order(c.id)),
+            key=lambda c: (_STAGE_ORDER[c.request.stage], ids.order(c.id)),
         )
-
-
-def _instances_id(classify_id: str) -> str:
-    return f"{classify_id.removesuffix('-classify')}-instances"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.config import RunConfig, fingerprint
 from selfinstruct.config_history import config_of_its_time
 from selfinstruct.errors import ConfigError, StoreError
@@ -149,7 +150,7 @@ def parse_inputs(
             avoid = parse_texts(content, source, "--avoid")
     if not seeds:
         raise ConfigError("no seed tasks; check --seeds")
-    numbered = tuple((f"avoid:{number}", text) for number, text in enumerate(avoid, start=1))
+    numbered = tuple((ids.avoid(number), text) for number, text in enumerate(avoid, start=1))
     return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)
 
 

@@ -15,11 +15,21 @@ from pathlib import Path
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from selfinstruct.conversation import conversation_prompt
+from selfinstruct import ids
+from selfinstruct.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.engines.machine import detect_machine
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import NAN, Completion, Message, Request, Stage
+from selfinstruct.records import (
+    NAN,
+    Completion,
+    Form,
+    Message,
+    Prompt,
+    Reading,
+    Request,
+    Stage,
+)
 from selfinstruct.sampling import SamplingConfig
 
 VERDICTS = ("A", "B")
@@ -113,7 +123,7 @@ def judge_dtype(asked: str) -> str:
 
 def start(engine: Engine, duels: Sequence[Duel], template: str) -> None:
     """Start the engine with the context that the longest of the duels needs."""
-    longest = max(len(engine.encode(_prompt(engine, template, duel))) for duel in duels)
+    longest = max(prompt_tokens(engine, _prompt(engine, template, duel)) for duel in duels)
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 8)))
 
 
@@ -137,18 +147,18 @@ def judged(
     votes = [tuple(engine.encode(verdict)) for verdict in VERDICTS]
     requests = [
         Request(
-            f"judge-{number}-{order}-{verdict}",
-            Stage.SCORE,
-            "",
-            _prompt(engine, template, shown),
-            SamplingConfig(),
-            0,
-            scored=ids,
+            id=ids.judgement(number, order, verdict),
+            about=duel.id,
+            stage=Stage.SCORE,
+            reading=Reading(Form.WHOLE),
+            prompt=_prompt(engine, template, shown),
+            sampling=SamplingConfig(),
+            scored=tokens,
         )
         for number, duel in enumerate(duels)
         if duel.first != duel.second
         for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first)))
-        for verdict, ids in zip(VERDICTS, votes, strict=True)
+        for verdict, tokens in zip(VERDICTS, votes, strict=True)
     ]
     done = {one.id: one for one in complete_all(engine, requests, advance)} if requests else {}
     return [_verdict(number, duel, done) for number, duel in enumerate(duels)]
@@ -159,7 +169,7 @@ def _verdict(number: int, duel: Duel, done: dict[str, Completion]) -> Verdict:
         return Verdict(0.5, 0.0)
     odds = []
     for order in (0, 1):
-        first, second = (_logprob(done[f"judge-{number}-{order}-{v}"]) for v in VERDICTS)
+        first, second = (_logprob(done[ids.judgement(number, order, v)]) for v in VERDICTS)
         odds.append(first - second)
     if any(math.isnan(one) for one in odds):
         return Verdict(NAN, NAN)
@@ -173,7 +183,7 @@ def _logprob(scored: Completion) -> float:
     return sum(scored.token_logprobs) if scored.token_logprobs else NAN
 
 
-def _prompt(engine: Engine, template: str, duel: Duel) -> str:
+def _prompt(engine: Engine, template: str, duel: Duel) -> Prompt:
     text = _render(template, duel)
     return conversation_prompt(engine, [Message(role="user", content=text)])
 

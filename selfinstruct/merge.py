@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from selfinstruct import ids
 from selfinstruct.config import RunConfig, semantic_values
 from selfinstruct.errors import ConfigError
 from selfinstruct.inputs import Inputs, parse_inputs, stored_config, stored_inputs
@@ -92,7 +93,7 @@ def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
         for id, text in inputs.first_pool:
             if text not in known:
                 avoid.append(text)
-                known[text] = f"avoid:{len(avoid)}"
+                known[text] = ids.avoid(len(avoid))
             renamed[id] = known[text]
         names.append(renamed)
     files = {name: text for name, text in first.files.items() if not name.startswith("avoid")}

@@ -7,13 +7,13 @@ in place: a later verdict is a new record made with `dataclasses.replace`.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypedDict
 
+from selfinstruct import ids
 from selfinstruct.sampling import SamplingConfig
 
 NAN = math.nan
@@ -42,14 +42,6 @@ class Kind(StrEnum):
     LABEL = "label"
 
 
-def id_order(id: str) -> tuple[int, ...]:
-    """Return the numbers of an id (round, proposal, item, instance), to sort by.
-
-    As strings, `r00000-p1000-i00` would stand before `r00000-p101-i00`.
-    """
-    return tuple(int(number) for number in re.findall(r"\d+", id))
-
-
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One worked example of a task."""
@@ -70,7 +62,7 @@ class SeedTask:
 
     @property
     def pool_id(self) -> str:
-        return f"seed:{self.id}"
+        return ids.seed(self.id)
 
 
 class Message(TypedDict):
@@ -112,20 +104,72 @@ class LocalModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One prompt for the engine. `prompt` is the whole text, BOS and chat markup included.
+class Conversation:
+    """Turns that the engine writes down as the model's chat template wants them.
 
-    `seed` seeds this request's sampling alone, whatever else is in the batch. `parents` are
-    the pool ids shown in a proposal. A request with `scored` writes nothing: these token ids
-    are scored as if they had been written after the prompt.
+    opened: the beginning of the model's own turn, which it goes on with; empty: a new turn.
+    thinking: whether a model that can is to think first.
+    """
+
+    messages: tuple[Message, ...]
+    opened: str = ""
+    thinking: bool = False
+
+
+Prompt = str | Conversation
+"""What a model is asked with: a text that it continues, or a conversation that it answers.
+
+A text is without BOS: the engine puts it before where the model wants one.
+"""
+
+
+class Form(StrEnum):
+    """What a completion consists of."""
+
+    LIST = "list"
+    LABEL = "label"
+    INPUT_FIRST = "input_first"
+    OUTPUT_FIRST = "output_first"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the text of a completion is to be read.
+
+    form: what it consists of.
+    opened: the marker that the prompt ended with, if any: the text goes on behind it.
+    first_number: of a list, the number of the first new item.
+    continues: of a list, whether the prompt ended with that number; else a preamble may stand
+        before it.
+    tag: of a list, what stands before every item, such as the field that they are of.
+    """
+
+    form: Form
+    opened: str | None = None
+    first_number: int = 1
+    continues: bool = False
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt for the engine, what it is about, and how its completion is to be read.
+
+    `about` is the id of a proposal, an instruction, an instance or a text; `template` names what
+    made the prompt. `seed` seeds this request's sampling alone, whatever else is in the batch.
+    `parents` are the pool ids shown in a proposal. A request with `scored` writes nothing: these
+    token ids are scored as if they had been written after the prompt.
     """
 
     id: str
+    about: str
     stage: Stage
-    template: str
-    prompt: str
+    reading: Reading
+    prompt: Prompt
     sampling: SamplingConfig
-    seed: int
+    seed: int = 0
+    template: str = ""
     parents: tuple[str, ...] = ()
     scored: tuple[int, ...] | None = None
 
@@ -134,6 +178,7 @@ class Request:
 class Completion:
     """What came back for a request.
 
+    `prompt` is the text that the model saw, BOS and chat markup included, where that is known.
     `token_logprobs` are natural logarithms under the unmodified model distribution, one per
     token id. `token_starts` and `token_ends` give the characters of `text` that each token
     wrote, as half-open ranges (a token of a split character has the range of the character;
@@ -150,6 +195,7 @@ class Completion:
     num_prompt_tokens: int
     thinking: str | None = None
     error: str | None = None
+    prompt: str | None = None
 
     @property
     def id(self) -> str:

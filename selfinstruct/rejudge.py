@@ -6,7 +6,6 @@ verdicts replay, and it can be exported and grown.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import __version__
+from selfinstruct import __version__, ids
 from selfinstruct.calibrate import calibration_starts
 from selfinstruct.config import RunConfig, fingerprint, semantic_values
 from selfinstruct.decide import Verdicts, judge_round
@@ -245,7 +244,7 @@ def _take_over_supplement(
     thresholds: LikelihoodThresholds,
 ) -> None:
     """Judge instances again that were written later."""
-    moved = {_renumbered(row.id, offset): offset + row.round for row in supplement.instructions}
+    moved = {ids.renumbered(row.id, offset): offset + row.round for row in supplement.instructions}
     rows = [
         row
         for number in sorted(set(moved.values()))
@@ -254,7 +253,7 @@ def _take_over_supplement(
     ]
     completions = [_moved(completion, offset, {}) for completion in supplement.completions]
     last = offset + supplement.info["last_round"]
-    restored = {_renumbered(id, offset): text for id, text in supplement.restored.items()}
+    restored = {ids.renumbered(id, offset): text for id, text in supplement.restored.items()}
     verdicts = judge_supplement(
         rows, completions, last, config, inputs.prompts, thresholds, restored
     )
@@ -271,7 +270,7 @@ def _take_over_supplement(
 
 def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
     def moved(id: str) -> str:
-        return _renumbered(id, offset)
+        return ids.renumbered(id, offset)
 
     rows = [
         replace(
@@ -291,13 +290,14 @@ def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
 
 def _moved(completion: Completion, offset: int, renamed: Mapping[str, str]) -> Completion:
     request = completion.request
-    parents = tuple(renamed.get(id) or _renumbered(id, offset) for id in request.parents)
-    moved = replace(request, id=_renumbered(request.id, offset), parents=parents)
+    parents = tuple(renamed.get(id) or ids.renumbered(id, offset) for id in request.parents)
+    moved = replace(
+        request,
+        id=ids.renumbered(request.id, offset),
+        about=ids.renumbered(request.about, offset),
+        parents=parents,
+    )
     return replace(completion, request=moved)
-
-
-def _renumbered(id: str, offset: int) -> str:
-    return re.sub(r"^r(\d+)", lambda found: f"r{int(found[1]) + offset:05d}", id)
 
 
 def _info(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from selfinstruct.candidates import score_id
+from selfinstruct import ids
 from selfinstruct.config import RunConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
@@ -16,12 +16,16 @@ from selfinstruct.filters.likelihood import tokens_of
 from selfinstruct.filters.points import POINTS_TO_INPUT
 from selfinstruct.inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
+from selfinstruct.prompts.reading import opened_marker, reading_of_list
 from selfinstruct.records import (
     Completion,
+    Conversation,
+    Form,
     InstanceCandidate,
-    InstructionCandidate,
     Markers,
     Message,
+    Prompt,
+    Reading,
     Request,
     Stage,
 )
@@ -93,14 +97,15 @@ class RequestBuilder:
         for number in range(self._config.propose.per_round):
             tasks = self._draw(generated, rng)
             topic = topics.choice(self._topics) if self._topics else ""
-            requests.append(self.proposal(f"r{round:05d}-p{number:03d}-propose", tasks, topic))
+            requests.append(self.proposal(ids.proposal(round, number), tasks, topic))
         return requests
 
-    def proposal(self, id: str, tasks: Sequence[PoolTask], topic: str) -> Request:
+    def proposal(self, about: str, tasks: Sequence[PoolTask], topic: str) -> Request:
         """Ask for the tasks that follow these in a list."""
         return self._request(
-            id,
+            about,
             Stage.PROPOSE,
+            Form.LIST,
             "propose",
             self._config.propose.sampling,
             parents=tuple(task.id for task in tasks),
@@ -111,43 +116,46 @@ class RequestBuilder:
             topic=topic,
         )
 
-    def classify(self, candidate: InstructionCandidate) -> Request:
-        """Ask whether an instruction is classification."""
+    def classify(self, about: str, instruction: str) -> Request:
+        """Ask whether an instruction is classification; `about` is its id."""
         return self._request(
-            f"{candidate.id}-classify",
+            about,
             Stage.CLASSIFY,
+            Form.LABEL,
             "classify",
             self._config.classify.sampling,
-            instruction=candidate.text,
+            instruction=instruction,
             exemplars=self._fewshot.classify,
         )
 
-    def instances(self, candidate: InstructionCandidate, is_classification: bool) -> Request:
+    def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
-        id = f"{candidate.id}-instances"
-        sampling = self._config.instances.sampling
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
-        common: dict[str, Any] = {"instruction": candidate.text}
+        points = POINTS_TO_INPUT.at(self.rules_version)(instruction)
+        values: dict[str, Any] = {"instruction": instruction}
         if is_classification:
-            common["exemplars"] = _others(self._fewshot.classification, candidate.text)
-            common["opened"] = markers.label if base else ""
-            return self._request(id, Stage.INSTANCES, "output_first", sampling, **common)
-        points = POINTS_TO_INPUT.at(self._config.rules_version)(candidate.text)
-        if not base and not points and self._config.instances.direct:
-            return self._request(id, Stage.INSTANCES, "direct", sampling, **common)
-        # Exemplars of the same kind, with an input or without, keep a small model on track.
-        exemplars = self._fewshot.with_input if points else self._fewshot.without_input
-        common["exemplars"] = _others(exemplars, candidate.text)
-        common["opened"] = markers.input if base and points else ""
-        return self._request(id, Stage.INSTANCES, "input_first", sampling, **common)
+            form, name = Form.OUTPUT_FIRST, "output_first"
+            values["exemplars"] = _others(self._fewshot.classification, instruction)
+            values["opened"] = markers.label if base else ""
+        elif not base and not points and self._config.instances.direct:
+            form, name = Form.WHOLE, "direct"
+        else:
+            form, name = Form.INPUT_FIRST, "input_first"
+            # Exemplars of the same kind, with an input or without, keep a small model on track.
+            exemplars = self._fewshot.with_input if points else self._fewshot.without_input
+            values["exemplars"] = _others(exemplars, instruction)
+            values["opened"] = markers.input if base and points else ""
+        sampling = self._config.instances.sampling
+        return self._request(about, Stage.INSTANCES, form, name, sampling, **values)
 
-    def answer(self, id: str, instruction: str, input: str) -> Request:
-        """Ask for the output of a task whose input is there."""
+    def answer(self, about: str, instruction: str, input: str) -> Request:
+        """Ask for the output of a task whose input is there; `about` is the answer's id."""
         exemplars = self._fewshot.with_input if input else self._fewshot.without_input
         return self._request(
-            id,
+            about,
             Stage.ANSWER,
+            Form.WHOLE,
             "answer",
             self._config.instances.sampling,
             instruction=instruction,
@@ -158,7 +166,7 @@ class RequestBuilder:
     def scoring(self, id: str, request: Request, written: str) -> Request:
         """Ask how likely a text is after a request's prompt, instead of what it asks."""
         scored = tuple(self._engine.encode(written))
-        return replace(request, id=score_id(id), stage=Stage.SCORE, scored=scored)
+        return replace(request, id=ids.score(id), about=id, stage=Stage.SCORE, scored=scored)
 
     def missing_scores(self, completion: Completion) -> list[Request]:
         """Ask for the log-probabilities that the engine did not return with what it wrote."""
@@ -178,21 +186,13 @@ class RequestBuilder:
         for row in rows:
             inside = tokens_of(completion, row.output_char_start, row.output_char_end)
             if inside:
-                ids = tuple(completion.token_ids[position] for position in inside)
-                requests.append(self.score(row.id, nothing.prompt, ids))
+                tokens = tuple(completion.token_ids[position] for position in inside)
+                requests.append(self.score(row.id, nothing.prompt, tokens))
         return requests
 
-    def score(self, id: str, prompt: str, token_ids: Sequence[int]) -> Request:
+    def score(self, about: str, prompt: Prompt, token_ids: Sequence[int]) -> Request:
         """Ask for the log-probability of each of the tokens after a prompt."""
-        return Request(
-            id=score_id(id),
-            stage=Stage.SCORE,
-            template="",
-            prompt=prompt,
-            sampling=SamplingConfig(),
-            seed=0,
-            scored=tuple(token_ids),
-        )
+        return scoring_request(about, prompt, token_ids)
 
     def context_of(self, requests: Sequence[Request]) -> int:
         """Return a context length for just these requests.
@@ -200,10 +200,7 @@ class RequestBuilder:
         Raises:
             ConfigError: the model's context is too short for every one of them.
         """
-        needs = [
-            len(self._engine.encode(request.prompt)) + request.sampling.max_tokens
-            for request in requests
-        ]
+        needs = [self._tokens(request.prompt) + request.sampling.max_tokens for request in requests]
         limit = self._engine.context_length
         if min(needs) > limit:
             raise ConfigError(
@@ -237,6 +234,7 @@ class RequestBuilder:
         proposal = self._request(
             "",
             Stage.PROPOSE,
+            Form.LIST,
             "propose",
             self._config.propose.sampling,
             tasks=[task.instruction for task in shown],
@@ -244,16 +242,16 @@ class RequestBuilder:
             domain=self._config.propose.domain or "",
             topic=max(self._topics, key=len, default=""),
         )
-        sample = InstructionCandidate("", 0, "", 0, 0, "", shown[0].instruction, ())
+        longest_task = shown[0].instruction
         requests = [
             proposal,
-            self.classify(sample),
-            self.instances(sample, True),
-            self.instances(sample, False),
+            self.classify("", longest_task),
+            self.instances("", longest_task, is_classification=True),
+            self.instances("", longest_task, is_classification=False),
         ]
         needs: dict[str, int] = {}
         for request in requests:
-            tokens = len(self._engine.encode(request.prompt)) + request.sampling.max_tokens
+            tokens = self._tokens(request.prompt) + request.sampling.max_tokens
             needs[request.stage] = max(tokens, needs.get(request.stage, 0))
         return needs
 
@@ -283,10 +281,14 @@ class RequestBuilder:
         rng.shuffle(tasks)
         return tasks
 
+    def _tokens(self, prompt: Prompt) -> int:
+        return len(self._engine.encode(self._engine.render(prompt)))
+
     def _request(
         self,
-        id: str,
+        about: str,
         stage: Stage,
+        form: Form,
         name: str,
         sampling: SamplingConfig,
         *,
@@ -297,31 +299,68 @@ class RequestBuilder:
         # What is not of the loop is asked as instances are.
         mode = self._modes.get(stage, self._modes[Stage.INSTANCES])
         template = f"{name}.{mode}.jinja"
+        prompt: Prompt
         if mode == "base":
-            text = self._prompts.text(template, **values)
-            prompt = self._engine.raw_prompt(text)
+            prompt = text = self._prompts.text(template, **values)
             stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
         else:
-            messages = self._prompts.messages(template, **values)
-            system = self._config.model.system
-            if name == "direct":
-                system = system or self._config.instances.direct_system
-            if system and stage is not Stage.CLASSIFY:
-                messages = _with_system(messages, system)
-            # A label of one word leaves no room to think.
-            thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
-            prompt = self._engine.chat_prompt(messages, thinking=thinking)
+            prompt, text = self._conversation(stage, name, template, values), ""
             # The end of a model's turn stops it; only what the user asks for cuts it short.
             stop = sampling.stop
+        id = ids.request(about, stage)
         return Request(
             id=id,
+            about=about,
             stage=stage,
-            template=template,
+            reading=self._reading(form, text, parents),
             prompt=prompt,
             sampling=sampling.model_copy(update={"stop": stop}),
             seed=derive_seed(self._config.seed, id),
+            template=template,
             parents=parents,
         )
+
+    def _conversation(
+        self, stage: Stage, name: str, template: str, values: Mapping[str, Any]
+    ) -> Conversation:
+        messages = self._prompts.messages(template, **values)
+        system = self._config.model.system
+        if name == "direct":
+            system = system or self._config.instances.direct_system
+        if system and stage is not Stage.CLASSIFY:
+            messages = _with_system(messages, system)
+        # A label of one word leaves no room to think.
+        thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
+        return Conversation(tuple(messages), thinking=thinking)
+
+    def _reading(self, form: Form, text: str, parents: Sequence[str]) -> Reading:
+        """Return how a completion is read; `text` is what it continues, empty for a turn."""
+        if form is Form.LIST:
+            return reading_of_list(text, parents, continues=bool(text))
+        if form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
+            return Reading(form, opened=opened_marker(text, self._prompts.markers))
+        return Reading(form)
+
+
+def scoring_request(
+    about: str,
+    prompt: Prompt,
+    token_ids: Sequence[int],
+    sampling: SamplingConfig = SamplingConfig(),  # noqa: B008 (it is frozen)
+) -> Request:
+    """Return the request for the log-probability of each of the tokens after a prompt.
+
+    `sampling` decides nothing of it; it says how what is scored was written.
+    """
+    return Request(
+        id=ids.score(about),
+        about=about,
+        stage=Stage.SCORE,
+        reading=Reading(Form.WHOLE),
+        prompt=prompt,
+        sampling=sampling,
+        scored=tuple(token_ids),
+    )
 
 
 def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:

@@ -15,7 +15,7 @@ from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.launch import launch
 from selfinstruct.progress import Event, silent
-from selfinstruct.records import LocalModel, Request, Stage
+from selfinstruct.records import Form, LocalModel, Request, Stage
 from selfinstruct.store import Run
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -81,8 +81,8 @@ def _item(request: Request, number: int) -> str:
 def _instances(request: Request) -> str | tuple[str, str]:
     kind = draw(request, "instances", 6)
     answer = f"It looked calm and {SUBJECTS[draw(request, 'answer', len(SUBJECTS))]}-like."
-    opened = request.prompt.endswith(("Input:", "Label:"))
-    if request.template.startswith("output_first"):
+    opened = request.reading.opened is not None
+    if request.reading.form is Form.OUTPUT_FIRST:
         text = "calm\nInput: a quiet day\nLabel: wild\nInput: a storm at sea"
         return text if opened else f"Label: {text}"
     if kind == 0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from selfinstruct import ids
 from selfinstruct.answer import Answered, answer
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
@@ -84,13 +85,13 @@ def test_inputs_are_kept_and_shown(run: Run, teacher_folder: Path) -> None:
     prompts: dict[str, str] = {}
 
     def script(request: Request) -> str | tuple[str, str]:
-        prompts[request.id.removesuffix("-a00000-answer")] = request.prompt
+        prompts[request.about] = request.prompt
         return teacher(request)
 
     ask(run, teacher_folder, script=script, model={"prompting": "chat"})
     for row in export_rows(run):
         expected = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
-        assert prompts[row.id] == f"<user>{expected}<assistant>"
+        assert prompts[ids.answer(row.id, 0)] == f"<user>{expected}<assistant>"
     answers = {row.answer_to: row for row in read_answers(run, 0)}
     assert all(answers[row.id].input == row.input for row in export_rows(run))
     assert any(row.input for row in export_rows(run))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from selfinstruct import ids
 from selfinstruct.answer import answer
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.replay import replay
@@ -24,7 +25,7 @@ from selfinstruct.errors import ConfigError, EngineError, StoreError
 from selfinstruct.export import Answers, Format, export_rows
 from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Kind, id_order
+from selfinstruct.records import ACCEPTED, Kind
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.supplements import read_supplements
 from tests.conftest import varied_script
@@ -89,7 +90,7 @@ def test_the_result_replays_and_is_listed(run: Run) -> None:
     for outcome, count in summarise(run).instructions.items():
         assert f"| `{outcome}` | {count} |" in card
     added = [row["id"] for row in instances if row["instruction_id"] in owed]
-    assert added == sorted(added, key=id_order)
+    assert added == sorted(added, key=ids.order)
 
 
 def test_cut_off_it_goes_on(run: Run) -> None:

@@ -23,7 +23,7 @@ def contents(run: Run) -> list[Any]:
     """Everything that a run decided and recorded, round by round."""
     return [
         (
-            [(c.id, c.text, c.request.prompt, c.request.seed) for c in run.completions(number)],
+            [(c.id, c.text, c.prompt, c.request.seed) for c in run.completions(number)],
             [repr(row) for row in run.instructions(number)],
             [repr(row) for row in run.instances(number)],
         )

@@ -201,11 +201,11 @@ def test_conditional_gain_is_recorded_where_it_is_asked_for(
     for row in rows:
         alone = by_id[f"{row.id}-score"]
         assert row.output in alone.text
-        assert row.instruction_id not in alone.request.prompt
+        assert row.instruction_id not in alone.prompt
         mean = sum(alone.token_logprobs or ()) / len(alone.token_ids)
         assert row.conditional_gain == pytest.approx(row.output_logprob - mean)
     assert {math.copysign(1, row.conditional_gain or 0) for row in rows} == {1, -1}
-    prompts = {by_id[f"{row.id}-score"].request.prompt for row in rows}
+    prompts = {by_id[f"{row.id}-score"].prompt for row in rows}
     assert len(prompts) == 1  # the same premise for all
     assert replay(run) == []
 

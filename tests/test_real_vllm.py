@@ -109,7 +109,7 @@ def test_scores_agree_with_a_forward_pass(whole: Run) -> None:
     for stage, few in chosen.items():
         assert few, f"no completion of stage {stage}"
         for completion in few:
-            prompt = tokenizer.encode(completion.request.prompt, add_special_tokens=False)
+            prompt = tokenizer.encode(completion.prompt, add_special_tokens=False)
             assert len(prompt) == completion.num_prompt_tokens
             ids = torch.tensor([[*prompt, *completion.token_ids]])
             with torch.no_grad():

@@ -19,7 +19,7 @@ Generate = Callable[..., tuple[Run, str]]
 
 def prompts_of(run: Run, stage: Stage) -> list[str]:
     return [
-        c.request.prompt
+        c.prompt
         for number in run.rounds()
         for c in run.completions(number)
         if c.request.stage is stage

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.audit.alignment import align
 from selfinstruct.audit.completions import Asked, asked_for
 from selfinstruct.audit.lookup import Found, find, find_all
@@ -178,7 +179,7 @@ def _pool_texts(run: Run, row: InstructionCandidate) -> dict[str, PoolText]:
     texts = {}
     for id in wanted:
         if id in first:
-            texts[id] = PoolText(id, first[id], id.split(":")[0])
+            texts[id] = PoolText(id, first[id], ids.origin(id))
         elif id in found:
             near = found[id].instruction
             texts[id] = PoolText(id, near.text, str(near.reason or near.verdict))

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from selfinstruct import ids
 from selfinstruct.audit.lookup import Found
-from selfinstruct.records import InstanceCandidate
+from selfinstruct.records import InstanceCandidate, Stage
 from selfinstruct.store import Run
 from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers, batch_path
 from selfinstruct.store.run import damage
@@ -52,26 +53,28 @@ def asked_for(run: Run, found: Found) -> list[Asked]:
         StoreError: a file of the run is damaged.
     """
     row = found.row
-    ids = [row.completion_id]
+    wanted = [row.completion_id]
     if isinstance(row, InstanceCandidate):
         span = (row.output_char_start, row.output_char_end)
     else:
         span = (row.char_start, row.char_end)
-        ids += [f"{row.id}-classify", f"{row.id}-instances"]
+        wanted += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
     rounds = [run.round_path(row.round)]
     later = [batch_path(run, SUPPLEMENTS, n) for n in batch_numbers(run, SUPPLEMENTS)]
     by_id: dict[str, dict[str, Any]] = {}
     for folder in [*rounds, *later]:
-        if len(by_id) < len(ids):
-            by_id |= _read(folder / "completions.parquet", ids)
+        if len(by_id) < len(wanted):
+            by_id |= _read(folder / "completions.parquet", wanted)
     return [
-        _asked(by_id[id], span if id == row.completion_id else (0, 0)) for id in ids if id in by_id
+        _asked(by_id[id], span if id == row.completion_id else (0, 0))
+        for id in wanted
+        if id in by_id
     ]
 
 
-def _read(path: Path, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _read(path: Path, wanted: Iterable[str]) -> dict[str, dict[str, Any]]:
     with damage(path):
-        table = pq.read_table(path, columns=list(_COLUMNS), filters=[("id", "in", list(ids))])
+        table = pq.read_table(path, columns=list(_COLUMNS), filters=[("id", "in", list(wanted))])
         return {row["id"]: row for row in table.to_pylist()}
 
 

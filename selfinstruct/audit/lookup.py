@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from selfinstruct import ids
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import InstanceCandidate, InstructionCandidate, id_order
+from selfinstruct.records import InstanceCandidate, InstructionCandidate
 from selfinstruct.store import Run
 from selfinstruct.store.supplements import Completed, current_round, read_completed
-
-_ID = re.compile(r"r\d{5,}-p\d+-i\d+(-n\d+)?")
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,16 @@ def find(run: Run, id: str) -> Found:
     return found[id]
 
 
-def find_all(run: Run, ids: Iterable[str]) -> dict[str, Found]:
-    """Return those of the candidates that the run has; each round is read once.
+def find_all(run: Run, names: Iterable[str]) -> dict[str, Found]:
+    """Return those of the candidates that the run has, by id; each round is read once.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
     wanted: dict[int, list[str]] = {}
-    for id in ids:
-        if _ID.fullmatch(id):
-            wanted.setdefault(id_order(id)[0], []).append(id)
+    for id in names:
+        if ids.is_candidate(id):
+            wanted.setdefault(ids.order(id)[0], []).append(id)
     rounds = {number for number in run.rounds() if number in wanted}
     completed = read_completed(run) if rounds else Completed()
     found: dict[str, Found] = {}
@@ -61,7 +59,7 @@ def find_all(run: Run, ids: Iterable[str]) -> dict[str, Found]:
 
 
 def _in_round(
-    run: Run, number: int, completed: Completed, ids: Iterable[str]
+    run: Run, number: int, completed: Completed, wanted: Iterable[str]
 ) -> Mapping[str, Found]:
     instructions, instances = current_round(run, number, completed)
     tasks = {row.id: row for row in instructions}
@@ -69,8 +67,8 @@ def _in_round(
     for row in instances:
         examples.setdefault(row.instruction_id, []).append(row)
     found = {}
-    for id in ids:
-        task_id = re.sub(r"-n\d+$", "", id)
+    for id in wanted:
+        task_id = ids.instruction_of(id)
         own = examples.get(task_id, [])
         instance = next((row for row in own if row.id == id), None)
         if task_id in tasks and (id == task_id or instance is not None):
@@ -83,8 +81,9 @@ def _hint(run: Run, id: str) -> str:
     rounds = run.rounds()
     if not rounds:
         return "it has no rounds yet"
-    numbers = id_order(id)
+    numbers = ids.order(id)
     number = min(numbers[0], rounds[-1]) if numbers else rounds[0]
-    ids = [row.id for row in run.instructions(number)] + [row.id for row in run.instances(number)]
-    near = difflib.get_close_matches(id, ids, n=1, cutoff=0)
+    known = [row.id for row in run.instructions(number)]
+    known += [row.id for row in run.instances(number)]
+    near = difflib.get_close_matches(id, known, n=1, cutoff=0)
     return f"the nearest is {near[0]}" if near else f"list them: selfinstruct audit list {run.path}"

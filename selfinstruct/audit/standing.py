@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from selfinstruct import ids
 from selfinstruct.audit.lookup import Found, find_all
 from selfinstruct.audit.overrides import Action, Override, Overrides
 from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PENDING_INSTANCES
@@ -173,7 +174,7 @@ def _edited_instance(row: InstanceCandidate, decision: Override | None) -> Insta
 def _typed(row: InstructionCandidate, decision: Override) -> InstanceCandidate:
     """Return the instance that a person typed for an instruction."""
     return InstanceCandidate(
-        id=f"{row.id}-typed",
+        id=ids.typed(row.id),
         instruction_id=row.id,
         round=row.round,
         completion_id="",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from selfinstruct.records import Completion, Message, Request
+from selfinstruct.records import Completion, Prompt, Request
 
 # The finish_reason of a request that was scored and not written.
 SCORED = "scored"
@@ -52,16 +52,17 @@ class Engine(Protocol):
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether `chat_prompt` can be used."""
+        """Whether it can render conversations."""
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; BOS and markup are in it already."""
 
-    def raw_prompt(self, text: str) -> str:
-        """Return the text with the model's BOS before it, where the model wants one."""
+    def render(self, prompt: Prompt) -> str:
+        """Return the whole text that the model sees of a prompt: BOS and chat markup included.
 
-    def chat_prompt(self, messages: Sequence[Message], *, thinking: bool) -> str:
-        """Return a conversation in the model's chat template, ready for its answer."""
+        Raises:
+            ConfigError: a conversation, and the model has no chat template.
+        """
 
     def start(self, context_length: int) -> None:
         """Load the model.

@@ -7,11 +7,12 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selfinstruct.engines.base import ALL, SCORED, Capabilities, EngineUsage, IdleClock
 from selfinstruct.errors import EngineError
-from selfinstruct.records import Completion, Message, Request
+from selfinstruct.records import Completion, Prompt, Request
 
 Script = Callable[[Request], "str | tuple[str, str]"]
 """Returns the text for a request, or (text, finish_reason)."""
@@ -21,7 +22,8 @@ class ScriptedEngine:
     """Answers by a function of the request; tokens are words, each with a made-up logprob.
 
     Args:
-        script: the answers.
+        script: the answers. It is given requests whose prompts are rendered; `requests` has
+            them likewise.
         shuffle: return completions in a random order of this seed, to show that the loop
             does not depend on it.
         die_after: raise EngineError once so many completions were returned.
@@ -64,17 +66,17 @@ class ScriptedEngine:
         self._words |= {_word_id(word): word for word in words}
         return [_word_id(word) for word in words]
 
-    def raw_prompt(self, text: str) -> str:
-        return text
-
-    def chat_prompt(self, messages: Sequence[Message], *, thinking: bool) -> str:
-        return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
+    def render(self, prompt: Prompt) -> str:
+        if isinstance(prompt, str):
+            return prompt
+        turns = "".join(f"<{m['role']}>{m['content']}" for m in prompt.messages)
+        return f"{turns}<assistant>{prompt.opened}"
 
     def start(self, context_length: int) -> None:
         self._clock = IdleClock()
 
     def submit(self, requests: Sequence[Request]) -> None:
-        self.requests.extend(requests)
+        self.requests.extend(replace(one, prompt=self.render(one.prompt)) for one in requests)
         self._waiting.extend(requests)
         self._clock.submitted(len(requests))
 
@@ -108,10 +110,11 @@ class ScriptedEngine:
         self._waiting.clear()
 
     def _complete(self, request: Request) -> Completion:
+        prompt = self.render(request.prompt)
         if request.scored is not None:
             text, finish_reason = "".join(self._words[id] for id in request.scored), SCORED
         else:
-            answer = self._script(request)
+            answer = self._script(replace(request, prompt=prompt))
             text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
         spans = _tokens(text)
         ids = tuple(self.encode(text))
@@ -120,13 +123,12 @@ class ScriptedEngine:
             request=request,
             text=text,
             token_ids=ids,
-            token_logprobs=tuple(_logprob(token, request.prompt) for token in ids)
-            if known
-            else None,
+            token_logprobs=tuple(_logprob(token, prompt) for token in ids) if known else None,
             token_starts=tuple(start for start, _ in spans),
             token_ends=tuple(end for _, end in spans),
             finish_reason=finish_reason,
-            num_prompt_tokens=len(_tokens(request.prompt)),
+            num_prompt_tokens=len(_tokens(prompt)),
+            prompt=prompt,
         )
 
 

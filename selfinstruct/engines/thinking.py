@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-THINK_START, _THINK_END = "<think>", "</think>"
+_THINK_START, _THINK_END = "<think>", "</think>"
+
+
+def opens_thinking(prompt: str) -> bool:
+    """Whether a rendered prompt ends within the thinking part already."""
+    return prompt.rstrip().endswith(_THINK_START)
 
 
 def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
@@ -15,11 +20,11 @@ def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
     Thinking that was cut off has no answer after it: the whole text is thinking.
     """
     before, mark, after = text.partition(_THINK_END)
-    thinks = opened or before.lstrip().startswith(THINK_START)
+    thinks = opened or before.lstrip().startswith(_THINK_START)
     if not mark:
         return (_thought(text), "", len(text)) if thinks else (None, text, 0)
     return _thought(before), after, len(before) + len(mark)
 
 
 def _thought(text: str) -> str:
-    return text.replace(THINK_START, "").strip()
+    return text.replace(_THINK_START, "").strip()

@@ -19,8 +19,9 @@ from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, token_spans
 from selfinstruct.engines.machine import Machine, detect_machine
-from selfinstruct.engines.thinking import THINK_START, split_thinking
-from selfinstruct.engines.tokenizer import bos_text, load_tokenizer
+from selfinstruct.engines.rendering import render
+from selfinstruct.engines.thinking import opens_thinking, split_thinking
+from selfinstruct.engines.tokenizer import load_tokenizer
 from selfinstruct.engines.vllm_arguments import (
     one_token_arguments,
     sampling_arguments,
@@ -29,7 +30,7 @@ from selfinstruct.engines.vllm_arguments import (
 from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
 from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.memory import keep_freed_memory
-from selfinstruct.records import Completion, LocalModel, Message, Request
+from selfinstruct.records import Completion, LocalModel, Prompt, Request
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class VllmEngine:
         self._limit = min(model.context_length, engine.context_length or model.context_length)
         self._driver: Driver | None = None
         self._clock = IdleClock()
-        self._prompt_ids: dict[str, list[int]] = {}
+        self._prompts: dict[str, tuple[str, list[int]]] = {}
         self._requests: dict[str, Request] = {}
         self._failed: list[Completion] = []
         self._again: set[str] = set()
@@ -70,22 +71,8 @@ class VllmEngine:
     def encode(self, text: str) -> list[int]:
         return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False))
 
-    def raw_prompt(self, text: str) -> str:
-        return bos_text(model=self._model, tokenizer=self._tokenizer) + text
-
-    def chat_prompt(self, messages: Sequence[Message], *, thinking: bool) -> str:
-        if not self.has_chat_template:
-            raise ConfigError(
-                f"model {self._model.name!r} has no chat template; use --prompting base"
-            )
-        return str(
-            self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=thinking,
-            )
-        )
+    def render(self, prompt: Prompt) -> str:
+        return render(prompt, self._model, self._tokenizer)
 
     def start(self, context_length: int) -> None:
         self._limit = min(context_length, self._limit)
@@ -110,16 +97,17 @@ class VllmEngine:
         self._clock.submitted(len(requests))
         batch = []
         for request in requests:
-            ids = self.encode(request.prompt)
+            text = self.render(request.prompt)
+            ids = self.encode(text)
             given = request.scored or ()
             room = self._limit - len(ids) - len(given)
             if room < 1:
                 tokens = len(ids) + len(given)
                 message = f"prompt of {tokens} tokens, context of {self._limit}"
-                self._failed.append(_failure(request, len(ids), message))
+                self._failed.append(_failure(request, text, len(ids), message))
                 self._clock.finished(1)
                 continue
-            self._prompt_ids[request.id] = ids
+            self._prompts[request.id] = (text, ids)
             self._requests[request.id] = request
             if request.scored is None:
                 batch.append((request.id, ids, sampling_arguments(request, room)))
@@ -150,7 +138,7 @@ class VllmEngine:
     def abort(self, ids: Sequence[str]) -> None:
         known = [name for name in ids if self._requests.pop(name, None) is not None]
         for name in known:
-            del self._prompt_ids[name]
+            del self._prompts[name]
         self._started().abort(known)
         self._clock.finished(len(known))
 
@@ -223,16 +211,16 @@ class VllmEngine:
 
     def _completion(self, output: Any) -> Completion:
         request = self._requests.pop(output.request_id)
-        prompt_ids = self._prompt_ids.pop(output.request_id)
+        prompt, prompt_ids = self._prompts.pop(output.request_id)
         if request.scored is not None:
-            return self._scored(request, prompt_ids, output)
+            return self._scored(request, prompt, prompt_ids, output)
         result = output.outputs[0]
         token_ids = tuple(int(token) for token in result.token_ids)
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
         if not text.startswith(result.text):
             # The two decodings disagree (invalid UTF-8 in the middle): no span can be trusted.
             starts, ends = [0] * len(token_ids), [0] * len(token_ids)
-        opened = request.prompt.rstrip().endswith(THINK_START)
+        opened = opens_thinking(prompt)
         thinking, text, shift = split_thinking(result.text, opened=opened)
         return Completion(
             request=request,
@@ -244,12 +232,13 @@ class VllmEngine:
             finish_reason=str(result.finish_reason),
             num_prompt_tokens=len(prompt_ids),
             thinking=thinking,
+            prompt=prompt,
         )
 
     def _scored_again(self, output: Any) -> bool:
         """Score anew, once and without the prompt cache, where the cache held some of the text."""
         request = self._requests[output.request_id]
-        prompt_ids = self._prompt_ids[output.request_id]
+        _, prompt_ids = self._prompts[output.request_id]
         if output.prompt_logprobs is None or request.scored is None:
             return False
         cached = (output.num_cached_tokens or 0) >= max(1, len(prompt_ids))
@@ -263,7 +252,9 @@ class VllmEngine:
         self._started().submit([(request.id, [*prompt_ids, *request.scored], again)])
         return True
 
-    def _scored(self, request: Request, prompt_ids: list[int], output: Any) -> Completion:
+    def _scored(
+        self, request: Request, prompt: str, prompt_ids: list[int], output: Any
+    ) -> Completion:
         """Return given tokens with their log-probabilities, as if they had been written.
 
         A token alone was written. Otherwise the last entries of vLLM's `prompt_logprobs` are
@@ -286,6 +277,7 @@ class VllmEngine:
             token_ends=tuple(ends),
             finish_reason=SCORED,
             num_prompt_tokens=len(prompt_ids),
+            prompt=prompt,
         )
 
 
@@ -297,8 +289,10 @@ def _logprobs(token_ids: Sequence[int], entries: Any) -> tuple[float, ...] | Non
     )
 
 
-def _failure(request: Request, prompt_tokens: int, message: str) -> Completion:
-    return Completion(request, "", (), None, (), (), "error", prompt_tokens, error=message)
+def _failure(request: Request, prompt: str, prompt_tokens: int, message: str) -> Completion:
+    return Completion(
+        request, "", (), None, (), (), "error", prompt_tokens, error=message, prompt=prompt
+    )
 
 
 def _load_failure(error: Exception, captured: Mapping[str, str]) -> str:

@@ -10,14 +10,25 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfinstruct.conversation import conversation_prompt
+from selfinstruct import ids
+from selfinstruct.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
 from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.prompts.canonical import STOP, user_text
-from selfinstruct.records import NAN, Completion, Message, Request, Stage
+from selfinstruct.records import (
+    NAN,
+    Completion,
+    Form,
+    Message,
+    Prompt,
+    Reading,
+    Request,
+    Stage,
+)
+from selfinstruct.requests import scoring_request
 from selfinstruct.sampling import SamplingConfig
 
 log = logging.getLogger(__name__)
@@ -81,7 +92,7 @@ def answer_questions(
     """
     prompts = {task.id: _prompt(engine, task, asked.shots) for task in asked.tasks}
     longest = max(
-        len(engine.encode(prompts[t.id]))
+        prompt_tokens(engine, prompts[t.id])
         + max(asked.max_tokens, len(engine.encode(t.reference)) + 1)
         for t in asked.tasks
     )
@@ -95,22 +106,28 @@ def answer_questions(
     for number, task in enumerate(asked.tasks):
         prompt = prompts[task.id]
         for sample in range(asked.samples):
-            name = _answer_id(number, sample)
+            id = ids.evaluated_answer(number, sample)
             seed = number * asked.samples + sample
-            requests.append(Request(name, Stage.ANSWER, "", prompt, how, seed))
+            requests.append(
+                Request(id, task.id, Stage.ANSWER, Reading(Form.WHOLE), prompt, how, seed)
+            )
         if engine.capabilities.score:
-            ids = tuple(engine.encode(task.reference))
-            name = f"eval-{number}-score"
-            requests.append(Request(name, Stage.SCORE, "", prompt, how, 0, scored=ids))
+            tokens = engine.encode(task.reference)
+            requests.append(scoring_request(ids.evaluated(number), prompt, tokens, how))
     if engine.capabilities.score:
         requests += passage_requests(engine, asked.passages)
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
     done = {one.id: one for one in complete_all(engine, requests, advance)}
-    failed = [one.error for name, one in done.items() if one.error and "-answer-" in name]
+    written = (one for one in done.values() if one.request.stage is Stage.ANSWER)
+    failed = [one.error for one in written if one.error and one.request.about in prompts]
     if failed:
         log.warning("%d answers could not be had and are left out: %s", len(failed), failed[0])
     answers = [
-        _answer(task, done[_answer_id(number, sample)], done.get(f"eval-{number}-score"))
+        _answer(
+            task,
+            done[ids.evaluated_answer(number, sample)],
+            done.get(ids.score(ids.evaluated(number))),
+        )
         for number, task in enumerate(asked.tasks)
         for sample in range(asked.samples)
     ]
@@ -118,11 +135,7 @@ def answer_questions(
     return Answered(answers, passage_scores(scored, done))
 
 
-def _answer_id(number: int, sample: int) -> str:
-    return f"eval-{number}-answer-{sample}"
-
-
-def _prompt(engine: Engine, task: EvalTask, shots: Sequence[Shot]) -> str:
+def _prompt(engine: Engine, task: EvalTask, shots: Sequence[Shot]) -> Prompt:
     messages: list[Message] = []
     for shot in shots:
         messages.append(Message(role="user", content=shot.user))

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.config import fingerprint
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.answers import Answer, Answered, Questions
@@ -181,7 +182,7 @@ def _verdicts(
     pairs = pairs_of(list(answered))
     duels = [
         Duel(
-            f"{a}-{b}-{task.id}",
+            ids.duel(a, b, task.id),
             user_text(task.instruction, task.input),
             answered[a].answers[number * asked.samples].text,
             answered[b].answers[number * asked.samples].text,

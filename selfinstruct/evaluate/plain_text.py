@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from selfinstruct import ids
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import NAN, Completion, Request, Stage
+from selfinstruct.records import NAN, Completion, Form, Reading, Request, Stage
+from selfinstruct.requests import scoring_request
 from selfinstruct.sampling import SamplingConfig
 
 _LEAST_WORDS = 5
@@ -69,12 +71,10 @@ def passage_requests(engine: Engine, passages: Sequence[str]) -> list[Request]:
     requests = []
     for number, passage in enumerate(passages):
         first, _, rest = passage.partition(" ")
-        ids = tuple(engine.encode(f" {rest}"))
-        start = engine.raw_prompt(first)
-        name = f"passage-{number}"
-        requests.append(Request(f"{name}-score", Stage.SCORE, "", start, greedy, 0, scored=ids))
-        before = engine.raw_prompt(passage.rpartition(" ")[0])
-        requests.append(Request(f"{name}-end", Stage.ANSWER, "", before, greedy, 0))
+        id, before = ids.passage(number), passage.rpartition(" ")[0]
+        requests.append(scoring_request(id, first, engine.encode(f" {rest}"), greedy))
+        whole = Reading(Form.WHOLE)
+        requests.append(Request(ids.passage_end(number), id, Stage.ANSWER, whole, before, greedy))
     return requests
 
 
@@ -82,8 +82,8 @@ def passage_scores(passages: Sequence[str], done: Mapping[str, Completion]) -> l
     """Return the scores of passages from the completions of their requests, by id."""
     return [
         PassageScore(
-            _nats_per_word(passage, done[f"passage-{number}-score"]),
-            _ends(passage, done[f"passage-{number}-end"]),
+            _nats_per_word(passage, done[ids.score(ids.passage(number))]),
+            _ends(passage, done[ids.passage_end(number)]),
         )
         for number, passage in enumerate(passages)
     ]

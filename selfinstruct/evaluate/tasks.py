@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.errors import ConfigError
 from selfinstruct.jsonlines import read_objects
 
@@ -80,7 +81,7 @@ def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:
             )
         found.append(
             EvalTask(
-                id=id if len(instances) == 1 else f"{id}-{place}",
+                id=id if len(instances) == 1 else ids.example(id, place),
                 instruction=instruction.strip(),
                 input=given.strip(),
                 reference=reference.strip(),

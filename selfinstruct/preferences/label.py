@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
-from selfinstruct import judge
+from selfinstruct import ids, judge
 from selfinstruct.engines.base import Engine
 from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.measures import rouge_f
@@ -222,7 +222,7 @@ def _against_reference(prompt: Prompt, answers: Sequence[ScoredAnswer]) -> list[
     own = [with_score(one, rouge_f(prompt.reference, one.text)) for one in answers]
     words = len(prompt.reference.split())
     reference = ScoredAnswer(
-        f"{prompt.id}-reference", prompt.id, prompt.reference, words, True, "run", 1.0
+        ids.reference(prompt.id), prompt.id, prompt.reference, words, True, "run", 1.0
     )
     return [reference, *own]
 

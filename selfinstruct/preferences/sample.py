@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from selfinstruct.conversation import conversation_prompt
+from selfinstruct import ids, records
+from selfinstruct.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.evaluate.shots import worked_shots
 from selfinstruct.export import export_rows
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.preferences.pairs import ScoredAnswer, with_score
 from selfinstruct.prompts.canonical import STOP, user_text
-from selfinstruct.records import NAN, Completion, Message, Request, Stage
-from selfinstruct.requests import derive_seed
+from selfinstruct.records import NAN, Completion, Form, Message, Reading, Request, Stage
+from selfinstruct.requests import derive_seed, scoring_request
 from selfinstruct.sampling import SamplingConfig
 from selfinstruct.store import Run
 
@@ -91,7 +92,7 @@ def sample_answers(
         return
     asked = {prompt.id: _asked(engine, prompt) for prompt in owed}
     better = {prompt.id: _better(engine, prompt) for prompt in owed if how.scored}
-    longest = max(len(engine.encode(text)) for text in (*asked.values(), *better.values()))
+    longest = max(prompt_tokens(engine, one) for one in (*asked.values(), *better.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))
     sampling = SamplingConfig(temperature=how.temperature, max_tokens=how.max_tokens, stop=STOP)
     steps = how.k * (2 if how.scored else 1)
@@ -103,46 +104,32 @@ def sample_answers(
 
         requests = [
             Request(
-                f"{prompt.id}-a{number}",
-                Stage.ANSWER,
-                "",
-                asked[prompt.id],
-                sampling,
-                derive_seed(how.seed, prompt.id, number),
+                id=ids.sampled(prompt.id, number),
+                about=prompt.id,
+                stage=Stage.ANSWER,
+                reading=Reading(Form.WHOLE),
+                prompt=asked[prompt.id],
+                sampling=sampling,
+                seed=derive_seed(how.seed, prompt.id, number),
             )
             for prompt in part
             for number in range(how.k)
         ]
         written = complete_all(engine, requests, told)
-        owner = {request.id: prompt for request, prompt in _owners(requests, part, how.k)}
-        rows = [_row(completion, owner[completion.id].id) for completion in written]
+        rows = [_row(completion, completion.request.about) for completion in written]
         if how.scored:
             scoring = [
-                Request(
-                    f"{one.id}-score",
-                    Stage.SCORE,
-                    "",
-                    better[owner[one.id].id],
-                    sampling,
-                    0,
-                    scored=one.token_ids,
-                )
+                scoring_request(one.id, better[one.request.about], one.token_ids, sampling)
                 for one in written
                 if one.token_ids and one.error is None
             ]
             told_later = partial(told, before=start * steps + len(requests))
             scores = {one.id: one for one in complete_all(engine, scoring, told_later)}
             rows = [
-                _scored(row, one, scores.get(f"{one.id}-score"))
+                _scored(row, one, scores.get(ids.score(one.id)))
                 for row, one in zip(rows, written, strict=True)
             ]
         commit_rows(out, ANSWERS, rows)
-
-
-def _owners(
-    requests: Sequence[Request], prompts: Sequence[Prompt], k: int
-) -> list[tuple[Request, Prompt]]:
-    return [(request, prompts[number // k]) for number, request in enumerate(requests)]
 
 
 def _row(completion: Completion, prompt_id: str) -> ScoredAnswer:
@@ -166,11 +153,11 @@ def _mean(logprobs: Sequence[float] | None) -> float:
     return sum(logprobs) / len(logprobs) if logprobs else NAN
 
 
-def _asked(engine: Engine, prompt: Prompt) -> str:
+def _asked(engine: Engine, prompt: Prompt) -> records.Prompt:
     return conversation_prompt(engine, [Message(role="user", content=prompt.user)])
 
 
-def _better(engine: Engine, prompt: Prompt) -> str:
+def _better(engine: Engine, prompt: Prompt) -> records.Prompt:
     """Return the prompt after the principles and the examples."""
     messages: list[Message] = []
     shown = [shot for shot in worked_shots() if shot.user != prompt.user][:_EXAMPLES]

@@ -81,7 +81,7 @@ def read_answer_completions(run: Run, number: int) -> list[Completion]:
     """Return the requests and completions of a batch."""
     path = batch_path(run, ANSWERS, number) / "completions.parquet"
     with damage(path):
-        return schema.read_completions(path)
+        return schema.read_completions(path, run.markers)
 
 
 def commit_answers(run: Run, batch: AnswerBatch) -> None:

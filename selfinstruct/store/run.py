@@ -28,11 +28,13 @@ import pyarrow as pa
 import yaml
 
 from selfinstruct.errors import ConfigError, StoreError, WriteError
+from selfinstruct.prompts.settings import SETTINGS, read_settings
 from selfinstruct.records import (
     CalibrationScore,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
+    Markers,
 )
 from selfinstruct.store import atomic, schema
 from selfinstruct.store.lock import CALIBRATION, RUN_FILE
@@ -142,7 +144,17 @@ class Run:
     def completions(self, number: int) -> list[Completion]:
         path = self.round_path(number) / _COMPLETIONS
         with damage(path):
-            return schema.read_completions(path)
+            return schema.read_completions(path, self.markers)
+
+    def markers(self) -> Markers:
+        """Return the words of the run's templates, as they were used.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        path = self.path / "inputs" / "prompts" / SETTINGS
+        with damage(path):
+            return read_settings(path.read_text(encoding="utf-8")).marker_record()
 
     def read_round(self, number: int) -> RoundData:
         return RoundData(
@@ -312,7 +324,7 @@ def damage(path: Path) -> Iterator[None]:
     """Turn what a damaged file raises into StoreError."""
     try:
         yield
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, ConfigError) as error:
         raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
 
 

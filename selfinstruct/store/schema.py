@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selfinstruct import ids
 from selfinstruct.filters.rules import reasons
+from selfinstruct.prompts.reading import recorded_reading
 from selfinstruct.records import (
     CalibrationScore,
     Completion,
+    Conversation,
+    Form,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
+    Markers,
+    Message,
+    Prompt,
+    Reading,
     Request,
     Stage,
 )
@@ -50,6 +58,9 @@ COMPLETIONS = pa.schema(
         ("num_prompt_tokens", pa.int32()),
         ("num_output_tokens", pa.int32()),
         ("error", pa.string()),
+        ("about", pa.string()),
+        ("reading", pa.string()),
+        ("conversation", pa.string()),
     ]
 )
 
@@ -135,8 +146,15 @@ def write_completions(path: Path, completions: Sequence[Completion]) -> None:
     _write(path, [_completion_row(completion) for completion in completions], COMPLETIONS)
 
 
-def read_completions(path: Path) -> list[Completion]:
-    return [_completion(row) for row in _read(path, COMPLETIONS)]
+def read_completions(path: Path, markers: Callable[[], Markers] = Markers) -> list[Completion]:
+    """Read requests and completions; what older runs do not say of them is filled in.
+
+    Args:
+        path: a completions.parquet.
+        markers: returns the words of the run's templates; called where they decide how a
+            completion is read whose request does not say.
+    """
+    return [_completion(row, markers) for row in _read(path, COMPLETIONS)]
 
 
 def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
@@ -187,7 +205,7 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
         "id": request.id,
         "stage": str(request.stage),
         "template": request.template,
-        "prompt": request.prompt,
+        "prompt": _text_seen(completion),
         "parents": request.parents,
         "sampling": json.dumps(request.sampling.model_dump(), sort_keys=True),
         "seed": request.seed,
@@ -201,22 +219,42 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
         "num_prompt_tokens": completion.num_prompt_tokens,
         "num_output_tokens": len(completion.token_ids) if request.scored is None else 0,
         "error": completion.error,
+        "about": request.about,
+        "reading": json.dumps(asdict(request.reading)),
+        "conversation": _conversation_text(request.prompt),
     }
 
 
-def _completion(row: dict[str, Any]) -> Completion:
+def _text_seen(completion: Completion) -> str | None:
+    """Return the text that the model saw; where the engine does not tell, a text as asked."""
+    asked = completion.request.prompt
+    return completion.prompt or (asked if isinstance(asked, str) else None)
+
+
+def _conversation_text(prompt: Prompt) -> str | None:
+    if isinstance(prompt, str):
+        return None
+    return json.dumps(asdict(prompt), ensure_ascii=False)
+
+
+def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completion:
     logprobs = row["token_logprobs"]
     stage = Stage(row["stage"])
     request = Request(
         id=row["id"],
+        about=row.get("about") or ids.about(row["id"], stage),
         stage=stage,
+        reading=_NOT_SAID,
         template=row["template"],
-        prompt=row["prompt"],
+        prompt=_prompt(row),
         sampling=SamplingConfig(**json.loads(row["sampling"])),
         seed=row["seed"],
         parents=tuple(row["parents"] or ()),
         scored=tuple(row["token_ids"]) if stage is Stage.SCORE else None,
     )
+    said = row.get("reading")
+    reading = _reading(said) if said else recorded_reading(request, row["prompt"] or "", markers)
+    request = replace(request, reading=reading)
     return Completion(
         request=request,
         text=row["text"],
@@ -228,4 +266,22 @@ def _completion(row: dict[str, Any]) -> Completion:
         num_prompt_tokens=row["num_prompt_tokens"],
         thinking=row["thinking"],
         error=row["error"],
+        prompt=row["prompt"],
     )
+
+
+_NOT_SAID = Reading(Form.WHOLE)
+
+
+def _reading(said: str) -> Reading:
+    values = json.loads(said)
+    return Reading(**{**values, "form": Form(values["form"])})
+
+
+def _prompt(row: dict[str, Any]) -> Prompt:
+    """Return what was asked; of a text, what the model saw."""
+    if not row.get("conversation"):
+        return str(row["prompt"])
+    values = json.loads(row["conversation"])
+    messages = tuple(Message(role=m["role"], content=m["content"]) for m in values["messages"])
+    return Conversation(messages, values["opened"], values["thinking"])

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.errors import StoreError
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
-    id_order,
 )
 from selfinstruct.store import schema
 from selfinstruct.store.batches import (
@@ -105,7 +105,7 @@ def read_supplements(run: Run) -> list[Supplement]:
         with damage(path):
             found.append(
                 Supplement(
-                    schema.read_completions(path / "completions.parquet"),
+                    schema.read_completions(path / "completions.parquet", run.markers),
                     schema.read_instructions(path / "instructions.parquet"),
                     schema.read_instances(path / "instances.parquet"),
                     info,
@@ -142,7 +142,7 @@ def current_round(
     added = [i for row in recorded for i in completed.instances.get(row.id, ())]
     instances = run.instances(number)
     if added:
-        instances = sorted([*instances, *added], key=lambda row: id_order(row.id))
+        instances = sorted([*instances, *added], key=lambda row: ids.order(row.id))
     return instructions, instances
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from selfinstruct import ids
 from selfinstruct.errors import ConfigError
 from selfinstruct.preferences.folder import LABELLED, REPORT
 from selfinstruct.train.preference_rows import (
@@ -77,7 +78,7 @@ def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
         scored = [(row["text"], row["score"]) for row in own if row["usable"]]
         messages = tuple((turn["role"], turn["content"]) for turn in own[0]["prompt"])
         (held if own[0]["held_out"] else train).extend(
-            PreferenceRow(f"{prompt_id}-{n}", prompt_id, messages, better, worse, weight)
+            PreferenceRow(ids.example(prompt_id, n), prompt_id, messages, better, worse, weight)
             for n, (better, worse, weight) in enumerate(comparisons(scored))
         )
     return PreferenceSplit(train, held)
@@ -99,5 +100,5 @@ def _ranked(rows: Sequence[Mapping[str, Any]], dropped: Counter[str]) -> list[Pr
         scored = [(text, -float(place)) for place, text in enumerate(kept)]
         for n, (better, worse, weight) in enumerate(comparisons(scored)):
             pair = {**row, "chosen": better, "rejected": worse}
-            found.append(preference_row(pair, f"{number}-{n}", weight))
+            found.append(preference_row(pair, ids.example(str(number), n), weight))
     return found

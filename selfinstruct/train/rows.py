@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import ids
 from selfinstruct.config import NoveltyConfig
 from selfinstruct.errors import ConfigError
 from selfinstruct.export import Answers, export_rows
@@ -94,10 +95,10 @@ def _run_rows(path: Path, answers: Answers, with_seeds: bool) -> list[TrainRow]:
             for number, one in enumerate(seed.instances):
                 user = user_text(seed.instruction, one.input)
                 rows.append(
-                    TrainRow(f"{seed.pool_id}-{number}", seed.instruction, user, one.output)
+                    TrainRow(ids.example(seed.pool_id, number), seed.instruction, user, one.output)
                 )
     for row in export_rows(run, answers):
-        proposal = row.instruction_id.rsplit("-", 1)[0]
+        proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
         rows.append(TrainRow(row.id, row.instruction, user, row.output, row.round, proposal))
     return rows
@@ -120,7 +121,7 @@ def _file_rows(path: Path) -> list[TrainRow]:
                 raise ConfigError(
                     f"{where}: has no prompt or no answer; give both, or drop the line"
                 )
-            rows.append(TrainRow(f"line-{number}-{place}", instruction, user, answer))
+            rows.append(TrainRow(ids.example(ids.line(number), place), instruction, user, answer))
     return rows
 
 

@@ -40,7 +40,7 @@ def test_the_completions_of_an_accepted_instruction(small: Run) -> None:
     proposed = found.asked[0]
     recorded = {c.id: c for c in small.completions(row["round"])}[proposed.id]
     assert proposed.text[proposed.start : proposed.end] == row["raw_text"]
-    assert (proposed.prompt, proposed.seed) == (recorded.request.prompt, recorded.request.seed)
+    assert (proposed.prompt, proposed.seed) == (recorded.prompt, recorded.request.seed)
     assert proposed.sampling == recorded.request.sampling.model_dump(mode="json")
     own = [one.id for one in small.instances(row["round"]) if one.instruction_id == row["id"]]
     assert [one["id"] for one in found.instances] == own

@@ -8,19 +8,20 @@ import sys
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Completion, Request, Stage
+from selfinstruct.records import Completion, Form, Reading, Request, Stage
 from selfinstruct.sampling import SamplingConfig
 
+WHOLE = Reading(Form.WHOLE)
 SAMPLING = SamplingConfig(temperature=0.8, min_p=0.05, max_tokens=24)
 PROMPTS = {"a": "The sea is", "bb": "Café \U0001f600 means", "long": "word " * 600}
 
 
 def written(name: str, prompt: str) -> Request:
-    return Request(name, Stage.PROPOSE, "t", prompt, SAMPLING, seed=len(name))
+    return Request(name, name, Stage.PROPOSE, WHOLE, prompt, SAMPLING, seed=len(name))
 
 
 def scored(name: str, prompt: str, *tokens: int) -> Request:
-    return Request(name, Stage.SCORE, "", prompt, SAMPLING, 0, (), tokens)
+    return Request(name, name, Stage.SCORE, WHOLE, prompt, SAMPLING, scored=tokens)
 
 
 def collected(engine: VllmEngine, count: int) -> dict[str, Completion]:
@@ -39,7 +40,7 @@ def main() -> None:
     engine.abort(["gone"])
     done = collected(engine, 3)
     one = done["a"]
-    prompt, first = one.request.prompt, one.token_ids[0]
+    prompt, first = one.prompt or "", one.token_ids[0]
     # Two tokens after one prompt, each alone: the one that was written, and another.
     other = first + 1
     engine.submit(

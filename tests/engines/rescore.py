@@ -9,9 +9,10 @@ from typing import Any
 from selfinstruct.config import EngineConfig, ModelConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Request, Stage
+from selfinstruct.records import Form, Reading, Request, Stage
 from selfinstruct.sampling import SamplingConfig
 
+WHOLE = Reading(Form.WHOLE)
 PROMPT = "One word after the other. " * 60
 TEXTS = ["The sea is blue and the sky is wide.", "It rains.", "The sea is blue. " * 40]
 
@@ -32,7 +33,7 @@ def scores(engine: VllmEngine, name: str) -> dict[int, tuple[float, ...] | None]
     for number, text in enumerate([*TEXTS, *TEXTS]):
         ids = tuple(engine.encode(text))
         id = f"{name}-{number}"
-        engine.submit([Request(id, Stage.SCORE, "", PROMPT, SamplingConfig(), 0, scored=ids)])
+        engine.submit([Request(id, id, Stage.SCORE, WHOLE, PROMPT, SamplingConfig(), scored=ids)])
         [one] = engine.collect()
         found[number] = one.token_logprobs
     return found

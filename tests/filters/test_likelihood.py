@@ -19,7 +19,7 @@ from selfinstruct.filters.likelihood import (
 )
 from selfinstruct.filters.rule import Failure, InstanceFacts, InstructionFacts, first_failure
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, LOW_LIKELIHOOD, TOO_LIKELY
-from selfinstruct.records import NAN, Completion, Kind, Request, Stage
+from selfinstruct.records import NAN, Completion, Form, Kind, Reading, Request, Stage
 from selfinstruct.sampling import SamplingConfig
 
 TEXT = "Say hello to them. Sing."
@@ -28,7 +28,14 @@ TOKENS = [(0, 3, -1.0), (3, 9, -2.0), (9, 12, -4.0), (12, 18, -0.5), (18, 24, -3
 
 
 def completion(logprobs: bool = True, error: str | None = None) -> Completion:
-    request = Request("r00000-p000-propose", Stage.PROPOSE, "t", "p", SamplingConfig(), 0)
+    request = Request(
+        "r00000-p000-propose",
+        "r00000-p000",
+        Stage.PROPOSE,
+        Reading(Form.LIST),
+        "p",
+        SamplingConfig(),
+    )
     return Completion(
         request,
         TEXT,

@@ -87,8 +87,8 @@ def asked(request: Request) -> Asked:
 
 
 def prompt_text(request: Request) -> str:
-    """Return the whole prompt as the model sees it, markup included."""
-    return request.prompt
+    """Return the whole prompt as the model sees it, markup included: the engine rendered it."""
+    return str(request.prompt)
 
 
 def scored_ids(request: Request) -> tuple[int, ...] | None:
@@ -123,7 +123,7 @@ def completion_record(completion: Completion) -> list[Any]:
         request.id,
         str(request.stage),
         request.template,
-        prompt_text(request),
+        completion.prompt,
         list(request.parents),
         request.sampling.model_dump(mode="json"),
         request.seed,

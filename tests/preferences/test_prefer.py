@@ -131,7 +131,7 @@ def test_the_likelihood_labeller_shows_principles_and_keeps_the_contrast(
     [(name, engine)] = apart.asked
     assert name == "policy"
     written = {r.id: r for r in engine.requests if r.stage is Stage.ANSWER}
-    scored = {r.id.removesuffix("-score"): r for r in engine.requests if r.stage is Stage.SCORE}
+    scored = {r.about: r for r in engine.requests if r.stage is Stage.SCORE}
     assert written.keys() == scored.keys()
     assert len({r.seed for r in written.values()}) == len(written)
     for key, request in scored.items():

@@ -1,0 +1,40 @@
+"""Prompts as the text that a model sees: BOS before a text, chat markup around a conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selfinstruct.engines.tokenizer import bos_text
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Conversation, LocalModel, Prompt
+
+
+def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
+    """Return the whole text of a prompt.
+
+    Args:
+        prompt: a text gets the BOS that the model wants; it is not put before one that is there.
+        model: for the BOS, and messages.
+        tokenizer: a transformers tokenizer.
+
+    Raises:
+        ConfigError: a conversation, and the tokenizer has no chat template.
+    """
+    if isinstance(prompt, Conversation):
+        return _conversation(prompt, model, tokenizer)
+    bos = bos_text(model=model, tokenizer=tokenizer)
+    return prompt if bos and prompt.startswith(bos) else bos + prompt
+
+
+def _conversation(conversation: Conversation, model: LocalModel, tokenizer: Any) -> str:
+    if not tokenizer.chat_template:
+        raise ConfigError(f"model {model.name!r} has no chat template; use --prompting base")
+    messages = [dict(message) for message in conversation.messages]
+    # What is opened goes behind the mark of the model's turn, whose end is left out.
+    text = tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=conversation.thinking,
+    )
+    return f"{text}{conversation.opened}"

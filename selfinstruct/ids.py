@@ -1,0 +1,152 @@
+"""Ids: made here, taken apart here, and nowhere else.
+
+    seed:<id>, avoid:<n>          what a run starts from
+    r00003-p012                   a proposal: round, place
+    r00003-p012-i04               an instruction of it
+    r00003-p012-i04-n0            an instance of that
+    r00003-p012-i04-n0-a00000     another model's answer to that, of the batch 0
+    r00003-p012-i04-typed         an output that a person typed
+    …-propose, …-classify, …-instances, …-answer    the request about what stands before it
+    …-score                       the request that scores it
+
+Other programs rely on them (the design's contracts): they do not change.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PLACED = re.compile(r"r\d{5,}-p\d+-i\d+(-n\d+)?")
+
+
+def seed(id: str) -> str:
+    """Return the pool id of a seed task of a file."""
+    return f"seed:{id}"
+
+
+def avoid(number: int) -> str:
+    """Return the pool id of a text to avoid, counted from 1."""
+    return f"avoid:{number}"
+
+
+def origin(pool_id: str) -> str:
+    """Return what a text that a run starts from is: `seed` or `avoid`."""
+    return pool_id.split(":", maxsplit=1)[0]
+
+
+def proposal(round: int, number: int) -> str:
+    return f"r{round:05d}-p{number:03d}"
+
+
+def instruction(proposal: str, item: int) -> str:
+    return f"{proposal}-i{item:02d}"
+
+
+def instance(instruction: str, number: int) -> str:
+    return f"{instruction}-n{number}"
+
+
+def answer(instance: str, batch: int) -> str:
+    """Return the id of another model's answer to an instance."""
+    return f"{instance}-a{batch:05d}"
+
+
+def typed(instruction: str) -> str:
+    """Return the id of the instance that a person typed for an instruction."""
+    return f"{instruction}-typed"
+
+
+def request(about: str, stage: str) -> str:
+    """Return the id of the request of a stage about something."""
+    return f"{about}-{stage}"
+
+
+def score(id: str) -> str:
+    """Return the id of the request that scores what an id stands for."""
+    return f"{id}-score"
+
+
+def about(request: str, stage: str) -> str:
+    """Return what a request of a stage is about."""
+    return request.removesuffix(f"-{stage}")
+
+
+def proposal_of(instruction: str) -> str:
+    return instruction.rsplit("-", 1)[0]
+
+
+def instruction_of(id: str) -> str:
+    """Return the instruction of an instance's id; of an instruction's, itself."""
+    return re.sub(r"-n\d+$", "", id)
+
+
+def is_candidate(id: str) -> bool:
+    """Whether an id has the form of an instruction's or an instance's."""
+    return _PLACED.fullmatch(id) is not None
+
+
+def order(id: str) -> tuple[int, ...]:
+    """Return the numbers of an id (round, proposal, item, instance), to sort by.
+
+    As strings, `r00000-p1000-i00` would stand before `r00000-p101-i00`.
+    """
+    return tuple(int(number) for number in re.findall(r"\d+", id))
+
+
+def renumbered(id: str, offset: int) -> str:
+    """Return an id of a run whose rounds have come to stand `offset` later."""
+    return re.sub(r"^r(\d+)", lambda found: f"r{int(found[1]) + offset:05d}", id)
+
+
+def calibration(kind: str, what: str | int) -> str:
+    """Return the id of calibration texts of a kind: a list of them, or a seed's pool id."""
+    return f"calibration-{kind}-{what}"
+
+
+def sampled(prompt: str, number: int) -> str:
+    """Return the id of one of a policy's answers to a prompt."""
+    return f"{prompt}-a{number}"
+
+
+def reference(prompt: str) -> str:
+    """Return the id under which a prompt's accepted output stands beside sampled answers."""
+    return f"{prompt}-reference"
+
+
+def evaluated(number: int) -> str:
+    """Return the id of a task that is evaluated, by its place."""
+    return f"eval-{number}"
+
+
+def evaluated_answer(number: int, sample: int) -> str:
+    return f"{evaluated(number)}-answer-{sample}"
+
+
+def passage(number: int) -> str:
+    """Return the id of a passage of plain text, by its place."""
+    return f"passage-{number}"
+
+
+def passage_end(number: int) -> str:
+    """Return the id of the request to end a passage."""
+    return f"{passage(number)}-end"
+
+
+def judgement(number: int, order: int, verdict: str) -> str:
+    """Return the id of a duel that is judged, in one order, for one verdict."""
+    return f"judge-{number}-{order}-{verdict}"
+
+
+def duel(first: str, second: str, task: str) -> str:
+    """Return the id of a comparison of two models' answers to a task."""
+    return f"{first}-{second}-{task}"
+
+
+def example(owner: str, number: int | str) -> str:
+    """Return the id of one of several training rows of a seed, a prompt or a line."""
+    return f"{owner}-{number}"
+
+
+def line(number: int) -> str:
+    """Return the id of a line of a user's file."""
+    return f"line-{number}"

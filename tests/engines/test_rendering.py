@@ -1,0 +1,74 @@
+"""Prompts as the model sees them: BOS, chat markup, an opened turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.engines.rendering import render
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.engines.thinking import opens_thinking
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Conversation, LocalModel, Message
+
+CHATML = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>"
+    "{% if not enable_thinking %}<think></think>{% endif %}{% endif %}"
+)
+ASKED = (Message(role="system", content="Be brief."), Message(role="user", content="Why?"))
+
+
+def tokenizer(*, bos: str | None = "<s>", adds: bool = True, template: str | None = CHATML) -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.WordLevel({"<s>": 0, "a": 1, "<unk>": 2}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    if adds:
+        backend.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=bos, chat_template=template)
+
+
+def model(type: str = "llama") -> LocalModel:
+    return LocalModel("m", Path("m"), "digest", {"model_type": type})
+
+
+def test_a_text_gets_the_bos_that_the_model_wants() -> None:
+    assert render("1. Sing.", model(), tokenizer()) == "<s>1. Sing."
+    assert render("1. Sing.", model(), tokenizer(adds=False)) == "1. Sing."
+    assert render("1. Sing.", model("gemma3_text"), tokenizer(adds=False)) == "<s>1. Sing."
+    assert render("1. Sing.", model(), tokenizer(bos=None, adds=False)) == "1. Sing."
+
+
+def test_a_bos_that_is_there_is_not_put_twice() -> None:
+    """What was recorded is what the model saw: it can be asked again as it is."""
+    once = render("1. Sing.", model(), tokenizer())
+    assert render(once, model(), tokenizer()) == once
+
+
+def test_a_conversation_ends_with_the_models_turn() -> None:
+    text = render(Conversation(ASKED), model(), tokenizer())
+    assert text == ("<|system|>Be brief.<|end|>\n<|user|>Why?<|end|>\n<|assistant|><think></think>")
+    thinking = render(Conversation(ASKED, thinking=True), model(), tokenizer())
+    assert thinking.endswith("<|assistant|>")
+
+
+def test_an_opened_turn_is_gone_on_with() -> None:
+    opened = Conversation(ASKED, opened="Because of", thinking=True)
+    assert render(opened, model(), tokenizer()).endswith("\n<|assistant|>Because of")
+    assert ScriptedEngine(lambda _: "").render(opened).endswith("<assistant>Because of")
+
+
+def test_a_conversation_needs_a_template() -> None:
+    with pytest.raises(ConfigError, match=r"'m' has no chat template; use --prompting base"):
+        render(Conversation(ASKED), model(), tokenizer(template=None))
+
+
+def test_a_prompt_that_opens_the_thinking_part() -> None:
+    assert opens_thinking("<|assistant|><think>\n")
+    assert not opens_thinking("<think>a</think>")
