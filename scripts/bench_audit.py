@@ -29,16 +29,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from selfinstruct import ids
 from selfinstruct.audit.candidate import show_candidate
-from selfinstruct.audit.decisions import drop
 from selfinstruct.audit.histograms import histogram
 from selfinstruct.audit.sample import draw_sample
 from selfinstruct.audit.search import Filter, count_by_reason, search
-from selfinstruct.config import RunConfig
-from selfinstruct.inputs import parse_inputs
-from selfinstruct.prompts import load_prompts
-from selfinstruct.records import (
+from selfinstruct.common import ids
+from selfinstruct.common.records import (
     ACCEPTED,
     NAN,
     REJECTED,
@@ -50,8 +46,12 @@ from selfinstruct.records import (
     Request,
     Stage,
 )
-from selfinstruct.sampling import SamplingConfig
-from selfinstruct.seeds import shipped_seeds
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.decisions.decide import drop
+from selfinstruct.inputs.run_inputs import parse_inputs
+from selfinstruct.inputs.seeds import shipped_seeds
+from selfinstruct.prompts import load_prompts
 from selfinstruct.store import RoundData, Run, create_run, open_run, run_exists
 
 PER_ROUND = 1000

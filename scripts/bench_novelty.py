@@ -29,8 +29,8 @@ from rich.progress import track
 from rich.table import Table
 from rouge_score import rouge_scorer, tokenize
 
-from selfinstruct.filters.novelty import NoveltyIndex
-from selfinstruct.filters.tokens import Tokenizer
+from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.filters.novelty.tokens import Tokenizer
 
 SIZES = (1_000, 10_000, 37_000, 100_000, 300_000, 1_000_000)
 THRESHOLD, LOOP_FLOOR = 0.7, 0.5

@@ -27,7 +27,7 @@ from rich.table import Table
 def rows(count: int) -> tuple[list[Any], list[Any]]:
     """Return training and validation rows: shipped seed tasks and eval tasks."""
     from selfinstruct.evaluate.tasks import shipped_eval_tasks
-    from selfinstruct.seeds import shipped_seeds
+    from selfinstruct.inputs.seeds import shipped_seeds
     from selfinstruct.train.rows import read_rows
 
     train = [*read_rows(shipped_seeds()), *read_rows(shipped_eval_tasks())]

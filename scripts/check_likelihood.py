@@ -23,9 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from selfinstruct.inputs import stored_config
+from selfinstruct.common.records import Completion, Kind
+from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Completion, Kind
 from selfinstruct.store import Run, open_run
 
 

@@ -11,12 +11,12 @@ import re
 import sys
 from pathlib import Path
 
-from selfinstruct.config import RunConfig, leaves
+from selfinstruct.common.versions import RULES_VERSION
+from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
 from selfinstruct.store import schema
-from selfinstruct.versions import RULES_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration

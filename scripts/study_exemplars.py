@@ -16,15 +16,15 @@ from statistics import fmean, median
 from rich.console import Console
 from rich.table import Table
 
-from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.common.records import Completion, Form, Reading, Request, SeedTask, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import complete_all
 from selfinstruct.engines.registry import build_engine
-from selfinstruct.evaluate.measures import rouge_f
+from selfinstruct.filters.similarity import rouge_f
 from selfinstruct.filters.text import repetition
+from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Completion, Form, Reading, Request, SeedTask, Stage
-from selfinstruct.sampling import SamplingConfig
-from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 
 HEADER = (
     "Each task below is done well and completely. What the task works on, if anything, stands "

@@ -26,25 +26,25 @@ from typing import Any
 from study_plot import Panel, histograms
 from study_stats import auroc, interval, kept_quality, residuals, spearman
 
-from selfinstruct import ids
-from selfinstruct.audit.whatif import Thresholds, what_if
-from selfinstruct.calibrate import calibrate
-from selfinstruct.candidates import with_gain
-from selfinstruct.config import LikelihoodConfig
-from selfinstruct.engines.base import Engine, complete_all
-from selfinstruct.filters.likelihood import LikelihoodThresholds, quantile, tokens_of
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.launch import scores_depend_on
-from selfinstruct.models import resolve_model
-from selfinstruct.records import (
+from selfinstruct.common import ids
+from selfinstruct.common.records import (
     ACCEPTED,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
 )
-from selfinstruct.requests import RequestBuilder
+from selfinstruct.config.schema import LikelihoodConfig
+from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.filters.likelihood import LikelihoodThresholds, quantile, tokens_of
+from selfinstruct.generate.calibrate import calibrate
+from selfinstruct.generate.launch import scores_depend_on
+from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
+from selfinstruct.models import resolve_model
 from selfinstruct.store import Run, open_run
+from selfinstruct.verdicts.candidates import with_gain
+from selfinstruct.verdicts.whatif import Thresholds, what_if
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RATINGS = DOCS / "likelihood_ratings.jsonl"

@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from selfinstruct.seeds import shipped_seeds
+from selfinstruct.inputs.seeds import shipped_seeds
 from selfinstruct.train.rows import TrainRow, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent

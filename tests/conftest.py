@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.common.progress import Event, silent
+from selfinstruct.common.records import Form, LocalModel, Request, Stage
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.scripted import Script, ScriptedEngine
-from selfinstruct.launch import launch
-from selfinstruct.progress import Event, silent
-from selfinstruct.records import Form, LocalModel, Request, Stage
+from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -96,7 +96,7 @@ def _instances(request: Request) -> str | tuple[str, str]:
 def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """Calibration scores of scripted engines are not kept beside the user's own."""
     folder = tmp_path_factory.mktemp("calibrations")
-    monkeypatch.setattr("selfinstruct.calibrate.cache_folder", lambda: folder)
+    monkeypatch.setattr("selfinstruct.generate.calibrate.cache_folder", lambda: folder)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def generate(model_folder: Path, seeds_file: Path) -> Generate:
         engine: dict[str, Any] | None = None,
         **values: Any,
     ) -> tuple[Run, str]:
-        from selfinstruct.config_values import nested
+        from selfinstruct.config.values import nested
 
         defaults = {
             "model__name": str(model_folder),

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import ids
-from selfinstruct.answer import Answered, answer
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
 from selfinstruct.cli.app import run as cli
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError, EngineError, StoreError
+from selfinstruct.common.records import ACCEPTED, Request, Stage
+from selfinstruct.dataset.export import Answers, Format, export, export_rows
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError, EngineError, StoreError
-from selfinstruct.export import Answers, Format, export, export_rows
-from selfinstruct.records import ACCEPTED, Request, Stage
+from selfinstruct.generate.answer import Answered, answer
 from selfinstruct.store import Run, open_run, schema
 from selfinstruct.store.answers import answer_batches, answer_info, read_answers
+from selfinstruct.verdicts.replay import replay
 from tests.conftest import draw
 from tests.engines.kinds import stand_in_for_vllm
 

@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import ids
-from selfinstruct.answer import answer
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
 from selfinstruct.audit.search import Filter, candidates
-from selfinstruct.audit.whatif import PENDING, Thresholds, save_what_if, what_if
-from selfinstruct.card import dataset_card
 from selfinstruct.cli.app import run as cli
-from selfinstruct.complete import Supplemented, complete, pending
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError, EngineError, StoreError
+from selfinstruct.common.records import ACCEPTED, Kind
+from selfinstruct.dataset.card import dataset_card
+from selfinstruct.dataset.export import Answers, Format, export_rows
 from selfinstruct.engines.scripted import Script, ScriptedEngine
-from selfinstruct.errors import ConfigError, EngineError, StoreError
-from selfinstruct.export import Answers, Format, export_rows
 from selfinstruct.filters.rules import passed_text_rules
-from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Kind
+from selfinstruct.generate.answer import answer
+from selfinstruct.generate.complete import Supplemented, complete, pending
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.supplements import read_supplements
+from selfinstruct.verdicts.merge import merge
+from selfinstruct.verdicts.replay import replay
+from selfinstruct.verdicts.whatif import PENDING, Thresholds, save_what_if, what_if
 from tests.conftest import varied_script
 from tests.engines.kinds import stand_in_for_vllm
 

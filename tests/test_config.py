@@ -11,16 +11,11 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from selfinstruct.config import (
-    RunConfig,
-    Section,
-    fingerprint,
-    leaves,
-    semantic_values,
-)
-from selfinstruct.config_values import build_config, merge, nested, parse_settings, read_yaml
-from selfinstruct.engine_options import VLLM
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.config.engine_options import VLLM
+from selfinstruct.config.schema import RunConfig, Section, leaves, semantic_values
+from selfinstruct.config.values import build_config, merge, nested, parse_settings, read_yaml
 
 KINDS = {"semantic", "stopping", "throughput", "input"}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import config_history
-from selfinstruct.config import RunConfig, leaves
-from selfinstruct.config_history import all_fields, config_of_its_time
-from selfinstruct.config_values import nested
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.config import history as config_history
+from selfinstruct.config.history import all_fields, config_of_its_time
+from selfinstruct.config.schema import RunConfig, leaves
+from selfinstruct.config.values import nested
 from selfinstruct.filters.rule import has_off_value, off_value
 from selfinstruct.filters.rules import RULES
 

@@ -153,8 +153,8 @@ def test_scripts_named_in_the_readme_exist() -> None:
 
 
 def test_the_shipped_seeds() -> None:
-    from selfinstruct.measures import near_duplicates
-    from selfinstruct.seeds import parse_seeds, shipped_seeds
+    from selfinstruct.inputs.seeds import parse_seeds, shipped_seeds
+    from selfinstruct.verdicts.pool import near_duplicates
 
     path = shipped_seeds()
     seeds = parse_seeds(path.read_bytes(), path)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Format, export, export_rows
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.dataset.export import Format, export, export_rows
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]

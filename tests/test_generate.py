@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Format, export
-from selfinstruct.progress import Event, RoundCommitted
-from selfinstruct.records import ACCEPTED, REJECTED, Request, Stage
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.progress import Event, RoundCommitted
+from selfinstruct.common.records import ACCEPTED, REJECTED, Request, Stage
+from selfinstruct.dataset.export import Format, export
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct import ids
-from selfinstruct.records import Stage
+from selfinstruct.common import ids
+from selfinstruct.common.records import Stage
 
 NUMBERS = st.integers(0, 200_000)
 

@@ -13,25 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
-from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
-from selfinstruct.calibrate import calibration_starts
+from selfinstruct.common.atomic import sha256
+from selfinstruct.common.errors import EngineError, StoreError
+from selfinstruct.common.progress import Calibrated, Event
+from selfinstruct.common.records import InstanceCandidate, InstructionCandidate, Kind, Stage
+from selfinstruct.dataset.export import export_rows
 from selfinstruct.engines.base import Capabilities
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import EngineError, StoreError
-from selfinstruct.export import export_rows
 from selfinstruct.filters.likelihood import quantile
 from selfinstruct.filters.rules import passed_text_rules
-from selfinstruct.merge import merge
-from selfinstruct.progress import Calibrated, Event
-from selfinstruct.records import (
-    InstanceCandidate,
-    InstructionCandidate,
-    Kind,
-    Stage,
-)
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.atomic import sha256
+from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.verdicts.merge import merge
+from selfinstruct.verdicts.replay import replay
+from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
 from tests.test_complete import Unlikely
 
 Generate = Callable[..., tuple[Run, str]]

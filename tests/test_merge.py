@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.answer import answer
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
-from selfinstruct.audit.whatif import Thresholds, what_if
 from selfinstruct.cli.app import run as cli
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED, Request, Stage
+from selfinstruct.dataset.export import Answers, export_rows
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, export_rows
-from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Request, Stage
+from selfinstruct.generate.answer import answer
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.answers import answer_batches
+from selfinstruct.verdicts.merge import merge
+from selfinstruct.verdicts.replay import replay
+from selfinstruct.verdicts.whatif import Thresholds, what_if
 from tests.conftest import make_seed, write_seeds
 
 Generate = Callable[..., tuple[Run, str]]

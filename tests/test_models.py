@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.paths import cache_folder
 from selfinstruct.models import CATALOGUE, is_prepared, prepare, prepare_model, resolve_model
-from selfinstruct.paths import cache_folder
 
 BUNDLED = CATALOGUE["bundled"]
 

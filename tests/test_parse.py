@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.parse import (
+from selfinstruct.common.records import Markers, ParsedInstance
+from selfinstruct.verdicts.parse import (
     clean_instruction,
     parse_direct,
     parse_input_first,
@@ -14,7 +15,6 @@ from selfinstruct.parse import (
     parse_output_first,
     parse_proposal,
 )
-from selfinstruct.records import Markers, ParsedInstance
 
 MARKERS = Markers()
 

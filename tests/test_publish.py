@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.card import MARK, dataset_card, write_card
 from selfinstruct.cli.app import run as cli
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, Format, export_rows
-from selfinstruct.merge import merge
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.card import MARK, dataset_card, write_card
+from selfinstruct.dataset.export import Answers, Format, export_rows
 from selfinstruct.store import Run, open_run
+from selfinstruct.verdicts.merge import merge
 from tests.hub_standin import Hub, hub
 
 Generate = Callable[..., tuple[Run, str]]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from selfinstruct.common.records import ACCEPTED, LOOP_STAGES, Kind, Stage
 from selfinstruct.engines.machine import installed_vllm
-from selfinstruct.records import ACCEPTED, LOOP_STAGES, Kind, Stage
 from selfinstruct.store import Run, open_run
 
 pytestmark = [

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.errors import ConfigError, SeedError
-from selfinstruct.records import Instance, SeedTask
-from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
+from selfinstruct.common.errors import ConfigError, SeedError
+from selfinstruct.common.records import Instance, SeedTask
+from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 
 GOOD: dict[str, Any] = {
     "id": "bird",

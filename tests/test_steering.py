@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.audit.replay import replay
 from selfinstruct.cli.app import run as cli
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import Request, Stage
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Request, Stage
 from selfinstruct.store import Run
+from selfinstruct.verdicts.replay import replay
 from tests.conftest import varied_script
 
 Generate = Callable[..., tuple[Run, str]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.texts import parse_texts
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.inputs.texts import parse_texts
 
 
 @pytest.mark.parametrize(

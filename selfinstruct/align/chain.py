@@ -24,9 +24,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError, StoreError
-from selfinstruct.store import atomic, folder_lock
-from selfinstruct.store.run import refusal
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.store import folder_lock
 
 STAGES = ("generate", "export", "sft", "prefer", "dpo", "evaluate")
 DONE, REPORT = "stages.json", "report.json"

@@ -9,9 +9,9 @@ from typing import Any
 
 import jinja2
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.evaluate.report import TITLES
-from selfinstruct.store import atomic
 
 
 def write_page(report: Mapping[str, Any], out: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import regex
 
-from selfinstruct.filters.tokens import Tokenizer, tokens
+from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
 
 Span = tuple[int, int]
 

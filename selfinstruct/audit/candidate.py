@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct import ids
 from selfinstruct.audit.alignment import align
 from selfinstruct.audit.completions import Asked, asked_for
-from selfinstruct.audit.lookup import Found, find, find_all
-from selfinstruct.audit.overrides import Override, Overrides, read_overrides
 from selfinstruct.audit.search import Filter, search
-from selfinstruct.audit.standing import outcome_of
+from selfinstruct.common import ids
+from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
+from selfinstruct.decisions.lookup import Found, find, find_all
+from selfinstruct.decisions.overrides import Override, Overrides, read_overrides
+from selfinstruct.decisions.standing import outcome_of
+from selfinstruct.filters.novelty.tokens import Tokenizer
 from selfinstruct.filters.rule import When
 from selfinstruct.filters.rules import passed_text_rules, steps_of
 from selfinstruct.filters.score_rules import NOT_NOVEL
-from selfinstruct.filters.tokens import Tokenizer
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.records import InstanceCandidate, InstructionCandidate
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 
 Span = tuple[int, int]

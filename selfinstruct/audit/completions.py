@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from selfinstruct import ids
-from selfinstruct.audit.lookup import Found
-from selfinstruct.records import InstanceCandidate, Stage
+from selfinstruct.common import ids
+from selfinstruct.common.records import InstanceCandidate, Stage
+from selfinstruct.decisions.lookup import Found
 from selfinstruct.store import Run
-from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers, batch_path
+from selfinstruct.store.batches import batch_numbers, batch_path
+from selfinstruct.store.layout import SUPPLEMENTS
 from selfinstruct.store.run import damage
 
 _COLUMNS = (

@@ -17,15 +17,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from selfinstruct.audit.labels import Labels, agreement, read_labels, settled
 from selfinstruct.audit.rates import Cell, Estimate, Rates, rates_of, share_of
 from selfinstruct.audit.sample import Sample, Stratum, newest_sample
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES
-from selfinstruct.audit.whatif import PENDING, Change, WhatIf
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.labels import Labels, agreement, read_labels, settled
 from selfinstruct.store import Run
+from selfinstruct.verdicts.whatif import PENDING, Change, WhatIf
 
 
 @dataclass(frozen=True, slots=True)

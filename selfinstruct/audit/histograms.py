@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.audit.search import Filter, where_clause
 from selfinstruct.audit.tables import current, fetch_all, fetch_columns
-from selfinstruct.config import leaves
-from selfinstruct.errors import ConfigError
-from selfinstruct.filters.novelty import NoveltyIndex
-from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.config.schema import leaves
+from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 
 _WHOLE = ("num_tokens", "words")

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.audit.labels import read_labels
-from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.audit.search import Filter, count_by_reason
-from selfinstruct.audit.standing import waiting
 from selfinstruct.audit.tables import TABLES
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.labels import read_labels
+from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.decisions.standing import waiting
 from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_batches, answer_info
-from selfinstruct.store.batches import SUPPLEMENTS, batch_info, batch_numbers
+from selfinstruct.store.batches import batch_info, batch_numbers
+from selfinstruct.store.layout import SUPPLEMENTS
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.config import RunConfig
+from selfinstruct.common.records import NAN, Kind, Markers
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.outcomes import PARSE_FAILURE
 from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, Rule, When
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
-from selfinstruct.records import NAN, Kind, Markers
 
 # A completion that hit its limit leaves no other trace in a row than this reason, which is
 # asked for first.

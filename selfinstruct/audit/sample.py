@@ -16,17 +16,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.audit.decisions import now
-from selfinstruct.audit.lookup import find_all
 from selfinstruct.audit.tables import check_table, current, fetch_all
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.decide import now
+from selfinstruct.decisions.lookup import find_all
 from selfinstruct.filters.rules import reasons
-from selfinstruct.records import ACCEPTED
-from selfinstruct.store import Run, atomic
-from selfinstruct.store.run import check_version, refusal
+from selfinstruct.store import Run
+from selfinstruct.store.layout import SAMPLES
+from selfinstruct.store.run import check_version
 from selfinstruct.store.schema import SCHEMA_VERSION
-
-FOLDER = "samples"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def draw_sample(
     }
     if not population:
         raise ConfigError(f"{run.path}: holds no candidate to rate yet; generate some first")
-    folder = run.path / FOLDER
+    folder = run.path / SAMPLES
     number = max(_numbers(folder), default=-1) + 1
     strata = draw_strata(population, per_reason, seed)
     sample = Sample(number, seed, per_reason, len(run.rounds()), now(), strata)
@@ -140,7 +141,7 @@ def newest_sample(run: Run) -> Sample | None:
     Raises:
         StoreError: it is damaged.
     """
-    numbers = _numbers(run.path / FOLDER)
+    numbers = _numbers(run.path / SAMPLES)
     return read_sample(run, max(numbers)) if numbers else None
 
 
@@ -166,12 +167,12 @@ def read_sample(run: Run, number: int) -> Sample:
 
 
 def sample_path(run: Run, number: int) -> Path:
-    return run.path / FOLDER / f"{number:05d}.json"
+    return run.path / SAMPLES / f"{number:05d}.json"
 
 
 def sample_numbers(run: Run) -> list[int]:
     """Return the numbers of the samples that were drawn."""
-    return _numbers(run.path / FOLDER)
+    return _numbers(run.path / SAMPLES)
 
 
 def rating_order(sample: Sample, rater: str) -> list[str]:

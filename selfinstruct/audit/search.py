@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from selfinstruct.audit.overrides import Overrides, read_overrides
 from selfinstruct.audit.tables import check_table, current, fetch_all, stream
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED, REJECTED
+from selfinstruct.decisions.overrides import Overrides, read_overrides
 from selfinstruct.filters.rules import reasons
-from selfinstruct.records import ACCEPTED, REJECTED
 from selfinstruct.store import Run
 
 JUDGED = "judged"

@@ -16,9 +16,10 @@ from typing import Any
 
 import duckdb
 
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.store import Run
-from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers, batch_path
+from selfinstruct.store.batches import batch_numbers, batch_path
+from selfinstruct.store.layout import SUPPLEMENTS
 
 TABLES = ("instructions", "instances")
 # Rows of supplements come behind those of every round: batch by batch, at this distance.

@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.audit.labels import read_labels
-from selfinstruct.audit.overrides import read_overrides
 from selfinstruct.audit.sample import read_sample, sample_numbers
-from selfinstruct.errors import ConfigError, StoreError
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.store import Run, atomic
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.decisions.labels import read_labels
+from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
+from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_info
-from selfinstruct.store.batches import (
-    ANSWERS,
-    KINDS,
-    SUPPLEMENTS,
-    batch_info,
-    batch_numbers,
-    batch_path,
-)
+from selfinstruct.store.batches import batch_info, batch_numbers, batch_path
+from selfinstruct.store.layout import ANSWERS, KINDS, SUPPLEMENTS
 
 
 @dataclass(frozen=True)

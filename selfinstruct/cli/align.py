@@ -77,7 +77,7 @@ def align(
 
 def _options(given: Sequence[str]) -> dict[str, list[str]]:
     from selfinstruct.align.chain import STAGES
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
 
     found: dict[str, list[str]] = {}
     for text in given:

@@ -50,9 +50,9 @@ def answer(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from selfinstruct.answer import answer as answer_run
-    from selfinstruct.config_values import merge, nested, parse_settings
+    from selfinstruct.config.values import merge, nested, parse_settings
     from selfinstruct.engines.registry import build_engine
+    from selfinstruct.generate.answer import answer as answer_run
     from selfinstruct.store import open_run
 
     options: dict[str, Any] = {

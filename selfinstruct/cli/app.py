@@ -28,7 +28,7 @@ from selfinstruct.cli import (
     train_reward,
 )
 from selfinstruct.cli.console import stderr
-from selfinstruct.errors import SelfInstructError
+from selfinstruct.common.errors import SelfInstructError
 
 app = typer.Typer(
     name="selfinstruct",

@@ -46,8 +46,8 @@ def summary(run: RunFolder, as_json: AsJson = False) -> None:
 
 def replay(run: RunFolder, as_json: AsJson = False) -> None:
     """Judge the recorded completions again; exit code 4 if any verdict differs."""
-    from selfinstruct.audit.replay import replay as replay_run
     from selfinstruct.store import open_run
+    from selfinstruct.verdicts.replay import replay as replay_run
 
     opened = open_run(run)
     opened.verify()

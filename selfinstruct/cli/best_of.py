@@ -61,8 +61,8 @@ def best_of(
     The chosen answers are rows for `train sft`. What the best of 1, 2, … k is worth is measured
     by another scorer, with intervals.
     """
-    from selfinstruct.errors import ConfigError
-    from selfinstruct.isolated import with_engine
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.engines.isolated import with_engine
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.best_of import BEST
     from selfinstruct.preferences.best_of import best_of as choose

@@ -26,11 +26,11 @@ def complete(
     """
     from rich.progress import Progress, TimeRemainingColumn
 
-    from selfinstruct.complete import complete as complete_run
-    from selfinstruct.complete import pending
+    from selfinstruct.common.errors import EngineError, WriteError
     from selfinstruct.engines.registry import build_engine
-    from selfinstruct.errors import EngineError, WriteError
-    from selfinstruct.inputs import stored_config
+    from selfinstruct.generate.complete import complete as complete_run
+    from selfinstruct.generate.complete import pending
+    from selfinstruct.inputs.run_inputs import stored_config
     from selfinstruct.store import open_run
 
     opened = open_run(run)

@@ -13,7 +13,7 @@ import typer
 from selfinstruct.cli.console import plain, stderr, stdout
 
 if TYPE_CHECKING:
-    from selfinstruct.audit.overrides import Override
+    from selfinstruct.decisions.overrides import Override
     from selfinstruct.store import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
@@ -31,7 +31,7 @@ def restore(
     An instruction without instances waits for them: `selfinstruct complete` writes them, or
     `audit edit --output` gives one. An instance comes with its instruction.
     """
-    from selfinstruct.audit import decisions
+    from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 
     opened = open_run(run)
@@ -42,7 +42,7 @@ def drop(
     run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
 ) -> None:
     """Keep an accepted candidate out of the dataset; an instruction with all its instances."""
-    from selfinstruct.audit import decisions
+    from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 
     opened = open_run(run)
@@ -68,7 +68,7 @@ def edit(
 
     What is edited is in the dataset, whatever its verdict was.
     """
-    from selfinstruct.audit import decisions
+    from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 
     opened = open_run(run)
@@ -81,7 +81,7 @@ def undo(
     run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
 ) -> None:
     """Take back the last decision about a candidate; the one before it counts again."""
-    from selfinstruct.audit import decisions
+    from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 
     opened = open_run(run)
@@ -98,9 +98,9 @@ def login() -> str:
 
 def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
     """Say what was decided, and how the candidate stands now."""
-    from selfinstruct.audit.lookup import find
-    from selfinstruct.audit.overrides import read_overrides
-    from selfinstruct.audit.standing import PENDING, outcome_of
+    from selfinstruct.decisions.lookup import find
+    from selfinstruct.decisions.overrides import read_overrides
+    from selfinstruct.decisions.standing import PENDING, outcome_of
 
     outcome = outcome_of(find(run, entry.id), read_overrides(run))
     if as_json:

@@ -17,9 +17,9 @@ from selfinstruct.cli.options import DtypeOption, EngineOption, interrupt, requi
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from selfinstruct.engines.isolated import Advance
     from selfinstruct.evaluate.evaluation import Contestant, Evaluation
-    from selfinstruct.isolated import Advance
-    from selfinstruct.judge import Duel
+    from selfinstruct.labellers.judge import Duel
 
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
@@ -97,15 +97,15 @@ def evaluate(
     """
     from rich.progress import Progress
 
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.engines.isolated import Loaded, with_engine
     from selfinstruct.evaluate.answers import Questions, answer_questions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
     from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
     from selfinstruct.evaluate.verdicts import Judge, judge_duels
-    from selfinstruct.isolated import Loaded, with_engine
-    from selfinstruct.judge import judge_dtype, read_template
+    from selfinstruct.labellers.judge import judge_dtype, read_template
     from selfinstruct.models import resolve_model
 
     for option, given in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
@@ -164,7 +164,7 @@ def evaluate(
 
 
 def _contestants(models: list[str], few_shot: list[str]) -> list[Contestant]:
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
     from selfinstruct.evaluate.evaluation import Contestant
 
     shots: dict[str, int] = {}

@@ -12,7 +12,7 @@ from selfinstruct.cli.console import stderr, stdout
 
 
 class FormatName(StrEnum):
-    """The formats of selfinstruct.export, named here so that --help loads nothing."""
+    """The formats of selfinstruct.dataset.export, named here so that --help loads nothing."""
 
     MESSAGES = "messages"
     PROMPT_COMPLETION = "prompt-completion"
@@ -49,11 +49,11 @@ def export(
     ] = False,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet."""
-    from selfinstruct import publish
-    from selfinstruct.card import check_card, dataset_card, write_card
-    from selfinstruct.errors import ConfigError
-    from selfinstruct.export import Answers, Format
-    from selfinstruct.export import export as export_run
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.dataset import publish
+    from selfinstruct.dataset.card import check_card, dataset_card, write_card
+    from selfinstruct.dataset.export import Answers, Format
+    from selfinstruct.dataset.export import export as export_run
     from selfinstruct.store import open_run
 
     if push is not None:

@@ -101,10 +101,10 @@ def generate(
     Stop it with Ctrl-C and go on with --resume; raise --target to grow a finished run.
     """
     from selfinstruct.cli.watch import Watcher
-    from selfinstruct.config_values import merge, nested, parse_settings, read_yaml
+    from selfinstruct.common.errors import EngineError, WriteError
+    from selfinstruct.config.values import merge, nested, parse_settings, read_yaml
     from selfinstruct.engines.registry import build_engine
-    from selfinstruct.errors import EngineError, WriteError
-    from selfinstruct.launch import launch
+    from selfinstruct.generate.launch import launch
 
     options: dict[str, Any] = {
         "stop.target": target,
@@ -159,7 +159,7 @@ def generate(
 
 def _engine_of_run(out: Path) -> str | None:
     """Return the engine that the run in `out` names, if there is a run."""
-    from selfinstruct.inputs import stored_config
+    from selfinstruct.inputs.run_inputs import stored_config
     from selfinstruct.store import open_run, run_exists
 
     return stored_config(open_run(out)).engine.name if run_exists(out) else None

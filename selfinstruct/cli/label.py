@@ -13,7 +13,7 @@ from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder, login
 
 if TYPE_CHECKING:
-    from selfinstruct.audit.labels import Progress
+    from selfinstruct.audit.rating import RaterProgress
     from selfinstruct.audit.sample import BlindText
     from selfinstruct.store import Run
 
@@ -73,8 +73,9 @@ def label(
     Keys: a b c d rate, s skips for now, u takes the last one back, q ends; each rating is on
     disk at once. Several people rate the same sample under names of their own.
     """
-    from selfinstruct.audit.labels import needed_sample, progress, read_labels
+    from selfinstruct.audit.rating import needed_sample, rater_progress
     from selfinstruct.audit.sample import blind_texts
+    from selfinstruct.decisions.labels import read_labels
     from selfinstruct.store import open_run
 
     opened, name = open_run(run), rater or login()
@@ -84,7 +85,7 @@ def label(
     _print_scale()
     keys = _keys()
     while True:
-        now = progress(drawn, read_labels(opened), name, skipped)
+        now = rater_progress(drawn, read_labels(opened), name, skipped)
         if now.next_id is None:
             break
         _print_text(texts[now.next_id], now)
@@ -106,7 +107,8 @@ def label(
 
 def _act(run: Run, key: str, id: str, rater: str) -> None:
     """Rate, or take the last rating back."""
-    from selfinstruct.audit.labels import Rating, rate, undo_rating
+    from selfinstruct.audit.rating import rate, undo_rating
+    from selfinstruct.decisions.labels import Rating
 
     if key != "u":
         rate(run, id, Rating(key.upper()), rater)
@@ -125,14 +127,14 @@ def _keys() -> Iterator[str]:
 
 
 def _print_scale() -> None:
-    from selfinstruct.audit.labels import RATING_HELP
+    from selfinstruct.decisions.labels import RATING_HELP
 
     for rating, meaning in RATING_HELP.items():
         _say(f"  {rating.lower()}  {meaning}")
     _say("  s  skip for now    u  take the last one back    q  quit")
 
 
-def _print_text(text: BlindText, now: Progress) -> None:
+def _print_text(text: BlindText, now: RaterProgress) -> None:
     from rich.panel import Panel
     from rich.text import Text
 

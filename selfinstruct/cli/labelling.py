@@ -18,10 +18,10 @@ from selfinstruct.cli.console import log_to, stderr, terminal
 from selfinstruct.cli.options import interrupt
 
 if TYPE_CHECKING:
-    from selfinstruct.isolated import Advance
+    from selfinstruct.common.records import LocalModel
+    from selfinstruct.engines.isolated import Advance
+    from selfinstruct.labellers.reward import Answered
     from selfinstruct.preferences.label import Scorer
-    from selfinstruct.records import LocalModel
-    from selfinstruct.rewards import Answered
 
 
 class LabellerName(StrEnum):
@@ -58,8 +58,8 @@ def scorers_of(
     Raises:
         ConfigError: one lacks its model, or a model is given that nobody asks.
     """
-    from selfinstruct.errors import ConfigError
-    from selfinstruct.judge import read_template
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.labellers.judge import read_template
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.label import Labeller, Scorer
 
@@ -87,8 +87,8 @@ def reward_scores_apart(
     model: LocalModel, answers: Sequence[Answered], advance: Advance
 ) -> list[float]:
     """Have a reward model score answers in a process of its own."""
-    from selfinstruct.isolated import apart
-    from selfinstruct.rewards import reward_scores
+    from selfinstruct.engines.isolated import apart
+    from selfinstruct.labellers.reward import reward_scores
 
     return apart(partial(_scores, reward_scores, model, answers), advance, model.name)
 
@@ -107,7 +107,7 @@ def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, 
     """Show how far each stage is; on an interruption say how to go on."""
     from rich.progress import Progress
 
-    from selfinstruct.errors import ConfigError, SelfInstructError
+    from selfinstruct.common.errors import ConfigError, SelfInstructError
 
     console = terminal()
     log_to(console)

@@ -18,9 +18,9 @@ def merge(
     """Join runs under one novelty index; the result is a run like any other."""
     from rich.progress import track
 
-    from selfinstruct.merge import merge as merge_runs
     from selfinstruct.store import open_run
     from selfinstruct.store.supplements import current_counts
+    from selfinstruct.verdicts.merge import merge as merge_runs
 
     opened = [open_run(path) for path in runs]
     total = sum(len(run.rounds()) for run in opened)

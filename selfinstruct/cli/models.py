@@ -37,7 +37,7 @@ def prepare(
 ) -> None:
     """Prepare a model now instead of on its first use."""
     from selfinstruct.cli.watch import Watcher
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
     from selfinstruct.models import CATALOGUE, prepare_model
 
     entry = CATALOGUE.get(name)

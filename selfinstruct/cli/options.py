@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS
+from selfinstruct.config.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS
 
 if TYPE_CHECKING:
     from selfinstruct.engines.registry import EngineKind
@@ -79,7 +79,7 @@ def engine_of(values: Mapping[str, Any]) -> str | None:
 
 def text_or_file(value: str) -> str:
     """Return the content of a file of that name if there is one, else the text itself."""
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
 
     try:
         path = Path(value).expanduser()

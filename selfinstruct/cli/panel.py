@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.cli.console import plain
-from selfinstruct.progress import RoundCommitted, Working
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.progress import RoundCommitted, Working
+from selfinstruct.common.records import ACCEPTED
 
 _REASONS_SHOWN = 5
 _SPEED_SECONDS = 20.0  # the speed shown is the mean over the last so many

@@ -59,7 +59,7 @@ def prefer(
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
     """
-    from selfinstruct.isolated import with_engine
+    from selfinstruct.engines.isolated import with_engine
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.prefer import PreferSettings
     from selfinstruct.preferences.prefer import prefer as make_preferences

@@ -44,8 +44,8 @@ def serve(
     Runs that were started from it go on when it is stopped; a service that is started again finds
     them.
     """
-    from selfinstruct.errors import ConfigError
-    from selfinstruct.paths import user_path
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.paths import user_path
 
     try:
         import uvicorn

@@ -78,7 +78,7 @@ def sft(
     """
     from functools import partial
 
-    from selfinstruct.export import Answers
+    from selfinstruct.dataset.export import Answers
     from selfinstruct.models import resolve_model
     from selfinstruct.train.card import model_card
     from selfinstruct.train.progress import is_main_process
@@ -124,7 +124,7 @@ def sft(
 
 def _without_copies(rows: list[Any], file: Path) -> list[Any]:
     """Leave out rows that repeat tasks of an evaluation, and say which."""
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
     from selfinstruct.evaluate.tasks import read_eval_tasks
     from selfinstruct.prompts.canonical import user_text
     from selfinstruct.train.rows import decontaminate

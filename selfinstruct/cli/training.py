@@ -58,7 +58,7 @@ def trl_options(
     Raises:
         ConfigError: the file or an option cannot be read.
     """
-    from selfinstruct.config_values import parse_settings, read_yaml
+    from selfinstruct.config.values import parse_settings, read_yaml
 
     options: dict[str, Any] = read_yaml(config) if config is not None else {}
     options |= parse_settings(settings or [])
@@ -77,7 +77,7 @@ def _number(value: Any) -> Any:
 
 
 def method_of(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
 
     if not lora and (load_in_4bit or adapter_only):
         raise ConfigError("--full: trains all weights, without an adapter; leave the other out")
@@ -91,7 +91,7 @@ def watched(out: Path, unit: str = "nats per token") -> Iterator[Callable[[Train
     """Show how far a training is; on an interruption say how to go on."""
     from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
-    from selfinstruct.errors import DivergedError, TrainError
+    from selfinstruct.common.errors import DivergedError, TrainError
     from selfinstruct.train.progress import is_main_process
 
     console = terminal()

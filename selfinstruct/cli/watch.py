@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.cli.panel import PanelState, clock, render
-from selfinstruct.progress import (
+from selfinstruct.common.progress import (
     Calibrated,
     Calibrating,
     EngineLoading,
@@ -22,7 +22,7 @@ from selfinstruct.progress import (
     RoundCommitted,
     Working,
 )
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.records import ACCEPTED
 from selfinstruct.store import Run
 from selfinstruct.store.supplements import current_counts
 

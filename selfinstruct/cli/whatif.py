@@ -17,10 +17,10 @@ from selfinstruct.cli.rows import number, per_round, plain_row, thresholds_line
 
 if TYPE_CHECKING:
     from selfinstruct.audit.error_rates import WhatIfRates
-    from selfinstruct.audit.whatif import Change, Thresholds, WhatIf
     from selfinstruct.store import Run
+    from selfinstruct.verdicts.whatif import Change, Thresholds, WhatIf
 
-# As selfinstruct.audit.whatif has it; named here so that --help loads nothing.
+# As selfinstruct.verdicts.whatif has it; named here so that --help loads nothing.
 PENDING = "pending_instances"
 
 
@@ -51,13 +51,13 @@ def whatif(
     another pool and proposed other tasks. With --out, instructions that pass only now are
     `pending_instances`, and `selfinstruct complete` writes their instances.
     """
-    from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
     from selfinstruct.store import open_run
+    from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
 
     opened = open_run(run)
     wanted = Thresholds(rouge, min_logprob, max_logprob, quantile)
     if out is not None:
-        from selfinstruct.rejudge import check_free
+        from selfinstruct.verdicts.rejudge import check_free
 
         check_free(out)
     with per_round(opened, "judging again", quiet=as_json) as advance:
@@ -83,7 +83,7 @@ def whatif(
 def _rates(run: Run, found: WhatIf) -> tuple[list[WhatIfRates], str | None]:
     """Return the error rates, or why the ratings that there are say nothing about them."""
     from selfinstruct.audit.error_rates import what_if_rates
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError
 
     try:
         return what_if_rates(run, found), None

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from selfinstruct.records import Completion, Prompt, Request
+from selfinstruct.common import ids
+from selfinstruct.common.records import Completion, Form, Prompt, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
 
 # The finish_reason of a request that was scored and not written.
 SCORED = "scored"
@@ -138,3 +140,24 @@ class IdleClock:
             now = time.perf_counter()
             idle = self._idle + (now - self._idle_since if self._in_flight == 0 else 0.0)
             return EngineUsage(now - self._start, idle)
+
+
+def scoring_request(
+    about: str,
+    prompt: Prompt,
+    token_ids: Sequence[int],
+    sampling: SamplingConfig = SamplingConfig(),  # noqa: B008 (it is frozen)
+) -> Request:
+    """Return the request for the log-probability of each of the tokens after a prompt.
+
+    `sampling` decides nothing of it; it says how what is scored was written.
+    """
+    return Request(
+        id=ids.score(about),
+        about=about,
+        stage=Stage.SCORE,
+        reading=Reading(Form.WHOLE),
+        prompt=prompt,
+        sampling=sampling,
+        scored=tuple(token_ids),
+    )

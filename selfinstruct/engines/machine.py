@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 
 # 128 sequences at once make a small model three to four times as fast on two cores as 8.
 _CPU_SEQUENCES = 128

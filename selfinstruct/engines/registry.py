@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from selfinstruct import engine_options
-from selfinstruct.config import EngineConfig, ModelConfig
-from selfinstruct.engine_options import EngineOptions
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
+from selfinstruct.config import engine_options
+from selfinstruct.config.engine_options import EngineOptions
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, Capabilities, Engine
 from selfinstruct.engines.machine import require_vllm
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import LocalModel
 
 EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 """Builds an engine without loading its model."""

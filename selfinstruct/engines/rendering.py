@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Conversation, LocalModel, Prompt
 from selfinstruct.engines.tokenizer import bos_text
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import Conversation, LocalModel, Prompt
 
 
 def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:

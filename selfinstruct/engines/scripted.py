@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from selfinstruct.common.errors import EngineError
+from selfinstruct.common.records import Completion, Prompt, Request
 from selfinstruct.engines.base import ALL, SCORED, Capabilities, EngineUsage, IdleClock
-from selfinstruct.errors import EngineError
-from selfinstruct.records import Completion, Prompt, Request
 
 Script = Callable[[Request], "str | tuple[str, str]"]
 """Returns the text for a request, or (text, finish_reason)."""

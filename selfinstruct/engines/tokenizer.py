@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
 
 
 def load_tokenizer(model: LocalModel) -> Any:

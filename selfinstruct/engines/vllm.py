@@ -14,7 +14,10 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.memory import keep_freed_memory
+from selfinstruct.common.records import Completion, LocalModel, Prompt, Request
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, token_spans
@@ -28,9 +31,6 @@ from selfinstruct.engines.vllm_arguments import (
     scoring_arguments,
 )
 from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
-from selfinstruct.errors import ConfigError, EngineError
-from selfinstruct.memory import keep_freed_memory
-from selfinstruct.records import Completion, LocalModel, Prompt, Request
 
 log = logging.getLogger(__name__)
 

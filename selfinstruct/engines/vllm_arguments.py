@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from selfinstruct.records import Request
+from selfinstruct.common.records import Request
 
 
 def scoring_arguments(*, cached: bool) -> dict[str, Any]:

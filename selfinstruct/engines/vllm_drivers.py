@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from selfinstruct.errors import EngineError
+from selfinstruct.common.errors import EngineError
 
 ENGINE_THREAD = "vllm-engine"  # looked for by cli.main
 Item = tuple[str, list[int], dict[str, Any]]

@@ -10,15 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfinstruct import ids
-from selfinstruct.conversation import conversation_prompt, prompt_tokens
-from selfinstruct.engines.base import Engine, complete_all
-from selfinstruct.errors import ConfigError
-from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
-from selfinstruct.evaluate.shots import Shot
-from selfinstruct.evaluate.tasks import EvalTask
-from selfinstruct.prompts.canonical import STOP, user_text
-from selfinstruct.records import (
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import (
     NAN,
     Completion,
     Form,
@@ -28,8 +22,13 @@ from selfinstruct.records import (
     Request,
     Stage,
 )
-from selfinstruct.requests import scoring_request
-from selfinstruct.sampling import SamplingConfig
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
+from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
+from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.inputs.shots import Shot
+from selfinstruct.prompts.canonical import STOP, user_text
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-
-RESAMPLES = 10_000
+from selfinstruct.common.statistics import paired_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +20,6 @@ class Comparison:
     low: float
     high: float
     n: int
-
-
-def paired_difference(
-    first: Sequence[float], second: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float, float, int]:
-    """Return (mean difference, low, high, tasks) of two models on the same tasks.
-
-    The interval is the 95 % percentile interval of the paired bootstrap (Efron 1979): tasks
-    are drawn with replacement, each with both of its values. Tasks where either value is NaN
-    are left out.
-    """
-    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    differences = differences[~np.isnan(differences)]
-    count = len(differences)
-    if not count:
-        return float("nan"), float("nan"), float("nan"), 0
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for start in range(0, resamples, 1000):  # a thousand at a time keeps memory small
-        size = min(1000, resamples - start)
-        drawn = rng.integers(count, size=(size, count))
-        means[start : start + size] = differences[drawn].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(differences.mean()), float(low), float(high), count
 
 
 def compare_all(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Comparison]:

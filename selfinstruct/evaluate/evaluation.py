@@ -10,21 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import ids
-from selfinstruct.config import fingerprint
-from selfinstruct.errors import ConfigError
+from selfinstruct.common import atomic, ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import NAN, LocalModel
+from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.evaluate.answers import Answer, Answered, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
-from selfinstruct.evaluate.measures import equal_length, mean, measure
+from selfinstruct.evaluate.metrics import equal_length, mean, measure
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, perplexity
-from selfinstruct.evaluate.shots import worked_shots
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
-from selfinstruct.isolated import Advance, Loaded
-from selfinstruct.judge import Duel, Verdict
+from selfinstruct.inputs.shots import worked_shots
+from selfinstruct.labellers.judge import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
-from selfinstruct.records import NAN, LocalModel
-from selfinstruct.store import atomic
 
 Ask = Callable[[Loaded, Questions, Advance], Answered]
 

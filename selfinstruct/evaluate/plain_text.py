@@ -11,15 +11,14 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from selfinstruct import ids
-from selfinstruct.engines.base import Engine
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import NAN, Completion, Form, Reading, Request, Stage
-from selfinstruct.requests import scoring_request
-from selfinstruct.sampling import SamplingConfig
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.paths import shipped_file
+from selfinstruct.common.records import NAN, Completion, Form, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.engines.base import Engine, scoring_request
 
 _LEAST_WORDS = 5
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -38,11 +37,8 @@ class PassageScore:
 
 
 def shipped_passages() -> Path:
-    """Return the passages that come with the project: beside the package, or within it."""
-    checkout = Path(__file__).resolve().parent.parent.parent / "seeds" / "passages.txt"
-    if checkout.is_file():
-        return checkout
-    return Path(str(resources.files("selfinstruct") / "data" / "passages.txt"))
+    """Return the passages that come with the project."""
+    return shipped_file("passages.txt")
 
 
 def read_passages(path: Path) -> list[str]:

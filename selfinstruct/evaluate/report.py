@@ -9,11 +9,11 @@ from typing import Any
 
 import jinja2
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.evaluate.compare import Comparison
 from selfinstruct.evaluate.evaluation import Evaluation, plain
-from selfinstruct.evaluate.measures import exact_match, rouge_l
-from selfinstruct.store import atomic
+from selfinstruct.evaluate.metrics import exact_match, rouge_l
 
 TITLES = {
     "rouge_l": "ROUGE-L",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import ids
-from selfinstruct.errors import ConfigError
-from selfinstruct.jsonlines import read_objects
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.jsonlines import read_objects
+from selfinstruct.common.paths import shipped_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,8 @@ class EvalTask:
 
 
 def shipped_eval_tasks() -> Path:
-    """Return the eval tasks that come with the project: beside the package, or within it."""
-    checkout = Path(__file__).resolve().parent.parent.parent / "seeds" / "eval_tasks.jsonl"
-    if checkout.is_file():
-        return checkout
-    return Path(str(resources.files("selfinstruct") / "data" / "eval_tasks.jsonl"))
+    """Return the eval tasks that come with the project."""
+    return shipped_file("eval_tasks.jsonl")
 
 
 def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import fingerprint
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.journal import append_lines, parse_lines
+from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.base import Engine
-from selfinstruct.isolated import Advance
-from selfinstruct.judge import Duel, Verdict, judged, start
-from selfinstruct.records import NAN, LocalModel
-from selfinstruct.store.journal import append_lines, parse_lines
+from selfinstruct.engines.isolated import Advance
+from selfinstruct.labellers.judge import Duel, Verdict, judged, start
 
 log = logging.getLogger(__name__)
 

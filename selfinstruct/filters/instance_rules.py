@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from selfinstruct.fields import Section, semantic
+from selfinstruct.common.fields import Section, semantic
+from selfinstruct.common.records import Markers, ParsedInstance
 from selfinstruct.filters import text as texts
 from selfinstruct.filters.points import points_to_input
 from selfinstruct.filters.rule import (
@@ -27,7 +28,6 @@ from selfinstruct.filters.rule import (
     keys,
     switch,
 )
-from selfinstruct.records import Markers, ParsedInstance
 
 
 def check_instances(

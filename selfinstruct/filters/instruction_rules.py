@@ -13,18 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
-from selfinstruct.fields import NonEmpty, semantic
+from selfinstruct.common.fields import NonEmpty, semantic
 from selfinstruct.filters import text as texts
-from selfinstruct.filters.rule import (
-    Bound,
-    InstructionFacts,
-    Measure,
-    Of,
-    Rule,
-    When,
-    keys,
-    switch,
-)
+from selfinstruct.filters.rule import Bound, InstructionFacts, Measure, Of, Rule, When, keys, switch
 
 # The words of the paper's release (its `generate_instructions` filter): tasks that a text
 # model cannot do, because they need eyes, ears, hands or a disk. (The release also has

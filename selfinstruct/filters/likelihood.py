@@ -12,8 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from selfinstruct.fields import Section, semantic
-from selfinstruct.records import NAN, Completion, Kind
+from selfinstruct.common.fields import Section, semantic
+from selfinstruct.common.records import NAN, Completion, Kind
 
 # Fewer seed texts of a kind say too little of what people write.
 _LEAST_SEEDS = 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from selfinstruct.versions import Versioned
+from selfinstruct.common.versions import Versioned
 
 # What a text refers to by pointing: it must then be in the input.
 _GIVEN_THING = (

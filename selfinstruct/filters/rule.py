@@ -13,8 +13,8 @@ from typing import Any, get_args, get_origin
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
-from selfinstruct.fields import Section, semantic
-from selfinstruct.records import NAN, Kind, Markers
+from selfinstruct.common.fields import Section, semantic
+from selfinstruct.common.records import NAN, Kind, Markers
 
 
 class Of(StrEnum):

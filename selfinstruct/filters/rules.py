@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from selfinstruct.fields import Section
+from selfinstruct.common.fields import Section
+from selfinstruct.common.versions import newest
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.outcomes import (
@@ -21,7 +22,6 @@ from selfinstruct.filters.outcomes import (
 )
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
-from selfinstruct.versions import newest
 
 # In the order of the flow, instructions first. Complete before anything is judged.
 RULES: list[Rule] = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal
 
-from selfinstruct.fields import Section, semantic
+from selfinstruct.common.fields import Section, semantic
+from selfinstruct.common.records import Kind
 from selfinstruct.filters.likelihood import LikelihoodLimits, MaxLogprob
 from selfinstruct.filters.rule import (
     Bound,
@@ -20,7 +21,6 @@ from selfinstruct.filters.rule import (
     Rule,
     When,
 )
-from selfinstruct.records import Kind
 
 
 class NoveltyLimits(Section):

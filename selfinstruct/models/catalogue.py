@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.paths import cache_folder
+from selfinstruct.common.paths import cache_folder
 
 Progress = Callable[[str, float], None]
 """Told what is being done and the share of the whole that is done, in [0, 1]."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selfinstruct.errors import ConfigError, EngineError
+from selfinstruct.common.errors import ConfigError, EngineError
 from selfinstruct.models.catalogue import CatalogueEntry, Progress, is_prepared, prepared_path
 
 log = logging.getLogger(__name__)

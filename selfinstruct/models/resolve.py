@@ -7,7 +7,9 @@ import json
 import re
 from pathlib import Path
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.paths import user_path
+from selfinstruct.common.records import LocalModel
 from selfinstruct.models.catalogue import (
     CATALOGUE,
     CatalogueEntry,
@@ -16,8 +18,6 @@ from selfinstruct.models.catalogue import (
     prepared_path,
 )
 from selfinstruct.models.prepare import prepare_model
-from selfinstruct.paths import user_path
-from selfinstruct.records import LocalModel
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")

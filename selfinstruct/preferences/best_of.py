@@ -16,11 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import fingerprint
-from selfinstruct.errors import ConfigError
-from selfinstruct.evaluate.compare import paired_difference
-from selfinstruct.evaluate.measures import rouge_f
-from selfinstruct.isolated import Loaded
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import LocalModel
+from selfinstruct.common.statistics import paired_difference
+from selfinstruct.engines.isolated import Loaded
+from selfinstruct.filters.similarity import rouge_f
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.label import (
     Apart,
@@ -32,9 +35,7 @@ from selfinstruct.preferences.label import (
 )
 from selfinstruct.preferences.pairs import Dropped, ScoredAnswer, by_prompt, usable_answers
 from selfinstruct.preferences.sample import Prompt, SampleSettings, sample_answers
-from selfinstruct.records import LocalModel
-from selfinstruct.store import atomic, folder_lock
-from selfinstruct.store.run import refusal
+from selfinstruct.store import folder_lock
 
 BEST = "best.jsonl"
 

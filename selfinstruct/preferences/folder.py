@@ -21,10 +21,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.preferences.pairs import Pair, ScoredAnswer
-from selfinstruct.store import atomic
-from selfinstruct.store.run import refusal
 
 SETTINGS, REPORT = "preferences.json", "report.json"
 ANSWERS, VOTES = "answers", "votes"

@@ -11,23 +11,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
-from selfinstruct import ids, judge
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
 from selfinstruct.engines.base import Engine
-from selfinstruct.errors import ConfigError
-from selfinstruct.evaluate.measures import rouge_f
-from selfinstruct.isolated import Advance, Loaded, Work
+from selfinstruct.engines.isolated import Advance, Loaded, Work
+from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.labellers import judge
+from selfinstruct.labellers.reward import Answered, require_reward_model
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.folder import VOTES, Vote
-from selfinstruct.preferences.pairs import (
-    Margin,
-    ScoredAnswer,
-    any_two,
-    score_margin,
-    with_score,
-)
+from selfinstruct.preferences.pairs import Margin, ScoredAnswer, any_two, score_margin, with_score
 from selfinstruct.preferences.sample import BATCH, Prompt
-from selfinstruct.records import LocalModel
-from selfinstruct.rewards import Answered, require_reward_model
 
 
 class Labeller(StrEnum):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
 
+from selfinstruct.common.statistics import wilson
+
 # With fewer pairs than this to train on, there is nothing to learn.
 LEAST_PAIRS = 8
 
@@ -190,20 +192,6 @@ def length_report(pairs: Sequence[Pair]) -> LengthReport:
         high=high,
         biased=bool(gaps) and abs(share - 0.5) > _BIAS and not low <= 0.5 <= high,
     )
-
-
-def wilson(successes: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927); (0, 1) where nothing was counted."""
-    if not count:
-        return 0.0, 1.0
-    share = successes / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = (
-        z
-        / (1 + z * z / count)
-        * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    )
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def split_pairs(

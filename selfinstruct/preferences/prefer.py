@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import fingerprint
-from selfinstruct.errors import ConfigError
-from selfinstruct.isolated import Loaded
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import LocalModel
+from selfinstruct.engines.isolated import Loaded
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.folder import HELD_OUT, TRAIN
 from selfinstruct.preferences.label import (
@@ -35,13 +36,7 @@ from selfinstruct.preferences.pairs import (
     split_pairs,
     usable_answers,
 )
-from selfinstruct.preferences.sample import (
-    Prompt,
-    SampleSettings,
-    prompts_of,
-    sample_answers,
-)
-from selfinstruct.records import LocalModel
+from selfinstruct.preferences.sample import Prompt, SampleSettings, prompts_of, sample_answers
 from selfinstruct.store import Run, folder_lock
 
 log = logging.getLogger(__name__)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from selfinstruct import ids, records
-from selfinstruct.conversation import conversation_prompt, prompt_tokens
-from selfinstruct.engines.base import Engine, complete_all
-from selfinstruct.evaluate.shots import worked_shots
-from selfinstruct.export import export_rows
+from selfinstruct.common import ids, records
+from selfinstruct.common.draws import derive_seed
+from selfinstruct.common.records import NAN, Completion, Form, Message, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.dataset.export import export_rows
+from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
+from selfinstruct.inputs.shots import worked_shots
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.preferences.pairs import ScoredAnswer, with_score
 from selfinstruct.prompts.canonical import STOP, user_text
-from selfinstruct.records import NAN, Completion, Form, Message, Reading, Request, Stage
-from selfinstruct.requests import derive_seed, scoring_request
-from selfinstruct.sampling import SamplingConfig
 from selfinstruct.store import Run
 
 # Prompts of one commit: what a crash can cost at most.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfinstruct.records import Message
+from selfinstruct.common.records import Message
 
 _TASK, _ANSWER = "### Task\n", "\n\n### Answer\n"
 # Where a model that does not know when to stop begins its next task.

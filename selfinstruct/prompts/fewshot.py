@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from selfinstruct.records import SeedTask
+from selfinstruct.common.records import SeedTask
 
 # Short exemplars keep the shared part of the prompts short, and with it every prefill.
 _MAX_WORDS = 90

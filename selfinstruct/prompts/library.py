@@ -12,9 +12,9 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Markers, Message, SeedTask
 from selfinstruct.prompts.settings import SETTINGS, read_settings
-from selfinstruct.records import Markers, Message, SeedTask
 
 SHIPPED = Path(__file__).parent / "templates"
 # A turn of a conversation starts with a role between two private-use characters, which no

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from selfinstruct.records import Form, Markers, Reading, Request, Stage
+from selfinstruct.common.records import Form, Markers, Reading, Request, Stage
 
 
 def reading_of_list(prompt: str, parents: Sequence[str], *, continues: bool) -> Reading:

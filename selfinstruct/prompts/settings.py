@@ -7,8 +7,8 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import Instance, Markers, SeedTask
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Instance, Markers, SeedTask
 
 SETTINGS = "prompts.yaml"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 
 
 def prompt_text(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> str:

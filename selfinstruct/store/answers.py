@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import StoreError
-from selfinstruct.records import Completion, InstanceCandidate
+from selfinstruct.common.errors import StoreError
+from selfinstruct.common.records import ACCEPTED, Completion, InstanceCandidate
 from selfinstruct.store import schema
 from selfinstruct.store.batches import (
-    ANSWERS,
     batch_info,
     batch_numbers,
     batch_path,
@@ -25,6 +24,7 @@ from selfinstruct.store.batches import (
     next_number,
     verify_batches,
 )
+from selfinstruct.store.layout import ANSWERS
 from selfinstruct.store.run import Run, damage
 
 
@@ -96,3 +96,18 @@ def commit_answers(run: Run, batch: AnswerBatch) -> None:
         schema.write_instances(folder / "instances.parquet", batch.instances)
 
     commit_batch(run, ANSWERS, batch.number, write, batch.info)
+
+
+def best_answers(run: Run) -> dict[str, InstanceCandidate]:
+    """Return for each answered instance the newest answer that was accepted.
+
+    Raises:
+        StoreError: an answer is not what was committed.
+    """
+    verify_answers(run)
+    best: dict[str, InstanceCandidate] = {}
+    for number in answer_batches(run):
+        for row in read_answers(run, number):
+            if row.verdict == ACCEPTED and row.answer_to is not None:
+                best[row.answer_to] = row
+    return best

@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import StoreError
-from selfinstruct.store import atomic, schema
-from selfinstruct.store.run import Run, check_version, refusal
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import StoreError
+from selfinstruct.store import schema
+from selfinstruct.store.run import Run, check_version
 
 log = logging.getLogger(__name__)
-
-ANSWERS, SUPPLEMENTS = "answers", "supplements"
-KINDS = (ANSWERS, SUPPLEMENTS)
 
 
 def batch_numbers(run: Run, kind: str) -> list[int]:

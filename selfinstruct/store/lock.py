@@ -14,14 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.store.layout import CALIBRATION, INPUTS, LOCK_FILE, ROUNDS, RUN_FILE
 
-RUN_FILE = "run.yaml"
-LOCK_FILE = ".selfinstruct.lock"
 # What a process may have left that was killed before it wrote run.yaml; no round is among
 # it, since rounds come later.
-_INPUTS, _ROUNDS = "inputs", "rounds"
-CALIBRATION = "calibration.parquet"
 _FILES = {f".{RUN_FILE}.tmp", CALIBRATION, f".{CALIBRATION}.tmp"}
 
 
@@ -97,10 +94,10 @@ def _take(handle: IO[str], path: Path) -> None:
 
 
 def _remove_beginnings(path: Path) -> None:
-    shutil.rmtree(path / _INPUTS, ignore_errors=True)
+    shutil.rmtree(path / INPUTS, ignore_errors=True)
     for name in _FILES:
         (path / name).unlink(missing_ok=True)
-    _remove_empty([path / _ROUNDS])
+    _remove_empty([path / ROUNDS])
 
 
 def _make_folders(path: Path) -> list[Path]:
@@ -126,9 +123,9 @@ def _holds_other_files(path: Path) -> bool:
     names = {entry.name for entry in path.iterdir()}
     if LOCK_FILE not in names:  # made first: without it, folders of these names are not ours
         return bool(names)
-    if _ROUNDS in names and any((path / _ROUNDS).iterdir()):
+    if ROUNDS in names and any((path / ROUNDS).iterdir()):
         return True
-    return bool(names - {LOCK_FILE, _INPUTS, _ROUNDS} - _FILES)
+    return bool(names - {LOCK_FILE, INPUTS, ROUNDS} - _FILES)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -27,17 +27,19 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from selfinstruct.errors import ConfigError, StoreError, WriteError
-from selfinstruct.prompts.settings import SETTINGS, read_settings
-from selfinstruct.records import (
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.records import (
     CalibrationScore,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
     Markers,
 )
-from selfinstruct.store import atomic, schema
-from selfinstruct.store.lock import CALIBRATION, RUN_FILE
+from selfinstruct.prompts.settings import SETTINGS, read_settings
+from selfinstruct.store import schema
+from selfinstruct.store.layout import CALIBRATION, RUN_FILE
 
 log = logging.getLogger(__name__)
 
@@ -326,15 +328,3 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, KeyError, ValueError, ConfigError) as error:
         raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
-
-
-@contextmanager
-def refusal(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses into WriteError."""
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            f"{path}: cannot be written ({error.strerror or error}); what was committed is safe: "
-            "free space or mend the disk, then run the same command again (generate: with --resume)"
-        ) from error

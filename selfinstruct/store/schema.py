@@ -15,10 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfinstruct import ids
-from selfinstruct.filters.rules import reasons
-from selfinstruct.prompts.reading import recorded_reading
-from selfinstruct.records import (
+from selfinstruct.common import ids
+from selfinstruct.common.records import (
     CalibrationScore,
     Completion,
     Conversation,
@@ -33,7 +31,9 @@ from selfinstruct.records import (
     Request,
     Stage,
 )
-from selfinstruct.sampling import SamplingConfig
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.filters.rules import reasons
+from selfinstruct.prompts.reading import recorded_reading
 
 SCHEMA_VERSION = 1
 

@@ -20,17 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import ids
-from selfinstruct.errors import StoreError
+from selfinstruct.common import ids
+from selfinstruct.common.errors import StoreError
+from selfinstruct.common.records import Completion, InstanceCandidate, InstructionCandidate
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
-from selfinstruct.records import (
-    Completion,
-    InstanceCandidate,
-    InstructionCandidate,
-)
 from selfinstruct.store import schema
 from selfinstruct.store.batches import (
-    SUPPLEMENTS,
     batch_info,
     batch_numbers,
     batch_path,
@@ -38,6 +33,7 @@ from selfinstruct.store.batches import (
     next_number,
     verify_batches,
 )
+from selfinstruct.store.layout import SUPPLEMENTS
 from selfinstruct.store.run import Run, damage
 
 

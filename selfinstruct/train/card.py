@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from selfinstruct import __version__
+from selfinstruct.common.records import LocalModel
 from selfinstruct.models import CATALOGUE
-from selfinstruct.records import LocalModel
 from selfinstruct.store import open_run, run_exists
 from selfinstruct.train.dpo import DpoResult, DpoSettings
 from selfinstruct.train.reward import RewardResult, RewardSettings

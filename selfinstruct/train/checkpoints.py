@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import fingerprint
-from selfinstruct.errors import ConfigError, TrainError
-from selfinstruct.records import LocalModel
-from selfinstruct.store import atomic
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError, TrainError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.progress import is_main_process
 
 CHECKPOINTS = "checkpoints"

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.memory import keep_freed_memory
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.memory import keep_freed_memory
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
@@ -29,11 +29,7 @@ from selfinstruct.train.encode_pairs import EncodedPair, encoded_split
 from selfinstruct.train.health import Health, Point, health_of
 from selfinstruct.train.health_page import health_page
 from selfinstruct.train.libraries import quiet, require_trl
-from selfinstruct.train.network import (
-    load_network,
-    load_tokenizer,
-    merged_network,
-)
+from selfinstruct.train.network import load_network, load_tokenizer, merged_network
 from selfinstruct.train.preference_rows import PreferenceSplit
 from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.saving import plain, save_model

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
-from selfinstruct.store import atomic
+from selfinstruct.common import atomic
 from selfinstruct.train.encode import IGNORED
 from selfinstruct.train.health import HeldOutPair
 from selfinstruct.train.reporter import Reporting

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.prompts.canonical import CHAT_TEMPLATE
 from selfinstruct.prompts.template import end_of_answer, prompt_text
 from selfinstruct.train.rows import TrainRow

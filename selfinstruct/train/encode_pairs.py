@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.preferences.pairs import LEAST_PAIRS
 from selfinstruct.prompts.template import end_of_answer, prompt_text
 from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit, Unusable

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from selfinstruct.evaluate.compare import paired_difference
-from selfinstruct.preferences.pairs import wilson
+from selfinstruct.common.statistics import paired_difference, wilson
 
 # Fewer pairs than this tell nothing apart: 30 at 0.68 just leave out one half.
 _FEW = 30

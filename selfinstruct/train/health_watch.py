@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from selfinstruct.errors import TrainError
-from selfinstruct.store import atomic
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import TrainError
 from selfinstruct.train.fresh import fresh_samples
 from selfinstruct.train.health import Point
 

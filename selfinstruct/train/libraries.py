@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 
 
 def require_trl() -> None:

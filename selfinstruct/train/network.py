@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import refused
 
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.jsonlines import read_objects
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
 from selfinstruct.preferences.pairs import LEAST_PAIRS
 

@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from selfinstruct import ids
-from selfinstruct.errors import ConfigError
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.preferences.folder import LABELLED, REPORT
 from selfinstruct.train.preference_rows import (
     PreferenceRow,

@@ -14,7 +14,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from selfinstruct.errors import DivergedError
+from selfinstruct.common.errors import DivergedError
 from selfinstruct.train.progress import Listen, TrainProgress
 
 # In a checkpoint: what was counted until then.

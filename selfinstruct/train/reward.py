@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.memory import keep_freed_memory
-from selfinstruct.records import LocalModel
-from selfinstruct.rewards import token_scores
+from selfinstruct.common.memory import keep_freed_memory
+from selfinstruct.common.records import LocalModel
+from selfinstruct.labellers.reward import token_scores
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,

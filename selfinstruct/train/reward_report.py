@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from statistics import fmean
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.paths import shipped_file
 from selfinstruct.train.health import Interval, share
 from selfinstruct.train.preference_rows import PreferenceRow, preference_row, read_lines
 
@@ -134,11 +134,8 @@ def _predicted(one: ScoredPair) -> float:
 
 
 def shipped_checks() -> Path:
-    """Return the checks that come with the project: beside the package, or within it."""
-    checkout = Path(__file__).resolve().parent.parent.parent / "seeds" / "reward_checks.jsonl"
-    if checkout.is_file():
-        return checkout
-    return Path(str(resources.files("selfinstruct") / "data" / "reward_checks.jsonl"))
+    """Return the checks that come with the project."""
+    return shipped_file("reward_checks.jsonl")
 
 
 def read_checks(path: Path) -> list[Check]:

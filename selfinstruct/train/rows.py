@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import ids
-from selfinstruct.config import NoveltyConfig
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, export_rows
-from selfinstruct.filters.novelty import NoveltyIndex
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.jsonlines import read_objects
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.jsonlines import read_objects
+from selfinstruct.config.schema import NoveltyConfig
+from selfinstruct.dataset.export import Answers, export_rows
+from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.prompts.canonical import unframed, user_text
 from selfinstruct.store import open_run, run_exists
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.store import atomic
+from selfinstruct.common import atomic
 from selfinstruct.train.checkpoints import CHECKPOINTS, PART, REPORT, written
 
 

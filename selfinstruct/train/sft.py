@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.memory import keep_freed_memory
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.memory import keep_freed_memory
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
@@ -25,11 +25,7 @@ from selfinstruct.train.checkpoints import (
 )
 from selfinstruct.train.encode import EncodedRows, dataset_of, encode_rows, prepare_tokenizer
 from selfinstruct.train.libraries import quiet, require_trl
-from selfinstruct.train.network import (
-    load_network,
-    load_tokenizer,
-    merged_network,
-)
+from selfinstruct.train.network import load_network, load_tokenizer, merged_network
 from selfinstruct.train.progress import Listen, is_main_process
 from selfinstruct.train.rows import Split
 from selfinstruct.train.saving import save_model

@@ -16,8 +16,8 @@ from starlette.background import BackgroundTask
 from selfinstruct.audit.candidate import Detail, show_candidate
 from selfinstruct.audit.queries import Summary, summarise
 from selfinstruct.audit.search import Page, count_by_reason, search
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, Format, export
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.export import Answers, Format, export
 from selfinstruct.store import Run
 from selfinstruct.web.charts import Charts, charts_of
 from selfinstruct.web.errors import NotFoundError

@@ -6,21 +6,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from selfinstruct.audit.decisions import drop, edit, restore, undo
 from selfinstruct.audit.error_rates import Measured, measure
-from selfinstruct.audit.labels import (
-    Label,
-    Labels,
-    Progress,
-    agreement,
-    progress,
-    rate,
-    read_labels,
-    undo_rating,
-)
-from selfinstruct.audit.overrides import Action, Override, read_overrides
+from selfinstruct.audit.rating import RaterProgress, rate, rater_progress, undo_rating
 from selfinstruct.audit.sample import BlindText, Sample, blind_texts, draw_sample, newest_sample
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.labels import Label, Labels, agreement, read_labels
+from selfinstruct.decisions.overrides import Action, Override, read_overrides
 from selfinstruct.store import Run
 from selfinstruct.web.api import PROBLEMS
 from selfinstruct.web.errors import NotFoundError
@@ -43,7 +35,7 @@ class Ratings:
 class Turn:
     """What a rater is to rate next, and how far they are; `text` is None at the end."""
 
-    progress: Progress
+    progress: RaterProgress
     text: BlindText | None
 
 
@@ -138,6 +130,6 @@ def turn_of(run: Run, rater: str, skip: tuple[str, ...] = ()) -> Turn:
         NotFoundError: no sample was drawn.
     """
     labels: Labels = read_labels(run)
-    found = progress(sample_of(run), labels, rater, skip)
+    found = rater_progress(sample_of(run), labels, rater, skip)
     text = blind_texts(run, [found.next_id])[0] if found.next_id else None
     return Turn(found, text)

@@ -10,9 +10,9 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from selfinstruct.audit.error_rates import WhatIfRates, what_if_rates
 from selfinstruct.audit.sample import newest_sample
-from selfinstruct.audit.whatif import Thresholds, WhatIf, what_if
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run
+from selfinstruct.verdicts.whatif import Thresholds, WhatIf, what_if
 from selfinstruct.web.api import PROBLEMS
 from selfinstruct.web.events import changes, event_stream
 from selfinstruct.web.jobs import Job

@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from selfinstruct import __version__
-from selfinstruct.errors import ConfigError, SelfInstructError, StoreError
+from selfinstruct.common.errors import ConfigError, SelfInstructError, StoreError
 from selfinstruct.web import (
     api,
     api_decisions,

@@ -10,7 +10,8 @@ from pathlib import Path
 from selfinstruct.audit.histograms import Histogram, histogram, seed_similarity
 from selfinstruct.audit.search import Filter
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.batches import SUPPLEMENTS, batch_numbers
+from selfinstruct.store.batches import batch_numbers
+from selfinstruct.store.layout import SUPPLEMENTS
 
 # Bins of a length: the page cuts off its few longest, and draws the others wider.
 _LENGTHS = 120

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 
 
 class NotFoundError(ConfigError):

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run
 from selfinstruct.web.render import run_address
 

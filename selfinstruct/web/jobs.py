@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.store import atomic
+from selfinstruct.common import atomic
 from selfinstruct.web.errors import BusyError, NotFoundError
 from selfinstruct.web.supervise import EXIT_FILE, LOG_FILE, STOP_FILE
 

@@ -12,15 +12,15 @@ from pydantic import ValidationError
 
 from selfinstruct.audit.candidate import Detail
 from selfinstruct.audit.error_rates import measure
-from selfinstruct.audit.overrides import Action
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.rules import instance_rules, instruction_rules
 from selfinstruct.audit.search import sort_columns
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Format
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.export import Format
+from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.filters.rules import reasons
-from selfinstruct.inputs import stored_config, stored_inputs
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run, run_exists
 from selfinstruct.web.api import candidate_of, find
 from selfinstruct.web.api_decisions import decide

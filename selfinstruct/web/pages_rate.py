@@ -8,15 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
-from selfinstruct.audit.labels import (
-    RATING_HELP,
-    agreement,
-    rate,
-    read_labels,
-    undo_rating,
-)
+from selfinstruct.audit.rating import rate, undo_rating
 from selfinstruct.audit.sample import draw_sample, newest_sample
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.decisions.labels import RATING_HELP, agreement, read_labels
 from selfinstruct.store import Run
 from selfinstruct.web.api_decisions import turn_of
 from selfinstruct.web.forms import FormOf, explained, filled, remember_name, run_values, who

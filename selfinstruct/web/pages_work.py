@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
-from selfinstruct.config import RunConfig
-from selfinstruct.errors import ConfigError
-from selfinstruct.inputs import stored_config
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run, run_exists
 from selfinstruct.web.api_jobs import judged
 from selfinstruct.web.forms import FormOf, explained, filled, run_values

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfinstruct.audit.labels import Rating
-from selfinstruct.audit.overrides import Action
 from selfinstruct.audit.search import Filter
-from selfinstruct.audit.whatif import Thresholds
+from selfinstruct.decisions.labels import Rating
+from selfinstruct.decisions.overrides import Action
+from selfinstruct.verdicts.whatif import Thresholds
 from selfinstruct.web.work import NewRun
 
 Table = Literal["instructions", "instances"]

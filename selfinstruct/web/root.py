@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError, SelfInstructError
+from selfinstruct.common.errors import ConfigError, SelfInstructError
 from selfinstruct.store import Run, open_run, run_exists
-from selfinstruct.store.batches import SUPPLEMENTS, batch_info, batch_numbers
+from selfinstruct.store.batches import batch_info, batch_numbers
+from selfinstruct.store.layout import SUPPLEMENTS
 from selfinstruct.web.errors import NotFoundError
 
 # A running process gives a sign every few seconds, but not while a long prompt is read.

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 
 COOKIE = "selfinstruct_session"
 MAX_BODY = 1 << 20

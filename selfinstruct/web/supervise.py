@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from selfinstruct.store import atomic
+from selfinstruct.common import atomic
 
 EXIT_FILE, LOG_FILE, STOP_FILE = "exit.json", "log.txt", "stop.json"
 _GRACE_SECONDS = 60.0

@@ -14,14 +14,14 @@ from typing import Any
 
 import yaml
 
-from selfinstruct.audit.whatif import Thresholds, judged_config
-from selfinstruct.complete import pending
-from selfinstruct.config_values import build_config, nested
-from selfinstruct.errors import ConfigError
-from selfinstruct.inputs import stored_config
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.config.values import build_config, nested
+from selfinstruct.generate.complete import pending
+from selfinstruct.inputs.run_inputs import stored_config
+from selfinstruct.inputs.seeds import parse_seeds
 from selfinstruct.models import CATALOGUE
-from selfinstruct.seeds import parse_seeds
 from selfinstruct.store import Run
+from selfinstruct.verdicts.whatif import Thresholds, judged_config
 from selfinstruct.web.jobs import Job, Jobs
 from selfinstruct.web.root import new_run_path
 

@@ -15,7 +15,7 @@ from selfinstruct.align.chain import STAGES, AlignSettings, StageFailed, align, 
 from selfinstruct.align.page import write_page
 from selfinstruct.cli.app import app
 from selfinstruct.cli.app import run as cli
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError
 
 HEALTH = {
     "pairs": 60,

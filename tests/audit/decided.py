@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from selfinstruct.complete import Supplemented, complete
+from selfinstruct.common.records import InstructionCandidate
+from selfinstruct.dataset.export import ExportRow, export_rows
 from selfinstruct.engines.scripted import Script, ScriptedEngine
-from selfinstruct.export import ExportRow, export_rows
-from selfinstruct.records import InstructionCandidate
+from selfinstruct.generate.complete import Supplemented, complete
 from selfinstruct.store import Run
 from tests.conftest import varied_script
 

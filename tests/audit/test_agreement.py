@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.audit.agreement import ordinal_alpha
+from selfinstruct.common.agreement import ordinal_alpha
 
 # Krippendorff 2011, example C: four observers, twelve units; ordinal alpha 0.815.
 OBSERVERS = (

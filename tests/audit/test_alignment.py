@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
 from selfinstruct.audit.alignment import align, token_spans
-from selfinstruct.filters.tokens import Tokenizer, tokens
+from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
 
 
 def test_by_hand() -> None:

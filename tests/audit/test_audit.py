@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
 from selfinstruct.audit.search import Filter, candidates
-from selfinstruct.errors import StoreError
+from selfinstruct.common.errors import StoreError
 from selfinstruct.store import Run, open_run, schema
+from selfinstruct.verdicts.replay import replay
 
 Generate = Callable[..., tuple[Run, str]]
 

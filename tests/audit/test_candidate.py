@@ -6,10 +6,10 @@ import pytest
 from rouge_score import rouge_scorer
 
 from selfinstruct.audit.candidate import Check, show_candidate
-from selfinstruct.audit.decisions import drop, restore, undo
 from selfinstruct.audit.search import Filter, candidates
-from selfinstruct.errors import ConfigError
-from selfinstruct.inputs import stored_inputs
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.decisions.decide import drop, restore, undo
+from selfinstruct.inputs.run_inputs import stored_inputs
 from selfinstruct.store import Run
 
 

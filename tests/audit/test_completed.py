@@ -5,23 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.audit.decisions import drop, edit, restore, undo
-from selfinstruct.audit.lookup import find
-from selfinstruct.audit.overrides import (
-    read_overrides,
-)
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
-from selfinstruct.audit.standing import outcome_of
-from selfinstruct.audit.whatif import Thresholds, save_what_if, what_if
-from selfinstruct.complete import Supplemented, pending
-from selfinstruct.export import export_rows
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.merge import merge
-from selfinstruct.state import committed_state
+from selfinstruct.dataset.export import export_rows
+from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.lookup import find
+from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.decisions.standing import outcome_of
+from selfinstruct.generate.complete import Supplemented, pending
+from selfinstruct.generate.state import committed_state
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.supplements import read_supplements
 from selfinstruct.train.rows import read_rows
+from selfinstruct.verdicts.merge import merge
+from selfinstruct.verdicts.replay import replay
+from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
 from tests.audit.decided import exported, finish, first, says_hello, shown
 
 

@@ -16,13 +16,14 @@ from selfinstruct.audit.error_rates import (
     what_if_rates,
 )
 from selfinstruct.audit.intervals import good_in_population
-from selfinstruct.audit.labels import Rating, rate
 from selfinstruct.audit.rates import Estimate
+from selfinstruct.audit.rating import rate
 from selfinstruct.audit.sample import Sample, draw_sample, draw_strata, ids_by_outcome
-from selfinstruct.audit.whatif import PENDING, Thresholds, WhatIf, what_if
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.labels import Rating
 from selfinstruct.store import Run
+from selfinstruct.verdicts.whatif import PENDING, Thresholds, WhatIf, what_if
 
 TABLE = "instructions"
 LABELINGS = 500

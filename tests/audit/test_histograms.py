@@ -9,11 +9,11 @@ import pytest
 
 from selfinstruct.audit.histograms import histogram, seed_similarity
 from selfinstruct.audit.search import Filter
-from selfinstruct.errors import ConfigError
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.measures import first_index
-from selfinstruct.records import ACCEPTED
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
+from selfinstruct.verdicts.pool import first_index
 
 
 @pytest.mark.parametrize("table", ["instructions", "instances"])

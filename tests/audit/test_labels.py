@@ -6,21 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.audit.labels import (
+from selfinstruct.audit.rating import rate, rater_progress, undo_rating
+from selfinstruct.audit.sample import draw_sample
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.decisions.labels import (
     Label,
     Labels,
     Rating,
     agreement,
     fold_labels,
     labels_path,
-    progress,
-    rate,
     read_labels,
     settled,
-    undo_rating,
 )
-from selfinstruct.audit.sample import draw_sample
-from selfinstruct.errors import ConfigError
 from selfinstruct.store import Run
 
 ratings = st.builds(
@@ -71,25 +69,28 @@ def test_rating_goes_on_where_it_was_left(small: Run) -> None:
     sample = draw_sample(small, 3)
     seen: list[str] = []
     for rating in "ABC":
-        at = progress(sample, read_labels(small), "ann")
+        at = rater_progress(sample, read_labels(small), "ann")
         assert at.rated == len(seen)
         assert at.total == len(sample.ids)
         assert at.next_id is not None
         assert at.next_id not in seen
         seen.append(at.next_id)
         rate(small, at.next_id, Rating(rating), "ann")
-    assert progress(sample, read_labels(small), "bob").rated == 0
-    skipped = progress(sample, read_labels(small), "ann").next_id
+    assert rater_progress(sample, read_labels(small), "bob").rated == 0
+    skipped = rater_progress(sample, read_labels(small), "ann").next_id
     assert skipped is not None
-    assert progress(sample, read_labels(small), "ann", [skipped]).next_id not in (*seen, skipped)
+    assert rater_progress(sample, read_labels(small), "ann", [skipped]).next_id not in (
+        *seen,
+        skipped,
+    )
     taken = undo_rating(small, "ann")
     assert taken is not None
     assert (taken.id, taken.rating) == (seen[2], Rating.C)
-    assert progress(sample, read_labels(small), "ann").next_id == seen[2]
+    assert rater_progress(sample, read_labels(small), "ann").next_id == seen[2]
     assert undo_rating(small, "bob") is None
     for id in sample.ids:
         rate(small, id, Rating.A, "ann")
-    assert progress(sample, read_labels(small), "ann").next_id is None
+    assert rater_progress(sample, read_labels(small), "ann").next_id is None
     assert read_labels(small).raters == ["ann"]
 
 

@@ -12,24 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.answer import answer
-from selfinstruct.audit.decisions import drop, edit, restore, undo
-from selfinstruct.audit.lookup import find
-from selfinstruct.audit.overrides import (
-    Action,
-    Override,
-    fold,
-    overrides_path,
-    read_overrides,
-)
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.standing import stand
-from selfinstruct.card import dataset_card
-from selfinstruct.complete import pending
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.dataset.card import dataset_card
+from selfinstruct.dataset.export import Answers, Format, export, export_rows
+from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.lookup import find
+from selfinstruct.decisions.overrides import Action, Override, fold, overrides_path, read_overrides
+from selfinstruct.decisions.standing import stand
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, Format, export, export_rows
-from selfinstruct.records import ACCEPTED
+from selfinstruct.generate.answer import answer
+from selfinstruct.generate.complete import pending
 from selfinstruct.store import Run
 from tests.audit.decided import exported, first, shown
 

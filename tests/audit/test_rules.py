@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from selfinstruct.audit.rules import RuleLine, instance_rules, instruction_rules
-from selfinstruct.config import RunConfig
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.records import Markers
+from selfinstruct.common.records import Markers
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]

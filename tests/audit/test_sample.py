@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.audit.decisions import drop
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.sample import (
     blind_texts,
@@ -20,7 +19,8 @@ from selfinstruct.audit.sample import (
     rating_order,
     sample_path,
 )
-from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.decisions.decide import drop
 from selfinstruct.store import Run
 
 populations = st.dictionaries(

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.audit.decisions import drop
 from selfinstruct.audit.search import Filter, candidates, count_by_reason, search, sort_columns
-from selfinstruct.audit.whatif import Thresholds, save_what_if
-from selfinstruct.complete import complete
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.decisions.decide import drop
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError
+from selfinstruct.generate.complete import complete
 from selfinstruct.store import Run
+from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.conftest import varied_script
 
 

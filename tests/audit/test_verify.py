@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfinstruct.audit.decisions import drop, restore
-from selfinstruct.audit.labels import Rating, labels_path, rate
-from selfinstruct.audit.overrides import overrides_path
+from selfinstruct.audit.rating import rate
 from selfinstruct.audit.sample import draw_sample, sample_path
 from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.audit.verify import verify_run
-from selfinstruct.complete import complete
+from selfinstruct.decisions.decide import drop, restore
+from selfinstruct.decisions.labels import Rating, labels_path
+from selfinstruct.decisions.overrides import overrides_path
 from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.generate.complete import complete
 from selfinstruct.store import Run
 from tests.conftest import varied_script
 

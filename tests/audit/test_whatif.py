@@ -13,25 +13,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.audit.replay import replay
-from selfinstruct.audit.whatif import (
-    PENDING,
-    Thresholds,
-    judged_config,
-    save_what_if,
-    what_if,
-)
-from selfinstruct.calibrate import calibration_starts
-from selfinstruct.card import dataset_card
 from selfinstruct.cli.app import run as cli
-from selfinstruct.decide import judge_round
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, Format, export_rows
-from selfinstruct.inputs import stored_config, stored_inputs
-from selfinstruct.measures import PoolKeeper
-from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, Request, Stage
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import ACCEPTED, Request, Stage
+from selfinstruct.dataset.card import dataset_card
+from selfinstruct.dataset.export import Answers, Format, export_rows
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run, open_run
+from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.verdicts.merge import merge
+from selfinstruct.verdicts.pool import PoolKeeper
+from selfinstruct.verdicts.replay import replay
+from selfinstruct.verdicts.rounds import judge_round
+from selfinstruct.verdicts.whatif import PENDING, Thresholds, judged_config, save_what_if, what_if
 
 Generate = Callable[..., tuple[Run, str]]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.audit.labels import Rating, read_labels
-from selfinstruct.audit.overrides import overrides_path, read_overrides
 from selfinstruct.audit.sample import newest_sample
 from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.cli.app import run as cli
+from selfinstruct.decisions.labels import Rating, read_labels
+from selfinstruct.decisions.overrides import overrides_path, read_overrides
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.common.records import Request
 from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.records import Request
 from tests.conftest import draw
 from tests.engines.kinds import stand_in_for_vllm
 
@@ -25,7 +25,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert kind.name == "vllm"
         return work(ScriptedEngine(script), advance=advance)
 
-    monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
+    monkeypatch.setattr("selfinstruct.engines.isolated.with_engine", with_engine)
     stand_in_for_vllm(monkeypatch)
     file = tmp_path / "tasks.jsonl"
     rows = [

@@ -15,7 +15,7 @@ from rich.logging import RichHandler
 from selfinstruct.cli.console import log_to
 from selfinstruct.cli.panel import PanelState, clock, render
 from selfinstruct.cli.watch import Watcher
-from selfinstruct.progress import EngineLoading, EngineReady, Event, RoundCommitted, Working
+from selfinstruct.common.progress import EngineLoading, EngineReady, Event, RoundCommitted, Working
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]
@@ -146,7 +146,7 @@ def test_warnings_stand_above_the_panel() -> None:
         log_to(console)
         with Watcher(console, "run") as watcher:
             watcher(Working(0, 0, 40, done=8, wanted=32, tokens=500))
-            logging.getLogger("selfinstruct.launch").warning("seeds 'a' and 'b' are alike")
+            logging.getLogger("selfinstruct.generate.launch").warning("seeds 'a' and 'b' are alike")
     finally:
         root.removeHandler(handler)
     assert "are alike" in file.getvalue()

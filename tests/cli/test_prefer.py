@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.common.records import Request
 from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.records import Request
 from selfinstruct.store import Run
 from tests.conftest import Generate, draw
 from tests.engines.kinds import stand_in_for_vllm
@@ -26,7 +26,7 @@ def run(generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert kind.name == "vllm"
         return work(ScriptedEngine(script), advance=advance)
 
-    monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
+    monkeypatch.setattr("selfinstruct.engines.isolated.with_engine", with_engine)
     stand_in_for_vllm(monkeypatch)
     return generate(tmp_path / "run", stop__target=14)[0]
 

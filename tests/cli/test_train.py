@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("trl")
 
 from selfinstruct.cli.app import run as cli
+from selfinstruct.engines.isolated import Loaded
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.evaluate.answers import Answer, Answered
 from selfinstruct.evaluate.plain_text import PassageScore
 from selfinstruct.evaluate.verdicts import judge_duels
-from selfinstruct.isolated import Loaded
-from selfinstruct.judge import Duel, Verdict
+from selfinstruct.labellers.judge import Duel, Verdict
 from tests.engines.kinds import stand_in_for_vllm
 from tests.train.tiny import tiny_model
 
@@ -133,7 +133,7 @@ def test_evaluate(
         ]
         return Answered(answers, [PassageScore(-3.0, 1.0)])
 
-    monkeypatch.setattr("selfinstruct.isolated.with_engine", with_engine)
+    monkeypatch.setattr("selfinstruct.engines.isolated.with_engine", with_engine)
     stand_in_for_vllm(monkeypatch)
     tasks = tmp_path / "tasks.jsonl"
     rows = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.common.records import Completion, Form, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Completion, Form, Reading, Request, Stage
-from selfinstruct.sampling import SamplingConfig
 
 WHOLE = Reading(Form.WHOLE)
 SAMPLING = SamplingConfig(temperature=0.8, min_p=0.05, max_tokens=24)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import engine_options
-from selfinstruct.config import EngineConfig, ModelConfig
-from selfinstruct.engine_options import EngineOptions
+from selfinstruct.common.records import LocalModel, Request, Stage
+from selfinstruct.config import engine_options
+from selfinstruct.config.engine_options import EngineOptions
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines import registry
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ALL, ScriptedEngine
-from selfinstruct.records import LocalModel, Request, Stage
 from tests.conftest import varied_script
 
 OPTIONS = EngineOptions(

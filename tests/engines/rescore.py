@@ -6,11 +6,11 @@ import json
 import sys
 from typing import Any
 
-from selfinstruct.config import EngineConfig, ModelConfig
+from selfinstruct.common.records import Form, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.vllm import VllmEngine
 from selfinstruct.models import resolve_model
-from selfinstruct.records import Form, Reading, Request, Stage
-from selfinstruct.sampling import SamplingConfig
 
 WHOLE = Reading(Form.WHOLE)
 PROMPT = "One word after the other. " * 60

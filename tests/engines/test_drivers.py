@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from selfinstruct.common.errors import EngineError
 from selfinstruct.engines.vllm_drivers import ENGINE_THREAD, InProcessDriver
-from selfinstruct.errors import EngineError
 
 
 class DyingEngine:

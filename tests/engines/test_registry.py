@@ -11,23 +11,24 @@ from pathlib import Path
 import pytest
 import yaml
 
-from selfinstruct.audit.whatif import Thresholds, save_what_if
 from selfinstruct.cli.app import run as cli
-from selfinstruct.complete import pending
-from selfinstruct.config import EngineConfig, RunConfig, fingerprint, semantic_values
-from selfinstruct.config_values import build_config
-from selfinstruct.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS, EVERY_ENGINE
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import LocalModel
+from selfinstruct.config.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS, EVERY_ENGINE
+from selfinstruct.config.schema import EngineConfig, RunConfig, semantic_values
+from selfinstruct.config.values import build_config
+from selfinstruct.dataset.export import Answers, export_rows
 from selfinstruct.engines import registry
 from selfinstruct.engines.registry import build_engine, engine_kind
 from selfinstruct.engines.vllm import VllmEngine
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Answers, export_rows
-from selfinstruct.inputs import stored_config
-from selfinstruct.launch import scores_depend_on
-from selfinstruct.records import LocalModel
+from selfinstruct.generate.complete import pending
+from selfinstruct.generate.launch import scores_depend_on
+from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.answers import answer_info, read_answers
 from selfinstruct.store.supplements import read_supplements
+from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.engines.kinds import OPTIONS, SCRIPTED, add_scripted
 
 Generate = Callable[..., tuple[Run, str]]

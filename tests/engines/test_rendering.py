@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Conversation, LocalModel, Message
 from selfinstruct.engines.rendering import render
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.engines.thinking import opens_thinking
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import Conversation, LocalModel, Message
 
 CHATML = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}"

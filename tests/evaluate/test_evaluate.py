@@ -13,28 +13,23 @@ import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
+from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.journal import append_line
+from selfinstruct.common.records import LocalModel, Request
+from selfinstruct.common.statistics import paired_difference
+from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError, EngineError
 from selfinstruct.evaluate.answers import Answer, Answered, Questions, answer_questions
-from selfinstruct.evaluate.compare import compare_all, paired_difference
+from selfinstruct.evaluate.compare import compare_all
 from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
-from selfinstruct.evaluate.measures import (
-    MEASURES,
-    equal_length,
-    mean,
-    measure,
-    normalised,
-    rouge_l_equal,
-)
+from selfinstruct.evaluate.metrics import MEASURES, equal_length, mean, measure, rouge_l_equal
 from selfinstruct.evaluate.report import write_report
-from selfinstruct.evaluate.shots import Shot
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.evaluate.verdicts import Judge
 from selfinstruct.evaluate.wins import Decided
-from selfinstruct.isolated import Advance, Loaded
-from selfinstruct.judge import Duel
-from selfinstruct.records import LocalModel, Request
-from selfinstruct.store.journal import append_line
+from selfinstruct.filters.similarity import normalised
+from selfinstruct.inputs.shots import Shot
+from selfinstruct.labellers.judge import Duel
 
 TASKS = [
     EvalTask("a", "Name the capital of France.", "", "Paris", True, "search"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.errors import ConfigError
 from selfinstruct.evaluate.answers import Questions, answer_questions
 from selfinstruct.evaluate.plain_text import (
     PassageScore,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
-from selfinstruct.filters.novelty import NoveltyIndex
-from selfinstruct.seeds import parse_seeds, read_seed_bytes, shipped_seeds
+from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 
 TASK: dict[str, Any] = {
     "id": "t",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config import RunConfig
+from selfinstruct.common.records import Markers, ParsedInstance
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.instance_rules import INSTANCE_RULES, check_instances
 from selfinstruct.filters.rule import Failure
-from selfinstruct.records import Markers, ParsedInstance
 
 MARKERS = Markers()
 INSTRUCTION = "Name the capital of a country."

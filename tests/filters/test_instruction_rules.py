@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES, UNSUITABLE_KEYWORDS
 from selfinstruct.filters.points import points_to_input
 from selfinstruct.filters.rule import Failure, InstructionFacts, first_failure

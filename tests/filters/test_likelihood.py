@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.config import LikelihoodConfig, RunConfig
+from selfinstruct.common.records import NAN, Completion, Form, Kind, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.config.schema import LikelihoodConfig, RunConfig
 from selfinstruct.filters.likelihood import (
     LikelihoodThresholds,
     SpanScore,
@@ -19,8 +21,6 @@ from selfinstruct.filters.likelihood import (
 )
 from selfinstruct.filters.rule import Failure, InstanceFacts, InstructionFacts, first_failure
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, LOW_LIKELIHOOD, TOO_LIKELY
-from selfinstruct.records import NAN, Completion, Form, Kind, Reading, Request, Stage
-from selfinstruct.sampling import SamplingConfig
 
 TEXT = "Say hello to them. Sing."
 #       0123456789

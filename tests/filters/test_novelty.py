@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer, _score_lcs
 
-from selfinstruct.filters.novelty import Match, NoveltyIndex
-from selfinstruct.filters.tokens import Tokenizer, tokens
-from selfinstruct.seeds import parse_seeds, shipped_seeds
-from selfinstruct.versions import Versioned
+from selfinstruct.common.versions import Versioned
+from selfinstruct.filters.novelty.index import Match, NoveltyIndex
+from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
+from selfinstruct.inputs.seeds import parse_seeds, shipped_seeds
 
 ORACLE = RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -219,7 +219,7 @@ def test_a_text_is_split_once_to_ask_and_to_add(monkeypatch: pytest.MonkeyPatch)
         split.append(text)
         return tokens(text, tokenizer)
 
-    monkeypatch.setattr("selfinstruct.filters.novelty.TOKENS", Versioned(counting))
+    monkeypatch.setattr("selfinstruct.filters.novelty.index.TOKENS", Versioned(counting))
     index = index_of("name a bird")
     index.nearest("name a bird")
     split.clear()

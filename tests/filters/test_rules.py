@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.config import RunConfig, leaves
+from selfinstruct.common.versions import RULES_VERSION, Versioned
+from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.filters import rules
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.rule import InstructionFacts, Of, Rule, When, first_failure
@@ -22,7 +23,6 @@ from selfinstruct.filters.rules import (
     reasons,
     rules_in_force,
 )
-from selfinstruct.versions import RULES_VERSION, Versioned
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rouge_score import tokenize
 
-from selfinstruct.filters.tokens import Tokenizer, choose_tokenizer, tokens
+from selfinstruct.filters.novelty.tokens import Tokenizer, choose_tokenizer, tokens
 
 
 @given(st.text() | st.text("aZ09 .-'_\nİßé写", max_size=40))

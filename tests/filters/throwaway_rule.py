@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import versions
+from selfinstruct.common import versions
 from selfinstruct.filters import rules
 from selfinstruct.filters.rule import Of, Rule, When, switch
 
@@ -34,16 +34,16 @@ rules.RULES.insert(
 import yaml  # noqa: E402
 
 from scripts import make_docs  # noqa: E402
-from selfinstruct.audit.replay import replay  # noqa: E402
 from selfinstruct.audit.rules import instruction_rules  # noqa: E402
-from selfinstruct.audit.whatif import Thresholds, what_if  # noqa: E402
-from selfinstruct.config import RunConfig  # noqa: E402
+from selfinstruct.common.progress import silent  # noqa: E402
+from selfinstruct.common.records import Request  # noqa: E402
+from selfinstruct.config.schema import RunConfig  # noqa: E402
 from selfinstruct.engines.scripted import ScriptedEngine  # noqa: E402
-from selfinstruct.inputs import stored_config  # noqa: E402
-from selfinstruct.launch import launch  # noqa: E402
-from selfinstruct.progress import silent  # noqa: E402
-from selfinstruct.records import Request  # noqa: E402
+from selfinstruct.generate.launch import launch  # noqa: E402
+from selfinstruct.inputs.run_inputs import stored_config  # noqa: E402
 from selfinstruct.store import Run, open_run  # noqa: E402
+from selfinstruct.verdicts.replay import replay  # noqa: E402
+from selfinstruct.verdicts.whatif import Thresholds, what_if  # noqa: E402
 
 
 def script(request: Request) -> str:

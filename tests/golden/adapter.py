@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from selfinstruct.common.records import Completion, Request
 from selfinstruct.engines.base import Capabilities
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.records import Completion, Request
 
 ENGINES = {
     "all": Capabilities(logprobs=True, score=True, seeded=True),

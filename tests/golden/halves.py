@@ -17,19 +17,19 @@ from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
-from selfinstruct.errors import EngineError
+from selfinstruct.common.errors import EngineError
+from selfinstruct.common.records import LocalModel
+from selfinstruct.engines.isolated import Loaded
 from selfinstruct.evaluate.answers import Answered, Questions, answer_questions
 from selfinstruct.evaluate.evaluation import Contestant, evaluate
 from selfinstruct.evaluate.tasks import read_eval_tasks
 from selfinstruct.evaluate.verdicts import Judge, judge_duels
-from selfinstruct.isolated import Loaded
-from selfinstruct.judge import TEMPLATE, Duel
+from selfinstruct.labellers.judge import TEMPLATE, Duel
 from selfinstruct.models import resolve_model
 from selfinstruct.preferences.best_of import best_of
 from selfinstruct.preferences.label import Labeller, Scorer
 from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import SampleSettings, prompts_of
-from selfinstruct.records import LocalModel
 from selfinstruct.store import open_run
 from tests.golden.adapter import Asked, GoldenEngine, digest
 from tests.golden.runs import MODEL, RUNS, TEACHER

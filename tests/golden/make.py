@@ -37,14 +37,15 @@ from unittest.mock import patch
 
 import yaml
 
-from selfinstruct.audit import decisions
-from selfinstruct.audit.labels import Rating, rate, undo_rating
+from selfinstruct.audit.rating import rate, undo_rating
 from selfinstruct.audit.sample import draw_sample
-from selfinstruct.audit.whatif import Thresholds, save_what_if
-from selfinstruct.launch import resolve_model
-from selfinstruct.merge import merge
-from selfinstruct.records import ACCEPTED, InstanceCandidate, InstructionCandidate
+from selfinstruct.common.records import ACCEPTED, InstanceCandidate, InstructionCandidate
+from selfinstruct.decisions import decide as decisions
+from selfinstruct.decisions.labels import Rating
+from selfinstruct.generate.launch import resolve_model
 from selfinstruct.store import Run, open_run
+from selfinstruct.verdicts.merge import merge
+from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.golden import halves as half_done
 from tests.golden import trainings, workshop
 from tests.golden.adapter import Asked, GoldenEngine
@@ -81,7 +82,7 @@ def make(name: str) -> None:
         FROM_OTHERS[name](out)
     else:
         golden = GOLDEN[name]
-        with patch("selfinstruct.launch.resolve_model", resolved_with(golden.modes)):
+        with patch("selfinstruct.generate.launch.resolve_model", resolved_with(golden.modes)):
             workshop.generate(out, golden, {**SETTINGS, **(golden.settings or {})}, resume=False)
     tidy(out)
 

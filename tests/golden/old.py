@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.launch import launch
+from selfinstruct.generate.launch import launch
 
 try:
-    from selfinstruct.config_values import nested
+    from selfinstruct.config.values import nested
 except ImportError:  # where it was before
-    from selfinstruct.config import nested
+    from selfinstruct.config.schema import nested
 
 SETTINGS = {
     "old_first": {"model.prompting": "base", "stop.target": 5},

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from selfinstruct.audit.labels import read_labels
-from selfinstruct.audit.overrides import read_overrides
-from selfinstruct.audit.replay import replay
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.labels import read_labels
+from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.filters.rules import reasons
-from selfinstruct.records import ACCEPTED
 from selfinstruct.store import open_run
+from selfinstruct.verdicts.replay import replay
 from tests.golden import workshop
 from tests.golden.runs import EXPECTED, GOLDEN, HERE, RUNS
 

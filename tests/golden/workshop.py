@@ -10,17 +10,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from selfinstruct.answer import answer
-from selfinstruct.audit.whatif import Thresholds, what_if
-from selfinstruct.complete import complete
-from selfinstruct.config_values import nested
-from selfinstruct.export import Answers, Format, export
-from selfinstruct.generate import count_outcomes
-from selfinstruct.launch import launch
-from selfinstruct.progress import silent
+from selfinstruct.common.progress import silent
+from selfinstruct.config.values import nested
+from selfinstruct.dataset.export import Answers, Format, export
+from selfinstruct.generate.answer import answer
+from selfinstruct.generate.complete import complete
+from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.answers import answer_batches, read_answer_completions, read_answers
 from selfinstruct.store.supplements import read_supplements
+from selfinstruct.verdicts.counts import count_outcomes
+from selfinstruct.verdicts.whatif import Thresholds, what_if
 from tests.golden.adapter import GoldenEngine, completion_record, digest, request_record
 from tests.golden.runs import TEACHER, Golden
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.errors import ConfigError, EngineError
-from selfinstruct.evaluate.measures import rouge_f
+from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.filters.similarity import rouge_f
 from selfinstruct.preferences.best_of import BEST, best_of, best_of_curve
 from selfinstruct.preferences.folder import read_scored
 from selfinstruct.preferences.label import Labeller, Scorer

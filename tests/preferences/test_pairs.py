@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfinstruct.common.statistics import wilson
 from selfinstruct.preferences.pairs import (
     Dropped,
     Pair,
@@ -19,7 +20,6 @@ from selfinstruct.preferences.pairs import (
     make_pairs,
     split_balanced,
     split_pairs,
-    wilson,
 )
 
 

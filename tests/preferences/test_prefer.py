@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.records import LocalModel, Request, Stage
+from selfinstruct.engines.isolated import Loaded
 from selfinstruct.engines.scripted import ScriptedEngine, _word_id
-from selfinstruct.errors import ConfigError, EngineError
-from selfinstruct.evaluate.measures import rouge_f
-from selfinstruct.isolated import Loaded
+from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.labellers.reward import Answered
 from selfinstruct.preferences.folder import HELD_OUT, LABELLED, TRAIN, read_scored, read_votes
 from selfinstruct.preferences.label import Labeller, Scorer
 from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import PRINCIPLES, prompts_of
-from selfinstruct.records import LocalModel, Request, Stage
-from selfinstruct.rewards import Answered
 from selfinstruct.store import Run
 from selfinstruct.train.preference_rows import read_preferences
 from selfinstruct.train.ranked import read_ranked

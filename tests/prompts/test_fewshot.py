@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from selfinstruct.common.records import Instance, SeedTask
 from selfinstruct.prompts import FewShot, choose_fewshot, load_prompts
-from selfinstruct.records import Instance, SeedTask
 
 
 def task(

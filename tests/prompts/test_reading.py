@@ -9,14 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from selfinstruct.prompts.reading import (
-    list_tag,
-    opened_marker,
-    reading_of_list,
-    recorded_reading,
-)
-from selfinstruct.records import Form, Markers, Reading, Request, Stage
-from selfinstruct.sampling import SamplingConfig
+from selfinstruct.common.records import Form, Markers, Reading, Request, Stage
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.prompts.reading import list_tag, opened_marker, reading_of_list, recorded_reading
 from selfinstruct.store import Run, schema
 
 Generate = Callable[..., tuple[Run, str]]

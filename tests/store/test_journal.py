@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.errors import StoreError, WriteError
-from selfinstruct.store.journal import append_line, read_lines
+from selfinstruct.common.errors import StoreError, WriteError
+from selfinstruct.common.journal import append_line, read_lines
 
 
 def test_nothing_is_there_before_the_first_line(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run, run_exists, run_lock
-from selfinstruct.store.lock import LOCK_FILE
+from selfinstruct.store.layout import LOCK_FILE
 
 Generate = Callable[..., tuple[Run, str]]
 

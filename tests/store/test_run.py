@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from selfinstruct.errors import ConfigError, StoreError, WriteError
-from selfinstruct.records import Completion, InstanceCandidate, InstructionCandidate
-from selfinstruct.store import Run, atomic, open_run, schema
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError, StoreError, WriteError
+from selfinstruct.common.records import Completion, InstanceCandidate, InstructionCandidate
+from selfinstruct.store import Run, open_run, schema
 
 Generate = Callable[..., tuple[Run, str]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.records import LocalModel
+from selfinstruct.common.records import LocalModel
 from tests.train.tiny import tiny_model
 
 

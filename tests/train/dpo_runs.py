@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.records import LocalModel
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.dpo import DpoResult, DpoSettings, train_dpo
 from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.records import LocalModel
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.rows import Split, TrainRow
 from selfinstruct.train.sft import SftResult, SftSettings, train_sft
 

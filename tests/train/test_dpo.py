@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import ConfigError, TrainError
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError, TrainError
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
 from selfinstruct.train.dpo import HEALTH, PAGE, DpoSettings, _arguments
 from selfinstruct.train.encode import prepare_tokenizer

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.prompts.canonical import canonical_text
-from selfinstruct.records import LocalModel, Message
 from selfinstruct.train.encode import ENCODINGS, IGNORED, encode_rows, prepare_tokenizer
 from selfinstruct.train.rows import Split, TrainRow
 from tests.train.sft_runs import ROWS, tokenizer_of, train

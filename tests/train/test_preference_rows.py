@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.train.preference_rows import read_preferences
 from selfinstruct.train.ranked import comparisons, read_ranked
 

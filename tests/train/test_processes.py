@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.records import LocalModel
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
 from tests.train import dpo_runs, sft_runs
 

@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import LocalModel
-from selfinstruct.rewards import Answered, reward_scores
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
+from selfinstruct.labellers.reward import Answered, reward_scores
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
 from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
 from selfinstruct.train.progress import TrainProgress
@@ -107,7 +107,7 @@ def test_the_loss_weighs_its_pairs(model: LocalModel, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from trl import RewardConfig
 
-    from selfinstruct.rewards import token_scores
+    from selfinstruct.labellers.reward import token_scores
     from selfinstruct.train.encode import prepare_tokenizer
     from selfinstruct.train.encode_pairs import encode_pairs
     from selfinstruct.train.reporter import Reporter

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.export import Format, export, export_rows
-from selfinstruct.filters.novelty import NoveltyIndex
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.export import Format, export, export_rows
+from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.store import Run
 from selfinstruct.train.rows import TrainRow, decontaminate, read_rows, split_rows
 

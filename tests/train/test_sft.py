@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
 from selfinstruct.train.encode import prepare_tokenizer
 from selfinstruct.train.progress import TrainProgress

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import DivergedError
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import DivergedError
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
 from selfinstruct.train.encode import IGNORED, encode_rows, prepare_tokenizer
 from selfinstruct.train.rows import Split, TrainRow

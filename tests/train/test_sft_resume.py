@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("trl")
 
-from selfinstruct.errors import ConfigError, TrainError
-from selfinstruct.records import LocalModel
+from selfinstruct.common.errors import ConfigError, TrainError
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT, last_checkpoint
 from selfinstruct.train.progress import TrainProgress
 from selfinstruct.train.rows import Split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from selfinstruct.records import LocalModel
+from selfinstruct.common.records import LocalModel
 
 _WORDS = "### Task Answer Question Instruction Response : . ? , \n name the a of is yes no red blue"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from selfinstruct.records import Request, Stage
+from selfinstruct.common.records import Request, Stage
 from tests.conftest import varied_script
 
 REPEATED = "Praise the old harbour at dawn in four short lines."

@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import selfinstruct.calibrate
+import selfinstruct.generate.calibrate
 from selfinstruct.cli import main
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.engines.scripted import ScriptedEngine
@@ -27,7 +27,7 @@ def needs_nothing() -> None:
 
 ENGINES[:] = [replace(kind, require=needs_nothing, build=scripted) for kind in ENGINES]
 calibrations = Path(tempfile.mkdtemp())
-selfinstruct.calibrate.cache_folder = lambda: calibrations
+selfinstruct.generate.calibrate.cache_folder = lambda: calibrations
 
 if __name__ == "__main__":
     main()

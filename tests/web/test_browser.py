@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from selfinstruct.audit.labels import read_labels
-from selfinstruct.audit.overrides import read_overrides
+from selfinstruct.decisions.labels import read_labels
+from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.store import Run, open_run
 from selfinstruct.web.security import access_for
 from tests.conftest import make_seed

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.audit.whatif import Thresholds
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run, open_run
+from selfinstruct.verdicts.whatif import Thresholds
 from selfinstruct.web.errors import BusyError, NotFoundError
 from selfinstruct.web.jobs import Job, Jobs, last_words
 from selfinstruct.web.work import NewRun, known_models, resume_run, save_what_if, start_run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run
 from selfinstruct.web.app import create_app
 from selfinstruct.web.errors import NotFoundError

@@ -1,0 +1,1 @@
+"""What every room uses: records, errors, ids, fields of the config, whole files."""

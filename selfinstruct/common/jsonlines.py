@@ -1,0 +1,41 @@
+"""Read files of JSON objects, one a line, that a user gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common.errors import ConfigError
+
+
+def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return (line number, object) of every line that is not empty.
+
+    Args:
+        path: of the file, in UTF-8.
+        option: the option that named it, for messages.
+
+    Raises:
+        ConfigError: naming file and line of what is wrong.
+    """
+    try:
+        # Not splitlines(): JSON may hold U+2028 and its like, which are no ends of lines here.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"{path}:{number}: is not JSON ({error}); write one object a line"
+            ) from error
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise ConfigError(f"{path}:{number}: is no object but {kind}; write {{...}}")
+        rows.append((number, row))
+    return rows

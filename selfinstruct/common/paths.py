@@ -1,0 +1,37 @@
+"""Paths that users give, and the folder for what can be made again (models, kernels)."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from selfinstruct.common.errors import ConfigError
+
+
+def cache_folder() -> Path:
+    """Return SELFINSTRUCT_CACHE, or a folder of our own in XDG's cache folder."""
+    own = os.environ.get("SELFINSTRUCT_CACHE")
+    if own:
+        return Path(own).expanduser()
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "selfinstruct"
+
+
+def user_path(text: str | Path, option: str) -> Path:
+    """Return a path that a user gave, `~` expanded.
+
+    Raises:
+        ConfigError: it names the home of a user that there is not.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: {error}; check {option}") from error
+
+
+def shipped_file(name: str) -> Path:
+    """Return a file that comes with the project: of a checkout's `seeds`, or within the package."""
+    package = Path(str(resources.files("selfinstruct")))
+    checkout = package.parent / "seeds" / name
+    return checkout if checkout.is_file() else package / "data" / name

@@ -1,0 +1,300 @@
+"""The records that flow through the stages: one frozen dataclass each.
+
+A stage takes a list of one record and returns a list of the next. Nothing is changed
+in place: a later verdict is a new record made with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypedDict
+
+from selfinstruct.common import ids
+from selfinstruct.common.sampling import SamplingConfig
+
+NAN = math.nan
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+
+
+class Stage(StrEnum):
+    """What a request asks the model for."""
+
+    PROPOSE = "propose"
+    CLASSIFY = "classify"
+    INSTANCES = "instances"
+    ANSWER = "answer"
+    SCORE = "score"
+
+
+LOOP_STAGES = (Stage.PROPOSE, Stage.CLASSIFY, Stage.INSTANCES)
+
+
+class Kind(StrEnum):
+    """What is judged by its likelihood; each has a scale, and so a threshold, of its own."""
+
+    INSTRUCTION = "instruction"
+    OUTPUT = "output"
+    LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One worked example of a task."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedTask:
+    """A human-written task; `id` is the file's own, pool ids are `seed:<id>`."""
+
+    id: str
+    name: str
+    instruction: str
+    instances: tuple[Instance, ...]
+    is_classification: bool | None
+
+    @property
+    def pool_id(self) -> str:
+        return ids.seed(self.id)
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as chat templates want it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """The words that templates and parser agree on; a user's templates bring their own."""
+
+    input: str = "Input:"
+    output: str = "Output:"
+    label: str = "Label:"
+    classification: str = "label"
+    no_input: tuple[str, ...] = ("none", "n/a", "no input", "<none>", "<noinput>")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's folder; `digest` identifies what of it decides the content of a run.
+
+    `prompting` is what suits it for each stage, where that is known.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    config: Mapping[str, Any]
+    prompting: Mapping[str, str] | None = None
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens that the model was made for."""
+        text = self.config.get("text_config") or self.config
+        return int(text.get("max_position_embeddings") or 2048)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns that the engine writes down as the model's chat template wants them.
+
+    opened: the beginning of the model's own turn, which it goes on with; empty: a new turn.
+    thinking: whether a model that can is to think first.
+    """
+
+    messages: tuple[Message, ...]
+    opened: str = ""
+    thinking: bool = False
+
+
+Prompt = str | Conversation
+"""What a model is asked with: a text that it continues, or a conversation that it answers.
+
+A text is without BOS: the engine puts it before where the model wants one.
+"""
+
+
+class Form(StrEnum):
+    """What a completion consists of."""
+
+    LIST = "list"
+    LABEL = "label"
+    INPUT_FIRST = "input_first"
+    OUTPUT_FIRST = "output_first"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the text of a completion is to be read.
+
+    form: what it consists of.
+    opened: the marker that the prompt ended with, if any: the text goes on behind it.
+    first_number: of a list, the number of the first new item.
+    continues: of a list, whether the prompt ended with that number; else a preamble may stand
+        before it.
+    tag: of a list, what stands before every item, such as the field that they are of.
+    """
+
+    form: Form
+    opened: str | None = None
+    first_number: int = 1
+    continues: bool = False
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt for the engine, what it is about, and how its completion is to be read.
+
+    `about` is the id of a proposal, an instruction, an instance or a text; `template` names what
+    made the prompt. `seed` seeds this request's sampling alone, whatever else is in the batch.
+    `parents` are the pool ids shown in a proposal. A request with `scored` writes nothing: these
+    token ids are scored as if they had been written after the prompt.
+    """
+
+    id: str
+    about: str
+    stage: Stage
+    reading: Reading
+    prompt: Prompt
+    sampling: SamplingConfig
+    seed: int = 0
+    template: str = ""
+    parents: tuple[str, ...] = ()
+    scored: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back for a request.
+
+    `prompt` is the text that the model saw, BOS and chat markup included, where that is known.
+    `token_logprobs` are natural logarithms under the unmodified model distribution, one per
+    token id. `token_starts` and `token_ends` give the characters of `text` that each token
+    wrote, as half-open ranges (a token of a split character has the range of the character;
+    a special token an empty one). `thinking` is kept apart and is in no span.
+    """
+
+    request: Request
+    text: str
+    token_ids: tuple[int, ...]
+    token_logprobs: tuple[float, ...] | None
+    token_starts: tuple[int, ...]
+    token_ends: tuple[int, ...]
+    finish_reason: str
+    num_prompt_tokens: int
+    thinking: str | None = None
+    error: str | None = None
+    prompt: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedInstruction:
+    """One item of the list that a proposal's completion continues."""
+
+    start: int
+    end: int
+    raw: str
+    text: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedInstance:
+    """One input and output; a span is (0, 0) where the completion wrote none."""
+
+    input: str
+    output: str
+    input_span: tuple[int, int]
+    output_span: tuple[int, int]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationScore:
+    """A row of calibration.parquet: a seed task's text, scored; it counts `from_round` on."""
+
+    from_round: int
+    kind: Kind
+    seed_id: str
+    mean_logprob: float
+    num_tokens: int
+    unscored_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionCandidate:
+    """A row of instructions.parquet. `char_start:char_end` is `raw_text` in its completion.
+
+    It has no verdict until it is judged; then `accepted`, or `rejected` for one `reason`
+    (filters/rules.py lists them). `logprob_threshold` is what `mean_logprob` had to reach, where
+    it was judged.
+    """
+
+    id: str
+    round: int
+    completion_id: str
+    char_start: int
+    char_end: int
+    raw_text: str
+    text: str
+    parents: tuple[str, ...]
+    is_classification: bool | None = None
+    mean_logprob: float = NAN
+    num_tokens: int = 0
+    unscored_reason: str | None = None
+    logprob_threshold: float | None = None
+    novelty_tokenizer: str | None = None
+    rouge_l: float = NAN
+    neighbour_id: str | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCandidate:
+    """A row of instances.parquet. `mean_logprob` is the output's: it decides.
+
+    An answer of another model (`answer_to`) has the input of the instance that it answers.
+    `conditional_gain` is None where nobody asked for it, NaN (with `gain_unscored_reason`)
+    where it could not be had.
+    """
+
+    id: str
+    instruction_id: str
+    round: int
+    completion_id: str
+    input_char_start: int
+    input_char_end: int
+    output_char_start: int
+    output_char_end: int
+    input: str
+    output: str
+    input_logprob: float = NAN
+    output_logprob: float = NAN
+    mean_logprob: float = NAN
+    num_tokens: int = 0
+    unscored_reason: str | None = None
+    kind: Kind | None = None
+    logprob_threshold: float | None = None
+    conditional_gain: float | None = None
+    gain_unscored_reason: str | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    threshold: float | None = None
+    answer_to: str | None = None

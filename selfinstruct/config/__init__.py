@@ -1,0 +1,1 @@
+"""The configuration: its schema, values from files and options, and what older runs stored."""

@@ -1,0 +1,106 @@
+"""What a stored configuration says today: the values of a run's own time, whatever came since.
+
+A run stores its whole configuration. Keys that were added later are not in it: it is resolved by
+what the program did before there was such a key (for a rule: nothing), never by today's default.
+Keys that were renamed or removed are still read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from selfinstruct.common.fields import Section
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.values import build_config, merge, nested
+from selfinstruct.filters.rule import has_off_value, off_value
+from selfinstruct.filters.rules import limits_of
+
+# Old dotted key -> the key that it is now. Values keep their meaning.
+RENAMED: dict[str, str] = {}
+# Dotted keys that decided nothing of a run's content, and that nobody reads any more.
+REMOVED: frozenset[str] = frozenset()
+
+
+def config_of_its_time(stored: Mapping[str, Any], source: str) -> RunConfig:
+    """Return the configuration that a run was made with.
+
+    Args:
+        stored: `config` of its run.yaml.
+        source: where it was read from, for messages.
+
+    Raises:
+        ConfigError: a value is none, or a key was never one.
+    """
+    values = dict(stored)
+    for old, new in RENAMED.items():
+        value = _take(values, old)
+        if value is not _ABSENT:
+            values = merge(nested({new: value}), values)
+    for old in REMOVED:
+        _take(values, old)
+    values.setdefault("rules_version", _unsaid_version(values))
+    before = {
+        key: _before(key, info)
+        for key, info in all_fields(RunConfig)
+        if _look_up(values, key) is _ABSENT
+    }
+    known = {key: value for key, value in before.items() if value is not _ABSENT}
+    return build_config(merge(nested(known), values), source)
+
+
+def all_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield (dotted key, field) of every key of the configuration, depth first."""
+    for name, info in section.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield from all_fields(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+class _Absent:
+    """Stands for no value, where None is one."""
+
+
+_ABSENT = _Absent()
+
+
+def _unsaid_version(values: Mapping[str, Any]) -> int:
+    """Return the version of the rules of a run that does not store it (versions.py)."""
+    return 1 if _look_up(values, "novelty.audit_floor") is _ABSENT else 2
+
+
+def _before(key: str, info: FieldInfo) -> Any:
+    """Return the value that a run has of before the key, or that its default is right."""
+    extra = info.json_schema_extra
+    if isinstance(extra, dict) and "before" in extra:
+        return extra["before"]
+    section, _, name = key.rpartition(".")
+    of_a_rule = any(name in limits.model_fields for limits in limits_of(section))
+    return off_value(info) if of_a_rule and has_off_value(info) else _ABSENT
+
+
+def _look_up(values: Mapping[str, Any], key: str) -> Any:
+    node: Any = values
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return _ABSENT
+        node = node[part]
+    return node
+
+
+def _take(values: dict[str, Any], key: str) -> Any:
+    """Remove a key from nested values, those it lies in copied first; return what it was."""
+    first, _, rest = key.partition(".")
+    if first not in values:
+        return _ABSENT
+    if not rest:
+        return values.pop(first)
+    if not isinstance(values[first], Mapping):
+        return _ABSENT
+    inner = dict(values[first])
+    taken = _take(inner, rest)
+    values[first] = inner
+    return taken

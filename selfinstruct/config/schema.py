@@ -1,0 +1,242 @@
+"""The configuration of a run: every number a field, with its default and its source.
+
+Each field is of one kind. *semantic*: decides what is generated or accepted; refused when it
+changes on resume. *stopping*: when to stop; free, raising a target grows the run.
+*throughput*: how fast; free. *input*: a path whose content is compared instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import ValidationInfo, create_model, field_validator, model_validator
+
+from selfinstruct.common.fields import NonEmpty, Section, field, semantic, stopping, throughput
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.common.versions import RULES_VERSION
+from selfinstruct.config.engine_options import (
+    DEFAULT_ENGINE,
+    ENGINE_OPTIONS,
+    EVERY_ENGINE,
+    no_engine,
+)
+from selfinstruct.filters.likelihood import LikelihoodLimits, MaxLogprob
+from selfinstruct.filters.rules import limits_of
+from selfinstruct.filters.score_rules import NoveltyLimits
+
+Prompting = Literal["base", "chat", "auto"]
+
+
+class ModelConfig(Section):
+    """Which model writes, and how it is spoken to."""
+
+    name: str = semantic("bundled", "`bundled`, a name of `models list`, a folder or a hub name")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = semantic(
+        "auto", "weights and activations; auto: bfloat16 where the machine is fast at it"
+    )
+    prompting: Prompting = semantic("auto", "base: raw text; chat: the model's chat template")
+    system: NonEmpty | None = semantic(None, "system prompt of chat prompting")
+    thinking: bool = semantic(False, "let a reasoning model think first (chat prompting)")
+
+
+class EngineConfig(Section):
+    """Which engine runs the model, and how; null is found for the machine.
+
+    What an engine understands of it is in `engine_options.py`.
+    """
+
+    name: str = throughput(DEFAULT_ENGINE, "what runs the model (`--engine`)")
+    driver: Literal["auto", "inprocess", "async"] = throughput(
+        "auto", "vLLM in this process (CPU) or in one of its own (GPU)"
+    )
+    threads: str | None = throughput(None, "CPU cores to bind, such as `0-15`; null: all allowed")
+    kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
+    max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
+    context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
+    options: dict[str, Any] = semantic(
+        {}, "any other option of the engine, by its own name; those that only set speed are free"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in ENGINE_OPTIONS:
+            raise ValueError(no_engine(name, ENGINE_OPTIONS))
+        return name
+
+    @field_validator("*")
+    @classmethod
+    def _understood(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a key that the engine would ignore, unless it is as it is by default."""
+        engine = ENGINE_OPTIONS.get(info.data.get("name", ""))
+        key = str(info.field_name)
+        if engine is None or key in EVERY_ENGINE | engine.keys:
+            return value
+        default = cls.model_fields[key].default
+        if value != default:
+            raise ValueError(
+                f"{value!r} means nothing to the engine {engine.name!r}; "
+                f"leave it at {json.dumps(default)}, or give another engine.name"
+            )
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _not_reserved(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        engine = ENGINE_OPTIONS.get(info.data.get("name", ""))
+        if engine is None:
+            return options
+        for name in options:
+            if name.replace("-", "_") in engine.reserved:
+                instead = engine.reserved[name.replace("-", "_")]
+                advice = f"set {instead} instead" if instead else "the scores depend on it"
+                raise ValueError(f"{name} cannot be set as a {engine.title} option; {advice}")
+        return options
+
+
+class ProposeConfig(Section):
+    """Proposals of new instructions (the paper, §3.1 and its release)."""
+
+    per_round: int = semantic(16, "proposals of one round", ge=1, le=100_000)
+    in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
+    from_seeds: int = semantic(6, "of these, seed tasks once others exist (the paper: 6)", ge=0)
+    list_length: int = semantic(16, "number of the last task of the list (the paper: 16)", ge=2)
+    domain: NonEmpty | None = semantic(None, "the field that all tasks are to be of")
+    # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
+    sampling: SamplingConfig = SamplingConfig(
+        temperature=0.7, min_p=0.05, presence_penalty=2.0, max_tokens=400
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ProposeConfig:
+        if self.from_seeds > self.in_context:
+            raise ValueError(f"from_seeds {self.from_seeds} is above in_context {self.in_context}")
+        if self.list_length <= self.in_context:
+            raise ValueError(
+                f"list_length {self.list_length} leaves no room after {self.in_context} tasks"
+            )
+        return self
+
+
+class ClassifyConfig(Section):
+    """Is the task classification? Few-shot, greedy (the paper, §3.2)."""
+
+    exemplars: int = semantic(8, "tasks shown, half of them classification", ge=2)
+    sampling: SamplingConfig = SamplingConfig(max_tokens=4)
+
+
+class InstancesSettings(Section):
+    """Inputs and outputs (the paper, §3.3), and the rules on them."""
+
+    exemplars: int = semantic(4, "worked tasks shown", ge=1)
+    direct: bool = semantic(
+        True, "chat prompting: ask a task that points to no input as a user would, on its own"
+    )
+    direct_system: NonEmpty | None = semantic(
+        None, "system prompt of such answers, where `model.system` gives none"
+    )
+    # The paper: greedy.
+    sampling: SamplingConfig = SamplingConfig(max_tokens=320)
+
+
+class LikelihoodSettings(Section):
+    """How probable the model itself finds what it wrote (the paper, §3.4): docs/likelihood.md.
+
+    Natural logarithms under the unmodified model distribution, averaged over the tokens.
+    """
+
+    gain: bool = semantic(
+        False, "record how much likelier an output is for its task (a scoring request each)"
+    )
+
+
+def _with_rules(section: str, settings: type[Section]) -> type[Section]:
+    """Return a section of the config: settings of its own, then the keys of its rules."""
+    keys = {
+        name: (info.annotation, info)
+        for limits in limits_of(section)
+        for name, info in limits.model_fields.items()
+    }
+    return create_model(
+        f"{section.title()}Config", __base__=settings, __doc__=settings.__doc__, **cast("Any", keys)
+    )
+
+
+class RulesSettings(Section):
+    """Rules on instructions (the paper's release, and what small models get wrong)."""
+
+
+if TYPE_CHECKING:
+    # The keys of rules are known when the program runs: rules alone read them.
+    InstancesConfig = InstancesSettings
+    RulesConfig = RulesSettings
+
+    class LikelihoodConfig(LikelihoodSettings, LikelihoodLimits, MaxLogprob):
+        """Settings, and the keys of the rules."""
+
+    NoveltyConfig = NoveltyLimits
+else:
+    InstancesConfig = _with_rules("instances", InstancesSettings)
+    RulesConfig = _with_rules("rules", RulesSettings)
+    LikelihoodConfig = _with_rules("likelihood", LikelihoodSettings)
+    NoveltyConfig = _with_rules("novelty", Section)
+
+
+class StopConfig(Section):
+    """When to stop; the first that holds gives the stop reason."""
+
+    target: int = stopping(100, "tasks wanted", ge=1)
+    min_yield: float = stopping(0.01, "least tasks per candidate in the last rounds", ge=0, le=1)
+    yield_rounds: int = stopping(3, "rounds that the yield is taken over", ge=1)
+    max_rounds: int | None = stopping(None, "rounds in all", ge=1)
+    max_tokens: int | None = stopping(None, "generated tokens in all", ge=1)
+
+
+class RunConfig(Section):
+    """The whole configuration; stored resolved in run.yaml."""
+
+    rules_version: int = semantic(
+        RULES_VERSION,
+        "version of parser, checks and choice of templates; a run keeps its own",
+        ge=1,
+        le=RULES_VERSION,
+    )
+    seed: int = semantic(0, "of every draw and every sampled token", ge=0, lt=2**63)
+    seeds: str | None = field("input", None, "seed tasks; null: those that are shipped")
+    prompts: str | None = field("input", None, "folder of templates; null: those shipped")
+    topics: str | None = field("input", None, "file of topics; each proposal is given one")
+    avoid: str | None = field("input", None, "file of texts that no task may repeat")
+    overlap: bool = throughput(True, "propose the next round while instances are written")
+    model: ModelConfig = ModelConfig()
+    engine: EngineConfig = EngineConfig()
+    propose: ProposeConfig = ProposeConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    instances: InstancesConfig = InstancesConfig()
+    rules: RulesConfig = RulesConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    novelty: NoveltyConfig = NoveltyConfig()
+    stop: StopConfig = StopConfig()
+
+
+def leaves(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
+    """Yield (dotted key, kind, value, description) of every field, depth first."""
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from leaves(value, f"{prefix}{name}.")
+            continue
+        extra = info.json_schema_extra
+        kind = str(extra["kind"]) if isinstance(extra, dict) else "semantic"
+        yield f"{prefix}{name}", kind, value, info.description or ""
+
+
+def semantic_values(config: RunConfig) -> dict[str, Any]:
+    """Return the dotted keys that decide the content of a run, and their values."""
+    values = {key: value for key, kind, value, _ in leaves(config) if kind == "semantic"}
+    options = values.pop("engine.options")
+    for name, value in options.items():
+        if name not in ENGINE_OPTIONS[config.engine.name].speed:
+            values[f"engine.options.{name}"] = value
+    return values

@@ -1,0 +1,109 @@
+"""Configuration values: read from files and options, laid over one another, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.config.schema import RunConfig
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --config") from error
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML reads 2026-13-45 as a date, and fails
+        raise ConfigError(f"{path}: is not a YAML text: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must hold `key: value` lines, not a {type(data).__name__}")
+    return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` laid on it, section by section; `engine.options` too."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn {"novelty.threshold": 0.7} into {"novelty": {"threshold": 0.7}}.
+
+    Raises:
+        ConfigError: a key is given a value and keys below it.
+    """
+    tree: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *path, last = key.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{key}: {part!r} was given a value and keys below it; drop one")
+        if isinstance(node.get(last), dict):
+            raise ConfigError(f"{key}: was given keys below it and a value; drop one")
+        node[last] = value
+    return tree
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Turn `--set key=value` strings into a nested mapping; values are read as YAML.
+
+    Raises:
+        ConfigError: a setting without `=`, or a value that is not YAML.
+    """
+    dotted: dict[str, Any] = {}
+    for setting in settings:
+        key, sign, value = setting.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {setting}: write key=value, as in novelty.threshold=0.6")
+        try:
+            dotted[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"--set {setting}: the value is not YAML: {error}") from error
+    return nested(dotted)
+
+
+def build_config(values: Mapping[str, Any], source: str) -> RunConfig:
+    """Validate a nested mapping.
+
+    Raises:
+        ConfigError: one line for each unknown key or value out of range, all at once.
+    """
+    # Laid on the defaults key by key: a section that is given in part keeps the rest.
+    try:
+        return RunConfig.model_validate(merge(RunConfig().model_dump(), values))
+    except ValidationError as error:
+        lines = [_explain(item, source) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(item: Any, source: str) -> str:
+    where = ".".join(str(part) for part in item["loc"]) or "(all)"
+    if item["type"] == "extra_forbidden":
+        section: Any = RunConfig()
+        for part in item["loc"][:-1]:
+            section = getattr(section, str(part))
+        known = ", ".join(sorted(type(section).model_fields))
+        return f"{source}: unknown key {where!r}; keys there are: {known}"
+    if item["type"] == "value_error":  # our own words, about several fields
+        return f"{source}: {where}: {item['ctx']['error']}"
+    return f"{source}: {where}: {item['msg']} (got {item['input']!r})"

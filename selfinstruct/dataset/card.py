@@ -1,0 +1,264 @@
+"""A dataset card: what is in an export, what made it, what was filtered, and examples."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfinstruct import __version__
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.export import Answers, ExportRow, Format, export_rows
+from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.filters.rules import reasons
+from selfinstruct.inputs.run_inputs import stored_config
+from selfinstruct.models import CATALOGUE
+from selfinstruct.store import Run
+from selfinstruct.store.answers import answer_batches, answer_info
+from selfinstruct.store.supplements import current_counts
+
+MARK = "<!-- dataset card by selfinstruct -->"
+_EXAMPLES = 10
+_LONGEST = 600  # characters shown of a text
+
+
+def dataset_card(run: Run, format: Format, answers: Answers) -> str:
+    """Return the card of an export as Markdown with the hub's YAML header.
+
+    Args:
+        run: the run.
+        format: how it is exported.
+        answers: whose outputs.
+    """
+    rows = list(export_rows(run, answers))
+    config = stored_config(run)
+    models = _models(run, answers)
+    infos = [run.info(number) for number in run.rounds()]
+    parts = [
+        _header(models, len(rows)),
+        MARK,
+        f"# {run.name}",
+        _introduction(models, config, rows, format),
+        "## How it was made",
+        _made(run, config, models, infos),
+        _teachers(run, answers),
+        "## What was filtered",
+        _filtered(run),
+        _yields(infos),
+        "## Examples",
+        "Ten at random, as they are:" if len(rows) > _EXAMPLES else "All of them:",
+        *_examples(rows, config.seed),
+        "## Before you use it",
+        "All instructions, inputs and outputs were written by a language model and judged by "
+        "rules alone: some are wrong, odd or biased, as their author is. The terms of the model "
+        "and of the seed tasks apply to what was made with them.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def check_card(folder: Path) -> Path:
+    """Return where the card of a folder goes.
+
+    Raises:
+        ConfigError: a README.md is there that is no card of ours.
+    """
+    path = folder / "README.md"
+    try:
+        if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+            raise ConfigError(f"{path}: is there already, and no card of ours; move it away")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --out") from error
+    return path
+
+
+def write_card(run: Run, folder: Path, format: Format, answers: Answers) -> Path:
+    """Write the card as README.md into a folder, whole or not at all; return its path.
+
+    Raises:
+        ConfigError: another README.md is there, or the folder cannot be written.
+    """
+    path = check_card(folder)
+    try:
+        atomic.write_text(path, dataset_card(run, format, answers))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
+    return path
+
+
+def _header(models: Sequence[Mapping[str, Any]], rows: int) -> str:
+    licence = _licence(models)
+    size = next(
+        (name for limit, name in _SIZES if rows < limit),
+        "10M<n<100M",
+    )
+    header: dict[str, Any] = {
+        "license": licence.lower() if licence == "Apache-2.0" else "other",
+        "task_categories": ["text-generation"],
+        "tags": ["synthetic", "self-instruct", "instruction-tuning"],
+        "size_categories": [size],
+    }
+    if header["license"] == "other":
+        header["license_name"] = licence
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
+
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+
+def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
+    """Return the models that wrote what is exported, each once."""
+    merged = [one["model"] for one in run.meta.get("merged_from", [])]
+    found = [*(merged or [run.meta["model"]])]
+    if answers is not Answers.OWN:
+        found += [answer_info(run, number)["model"] for number in answer_batches(run)]
+    return list({model["digest"]: model for model in found}.values())
+
+
+def _licence(models: Sequence[Mapping[str, Any]]) -> str:
+    """Return the licence of all of them, or each that there is."""
+    entries = [CATALOGUE.get(str(model["name"])) for model in models]
+    names = [entry.license if entry is not None else "see the model" for entry in entries]
+    return "; ".join(dict.fromkeys(names))
+
+
+def _introduction(
+    models: Sequence[Mapping[str, Any]],
+    config: RunConfig,
+    rows: Sequence[ExportRow],
+    format: Format,
+) -> str:
+    tasks = len({row.instruction_id for row in rows})
+    labels = len({row.instruction_id for row in rows if row.is_classification})
+    given = sum(bool(row.input) for row in rows)
+    field = f", in the field of {config.propose.domain}" if config.propose.domain else ""
+    return (
+        f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, written by "
+        f"{' and '.join(map(_model, models))} with "
+        "[Self-Instruct](https://arxiv.org/abs/2212.10560) from seed tasks. "
+        f"{labels:,} of the tasks are classification; {given:,} of the examples have "
+        "an input."
+    )
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    entry = CATALOGUE.get(str(model["name"]))
+    title = entry.title if entry is not None else str(model["name"])
+    return f"{title} (digest `{model['digest']}`)"
+
+
+def _made(
+    run: Run,
+    config: RunConfig,
+    models: Sequence[Mapping[str, Any]],
+    infos: Sequence[Mapping[str, Any]],
+) -> str:
+    sampling = config.propose.sampling
+    rows = {
+        "model": f"{', '.join(map(_model, models))}; licence: {_licence(models)}",
+        "type of weights": config.model.dtype,
+        "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
+        "proposals": f"{config.propose.in_context} tasks shown, temperature "
+        f"{sampling.temperature:g}, min_p {sampling.min_p:g}, top_p {sampling.top_p:g}, "
+        f"presence penalty {sampling.presence_penalty:g}",
+        "novelty": f"ROUGE-L at most {config.novelty.threshold:g} with every task before "
+        f"(`{config.novelty.tokenizer}` tokens)",
+        "likelihood": _least(infos),
+        "random seed": str(config.seed),
+        "merged from": ", ".join(Path(one["run"]).name for one in run.meta.get("merged_from", [])),
+        "made with": f"selfinstruct {run.meta.get('selfinstruct', __version__)}, "
+        + ", ".join(f"{name} {version}" for name, version in run.meta.get("packages", {}).items()),
+        "fingerprint": f"`{run.meta.get('fingerprint', '')}`",
+    }
+    lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _least(infos: Sequence[Mapping[str, Any]]) -> str:
+    """Return the least log-probability that was asked for in the end, by kind."""
+    last = infos[-1].get("likelihood", {}) if infos else {}
+    known = [f"{kind} at least {value:.2f}" for kind, value in last.items() if value is not None]
+    return f"{', '.join(known)} nats per token under the model itself" if known else ""
+
+
+def _teachers(run: Run, answers: Answers) -> str:
+    if answers is Answers.OWN:
+        return ""
+    infos = [answer_info(run, number) for number in answer_batches(run)]
+    names = sorted({_model(info["model"]) for info in infos})
+    which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
+    return f"{which} by {', '.join(names)}, asked for the same instruction and input."
+
+
+def _filtered(run: Run) -> str:
+    lines = ["| outcome | instructions | instances | |", "|---|---:|---:|---|"]
+    counts = dict(zip(("instructions", "instances"), current_counts(run), strict=True))
+    outcomes = sorted(
+        {*counts["instructions"], *counts["instances"]},
+        key=lambda outcome: (outcome != "accepted", -counts["instructions"][outcome], outcome),
+    )
+    for outcome in outcomes:
+        why = "" if outcome == "accepted" else reasons()[outcome]
+        shown = (counts[table][outcome] or "" for table in ("instructions", "instances"))
+        lines.append(f"| `{outcome}` | {' | '.join(map(str, shown))} | {why} |")
+    return "\n".join(lines) + _decided(run)
+
+
+def _decided(run: Run) -> str:
+    """Say what people changed after that."""
+    current = read_overrides(run).current
+    if not current:
+        return ""
+    counts = Counter(str(one.action) for one in current.values())
+    done = {"restore": "restored", "drop": "dropped", "edit": "edited"}
+    told = ", ".join(f"{counts[action]} {past}" for action, past in done.items() if counts[action])
+    return f"\n\nOf these candidates people then changed: {told}."
+
+
+def _yields(infos: Sequence[Mapping[str, Any]]) -> str:
+    """Return the yield of each round as a bar, at most twenty rounds of them."""
+    step = max(1, -(-len(infos) // 20))
+    lines = [
+        f"round {info['round']:>4}  {'█' * round(40 * info['yield']):<40} {info['yield']:.0%}"
+        for info in infos[::step]
+    ]
+    return "Yield, tasks of the instructions proposed:\n\n```text\n" + "\n".join(lines) + "\n```"
+
+
+def _examples(rows: Sequence[ExportRow], seed: int) -> list[str]:
+    chosen = random.Random(seed).sample(list(rows), min(_EXAMPLES, len(rows)))
+    return [
+        "\n\n".join(
+            f"**{name}**\n\n{_quoted(text)}"
+            for name, text in (
+                ("Instruction", row.instruction),
+                ("Input", row.input),
+                ("Output", row.output),
+            )
+            if text
+        )
+        + "\n\n---"
+        for row in chosen
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Return model text as an indented block: whatever is in it is shown, not rendered."""
+    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + " […]"
+    return "\n".join(f"    {line}" for line in shown.splitlines())
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

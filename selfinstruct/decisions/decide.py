@@ -1,0 +1,208 @@
+"""Decide about a candidate of a run: each function checks, then writes one line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import InstanceCandidate
+from selfinstruct.decisions.lookup import Found, find
+from selfinstruct.decisions.overrides import (
+    Action,
+    Override,
+    Overrides,
+    append_override,
+    read_overrides,
+)
+from selfinstruct.decisions.standing import DROPPED, PENDING, Standing, stand
+from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PARSE_FAILURE
+from selfinstruct.store import Run
+
+
+def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
+    """Take a rejected candidate into the dataset, as the model wrote it.
+
+    Raises:
+        ConfigError: no such candidate; it is in the dataset already; or it cannot be alone
+            (an instruction none of whose instances passed, an instance of a rejected one).
+        WriteError: the disk refuses.
+    """
+    found, overrides = find(run, id), read_overrides(run)
+    standing = stand(found.instruction, found.instances, overrides.current)
+    if standing.outcome == PENDING and found.instance is None:
+        raise ConfigError(
+            f"{id}: is wanted already, and waits for its instances; write them with: selfinstruct "
+            f"complete {run.path}, or type one: audit edit {id} --output TEXT"
+        )
+    if _is_in(found, standing):
+        how = "restored already" if id in overrides.current else "accepted"
+        raise ConfigError(f"{id}: is {how}, and so in the dataset; there is nothing to restore")
+    if found.instance is None:
+        _check_restorable_task(found, standing, overrides)
+    else:
+        _check_restorable_instance(found.instance, found, overrides)
+    return _decide(run, Override(id, Action.RESTORE, by, now(), note))
+
+
+def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
+    """Keep a candidate out of the dataset.
+
+    Raises:
+        ConfigError: no such candidate, or it is not in the dataset.
+        WriteError: the disk refuses.
+    """
+    found, overrides = find(run, id), read_overrides(run)
+    standing = stand(found.instruction, found.instances, overrides.current)
+    decision = overrides.current.get(id)
+    if decision is not None and decision.action is Action.DROP:
+        raise ConfigError(f"{id}: is dropped already; take that back with: audit undo")
+    # What waits for its instances is not in the dataset yet, and need not come in.
+    if not _is_in(found, standing):
+        own = found.instance.reason if found.instance else None
+        outcome = own or standing.outcome
+        raise ConfigError(f"{id}: is not in the dataset ({outcome}); there is nothing to drop")
+    return _decide(run, Override(id, Action.DROP, by, now(), note))
+
+
+def edit(
+    run: Run,
+    id: str,
+    *,
+    by: str,
+    note: str = "",
+    text: str | None = None,
+    input: str | None = None,
+    output: str | None = None,
+) -> Override:
+    """Put a person's words into the dataset, in the place of the model's, which are kept.
+
+    What is edited is in the dataset, whatever its verdict. An edit adds to the edit before
+    it. `text` is an instruction's; an `output` (and `input`) typed for an instruction takes
+    the place of its instances, so that it waits for none.
+
+    Raises:
+        ConfigError: no such candidate, nothing to change, an empty text or output.
+        WriteError: the disk refuses.
+    """
+    found, overrides = find(run, id), read_overrides(run)
+    if text is None and input is None and output is None:
+        raise ConfigError(f"{id}: nothing to change; give --text, --input or --output")
+    if found.instance is not None and text is not None:
+        raise ConfigError(
+            f"{id}: is an instance, which has no --text; edit {found.instruction.id} instead"
+        )
+    for name, value in (("--text", text), ("--output", output)):
+        if value is not None and not value.strip():
+            raise ConfigError(f"{id}: {name} is empty; write one, or drop the candidate")
+    entry = _with_earlier(
+        Override(id, Action.EDIT, by, now(), note, text, input, output), overrides
+    )
+    if found.instance is None and entry.input is not None and entry.output is None:
+        raise ConfigError(
+            f"{id}: --input needs an --output; to change that of an instance, name it: {id}-n0"
+        )
+    _check_text(found, entry)
+    if found.instance is not None:
+        _check_task_of(found, overrides)
+    return _decide(run, entry)
+
+
+def undo(run: Run, id: str, *, by: str, note: str = "") -> Override:
+    """Take back the last decision about a candidate.
+
+    Raises:
+        ConfigError: there is none to take back.
+        WriteError: the disk refuses.
+    """
+    find(run, id)
+    if id not in read_overrides(run).current:
+        raise ConfigError(f"{id}: nobody has decided anything about it; there is nothing to undo")
+    return _decide(run, Override(id, Action.UNDO, by, now(), note))
+
+
+def now() -> str:
+    """Return the time as journals have it: UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _decide(run: Run, entry: Override) -> Override:
+    if not entry.by.strip():
+        raise ConfigError("nobody is named who decides this; give --by NAME")
+    append_override(run, entry)
+    return entry
+
+
+def _is_in(found: Found, standing: Standing) -> bool:
+    """Whether it is in the dataset, or would be but for instances that it waits for."""
+    if found.instance is None:
+        return standing.is_kept
+    return any(row.id == found.instance.id for row in standing.instances)
+
+
+def _check_restorable_task(found: Found, standing: Standing, overrides: Overrides) -> None:
+    task, own = found.instruction, overrides.current.get(found.instruction.id)
+    dropped = [
+        id
+        for id in (task.id, *(row.id for row in found.instances))
+        if (one := overrides.current.get(id)) is not None and one.action is Action.DROP
+    ]
+    waits = task.reason in LACKS_INSTANCES
+    if dropped and (own is None or waits):
+        raise ConfigError(f"{task.id}: {dropped[0]} is dropped; take that back with: audit undo")
+    if standing.outcome == NO_INSTANCES.reason:
+        first = next((row.id for row in found.instances if row.output.strip()), None)
+        other = f"restore one of them ({first}), or " if first else ""
+        raise ConfigError(
+            f"{task.id}: passed, but none of its instances did; {other}type one: audit edit "
+            f"{task.id} --output TEXT"
+        )
+    if task.reason == PARSE_FAILURE.reason:
+        raise ConfigError(
+            f"{task.id}: holds no instruction; write one: audit edit {task.id} --text TEXT"
+        )
+
+
+def _check_restorable_instance(
+    instance: InstanceCandidate, found: Found, overrides: Overrides
+) -> None:
+    _check_task_of(found, overrides)
+    if not instance.output.strip():
+        raise ConfigError(
+            f"{instance.id}: has no output; type one: audit edit {instance.id} --output TEXT"
+        )
+
+
+def _check_task_of(found: Found, overrides: Overrides) -> None:
+    """An instance alone is no task: its instruction must have passed, or be restored."""
+    task = found.instruction
+    decision = overrides.current.get(task.id)
+    if decision is None:
+        passed = {None, *LACKS_INSTANCES}
+        is_wanted, outcome = task.reason in passed, str(task.reason)
+    else:
+        is_wanted, outcome = decision.action is not Action.DROP, DROPPED
+    if not is_wanted:
+        raise ConfigError(
+            f"{found.row.id}: its instruction is not in the dataset ({outcome}); "
+            f"restore {task.id} first"
+        )
+
+
+def _with_earlier(entry: Override, overrides: Overrides) -> Override:
+    """Return an edit with what an earlier edit changed, so that the last one says it all."""
+    before = overrides.current.get(entry.id)
+    if before is None or before.action is not Action.EDIT:
+        return entry
+    changes = {name: getattr(before, name) for name in ("text", "input", "output")}
+    given = {name: value for name in changes if (value := getattr(entry, name)) is not None}
+    return replace(entry, **{**changes, **given})
+
+
+def _check_text(found: Found, entry: Override) -> None:
+    """What was not parsed has no text of its own to fall back on."""
+    if isinstance(found.row, InstanceCandidate):
+        if entry.output is None and not found.row.output.strip():
+            raise ConfigError(f"{entry.id}: has no output; give one with --output")
+    elif found.row.reason == PARSE_FAILURE.reason and entry.text is None:
+        raise ConfigError(f"{entry.id}: holds no instruction; give one with --text")

@@ -1,0 +1,100 @@
+"""What a person decided about candidates after the run did: restore, drop, edit, undo.
+
+`overrides.jsonl` holds one decision a line and only grows. The last decision about an id
+wins; `undo` takes the last one back, and the one before it counts again. They apply to what
+a run exports (standing.py); pool, novelty, replay and resume ignore them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common.journal import DamagedLine, append_line, parse_lines
+from selfinstruct.store import Run
+from selfinstruct.store.layout import OVERRIDES
+
+
+class Action(StrEnum):
+    """What was decided."""
+
+    RESTORE = "restore"
+    DROP = "drop"
+    EDIT = "edit"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A line of overrides.jsonl.
+
+    text, input, output: what a person wrote (edit); None leaves what the model wrote. On an
+        instruction, `output` (with `input`) takes the place of its instances.
+    by: who. at: when, UTC, as `2025-01-31T12:00:00Z`. note: why.
+    """
+
+    id: str
+    action: Action
+    by: str
+    at: str
+    note: str = ""
+    text: str | None = None
+    input: str | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """All decisions about a run; `current` has for each id the one that counts now."""
+
+    entries: Sequence[Override]
+    current: Mapping[str, Override]
+    damaged: Sequence[DamagedLine]
+
+
+def overrides_path(run: Run) -> Path:
+    return run.path / OVERRIDES
+
+
+def read_overrides(run: Run) -> Overrides:
+    """Return the decisions about a run; a line that cannot be read is reported and skipped.
+
+    Raises:
+        StoreError: the file is there but cannot be read.
+    """
+    entries, damaged = parse_lines(overrides_path(run), _parse, "override")
+    return Overrides(entries, fold(entries), damaged)
+
+
+def append_override(run: Run, entry: Override) -> None:
+    """Write a decision; once this returns it is on disk for good.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    told = {name: value for name, value in asdict(entry).items() if value is not None}
+    append_line(overrides_path(run), told)
+
+
+def fold(entries: Sequence[Override]) -> dict[str, Override]:
+    """Return the decision that counts for each id: the last that no later undo took back."""
+    standing: dict[str, list[Override]] = {}
+    for entry in entries:
+        decisions = standing.setdefault(entry.id, [])
+        if entry.action is not Action.UNDO:
+            decisions.append(entry)
+        elif decisions:
+            decisions.pop()
+    return {id: decisions[-1] for id, decisions in standing.items() if decisions}
+
+
+def _parse(line: dict[str, Any]) -> Override:
+    known = {field.name for field in fields(Override)}
+    values = {name: value for name, value in line.items() if name in known}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is no text")
+    return Override(**{**values, "action": Action(values["action"])})

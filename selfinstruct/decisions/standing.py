@@ -1,0 +1,183 @@
+"""How a run's candidates stand once a person's decisions are applied: what is exported.
+
+An instruction is kept if it was accepted, restored or edited, and not dropped; and one that
+fell only for want of a valid instance is kept with an instance that a person restored. Of its
+instances those are kept that were accepted, restored or edited, and not dropped; with a
+restored instruction those come back that fell with it. An output that a person typed for an
+instruction takes the place of all its instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from selfinstruct.common import ids
+from selfinstruct.common.records import ACCEPTED, NAN, InstanceCandidate, InstructionCandidate
+from selfinstruct.decisions.lookup import Found, find_all
+from selfinstruct.decisions.overrides import Action, Override, Overrides
+from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PENDING_INSTANCES
+from selfinstruct.filters.rules import fails_by_its_text
+from selfinstruct.store import Run
+
+DROPPED = "dropped"
+PENDING = PENDING_INSTANCES.reason
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An instruction with a person's words in it, and those of its instances that are kept.
+
+    outcome: `accepted`, `pending_instances` (kept, but it has no instance yet), `dropped`, or
+        the reason for which it was rejected.
+    changed: ids of the instruction or instances in which something is a person's.
+    """
+
+    instruction: InstructionCandidate
+    instances: Sequence[InstanceCandidate]
+    outcome: str
+    changed: frozenset[str] = frozenset()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is in the dataset, or will be as soon as it has an instance."""
+        return self.outcome in (ACCEPTED, PENDING)
+
+
+def stand(
+    instruction: InstructionCandidate,
+    instances: Sequence[InstanceCandidate],
+    decisions: Mapping[str, Override],
+) -> Standing:
+    """Apply the decisions that count now to one instruction.
+
+    Args:
+        instruction: as recorded, what was completed in place.
+        instances: all of its instances, likewise.
+        decisions: by id.
+    """
+    decision = decisions.get(instruction.id)
+    row = _edited_instruction(instruction, decision)
+    if decision is not None and decision.action is Action.DROP:
+        return Standing(row, [], DROPPED)
+    if decision is not None and decision.output is not None:
+        typed = _typed(row, decision)
+        return Standing(row, [typed], ACCEPTED, frozenset({row.id, typed.id}))
+    wanted = decision is not None
+    kept = [one for one in instances if _is_kept(one, instruction, decisions, restored=wanted)]
+    chosen = any(one.id in decisions for one in kept)
+    rescued = chosen and instruction.reason in LACKS_INSTANCES
+    if not (wanted or rescued or instruction.verdict == ACCEPTED):
+        return Standing(row, [], str(instruction.reason))
+    edited = [_edited_instance(one, decisions.get(one.id)) for one in kept]
+    changed = frozenset(id for id in (row.id, *(one.id for one in kept)) if _is_edit(decisions, id))
+    return Standing(row, edited, _outcome(instances, kept, decisions), changed)
+
+
+def outcome_of(found: Found, overrides: Overrides) -> str:
+    """Return what became of a candidate, a person's decisions applied.
+
+    `accepted`, `pending_instances`, `dropped`, or the reason for which it was rejected; of an
+    instance whose instruction is not kept, that of the instruction.
+    """
+    standing = stand(found.instruction, found.instances, overrides.current)
+    instance = found.instance
+    if instance is None:
+        return standing.outcome
+    if any(row.id == instance.id for row in standing.instances):
+        return ACCEPTED
+    decision = overrides.current.get(instance.id)
+    if decision is not None and decision.action is Action.DROP:
+        return DROPPED
+    if instance.verdict != ACCEPTED and decision is None:
+        return str(instance.reason)
+    # It passed, but its instruction is not kept, or has an output that a person typed.
+    return DROPPED if standing.is_kept else standing.outcome
+
+
+def fell_with(instruction: InstructionCandidate, instance: InstanceCandidate) -> bool:
+    """Whether an instance was rejected only because its instruction was."""
+    same = instance.reason is not None and instance.reason == instruction.reason
+    return same and instance.threshold is None and not fails_by_its_text(instance.reason)
+
+
+def waiting(run: Run, overrides: Overrides) -> list[Standing]:
+    """Return instructions that a person wants and that have no instance yet.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    chosen = [
+        id
+        for id, decision in overrides.current.items()
+        if decision.action is not Action.DROP and decision.output is None
+    ]
+    found = {one.instruction.id: one for one in find_all(run, chosen).values()}
+    rows = [stand(one.instruction, one.instances, overrides.current) for one in found.values()]
+    return [one for one in rows if one.outcome == PENDING]
+
+
+def _is_kept(
+    instance: InstanceCandidate,
+    instruction: InstructionCandidate,
+    decisions: Mapping[str, Override],
+    *,
+    restored: bool,
+) -> bool:
+    decision = decisions.get(instance.id)
+    if decision is not None:
+        return decision.action is not Action.DROP
+    return instance.verdict == ACCEPTED or (restored and fell_with(instruction, instance))
+
+
+def _outcome(
+    instances: Sequence[InstanceCandidate],
+    kept: Sequence[InstanceCandidate],
+    decisions: Mapping[str, Override],
+) -> str:
+    """Return what becomes of an instruction that is wanted."""
+    if kept:
+        return ACCEPTED
+    if not instances:
+        return PENDING
+    dropped = any(one.id in decisions for one in instances)
+    return DROPPED if dropped else NO_INSTANCES.reason
+
+
+def _is_edit(decisions: Mapping[str, Override], id: str) -> bool:
+    return id in decisions and decisions[id].action is Action.EDIT
+
+
+def _edited_instruction(
+    row: InstructionCandidate, decision: Override | None
+) -> InstructionCandidate:
+    """Return a row with a person's text; the scores were the model's text's."""
+    if decision is None or decision.text is None:
+        return row
+    return replace(row, text=decision.text, rouge_l=NAN, mean_logprob=NAN)
+
+
+def _edited_instance(row: InstanceCandidate, decision: Override | None) -> InstanceCandidate:
+    if decision is None or decision.action is not Action.EDIT:
+        return row
+    given = row.input if decision.input is None else decision.input
+    output = row.output if decision.output is None else decision.output
+    score = row.mean_logprob if (given, output) == (row.input, row.output) else NAN
+    return replace(row, input=given, output=output, mean_logprob=score)
+
+
+def _typed(row: InstructionCandidate, decision: Override) -> InstanceCandidate:
+    """Return the instance that a person typed for an instruction."""
+    return InstanceCandidate(
+        id=ids.typed(row.id),
+        instruction_id=row.id,
+        round=row.round,
+        completion_id="",
+        input_char_start=0,
+        input_char_end=0,
+        output_char_start=0,
+        output_char_end=0,
+        input=decision.input or "",
+        output=decision.output or "",
+        verdict=ACCEPTED,
+    )

@@ -1,0 +1,138 @@
+"""What is measured of one answer, and the mean of it over tasks.
+
+Each measure is one function of task and answer; NaN where it does not apply, and then the task
+is left out of the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+from selfinstruct.common.records import NAN
+from selfinstruct.evaluate.answers import Answer
+from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.filters.similarity import normalised, rouge_f
+from selfinstruct.filters.text import repetition
+
+Measure = Callable[[EvalTask, Answer], float]
+
+
+def rouge_l(task: EvalTask, answer: Answer) -> float:
+    """ROUGE-L F-measure with the reference, words stemmed (the paper, §5.2), in [0, 1]."""
+    return rouge_f(task.reference, answer.text)
+
+
+def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
+    """ROUGE-L of the answer cut to as many words as the reference has.
+
+    What is said behind the end of an answer does not count. A shorter answer stays shorter: of
+    two at one length, see `rouge_l_equal`.
+    """
+    words = len(task.reference.split())
+    return rouge_f(task.reference, " ".join(answer.text.split()[:words]))
+
+
+def rouge_l_equal(task: EvalTask, answer: Answer, other: Answer) -> tuple[float, float]:
+    """ROUGE-L of two answers, both cut to as many words as the shorter of them has.
+
+    Neither learning to stop nor learning to go on raises it, but what is said in as many words.
+    """
+    words = [one.text.split() for one in (answer, other)]
+    room = min(len(one) for one in words)
+    first, second = (rouge_f(task.reference, " ".join(one[:room])) for one in words)
+    return first, second
+
+
+def equal_length(
+    tasks: Sequence[EvalTask], answers: Sequence[Answer], others: Sequence[Answer]
+) -> tuple[list[float], list[float]]:
+    """Return `rouge_l_equal` of two models by task, means over the samples of each.
+
+    NaN where either could not be asked.
+    """
+    samples = len(answers) // len(tasks)
+    first: list[float] = []
+    second: list[float] = []
+    for number, task in enumerate(tasks):
+        own = range(number * samples, (number + 1) * samples)
+        pairs = [
+            rouge_l_equal(task, answers[n], others[n])
+            for n in own
+            if answers[n].error is None and others[n].error is None
+        ]
+        first.append(mean([one for one, _ in pairs]))
+        second.append(mean([one for _, one in pairs]))
+    return first, second
+
+
+def exact_match(task: EvalTask, answer: Answer) -> float:
+    """Whether a closed answer is the reference, but for case, articles and a full stop."""
+    if not task.closed:
+        return NAN
+    return float(normalised(answer.text) == normalised(task.reference))
+
+
+def reference_logprob(task: EvalTask, answer: Answer) -> float:
+    """Mean log-likelihood of the reference, in nats per token."""
+    return answer.reference_logprob
+
+
+def length(task: EvalTask, answer: Answer) -> float:
+    """Words of the answer."""
+    return float(len(answer.text.split()))
+
+
+def repetitive(task: EvalTask, answer: Answer) -> float:
+    """Share of the answer's word trigrams that occurred before."""
+    return repetition(answer.text)
+
+
+def empty(task: EvalTask, answer: Answer) -> float:
+    """Whether there is no answer."""
+    return float(not answer.text)
+
+
+def never_stopping(task: EvalTask, answer: Answer) -> float:
+    """Whether the answer ran into the token limit."""
+    return float(not answer.stopped)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "rouge_l": rouge_l,
+    "rouge_l_cut": rouge_l_cut,
+    "exact_match": exact_match,
+    "reference_logprob": reference_logprob,
+    "length": length,
+    "repetition": repetitive,
+    "empty": empty,
+    "never_stopping": never_stopping,
+}
+
+
+def measure(tasks: Sequence[EvalTask], answers: Sequence[Answer]) -> dict[str, list[float]]:
+    """Return every measure of every task, in the order of the tasks: means over its samples.
+
+    Args:
+        tasks: what was asked.
+        answers: as many of each task as of any other, in the order of the tasks.
+    """
+    samples = len(answers) // len(tasks)
+    grouped = [answers[start : start + samples] for start in range(0, len(answers), samples)]
+    pairs = list(zip(tasks, grouped, strict=True))
+    return {
+        name: [mean([_known(one, task, answer) for answer in own]) for task, own in pairs]
+        for name, one in MEASURES.items()
+    }
+
+
+def _known(measure: Measure, task: EvalTask, answer: Answer) -> float:
+    """Return a measure of an answer; NaN, and not zero, where the model could not be asked."""
+    return measure(task, answer) if answer.error is None else NAN
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of what is known, or NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else NAN

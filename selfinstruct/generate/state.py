@@ -1,0 +1,99 @@
+"""What is committed of a run: the pool, the novelty index, the totals, and when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.config.schema import RunConfig, StopConfig
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.generate.requests import PoolTask
+from selfinstruct.store import Run
+from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.verdicts.pool import Measures, first_measures, see_round
+from selfinstruct.verdicts.rounds import is_good
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTotals:
+    """The counts of a round that decide when to stop.
+
+    `good` counts the tasks and those that were surplus to the target: a round that was cut
+    short by its target is no sign of a yield that runs dry.
+    """
+
+    tasks: int
+    good: int
+    candidates: int
+    tokens: int
+
+
+@dataclass
+class CommittedState:
+    """Grows by one round at a time; a function of the run's folder alone.
+
+    `measures` run ahead of the commits by the round that is being written (see generate.py).
+    """
+
+    measures: Measures
+    pool: list[list[PoolTask]] = field(default_factory=list)
+    totals: list[RoundTotals] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> int:
+        return len(self.totals)
+
+    @property
+    def tasks(self) -> int:
+        return sum(total.tasks for total in self.totals)
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens of all committed rounds."""
+        return sum(total.tokens for total in self.totals)
+
+    def pool_before(self, round: int) -> list[PoolTask]:
+        """Return the generated tasks that a round's proposals may show: of rounds ≤ round − 2.
+
+        So the instances of a round can be written while the next one proposes, and a run
+        that was killed and resumed draws the same.
+        """
+        return [task for tasks in self.pool[: max(0, round - 1)] for task in tasks]
+
+    def stop_reason(self, stop: StopConfig) -> str | None:
+        """Return why the run ends here (`target`, `max_rounds`, …), or None."""
+        if self.tasks >= stop.target:
+            return "target"
+        if stop.max_rounds is not None and self.rounds >= stop.max_rounds:
+            return "max_rounds"
+        if stop.max_tokens is not None and self.tokens >= stop.max_tokens:
+            return "max_tokens"
+        last = self.totals[-stop.yield_rounds :]
+        if len(last) == stop.yield_rounds:
+            candidates = sum(total.candidates for total in last)
+            if sum(total.good for total in last) < stop.min_yield * max(1, candidates):
+                return "min_yield"
+        return None
+
+
+def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
+    """Read what is committed back into memory; `pool` is what the index starts with."""
+    state = CommittedState(first_measures(pool, config, calibration_starts(run)))
+    for number in run.rounds():
+        candidates = run.instructions(number)
+        state.measures.take_in(number, candidates, run.instances(number))
+        accepted = [c for c in candidates if c.verdict == ACCEPTED]
+        state.pool.append([PoolTask(c.id, c.text) for c in accepted])
+        good = sum(is_good(candidate) for candidate in candidates)
+        tokens = run.info(number)["tokens"]["generated"]
+        state.totals.append(RoundTotals(len(accepted), good, len(candidates), tokens))
+    return state
+
+
+def committed_thresholds(run: Run, config: RunConfig) -> LikelihoodThresholds:
+    """Read back the likelihood thresholds alone: what `complete` judges by."""
+    thresholds = LikelihoodThresholds(config.likelihood, calibration_starts(run))
+    for number in run.rounds():
+        see_round(thresholds, number, run.instructions(number), run.instances(number))
+    return thresholds

@@ -1,0 +1,1 @@
+"""What people bring: seed tasks, topics, texts to avoid, worked tasks."""

@@ -1,0 +1,186 @@
+"""What a run grows from: its config, seed tasks, templates, topics, and texts to avoid.
+
+They are read from the user's files for a new run, and from the run's own folder after
+that: a run is self-contained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.paths import user_path
+from selfinstruct.common.records import SeedTask
+from selfinstruct.common.versions import RULES_VERSION
+from selfinstruct.config.history import config_of_its_time
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
+from selfinstruct.inputs.texts import JSON_SUFFIXES, parse_texts
+from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
+from selfinstruct.store import Run
+
+_KINDS = ("seeds", "topics", "avoid")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files as a run keeps them (by name, such as `seeds.jsonl`), and what they hold.
+
+    `avoid` are texts that the novelty index holds from the start, with their pool ids.
+    """
+
+    files: Mapping[str, bytes]
+    seeds: list[SeedTask]
+    topics: tuple[str, ...]
+    avoid: tuple[tuple[str, str], ...]
+    prompts: PromptLibrary
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """A digest for each kind of input that is there."""
+        found = {
+            f"{name.split('.')[0]}_sha256": hashlib.sha256(content).hexdigest()
+            for name, content in self.files.items()
+        }
+        return {**found, "prompts_sha256": fingerprint(dict(self.prompts.files))}
+
+    @property
+    def first_pool(self) -> list[tuple[str, str]]:
+        """(id, text) of what the novelty index holds before the first round."""
+        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid]
+
+    def as_stored(self) -> dict[str, bytes]:
+        """Return every file of a run's `inputs` folder."""
+        prompts = {f"prompts/{name}": text.encode() for name, text in self.prompts.files.items()}
+        return {**self.files, **prompts}
+
+
+def read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -> Inputs:
+    """Read the inputs of a run: its own, unless others are named; those of the config if new.
+
+    Raises:
+        ConfigError: a file cannot be used; names file, line and fix.
+        StoreError: what the run keeps is damaged.
+    """
+    own = stored_inputs(run) if run is not None else None
+    files: dict[str, bytes] = {}
+    sources: dict[str, Path] = {}
+    for kind in _KINDS:
+        if own is not None and given.get(kind) is None:
+            files |= {name: text for name, text in own.files.items() if name.startswith(kind)}
+            continue
+        path = _path_of(kind, config)
+        if path is not None:
+            name = f"{kind}{_suffix(kind, path)}"
+            files[name] = _read(path, kind)
+            sources[name] = path
+    if own is not None and given.get("prompts") is None:
+        prompts = own.prompts
+    else:
+        prompts = load_prompts(user_path(config.prompts, "--prompts") if config.prompts else None)
+    return parse_inputs(files, prompts, sources)
+
+
+def stored_inputs(run: Run) -> Inputs:
+    """Return what a run was made with.
+
+    Raises:
+        StoreError: something is missing, or is not what it was.
+    """
+    folder = run.path / "inputs"
+    with _damage(folder):
+        texts = {p.name: p.read_text("utf-8") for p in sorted((folder / "prompts").iterdir())}
+        files = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}
+        sources = {name: folder / name for name in files}
+        inputs = parse_inputs(files, prompts_from_files(texts), sources)
+        recorded = {key: value for key, value in run.meta["inputs"].items() if "sha256" in key}
+        changed = [key for key, value in recorded.items() if inputs.digests.get(key) != value]
+        if changed:
+            names = ", ".join(key.removesuffix("_sha256") for key in changed)
+            raise ValueError(f"{names}: not what the run was made with")
+        return inputs
+
+
+def stored_config(run: Run) -> RunConfig:
+    """Return the configuration that a run was last known by, as of its time.
+
+    Raises:
+        StoreError: it is damaged, or was judged by a newer program.
+    """
+    path = run.path / "run.yaml"
+    version = run.meta["config"].get("rules_version")
+    if isinstance(version, int) and version > RULES_VERSION:
+        raise StoreError(
+            f"{path}: rules_version {version} is newer than this program knows "
+            f"({RULES_VERSION}); upgrade selfinstruct"
+        )
+    with _damage(path):
+        return config_of_its_time(run.meta["config"], str(path))
+
+
+def parse_inputs(
+    files: Mapping[str, bytes], prompts: PromptLibrary, sources: Mapping[str, Path] | None = None
+) -> Inputs:
+    """Read what the files of a run's `inputs` folder hold.
+
+    Args:
+        files: content by name, such as `seeds.jsonl`.
+        prompts: the templates.
+        sources: where each was read from, for messages.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    seeds: list[SeedTask] = []
+    topics: list[str] = []
+    avoid: list[str] = []
+    for name, content in files.items():
+        source = (sources or {}).get(name, Path(name))
+        if name.startswith("seeds"):
+            seeds = parse_seeds(content, source)
+        elif name.startswith("topics"):
+            topics = parse_texts(content, source, "--topics")
+        elif name.startswith("avoid"):
+            avoid = parse_texts(content, source, "--avoid")
+    if not seeds:
+        raise ConfigError("no seed tasks; check --seeds")
+    numbered = tuple((ids.avoid(number), text) for number, text in enumerate(avoid, start=1))
+    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)
+
+
+def _suffix(kind: str, path: Path) -> str:
+    """Return the suffix under which a run keeps a file, by which it is read again alike."""
+    if kind == "seeds":
+        return ".txt" if path.suffix == ".txt" else ".jsonl"
+    return ".jsonl" if path.suffix in JSON_SUFFIXES else ".txt"
+
+
+def _path_of(kind: str, config: RunConfig) -> Path | None:
+    value = getattr(config, kind)
+    if value:
+        return user_path(value, f"--{kind}")
+    return shipped_seeds() if kind == "seeds" else None
+
+
+def _read(path: Path, kind: str) -> bytes:
+    if kind == "seeds":
+        return read_seed_bytes(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --{kind}") from error
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error

@@ -1,0 +1,142 @@
+"""Read and validate seed tasks (the format of the paper's seed_tasks.jsonl)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common.errors import SeedError
+from selfinstruct.common.paths import shipped_file
+from selfinstruct.common.records import Instance, SeedTask
+
+log = logging.getLogger(__name__)
+
+_FIELDS = {"id", "name", "instruction", "instances", "is_classification"}
+_INSTANCE_FIELDS = {"input", "output"}
+
+
+def shipped_seeds() -> Path:
+    """Return the seed tasks that come with the project."""
+    return shipped_file("tasks.jsonl")
+
+
+def read_seed_bytes(path: Path) -> bytes:
+    """Return the content of a seed file.
+
+    Raises:
+        SeedError: missing, a folder, or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SeedError(f"{path}: no such file; check --seeds") from None
+    except OSError as error:
+        raise SeedError(f"{path}: cannot be read ({error.strerror}); check --seeds") from error
+
+
+def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
+    """Return the seed tasks of a file, in its order.
+
+    A `.txt` file has one instruction a line, known by its line number; any other has the
+    format of the paper's release, one JSON object a line.
+
+    Raises:
+        SeedError: naming file, line, field and fix of the first thing that is wrong.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SeedError(
+            f"{path}: is not UTF-8 text (byte {error.start}); give a JSONL file of seed tasks"
+        ) from error
+    seeds: list[SeedTask] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        plain = str(path).endswith(".txt")
+        seed = _plain(line, number) if plain else _parse_line(line, f"{path}:{number}")
+        if seed.id in seen:
+            raise SeedError(
+                f'{path}:{number}: "id" {seed.id!r} was used on line {seen[seed.id]}; '
+                "give each seed an id of its own"
+            )
+        seen[seed.id] = number
+        seeds.append(seed)
+    if not seeds:
+        raise SeedError(f"{path}: holds no seed task; write one JSON object a line")
+    return seeds
+
+
+def _plain(line: str, number: int) -> SeedTask:
+    """Return a seed that is an instruction alone; few-shot prompts take other examples."""
+    return SeedTask(str(number), f"line_{number}", line.strip(), (), None)
+
+
+def _parse_line(line: str, where: str) -> SeedTask:
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise SeedError(
+            f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object a line"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise SeedError(f"{where}: is JSON that no seed needs ({error}); shorten it") from error
+    if not isinstance(data, dict):
+        raise SeedError(f"{where}: is a JSON {type(data).__name__}; write an object {{…}}")
+    unknown = sorted(set(data) - _FIELDS)
+    if unknown:
+        log.debug("%s: ignores the fields %s", where, ", ".join(unknown))
+    seed_id = data.get("id")
+    if isinstance(seed_id, int) and not isinstance(seed_id, bool):
+        seed_id = str(seed_id)
+    is_classification = data.get("is_classification")
+    if is_classification is not None and not isinstance(is_classification, bool):
+        raise SeedError(
+            f'{where}: "is_classification" is {is_classification!r}; give true, false or leave out'
+        )
+    seed_id = _text(seed_id, "id", where)
+    name = data.get("name")
+    return SeedTask(
+        id=seed_id,
+        name=_text(name, "name", where) if name is not None else seed_id,
+        instruction=_text(data.get("instruction"), "instruction", where),
+        instances=_parse_instances(data.get("instances"), where),
+        is_classification=is_classification,
+    )
+
+
+def _parse_instances(value: Any, where: str) -> tuple[Instance, ...]:
+    if not isinstance(value, list) or not value:
+        state = "missing" if value is None else "empty" if value == [] else "not a list"
+        raise SeedError(f'{where}: "instances" is {state}; give at least one {{"input", "output"}}')
+    instances = []
+    for position, item in enumerate(value):
+        place = f"instances[{position}]"
+        if not isinstance(item, dict) or not _INSTANCE_FIELDS & set(item):
+            raise SeedError(f'{where}: "{place}" must be an object {{"input", "output"}}')
+        given = item.get("input", "")
+        if not isinstance(given, str) or _has_surrogate(given):
+            raise SeedError(f'{where}: "{place}.input" is {given!r}; give a text, or ""')
+        output = _text(item.get("output"), f"{place}.output", where)
+        instances.append(Instance(input=given.strip(), output=output))
+    return tuple(instances)
+
+
+def _text(value: Any, field: str, where: str) -> str:
+    if value is None:
+        raise SeedError(f'{where}: "{field}" is missing; give a text')
+    if not isinstance(value, str):
+        raise SeedError(f'{where}: "{field}" is {value!r}; give a text')
+    if not value.strip():
+        raise SeedError(f'{where}: "{field}" is empty; give a text')
+    if not value.isprintable() and _has_surrogate(value):
+        raise SeedError(f'{where}: "{field}" holds half a character (a lone surrogate); mend it')
+    return value.strip()
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether a text cannot be written as UTF-8; JSON's escapes can spell such."""
+    return any("\ud800" <= char <= "\udfff" for char in text)

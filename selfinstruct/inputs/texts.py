@@ -1,0 +1,57 @@
+"""Read files of texts: one a line, or JSON lines with an `instruction`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common.errors import ConfigError
+
+JSON_SUFFIXES = (".jsonl", ".json")
+# Where published datasets keep what a user asks.
+_FIELDS = ("instruction", "prompt", "question", "text")
+
+
+def parse_texts(content: bytes, path: Path | str, option: str) -> list[str]:
+    """Return the texts of a file, without empty lines.
+
+    Args:
+        content: the file's; a `.jsonl` or `.json` path means one JSON object or string a line.
+        path: for messages, and for its suffix.
+        option: the option that named it, for messages.
+
+    Raises:
+        ConfigError: naming file and line of what is wrong.
+    """
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: is not UTF-8 text (byte {error.start}); check {option}"
+        ) from error
+    as_json = str(path).endswith(JSON_SUFFIXES)
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            texts.append(_of_json(line, f"{path}:{number}") if as_json else line.strip())
+    if not texts:
+        raise ConfigError(f"{path}: holds no text; write one a line, or leave out {option}")
+    return texts
+
+
+def _of_json(line: str, where: str) -> str:
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: is not JSON ({error}); write one object a line") from error
+    if isinstance(value, dict):
+        value = next((value[name] for name in _FIELDS if name in value), None)
+    if not isinstance(value, str) or not value.strip():
+        fields = ", ".join(f'"{name}"' for name in _FIELDS)
+        raise ConfigError(f"{where}: holds no text; give one of {fields}, or a JSON string")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{where}: holds half a character (a lone surrogate); mend it") from error
+    return value.strip()

@@ -1,0 +1,111 @@
+"""Scores of a reward model: how good it finds an answer in its conversation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import LocalModel
+from selfinstruct.prompts.template import end_of_answer, prompt_text
+
+# Sequences that are scored at once, of about one length.
+_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A conversation, (role, content) of each turn, and an answer to it."""
+
+    messages: tuple[tuple[str, str], ...]
+    answer: str
+
+
+def reward_scores(
+    model: LocalModel,
+    answers: Sequence[Answered],
+    *,
+    advance: Callable[[int, int], object] = max,
+) -> list[float]:
+    """Return the reward of each answer, in log-odds; NaN for one that is over the context.
+
+    Loads the model into this process, by transformers in float32: `isolated.apart` keeps it out
+    of others.
+
+    Raises:
+        ConfigError: the model is no reward model.
+    """
+    require_reward_model(model)
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+    network = AutoModelForSequenceClassification.from_pretrained(
+        model.path, dtype=torch.float32, local_files_only=True
+    )
+    if torch.cuda.is_available():
+        network = network.to("cuda")
+    if not tokenizer.chat_template:
+        raise ConfigError(f"{model.path}: its tokenizer has no chat template to show answers in")
+    if network.config.get_text_config().pad_token_id is None:
+        network.config.get_text_config().pad_token_id = tokenizer.eos_token_id
+    end = end_of_answer(tokenizer)
+    ids = [
+        tokenizer.encode(
+            prompt_text([{"role": r, "content": c} for r, c in one.messages], tokenizer)
+            + f"{one.answer}{end}",
+            add_special_tokens=False,
+        )
+        for one in answers
+    ]
+    return token_scores(network.eval(), ids, advance=advance)
+
+
+def require_reward_model(model: LocalModel) -> None:
+    """Say what a model lacks that cannot score answers.
+
+    Raises:
+        ConfigError: it is no reward model.
+    """
+    kinds = model.config.get("architectures") or []
+    # Without a list of labels, transformers takes it for two.
+    labels = len(model.config.get("id2label") or (0, 1))
+    if labels != 1 or not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        raise ConfigError(
+            f"{model.path}: is no reward model ({', '.join(map(str, kinds)) or 'no architecture'}"
+            f", {labels} labels); train one with `selfinstruct train reward`"
+        )
+
+
+def token_scores(
+    network: Any,
+    ids: Sequence[Sequence[int]],
+    *,
+    advance: Callable[[int, int], object] = max,
+) -> list[float]:
+    """Return what a network with one score says of each sequence of token ids."""
+    import torch
+
+    device = next(network.parameters()).device
+    pad = network.config.get_text_config().pad_token_id
+    room = getattr(network.config.get_text_config(), "max_position_embeddings", None) or math.inf
+    found = [math.nan] * len(ids)
+    # Of about one length together, so that little is padded.
+    order = [n for n in sorted(range(len(ids)), key=lambda n: len(ids[n])) if len(ids[n]) <= room]
+    for start in range(0, len(order), _BATCH):
+        part = order[start : start + _BATCH]
+        longest = max(len(ids[n]) for n in part)
+        rows = [[*ids[n], *[pad] * (longest - len(ids[n]))] for n in part]
+        mask = [[1] * len(ids[n]) + [0] * (longest - len(ids[n])) for n in part]
+        with torch.no_grad():
+            logits = network(
+                input_ids=torch.tensor(rows, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                use_cache=False,
+            ).logits
+        for n, score in zip(part, logits[:, 0].float().tolist(), strict=True):
+            found[n] = score
+        advance(min(start + _BATCH, len(order)), len(order))
+    return found

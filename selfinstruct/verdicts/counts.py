@@ -1,0 +1,31 @@
+"""What is counted of completions and verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from selfinstruct.common.records import ACCEPTED, Completion
+from selfinstruct.verdicts.rounds import Verdicts
+
+
+def written_tokens(completion: Completion) -> int:
+    """Count the tokens that the model wrote; those that it only scored are none of them."""
+    return len(completion.token_ids) if completion.request.scored is None else 0
+
+
+def counted(verdicts: Verdicts) -> dict[str, Any]:
+    """Return what the JSON of a commit says of its verdicts: tasks, and counts by outcome."""
+    return {
+        "tasks": verdicts.tasks,
+        "instructions": count_outcomes(verdicts.instructions),
+        "instances": count_outcomes(verdicts.instances),
+    }
+
+
+def count_outcomes(candidates: Sequence[Any]) -> dict[str, int]:
+    """Count candidates by verdict or reason, accepted first."""
+    counts = Counter(str(c.reason or c.verdict) for c in candidates)
+    accepted = counts.pop(ACCEPTED, 0)
+    return {ACCEPTED: accepted, **dict(sorted(counts.items()))}

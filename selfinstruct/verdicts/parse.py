@@ -1,0 +1,184 @@
+"""Completion text -> instructions, class labels and instances, or nothing where it fails.
+
+Pure functions over text: `audit replay` runs them again on the recorded completions. They, and
+the cleaning that they do, are versioned at the end: a change is a new function beside the old.
+Offsets are characters of the completion's text, half-open.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from selfinstruct.common.records import Markers, ParsedInstance, ParsedInstruction
+from selfinstruct.common.versions import Versioned
+
+_NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
+# Marks of bold text at the edge of a word; 2**10 and 2 ** 10 are none.
+_BOLD = re.compile(r"(?<!\w)\*\*(?! )|(?<! )\*\*(?!\w)")
+_FURTHEST_SKIP = 5
+_WHITESPACE = re.compile(r"\s+")
+
+
+def parse_proposal(
+    text: str, finish_reason: str, *, first_number: int, continues: bool, tag: str = ""
+) -> list[ParsedInstruction]:
+    """Split a numbered list into instructions.
+
+    Args:
+        text: the completion.
+        finish_reason: "length" marks the last item as truncated.
+        first_number: number of the first new item.
+        continues: the prompt ended with that number, so the text starts within its item
+            (base prompting); otherwise whatever comes before the first number is preamble.
+        tag: what stands before every task of the prompt's list, such as the field that they
+            are of; taken away where an item has it too.
+
+    A line that starts with a number counts as the next item only if the number is a little
+    above the last one: a list inside an instruction starts at 1 again and stays part of it.
+    """
+    bounds: list[tuple[int, int]] = []
+    current = first_number if continues else 0
+    start = 0 if continues else None
+    for match in _NUMBERED.finditer(text):
+        number = int(match.group(1))
+        # A year at the start of a line is no item either.
+        if start is not None and not current < number <= current + _FURTHEST_SKIP:
+            continue
+        if start is not None:
+            bounds.append((start, match.start()))
+        current, start = number, match.end()
+    if start is not None:
+        bounds.append((start, len(text)))
+    items = [_instruction(text, _after_tag(text, start, tag), end) for start, end in bounds]
+    found = [item for item in items if item is not None]
+    if found and items[-1] is not None and finish_reason == "length":
+        found[-1] = replace(found[-1], truncated=True)
+    return found
+
+
+def _after_tag(text: str, start: int, tag: str) -> int:
+    """Return where an item begins behind its tag, if it has one."""
+    if not tag:
+        return start
+    found = re.compile(rf"\s*(?:an?\s+|the\s+)?{re.escape(tag)}", re.IGNORECASE).match(text, start)
+    return found.end() if found else start
+
+
+def parse_label(text: str, markers: Markers) -> bool:
+    """Whether the completion calls the task classification (the paper: all else means no)."""
+    return text.strip().casefold().startswith(markers.classification.casefold())
+
+
+def parse_input_first(
+    text: str, finish_reason: str, markers: Markers, *, opened: str | None
+) -> list[ParsedInstance]:
+    """Read `Input: … Output: …` pairs; an output without an input before it has none.
+
+    Args:
+        text: the completion.
+        finish_reason: "length" marks the last instance as truncated.
+        markers: the words that start an input and an output.
+        opened: the marker that the prompt ended with, if any.
+    """
+    instances: list[ParsedInstance] = []
+    pending = (0, 0)
+    for marker, start, end in _sections(text, (markers.input, markers.output), opened):
+        if marker == markers.input:
+            pending = _stripped(text, start, end)
+        else:
+            instances.append(_instance(text, pending, _stripped(text, start, end), markers))
+            pending = (0, 0)
+    if pending != (0, 0):  # what was cut off is an input without an output, and no instance
+        return instances
+    return _mark_last(instances, finish_reason)
+
+
+def parse_output_first(
+    text: str, finish_reason: str, markers: Markers, *, opened: str | None
+) -> list[ParsedInstance]:
+    """Read `Label: … Input: …` pairs; a label without an input after it has none."""
+    instances: list[ParsedInstance] = []
+    label: tuple[int, int] | None = None
+    for marker, start, end in _sections(text, (markers.label, markers.input), opened):
+        span = _stripped(text, start, end)
+        if marker == markers.label:
+            if label is not None:
+                instances.append(_instance(text, (0, 0), label, markers))
+            label = span
+        elif label is not None:
+            instances.append(_instance(text, span, label, markers))
+            label = None
+    if label is not None:
+        instances.append(_instance(text, (0, 0), label, markers))
+    return _mark_last(instances, finish_reason)
+
+
+def parse_direct(text: str, finish_reason: str) -> list[ParsedInstance]:
+    """Take the whole completion as the output of a task that needs no input."""
+    span = _stripped(text, 0, len(text))
+    if span[0] == span[1]:
+        return []
+    return _mark_last([_instance(text, (0, 0), span, Markers())], finish_reason)
+
+
+def clean_instruction(raw: str) -> str:
+    """Collapse whitespace; drop bold marks and quotation marks around the whole."""
+    text = _WHITESPACE.sub(" ", raw).strip()
+    text = _BOLD.sub("", text).strip()
+    for opening, closing in (('"', '"'), ("“", "”")):
+        inner = text[1:-1]
+        if len(text) > 2 and text[0] == opening and text[-1] == closing and opening not in inner:
+            text = inner.strip()
+    return text
+
+
+def _instruction(text: str, start: int, end: int) -> ParsedInstruction | None:
+    start, end = _stripped(text, start, end)
+    raw = text[start:end]
+    clean = clean_instruction(raw)
+    return ParsedInstruction(start, end, raw, clean, truncated=False) if clean else None
+
+
+def _sections(
+    text: str, markers: tuple[str, ...], opened: str | None
+) -> list[tuple[str, int, int]]:
+    """Return (marker, start, end) of what follows each marker at the start of a line."""
+    words = "|".join(map(re.escape, markers))
+    pattern = re.compile(rf"(?:^|\n)[ \t]*(?:\*\*)?({words})(?:\*\*)?")
+    found = [(match.group(1), match.start(), match.end()) for match in pattern.finditer(text)]
+    repeats = bool(found) and found[0][0] == opened and not text[: found[0][1]].strip()
+    if opened is not None and not repeats:
+        found.insert(0, (opened, 0, 0))
+    if not found:
+        return []
+    ends = [start for _, start, _ in found[1:]] + [len(text)]
+    return [(marker, after, end) for (marker, _, after), end in zip(found, ends, strict=True)]
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    piece = text[start:end]
+    left = len(piece) - len(piece.lstrip())
+    return (start + left, start + left + len(piece.strip()))
+
+
+def _instance(
+    text: str, input_span: tuple[int, int], output_span: tuple[int, int], markers: Markers
+) -> ParsedInstance:
+    given = text[slice(*input_span)]
+    if given.casefold().strip(" .") in markers.no_input:
+        given, input_span = "", (0, 0)
+    return ParsedInstance(given, text[slice(*output_span)], input_span, output_span, False)
+
+
+def _mark_last(instances: list[ParsedInstance], finish_reason: str) -> list[ParsedInstance]:
+    if instances and finish_reason == "length":
+        instances[-1] = replace(instances[-1], truncated=True)
+    return instances
+
+
+PARSE_PROPOSAL = Versioned(parse_proposal)
+PARSE_LABEL = Versioned(parse_label)
+PARSE_INPUT_FIRST = Versioned(parse_input_first)
+PARSE_OUTPUT_FIRST = Versioned(parse_output_first)
+PARSE_DIRECT = Versioned(parse_direct)

@@ -1,0 +1,130 @@
+"""What candidates are measured against: a pool of texts and thresholds, growing by rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from selfinstruct.common.records import (
+    ACCEPTED,
+    InstanceCandidate,
+    InstructionCandidate,
+    Kind,
+    SeedTask,
+)
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.likelihood import LikelihoodThresholds, SeedScores
+from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.filters.outcomes import ASKED_FOR_INSTANCES, LACKS_INSTANCES, OVER_TARGET
+from selfinstruct.filters.rules import passed_text_rules
+
+
+def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIndex:
+    """Return a novelty index that holds what a run starts from: (id, text) pairs."""
+    index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer, config.rules_version)
+    index.add_all(pool)
+    return index
+
+
+def first_measures(
+    pool: Iterable[tuple[str, str]], config: RunConfig, starts: Mapping[int, SeedScores]
+) -> Measures:
+    """Return the measures that a run starts with.
+
+    Args:
+        pool: (id, text) of what the novelty index holds.
+        config: thresholds.
+        starts: scores of the calibration texts by the round from which they count.
+    """
+    thresholds = LikelihoodThresholds(config.likelihood, starts)
+    return Measures(first_index(pool, config), thresholds)
+
+
+def near_duplicates(
+    seeds: Iterable[SeedTask], threshold: float = 0.7
+) -> Iterator[tuple[SeedTask, SeedTask, float]]:
+    """Yield (earlier, later, ROUGE-L) for each seed too close to an earlier one."""
+    index = NoveltyIndex(threshold)
+    by_id: dict[str, SeedTask] = {}
+    for seed in seeds:
+        match = index.nearest(seed.instruction)
+        if match:
+            yield by_id[match.id], seed, match.score
+        index.add(seed.id, seed.instruction)
+        by_id[seed.id] = seed
+
+
+def is_pooled(candidate: InstructionCandidate) -> bool:
+    """Whether the novelty index holds it: accepted, or passed but without a valid instance."""
+    return candidate.verdict == ACCEPTED or candidate.reason in LACKS_INSTANCES
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What candidates are measured against; both grow as rounds are judged."""
+
+    index: NoveltyIndex
+    thresholds: LikelihoodThresholds
+
+    def take_in(
+        self,
+        round: int,
+        instructions: Sequence[InstructionCandidate],
+        instances: Sequence[InstanceCandidate],
+    ) -> None:
+        """Take in a round that was judged before, as judging it did."""
+        for candidate in instructions:
+            if is_pooled(candidate):
+                self.index.add(candidate.id, candidate.text)
+        see_round(self.thresholds, round, instructions, instances)
+
+
+class PoolKeeper:
+    """The measures of rounds that are judged one after the other.
+
+    What was over the target does not stay in the pool of a run that grows afterwards.
+    """
+
+    def __init__(
+        self,
+        first_pool: Iterable[tuple[str, str]],
+        config: RunConfig,
+        starts: Mapping[int, SeedScores],
+    ) -> None:
+        self._pool = list(first_pool)
+        self._config = config
+        self.measures = first_measures(self._pool, config, starts)
+
+    def settle(self, judged: Sequence[InstructionCandidate]) -> None:
+        """Take in the last verdicts of a round that was judged with `measures`."""
+        self._pool += [(c.id, c.text) for c in judged if is_pooled(c)]
+        if any(c.reason == OVER_TARGET.reason for c in judged):
+            index = first_index(self._pool, self._config)
+            self.measures = replace(self.measures, index=index)
+
+
+def see_round(
+    thresholds: LikelihoodThresholds,
+    round: int,
+    instructions: Sequence[InstructionCandidate],
+    instances: Sequence[InstanceCandidate],
+) -> None:
+    """Show thresholds the scores of a judged round, as judging it did."""
+    scores = [row.mean_logprob for row in instructions if passed_text_rules(row.reason)]
+    thresholds.see(Kind.INSTRUCTION, round, scores)
+    passed = {row.id for row in instructions if row.reason in ASKED_FOR_INSTANCES}
+    see_instances(thresholds, round, [row for row in instances if row.instruction_id in passed])
+
+
+def see_instances(
+    thresholds: LikelihoodThresholds, round: int, rows: Sequence[InstanceCandidate]
+) -> None:
+    """Show thresholds the scores of a round's outputs and labels: of instructions that passed."""
+    for kind in (Kind.OUTPUT, Kind.LABEL):
+        own = (row for row in rows if kind_of(row) is kind and passed_text_rules(row.reason))
+        thresholds.see(kind, round, [row.mean_logprob for row in own])
+
+
+def kind_of(row: InstanceCandidate) -> Kind:
+    """Return what the row's score is of; runs from before there was a filter do not say."""
+    return row.kind or Kind.OUTPUT

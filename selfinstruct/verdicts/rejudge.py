@@ -1,0 +1,316 @@
+"""Write a run that holds the recorded rounds of others, judged again.
+
+What `merge` and `audit whatif --out` share. The result is a run like any other: its
+verdicts replay, and it can be exported and grown.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from selfinstruct import __version__
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import CalibrationScore, Completion
+from selfinstruct.config.schema import RunConfig, semantic_values
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.inputs.run_inputs import Inputs
+from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
+from selfinstruct.store.answers import (
+    AnswerBatch,
+    answer_batches,
+    answer_info,
+    commit_answers,
+    next_batch,
+    read_answer_completions,
+    read_answers,
+    verify_answers,
+)
+from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.layout import LOCK_FILE
+from selfinstruct.store.supplements import Supplement, commit_supplement, read_supplements
+from selfinstruct.verdicts.counts import counted
+from selfinstruct.verdicts.later import judge_supplement
+from selfinstruct.verdicts.pool import PoolKeeper
+from selfinstruct.verdicts.rounds import Verdicts, judge_round
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run whose rounds are taken over, and new names for the pool ids that it started with."""
+
+    run: Run
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_free(out: Path) -> None:
+    """Raise ConfigError where `out` holds something already."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out}: is there already; give another --out")
+
+
+def write_judged_again(
+    sources: Sequence[Source],
+    out: Path,
+    config: RunConfig,
+    inputs: Inputs,
+    meta: Mapping[str, Any],
+    *,
+    reason: str,
+    advance: Callable[[Path], object] = id,
+) -> Run:
+    """Judge the rounds of all sources by one config and pool, and commit them as a run.
+
+    Args:
+        sources: the runs, in the order in which their rounds follow one another.
+        out: the new run's folder.
+        config: rules and thresholds.
+        inputs: seeds, templates and texts to avoid.
+        meta: what run.yaml is to say.
+        reason: of its stop, for status.json.
+        advance: told of each round's folder once it is taken over.
+
+    Raises:
+        ConfigError: `out` is there already.
+        StoreError: a run is damaged.
+        WriteError: the disk refuses.
+    """
+    check_free(out)
+    for source in sources:
+        source.run.verify()
+        verify_answers(source.run)
+    # Under another name until it is whole: what is cut off is never taken for a run.
+    work = out.with_name(f".{out.name}.writing")
+    with run_lock(work):
+        try:
+            discard(work)
+            written = _write(sources, work, config, inputs, meta, advance)
+            tasks = sum(written.info(number)["tasks"] for number in written.rounds())
+            written.write_status(
+                "stopped",
+                reason=reason,
+                tasks=tasks,
+                target=config.stop.target,
+                rounds=len(written.rounds()),
+            )
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        rename_run(work, out)
+    return Run(out, written.meta)
+
+
+def judged_meta(
+    runs: Sequence[Run], config: RunConfig, inputs: Inputs, origin: str
+) -> dict[str, Any]:
+    """Return run.yaml of a run made from others, which are named under `origin`."""
+    first = runs[0].meta
+    identity = semantic_values(config) | inputs.digests
+    sources = [
+        {
+            "run": str(run.path),
+            "fingerprint": run.meta.get("fingerprint"),
+            "model": run.meta["model"],
+        }
+        for run in runs
+    ]
+    # Who wrote it stays known, however often it is judged again.
+    authors = [one for run in runs for one in run.meta.get("merged_from", [])]
+    merged = {"merged_from": authors} if authors and origin != "merged_from" else {}
+    if origin == "merged_from":
+        sources = [
+            one
+            for run, own in zip(runs, sources, strict=True)
+            for one in run.meta.get("merged_from") or [own]
+        ]
+    return {
+        "selfinstruct": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "fingerprint": fingerprint({**identity, origin: sources}),
+        "model": dict(first["model"]),
+        **merged,
+        origin: sources,
+        "inputs": inputs.digests,
+        "packages": dict(first.get("packages", {})),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def discard(work: Path) -> None:
+    """Clear away what a process that was killed has left; the lock that we hold stays."""
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()
+
+
+def _write(
+    sources: Sequence[Source],
+    work: Path,
+    config: RunConfig,
+    inputs: Inputs,
+    meta: Mapping[str, Any],
+    advance: Callable[[Path], object],
+) -> Run:
+    scores, starts = _calibration([source.run for source in sources])
+    written = create_run(work, meta, inputs.as_stored(), scores, starts)
+    keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(written))
+    for source in sources:
+        _take_over(source, written, keeper, config, inputs, advance)
+    return written
+
+
+def _calibration(runs: Sequence[Run]) -> tuple[list[CalibrationScore], list[int]]:
+    """Return the calibration of every run, moved to where its rounds come to stand.
+
+    Rounds that are generated later are written by the first run's model: its scores count
+    again from there, and the thresholds are found anew.
+    """
+    scores: list[CalibrationScore] = []
+    starts: list[int] = []
+    offset = 0
+    for run in runs:
+        rounds = len(run.rounds())
+        own = [start for start in sorted(calibration_starts(run)) if start < rounds]
+        starts += [offset + start for start in own]
+        scores += [
+            replace(score, from_round=offset + score.from_round)
+            for score in run.calibration()
+            if score.from_round in own
+        ]
+        offset += rounds
+    if len(runs) > 1:
+        starts.append(offset)
+        first = (score for score in runs[0].calibration() if score.from_round == 0)
+        scores += [replace(score, from_round=offset) for score in first]
+    elif len(runs) == 1:
+        grown = [start for start in calibration_starts(runs[0]) if start not in starts]
+        starts += grown
+        scores += [score for score in runs[0].calibration() if score.from_round in grown]
+    return scores, starts
+
+
+def _take_over(
+    source: Source,
+    written: Run,
+    keeper: PoolKeeper,
+    config: RunConfig,
+    inputs: Inputs,
+    advance: Callable[[Path], object],
+) -> None:
+    """Judge the rounds of a run again, commit them as the next ones, and what stood beside them.
+
+    A run brings at most as many tasks as it was to have, and those that were completed
+    later; where some fall, those that were over its target move up.
+    """
+    run, renamed = source.run, source.renamed
+    offset = len(written.rounds())
+    before = sum(written.info(number)["tasks"] for number in written.rounds())
+    taken = 0
+    for number in run.rounds():
+        info = run.info(number)
+        room = info["target"] - taken
+        completions = [_moved(c, offset, renamed) for c in run.completions(number)]
+        place = offset + number
+        measures = keeper.measures
+        verdicts = judge_round(completions, place, config, inputs.prompts, measures, room=room)
+        keeper.settle(verdicts.instructions)
+        found = {
+            **_info(info, place, verdicts, before + taken + room),
+            "likelihood": measures.thresholds.in_force(place),
+        }
+        judged = (verdicts.instructions, verdicts.instances)
+        written.commit(RoundData(place, completions, *judged, found))
+        taken += verdicts.tasks
+        advance(run.round_path(number))
+    for supplement in read_supplements(run):
+        thresholds = keeper.measures.thresholds
+        _take_over_supplement(supplement, written, offset, config, inputs, thresholds)
+    for batch in answer_batches(run):
+        _take_over_answers(run, batch, written, offset)
+
+
+def _take_over_supplement(
+    supplement: Supplement,
+    written: Run,
+    offset: int,
+    config: RunConfig,
+    inputs: Inputs,
+    thresholds: LikelihoodThresholds,
+) -> None:
+    """Judge instances again that were written later."""
+    moved = {ids.renumbered(row.id, offset): offset + row.round for row in supplement.instructions}
+    rows = [
+        row
+        for number in sorted(set(moved.values()))
+        for row in written.instructions(number)
+        if row.id in moved
+    ]
+    completions = [_moved(completion, offset, {}) for completion in supplement.completions]
+    last = offset + supplement.info["last_round"]
+    restored = {ids.renumbered(id, offset): text for id, text in supplement.restored.items()}
+    verdicts = judge_supplement(
+        rows, completions, last, config, inputs.prompts, thresholds, restored
+    )
+    info = {
+        **{key: value for key, value in supplement.info.items() if key != "checksums"},
+        "last_round": last,
+        **({"restored": restored} if restored else {}),
+        **counted(verdicts),
+    }
+    commit_supplement(
+        written, Supplement(completions, verdicts.instructions, verdicts.instances, info)
+    )
+
+
+def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
+    def moved(id: str) -> str:
+        return ids.renumbered(id, offset)
+
+    rows = [
+        replace(
+            row,
+            id=moved(row.id),
+            instruction_id=moved(row.instruction_id),
+            round=row.round + offset,
+            completion_id=moved(row.completion_id),
+            answer_to=moved(row.answer_to or ""),
+        )
+        for row in read_answers(run, batch)
+    ]
+    completions = [_moved(c, offset, {}) for c in read_answer_completions(run, batch)]
+    number = next_batch(written)
+    commit_answers(written, AnswerBatch(number, completions, rows, answer_info(run, batch)))
+
+
+def _moved(completion: Completion, offset: int, renamed: Mapping[str, str]) -> Completion:
+    request = completion.request
+    parents = tuple(renamed.get(id) or ids.renumbered(id, offset) for id in request.parents)
+    moved = replace(
+        request,
+        id=ids.renumbered(request.id, offset),
+        about=ids.renumbered(request.about, offset),
+        parents=parents,
+    )
+    return replace(completion, request=moved)
+
+
+def _info(
+    source: Mapping[str, Any], number: int, verdicts: Verdicts, target: int
+) -> dict[str, Any]:
+    kept = {key: value for key, value in source.items() if key != "checksums"}
+    candidates = len(verdicts.instructions)
+    return {
+        **kept,
+        "round": number,
+        "target": target,
+        **counted(verdicts),
+        "yield": verdicts.tasks / candidates if candidates else 0.0,
+    }
