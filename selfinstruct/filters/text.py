@@ -1,4 +1,8 @@
-"""Properties of a text that the rules on instructions and on instances share."""
+"""Properties of a text that the rules on instructions and on instances share.
+
+Runs that exist were judged by these functions. Whoever changes one writes the new one beside it,
+and a new record of each rule that uses it (rule.py, `since`).
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def read_completions(path: Path, markers: Callable[[], Markers] = Markers) -> li
         markers: returns the words of the run's templates; called where they decide how a
             completion is read whose request does not say.
     """
-    return [_completion(row, markers) for row in _read(path, COMPLETIONS)]
+    words = cache(markers)
+    return [_completion(row, words) for row in _read(path, COMPLETIONS)]
 
 
 def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
