@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from selfinstruct.launch import launch
 from selfinstruct.progress import Event, silent
 from selfinstruct.records import LocalModel, Request, Stage
 from selfinstruct.store import Run
+from tests.warm import warm_command
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -97,6 +98,13 @@ def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any)
     """Calibration scores of scripted engines are not kept beside the user's own."""
     folder = tmp_path_factory.mktemp("calibrations")
     monkeypatch.setattr("selfinstruct.calibrate.cache_folder", lambda: folder)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The command `selfinstruct`, without the seconds that it takes to import vLLM and trainers."""
+    with warm_command(tmp_path_factory.mktemp("warm")) as command:
+        yield command
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""A process that has imported vLLM and the trainers once, and forks for each command.
+
+Importing them takes ten seconds and more of a core, for each command that loads a model. A fork
+has all else of its own, as a process that was started has: arguments, folder, environment,
+streams, memory and exit. Nothing but imports happens before the fork.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from typing import Any
+
+# What the commands import that load a model; with all that these import in their turn.
+HEAVY = (
+    "torch",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.llama.tokenization_llama",
+    "transformers.generation.utils",
+    "trl.trainer.sft_trainer",
+    "trl.trainer.dpo_trainer",
+    "peft",
+    "vllm.v1.engine.llm_engine",
+    "vllm.v1.engine.async_llm",
+    "vllm.v1.worker.cpu_worker",
+    "vllm.model_executor.models.llama",
+)
+
+
+def serve(path: str) -> None:
+    """Fork for every connection, until whoever started this process is gone."""
+    for name in HEAVY:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        print("ready", flush=True)
+        while True:
+            readable, _, _ = select.select([listener, 0], [], [])
+            if 0 in readable:
+                return
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                watch(connection)
+            connection.close()
+
+
+def watch(connection: socket.socket) -> None:
+    """Run what is asked for in a fork of this fork; tell its pid, and then its exit code.
+
+    Killed with SIGKILL once nobody waits for it any more, as if it had been the client itself.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    header, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    body = connection.makefile("rb").read(int.from_bytes(header))
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        leave(run(json.loads(body), streams))
+    connection.sendall(f"{pid}\n".encode())
+    ended = os.pidfd_open(pid)
+    readable, _, _ = select.select([ended, connection], [], [])
+    if ended not in readable:
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    if ended in readable:
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def run(wanted: dict[str, Any], streams: list[int]) -> int:
+    """Become the command, or the script; return its exit code."""
+    for place, stream in enumerate(streams):
+        os.dup2(stream, place)
+        os.close(stream)
+    os.chdir(wanted["folder"])
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    words = wanted["words"]
+    try:
+        if words[0].endswith(".py"):
+            sys.argv = words
+            runpy.run_path(words[0], run_name="__main__")
+        else:
+            from selfinstruct.cli import main
+
+            sys.argv = ["selfinstruct", *words]
+            main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - as Python does with it
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def leave(code: int) -> None:
+    """End as Python does, but do not take thousands of modules apart."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
