@@ -48,7 +48,7 @@ def serve(path: str) -> None:
         while True:
             readable, _, _ = select.select([listener, 0], [], [])
             if 0 in readable:
-                return
+                os._exit(0)
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
@@ -81,6 +81,8 @@ def watch(connection: socket.socket) -> None:
 
 def run(wanted: dict[str, Any], streams: list[int]) -> int:
     """Become the command, or the script; return its exit code."""
+    import torch
+
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
         os.close(stream)
@@ -88,6 +90,9 @@ def run(wanted: dict[str, Any], streams: list[int]) -> int:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     words = wanted["words"]
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads is not None:  # read once, as torch is loaded
+        torch.set_num_threads(int(threads))
     try:
         if words[0].endswith(".py"):
             sys.argv = words
