@@ -93,6 +93,20 @@ def _instances(request: Request) -> str | tuple[str, str]:
     return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "Run the tests marked `ci` too: they need a fresh environment or servers."
+    parser.addoption("--ci", action="store_true", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--ci"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("ci") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(autouse=True)
 def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """Calibration scores of scripted engines are not kept beside the user's own."""
