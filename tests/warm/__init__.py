@@ -31,12 +31,27 @@ def warm_command(folder: Path) -> Iterator[Path]:
     assert server.stdin is not None
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
-    words = (sys.executable, "-IS", HERE / "client.py", socket)
-    command.write_text(f'#!/bin/sh\nexec {" ".join(map(str, words))} "$@"\n')
-    command.chmod(0o755)
+    client = f"{sys.executable} -IS {HERE / 'client.py'} {socket}"
+    executable(
+        command,
+        # Room for all that these tests have under way at once.
+        "export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-2}",
+        f'exec {client} "$@"',
+    )
+    # What is `sys.executable` to the commands: some run others by it.
+    executable(
+        folder / "python",
+        f'[ "$1 $2" = "-m selfinstruct" ] || exec {sys.executable} "$@"',
+        f'shift 2; SELFINSTRUCT_TEST_FORKS=1 exec {command} "$@"',
+    )
     try:
         yield command
     finally:
         server.stdin.close()
         server.wait()
         server.stdout.close()
+
+
+def executable(path: Path, *lines: str) -> None:
+    path.write_text("\n".join(("#!/bin/sh", *lines)) + "\n")
+    path.chmod(0o755)

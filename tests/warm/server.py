@@ -10,7 +10,9 @@ from __future__ import annotations
 import atexit
 import importlib
 import json
+import multiprocessing
 import os
+import pickle
 import runpy
 import select
 import signal
@@ -18,6 +20,7 @@ import socket
 import sys
 import threading
 import traceback
+from pathlib import Path
 from typing import Any
 
 # What the commands import that load a model; with all that these import in their turn.
@@ -34,6 +37,8 @@ HEAVY = (
     "vllm.v1.worker.cpu_worker",
     "vllm.model_executor.models.llama",
 )
+
+FORKS = "SELFINSTRUCT_TEST_FORKS"  # set for the commands of a chain
 
 
 def serve(path: str) -> None:
@@ -79,16 +84,39 @@ def watch(connection: socket.socket) -> None:
     os._exit(0)
 
 
+class Forks:
+    """Stands for `multiprocessing` where the package has a model loaded by another process.
+
+    Forks, which imports nothing anew; of what can be pickled alone, as spawning demands.
+    """
+
+    def get_context(self, method: str) -> Forks:
+        assert method == "spawn"
+        self.context = multiprocessing.get_context("fork")
+        self.Pipe = self.context.Pipe
+        return self
+
+    def Process(self, *, target: Any, args: tuple[Any, Any], daemon: bool) -> Any:  # noqa: N802
+        connection, work = args
+        work = pickle.loads(pickle.dumps(work))
+        return self.context.Process(target=target, args=(connection, work), daemon=daemon)
+
+
 def run(wanted: dict[str, Any], streams: list[int]) -> int:
     """Become the command, or the script; return its exit code."""
     import torch
 
+    from selfinstruct import isolated
+
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
         os.close(stream)
+    sys.executable = str(Path(sys.argv[1]).with_name("python"))  # for commands of the command
     os.chdir(wanted["folder"])
     os.environ.clear()
     os.environ.update(wanted["environment"])
+    if FORKS in os.environ:
+        isolated.multiprocessing = Forks()
     words = wanted["words"]
     threads = os.environ.get("OMP_NUM_THREADS")
     if threads is not None:  # read once, as torch is loaded
