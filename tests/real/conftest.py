@@ -17,7 +17,9 @@ from selfinstruct.store import Run, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 COLD = [sys.executable, "-m", "selfinstruct"]
-SMALL = ["--seed", "0", "--dtype", "float32", "--set", "propose.per_round=4"]
+# A round takes as long as its longest texts: it has few of them, and they end early.
+SMALL = ["--seed", "0", "--dtype", "float32", "--set", "propose.per_round=6"]
+SMALL += ["--set", "instances.sampling.max_tokens=128"]
 SMALL += ["--set", "likelihood.calibration=8", "--set", "likelihood.gain=true"]
 TARGET = 14
 Cli = Callable[..., str]
@@ -57,7 +59,7 @@ def chain_arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     text.write_text("The sky was blue, and so was her coat. He asked, and she said blue.")
     arguments = ["align", "--out", str(folder / "chain"), "--target", "24"]
     for stage in (
-        "generate=--set propose.per_round=8",
+        "generate=--set propose.per_round=16 --set instances.sampling.max_tokens=128",
         "sft=--epochs 1",
         "prefer=--k 3 --max-tokens 160 --held-out 6 --pairs-per-task 3",
         "dpo=--epochs 1 --fresh 4 --fresh-tokens 24",

@@ -61,7 +61,8 @@ def test_a_trained_model_loads_and_stops(chain: Path) -> None:
 def test_a_trained_model_writes_the_next_run(chain: Path, cli: Cli, tmp_path: Path) -> None:
     """In vLLM, as the model of `generate`."""
     grown = tmp_path / "next"
-    cli("generate", "--model", str(chain / "sft"), "--target", "2", "--out", str(grown))
+    small = ("--set", "propose.per_round=4", "--set", "instances.sampling.max_tokens=128")
+    cli("generate", "--model", str(chain / "sft"), "--target", "2", "--out", str(grown), *small)
     made = open_run(grown)
     rows = [row for n in made.rounds() for row in made.instructions(n)]
     assert sum(row.verdict == ACCEPTED for row in rows) == 2
