@@ -61,7 +61,7 @@ def chain_arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for stage in (
         "generate=--set propose.per_round=16 --set instances.sampling.max_tokens=128",
         "sft=--epochs 1",
-        "prefer=--k 3 --max-tokens 160 --held-out 6 --pairs-per-task 3",
+        "prefer=--k 3 --max-tokens 112 --held-out 6 --pairs-per-task 3",
         "dpo=--epochs 1 --fresh 4 --fresh-tokens 24",
         f"evaluate=--tasks {tasks} --max-tokens 64 --plain-text {text}",
     ):
