@@ -21,7 +21,7 @@ COLD = [sys.executable, "-m", "selfinstruct"]
 SMALL = ["--seed", "0", "--dtype", "float32", "--set", "propose.per_round=6"]
 SMALL += ["--set", "instances.sampling.max_tokens=128"]
 SMALL += ["--set", "likelihood.calibration=8", "--set", "likelihood.gain=true"]
-TARGET = 14
+TARGET = 10
 Cli = Callable[..., str]
 
 
