@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run
+from tests.warm import warm_command
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -92,11 +93,49 @@ def _instances(request: Request) -> str | tuple[str, str]:
     return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
 
 
+# The files of one half of `scripts/test.sh`; the other half is all the others. Of the time that the
+# tests take on one core, each has about as much.
+ENGINE_HALF = (
+    "tests/real/test_interrupted.py",
+    "tests/real/test_readme.py",
+    "tests/real/test_run.py",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "Run the tests marked `ci` too: they need a fresh environment or servers."
+    parser.addoption("--ci", action="store_true", help=text)
+    text = "Run one half of the tests: `engine`, most of the real engine's, or `rest`."
+    parser.addoption("--half", choices=["engine", "rest"], help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    half = config.getoption("--half")
+
+    def is_run(item: pytest.Item) -> bool:
+        if item.get_closest_marker("ci") is not None and not config.getoption("--ci"):
+            return False
+        is_engine = item.nodeid.startswith(ENGINE_HALF)
+        return half is None or (half == "engine") == is_engine
+
+    left_out = [item for item in items if not is_run(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if is_run(item)]
+
+
 @pytest.fixture(autouse=True)
 def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """Calibration scores of scripted engines are not kept beside the user's own."""
     folder = tmp_path_factory.mktemp("calibrations")
     monkeypatch.setattr("selfinstruct.generate.calibrate.cache_folder", lambda: folder)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The command `selfinstruct`, without the seconds that it takes to import vLLM and trainers."""
+    with warm_command(tmp_path_factory.mktemp("warm")) as command:
+        yield command
 
 
 @pytest.fixture

@@ -112,8 +112,8 @@ def test_replay_of_an_instruction_that_passes_only_now(tmp_path: Path, generate:
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(per_round=st.sampled_from([1, 7, 99, 101, 1003]), seed=st.integers(0, 9))
-@example(per_round=1003, seed=0)
+@given(per_round=st.sampled_from([1, 7, 99, 101]), seed=st.integers(0, 9))
+@example(per_round=1003, seed=0)  # of several seconds, and so once
 def test_replay_finds_no_difference_whatever_the_size_of_a_round(
     tmp_path: Path, generate: Generate, per_round: int, seed: int
 ) -> None:

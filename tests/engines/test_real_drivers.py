@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +19,17 @@ pytestmark = [
 HERE = Path(__file__).resolve().parent
 
 
-def run_engine(script: str, driver: str) -> dict[str, Any]:
+def run_engine(warm: Path, script: str, driver: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, str(HERE / script), driver],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+        [warm, HERE / script, driver], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def test_both_drivers_give_the_same_completions() -> None:
-    inside, outside = (run_engine("drive.py", driver) for driver in ("inprocess", "async"))
+def test_both_drivers_give_the_same_completions(warm: Path) -> None:
+    inside, outside = (run_engine(warm, "drive.py", driver) for driver in ("inprocess", "async"))
     for result in (inside, outside):
         assert result["finish"] == "error"
         assert "context of 512" in result["error"]
@@ -50,8 +44,8 @@ def test_both_drivers_give_the_same_completions() -> None:
 
 
 @pytest.mark.parametrize("driver", ["inprocess", "async"])
-def test_scores_are_the_same_whatever_the_prompt_cache_holds(driver: str) -> None:
-    found = run_engine("rescore.py", driver)
+def test_scores_are_the_same_whatever_the_prompt_cache_holds(warm: Path, driver: str) -> None:
+    found = run_engine(warm, "rescore.py", driver)
     # The longest text was in the cache itself when it came again.
     assert found["again"] >= 1
     assert len(found["cached"]) == 6

@@ -29,6 +29,7 @@ from selfinstruct.train.reward_report import (
     shipped_checks,
 )
 from tests.train.dpo_runs import COLOURS, preference
+from tests.train.tiny import tiny_model
 
 
 def row(number: int, *, weight: float = 1.0, flipped: bool = False) -> PreferenceRow:
@@ -68,9 +69,16 @@ def trained(path: Path) -> LocalModel:
     return LocalModel("reward", path, "digest", json.loads((path / "config.json").read_text()))
 
 
-def test_what_is_better_gets_a_higher_reward(model: LocalModel, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    result = train(model, out, checks=CHECKS)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RewardResult]:
+    """An uninterrupted training, and what it wrote."""
+    folder = tmp_path_factory.mktemp("reward")
+    out = folder / "out"
+    return out, train(tiny_model(folder / "tiny"), out, checks=CHECKS)
+
+
+def test_what_is_better_gets_a_higher_reward(whole: tuple[Path, RewardResult]) -> None:
+    out, result = whole
     assert (result.train_pairs, result.held_out_pairs, result.held_out.pairs) == (32, 32, 32)
     assert result.held_out.accuracy.low > 0.5
     # A check that says the opposite of what was learnt is missed, and named.
@@ -90,14 +98,14 @@ def test_what_is_better_gets_a_higher_reward(model: LocalModel, tmp_path: Path) 
 
 
 def test_a_score_does_not_depend_on_what_it_is_padded_with(
-    model: LocalModel, tmp_path: Path
+    whole: tuple[Path, RewardResult],
 ) -> None:
-    train(model, tmp_path / "out", options={"num_train_epochs": 1})
+    reward = trained(whole[0])
     answers = [Answered((("user", "Name it."),), "a" * length) for length in (1, 40, 7)]
-    together = reward_scores(trained(tmp_path / "out"), answers)
-    alone = [reward_scores(trained(tmp_path / "out"), [one])[0] for one in answers]
+    together = reward_scores(reward, answers)
+    alone = [reward_scores(reward, [one])[0] for one in answers]
     assert together == pytest.approx(alone, abs=1e-5)
-    [long] = reward_scores(trained(tmp_path / "out"), [Answered((("user", "x"),), "a" * 600)])
+    [long] = reward_scores(reward, [Answered((("user", "x"),), "a" * 600)])
     assert math.isnan(long)
 
 
@@ -171,8 +179,10 @@ def test_the_fit_of_one_pair_is_its_log_odds(model: LocalModel, tmp_path: Path) 
     assert better - worse == pytest.approx(math.log(6 / 2), abs=0.05)
 
 
-def test_killed_and_resumed_ends_as_if_it_had_not_been(model: LocalModel, tmp_path: Path) -> None:
-    whole = train(model, tmp_path / "whole")
+def test_killed_and_resumed_ends_as_if_it_had_not_been(
+    whole: tuple[Path, RewardResult], model: LocalModel, tmp_path: Path
+) -> None:
+    _, result = whole
 
     def stop(event: TrainProgress) -> None:
         if event.step == 6:
@@ -183,8 +193,8 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(model: LocalModel, tmp_pa
         train(model, out, listen=stop)
     assert last_checkpoint(out / CHECKPOINTS) is not None
     again = train(model, out, resume=True)
-    assert again.losses[-1][1] == pytest.approx(whole.losses[-1][1], abs=1e-4)
-    assert again.held_out.margin == pytest.approx(whole.held_out.margin, abs=1e-3)
+    assert again.losses[-1][1] == pytest.approx(result.losses[-1][1], abs=1e-4)
+    assert again.held_out.margin == pytest.approx(result.held_out.margin, abs=1e-3)
 
 
 def test_the_report_by_hand() -> None:

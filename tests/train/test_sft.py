@@ -32,7 +32,7 @@ def test_it_learns_and_what_it_saves_loads(model: LocalModel, tmp_path: Path, me
         method=method,
         diverse=False,
         patience=0,
-        options={"num_train_epochs": 40, "learning_rate": 0.02 if method == "lora" else 5e-3},
+        options={"num_train_epochs": 15, "learning_rate": 0.02 if method == "lora" else 5e-3},
     )
     assert result.losses[-1][1] < 0.7 * result.losses[0][1]
     assert result.tokens > 0

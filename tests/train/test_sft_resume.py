@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 pytest.importorskip("trl")
 
+from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT, last_checkpoint
@@ -113,24 +116,26 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(
     assert last_checkpoint(tmp_path / "out" / "checkpoints") is not None
 
 
-def test_a_disk_that_is_really_full(model: LocalModel, tmp_path: Path) -> None:
+def test_a_disk_that_is_really_full(
+    model: LocalModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A limit on the size of files stands for the disk; libraries fail in their own ways."""
-    import subprocess
-    import sys
-
     data = tmp_path / "rows.jsonl"
     lines = ({"prompt": row.user, "completion": row.answer} for row in ROWS)
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    command = [sys.executable, "-m", "selfinstruct", "train", "sft", "--data", str(data)]
-    command += ["--model", str(model.path), "--out", str(tmp_path / "out"), "--full"]
-    command += ["--epochs", "1", "--set", "bf16=false", "--max-length", "128"]
-    limited = "import os, resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
-    limited += "os.execv(sys.argv[1], sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", limited, *command], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 3, done.stderr
-    assert "cannot be written" in done.stderr
-    assert "Traceback" not in done.stderr
+    arguments = ["train", "sft", "--data", str(data)]
+    arguments += ["--model", str(model.path), "--out", str(tmp_path / "out"), "--full"]
+    arguments += ["--epochs", "1", "--set", "bf16=false", "--max-length", "128"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        code = cli(arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    told = capfd.readouterr().err
+    assert code == 3, told
+    assert "cannot be written" in told
+    assert "Traceback" not in told
     assert not (tmp_path / "out" / REPORT).exists()

@@ -26,6 +26,7 @@ def tiny_model(folder: Path, *, template: str | None = None, eos: str = "<end>")
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<start>", eos_token=eos, chat_template=template
     )
+    torch.set_num_threads(1)  # of so small a model more cost more than they gain
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(vocabulary),
