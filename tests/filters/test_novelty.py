@@ -219,9 +219,7 @@ def test_a_text_is_split_once_to_ask_and_to_add(monkeypatch: pytest.MonkeyPatch)
         split.append(text)
         return tokens(text, tokenizer)
 
-    monkeypatch.setattr(
-        "selfinstruct.filters.novelty.index.index.index.TOKENS", Versioned(counting)
-    )
+    monkeypatch.setattr("selfinstruct.filters.novelty.index.TOKENS", Versioned(counting))
     index = index_of("name a bird")
     index.nearest("name a bird")
     split.clear()

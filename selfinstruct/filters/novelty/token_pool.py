@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-from selfinstruct.filters.novelty.index import overlap
+from selfinstruct.filters.novelty import overlap
 from selfinstruct.filters.novelty.overlap import Ints, Longs, Marks
 
 _GROWTH = 1.5  # of the pool, until it is ordered anew
