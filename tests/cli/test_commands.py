@@ -41,9 +41,15 @@ def test_summary_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> None
     ("age", "expected"), [(3, "running (last sign 3 s ago)"), (7200, "cut off while running")]
 )
 def test_summary_of_a_run_that_was_cut_off(
-    run: Run, capfd: pytest.CaptureFixture[str], age: float, expected: str
+    run: Run,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    age: float,
+    expected: str,
 ) -> None:
-    status = {"state": "running", "pid": 1, "heartbeat": time.time() - age}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # however slow this machine is
+    status = {"state": "running", "pid": 1, "heartbeat": now - age}
     (run.path / "status.json").write_text(json.dumps(status))
     assert cli(["audit", "summary", str(run.path)]) == 0
     assert expected in capfd.readouterr().out
