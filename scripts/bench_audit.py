@@ -143,6 +143,7 @@ def _instance(task: InstructionCandidate, output: str) -> InstanceCandidate:
         len(output),
         "",
         output,
+        verdict=ACCEPTED,
     )
 
 

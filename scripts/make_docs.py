@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: tables of the config, reasons, columns and engines.
+"""Write the generated parts of the docs: tables of the config, reasons, columns, engines, formats.
 
 `python scripts/make_docs.py` writes them, `--check` only says whether they are up to date.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
+from selfinstruct.dataset.formats import Format
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
@@ -89,6 +90,13 @@ def engine_table() -> str:
         keys = ", ".join(f"`{key}`" for key in sorted(kind.options.keys))
         cells = [f"`{kind.name}`", kind.options.help, *shown, keys]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def format_table() -> str:
+    """Return a table of every export format and what a row of it holds."""
+    lines = ["| `--format` | file | a row |", "|---|---|---|"]
+    lines += [f"| `{format}` | `.{format.suffix}` | {format.help} |" for format in Format]
     return "\n".join(lines) + "\n"
 
 
@@ -201,6 +209,7 @@ def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
     run, engine, rules = docs / "run.md", docs / "engine.md", docs / "rules.md"
+    training = docs / "training.md"
     return {
         docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
@@ -209,6 +218,7 @@ def generated() -> dict[Path, str]:
             rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
         ),
         engine: marked(engine, "engines", engine_table()),
+        training: marked(training, "formats", format_table()),
     }
 
 

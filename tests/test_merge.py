@@ -12,7 +12,8 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED, Request, Stage
-from selfinstruct.dataset.export import Answers, export_rows
+from selfinstruct.dataset.rows import Answers, export_rows
+from selfinstruct.decisions.decide import drop
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.answer import answer
 from selfinstruct.store import Run, open_run
@@ -240,6 +241,14 @@ def test_the_command(tmp_path: Path, pair: list[Run], capfd: pytest.CaptureFixtu
     out = tmp_path / "both"
     assert cli(["merge", *(str(run.path) for run in pair), "--out", str(out)]) == 0
     tasks = summarise(open_run(out)).tasks
-    assert f"{tasks} tasks of 30 in 2 runs" in capfd.readouterr().out
+    told = capfd.readouterr()
+    assert f"{tasks} tasks of 30 in 2 runs" in told.out
+    assert "decisions" not in told.err
+    drop(pair[0], next(iter(export_rows(pair[0]))).instruction_id, by="ann")
+    again = tmp_path / "again"
+    assert cli(["merge", *(str(run.path) for run in pair), "--out", str(again)]) == 0
+    told = capfd.readouterr()
+    assert f"{tasks} tasks of 29 in 2 runs" in told.out
+    assert "decisions of people (1) are not taken over" in told.err
     assert cli(["merge", *(str(run.path) for run in pair), "--out", str(out)]) == 2
     assert cli(["merge", str(out), "--out", str(tmp_path / "other")]) == 2

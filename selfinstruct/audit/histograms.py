@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfinstruct.audit.search import Filter, where_clause
-from selfinstruct.audit.tables import current, fetch_all, fetch_columns
+from selfinstruct.audit.tables import fetch_all, fetch_columns, judged
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import leaves
 from selfinstruct.decisions.overrides import read_overrides
@@ -81,10 +81,10 @@ def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 4
     query = (
         f"SELECT coalesce(({known[column]})::DOUBLE, 'NaN') AS score, "
         "verdict = 'accepted' AS is_accepted "
-        f"FROM {current(run, wanted.table, rounds)} {where}"
+        f"FROM {judged(run, wanted.table, rounds)} {where}"
     )
-    found = fetch_columns(run, query, values)
-    scores, is_accepted = found["score"], found["is_accepted"]
+    columns = fetch_columns(run, query, values)
+    scores, is_accepted = columns["score"], columns["is_accepted"]
     is_scored = ~np.isnan(scores)
     edges = _edges(column, scores[is_scored], bins)
     inside = np.clip(scores, edges[0], edges[-1])
@@ -94,7 +94,7 @@ def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 4
 
 
 def seed_similarity(run: Run, limit: int = 2000, bins: int = 20) -> Histogram:
-    """Count accepted instructions by ROUGE-L with the seed task that is nearest to each.
+    """Count instructions that the rules accepted by ROUGE-L with the nearest seed task of each.
 
     The paper's Figure 5 (arXiv:2212.10560): how far a run has left its seeds.
 
@@ -114,11 +114,11 @@ def seed_similarity(run: Run, limit: int = 2000, bins: int = 20) -> Histogram:
 
 
 def _accepted_texts(run: Run, limit: int) -> list[str]:
-    """Return texts of accepted instructions, every n-th."""
+    """Return texts of instructions that the rules accepted, every n-th."""
     if not run.rounds():
         return []
     query = (
-        f"SELECT text FROM {current(run, 'instructions')} WHERE verdict = 'accepted' "
+        f"SELECT text FROM {judged(run, 'instructions')} WHERE verdict = 'accepted' "
         "ORDER BY round, file_row_number"
     )
     texts = [str(row[0]) for row in fetch_all(run, query)]

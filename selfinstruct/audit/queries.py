@@ -11,8 +11,7 @@ from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.labels import read_labels
-from selfinstruct.decisions.overrides import read_overrides
-from selfinstruct.decisions.standing import waiting
+from selfinstruct.decisions.view import count, read_view
 from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_batches, answer_info
 from selfinstruct.store.batches import batch_info, batch_numbers
@@ -21,10 +20,14 @@ from selfinstruct.store.layout import SUPPLEMENTS
 
 @dataclass(frozen=True)
 class Summary:
-    """What is in a run: counts by verdict and reason, and the yield of each round.
+    """What is in a run, counted; decisions/view.py says in which senses.
 
-    overrides: decisions of a person that count now, by action; the other counts are as the run
-        recorded them. waiting: instructions that were restored and wait for their instances.
+    tasks: of the run as it stands. recorded_tasks: of its rounds; the target counts these.
+    instructions, instances: by verdict and reason, as judged.
+    standing: instructions by outcome as they stand: `accepted`, `pending_instances`, `dropped`,
+        or a reason.
+    overrides: decisions of a person that count now, by action. waiting: instructions that were
+        restored and wait for their instances.
     damaged: messages about journal lines that cannot be read.
     """
 
@@ -33,9 +36,11 @@ class Summary:
     status: Mapping[str, Any]
     rounds: int
     tasks: int
+    recorded_tasks: int
     target: int
     instructions: Mapping[str, int]
     instances: Mapping[str, int]
+    standing: Mapping[str, int]
     answers: Mapping[str, int]
     tokens: Mapping[str, int]
     seconds: float
@@ -56,7 +61,8 @@ def summarise(run: Run) -> Summary:
     """Count every candidate of a run; rejects by reason add up to the candidates."""
     infos = [run.info(number) for number in run.rounds()]
     instructions, instances = (count_by_reason(run, Filter(table)) for table in TABLES)
-    overrides = read_overrides(run)
+    view = read_view(run)
+    counts, overrides = count(view), view.overrides
     written = {"tokens": dict, "seconds": float}
     later = [batch_info(run, SUPPLEMENTS, n, written) for n in batch_numbers(run, SUPPLEMENTS)]
     seconds = sum(info["seconds"] for info in [*infos, *later])
@@ -67,10 +73,12 @@ def summarise(run: Run) -> Summary:
         model=run.meta["model"]["name"],
         status=run.status(),
         rounds=len(infos),
-        tasks=instructions.get(ACCEPTED, 0),
+        tasks=counts.tasks,
+        recorded_tasks=counts.recorded_tasks,
         target=infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"],
         instructions=instructions,
         instances=instances,
+        standing=_by_size(counts.standing.instructions),
         answers=_count_answers(run),
         tokens={
             key: sum(info["tokens"][key] for info in [*infos, *later])
@@ -81,10 +89,16 @@ def summarise(run: Run) -> Summary:
         novelty_share=novelty / seconds if seconds else 0.0,
         yields=[info["yield"] for info in infos],
         likelihood=infos[-1].get("likelihood", {}) if infos else {},
-        overrides=dict(Counter(str(one.action) for one in overrides.current.values())),
-        waiting=len(waiting(run, overrides)),
+        overrides=dict(Counter(str(decision.action) for decision in overrides.current.values())),
+        waiting=counts.awaited,
         damaged=[str(line) for line in (*overrides.damaged, *read_labels(run).damaged)],
     )
+
+
+def _by_size(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by outcome, `accepted` first, then the most."""
+    order = sorted(counts, key=lambda outcome: (outcome != ACCEPTED, -counts[outcome], outcome))
+    return {outcome: counts[outcome] for outcome in order}
 
 
 def _count_answers(run: Run) -> dict[str, int]:

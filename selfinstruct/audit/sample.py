@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.audit.tables import check_table, current, fetch_all
+from selfinstruct.audit.tables import check_table, fetch_all, judged
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError
@@ -118,7 +118,7 @@ def draw_sample(
 
 
 def ids_by_outcome(run: Run, table: str) -> dict[str, list[str]]:
-    """Return the ids of a table by `accepted` or reason, as they stand; the same order always.
+    """Return the ids of a table by `accepted` or reason, as judged; the same order always.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -128,7 +128,7 @@ def ids_by_outcome(run: Run, table: str) -> dict[str, list[str]]:
         return {}
     query = (
         "SELECT coalesce(reason, verdict), list(id ORDER BY round, file_row_number) "
-        f"FROM {current(run, table)} GROUP BY 1"
+        f"FROM {judged(run, table)} GROUP BY 1"
     )
     found = dict(fetch_all(run, query))
     order = [ACCEPTED, *reasons()]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from selfinstruct.audit.tables import check_table, current, fetch_all, stream
+from selfinstruct.audit.tables import check_table, fetch_all, judged, stream
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED, REJECTED
 from selfinstruct.decisions.overrides import Overrides, read_overrides
@@ -38,8 +38,8 @@ class Filter:
     """Which candidates are wanted; None, or nothing, leaves them all.
 
     table: `instructions` or `instances`.
-    verdict: `accepted` or `rejected`, as recorded.
-    reason: a reason of rejection, as recorded.
+    verdict: `accepted` or `rejected`, as the rules judged; what people decided changes none.
+    reason: a reason of rejection, likewise.
     round: number of a round.
     min_rouge, max_rouge: of `rouge_l` (instructions), ends included; NaN is in no range.
     min_logprob, max_logprob: of `mean_logprob`, nats per token, likewise.
@@ -122,7 +122,7 @@ def search(
     chosen = [(number, place) for _, number, place in places if number is not None]
     if not chosen:
         return Page([], total, offset)
-    source = current(run, wanted.table, {number for number, _ in chosen})
+    source = judged(run, wanted.table, {number for number, _ in chosen})
     listed = ", ".join(f"({int(number)}, {int(place)})" for number, place in chosen)
     rows = {
         (row["round"], row.pop("file_row_number")): row
@@ -195,7 +195,7 @@ def _found(run: Run, wanted: Filter) -> tuple[str, str, list[Any], Overrides] | 
     rounds = [n for n in run.rounds() if wanted.round is None or n == wanted.round]
     if not rounds:
         return None
-    return current(run, wanted.table, rounds), where, values, overrides
+    return judged(run, wanted.table, rounds), where, values, overrides
 
 
 def _order(table: str, sort: str, descending: bool) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A run's Parquet files as DuckDB sees them: the rows as they stand, and what damage means.
+"""A run's Parquet files as DuckDB sees them: the rows as judged, and what damage means.
 
 The queries read what is committed at that moment, so that a run can be looked at while it
 grows. DuckDB keeps the footers of the files that it has seen; of one that was replaced since
@@ -15,15 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from selfinstruct.common.errors import ConfigError, StoreError
-from selfinstruct.store import Run
+from selfinstruct.decisions.judged import read_judged
+from selfinstruct.store import Run, open_run
 from selfinstruct.store.batches import batch_numbers, batch_path
 from selfinstruct.store.layout import SUPPLEMENTS
 
 TABLES = ("instructions", "instances")
 # Rows of supplements come behind those of every round: batch by batch, at this distance.
 _BATCH_ROWS = 10**9
+# What a supplement says anew of an instruction, and the name by which queries find it.
+_REPLACED = "replaced"
+_CHANGED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("threshold", pa.float64()),
+        ("is_classification", pa.bool_()),
+    ]
+)
 
 
 def check_table(table: str) -> None:
@@ -39,7 +52,7 @@ def fetch_all(run: Run, query: str, values: Sequence[Any] = ()) -> list[tuple[An
         StoreError: a file of the run is damaged.
     """
     with damage(run):
-        rows: list[tuple[Any, ...]] = _cursor().execute(query, list(values)).fetchall()
+        rows: list[tuple[Any, ...]] = _cursor(run).execute(query, list(values)).fetchall()
         return rows
 
 
@@ -50,7 +63,7 @@ def fetch_columns(run: Run, query: str, values: Sequence[Any] = ()) -> dict[str,
         StoreError: a file of the run is damaged.
     """
     with damage(run):
-        columns: dict[str, Any] = _cursor().execute(query, list(values)).fetchnumpy()
+        columns: dict[str, Any] = _cursor(run).execute(query, list(values)).fetchnumpy()
         return columns
 
 
@@ -61,7 +74,7 @@ def stream(run: Run, query: str, values: Sequence[Any] = ()) -> Iterator[dict[st
         StoreError: a file of the run is damaged.
     """
     with damage(run):
-        cursor = _cursor().execute(query, list(values))
+        cursor = _cursor(run).execute(query, list(values))
         names = [column[0] for column in cursor.description or ()]
         while rows := cursor.fetchmany(1000):
             for row in rows:
@@ -80,8 +93,11 @@ def damage(run: Run) -> Iterator[None]:
         ) from error
 
 
-def current(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
-    """Return the SQL for the rows of a table as they stand: what was completed is in place.
+def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
+    """Return the SQL for the rows of a table as judged: what was completed is in place.
+
+    Which rows of supplements take the place of others is not said again here: decisions/judged.py
+    has the list of them, and every query finds it as the small table `replaced`.
 
     `round` and `file_row_number` give the order in which they were judged. The run must have
     a round.
@@ -103,18 +119,39 @@ def current(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
             source = _source([batch_path(run, SUPPLEMENTS, n) / "instances.parquet"])
             parts.append(f"SELECT * REPLACE ({place}) FROM {source}")
         return f"({' UNION ALL BY NAME '.join(parts)})"
-    later = _source(batch_path(run, SUPPLEMENTS, n) / f"{table}.parquet" for n in numbers)
-    changed = ("verdict", "reason", "threshold", "is_classification")
     values = ", ".join(
-        f"CASE WHEN l.id IS NULL OR r.reason IS DISTINCT FROM 'pending_instances' THEN r.{name} "
-        f"ELSE l.{name} END AS {name}"
-        for name in changed
+        f"CASE WHEN l.id IS NULL THEN r.{name} ELSE l.{name} END AS {name}"
+        for name in _CHANGED.names
+        if name != "id"
     )
-    return f"(SELECT r.* REPLACE ({values}) FROM {recorded} r LEFT JOIN {later} l ON r.id = l.id)"
+    return (
+        f"(SELECT r.* REPLACE ({values}) FROM {recorded} r LEFT JOIN {_REPLACED} l ON r.id = l.id)"
+    )
 
 
-def _cursor() -> duckdb.DuckDBPyConnection:
-    return _database().cursor()
+def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
+    """Return a cursor of its own for one query about a run; it sees the run's `replaced` rows."""
+    cursor = _database().cursor()
+    infos = {
+        number: batch_path(run, SUPPLEMENTS, number) / f"{SUPPLEMENTS}.json"
+        for number in batch_numbers(run, SUPPLEMENTS)
+    }
+    # One that is missing is a damage, which the first reading names.
+    batches = tuple(
+        (number, info.stat().st_mtime_ns if info.exists() else 0) for number, info in infos.items()
+    )
+    if batches:
+        cursor.register(_REPLACED, _replaced(run.path, str(run.meta.get("created")), batches))
+    return cursor
+
+
+@lru_cache(maxsize=16)
+def _replaced(path: Path, _created: str, _batches: tuple[tuple[int, int], ...]) -> pa.Table:
+    """Return the rows of supplements that take the place of others; each commit may add some."""
+    rows = read_judged(open_run(path)).replaced()
+    return pa.Table.from_pylist(
+        [{name: getattr(row, name) for name in _CHANGED.names} for row in rows], schema=_CHANGED
+    )
 
 
 @lru_cache(maxsize=1)

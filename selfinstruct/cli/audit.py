@@ -76,9 +76,12 @@ def _print_summary(found: Summary) -> None:
 
     # Names and reasons come from outside: escaped, they cannot be taken for markup.
     stdout.print(f"[bold]{escape(found.name)}[/]: {escape(_state(found.status))}", highlight=False)
+    toward = f"{found.recorded_tasks} of {found.target}"
+    is_changed = found.tasks != found.recorded_tasks
+    tasks = f"{found.tasks} tasks (the rounds gave {toward})" if is_changed else f"{toward} tasks"
     stdout.print(
-        f"{found.tasks} of {found.target} tasks from {found.candidates} candidates in "
-        f"{found.rounds} rounds, written by {escape(found.model)}",
+        f"{tasks} from {found.candidates} candidates in {found.rounds} rounds, written by "
+        f"{escape(found.model)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -110,9 +113,14 @@ def _print_summary(found: Summary) -> None:
         table.add_column("outcome", footer="all")
         table.add_column("count", justify="right", footer=str(total))
         table.add_column("share", justify="right")
-        for outcome, count in counts.items():
-            style = "green" if outcome == "accepted" else ""
-            table.add_row(outcome, str(count), f"{count / total:.1%}", style=style)
+        standing = found.standing if found.overrides and title == "instructions" else {}
+        if standing:
+            table.add_column("decisions applied", justify="right", footer=str(total))
+        for outcome in dict.fromkeys([*counts, *standing]):
+            count = counts.get(outcome, 0)
+            cells = [outcome, str(count), f"{count / total:.1%}"]
+            cells += [str(standing.get(outcome, 0))] if standing else []
+            table.add_row(*cells, style="green" if outcome == "accepted" else "")
         stdout.print(table)
 
 

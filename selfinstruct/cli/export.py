@@ -9,20 +9,11 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-
-
-class FormatName(StrEnum):
-    """The formats of selfinstruct.dataset.export, named here so that --help loads nothing."""
-
-    MESSAGES = "messages"
-    PROMPT_COMPLETION = "prompt-completion"
-    ALPACA = "alpaca"
-    SHAREGPT = "sharegpt"
-    PARQUET = "parquet"
+from selfinstruct.dataset.formats import Format
 
 
 class AnswersName(StrEnum):
-    """Whose outputs."""
+    """The answers of selfinstruct.dataset.rows, named here so that --help loads nothing."""
 
     OWN = "own"
     TEACHER = "teacher"
@@ -31,7 +22,7 @@ class AnswersName(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    format: Annotated[FormatName, typer.Option("--format", help="How a task is written down.")],
+    format: Annotated[Format, typer.Option("--format", help="How a task is written down.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; replaced if it is there.")],
     answers: Annotated[
         AnswersName,
@@ -52,8 +43,8 @@ def export(
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
-    from selfinstruct.dataset.export import Answers, Format
     from selfinstruct.dataset.export import export as export_run
+    from selfinstruct.dataset.rows import Answers
     from selfinstruct.store import open_run
 
     if push is not None:
@@ -63,15 +54,15 @@ def export(
     opened = open_run(run)
     if card:
         check_card(out.parent)
-    choice = (Format(format), Answers(answers))
-    rows = export_run(opened, choice[0], out, choice[1])
-    kind = "parquet" if format is FormatName.PARQUET else "json"
+    whose = Answers(answers)
+    rows = export_run(opened, format, out, whose)
+    kind = "json" if format.suffix == "jsonl" else format.suffix
     _say(f"{rows} rows in {out}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{out}")')
     if card:
-        _say(f"card in {write_card(opened, out.parent, *choice)}")
+        _say(f"card in {write_card(opened, out.parent, format, whose)}")
     if push is not None:
-        url = publish.push(push, out, dataset_card(opened, *choice), private=private)
+        url = publish.push(push, out, dataset_card(opened, format, whose), private=private)
         stdout.print(url, markup=False, highlight=False, soft_wrap=True)
 
 

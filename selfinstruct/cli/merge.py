@@ -18,8 +18,8 @@ def merge(
     """Join runs under one novelty index; the result is a run like any other."""
     from rich.progress import track
 
+    from selfinstruct.decisions.view import count, read_view
     from selfinstruct.store import open_run
-    from selfinstruct.store.supplements import current_counts
     from selfinstruct.verdicts.merge import merge as merge_runs
 
     opened = [open_run(path) for path in runs]
@@ -28,8 +28,15 @@ def merge(
     merged = merge_runs(opened, out, lambda _: next(steps, None))
     for _ in steps:
         pass
-    before = sum(current_counts(run)[0]["accepted"] for run in opened)
-    tasks = current_counts(merged)[0]["accepted"]
+    views = [read_view(run) for run in opened]
+    before = sum(count(view).tasks for view in views)
+    tasks = count(read_view(merged)).tasks
     stdout.print(f"{tasks} tasks of {before} in {len(opened)} runs", highlight=False)
+    decisions = sum(len(view.overrides.current) for view in views)
+    if decisions:
+        stderr.print(
+            f"decisions of people ({decisions}) are not taken over: a merged run starts without",
+            highlight=False,
+        )
     command = shlex.join(["selfinstruct", "audit", "summary", str(out)])
     stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

@@ -115,9 +115,9 @@ def _bars(state: PanelState, now: float) -> Table:
     grid.add_column(no_wrap=True, justify="right", style="dim")
     eta, left = state.eta(now), state.round_eta(now)
     grid.add_row(
-        "tasks",
+        "target",
         ProgressBar(total=event.target, completed=event.tasks),
-        f"{event.tasks} of {event.target}",
+        f"{event.tasks} of {event.target} tasks",
         f"ETA {clock(eta)}" if eta is not None else "ETA after a round",
     )
     grid.add_row(

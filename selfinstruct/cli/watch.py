@@ -23,8 +23,8 @@ from selfinstruct.common.progress import (
     Working,
 )
 from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.view import count, read_view
 from selfinstruct.store import Run
-from selfinstruct.store.supplements import current_counts
 
 _STOP_WORDS = {
     "target": "the target is reached",
@@ -138,25 +138,31 @@ def _round_line(event: RoundCommitted) -> str:
         if reason != ACCEPTED
     ]
     return (
-        f"round {event.round:>3}  {event.tasks:>5}/{event.target} tasks  "
+        f"round {event.round:>3}  {event.tasks:>5}/{event.target} of the target  "
         f"+{info['tasks']} of {candidates}  yield {info['yield']:.0%}  {speed}"
         f"idle {info['engine_idle_share']:.1%}  {', '.join(rejects[:4])}"
     )
 
 
 def _summary(run: Run) -> Table:
-    """Return what a whole run holds."""
+    """Return what a whole run holds, as it stands."""
     infos = [run.info(number) for number in run.rounds()]
-    instructions, _ = current_counts(run)
-    tasks, candidates = instructions[ACCEPTED], instructions.total()
+    counts = count(read_view(run))
+    of_rounds = (
+        "" if counts.tasks == counts.recorded_tasks else f" ({counts.recorded_tasks} of the rounds)"
+    )
     tokens = sum(info["tokens"]["generated"] for info in infos)
     seconds = sum(info["seconds"] for info in infos)
     table = Table(show_header=False)
     table.add_column(style="dim")
     table.add_column()
     table.add_row("run", _path(run.path))
-    table.add_row("tasks", f"{tasks} from {candidates} candidates in {len(infos)} rounds")
-    table.add_row("yield", f"{tasks / candidates:.0%}" if candidates else "–")
+    table.add_row(
+        "tasks",
+        f"{counts.tasks}{of_rounds} from {counts.candidates} candidates in {len(infos)} rounds",
+    )
+    share = counts.task_yield
+    table.add_row("yield", "–" if share is None else f"{share:.0%}")
     table.add_row("tokens", f"{tokens:,} generated, {tokens / max(seconds, 1e-9):,.0f} a second")
     table.add_row("time", f"{clock(seconds)} generating")
     novelty = sum(info.get("novelty_seconds", 0.0) for info in infos) / max(seconds, 1e-9)

@@ -15,14 +15,14 @@ from selfinstruct import __version__
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export import Answers, ExportRow, Format, export_rows
-from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.decisions.view import View, count, read_view
 from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_batches, answer_info
-from selfinstruct.store.supplements import current_counts
 
 MARK = "<!-- dataset card by selfinstruct -->"
 _EXAMPLES = 10
@@ -142,13 +142,13 @@ def _introduction(
 ) -> str:
     tasks = len({row.instruction_id for row in rows})
     labels = len({row.instruction_id for row in rows if row.is_classification})
-    given = sum(bool(row.input) for row in rows)
+    with_input = sum(bool(row.input) for row in rows)
     field = f", in the field of {config.propose.domain}" if config.propose.domain else ""
     return (
         f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, written by "
         f"{' and '.join(map(_model, models))} with "
         "[Self-Instruct](https://arxiv.org/abs/2212.10560) from seed tasks. "
-        f"{labels:,} of the tasks are classification; {given:,} of the examples have "
+        f"{labels:,} of the tasks are classification; {with_input:,} of the examples have "
         "an input."
     )
 
@@ -203,28 +203,32 @@ def _teachers(run: Run, answers: Answers) -> str:
 
 
 def _filtered(run: Run) -> str:
+    """Return the verdicts of the rules, and what people changed after that."""
+    view = read_view(run)
+    judged = count(view).judged
     lines = ["| outcome | instructions | instances | |", "|---|---:|---:|---|"]
-    counts = dict(zip(("instructions", "instances"), current_counts(run), strict=True))
     outcomes = sorted(
-        {*counts["instructions"], *counts["instances"]},
-        key=lambda outcome: (outcome != "accepted", -counts["instructions"][outcome], outcome),
+        {*judged.instructions, *judged.instances},
+        key=lambda outcome: (outcome != "accepted", -judged.instructions[outcome], outcome),
     )
     for outcome in outcomes:
         why = "" if outcome == "accepted" else reasons()[outcome]
-        shown = (counts[table][outcome] or "" for table in ("instructions", "instances"))
+        shown = (counts[outcome] or "" for counts in (judged.instructions, judged.instances))
         lines.append(f"| `{outcome}` | {' | '.join(map(str, shown))} | {why} |")
-    return "\n".join(lines) + _decided(run)
+    return "\n".join(lines) + _decided(view)
 
 
-def _decided(run: Run) -> str:
+def _decided(view: View) -> str:
     """Say what people changed after that."""
-    current = read_overrides(run).current
-    if not current:
+    decisions = view.overrides.current
+    if not decisions:
         return ""
-    counts = Counter(str(one.action) for one in current.values())
-    done = {"restore": "restored", "drop": "dropped", "edit": "edited"}
-    told = ", ".join(f"{counts[action]} {past}" for action, past in done.items() if counts[action])
-    return f"\n\nOf these candidates people then changed: {told}."
+    counts = Counter(str(decision.action) for decision in decisions.values())
+    past = {"restore": "restored", "drop": "dropped", "edit": "edited"}
+    changes = ", ".join(
+        f"{counts[action]} {done}" for action, done in past.items() if counts[action]
+    )
+    return f"\n\nOf these candidates people then changed: {changes}."
 
 
 def _yields(infos: Sequence[Mapping[str, Any]]) -> str:

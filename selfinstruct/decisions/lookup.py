@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
+from selfinstruct.decisions.judged import by_round, read_judged
 from selfinstruct.store import Run
-from selfinstruct.store.supplements import Completed, current_round, read_completed
 
 
 @dataclass(frozen=True)
@@ -41,38 +41,25 @@ def find(run: Run, id: str) -> Found:
 
 
 def find_all(run: Run, names: Iterable[str]) -> dict[str, Found]:
-    """Return those of the candidates that the run has, by id; each round is read once.
+    """Return those of the candidates that the run has, by id; each round of them is read once.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
-    wanted: dict[int, list[str]] = {}
-    for id in names:
-        if ids.is_candidate(id):
-            wanted.setdefault(ids.order(id)[0], []).append(id)
-    rounds = {number for number in run.rounds() if number in wanted}
-    completed = read_completed(run) if rounds else Completed()
+    asked = {id for id in names if ids.is_candidate(id)}
+    rounds = by_round(run, asked)
+    if not rounds:
+        return {}
+    judged_run = read_judged(run)
     found: dict[str, Found] = {}
-    for number in sorted(rounds):
-        found |= _in_round(run, number, completed, wanted[number])
-    return found
-
-
-def _in_round(
-    run: Run, number: int, completed: Completed, wanted: Iterable[str]
-) -> Mapping[str, Found]:
-    instructions, instances = current_round(run, number, completed)
-    tasks = {row.id: row for row in instructions}
-    examples: dict[str, list[InstanceCandidate]] = {}
-    for row in instances:
-        examples.setdefault(row.instruction_id, []).append(row)
-    found = {}
-    for id in wanted:
-        task_id = ids.instruction_of(id)
-        own = examples.get(task_id, [])
-        instance = next((row for row in own if row.id == id), None)
-        if task_id in tasks and (id == task_id or instance is not None):
-            found[id] = Found(tasks[task_id], own, instance)
+    for number, instruction_ids in rounds.items():
+        for judged in judged_run.round(number, instruction_ids):
+            task, instances = judged.instruction, judged.instances
+            if task.id in asked:
+                found[task.id] = Found(task, instances)
+            for instance in instances:
+                if instance.id in asked:
+                    found[instance.id] = Found(task, instances, instance)
     return found
 
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import ACCEPTED, NAN, InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.lookup import Found, find_all
+from selfinstruct.decisions.lookup import Found
 from selfinstruct.decisions.overrides import Action, Override, Overrides
 from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PENDING_INSTANCES
 from selfinstruct.filters.rules import fails_by_its_text
-from selfinstruct.store import Run
 
 DROPPED = "dropped"
 PENDING = PENDING_INSTANCES.reason
@@ -43,6 +42,10 @@ class Standing:
         """Whether it is in the dataset, or will be as soon as it has an instance."""
         return self.outcome in (ACCEPTED, PENDING)
 
+    def is_reworded(self, instance: InstanceCandidate) -> bool:
+        """Whether a person changed the task of an instance, or wrote its output."""
+        return not self.changed.isdisjoint((self.instruction.id, instance.id))
+
 
 def stand(
     instruction: InstructionCandidate,
@@ -63,14 +66,19 @@ def stand(
     if decision is not None and decision.output is not None:
         typed = _typed(row, decision)
         return Standing(row, [typed], ACCEPTED, frozenset({row.id, typed.id}))
-    wanted = decision is not None
-    kept = [one for one in instances if _is_kept(one, instruction, decisions, restored=wanted)]
-    chosen = any(one.id in decisions for one in kept)
-    rescued = chosen and instruction.reason in LACKS_INSTANCES
-    if not (wanted or rescued or instruction.verdict == ACCEPTED):
+    is_restored = decision is not None
+    kept = [
+        instance
+        for instance in instances
+        if _is_kept(instance, instruction, decisions, restored=is_restored)
+    ]
+    is_chosen = any(instance.id in decisions for instance in kept)
+    is_rescued = is_chosen and instruction.reason in LACKS_INSTANCES
+    if not (is_restored or is_rescued or instruction.verdict == ACCEPTED):
         return Standing(row, [], str(instruction.reason))
-    edited = [_edited_instance(one, decisions.get(one.id)) for one in kept]
-    changed = frozenset(id for id in (row.id, *(one.id for one in kept)) if _is_edit(decisions, id))
+    edited = [_edited_instance(instance, decisions.get(instance.id)) for instance in kept]
+    kept_ids = (row.id, *(instance.id for instance in kept))
+    changed = frozenset(id for id in kept_ids if _is_edit(decisions, id))
     return Standing(row, edited, _outcome(instances, kept, decisions), changed)
 
 
@@ -81,12 +89,24 @@ def outcome_of(found: Found, overrides: Overrides) -> str:
     instance whose instruction is not kept, that of the instruction.
     """
     standing = stand(found.instruction, found.instances, overrides.current)
-    instance = found.instance
-    if instance is None:
+    if found.instance is None:
         return standing.outcome
+    return instance_outcome(standing, found.instance, overrides.current)
+
+
+def instance_outcome(
+    standing: Standing, instance: InstanceCandidate, decisions: Mapping[str, Override]
+) -> str:
+    """Return what became of an instance, a person's decisions applied.
+
+    Args:
+        standing: of its instruction.
+        instance: as judged.
+        decisions: by id.
+    """
     if any(row.id == instance.id for row in standing.instances):
         return ACCEPTED
-    decision = overrides.current.get(instance.id)
+    decision = decisions.get(instance.id)
     if decision is not None and decision.action is Action.DROP:
         return DROPPED
     if instance.verdict != ACCEPTED and decision is None:
@@ -99,22 +119,6 @@ def fell_with(instruction: InstructionCandidate, instance: InstanceCandidate) ->
     """Whether an instance was rejected only because its instruction was."""
     same = instance.reason is not None and instance.reason == instruction.reason
     return same and instance.threshold is None and not fails_by_its_text(instance.reason)
-
-
-def waiting(run: Run, overrides: Overrides) -> list[Standing]:
-    """Return instructions that a person wants and that have no instance yet.
-
-    Raises:
-        StoreError: a file of the run is damaged.
-    """
-    chosen = [
-        id
-        for id, decision in overrides.current.items()
-        if decision.action is not Action.DROP and decision.output is None
-    ]
-    found = {one.instruction.id: one for one in find_all(run, chosen).values()}
-    rows = [stand(one.instruction, one.instances, overrides.current) for one in found.values()]
-    return [one for one in rows if one.outcome == PENDING]
 
 
 def _is_kept(
@@ -140,8 +144,8 @@ def _outcome(
         return ACCEPTED
     if not instances:
         return PENDING
-    dropped = any(one.id in decisions for one in instances)
-    return DROPPED if dropped else NO_INSTANCES.reason
+    is_dropped = any(instance.id in decisions for instance in instances)
+    return DROPPED if is_dropped else NO_INSTANCES.reason
 
 
 def _is_edit(decisions: Mapping[str, Override], id: str) -> bool:
@@ -160,10 +164,10 @@ def _edited_instruction(
 def _edited_instance(row: InstanceCandidate, decision: Override | None) -> InstanceCandidate:
     if decision is None or decision.action is not Action.EDIT:
         return row
-    given = row.input if decision.input is None else decision.input
+    input = row.input if decision.input is None else decision.input
     output = row.output if decision.output is None else decision.output
-    score = row.mean_logprob if (given, output) == (row.input, row.output) else NAN
-    return replace(row, input=given, output=output, mean_logprob=score)
+    score = row.mean_logprob if (input, output) == (row.input, row.output) else NAN
+    return replace(row, input=input, output=output, mean_logprob=score)
 
 
 def _typed(row: InstructionCandidate, decision: Override) -> InstanceCandidate:

@@ -1,8 +1,9 @@
 """Better outputs for the tasks of a run, written by another model: a teacher.
 
 Instructions that a small model writes are mostly valid, its outputs often noisy (the
-paper, §4.2). Each accepted instance is answered anew, for the same instruction and input,
-and the answer is judged by the same rules as every instance of the run.
+paper, §4.2). Each instance of the run as it stands is answered anew, for the same instruction
+and input, but for what a person changed. The answer is judged by the same rules as every
+instance of the run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config, merge
+from selfinstruct.decisions.view import read_view
 from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.requests import RequestBuilder
@@ -40,7 +42,6 @@ from selfinstruct.store.answers import (
     read_answers,
     verify_answers,
 )
-from selfinstruct.store.supplements import current_round, read_completed
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.later import judge_answer
 
@@ -50,7 +51,7 @@ BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An accepted instance of an accepted instruction that the teacher has not answered."""
+    """An instance of a task that the teacher has not answered."""
 
     task: InstructionCandidate
     instance: InstanceCandidate
@@ -114,10 +115,11 @@ def answer(
         try:
             engine.start(context_length)
             meta = {**asked, "settings": dict(engine.settings())}
+            teacher = _Teacher(run, config, inputs, builder, engine, meta)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 told = partial(_advance, advance, done, len(owed))
-                rows = _answer_batch(run, part, builder, engine, config, inputs, meta, told)
+                rows = _answer_batch(teacher, part, told)
                 done += len(rows)
                 accepted += sum(row.verdict == ACCEPTED for row in rows)
         finally:
@@ -129,32 +131,38 @@ def _advance(advance: Callable[[int, int], object], before: int, owed: int, coun
     advance(before + count, owed)
 
 
-def _request(builder: RequestBuilder, one: Owed, batch: int) -> Request:
-    about = ids.answer(one.instance.id, batch)
-    return builder.answer(about, one.task.text, one.instance.input)
+@dataclass(frozen=True)
+class _Teacher:
+    """What answers to a run are written and judged with; `meta` is what each batch says of it."""
+
+    run: Run
+    config: RunConfig
+    inputs: Inputs
+    builder: RequestBuilder
+    engine: Engine
+    meta: Mapping[str, Any]
+
+
+def _request(builder: RequestBuilder, owed: Owed, batch: int) -> Request:
+    about = ids.answer(owed.instance.id, batch)
+    return builder.answer(about, owed.task.text, owed.instance.input)
 
 
 def _answer_batch(
-    run: Run,
-    owed: Sequence[Owed],
-    builder: RequestBuilder,
-    engine: Engine,
-    config: RunConfig,
-    inputs: Inputs,
-    meta: Mapping[str, Any],
-    advance: Callable[[int], object],
+    teacher: _Teacher, owed: Sequence[Owed], advance: Callable[[int], object]
 ) -> list[InstanceCandidate]:
     """Ask, wait, judge and commit."""
+    run, markers = teacher.run, teacher.inputs.prompts.markers
     number = next_batch(run)
     started = time.perf_counter()
-    requests = [_request(builder, one, number) for one in owed]
-    ordered = complete_all(engine, requests, lambda done, _: advance(done))
+    requests = [_request(teacher.builder, asked, number) for asked in owed]
+    ordered = complete_all(teacher.engine, requests, lambda done, _: advance(done))
     rows = [
-        judge_answer(one.task.text, one.instance, completion, config, inputs.prompts.markers)
-        for one, completion in zip(owed, ordered, strict=True)
+        judge_answer(asked.task.text, asked.instance, completion, teacher.config, markers)
+        for asked, completion in zip(owed, ordered, strict=True)
     ]
     info = {
-        **meta,
+        **teacher.meta,
         "answers": count_outcomes(rows),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in ordered),
@@ -169,7 +177,8 @@ def _answer_batch(
 def _owed(run: Run, asked: Mapping[str, Any]) -> list[Owed]:
     """Return what was not answered in just this way, in the order of the run.
 
-    Another model, system prompt, prompting or sampling is another answer.
+    Another model, system prompt, prompting or sampling is another answer. Tasks are those of the
+    run as it stands, but for what a person changed: exports take no answer to it.
     """
     answered = {
         row.answer_to
@@ -177,16 +186,12 @@ def _owed(run: Run, asked: Mapping[str, Any]) -> list[Owed]:
         if _same_way(answer_info(run, number), asked)
         for row in read_answers(run, number)
     }
-    owed = []
-    completed = read_completed(run)
-    for number in run.rounds():
-        instructions, instances = current_round(run, number, completed)
-        tasks = {c.id: c for c in instructions if c.verdict == ACCEPTED}
-        for instance in instances:
-            task = tasks.get(instance.instruction_id)
-            if task is not None and instance.verdict == ACCEPTED and instance.id not in answered:
-                owed.append(Owed(task, instance))
-    return owed
+    return [
+        Owed(standing.instruction, instance)
+        for standing in read_view(run).standings()
+        for instance in standing.instances
+        if instance.id not in answered and not standing.is_reworded(instance)
+    ]
 
 
 def _same_way(info: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -17,12 +17,11 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstructionCandidate, LocalModel
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
-from selfinstruct.decisions.overrides import read_overrides
-from selfinstruct.decisions.standing import waiting
+from selfinstruct.decisions.judged import by_round
+from selfinstruct.decisions.view import read_view, waiting
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.filters.likelihood import LikelihoodThresholds
-from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.state import committed_thresholds
@@ -30,7 +29,7 @@ from selfinstruct.inputs.run_inputs import Inputs, stored_config, stored_inputs
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.supplements import Supplement, commit_supplement, read_completed
+from selfinstruct.store.supplements import Supplement, commit_supplement
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.later import judge_supplement
 
@@ -57,16 +56,14 @@ def pending(run: Run) -> list[InstructionCandidate]:
 
 def _owed(run: Run) -> tuple[list[InstructionCandidate], dict[str, str]]:
     """Return `pending`, and of those that a person wants the text as it is to be now, by id."""
-    overrides = read_overrides(run)
-    wanted = {one.instruction.id: one.instruction.text for one in waiting(run, overrides)}
-    done = {*read_completed(run).instructions, *overrides.current}
+    view = read_view(run)
+    texts = {standing.instruction.id: standing.instruction.text for standing in waiting(view)}
     owed = [
         row
-        for number in run.rounds()
-        for row in run.instructions(number)
-        if row.id in wanted or (row.reason == PENDING_INSTANCES.reason and row.id not in done)
+        for number, instruction_ids in by_round(run, texts).items()
+        for row in run.instructions(number, instruction_ids)
     ]
-    return owed, wanted
+    return owed, {id: text for id, text in texts.items() if id in view.overrides.current}
 
 
 def complete(
@@ -97,7 +94,7 @@ def complete(
     """
     with run_lock(run.path):
         run.verify()
-        owed, wanted = _owed(run)
+        owed, texts = _owed(run)
         if not owed:
             return Supplemented(0, 0)
         config, inputs = _config_by(run, engine), stored_inputs(run)
@@ -107,16 +104,15 @@ def complete(
         builder = RequestBuilder(config, inputs, writer, modes)
         context_length = config.engine.context_length or builder.check_context()
         thresholds = committed_thresholds(run, config)
+        means = _Means(run, config, inputs, builder, writer, thresholds)
         tasks = 0
         try:
             writer.start(context_length)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 told = partial(_advance, advance, start, len(owed))
-                restored = {row.id: wanted[row.id] for row in part if row.id in wanted}
-                tasks += _complete_batch(
-                    run, part, restored, config, inputs, builder, writer, thresholds, told
-                )
+                restored = {row.id: texts[row.id] for row in part if row.id in texts}
+                tasks += _complete_batch(means, part, restored, told)
         finally:
             writer.close()
     return Supplemented(len(owed), tasks)
@@ -159,30 +155,38 @@ def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
     return model
 
 
+@dataclass(frozen=True)
+class _Means:
+    """What the instances of a run are written and judged with."""
+
+    run: Run
+    config: RunConfig
+    inputs: Inputs
+    builder: RequestBuilder
+    engine: Engine
+    thresholds: LikelihoodThresholds
+
+
 def _complete_batch(
-    run: Run,
+    means: _Means,
     owed: Sequence[InstructionCandidate],
     restored: Mapping[str, str],
-    config: RunConfig,
-    inputs: Inputs,
-    builder: RequestBuilder,
-    engine: Engine,
-    thresholds: LikelihoodThresholds,
     advance: Callable[[int, int, int], object],
 ) -> int:
     """Ask, wait, judge and commit; return how many are tasks now."""
     started = time.perf_counter()
-    work = OpenRound(0, config, inputs.prompts, builder, [])
+    run, config, prompts = means.run, means.config, means.inputs.prompts
+    work = OpenRound(0, config, prompts, means.builder, [])
     asked = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
-    engine.submit(work.ask(asked))
+    means.engine.submit(work.ask(asked))
     while not work.complete:
-        for completion in engine.collect():
-            engine.submit(work.take(completion))
+        for completion in means.engine.collect():
+            means.engine.submit(work.take(completion))
         advance(*work.done_of_wanted, len(owed))
     completions = work.completions()
     last = last_round_of_writer(run)
     verdicts = judge_supplement(
-        owed, completions, last, config, inputs.prompts, thresholds, restored
+        owed, completions, last, config, prompts, means.thresholds, restored
     )
     info = {
         "last_round": last,

@@ -11,7 +11,7 @@ from selfinstruct.common import ids, records
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.records import NAN, Completion, Form, Message, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
-from selfinstruct.dataset.export import export_rows
+from selfinstruct.dataset.rows import export_rows
 from selfinstruct.engines.base import Engine, complete_all, scoring_request
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.inputs.shots import worked_shots
@@ -59,7 +59,7 @@ class SampleSettings:
 
 
 def prompts_of(run: Run) -> list[Prompt]:
-    """Return the accepted tasks of a run, in the order in which they were written."""
+    """Return the tasks of a run as it stands, in the order in which they were written."""
     return [
         Prompt(row.id, row.instruction_id, user_text(row.instruction, row.input), row.output)
         for row in export_rows(run)

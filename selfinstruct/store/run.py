@@ -18,7 +18,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,15 +133,21 @@ class Run:
             raise StoreError(f"{path}: is damaged (no valid {', '.join(wrong)}); restore the round")
         return info
 
-    def instructions(self, number: int) -> list[InstructionCandidate]:
+    def instructions(
+        self, number: int, ids: Collection[str] | None = None
+    ) -> list[InstructionCandidate]:
+        """Return the instructions of a round as recorded: those with these ids, or all."""
         path = self.round_path(number) / _INSTRUCTIONS
         with damage(path):
-            return schema.read_instructions(path)
+            return schema.read_instructions(path, ids)
 
-    def instances(self, number: int) -> list[InstanceCandidate]:
+    def instances(
+        self, number: int, instruction_ids: Collection[str] | None = None
+    ) -> list[InstanceCandidate]:
+        """Return the instances of a round as recorded: those of these instructions, or all."""
         path = self.round_path(number) / _INSTANCES
         with damage(path):
-            return schema.read_instances(path)
+            return schema.read_instances(path, instruction_ids)
 
     def completions(self, number: int) -> list[Completion]:
         path = self.round_path(number) / _COMPLETIONS

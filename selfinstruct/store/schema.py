@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfinstruct.common import ids
@@ -163,8 +164,9 @@ def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -
     _write(path, [_row(candidate) for candidate in candidates], INSTRUCTIONS)
 
 
-def read_instructions(path: Path) -> list[InstructionCandidate]:
-    rows = _read(path, INSTRUCTIONS)
+def read_instructions(path: Path, ids: Collection[str] | None = None) -> list[InstructionCandidate]:
+    """Read instructions: those with these ids, or all."""
+    rows = _read(path, INSTRUCTIONS, "id", ids)
     return [InstructionCandidate(**_typed(row)) for row in rows]
 
 
@@ -172,18 +174,28 @@ def write_instances(path: Path, candidates: Sequence[InstanceCandidate]) -> None
     _write(path, [_row(candidate) for candidate in candidates], INSTANCES)
 
 
-def read_instances(path: Path) -> list[InstanceCandidate]:
-    return [InstanceCandidate(**_typed(row)) for row in _read(path, INSTANCES)]
+def read_instances(
+    path: Path, instruction_ids: Collection[str] | None = None
+) -> list[InstanceCandidate]:
+    """Read instances: those of these instructions, or all."""
+    rows = _read(path, INSTANCES, "instruction_id", instruction_ids)
+    return [InstanceCandidate(**_typed(row)) for row in rows]
 
 
 def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
 
 
-def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+def _read(
+    path: Path, schema: pa.Schema, key: str = "id", values: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Read the columns that a schema knows; with `values`, the rows whose `key` is among them."""
     stored = pq.read_schema(path)
     columns = [name for name in schema.names if name in stored.names]
-    rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
+    table = pq.read_table(path, columns=columns)
+    if values is not None:
+        table = table.filter(pc.is_in(table[key], pa.array(list(values), pa.string())))
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 

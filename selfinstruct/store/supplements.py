@@ -8,19 +8,17 @@ supplements.json      last round that the model had written, restored instructio
                       seconds, checksums
 
 Rounds are never rewritten: a row here stands in the place of the row of that id there, where
-that one is pending. Of an instruction that a person restored the row in its round stays; only
-what applies the overrides takes the instances from here.
+that one is pending (`in_place`). Of an instruction that a person restored the row in its round
+stays; only what applies the overrides takes the instances from here (`decisions/view.py`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common import ids
 from selfinstruct.common.errors import StoreError
 from selfinstruct.common.records import Completion, InstanceCandidate, InstructionCandidate
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
@@ -88,8 +86,54 @@ def read_supplements(run: Run) -> list[Supplement]:
     Raises:
         StoreError: one is not what was committed.
     """
+    supplements = []
+    for path, info in _verified(run):
+        with damage(path):
+            supplements.append(
+                Supplement(
+                    schema.read_completions(path / "completions.parquet", run.markers),
+                    schema.read_instructions(path / "instructions.parquet"),
+                    schema.read_instances(path / "instances.parquet"),
+                    info,
+                )
+            )
+    return supplements
+
+
+def read_completed(run: Run) -> Completed:
+    """Return what was completed of a run; reads no completion.
+
+    Raises:
+        StoreError: a supplement is not what was committed.
+    """
+    instructions: dict[str, InstructionCandidate] = {}
+    instances: dict[str, list[InstanceCandidate]] = {}
+    for path, _ in _verified(run):
+        with damage(path):
+            for row in schema.read_instructions(path / "instructions.parquet"):
+                instructions[row.id] = row
+            for instance in schema.read_instances(path / "instances.parquet"):
+                instances.setdefault(instance.instruction_id, []).append(instance)
+    return Completed(instructions, instances)
+
+
+def in_place(
+    recorded: InstructionCandidate, completed: InstructionCandidate | None
+) -> InstructionCandidate:
+    """Return the row that counts of an instruction: a supplement's, where its round has it pending.
+
+    Args:
+        recorded: its row in its round.
+        completed: its row in the last supplement that has one.
+    """
+    if completed is None or recorded.reason != PENDING_INSTANCES.reason:
+        return recorded
+    return completed
+
+
+def _verified(run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield folder and info of each supplement, once the checksums of all of them are right."""
     verify_batches(run, SUPPLEMENTS)
-    found = []
     for number in batch_numbers(run, SUPPLEMENTS):
         path = batch_path(run, SUPPLEMENTS, number)
         info = batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
@@ -98,62 +142,4 @@ def read_supplements(run: Run) -> list[Supplement]:
                 f"{path}: was written when the run had a round {info['last_round']}, which is not "
                 "there; restore the rounds from a backup, or move the supplement away"
             )
-        with damage(path):
-            found.append(
-                Supplement(
-                    schema.read_completions(path / "completions.parquet", run.markers),
-                    schema.read_instructions(path / "instructions.parquet"),
-                    schema.read_instances(path / "instances.parquet"),
-                    info,
-                )
-            )
-    return found
-
-
-def read_completed(run: Run) -> Completed:
-    """Return what was completed of a run.
-
-    Raises:
-        StoreError: a supplement is not what was committed.
-    """
-    instructions: dict[str, InstructionCandidate] = {}
-    instances: dict[str, list[InstanceCandidate]] = {}
-    for supplement in read_supplements(run):
-        for row in supplement.instructions:
-            instructions[row.id] = row
-        for instance in supplement.instances:
-            instances.setdefault(instance.instruction_id, []).append(instance)
-    return Completed(instructions, instances)
-
-
-def current_round(
-    run: Run, number: int, completed: Completed
-) -> tuple[list[InstructionCandidate], list[InstanceCandidate]]:
-    """Return the rows of a round as they stand now: what was completed since is in place."""
-    recorded = run.instructions(number)
-    instructions = [
-        completed.instructions.get(row.id, row) if row.reason == PENDING_INSTANCES.reason else row
-        for row in recorded
-    ]
-    added = [i for row in recorded for i in completed.instances.get(row.id, ())]
-    instances = run.instances(number)
-    if added:
-        instances = sorted([*instances, *added], key=lambda row: ids.order(row.id))
-    return instructions, instances
-
-
-def current_counts(run: Run) -> tuple[Counter[str], Counter[str]]:
-    """Count the instructions and instances of a run by verdict or reason, as they stand."""
-    infos = [run.info(number) for number in run.rounds()]
-    instructions = sum((Counter(info["instructions"]) for info in infos), Counter[str]())
-    instances = sum((Counter(info["instances"]) for info in infos), Counter[str]())
-    completed = read_completed(run)
-    for number in {row.round for row in completed.instructions.values()}:
-        for before in run.instructions(number):
-            after = completed.instructions.get(before.id)
-            if after is not None and before.reason == PENDING_INSTANCES.reason:
-                instructions[str(before.reason)] -= 1
-                instructions[str(after.reason or after.verdict)] += 1
-    for rows in completed.instances.values():
-        instances.update(str(row.reason or row.verdict) for row in rows)
-    return +instructions, +instances
+        yield path, info

@@ -13,7 +13,7 @@ from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.config.schema import NoveltyConfig
-from selfinstruct.dataset.export import Answers, export_rows
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.prompts.canonical import unframed, user_text

@@ -20,12 +20,7 @@ from selfinstruct.store.answers import (
     verify_answers,
 )
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.supplements import (
-    Supplement,
-    current_round,
-    read_completed,
-    read_supplements,
-)
+from selfinstruct.store.supplements import Supplement, read_supplements
 from selfinstruct.verdicts.later import judge_answer, judge_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rounds import judge_round
@@ -66,10 +61,11 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         tasks += verdicts.tasks
         keeper.settle(verdicts.instructions)
         advance(number)
-    for supplement in read_supplements(run):
+    supplements = read_supplements(run)
+    for supplement in supplements:
         thresholds = keeper.measures.thresholds
         differences += _replay_supplement(run, supplement, config, inputs.prompts, thresholds)
-    return differences + _replay_answers(run, config, inputs.prompts.markers)
+    return differences + _replay_answers(run, supplements, config, inputs.prompts.markers)
 
 
 def _replay_supplement(
@@ -93,16 +89,18 @@ def _replay_supplement(
     ]
 
 
-def _replay_answers(run: Run, config: RunConfig, markers: Markers) -> list[Difference]:
+def _replay_answers(
+    run: Run, supplements: Sequence[Supplement], config: RunConfig, markers: Markers
+) -> list[Difference]:
     """Judge the recorded answers of other models again."""
     verify_answers(run)
     batches = answer_batches(run)
     if not batches:
         return []
-    completed = read_completed(run)
-    rounds = [current_round(run, number, completed) for number in run.rounds()]
-    tasks = {row.id: row.text for instructions, _ in rounds for row in instructions}
-    answered = {row.id: row for _, instances in rounds for row in instances}
+    rounds = run.rounds()
+    tasks = {row.id: row.text for number in rounds for row in run.instructions(number)}
+    answered = {row.id: row for number in rounds for row in run.instances(number)}
+    answered |= {row.id: row for later in supplements for row in later.instances}
     differences: list[Difference] = []
     for number in batches:
         recorded = read_answers(run, number)

@@ -24,7 +24,7 @@ from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.supplements import Supplement, read_supplements
+from selfinstruct.store.supplements import Supplement, in_place, read_supplements
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rejudge import Source, judged_meta, write_judged_again
 from selfinstruct.verdicts.rounds import (
@@ -147,7 +147,7 @@ def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id)
     for supplement in read_supplements(run):
         again = _supplement_again(supplement, after, config, thresholds)
         before.add(
-            [row for row in supplement.instructions if _waits(before.instructions[row.id])],
+            [in_place(before.instructions[row.id], row) for row in supplement.instructions],
             supplement.instances,
         )
         after.add(again.instructions, again.instances)

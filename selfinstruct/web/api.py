@@ -17,7 +17,9 @@ from selfinstruct.audit.candidate import Detail, show_candidate
 from selfinstruct.audit.queries import Summary, summarise
 from selfinstruct.audit.search import Page, count_by_reason, search
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.dataset.export import Answers, Format, export
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers
 from selfinstruct.store import Run
 from selfinstruct.web.charts import Charts, charts_of
 from selfinstruct.web.errors import NotFoundError
@@ -97,8 +99,7 @@ def get_export(
 ) -> FileResponse:
     """Download the dataset of a run; a person's decisions are in it."""
     folder = tempfile.TemporaryDirectory(prefix="selfinstruct-")
-    suffix = "parquet" if format is Format.PARQUET else "jsonl"
-    path = Path(folder.name) / f"export.{suffix}"
+    path = Path(folder.name) / f"export.{format.suffix}"
     try:
         export(run, format, path, answers)
     except BaseException:
@@ -106,8 +107,8 @@ def get_export(
         raise
     return FileResponse(
         path,
-        filename=f"{run.name}-{format}.{suffix}",
-        media_type="application/octet-stream" if suffix == "parquet" else "application/jsonl",
+        filename=f"{run.name}-{format}.{format.suffix}",
+        media_type="application/jsonl" if format.suffix == "jsonl" else "application/octet-stream",
         background=BackgroundTask(folder.cleanup),
     )
 

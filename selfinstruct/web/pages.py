@@ -16,7 +16,7 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.rules import instance_rules, instruction_rules
 from selfinstruct.audit.search import sort_columns
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.dataset.export import Format
+from selfinstruct.dataset.formats import Format
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.filters.rules import reasons
@@ -69,7 +69,7 @@ def run_page(service: ServiceOf, name: str) -> Response:
         "found": found,
         "job": job,
         "live": line.state == "running" or (job is not None and job.going),
-        "pending": found.waiting + found.instructions.get(PENDING_INSTANCES.reason, 0),
+        "pending": found.standing.get(PENDING_INSTANCES.reason, 0),
         "formats": list(Format),
         "charts": _CHARTS,
         "measured": measured,

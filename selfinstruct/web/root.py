@@ -6,10 +6,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError, SelfInstructError
+from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.overrides import overrides_path
+from selfinstruct.decisions.view import Counts, count, read_view
 from selfinstruct.store import Run, open_run, run_exists
 from selfinstruct.store.batches import batch_info, batch_numbers
 from selfinstruct.store.layout import SUPPLEMENTS
@@ -26,6 +30,8 @@ class RunLine:
     """What the list of runs says of one; `damage` is why the rest is not known.
 
     `state` is `running`, `stopped`, `failed`, `cut off` (no sign for long) or `unknown`.
+    `tasks` are those of the run as it stands; `recorded_tasks` those of its rounds, which the
+    target counts; `accepted` the instructions that the rules accepted, `candidates` all.
     """
 
     name: str
@@ -34,6 +40,8 @@ class RunLine:
     state: str = "unknown"
     reason: str | None = None
     tasks: int = 0
+    recorded_tasks: int = 0
+    accepted: int = 0
     target: int = 0
     candidates: int = 0
     rounds: int = 0
@@ -43,12 +51,13 @@ class RunLine:
 
     @property
     def share_of_target(self) -> float:
-        return min(1.0, self.tasks / self.target) if self.target else 0.0
+        """How much of the target the rounds have reached."""
+        return min(1.0, self.recorded_tasks / self.target) if self.target else 0.0
 
     @property
     def task_yield(self) -> float | None:
-        """Tasks per instruction candidate."""
-        return self.tasks / self.candidates if self.candidates else None
+        """Instructions that the rules accepted per candidate."""
+        return self.accepted / self.candidates if self.candidates else None
 
 
 def run_path(root: Path, name: str) -> Path:
@@ -103,10 +112,15 @@ def list_runs(root: Path) -> list[RunLine]:
 
 
 def run_line(run: Run) -> RunLine:
-    """Return the line of one run; reads no table."""
+    """Return the line of one run; of its tables only what supplements or decisions touch is read.
+
+    Raises:
+        StoreError: a file of it is damaged.
+    """
     infos = [run.info(number) for number in run.rounds()]
-    wanted = {"tasks": int, "tokens": dict, "seconds": float}
-    later = [batch_info(run, SUPPLEMENTS, n, wanted) for n in batch_numbers(run, SUPPLEMENTS)]
+    keys = {"tokens": dict, "seconds": float}
+    later = [batch_info(run, SUPPLEMENTS, n, keys) for n in batch_numbers(run, SUPPLEMENTS)]
+    counts = _counts(run)
     state, reason = state_of(run.status())
     target = infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"]
     if state == "running":  # a raised target is in the status before it is in a round
@@ -117,13 +131,35 @@ def run_line(run: Run) -> RunLine:
         created=str(run.meta.get("created", "")),
         state=state,
         reason=reason,
-        tasks=sum(info["tasks"] for info in [*infos, *later]),
+        tasks=counts.tasks,
+        recorded_tasks=counts.recorded_tasks,
+        accepted=counts.judged.instructions[ACCEPTED],
         target=target,
-        candidates=sum(sum(info["instructions"].values()) for info in infos),
+        candidates=counts.candidates,
         rounds=len(infos),
         tokens=sum(info["tokens"]["generated"] for info in [*infos, *later]),
         seconds=sum(info["seconds"] for info in [*infos, *later]),
     )
+
+
+def _counts(run: Run) -> Counts:
+    """Return the counts of a run; what was counted before is remembered until something is new."""
+    journal = overrides_path(run)
+    decided = journal.stat() if journal.exists() else None
+    return _counted(
+        run.path,
+        str(run.meta.get("created")),
+        (len(run.rounds()), len(batch_numbers(run, SUPPLEMENTS))),
+        (decided.st_size, decided.st_mtime_ns) if decided else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _counted(
+    path: Path, _created: str, _committed: tuple[int, int], _decided: tuple[int, int] | None
+) -> Counts:
+    """Count; the counts change with each commit and each decision, and with nothing else."""
+    return count(read_view(open_run(path)))
 
 
 def state_of(status: Mapping[str, Any]) -> tuple[str, str | None]:

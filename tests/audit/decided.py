@@ -6,6 +6,7 @@ from typing import Any
 
 from selfinstruct.common.records import InstructionCandidate
 from selfinstruct.dataset.export import ExportRow, export_rows
+from selfinstruct.decisions.decide import drop, edit, restore, undo
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.generate.complete import Supplemented, complete
 from selfinstruct.store import Run
@@ -33,6 +34,44 @@ def finish(run: Run, script: Script = varied_script) -> Supplemented:
         model_progress=lambda *_: None,
         advance=lambda *_: None,
     )
+
+
+def decide_everything(run: Run) -> dict[str, str]:
+    """Decide in every way there is, and complete what waits; return the outcome of each id.
+
+    Two more tasks than the run had: one restored and completed, one restored with what fell with
+    it, one rescued by an instance of its own and one typed, but two are dropped, one of them by
+    its only instance.
+    """
+    accepted = [
+        row for number in run.rounds() for row in run.instructions(number) if row.reason is None
+    ]
+    completed, whole = first(run, "not_novel").id, first(run, "over_target").id
+    rescued, typed = first(run, "no_instances").id, first(run, "unsuitable_keyword").id
+    edited, dropped, kept = accepted[0].id, accepted[1].id, accepted[-1].id
+    emptied = next(row.id for row in accepted[2:] if len(instances_of(run, row.id)) == 1)
+    restore(run, completed, by="ann")
+    restore(run, whole, by="ann")
+    restore(run, instances_of(run, rescued)[0], by="ann")
+    edit(run, typed, output="Mine.", by="ann")
+    edit(run, edited, text="Another text.", by="ann")
+    drop(run, dropped, by="ann")
+    drop(run, instances_of(run, emptied)[0], by="ann")
+    drop(run, kept, by="ann")
+    undo(run, kept, by="ann")
+    finish(run, says_hello)
+    tasks = dict.fromkeys((completed, whole, rescued, typed, edited, kept), "accepted")
+    return {**tasks, **dict.fromkeys((dropped, emptied), "dropped")}
+
+
+def instances_of(run: Run, id: str) -> list[str]:
+    """Ids of the instances of an instruction that have an output."""
+    return [
+        row.id
+        for number in run.rounds()
+        for row in run.instances(number)
+        if row.instruction_id == id and row.output.strip()
+    ]
 
 
 def says_hello(request: Any) -> str:

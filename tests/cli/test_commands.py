@@ -66,11 +66,10 @@ def test_summary_shows_names_as_they_are(
 def test_names_that_the_command_line_repeats_are_those_of_the_flows() -> None:
     """So that --help loads nothing, the command line names them itself."""
     from selfinstruct.cli import whatif as command
-    from selfinstruct.cli.export import AnswersName, FormatName
-    from selfinstruct.dataset.export import Answers, Format
+    from selfinstruct.cli.export import AnswersName
+    from selfinstruct.dataset.rows import Answers
     from selfinstruct.verdicts import whatif
 
-    assert {str(one) for one in FormatName} == {str(one) for one in Format}
     assert {str(one) for one in AnswersName} == {str(one) for one in Answers}
     assert command.PENDING == whatif.PENDING
 

@@ -1,0 +1,138 @@
+"""The formats of an export, as one list: a new format is one more member of `Format`.
+
+The choices of the command line and of the service, and the table in the docs, come from it. The
+command line reads it for `--help`, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfinstruct.dataset.rows import ExportRow
+    from selfinstruct.prompts import PromptLibrary
+
+# Returns a file's content; the run's own prompts are for formats that write the whole prompt.
+Content = Callable[[Sequence["ExportRow"], "PromptLibrary"], bytes]
+
+
+def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Content:
+    """Return what writes rows as JSON lines, one object a row."""
+
+    def content(rows: Sequence[ExportRow], prompts: PromptLibrary) -> bytes:
+        lines = (json.dumps(write(row, prompts), ensure_ascii=False) + "\n" for row in rows)
+        return "".join(lines).encode("utf-8")
+
+    return content
+
+
+def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    return {
+        "messages": [
+            {"role": "user", "content": _user_text(row)},
+            {"role": "assistant", "content": row.output},
+        ]
+    }
+
+
+def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]:
+    prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
+    return {"prompt": prompt, "completion": row.output}
+
+
+def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    return {"instruction": row.instruction, "input": row.input, "output": row.output}
+
+
+def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    return {
+        "conversations": [
+            {"from": "human", "value": _user_text(row)},
+            {"from": "gpt", "value": row.output},
+        ]
+    }
+
+
+def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("instruction_id", pa.string()),
+            ("instruction", pa.string()),
+            ("input", pa.string()),
+            ("output", pa.string()),
+            ("is_classification", pa.bool_()),
+            ("round", pa.int32()),
+            ("mean_logprob", pa.float64()),
+            ("rouge_l", pa.float64()),
+            ("override", pa.string()),
+        ]
+    )
+    table = pa.Table.from_pylist(
+        [{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _user_text(row: ExportRow) -> str:
+    from selfinstruct.prompts.canonical import user_text
+
+    return user_text(row.instruction, row.input)
+
+
+class Format(StrEnum):
+    """How the tasks of a run are written down.
+
+    content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
+    """
+
+    content: Content
+    suffix: str
+    help: str
+
+    def __new__(cls, name: str, content: Content, suffix: str, help: str) -> Format:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.content, member.suffix, member.help = content, suffix, help
+        return member
+
+    MESSAGES = (
+        "messages",
+        _lines(_messages),
+        "jsonl",
+        "`messages`: a turn of the user and one of the assistant, each with `role` and `content`",
+    )
+    PROMPT_COMPLETION = (
+        "prompt-completion",
+        _lines(_prompt_completion),
+        "jsonl",
+        "`prompt`: the whole text for a base model, by the template `task.jinja`; `completion`",
+    )
+    ALPACA = (
+        "alpaca",
+        _lines(_alpaca),
+        "jsonl",
+        "`instruction`, `input`, `output`",
+    )
+    SHAREGPT = (
+        "sharegpt",
+        _lines(_sharegpt),
+        "jsonl",
+        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`",
+    )
+    PARQUET = (
+        "parquet",
+        _parquet,
+        "parquet",
+        "all columns: texts, ids, round, scores, and `override`, what a person decided",
+    )

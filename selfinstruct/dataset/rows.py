@@ -1,0 +1,78 @@
+"""The dataset of a run as it stands, row by row: what exports, training and preferences read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from selfinstruct.decisions.overrides import Action, Override
+from selfinstruct.decisions.view import read_view
+from selfinstruct.store import Run
+from selfinstruct.store.answers import best_answers
+
+
+class Answers(StrEnum):
+    """Whose outputs: the run's own, a teacher's (`selfinstruct answer`), or the better of both.
+
+    `prefer-teacher` takes the teacher's where it has an accepted one, else the run's own.
+    """
+
+    OWN = "own"
+    TEACHER = "teacher"
+    PREFER_TEACHER = "prefer-teacher"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """One accepted instance of an accepted instruction, or what a person made of it.
+
+    override: what a person decided about instruction or instance (`restore`, `edit`), or None.
+        Scores of an edited text are NaN.
+    """
+
+    id: str
+    instruction_id: str
+    instruction: str
+    input: str
+    output: str
+    is_classification: bool | None
+    round: int
+    mean_logprob: float
+    rouge_l: float
+    override: str | None = None
+
+
+def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
+    """Yield the dataset of a run, in the order in which it was generated.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    teacher = {} if answers is Answers.OWN else best_answers(run)
+    view = read_view(run)
+    for standing in view.standings():
+        instruction = standing.instruction
+        for instance in standing.instances:
+            answer = None if standing.is_reworded(instance) else teacher.get(instance.id)
+            if answer is None and answers is Answers.TEACHER:
+                continue
+            row = answer or instance
+            yield ExportRow(
+                row.id,
+                instruction.id,
+                instruction.text,
+                row.input,
+                row.output,
+                instruction.is_classification,
+                instruction.round,
+                row.mean_logprob,
+                instruction.rouge_l,
+                _override(view.overrides.current, instruction.id, instance.id),
+            )
+
+
+def _override(decisions: Mapping[str, Override], *ids: str) -> str | None:
+    """Return the decision about an instance or its instruction; an edit says more."""
+    actions = {decisions[id].action for id in ids if id in decisions}
+    return str(max(actions, key=lambda action: action is Action.EDIT)) if actions else None
