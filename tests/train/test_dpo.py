@@ -15,13 +15,15 @@ pytest.importorskip("trl")
 
 from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.records import LocalModel
+from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
-from selfinstruct.train.dpo import HEALTH, PAGE, DpoSettings, _arguments
-from selfinstruct.train.encode import prepare_tokenizer
-from selfinstruct.train.encode_pairs import encode_pairs
-from selfinstruct.train.health import Trouble
-from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
-from selfinstruct.train.progress import TrainProgress
+from selfinstruct.train.data.encode import prepare_tokenizer
+from selfinstruct.train.data.encode_pairs import encode_pairs
+from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
+from selfinstruct.train.health.verdict import Trouble
+from selfinstruct.train.recipe import Examples, Job
+from selfinstruct.train.recipes.dpo import DPO, HEALTH, PAGE, DpoSettings
+from selfinstruct.train.watching import TrainProgress
 from tests.train.dpo_runs import ROWS, SPLIT, row, train
 
 
@@ -33,8 +35,8 @@ def test_loss_and_implicit_rewards_equal_the_papers_equation(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig
 
-    from selfinstruct.train.dpo import _dataset
-    from selfinstruct.train.dpo_trainer import Trainer
+    from selfinstruct.train.recipes.dpo import _dataset
+    from selfinstruct.train.recipes.dpo_trainer import Trainer
     from selfinstruct.train.reporter import Reporter
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
@@ -164,7 +166,7 @@ def test_divergence_of_fresh_answers_is_that_of_their_next_words(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from selfinstruct.train.fresh import fresh_samples
+    from selfinstruct.train.health.fresh import fresh_samples
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     prepare_tokenizer(tokenizer)
@@ -184,7 +186,7 @@ def test_divergence_of_fresh_answers_is_that_of_their_next_words(
     found = sample(lambda: nullcontext(other))
     assert [one.tokens for one in found] == [one.tokens for one in same]
     # By hand, a token at a time, of what was sampled.
-    from selfinstruct.train.fresh import _sampled
+    from selfinstruct.train.health.fresh import _sampled
 
     with torch.no_grad():
         answers = _sampled(policy, tokenizer, prompts, 6, 3)
@@ -243,9 +245,10 @@ def test_a_lost_history_is_said_and_not_begun_in_the_middle(
         train(model, out, resume=True)
 
 
-def test_a_step_has_eight_pairs_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_step_has_eight_pairs_unless_told_otherwise(model: LocalModel, tmp_path: Path) -> None:
     def sizes(**options: Any) -> tuple[int, int]:
-        found = _arguments(tmp_path, DpoSettings(options=options), 100, True)
+        job = Job(SPLIT, model, tmp_path, DpoSettings(options=options))
+        found = trl_arguments(DPO, job, Examples(range(100), range(10), {}, {}))
         return found["per_device_train_batch_size"], found["gradient_accumulation_steps"]
 
     assert math.prod(sizes()) == 8
@@ -298,7 +301,7 @@ def test_what_cannot_be_trained(
 
 
 def test_pairs_of_like_length_share_batches_and_the_longest_weigh_no_more() -> None:
-    from selfinstruct.train.dpo_trainer import _by_length
+    from selfinstruct.train.recipes.dpo_trainer import _by_length
 
     lengths = [9, 2, 7, 4, 1, 8, 3, 6, 5, 10]
     columns = {"prompt_ids": [[0]] * 10, "chosen_ids": [[0] * n for n in lengths]}
