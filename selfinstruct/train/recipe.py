@@ -149,6 +149,10 @@ def _nothing(_: Training[Any, Any]) -> None:
     """Prepare nothing: most recipes train at once."""
 
 
+def _no_arguments(*_: Any) -> Mapping[str, Any]:
+    return {}
+
+
 def _no_files(_: Any) -> Mapping[str, str]:
     return {}
 
@@ -169,6 +173,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
             trainer is a `reporter.Reporting`.
         result: makes the result once the training has ended.
         card: the recipe's part of README.md.
+        trainer_arguments: further arguments of the trainer class, from the job and the tokenizer.
         prepare: runs before the first step, when the folder exists. It may add callbacks.
         report: training.json.
         files: further texts in the model's folder, by name.
@@ -184,6 +189,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
     classes: Callable[[], tuple[Any, Any]]
     result: Callable[[Training[DataT, SettingsT]], ResultT]
     card: Callable[[Source, SettingsT, ResultT], Card]
+    trainer_arguments: Callable[[Job[DataT, SettingsT], Any], Mapping[str, Any]] = _no_arguments
     prepare: Callable[[Training[DataT, SettingsT]], None] = _nothing
     report: Callable[[Any], Mapping[str, Any]] = asdict
     files: Callable[[ResultT], Mapping[str, str]] = _no_files

@@ -96,6 +96,7 @@ def _set_up(
             peft_config=adapter,
             callbacks=callbacks,
             reporter=Reporter(listen, out / CHECKPOINTS, checkpoint),
+            **recipe.trainer_arguments(job, tokenizer),
         )
     begin(out, asked)
     return Training(job, examples, tokenizer, trainer, recipe.scores)

@@ -15,7 +15,7 @@ from selfinstruct.labellers.reward import token_scores
 from selfinstruct.train.card import held_out_accuracy, pair_rows, preferences_name
 from selfinstruct.train.data.encode_pairs import EncodedPair, encode_pairs, encoded_split
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
-from selfinstruct.train.recipe import Card, Examples, Recipe, Source, Training
+from selfinstruct.train.recipe import Card, Examples, Job, Recipe, Source, Training
 from selfinstruct.train.recipes.reward_report import (
     Check,
     CheckReport,
@@ -106,6 +106,12 @@ def _classes() -> tuple[Any, Any]:
     return RewardConfig, Trainer
 
 
+def _trainer_arguments(_: Job[RewardData, RewardSettings], tokenizer: Any) -> dict[str, Any]:
+    from selfinstruct.train.recipes.reward_trainer import Collator
+
+    return {"data_collator": Collator(pad_token_id=tokenizer.pad_token_id)}
+
+
 def _result(training: Training[RewardData, RewardSettings]) -> RewardResult:
     """Report on the model as it is saved: merged, in float32."""
     examples, data = training.examples, training.job.data
@@ -187,6 +193,7 @@ REWARD: Recipe[RewardData, RewardSettings, RewardResult] = Recipe(
     arguments=_arguments,
     reserved=frozenset({"output_dir", "seed", "max_length"}),
     classes=_classes,
+    trainer_arguments=_trainer_arguments,
     result=_result,
     report=_report,
     card=_card,

@@ -29,10 +29,6 @@ class Collator(DataCollatorForPreference):  # type: ignore[misc]
 class Trainer(Reporting, RewardTrainer):  # type: ignore[misc]
     """RewardTrainer that reports, and weighs its pairs."""
 
-    def __init__(self, *args: Any, processing_class: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("data_collator", Collator(pad_token_id=processing_class.pad_token_id))
-        super().__init__(*args, processing_class=processing_class, **kwargs)
-
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         if "weight" not in self._signature_columns:
