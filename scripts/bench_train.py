@@ -28,7 +28,7 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
     """Return training and validation rows: shipped seed tasks and eval tasks."""
     from selfinstruct.evaluate.tasks import shipped_eval_tasks
     from selfinstruct.inputs.seeds import shipped_seeds
-    from selfinstruct.train.rows import read_rows
+    from selfinstruct.train.data.rows import read_rows
 
     train = [*read_rows(shipped_seeds()), *read_rows(shipped_eval_tasks())]
     return train[:count], train[-40:]
@@ -41,7 +41,7 @@ def plain(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
     from trl import SFTConfig, SFTTrainer
 
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.encode import encode_rows, prepare_tokenizer
+    from selfinstruct.train.data.encode import encode_rows, prepare_tokenizer
 
     path = resolve_model(model, lambda *_: None).path
     tokenizer = AutoTokenizer.from_pretrained(path)
@@ -78,8 +78,10 @@ def plain(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
 def ours(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
     """Train by our recipe."""
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.rows import Split
-    from selfinstruct.train.sft import SftSettings, train_sft
+    from selfinstruct.train.data.rows import Split
+    from selfinstruct.train.recipe import Job
+    from selfinstruct.train.recipes.sft import SFT, SftSettings
+    from selfinstruct.train.runner import train as run_recipe
 
     train, held = rows(count)
     # Two packs of 512 tokens are about one padded batch of 8.
@@ -93,7 +95,8 @@ def ours(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
 
     local = resolve_model(model, lambda *_: None)
     settings = SftSettings(options=options, diverse=False, patience=0)
-    train_sft(Split(train, [], []), local, folder / "model", settings, listen)
+    job = Job(Split(train, [], []), local, folder / "model", settings)
+    run_recipe(SFT, job, listen)
     return {**last, "loss": validation_loss(folder / "model", held)}
 
 
@@ -102,7 +105,7 @@ def validation_loss(path: Path, held: list[Any]) -> float:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from selfinstruct.train.encode import encode_rows, prepare_tokenizer
+    from selfinstruct.train.data.encode import encode_rows, prepare_tokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     prepare_tokenizer(tokenizer)

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from selfinstruct.inputs.seeds import shipped_seeds
-from selfinstruct.train.rows import TrainRow, read_rows
+from selfinstruct.train.data.rows import TrainRow, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -26,6 +26,7 @@ from selfinstruct.cli import (
     train,
     train_dpo,
     train_reward,
+    train_sft,
 )
 from selfinstruct.cli.console import stderr
 from selfinstruct.common.errors import SelfInstructError
@@ -45,8 +46,9 @@ app.command("answer")(answer.answer)
 app.command("complete")(complete.complete)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
-train.app.command("reward")(train_reward.reward)
+train.app.command("sft")(train_sft.sft)
 train.app.command("dpo")(train_dpo.dpo)
+train.app.command("reward")(train_reward.reward)
 app.add_typer(train.app, name="train")
 app.command("prefer")(prefer.prefer)
 app.command("best-of")(best_of.best_of)

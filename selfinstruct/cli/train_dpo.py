@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.training import (
+from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
     FourBitsOption,
@@ -22,13 +20,15 @@ from selfinstruct.cli.training import (
     SeedOption,
     SetOption,
     method_of,
+    print_evaluation,
+    print_trained,
+    run_recipe,
     trl_options,
-    watched,
 )
 
 if TYPE_CHECKING:
-    from selfinstruct.train.dpo import DpoResult
-    from selfinstruct.train.health import Health
+    from selfinstruct.train.health.verdict import Health
+    from selfinstruct.train.recipes.dpo import DpoResult
 
 
 def dpo(
@@ -74,16 +74,15 @@ def dpo(
     health.html has the curves, and the end says what is wrong.
     """
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.card import preference_card
-    from selfinstruct.train.dpo import DpoSettings, train_dpo
-    from selfinstruct.train.preference_rows import read_preferences
-    from selfinstruct.train.progress import is_main_process
+    from selfinstruct.train.data.preference_rows import read_preferences
+    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.recipes.dpo import DPO, PAGE, DpoSettings
 
-    how = DpoSettings(
+    dpo_settings = DpoSettings(
         method=method_of(lora, load_in_4bit, adapter_only),
         merge=not adapter_only,
         beta=beta,
-        loss_type=tuple(one.strip() for one in loss_type.split(",")),
+        loss_type=tuple(name.strip() for name in loss_type.split(",")),
         max_length=max_length,
         fresh=fresh,
         fresh_tokens=fresh_tokens,
@@ -92,31 +91,16 @@ def dpo(
     )
     split = read_preferences(data, held_out=held_out)
     local = resolve_model(model, lambda *_: None)
-    with watched(out, "nats per pair") as listen:
-        result = train_dpo(
-            split,
-            local,
-            out,
-            how,
-            listen,
-            resume=resume,
-            card=partial(preference_card, data, local, how),
-        )
-    if is_main_process():
+    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, Source(data)))
+    if result is not None:
         _print(result)
-        stderr.print(f"  {out / 'health.html'}", markup=False, highlight=False, soft_wrap=True)
-        words = ["selfinstruct", "evaluate", "--model", f"before={model}", "--model", f"dpo={out}"]
-        words += ["--out", f"{out}-eval"]
-        stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
+        stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)
+        print_evaluation(f"before={model}", f"dpo={out}", out)
 
 
 def _print(result: DpoResult) -> None:
-    stdout.print(
-        f"trained on {result.train_pairs} pairs, {result.tokens:,} tokens in {result.steps} steps "
-        f"and {result.seconds:.0f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
+    pairs = f"{result.train_pairs} pairs"
+    print_trained(pairs, result.tokens, result.steps, result.seconds)
     if result.dropped:
         dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items())
         stdout.print(f"dropped: {dropped}", highlight=False)
@@ -138,8 +122,9 @@ def print_health(health: Health) -> None:
             ("chosen, nats since the start", health.chosen, 1),
             ("rejected, nats since the start", health.rejected, 1),
         )
-        for title, one, scale in shown:
-            cells = (f"{scale * value:.2f}" for value in (one.mean, one.low, one.high))
+        for title, interval, scale in shown:
+            values = (interval.mean, interval.low, interval.high)
+            cells = (f"{scale * value:.2f}" for value in values)
             table.add_row(title, *cells)
         stdout.print(table)
     stdout.print(

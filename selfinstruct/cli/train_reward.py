@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfinstruct.cli.console import plain, stdout
-from selfinstruct.cli.training import (
+from selfinstruct.cli.train import (
     ConfigOption,
     FourBitsOption,
     LoraOption,
@@ -20,16 +19,17 @@ from selfinstruct.cli.training import (
     SeedOption,
     SetOption,
     method_of,
+    print_trained,
+    run_recipe,
     trl_options,
-    watched,
 )
 
 if TYPE_CHECKING:
-    from selfinstruct.train.reward import RewardResult
-    from selfinstruct.train.reward_report import CheckReport
+    from selfinstruct.train.recipes.reward import RewardResult
+    from selfinstruct.train.recipes.reward_report import CheckReport
 
-# Checks that are named of those that were missed.
-_TOLD = 10
+# So many of the missed checks are named.
+_SHOWN = 10
 
 
 def reward(
@@ -74,14 +74,13 @@ def reward(
     sure, and whether it looks at more than length.
     """
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.card import preference_card
-    from selfinstruct.train.preference_rows import read_preferences
-    from selfinstruct.train.progress import is_main_process
-    from selfinstruct.train.ranked import read_ranked
-    from selfinstruct.train.reward import RewardSettings, train_reward
-    from selfinstruct.train.reward_report import read_checks, shipped_checks
+    from selfinstruct.train.data.preference_rows import read_preferences
+    from selfinstruct.train.data.ranked import read_ranked
+    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
+    from selfinstruct.train.recipes.reward_report import read_checks, shipped_checks
 
-    how = RewardSettings(
+    reward_settings = RewardSettings(
         method=method_of(lora, load_in_4bit, adapter_only=False),
         max_length=max_length,
         seed=seed,
@@ -91,30 +90,17 @@ def reward(
     read = read_ranked if ranked else read_preferences
     split = read(data, held_out=held_out)
     local = resolve_model(model, lambda *_: None)
-    with watched(out, "nats per pair") as listen:
-        result = train_reward(
-            split,
-            local,
-            out,
-            how,
-            listen,
-            checks=checks,
-            resume=resume,
-            card=partial(preference_card, data, local, how),
-        )
-    if is_main_process():
+    pairs = RewardData(split, checks)
+    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, Source(data)))
+    if result is not None:
         _print(result)
 
 
 def _print(result: RewardResult) -> None:
     from rich.table import Table
 
-    stdout.print(
-        f"trained on {result.train_pairs} pairs, {result.tokens:,} tokens in {result.steps} steps "
-        f"and {result.seconds:.0f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
+    pairs_learnt = f"{result.train_pairs} pairs"
+    print_trained(pairs_learnt, result.tokens, result.steps, result.seconds)
     table = Table(title="how often it is right", title_justify="left")
     for column in ("", "pairs", "%", "95 %"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
@@ -125,25 +111,26 @@ def _print(result: RewardResult) -> None:
         ("  the longer is better", held.longer_is_better_pairs, held.longer_is_better),
     ]
     shown += [
-        (f"  where it says {100 * one.predicted:.0f} %", one.pairs, one.observed)
-        for one in held.calibration
+        (f"  where it says {100 * bin.predicted:.0f} %", bin.pairs, bin.observed)
+        for bin in held.calibration
     ]
     if result.checks:
         shown.append(("checks", result.checks.checks, result.checks.accuracy))
-    for title, pairs, one in shown:
+    for title, pairs, rate in shown:
         if pairs:
-            ends = f"{100 * one.low:.0f} to {100 * one.high:.0f}"
-            table.add_row(title, str(pairs), f"{100 * one.mean:.0f}", ends)
+            ends = f"{100 * rate.low:.0f} to {100 * rate.high:.0f}"
+            table.add_row(title, str(pairs), f"{100 * rate.mean:.0f}", ends)
     stdout.print(table)
     if result.checks:
         _print_missed(result.checks)
 
 
 def _print_missed(checks: CheckReport) -> None:
-    traps = ", ".join(f"{trap} {100 * one.mean:.0f} %" for trap, one in checks.traps.items())
+    traps = ", ".join(f"{trap} {100 * rate.mean:.0f} %" for trap, rate in checks.traps.items())
     stdout.print(f"checks by trap: {traps}", markup=False, highlight=False)
-    for one in checks.missed[:_TOLD]:
-        text = " ".join(plain(one.prompt).split())[:80]
-        stdout.print(f"  wrong: {one.id} ({one.trap}) {text}", markup=False, highlight=False)
-    if len(checks.missed) > _TOLD:
-        stdout.print(f"  and {len(checks.missed) - _TOLD} more, in training.json", highlight=False)
+    for missed in checks.missed[:_SHOWN]:
+        text = " ".join(plain(missed.prompt).split())[:80]
+        shown = f"  wrong: {missed.id} ({missed.trap}) {text}"
+        stdout.print(shown, markup=False, highlight=False)
+    if len(checks.missed) > _SHOWN:
+        stdout.print(f"  and {len(checks.missed) - _SHOWN} more, in training.json", highlight=False)

@@ -1,1 +1,1 @@
-"""From a run to a fine-tuned model: rows, their encoding, and thin calls of TRL."""
+"""From data to a trained model: `runner.train` runs a recipe from `recipes.RECIPES`."""

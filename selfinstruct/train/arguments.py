@@ -1,51 +1,37 @@
-"""Fields of TRL's configurations that all trainings set alike."""
+"""Fields of TRL's configuration: those that all recipes share, the recipe's, and the user's."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.network import bf16_pays
+from selfinstruct.train.recipe import DataT, Examples, Job, Recipe, SettingsT
 
 
 def trl_arguments(
-    out: Path,
-    seed: int,
-    rows: int,
-    *,
-    validated: bool,
-    own: Mapping[str, Any],
-    given: Mapping[str, Any] | None,
-    reserved: Collection[str],
+    recipe: Recipe[DataT, SettingsT, Any], job: Job[DataT, SettingsT], examples: Examples
 ) -> dict[str, Any]:
-    """Return fields of SFTConfig, DPOConfig or RewardConfig.
-
-    Args:
-        out: the folder of the model.
-        seed: of every draw.
-        rows: how many are trained on.
-        validated: whether some are held out.
-        own: what this training sets beside, or otherwise.
-        given: what the user gives by TRL's names; it wins.
-        reserved: names that the user may not give.
+    """Return the fields. The user's win over the recipe's, which win over the shared ones.
 
     Raises:
-        ConfigError: a reserved name was given.
+        ConfigError: the user sets a field that only the recipe may set.
     """
     import torch
 
-    wrong = sorted(set(reserved) & set(given or {}))
+    own = recipe.arguments(job.settings, examples)
+    options = job.settings.options or {}
+    wrong = sorted(recipe.reserved & options.keys())
     if wrong:
         raise ConfigError(f"{', '.join(wrong)}: set by selfinstruct itself; use its own option")
     on_gpu = torch.cuda.is_available()
+    validated = bool(examples.held_out)
     shared: dict[str, Any] = {
-        "output_dir": str(out / CHECKPOINTS),
+        "output_dir": str(job.out / CHECKPOINTS),
         "lr_scheduler_type": "cosine",
         "weight_decay": 0.0,
-        "logging_steps": 1 if rows < 500 else 10,
+        "logging_steps": 1 if len(examples.train) < 500 else 10,
         "logging_nan_inf_filter": False,
         "save_strategy": "epoch",
         "save_total_limit": 2,
@@ -59,7 +45,7 @@ def trl_arguments(
         "use_cpu": not on_gpu,
         "report_to": "none",
         "disable_tqdm": True,
-        "seed": seed,
-        "data_seed": seed,
+        "seed": job.settings.seed,
+        "data_seed": job.settings.seed,
     }
-    return {**shared, **own, **(given or {})}
+    return {**shared, **own, **options}

@@ -1,7 +1,8 @@
-"""The card of a trained model: what it was trained on, and how."""
+"""README.md of a trained model: what it was trained on, and how."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,109 +10,42 @@ from typing import Any
 import yaml
 
 from selfinstruct import __version__
-from selfinstruct.common.records import LocalModel
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import open_run, run_exists
-from selfinstruct.train.dpo import DpoResult, DpoSettings
-from selfinstruct.train.reward import RewardResult, RewardSettings
-from selfinstruct.train.sft import SftResult, SftSettings
+from selfinstruct.train.health.verdict import Interval
+from selfinstruct.train.recipe import Card, Source, Training
 
 
-def model_card(
-    data: Path,
-    chosen: Mapping[str, str],
-    model: LocalModel,
-    settings: SftSettings,
-    result: SftResult,
-) -> str:
-    """Return README.md of a model that was fine-tuned on `data`.
-
-    `chosen` says what was taken of it: options, and their values.
-    """
+def card_text(card: Card, training: Training[Any, Any]) -> str:
+    """Return README.md: the recipe's part, and what all trainings say."""
+    model, settings = training.job.model, training.job.settings
     entry = CATALOGUE.get(model.name)
     header: dict[str, Any] = {
         "license": "apache-2.0" if entry and entry.license == "Apache-2.0" else "other",
-        "tags": ["self-instruct", "sft", "synthetic"],
-        "pipeline_tag": "text-generation",
+        "tags": ["self-instruct", card.tag, "synthetic"],
+        "pipeline_tag": card.task,
     }
     rows: dict[str, Any] = {
         "trained from": f"{model.name} (digest `{model.digest}`)",
-        "trained on": _data(data),
-        **chosen,
-        "rows": f"{result.train_rows:,}; validated on {result.validation_rows:,}; "
-        f"{result.too_long:,} left out as too long",
+        "trained on": card.trained_on,
+        **card.data,
         "method": settings.method + (f", r {settings.lora_r}" if settings.method != "full" else ""),
-        "tokens": f"{result.tokens:,} in {result.steps:,} steps",
-        "validation loss": _last(result),
-        "longest row": f"{settings.max_length:,} tokens",
+        "tokens": f"{training.tokens:,} in {training.steps:,} steps",
+        **card.outcome,
         "random seed": settings.seed,
         "other settings": _options(settings.options or {}),
         "made with": f"selfinstruct {__version__}",
     }
+    lines = [f"| {key} | {value} |" for key, value in rows.items() if value not in ("", None)]
+    table = "\n".join(["| | |", "|---|---|", *lines])
     return (
-        f"{_card(header, 'Fine-tuned with Self-Instruct', rows)}{_origin(data, chosen)}"
-        "The terms of the model it was trained from apply.\n"
+        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {card.title}\n\n{table}\n\n"
+        f"{card.origin}The terms of the model it was trained from apply.\n"
     )
 
 
-def preference_card(
-    data: Path,
-    model: LocalModel,
-    settings: DpoSettings | RewardSettings,
-    result: DpoResult | RewardResult,
-) -> str:
-    """Return README.md of a policy or a reward model that was trained on preferences."""
-    entry = CATALOGUE.get(model.name)
-    dpo = isinstance(result, DpoResult)
-    header: dict[str, Any] = {
-        "license": "apache-2.0" if entry and entry.license == "Apache-2.0" else "other",
-        "tags": ["self-instruct", "dpo" if dpo else "reward-model", "synthetic"],
-        "pipeline_tag": "text-generation" if dpo else "text-classification",
-    }
-    rows: dict[str, Any] = {
-        "trained from": f"{model.name} (digest `{model.digest}`)",
-        "trained on": f"preferences `{data.name}`",
-        "pairs": f"{result.train_pairs:,}; held out {result.held_out_pairs:,}",
-        "dropped": ", ".join(f"{count:,} {name}" for name, count in result.dropped.items()),
-        "method": settings.method + (f", r {settings.lora_r}" if settings.method != "full" else ""),
-        "tokens": f"{result.tokens:,} in {result.steps:,} steps",
-    }
-    if isinstance(result, DpoResult) and isinstance(settings, DpoSettings):
-        accuracy = result.health.accuracy
-        rows |= {"beta": settings.beta, "loss": ", ".join(settings.loss_type)}
-        warned = "; ".join(one.found for one in result.health.warnings)
-        rows["health"] = warned or "nothing is wrong that the report would show"
-    else:
-        assert isinstance(result, RewardResult)
-        accuracy = result.held_out.accuracy
-        if result.checks:
-            rows["checks"] = f"{100 * result.checks.accuracy.mean:.0f} % of {result.checks.checks}"
-    if result.held_out_pairs:
-        ends = f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f})"
-        rows["held-out accuracy"] = f"{100 * accuracy.mean:.0f} % {ends}"
-    rows |= {
-        "random seed": settings.seed,
-        "other settings": _options(settings.options or {}),
-        "made with": f"selfinstruct {__version__}",
-    }
-    title = "Trained on preferences, by DPO" if dpo else "A reward model"
-    return f"{_card(header, title, rows)}The terms of the model it was trained from apply.\n"
-
-
-def _card(header: Mapping[str, Any], title: str, rows: Mapping[str, Any]) -> str:
-    lines = [f"| {key} | {value} |" for key, value in rows.items() if value not in ("", None)]
-    table = "\n".join(["| | |", "|---|---|", *lines])
-    return f"---\n{yaml.safe_dump(dict(header), sort_keys=False)}---\n\n# {title}\n\n{table}\n\n"
-
-
-def _origin(data: Path, chosen: Mapping[str, str]) -> str:
-    if not (data.is_dir() and run_exists(data)):
-        return ""
-    seeds = ", beside seed tasks that people wrote" if "with seeds" in chosen else ""
-    return f"The data was written by language models and judged by rules alone{seeds}. "
-
-
-def _data(data: Path) -> str:
+def data_name(data: Path) -> str:
+    """Return the name of a run or a file; of a run also its fingerprint and its model."""
     if data.is_dir() and run_exists(data):
         run = open_run(data)
         fingerprint = run.meta.get("fingerprint", "")
@@ -119,10 +53,33 @@ def _data(data: Path) -> str:
     return f"`{data.name}`"
 
 
-def _last(result: SftResult) -> str:
-    if not result.validation_losses:
+def origin(source: Source) -> str:
+    """Return who wrote the data, where that is known: for a run."""
+    if not (source.data.is_dir() and run_exists(source.data)):
         return ""
-    return f"{min(loss for _, loss in result.validation_losses):.4f} nats per token"
+    seeds = ", beside seed tasks that people wrote" if "with seeds" in source.choices else ""
+    return f"The data was written by language models and judged by rules alone{seeds}. "
+
+
+def preferences_name(data: Path) -> str:
+    """Return the name of a folder or a file of preferences."""
+    return f"preferences `{data.name}`"
+
+
+def pair_rows(train: int, held_out: int, dropped: Mapping[str, int]) -> dict[str, str]:
+    """Return the rows of the table that count pairs."""
+    return {
+        "pairs": f"{train:,}; held out {held_out:,}",
+        "dropped": ", ".join(f"{count:,} {reason}" for reason, count in dropped.items()),
+    }
+
+
+def held_out_accuracy(accuracy: Interval) -> str:
+    """Return the accuracy in percent with its interval; nothing where no pair was held out."""
+    if math.isnan(accuracy.mean):
+        return ""
+    ends = f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f})"
+    return f"{100 * accuracy.mean:.0f} % {ends}"
 
 
 def _options(options: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
-"""What lies in a model's folder while it is trained, and what may be done with it.
+"""A model's folder while its training runs, and whether a training may use it.
 
-checkpoints/checkpoint-N   whole once its trainer_state.json is there
-checkpoints/asked.json     what was asked, so that --resume is the same training
-.model.tmp                 the model, while it is written
-training.json              moved in last: the model is whole
+checkpoints/checkpoint-N   whole once its trainer_state.json exists
+checkpoints/asked.json     what was asked for; --resume must ask for the same
+.model.tmp                 the model while it is being written
+training.json              moved in last; then the model is whole
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
-from selfinstruct.train.progress import is_main_process
+from selfinstruct.train.watching import is_main_process
 
 CHECKPOINTS = "checkpoints"
 REPORT = "training.json"
@@ -27,25 +27,25 @@ ASKED = "asked.json"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint: its state is written after all else of it."""
-    found = [
+    """Return the newest whole checkpoint. The trainer writes its state last."""
+    whole = [
         path
         for path in folder.glob("checkpoint-*")
         if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
     ]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def check_out(out: Path, resume: bool) -> Path | None:
-    """Return the checkpoint to go on from.
+    """Return the checkpoint to continue from.
 
     Raises:
-        ConfigError: the folder holds a model, a training that was begun, or something else.
+        ConfigError: the folder holds a model, an unfinished training, or other files.
     """
     if (out / REPORT).exists():
         raise ConfigError(f"{out}: holds a trained model already; give another --out")
     checkpoint = last_checkpoint(out / CHECKPOINTS)
-    if not is_main_process():  # which may have begun to write already
+    if not is_main_process():  # the main process may have begun to write
         return checkpoint if resume else None
     if checkpoint is not None and not resume:
         raise ConfigError(
@@ -63,26 +63,26 @@ def check_out(out: Path, resume: bool) -> Path | None:
 def asked_for(
     model: LocalModel, settings: Mapping[str, Any], rows: Mapping[str, Sequence[Any]]
 ) -> dict[str, Any]:
-    """Return what decides how a training goes, to compare on resume.
+    """Return what decides the course of a training, for `check_asked` to compare.
 
     Args:
-        model: where it starts from.
-        settings: how.
-        rows: what it learns, and what it is held against, by name, as JSON can hold it.
+        model: the model to start from.
+        settings: those that matter, by name.
+        rows: the data to learn and to validate with, by name, as JSON can hold it.
     """
     prints = {name: fingerprint({"rows": list(part)}) for name, part in rows.items()}
-    # As JSON keeps it, so that what is read again can be compared.
-    told: dict[str, Any] = json.loads(
+    # In the form that JSON keeps, since it is compared with what was read from JSON.
+    asked: dict[str, Any] = json.loads(
         json.dumps({"model": model.digest, **prints, **settings}, default=str)
     )
-    return told
+    return asked
 
 
 def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
-    """Refuse to go on with a training that was begun otherwise.
+    """Refuse to continue a training that was begun with other data, model or settings.
 
     Raises:
-        ConfigError: naming what differs.
+        ConfigError: something differs. Names it.
     """
     path = out / CHECKPOINTS / ASKED
     if not resume or not path.is_file():
@@ -100,7 +100,7 @@ def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
 
 
 def begin(out: Path, asked: Mapping[str, Any]) -> None:
-    """Make the folder of the checkpoints, and keep what was asked.
+    """Make the folder of the checkpoints, and store what was asked for.
 
     Raises:
         TrainError: the disk refuses.
@@ -113,10 +113,10 @@ def begin(out: Path, asked: Mapping[str, Any]) -> None:
 
 @contextmanager
 def refused(what: str, made: Path | None = None) -> Iterator[None]:
-    """Turn what a library says of a value or a file into ConfigError.
+    """Turn a library's complaint about a value or a file into ConfigError.
 
-    `made` is a folder that the library may have made by then: taken away if it is empty, with
-    the one that it is in.
+    `made` is a folder that the library may have made by then. It is removed if it is empty, and
+    so is its parent.
     """
     try:
         yield
@@ -130,10 +130,10 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def written(out: Path) -> Iterator[None]:
-    """Turn a disk or a memory that is full into TrainError.
+    """Turn a full disk or a full memory into TrainError.
 
     Raises:
-        TrainError: saying what to do; the last whole checkpoint stays.
+        TrainError: says what to do. The last whole checkpoint stays.
     """
     import torch
     from safetensors import SafetensorError
@@ -153,7 +153,7 @@ def written(out: Path) -> Iterator[None]:
             "--resume"
         ) from error
     except RuntimeError as error:
-        # torch.save's own words for a file that cannot be written.
+        # torch.save's own message for a file that it cannot write.
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
         raise TrainError(

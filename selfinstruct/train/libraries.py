@@ -1,4 +1,4 @@
-"""The libraries that training needs: whether they are there, and that they keep quiet."""
+"""The libraries that training needs: checks that they are installed, and silences them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from selfinstruct.common.errors import ConfigError
 
 
 def require_trl() -> None:
-    """Say what to install before anything is loaded.
+    """Check that the libraries are installed, before anything is loaded.
 
     Raises:
-        ConfigError: a library is missing.
+        ConfigError: a library is missing. Says what to install.
     """
     missing = [name for name in ("trl", "peft", "datasets") if find_spec(name) is None]
     if missing:
@@ -23,8 +23,8 @@ def require_trl() -> None:
 
 
 def quiet() -> None:
-    """Leave progress to the listener."""
-    # TRL's own bar over the reference model's passes looks here as it begins.
+    """Switch off the libraries' own progress bars."""
+    # TRL reads this when it starts its bar over the reference model's passes.
     os.environ["TQDM_DISABLE"] = "1"
     import datasets
     from transformers.utils import logging as transformers_logging

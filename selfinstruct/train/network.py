@@ -1,4 +1,4 @@
-"""The network that is trained: its weights and adapter as they are loaded, and merged again."""
+"""The network in training: loads its weights and adapter, and merges them at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _cpu_flags() -> set[str]:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return set()
-    line = next((one for one in text.splitlines() if one.startswith("flags")), "")
+    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return set(line.split())
 
 
@@ -33,7 +33,7 @@ def load_tokenizer(model: LocalModel) -> Any:
     """Return the model's tokenizer.
 
     Raises:
-        ConfigError: it has none that can be loaded.
+        ConfigError: none can be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -49,11 +49,11 @@ def load_network(
     Args:
         model: where to start from.
         method: `lora`, `qlora` or `full`.
-        lora_r: rank of the adapter (Hu et al. 2021, arXiv:2106.09685); its alpha is twice that.
-        reward: with a head that scores a sequence in the place of that for the next word.
+        lora_r: rank of the adapter (Hu et al. 2021, arXiv:2106.09685). Its alpha is twice that.
+        reward: with a head that scores a sequence, instead of the one that predicts a token.
 
     Raises:
-        ConfigError: `qlora` where the machine cannot.
+        ConfigError: `qlora` on a machine that cannot run it.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -95,7 +95,7 @@ def _four_bits() -> Any:
 
 
 def merged_network(network: Any, tokenizer: Any, model: LocalModel, method: str) -> Any:
-    """Return the network with its adapter merged, in the type that the model came in.
+    """Return the network with its adapter merged, in the number type of the original model.
 
     It ends its answers with the tokenizer's end-of-sequence token, and no other.
     """
@@ -108,7 +108,7 @@ def merged_network(network: Any, tokenizer: Any, model: LocalModel, method: str)
         merged = merged.to(torch.float32).merge_and_unload()
     stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "float32")
     merged = merged.to(getattr(torch, stored.removeprefix("torch.")))
-    # The token that it was trained to end with, and no other.
+    # It was trained to end with this token, and no other.
     merged.generation_config.eos_token_id = tokenizer.eos_token_id
     merged.generation_config.pad_token_id = tokenizer.pad_token_id
     merged.config.eos_token_id = tokenizer.eos_token_id
@@ -117,7 +117,7 @@ def merged_network(network: Any, tokenizer: Any, model: LocalModel, method: str)
 
 
 def merged_reward(network: Any, tokenizer: Any, model: LocalModel, method: str) -> Any:
-    """Return a reward model with its adapter merged, in float32: its scores are compared."""
+    """Return a reward model with its adapter merged, in float32, since its scores are compared."""
     import torch
 
     merged = network
@@ -126,13 +126,13 @@ def merged_reward(network: Any, tokenizer: Any, model: LocalModel, method: str) 
     merged = merged.to(torch.float32)
     if method != "full":
         merged = merged.merge_and_unload()
-    # By this the end of a padded sequence is found, which is where it is scored.
+    # The model finds the end of a padded sequence by this token, and scores it there.
     merged.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return merged
 
 
 def _over_whole_weights(network: Any, model: LocalModel, *, reward: bool = False) -> Any:
-    """Return the adapter over the model's own weights: those of 4 bits cannot be merged into."""
+    """Return the adapter over the model's own weights: 4-bit weights cannot be merged into."""
     import tempfile
 
     from peft import PeftModel

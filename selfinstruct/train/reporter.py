@@ -1,57 +1,58 @@
-"""What TRL's trainers do here besides training: report, count, stop where the loss is no number.
+"""What every trainer does besides training: report, count, and stop if the loss is not a number.
 
-Imports transformers as it is loaded, which takes seconds: import it where training begins.
+Loading this file imports transformers, which takes seconds, so import this where the training
+begins.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import has_length
 
 from selfinstruct.common.errors import DivergedError
-from selfinstruct.train.progress import Listen, TrainProgress
+from selfinstruct.train.watching import Listen, TrainProgress
 
 # In a checkpoint: what was counted until then.
 _COUNTS = "counts.json"
-_SHOWN = 24  # tokens of a batch, in an error
+# How the columns of token ids are named.
+_IDS = "input_ids"
+# Of a batch, in an error.
+_SHOWN_TOKENS, _SHOWN_CHARACTERS = 24, 80
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Hands on what the trainer logs, and counts `tokens` and `seconds` over resumptions."""
+    """Passes on what the trainer logs; counts `tokens` and `seconds`, those before a resume too."""
 
     def __init__(self, listen: Listen, checkpoints: Path, checkpoint: Path | None = None) -> None:
         self._listen = listen
         self.checkpoints = checkpoints
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
-        self.batch: Any = None
         self._predicted = 0
         if checkpoint is not None and (checkpoint / _COUNTS).is_file():
             counts = json.loads((checkpoint / _COUNTS).read_text(encoding="utf-8"))
             self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
 
-    def first_tokens(self, tokenizer: Any) -> str:
-        """Return how the last batch begins, to find its rows by."""
-        return str(tokenizer.decode(self.batch)) if self.batch is not None else ""
-
     @property
     def seconds(self) -> float:
-        """What training has taken, other processes before this one included."""
+        """Seconds of training, those before a resume included."""
         return self._before + time.perf_counter() - self._started
 
-    def waits_for(self, what: str, done: int, wanted: int) -> None:
-        """Say how far something is that training waits for."""
-        self._listen(TrainProgress(done, wanted, 0.0, None, None, self.tokens, self.seconds, what))
+    def waits_for(self, what: str, done: int, total: int) -> None:
+        """Tell that the training waits for something, of which `done` of `total` are done."""
+        self._listen(TrainProgress(done, total, 0.0, None, None, self.tokens, self.seconds, what))
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
         loader = kwargs.get("eval_dataloader")
-        if loader is None or not state.is_world_process_zero:
+        if loader is None or not has_length(loader) or not state.is_world_process_zero:
             return
         self._predicted = self._predicted % len(loader) + 1
         self.waits_for("held-out rows", self._predicted, len(loader))
@@ -80,9 +81,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
 
 class Reporting(Trainer):  # type: ignore[misc]
-    """A trainer that reports, and stops at once where the loss is no number.
+    """A trainer that reports, and stops at once if the loss is not a number.
 
-    Written before TRL's trainer among the bases of a class.
+    Name it before TRL's trainer among the bases of a class.
     """
 
     def __init__(self, *args: Any, reporter: Reporter, **kwargs: Any) -> None:
@@ -92,22 +93,61 @@ class Reporting(Trainer):  # type: ignore[misc]
         self.reporter = reporter
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Train on a batch.
+        """Train on a batch of any shape.
 
         Raises:
-            DivergedError: the loss is no number; the step and the batch are named.
+            DivergedError: the loss is not a number. Names the step and the batch.
         """
-        # Packs have no padding; rows that are not packed have a mask.
-        mask = inputs.get("attention_mask")
-        counted = inputs["input_ids"].numel() if mask is None else mask.sum()
-        self.reporter.tokens += int(counted) * self.accelerator.num_processes
-        self.reporter.batch = inputs["input_ids"][0, :_SHOWN]
+        self.reporter.tokens += batch_tokens(inputs) * self.accelerator.num_processes
+        # Now, since a trainer may take columns out of the batch.
+        beginning = _first_row(inputs)
         loss = super().training_step(model, inputs, *args, **kwargs)
         if not torch.isfinite(loss):
-            batch = self.reporter.first_tokens(self.processing_class)
             raise DivergedError(
                 f"the loss is {float(loss)} at step {self.state.global_step + 1}, in a batch that "
-                f"begins {batch!r}; train into another --out with a lower --learning-rate, and "
-                f"look at such rows ({self.reporter.checkpoints} keeps what there was before)"
+                f"begins {_text(beginning, self.processing_class)!r}; train into another --out "
+                "with a lower --learning-rate, and look at such rows "
+                f"({self.reporter.checkpoints} keeps what there was before)"
             )
         return loss
+
+
+def batch_tokens(inputs: Any) -> int:
+    """Return how many tokens a batch has, without padding where it has masks.
+
+    Counts every column of token ids: `input_ids`, or `NAME_input_ids` with its
+    `NAME_attention_mask`. A batch without such columns, as a list of prompts, has none.
+    """
+    if not isinstance(inputs, Mapping):
+        return 0
+    total = 0
+    for name, ids in _token_ids(inputs):
+        # Packs have no padding, and so no mask.
+        mask = inputs.get(f"{name.removesuffix(_IDS)}attention_mask")
+        total += int(ids.numel() if mask is None else mask.sum())
+    return total
+
+
+def _token_ids(inputs: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        (name, value)
+        for name, value in inputs.items()
+        if name.endswith(_IDS) and isinstance(value, torch.Tensor)
+    ]
+
+
+def _first_row(inputs: Any) -> Any:
+    """Return how a batch begins: the first token ids of a row, or the first row itself."""
+    if not isinstance(inputs, Mapping):
+        return next(iter(inputs), None)
+    columns = _token_ids(inputs)
+    if not columns:
+        return None
+    ids = columns[0][1]
+    return (ids if ids.dim() < 2 else ids[0])[:_SHOWN_TOKENS]
+
+
+def _text(beginning: Any, tokenizer: Any) -> str:
+    if isinstance(beginning, torch.Tensor):
+        return str(tokenizer.decode(beginning))
+    return "" if beginning is None else str(beginning)[:_SHOWN_CHARACTERS]

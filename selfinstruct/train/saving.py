@@ -1,4 +1,4 @@
-"""A trained model is written beside its place and moved there last: it is whole, or not there."""
+"""Saves a trained model: beside its place first, and moved there last, so it is always whole."""
 
 from __future__ import annotations
 
@@ -14,46 +14,42 @@ from selfinstruct.train.checkpoints import CHECKPOINTS, PART, REPORT, written
 
 
 def plain(value: Any) -> Any:
-    """Return a value with what JSON lacks, NaN and infinities, as null."""
+    """Return a value with null for NaN and infinities, which JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def save_model(
     network: Any,
     tokenizer: Any,
     out: Path,
-    told: Mapping[str, Any],
-    *,
-    card: str | None = None,
-    files: Mapping[str, str] | None = None,
+    report: Mapping[str, Any],
+    files: Mapping[str, str],
 ) -> None:
-    """Save weights, tokenizer and what came of the training, and drop the checkpoints.
+    """Save weights, tokenizer, report and further texts, and delete the checkpoints.
 
     Args:
-        network: in the form in which it is to be loaded again.
+        network: in the form in which it will be loaded.
         tokenizer: the model's.
         out: the folder.
-        told: training.json.
-        card: README.md.
-        files: other texts, by name.
+        report: training.json.
+        files: texts by file name, README.md among them.
 
     Raises:
-        TrainError: the disk refuses; the last whole checkpoint stays.
+        TrainError: the disk refuses. The last whole checkpoint stays.
     """
     part = out / PART
-    texts = {**(files or {}), **({"README.md": card} if card is not None else {})}
     with written(out):
         if part.exists():
             shutil.rmtree(part)
         network.save_pretrained(part, safe_serialization=True)
         tokenizer.save_pretrained(part)
-        for name, text in texts.items():
+        for name, text in files.items():
             (part / name).write_text(text, encoding="utf-8")
-        (part / REPORT).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        (part / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         made = sorted(part.iterdir(), key=lambda path: path.name == REPORT)
         for file in made:
             atomic.sync(file)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.models import resolve_model
-from selfinstruct.train.dpo import DpoSettings, train_dpo
-from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
-from selfinstruct.train.progress import TrainProgress
-from selfinstruct.train.reward import RewardSettings, train_reward
-from selfinstruct.train.rows import Split, TrainRow
-from selfinstruct.train.sft import SftSettings, train_sft
+from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
+from selfinstruct.train.data.rows import Split, TrainRow
+from selfinstruct.train.recipe import Job
+from selfinstruct.train.recipes.dpo import DPO, DpoSettings
+from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
+from selfinstruct.train.recipes.sft import SFT, SftSettings
+from selfinstruct.train.runner import train
+from selfinstruct.train.watching import TrainProgress
 
 TINY = Path("tiny")
 COLOURS = ("red", "blue", "green", "white", "black", "brown")
@@ -49,19 +51,19 @@ PREFERENCES = PreferenceSplit(PAIRS[:12], PAIRS[12:])
 
 def sft(out: Path, listen: Any, *, resume: bool) -> Any:
     how = SftSettings(lora_r=2, max_length=256, options={**OPTIONS, "packing": False}, patience=0)
-    return train_sft(SPLIT, tiny(), out, how, listen, resume=resume)
+    return train(SFT, Job(SPLIT, tiny(), out, how, resume), listen)
 
 
 def dpo(out: Path, listen: Any, *, resume: bool) -> Any:
     how = DpoSettings(
         lora_r=2, max_length=256, fresh=2, fresh_tokens=4, options=OPTIONS, patience=0
     )
-    return train_dpo(PREFERENCES, tiny(), out, how, listen, resume=resume)
+    return train(DPO, Job(PREFERENCES, tiny(), out, how, resume), listen)
 
 
 def reward(out: Path, listen: Any, *, resume: bool) -> Any:
     how = RewardSettings(lora_r=2, max_length=256, options=OPTIONS, patience=0)
-    return train_reward(PREFERENCES, tiny(), out, how, listen, resume=resume)
+    return train(REWARD, Job(RewardData(PREFERENCES), tiny(), out, how, resume), listen)
 
 
 TRAININGS: Mapping[str, Callable[..., Any]] = {"sft": sft, "dpo": dpo, "reward": reward}

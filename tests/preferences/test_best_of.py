@@ -20,7 +20,7 @@ from selfinstruct.preferences.folder import read_scored
 from selfinstruct.preferences.label import Labeller, Scorer
 from selfinstruct.preferences.sample import SampleSettings, prompts_of
 from selfinstruct.store import Run
-from selfinstruct.train.rows import read_rows
+from selfinstruct.train.data.rows import read_rows
 from tests.conftest import Generate
 from tests.preferences.test_prefer import POLICY, Engines
 

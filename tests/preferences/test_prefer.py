@@ -23,8 +23,8 @@ from selfinstruct.preferences.label import Labeller, Scorer
 from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import PRINCIPLES, prompts_of
 from selfinstruct.store import Run
-from selfinstruct.train.preference_rows import read_preferences
-from selfinstruct.train.ranked import read_ranked
+from selfinstruct.train.data.preference_rows import read_preferences
+from selfinstruct.train.data.ranked import read_ranked
 from tests.conftest import Generate, draw
 
 POLICY = LocalModel("policy", Path("policy"), "digest", {})

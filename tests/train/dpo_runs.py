@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.records import LocalModel
-from selfinstruct.train.dpo import DpoResult, DpoSettings, train_dpo
-from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
+from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
+from selfinstruct.train.recipe import Job
+from selfinstruct.train.recipes.dpo import DPO, DpoResult, DpoSettings
+from selfinstruct.train.runner import train as run_recipe
 
 COLOURS = ("red", "blue", "green", "white")
 
@@ -49,4 +51,4 @@ def train(
     how = DpoSettings(
         **{"max_length": 256, "fresh": 4, "fresh_tokens": 8, **settings}, options=options
     )
-    return train_dpo(split, model, out, how, listen, resume=resume)
+    return run_recipe(DPO, Job(split, model, out, how, resume), listen)

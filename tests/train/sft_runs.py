@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.records import LocalModel
-from selfinstruct.train.rows import Split, TrainRow
-from selfinstruct.train.sft import SftResult, SftSettings, train_sft
+from selfinstruct.train.data.rows import Split, TrainRow
+from selfinstruct.train.recipe import Job
+from selfinstruct.train.recipes.sft import SFT, SftResult, SftSettings
+from selfinstruct.train.runner import train as run_recipe
 
 COLOURS = ("red", "blue", "green", "white", "black", "brown")
 ROWS = [
@@ -36,4 +38,4 @@ def train(
     resume = settings.pop("resume", False)
     options = {**QUICK, **settings.pop("options", {})}
     how = SftSettings(max_length=settings.pop("max_length", 256), options=options, **settings)
-    return train_sft(split, model, out, how, listen, resume=resume)
+    return run_recipe(SFT, Job(split, model, out, how, resume), listen)

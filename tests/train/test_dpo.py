@@ -15,12 +15,14 @@ pytest.importorskip("trl")
 
 from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.records import LocalModel
+from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
-from selfinstruct.train.dpo import HEALTH, PAGE, DpoResult, DpoSettings, _arguments
-from selfinstruct.train.encode_pairs import encode_pairs
-from selfinstruct.train.health import Trouble
-from selfinstruct.train.preference_rows import PreferenceSplit
-from selfinstruct.train.progress import TrainProgress
+from selfinstruct.train.data.encode_pairs import encode_pairs
+from selfinstruct.train.data.preference_rows import PreferenceSplit
+from selfinstruct.train.health.verdict import Trouble
+from selfinstruct.train.recipe import Examples, Job
+from selfinstruct.train.recipes.dpo import DPO, HEALTH, PAGE, DpoResult, DpoSettings
+from selfinstruct.train.watching import TrainProgress
 from tests.train.dpo_runs import ROWS, SPLIT, row, train
 from tests.train.tiny import tiny_model
 
@@ -130,9 +132,10 @@ def test_a_lost_history_is_said_and_not_begun_in_the_middle(
         train(model, out, resume=True)
 
 
-def test_a_step_has_eight_pairs_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_step_has_eight_pairs_unless_told_otherwise(model: LocalModel, tmp_path: Path) -> None:
     def sizes(**options: Any) -> tuple[int, int]:
-        found = _arguments(tmp_path, DpoSettings(options=options), 100, True)
+        job = Job(SPLIT, model, tmp_path, DpoSettings(options=options))
+        found = trl_arguments(DPO, job, Examples(range(100), range(10), {}, {}))
         return found["per_device_train_batch_size"], found["gradient_accumulation_steps"]
 
     assert math.prod(sizes()) == 8

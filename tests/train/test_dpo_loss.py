@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("trl")
 
 from selfinstruct.common.records import LocalModel
-from selfinstruct.train.encode import prepare_tokenizer
-from selfinstruct.train.encode_pairs import encode_pairs
-from selfinstruct.train.preference_rows import PreferenceRow
+from selfinstruct.train.data.encode import prepare_tokenizer
+from selfinstruct.train.data.encode_pairs import encode_pairs
+from selfinstruct.train.data.preference_rows import PreferenceRow
 from tests.train.dpo_runs import ROWS
 
 
@@ -27,8 +27,8 @@ def test_loss_and_implicit_rewards_equal_the_papers_equation(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig
 
-    from selfinstruct.train.dpo import _dataset
-    from selfinstruct.train.dpo_trainer import Trainer
+    from selfinstruct.train.recipes.dpo import _dataset
+    from selfinstruct.train.recipes.dpo_trainer import Trainer
     from selfinstruct.train.reporter import Reporter
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
@@ -111,7 +111,7 @@ def test_divergence_of_fresh_answers_is_that_of_their_next_words(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from selfinstruct.train.fresh import fresh_samples
+    from selfinstruct.train.health.fresh import fresh_samples
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     prepare_tokenizer(tokenizer)
@@ -131,7 +131,7 @@ def test_divergence_of_fresh_answers_is_that_of_their_next_words(
     found = sample(lambda: nullcontext(other))
     assert [one.tokens for one in found] == [one.tokens for one in same]
     # By hand, a token at a time, of what was sampled.
-    from selfinstruct.train.fresh import _sampled
+    from selfinstruct.train.health.fresh import _sampled
 
     with torch.no_grad():
         answers = _sampled(policy, tokenizer, prompts, 6, 3)
@@ -147,7 +147,7 @@ def test_divergence_of_fresh_answers_is_that_of_their_next_words(
 
 
 def test_pairs_of_like_length_share_batches_and_the_longest_weigh_no_more() -> None:
-    from selfinstruct.train.dpo_trainer import _by_length
+    from selfinstruct.train.recipes.dpo_trainer import _by_length
 
     lengths = [9, 2, 7, 4, 1, 8, 3, 6, 5, 10]
     columns = {"prompt_ids": [[0]] * 10, "chosen_ids": [[0] * n for n in lengths]}

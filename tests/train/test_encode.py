@@ -11,8 +11,8 @@ pytest.importorskip("trl")
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.prompts.canonical import canonical_text
-from selfinstruct.train.encode import ENCODINGS, IGNORED, encode_rows, prepare_tokenizer
-from selfinstruct.train.rows import Split, TrainRow
+from selfinstruct.train.data.encode import ENCODINGS, IGNORED, encode_rows, prepare_tokenizer
+from selfinstruct.train.data.rows import Split, TrainRow
 from tests.train.sft_runs import ROWS, tokenizer_of, train
 
 

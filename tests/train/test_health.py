@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from selfinstruct.train.dpo import DpoResult
-from selfinstruct.train.health import Health, HeldOutPair, Point, Trouble, health_of
-from selfinstruct.train.health_page import health_page
+from selfinstruct.train.health.page import health_page
+from selfinstruct.train.health.verdict import Health, HeldOutPair, Point, Trouble, health_of
+from selfinstruct.train.recipes.dpo import DpoResult
 
 START = Point(0, 0.0, 0.69, 0.0, 0.0, -50.0, -60.0, 0.0, 40.0, 0.1)
 END = Point(10, 1.0, 0.5, 0.8, 0.5, -48.0, -70.0, 2.0, 42.0, 0.1)

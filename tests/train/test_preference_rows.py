@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.train.preference_rows import read_preferences
-from selfinstruct.train.ranked import comparisons, read_ranked
+from selfinstruct.train.data.preference_rows import read_preferences
+from selfinstruct.train.data.ranked import comparisons, read_ranked
 
 
 def pair(number: int, **more: Any) -> dict[str, Any]:

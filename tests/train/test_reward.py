@@ -17,10 +17,10 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.labellers.reward import Answered, reward_scores
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
-from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit
-from selfinstruct.train.progress import TrainProgress
-from selfinstruct.train.reward import RewardResult, RewardSettings, train_reward
-from selfinstruct.train.reward_report import (
+from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
+from selfinstruct.train.recipe import Job
+from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardResult, RewardSettings
+from selfinstruct.train.recipes.reward_report import (
     Check,
     ScoredPair,
     check_report,
@@ -28,6 +28,8 @@ from selfinstruct.train.reward_report import (
     reward_report,
     shipped_checks,
 )
+from selfinstruct.train.runner import train as run_recipe
+from selfinstruct.train.watching import TrainProgress
 from tests.train.dpo_runs import COLOURS, preference
 from tests.train.tiny import tiny_model
 
@@ -59,10 +61,10 @@ def train(
     listen: Any = lambda event: None,
     **settings: Any,
 ) -> RewardResult:
-    more = {name: settings.pop(name) for name in ("resume", "checks") if name in settings}
+    resume, checks = settings.pop("resume", False), settings.pop("checks", ())
     options = {**QUICK, **settings.pop("options", {})}
     how = RewardSettings(**{"max_length": 256, **settings}, options=options)
-    return train_reward(split, model, out, how, listen, **more)
+    return run_recipe(REWARD, Job(RewardData(split, checks), model, out, how, resume), listen)
 
 
 def trained(path: Path) -> LocalModel:
@@ -116,11 +118,11 @@ def test_the_loss_weighs_its_pairs(model: LocalModel, tmp_path: Path) -> None:
     from trl import RewardConfig
 
     from selfinstruct.labellers.reward import token_scores
-    from selfinstruct.train.encode import prepare_tokenizer
-    from selfinstruct.train.encode_pairs import encode_pairs
+    from selfinstruct.train.data.encode import prepare_tokenizer
+    from selfinstruct.train.data.encode_pairs import encode_pairs
+    from selfinstruct.train.recipes.reward import _dataset
+    from selfinstruct.train.recipes.reward_trainer import Collator, Trainer
     from selfinstruct.train.reporter import Reporter
-    from selfinstruct.train.reward import _dataset
-    from selfinstruct.train.reward_trainer import Collator, Trainer
 
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     prepare_tokenizer(tokenizer)

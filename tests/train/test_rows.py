@@ -13,7 +13,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.export import Format, export, export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.store import Run
-from selfinstruct.train.rows import TrainRow, decontaminate, read_rows, split_rows
+from selfinstruct.train.data.rows import TrainRow, decontaminate, read_rows, split_rows
 
 Generate = Callable[..., tuple[Run, str]]
 

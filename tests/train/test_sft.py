@@ -14,8 +14,8 @@ pytest.importorskip("trl")
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
-from selfinstruct.train.encode import prepare_tokenizer
-from selfinstruct.train.progress import TrainProgress
+from selfinstruct.train.data.encode import prepare_tokenizer
+from selfinstruct.train.watching import TrainProgress
 from tests.train.sft_runs import tokenizer_of, train
 from tests.train.tiny import tiny_model
 

@@ -12,8 +12,8 @@ pytest.importorskip("trl")
 from selfinstruct.common.errors import DivergedError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
-from selfinstruct.train.encode import IGNORED, encode_rows, prepare_tokenizer
-from selfinstruct.train.rows import Split, TrainRow
+from selfinstruct.train.data.encode import IGNORED, encode_rows, prepare_tokenizer
+from selfinstruct.train.data.rows import Split, TrainRow
 from tests.train.sft_runs import ROWS, SPLIT, tokenizer_of, train
 
 
@@ -47,13 +47,13 @@ def test_the_loss_of_a_batch_of_packs_is_that_of_its_rows_apart(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from selfinstruct.train.sft_trainer import Trainer
+    from selfinstruct.train.recipes.sft_trainer import Trainer
 
     def stop(trainer: Any, **_: Any) -> None:
         raise CaughtError(trainer)
 
     monkeypatch.setattr(Trainer, "train", stop)
-    monkeypatch.setattr("selfinstruct.train.sft._PACK", 100)
+    monkeypatch.setattr("selfinstruct.train.recipes.sft._PACK", 100)
     options = {"per_device_train_batch_size": batch_size}
     with pytest.raises(CaughtError) as caught:
         train(model, tmp_path / "out", method="full", diverse=False, options=options)
@@ -82,7 +82,7 @@ def test_the_lean_loss_has_the_gradient_of_the_whole_one(model: LocalModel) -> N
     import torch
     from transformers import AutoModelForCausalLM
 
-    from selfinstruct.train.sft_trainer import learnt_loss
+    from selfinstruct.train.recipes.sft_trainer import learnt_loss
 
     network = AutoModelForCausalLM.from_pretrained(model.path)
     ids = torch.arange(40).reshape(2, 20) % 50 + 3
@@ -111,7 +111,7 @@ def test_the_validation_loss_is_per_token_and_not_per_pack(
     import torch
     from transformers import AutoModelForCausalLM
 
-    monkeypatch.setattr("selfinstruct.train.sft._PACK", 100)
+    monkeypatch.setattr("selfinstruct.train.recipes.sft._PACK", 100)
     long = TrainRow("long", "x", "Name a colour.", "blue and red and green and white, all of them")
     split = Split(ROWS[:20], [ROWS[20], ROWS[21], ROWS[22], long], [])
     out = tmp_path / "out"

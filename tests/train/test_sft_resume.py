@@ -16,8 +16,8 @@ from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT, last_checkpoint
-from selfinstruct.train.progress import TrainProgress
-from selfinstruct.train.rows import Split
+from selfinstruct.train.data.rows import Split
+from selfinstruct.train.watching import TrainProgress
 from tests.train.sft_runs import ROWS, train
 
 
@@ -63,7 +63,7 @@ def test_killed_and_resumed_gives_the_same_losses(
     model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed in the middle of an epoch of many packs; adapters and batches go on alike."""
-    monkeypatch.setattr("selfinstruct.train.sft._PACK", 60)
+    monkeypatch.setattr("selfinstruct.train.recipes.sft._PACK", 60)
     options = {"num_train_epochs": 3, "save_strategy": "steps", "save_steps": 2}
     options |= {"eval_strategy": "steps", "eval_steps": 2}
     whole = train(model, tmp_path / "whole", options=options, patience=0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from rich.console import Console
+from selfinstruct.train.rows import read_rows
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.cli.app import run as cli
@@ -25,7 +26,6 @@ from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.decisions.decide import drop, undo
 from selfinstruct.preferences.sample import prompts_of
 from selfinstruct.store import Run
-from selfinstruct.train.rows import read_rows
 from selfinstruct.web.root import run_line
 from tests.audit.decided import decide_everything
 

@@ -1,4 +1,4 @@
-"""Training rows as tokens: the prompt, which is only read, and the answer, which is learnt."""
+"""Training rows as tokens: the model reads the prompt, and learns the answer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.prompts.canonical import CHAT_TEMPLATE
 from selfinstruct.prompts.template import end_of_answer, prompt_text
-from selfinstruct.train.rows import TrainRow
+from selfinstruct.train.data.rows import TrainRow
 
-# Of a label that is not learnt (PyTorch's cross entropy ignores it).
+# The label of a token that is not learnt (PyTorch's cross entropy ignores it).
 IGNORED = -100
 
-# Ways to put a task to a base model, beside the canonical one (the paper, §5.1: several
-# templates, so that it does not learn one form only). {user} is the instruction and the input.
+# Further encodings of a task for a base model, beside the canonical one, so that it does not
+# learn a single form (Self-Instruct, §5.1). {user} is the instruction and the input.
 ENCODINGS = (
     "Task:\n{user}\n\nAnswer:\n",
     "{user}\n\nAnswer: ",
@@ -28,7 +28,7 @@ ENCODINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Tokens of a row; `labels` are the answer's tokens and its end, IGNORED before."""
+    """Tokens of a row. `labels` are IGNORED in the prompt, then the answer's tokens and its end."""
 
     id: str
     input_ids: list[int]
@@ -37,26 +37,21 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Rows as tokens, and the ids of those that are too long to be learnt whole."""
+    """Rows as tokens, and the ids of rows that are too long."""
 
     rows: list[Encoded]
     too_long: list[str]
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row."""
-        return max(len(one.input_ids) for one in self.rows)
-
     def tokens(self) -> list[tuple[list[int], list[int]]]:
         """Return (input_ids, labels) of each row."""
-        return [(one.input_ids, one.labels) for one in self.rows]
+        return [(row.input_ids, row.labels) for row in self.rows]
 
 
 def prepare_tokenizer(tokenizer: Any) -> bool:
-    """Give a tokenizer what training needs; return whether it got our chat template.
+    """Give a tokenizer what training needs, and return whether it got our chat template.
 
     Raises:
-        ConfigError: it has no end-of-sequence token, so that nothing can learn to stop.
+        ConfigError: it has no end-of-sequence token, so the model could not learn to stop.
     """
     if tokenizer.eos_token is None:
         raise ConfigError(
@@ -83,13 +78,13 @@ def encode_rows(
 
     Args:
         rows: what to learn.
-        tokenizer: with a chat template, whose assistant turn ends with its end-of-sequence token.
-        max_length: a row with more tokens is left out, never cut.
+        tokenizer: has a chat template, whose assistant turn ends with its end-of-sequence token.
+        max_length: longer rows are left out, never cut.
         diverse: draw one of several encodings for every other row (base models).
         seed: of the draw.
 
     Raises:
-        ConfigError: the template does not end an answer with the token that ends a sequence.
+        ConfigError: the template does not end an answer with the end-of-sequence token.
     """
     rng = random.Random(seed)
     end = end_of_answer(tokenizer)
@@ -118,4 +113,4 @@ def dataset_of(rows: Sequence[Encoded]) -> Any:
     """Return rows as the trainer reads them."""
     from datasets import Dataset
 
-    return Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in rows])
+    return Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in rows])

@@ -1,6 +1,6 @@
-"""TRL's SFTTrainer, with our progress and a lean loss.
+"""TRL's SFTTrainer, which also reports its progress and computes a lean loss.
 
-Imports TRL as it is loaded, which takes seconds: import it where training begins.
+Loading this file imports TRL, which takes seconds, so import this where the training begins.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ import torch
 from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
-from selfinstruct.train.encode import IGNORED
+from selfinstruct.train.data.encode import IGNORED
 from selfinstruct.train.reporter import Reporting
 
 
 class Trainer(Reporting, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer that reports, and is fast on a CPU.
 
-    TRL scores every position on a CPU, with entropies; of our rows a third is learnt.
+    On a CPU TRL scores every position, and computes entropies. Only a third of the positions of
+    our rows is learnt.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         base = getattr(self.model, "get_base_model", lambda: self.model)()
         scored = inspect.signature(type(base).forward).parameters
-        # What else a loss may be made of is TRL's to add.
+        # TRL computes any other loss.
         plain = self.args.loss_type == "nll" and not self.args.label_smoothing_factor
         plain = plain and not self.aux_loss_enabled and self.compute_loss_func is None
         self._lean = plain and not torch.cuda.is_available() and "logits_to_keep" in scored
@@ -55,39 +56,39 @@ class Trainer(Reporting, SFTTrainer):  # type: ignore[misc]
         return total / num_items_in_batch * shared
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate as Trainer does, with the loss in nats per learnt token of all batches.
+        """Evaluate as Trainer does, but give the loss in nats per learnt token of all batches.
 
-        Trainer's own is the mean of the batches' means, in which a last pack of a few tokens
-        weighs as much as a full one.
+        Trainer averages the means of the batches, so a last pack of a few tokens would weigh as
+        much as a full one.
         """
         self._evaluated.zero_()
-        found = super().evaluation_loop(*args, **kwargs)
+        output = super().evaluation_loop(*args, **kwargs)
         sums = self._evaluated.to(self.accelerator.device, torch.float32)[None]
         nats, learnt = self.accelerator.gather(sums).sum(dim=0).tolist()
         name = f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
-        if learnt and name in found.metrics:
-            found.metrics[name] = nats / learnt
-        return found
+        if learnt and name in output.metrics:
+            output.metrics[name] = nats / learnt
+        return output
 
 
 def learnt_loss(model: Any, inputs: Any) -> tuple[Any, int]:
     """Return the summed cross entropy of the learnt tokens in nats, and their number.
 
-    Logits are computed for positions that have a learnt token after them in some row alone:
-    with a vocabulary of 262,144 words they are the dearest part of a step.
+    Computes logits only where a learnt token follows in some row. With a vocabulary of 262,144
+    words the logits are the most expensive part of a step.
 
     Args:
         model: a causal language model whose forward takes `logits_to_keep`.
         inputs: `input_ids` and `labels`, (rows, tokens), and `position_ids` or
             `attention_mask` of the same shape.
     """
-    given = {name: value for name, value in inputs.items() if name != "labels"}
+    arguments = {name: value for name, value in inputs.items() if name != "labels"}
     following = inputs["labels"][:, 1:]
     keep = (following != IGNORED).any(dim=0).nonzero().squeeze(1)
     targets = following[:, keep].reshape(-1)
     # Without this, transformers does not keep packed rows apart.
-    given["use_cache"] = False
-    logits = model(**given, logits_to_keep=keep).logits
+    arguments["use_cache"] = False
+    logits = model(**arguments, logits_to_keep=keep).logits
     flat = logits.reshape(-1, logits.shape[-1]).float()
     total = cross_entropy(flat, targets, ignore_index=IGNORED, reduction="sum")
     return total, int((targets != IGNORED).sum())

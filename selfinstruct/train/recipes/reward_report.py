@@ -1,4 +1,4 @@
-"""How good a reward model is: on pairs that it has not seen, and on pairs with a clear winner."""
+"""How good a reward model is, on pairs that it has not seen and on pairs with a clear winner."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from statistics import fmean
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import shipped_file
-from selfinstruct.train.health import Interval, share
-from selfinstruct.train.preference_rows import PreferenceRow, preference_row, read_lines
+from selfinstruct.train.data.preference_rows import PreferenceRow, preference_row, read_lines
+from selfinstruct.train.health.verdict import Interval, share
 
-# Of predicted win rates, from one half to one.
+# Bins of the predicted win rate, between 0.5 and 1.
 _BINS = 5
 
 
@@ -29,7 +29,7 @@ class ScoredPair:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pairs of which the model is about as sure: what it predicts, and how often it is right."""
+    """Pairs of which the model is about equally sure: its prediction, and how often it is right."""
 
     pairs: int
     predicted: float
@@ -59,7 +59,7 @@ class RewardReport:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A pair with a clear winner; `trap` says what the worse answer tempts with."""
+    """A pair with a clear winner; `trap` names what makes the worse answer tempting."""
 
     trap: str
     row: PreferenceRow
@@ -77,9 +77,9 @@ class Missed:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Accuracy on checks, by trap, and those that were missed, the worst first.
+    """Accuracy on checks, in all and by trap, and the missed ones, the worst first.
 
-    `left_out` of them could not be scored: too long.
+    `left_out` checks were too long to be scored.
     """
 
     checks: int
@@ -90,10 +90,10 @@ class CheckReport:
 
 
 def reward_report(pairs: Sequence[ScoredPair]) -> RewardReport:
-    """Return the report on pairs; those with a reward that is no number are left out."""
-    known = [one for one in pairs if math.isfinite(one.chosen) and math.isfinite(one.rejected)]
-    worse = [one for one in known if one.rejected_words > one.chosen_words]
-    better = [one for one in known if one.chosen_words > one.rejected_words]
+    """Return the report on pairs, without those whose reward is not a number."""
+    known = [pair for pair in pairs if math.isfinite(pair.chosen) and math.isfinite(pair.rejected)]
+    worse = [pair for pair in known if pair.rejected_words > pair.chosen_words]
+    better = [pair for pair in known if pair.chosen_words > pair.rejected_words]
     bins = _calibration(known)
     return RewardReport(
         pairs=len(known),
@@ -103,34 +103,36 @@ def reward_report(pairs: Sequence[ScoredPair]) -> RewardReport:
         longer_is_better=_accuracy(better),
         longer_is_better_pairs=len(better),
         calibration=bins,
-        calibration_error=sum(one.pairs * abs(one.predicted - one.observed.mean) for one in bins)
+        calibration_error=sum(bin.pairs * abs(bin.predicted - bin.observed.mean) for bin in bins)
         / max(len(known), 1),
-        margin=fmean(one.chosen - one.rejected for one in known) if known else math.nan,
+        margin=fmean(pair.chosen - pair.rejected for pair in known) if known else math.nan,
     )
 
 
 def _accuracy(pairs: Sequence[ScoredPair]) -> Interval:
-    """Return how often the chosen answer has the higher reward, equal rewards as halves."""
+    """Return how often the chosen answer has the higher reward. A tie counts as a half."""
     return share(
-        [0.5 if one.chosen == one.rejected else float(one.chosen > one.rejected) for one in pairs]
+        [
+            0.5 if pair.chosen == pair.rejected else float(pair.chosen > pair.rejected)
+            for pair in pairs
+        ]
     )
 
 
 def _calibration(pairs: Sequence[ScoredPair]) -> list[Bin]:
-    """Compare the predicted win rate of the answer that the model prefers with how often it won.
+    """Compare how often the answer with the higher reward should win, and how often it won.
 
-    By Bradley and Terry an answer whose reward is higher by d wins with probability
+    By Bradley and Terry, an answer whose reward is higher by d wins with probability
     1 / (1 + exp(−d)).
     """
     bins: list[list[ScoredPair]] = [[] for _ in range(_BINS)]
-    for one in pairs:
-        sure = _predicted(one)
-        bins[min(int((sure - 0.5) * 2 * _BINS), _BINS - 1)].append(one)
-    return [Bin(len(own), fmean(map(_predicted, own)), _accuracy(own)) for own in bins if own]
+    for pair in pairs:
+        bins[min(int((_win_rate(pair) - 0.5) * 2 * _BINS), _BINS - 1)].append(pair)
+    return [Bin(len(own), fmean(map(_win_rate, own)), _accuracy(own)) for own in bins if own]
 
 
-def _predicted(one: ScoredPair) -> float:
-    return 1 / (1 + math.exp(-min(abs(one.chosen - one.rejected), 700.0)))
+def _win_rate(pair: ScoredPair) -> float:
+    return 1 / (1 + math.exp(-min(abs(pair.chosen - pair.rejected), 700.0)))
 
 
 def shipped_checks() -> Path:
@@ -139,7 +141,7 @@ def shipped_checks() -> Path:
 
 
 def read_checks(path: Path) -> list[Check]:
-    """Read pairs with a clear winner: `prompt`, `chosen`, `rejected`, and perhaps `trap`.
+    """Read pairs with a clear winner: `prompt`, `chosen`, `rejected`, and optionally `trap`.
 
     Raises:
         ConfigError: names file, line and fix.
@@ -162,23 +164,24 @@ def check_report(
     *,
     left_out: int = 0,
 ) -> CheckReport:
-    """Return how many checks a reward model gets right, and name those that it misses."""
+    """Return how many checks a reward model gets right, and which ones it misses."""
     scored = [
         (check, ScoredPair(good, bad, 0, 0))
         for check, good, bad in zip(checks, chosen, rejected, strict=True)
     ]
     traps = sorted({check.trap for check in checks})
     missed = [
-        Missed(check.row.id, check.trap, check.row.messages[-1][1], one.rejected - one.chosen)
-        for check, one in scored
-        if not one.chosen > one.rejected
+        Missed(check.row.id, check.trap, check.row.messages[-1][1], pair.rejected - pair.chosen)
+        for check, pair in scored
+        if not pair.chosen > pair.rejected
     ]
     return CheckReport(
         checks=len(checks),
         left_out=left_out,
-        accuracy=_accuracy([one for _, one in scored]),
+        accuracy=_accuracy([pair for _, pair in scored]),
         traps={
-            trap: _accuracy([one for check, one in scored if check.trap == trap]) for trap in traps
+            trap: _accuracy([pair for check, pair in scored if check.trap == trap])
+            for trap in traps
         },
-        missed=sorted(missed, key=lambda one: -one.margin),
+        missed=sorted(missed, key=lambda check: -check.margin),
     )

@@ -1,7 +1,7 @@
 """The health of a training on preferences: what it did to both objectives, and what to try.
 
-DPO is held between two: to prefer the chosen answers, and to stay near the reference. Either
-can override the other while the loss falls (Rafailov et al. 2023, arXiv:2305.18290, §4; Razin et
+DPO has two objectives: prefer the chosen answers, and stay near the reference. Either can
+override the other while the loss falls (Rafailov et al. 2023, arXiv:2305.18290, §4; Razin et
 al. 2024, arXiv:2410.08847, on chosen answers that become less likely).
 """
 
@@ -14,19 +14,19 @@ from enum import StrEnum
 
 from selfinstruct.common.statistics import paired_difference, wilson
 
-# Fewer pairs than this tell nothing apart: 30 at 0.68 just leave out one half.
+# With fewer pairs nothing is significant: of 30, an accuracy of 0.68 just excludes 0.5.
 _FEW = 30
-# Nats an answer: as far as the best of some 60,000 samples is (log n − (n − 1)/n).
+# In nats per answer: the distance of the best of some 60,000 samples (log n − (n − 1)/n).
 _FAR = 10.0
 _LONGER, _SHORTER = 1.5, 0.5
 _ENDLESS = 0.1
-# Of the pairs, by log-probability per token: a labeller seldom prefers what the model would
-# not write so one-sidedly.
+# A share of the pairs, by log-probability per token. A labeller rarely prefers so consistently
+# what the model would not write.
 _AGAINST = 0.35
 
 
 class Trouble(StrEnum):
-    """What can be wrong with a training on preferences."""
+    """A problem of a training on preferences."""
 
     FEW = "few_held_out"
     CHANCE = "at_chance"
@@ -41,7 +41,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPair:
-    """Log-probabilities of a pair, in nats, under the policy and the reference; its lengths."""
+    """A pair's log-probabilities under policy and reference, in nats, and its lengths in tokens."""
 
     chosen: float
     rejected: float
@@ -53,11 +53,11 @@ class HeldOutPair:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A moment of a training: means over held-out pairs, batch by batch, and fresh samples.
+    """A moment of a training: means over the batches of held-out pairs, and over fresh samples.
 
-    `margin` is the difference of the implicit rewards β·log(π/π_ref); log-probabilities and
-    divergence are in nats an answer, `tokens` an answer's length; NaN where nothing was held
-    out.
+    `margin` is the difference of the implicit rewards β·log(π/π_ref). Log-probabilities and
+    divergence are in nats per answer, and `tokens` is the length of an answer. Values of held-out
+    pairs are NaN where there are none.
     """
 
     step: int
@@ -83,7 +83,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """One thing that is wrong: the number that shows it, and what to try."""
+    """One problem: what shows it, with the number, and what to try."""
 
     trouble: Trouble
     found: str
@@ -92,7 +92,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Health:
-    """What a training did, on pairs that it has not seen and on fresh samples."""
+    """The effect of a training, on pairs that it has not seen and on fresh samples."""
 
     pairs: int
     accuracy: Interval
@@ -110,9 +110,9 @@ def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: f
     """Return the verdict on a training.
 
     Args:
-        held_out: pairs that were not trained on, under the policy that came of it.
-        history: from before the first step to the end; the last is of that policy.
-        beta: of the implicit reward.
+        held_out: pairs that were not trained on, scored by the trained policy.
+        history: from before the first step to the end. The last point is the trained policy.
+        beta: the factor of the implicit reward.
     """
     margins = [beta * ((p.chosen - p.ref_chosen) - (p.rejected - p.ref_rejected)) for p in held_out]
     zeros = [0.0] * len(held_out)
@@ -139,10 +139,10 @@ def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: f
 
 
 def _of_pairs(health: Health) -> list[Warned]:
-    found = []
+    warnings = []
     accuracy, chosen, rejected = health.accuracy, health.chosen, health.rejected
     if health.pairs < _FEW:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.FEW,
                 f"{health.pairs} pairs are held out",
@@ -150,10 +150,10 @@ def _of_pairs(health: Health) -> list[Warned]:
             )
         )
     if not health.pairs:
-        return found
+        return warnings
     shown = f"accuracy on held-out pairs {_percent(accuracy)}"
     if accuracy.high < 0.5:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.BELOW_CHANCE,
                 f"{shown}: worse than chance",
@@ -162,7 +162,7 @@ def _of_pairs(health: Health) -> list[Warned]:
             )
         )
     elif accuracy.low <= 0.5:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.CHANCE,
                 f"{shown}: not told from chance",
@@ -171,7 +171,7 @@ def _of_pairs(health: Health) -> list[Warned]:
             )
         )
     if chosen.high < 0 and rejected.mean < chosen.mean:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.LESS_LIKELY,
                 f"chosen answers lost {-chosen.mean:.1f} nats, rejected ones {-rejected.mean:.1f}",
@@ -180,7 +180,7 @@ def _of_pairs(health: Health) -> list[Warned]:
             )
         )
     if health.reference_accuracy.high < _AGAINST:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.AGAINST,
                 "per token the reference finds the chosen answer likelier in "
@@ -189,13 +189,13 @@ def _of_pairs(health: Health) -> list[Warned]:
                 "wants just that",
             )
         )
-    return found
+    return warnings
 
 
 def _of_samples(start: Point, end: Point) -> list[Warned]:
-    found = []
+    warnings = []
     if end.divergence > _FAR:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.FAR,
                 f"fresh answers are {end.divergence:.1f} nats from the reference's",
@@ -207,12 +207,12 @@ def _of_samples(start: Point, end: Point) -> list[Warned]:
     shown = f"fresh answers have {end.tokens:.0f} tokens, {start.tokens:.0f} before"
     if ratio > _LONGER:
         advice = "length was learnt: prefer --length-balance, or a larger --beta"
-        found.append(Warned(Trouble.LONGER, shown, advice))
+        warnings.append(Warned(Trouble.LONGER, shown, advice))
     if ratio < _SHORTER:
         advice = "shortness was learnt: prefer --length-balance, or a larger --beta"
-        found.append(Warned(Trouble.SHORTER, shown, advice))
+        warnings.append(Warned(Trouble.SHORTER, shown, advice))
     if end.endless - start.endless > _ENDLESS:
-        found.append(
+        warnings.append(
             Warned(
                 Trouble.ENDLESS,
                 f"{100 * end.endless:.0f} % of fresh answers do not end, "
@@ -220,13 +220,13 @@ def _of_samples(start: Point, end: Point) -> list[Warned]:
                 "the end of an answer was unlearnt: fewer steps, or --loss-type sigmoid,sft",
             )
         )
-    return found
+    return warnings
 
 
-def share(told: Sequence[float]) -> Interval:
-    """Return a share with Wilson's interval; a tie is told as a half."""
-    low, high = wilson(sum(told), len(told))
-    return Interval(sum(told) / len(told) if told else math.nan, low, high)
+def share(hits: Sequence[float]) -> Interval:
+    """Return the share of hits with Wilson's interval. A tie counts as half a hit."""
+    low, high = wilson(sum(hits), len(hits))
+    return Interval(sum(hits) / len(hits) if hits else math.nan, low, high)
 
 
 def _mean(first: Sequence[float], second: Sequence[float]) -> Interval:
@@ -234,5 +234,5 @@ def _mean(first: Sequence[float], second: Sequence[float]) -> Interval:
     return Interval(mean, low, high)
 
 
-def _percent(one: Interval) -> str:
-    return f"{100 * one.mean:.0f} % ({100 * one.low:.0f} to {100 * one.high:.0f})"
+def _percent(rate: Interval) -> str:
+    return f"{100 * rate.mean:.0f} % ({100 * rate.low:.0f} to {100 * rate.high:.0f})"

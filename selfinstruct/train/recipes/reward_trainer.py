@@ -1,6 +1,6 @@
-"""TRL's RewardTrainer, with our progress, and pairs that count for more or less.
+"""TRL's RewardTrainer, which also reports its progress and weighs pairs.
 
-Imports TRL as it is loaded, which takes seconds: import it where training begins.
+Loading this file imports TRL, which takes seconds: so import this where the training begins.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from selfinstruct.train.reporter import Reporting
 
 @dataclass
 class Collator(DataCollatorForPreference):  # type: ignore[misc]
-    """TRL's, with the weights of the pairs."""
+    """TRL's collator, which also passes on the weights of the pairs."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super().torch_call(examples)
-        batch["weight"] = torch.tensor([one["weight"] for one in examples])
+        batch["weight"] = torch.tensor([example["weight"] for example in examples])
         return batch
 
 

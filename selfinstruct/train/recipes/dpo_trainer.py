@@ -1,6 +1,6 @@
-"""TRL's DPOTrainer, with our progress, rows that are tokens already, and a reference kept.
+"""TRL's DPOTrainer, which also reports, takes rows as tokens, and keeps the reference's scores.
 
-Imports TRL as it is loaded, which takes seconds: import it where training begins.
+Loading this file imports TRL, which takes seconds, so import this where the training begins.
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from selfinstruct.common import atomic
-from selfinstruct.train.encode import IGNORED
-from selfinstruct.train.health import HeldOutPair
+from selfinstruct.train.data.encode import IGNORED
+from selfinstruct.train.health.verdict import HeldOutPair
+from selfinstruct.train.health.watch import HealthWatch
 from selfinstruct.train.reporter import Reporting
 
 _REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
-    """DPOTrainer that reports, and keeps the reference's part.
+    """DPOTrainer that reports, and keeps the reference's log-probabilities.
 
-    The log-probabilities under the reference model are computed once, before training, and lie
-    beside the checkpoints: a training that goes on reads them.
+    They are computed once, before the training, and lie beside the checkpoints. A resumed
+    training reads them from there.
     """
+
+    watch: HealthWatch  # which the recipe adds
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._scored = 0
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset  # tokens, in our own encoding
+        return dataset  # tokens already, in our own encoding
 
     def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset  # `compute_reference` does it, once there is a place to keep them
+        return dataset  # `compute_reference` does it, once the folder is open
 
     def compute_reference(self) -> None:
         """Give both data sets the log-probabilities of the reference model, in nats."""
@@ -47,11 +50,11 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
             self.eval_dataset: Any = held_out.select(_by_length(held_out, batch))
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
-        found = super().compute_ref_log_probs(model, inputs)
+        logprobs = super().compute_ref_log_probs(model, inputs)
         self._scored += len(inputs["input_ids"]) // 2
         rows = len(self.train_dataset) + len(self.eval_dataset or ())
         self.reporter.waits_for("the reference model", min(self._scored, rows), rows)
-        return found
+        return logprobs
 
     def _with_reference(self, dataset: Any, name: str, size: int) -> Any:
         path = self.reporter.checkpoints / f"reference-{name}.json"
@@ -73,19 +76,19 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
     def _reference_scores(self, dataset: Any, size: int) -> list[tuple[float, float]]:
         """Return the reference's log-probabilities of (chosen, rejected), in the rows' order.
 
-        TRL's own goes through a file, which of rows in memory each process names otherwise.
+        TRL passes them through a file. For rows in memory each process would name another one.
         """
         loader = DataLoader(dataset, batch_size=size, collate_fn=self.data_collator)
         rows: list[tuple[float, float]] = []
         for batch in self.accelerator.prepare(loader):
-            found = self.compute_ref_log_probs(self.ref_model or self.model, batch)
-            chosen, rejected = self.accelerator.gather_for_metrics(found)
+            logprobs = self.compute_ref_log_probs(self.ref_model or self.model, batch)
+            chosen, rejected = self.accelerator.gather_for_metrics(logprobs)
             rows += zip(chosen.tolist(), rejected.tolist(), strict=True)
         return rows
 
     def held_out_pairs(self) -> list[HeldOutPair]:
-        """Return what the policy and the reference make of every pair that is held out."""
-        found: list[HeldOutPair] = []
+        """Return every held-out pair as the policy and the reference score it."""
+        pairs: list[HeldOutPair] = []
         self.model.eval()
         for batch in self.get_eval_dataloader():
             inputs = self._prepare_inputs(batch)
@@ -104,15 +107,15 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
             columns = (chosen, rejected, *(inputs[name] for name in _REFERENCE), *tokens)
             gathered = self.accelerator.gather_for_metrics(columns)
             rows = zip(*(column.tolist() for column in gathered), strict=True)
-            found += [HeldOutPair(*row) for row in rows]
-        return found
+            pairs += [HeldOutPair(*row) for row in rows]
+        return pairs
 
 
 def _by_length(pairs: Any, batch: int) -> list[int]:
-    """Return the places of pairs by length: batches of like length need little padding.
+    """Return the places of pairs, ordered by length: then batches need little padding.
 
-    The last batch, if it is not full, has pairs of middling length: in a mean over batches, which
-    TRL's metrics are, its rows weigh more than others.
+    A last batch that is not full gets pairs of medium length. TRL's metrics are means over
+    batches, in which its rows weigh more than others.
     """
     columns = (pairs[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
     lengths = [len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""Preferences to learn from: read from a folder of `prefer` or a file, and checked."""
+"""Preferences to learn from: reads them from a folder of `prefer` or a file, and checks them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from selfinstruct.preferences.pairs import LEAST_PAIRS
 
 
 class Unusable(StrEnum):
-    """Why a pair is not learnt from."""
+    """Why a pair is dropped."""
 
     SAME = "chosen_is_rejected"
     TIE = "tie"
@@ -28,10 +28,9 @@ class Unusable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow:
-    """A conversation that ends with a user's turn, a better and a worse answer to it.
+    """A conversation that ends with a user's turn, and a better and a worse answer to it.
 
-    `weight` is what the pair counts for in the loss; `prompt_id` is the same for all pairs of
-    one prompt.
+    `weight` is the pair's weight in the loss. All pairs of one prompt have the same `prompt_id`.
     """
 
     id: str
@@ -44,7 +43,7 @@ class PreferenceRow:
 
 @dataclass(frozen=True)
 class PreferenceSplit:
-    """Pairs to train on and pairs held out, of other prompts; how many were dropped, and why."""
+    """Pairs to train on, pairs held out (of other prompts), and how many were dropped and why."""
 
     train: list[PreferenceRow]
     held_out: list[PreferenceRow]
@@ -57,11 +56,11 @@ def read_preferences(data: Path, *, held_out: float = 0.1) -> PreferenceSplit:
     Args:
         data: a folder that `prefer` wrote, or a Parquet or JSON lines file with `prompt`,
             `chosen` and `rejected`, as texts or as conversations.
-        held_out: of a file: the share of the last prompts that are held out.
+        held_out: for a file, the share of its prompts to hold out, the last ones.
 
     Raises:
-        ConfigError: there is none, a row cannot be used, most labels contradict their own
-            scores, or too few pairs are left; names the place and what to do.
+        ConfigError: there is none, a row cannot be used, labels contradict their own scores, or
+            too few pairs are left. Names the place and what to do.
     """
     if data.is_dir():
         train, held = _folder_rows(data)
@@ -76,13 +75,13 @@ def check_split(split: PreferenceSplit, data: Path) -> PreferenceSplit:
     """Return the pairs, if there are enough to train on.
 
     Raises:
-        ConfigError: saying how many there are, and what became of the others.
+        ConfigError: there are too few. Says how many, and why the others were dropped.
     """
     if len(split.train) < LEAST_PAIRS:
-        told = ", ".join(f"{count} {reason}" for reason, count in sorted(split.dropped.items()))
+        dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(split.dropped.items()))
         raise ConfigError(
             f"{data}: {len(split.train)} pairs to train on are too few (dropped: "
-            f"{told or 'nothing'}); give at least {LEAST_PAIRS} whose answers differ and whose "
+            f"{dropped or 'nothing'}); give at least {LEAST_PAIRS} whose answers differ and whose "
             "labeller decided"
         )
     return split
@@ -105,7 +104,7 @@ def _file_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a Parquet file, each with its place under `where`.
+    """Return the rows of a Parquet file. Each names its place under `where`.
 
     Raises:
         ConfigError: it cannot be read.
@@ -121,7 +120,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 
 def read_lines(path: Path, option: str = "--data") -> list[dict[str, Any]]:
-    """Return the objects of JSON lines, each with its place under `where`.
+    """Return the objects of JSON lines. Each names its place under `where`.
 
     Raises:
         ConfigError: the file or a line cannot be read.
@@ -146,15 +145,15 @@ def split_prompts(
 def _usable(
     rows: Iterable[Mapping[str, Any]], dropped: Counter[str], data: Path
 ) -> list[PreferenceRow]:
-    """Leave out pairs that say nothing.
+    """Drop pairs that teach nothing.
 
     Raises:
-        ConfigError: a pair's own scores, or its margin, say that the rejected answer is better.
+        ConfigError: by its own scores or margin, a pair's rejected answer is better.
     """
     kept, against = [], []
-    for number, given in enumerate(rows):
-        row = preference_row(given, f"{number}")
-        margin = _margin(given)
+    for number, columns in enumerate(rows):
+        row = preference_row(columns, f"{number}")
+        margin = _margin(columns)
         if row.chosen.split() == row.rejected.split():
             dropped[str(Unusable.SAME)] += 1
         elif not row.chosen.strip() or not row.rejected.strip():
@@ -163,7 +162,7 @@ def _usable(
             dropped[str(Unusable.TIE)] += 1
         else:
             if margin is not None and margin < 0:
-                against.append(str(given["where"]))
+                against.append(str(columns["where"]))
             kept.append(row)
     if against:
         raise ConfigError(
@@ -175,7 +174,7 @@ def _usable(
 
 
 def _margin(row: Mapping[str, Any]) -> float | None:
-    """Return by how much the labeller preferred the chosen answer, if the row says so."""
+    """Return how much better the labeller scored the chosen answer, if the row says so."""
     chosen, rejected = _number(row.get("chosen_score")), _number(row.get("rejected_score"))
     if chosen is not None and rejected is not None:
         return chosen - rejected
@@ -192,7 +191,7 @@ def preference_row(row: Mapping[str, Any], id: str, weight: float = 1.0) -> Pref
     """Return a pair from its columns.
 
     Raises:
-        ConfigError: a column lacks, or is neither a text nor a conversation.
+        ConfigError: a column is missing, or is neither a text nor a conversation.
     """
     where = row["where"]
     messages = _messages(row.get("prompt"), where)
@@ -223,7 +222,7 @@ def _messages(prompt: Any, where: str) -> tuple[tuple[str, str], ...]:
 
 
 def answer_text(answer: Any, where: str, name: str) -> str:
-    """Return an answer: a text, or a conversation of one turn of the assistant.
+    """Return an answer, which is a text or one turn of the assistant.
 
     Raises:
         ConfigError: it is neither.

@@ -1,4 +1,4 @@
-"""How far a training is."""
+"""How far a training is: the record that watchers get, and which process speaks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrainProgress:
-    """A step was logged. `tokens` have been trained on in `seconds`, resumptions included.
+    """The training logged a step; `tokens` and `seconds` include those before a resume.
 
-    `what` goes on: `training`, or something that it waits for, of which `step` of `steps` are
-    done.
+    `what` is `training`, or the name of something that the training waits for. Then `step` of
+    `steps` are done of that.
     """
 
     step: int
@@ -29,5 +29,5 @@ Listen = Callable[[TrainProgress], object]
 
 
 def is_main_process() -> bool:
-    """Whether this process writes and speaks: of several that `accelerate launch` starts, one."""
+    """Whether this process writes and prints: one of those that `torchrun` starts."""
     return os.environ.get("RANK", "0") == "0"

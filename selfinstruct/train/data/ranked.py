@@ -1,4 +1,4 @@
-"""Ranked answers to a prompt, expanded to all comparisons that they decide."""
+"""Ranked answers to a prompt, expanded to all comparisons that the ranks decide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.preferences.folder import LABELLED, REPORT
-from selfinstruct.train.preference_rows import (
+from selfinstruct.train.data.preference_rows import (
     PreferenceRow,
     PreferenceSplit,
     Unusable,
@@ -29,11 +29,11 @@ T = TypeVar("T")
 def comparisons(answers: Sequence[tuple[T, float]]) -> list[tuple[T, T, float]]:
     """Return every (better, worse, weight) that scores decide.
 
-    The weights of a prompt's comparisons add up to one, so that a prompt with many answers
-    counts for no more than one with two (Ouyang et al. 2022, arXiv:2203.02155, §3.5 and eq. 1).
+    The weights of a prompt's comparisons add up to 1. So a prompt with many answers counts no
+    more than a prompt with two (Ouyang et al. 2022, arXiv:2203.02155, §3.5 and eq. 1).
 
     Args:
-        answers: each with its score, higher for better ones; equal scores decide nothing.
+        answers: each with its score. Higher is better, and equal scores decide nothing.
     """
     pairs = []
     for (first, high), (second, low) in combinations(answers, 2):
@@ -45,12 +45,12 @@ def comparisons(answers: Sequence[tuple[T, float]]) -> list[tuple[T, T, float]]:
 
 
 def read_ranked(data: Path, *, held_out: float = 0.1) -> PreferenceSplit:
-    """Read ranked answers, and expand them to comparisons.
+    """Read ranked answers, and expand them into comparisons.
 
     Args:
-        data: a folder that `prefer` wrote, whose labelled answers are all taken, or JSON lines
-            with `prompt` and `ranked`: answers, the best first.
-        held_out: of a file: the share of the last prompts that are held out.
+        data: a folder that `prefer` wrote, of which all labelled answers are used, or JSON lines
+            with `prompt` and `ranked`, the answers with the best first.
+        held_out: for a file, the share of its prompts to hold out, the last ones.
 
     Raises:
         ConfigError: there is none, or a row cannot be used.
@@ -85,20 +85,20 @@ def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
 
 
 def _ranked(rows: Sequence[Mapping[str, Any]], dropped: Counter[str]) -> list[PreferenceRow]:
-    found = []
+    pairs = []
     for number, row in enumerate(rows):
         where, ranked = row["where"], row.get("ranked")
         if not isinstance(ranked, list) or len(ranked) < 2:
             raise ConfigError(
                 f'{where}: "ranked" is {ranked!r:.60}; give two answers or more, the best first'
             )
-        texts = [answer_text(one, where, "ranked") for one in ranked]
-        # An empty answer says nothing, and one that was there before has its place already.
+        texts = [answer_text(answer, where, "ranked") for answer in ranked]
+        # An empty answer teaches nothing, and a repeated one keeps its first place.
         known = {" ".join(text.split()): text for text in reversed(texts)}
         kept = [text for text in texts if text.strip() and known[" ".join(text.split())] is text]
         dropped[str(Unusable.SAME)] += len(texts) - len(kept)
         scored = [(text, -float(place)) for place, text in enumerate(kept)]
         for n, (better, worse, weight) in enumerate(comparisons(scored)):
             pair = {**row, "chosen": better, "rejected": worse}
-            found.append(preference_row(pair, ids.example(str(number), n), weight))
-    return found
+            pairs.append(preference_row(pair, ids.example(str(number), n), weight))
+    return pairs

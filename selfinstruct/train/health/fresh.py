@@ -1,4 +1,4 @@
-"""Fresh samples of a policy in training: how far from its reference it is, how long it talks."""
+"""Fresh samples of a policy in training: their length, and their distance from the reference."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ import torch
 _SCORED = 4
 
 
+@dataclass(frozen=True)
+class FreshPrompts:
+    """Prompts that the policy answers at each look, as token ids, and how to sample answers."""
+
+    prompts: Sequence[Sequence[int]]
+    max_tokens: int
+    seed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Fresh:
     """One sampled answer: its tokens, whether it ended, and its divergence, in nats.
 
-    `divergence` is the sum over its tokens of KL(policy ‖ reference) of the next word, given
-    what the policy had written until then: an estimate of the divergence of whole answers, of
-    less variance than that by the log-probabilities of the sampled words alone (Amini et al.
-    2025, arXiv:2504.10637, §4).
+    `divergence` is the sum over its tokens of KL(policy ‖ reference) of the next word, given the
+    answer so far. It estimates the divergence of whole answers, and has less variance than the
+    estimate from the log-probabilities of the sampled words (Amini et al. 2025,
+    arXiv:2504.10637, §4).
     """
 
     tokens: int
@@ -40,12 +49,12 @@ def fresh_samples(
     """Sample an answer to each prompt at temperature 1, and measure its divergence.
 
     Args:
-        policy: the network that is trained.
-        reference: a context manager's function that gives the reference network.
-        tokenizer: theirs.
+        policy: the network in training.
+        reference: returns a context manager that lends the reference network.
+        tokenizer: that of both.
         prompts: token ids.
         max_tokens: longest answer.
-        seed: of the samples; the machine's own random state is left as it was.
+        seed: of the samples. The machine's own random state stays as it was.
     """
     was_training = policy.training
     policy.eval()
@@ -68,7 +77,7 @@ def _sampled(
     """Return the sampled tokens of each prompt, up to its end."""
     longest = max(len(prompt) for prompt in prompts)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    # Before the prompts, so that all answers begin at one place.
+    # Padding stands before the prompts, so that all answers begin at one place.
     ids = [[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
     mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
     device = next(policy.parameters()).device
@@ -81,7 +90,7 @@ def _sampled(
             temperature=1.0,
             top_k=0,
             top_p=1.0,
-            # Whatever the model's own settings say: as it is trained, and nothing else.
+            # The model's own settings must not change what is sampled.
             min_p=None,
             typical_p=1.0,
             repetition_penalty=1.0,
@@ -103,8 +112,8 @@ def _divergences(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
 ) -> list[float]:
-    found = [0.0] * len(prompts)
-    # By length: batches of one length need no padding.
+    divergences = [0.0] * len(prompts)
+    # Ordered by length: batches of one length need no padding.
     order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]) + len(answers[n]))
     for start in range(0, len(order), _SCORED):
         part = order[start : start + _SCORED]
@@ -112,9 +121,9 @@ def _divergences(
         ours = _next_words(policy, pairs)
         with reference() as other:
             theirs = _next_words(other, pairs)
-        for place, own, one in zip(part, ours, theirs, strict=True):
-            found[place] = float((own.exp() * (own - one)).sum())
-    return found
+        for place, own, their in zip(part, ours, theirs, strict=True):
+            divergences[place] = float((own.exp() * (own - their)).sum())
+    return divergences
 
 
 def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
@@ -139,6 +148,6 @@ def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]
 
 @contextmanager
 def without_adapter(network: Any) -> Iterator[Any]:
-    """Give a network as it was before its adapter."""
+    """Lend a network without its adapter: the reference."""
     with network.disable_adapter():
         yield network

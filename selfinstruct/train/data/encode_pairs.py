@@ -1,22 +1,24 @@
-"""Preferences as tokens: a prompt, a better and a worse answer to it."""
+"""Preferences as tokens: a prompt, a better answer and a worse one."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.preferences.pairs import LEAST_PAIRS
 from selfinstruct.prompts.template import end_of_answer, prompt_text
-from selfinstruct.train.preference_rows import PreferenceRow, PreferenceSplit, Unusable
+from selfinstruct.train.data.encode import prepare_tokenizer
+from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit, Unusable
+from selfinstruct.train.recipe import Examples
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
-    """Tokens of a pair; the answers end with the token that ends a sequence."""
+    """Tokens of a pair. The answers end with the end-of-sequence token."""
 
     id: str
     prompt_ids: list[int]
@@ -30,14 +32,13 @@ class EncodedPair:
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
-def encoded_split(
-    split: PreferenceSplit, tokenizer: Any, max_length: int
-) -> tuple[list[EncodedPair], list[EncodedPair], dict[str, int]]:
-    """Return pairs to train on and pairs held out as tokens, and what was dropped by reason.
+def encoded_split(split: PreferenceSplit, tokenizer: Any, max_length: int) -> Examples:
+    """Return pairs as tokens; give the tokenizer what it lacks first.
 
     Raises:
-        ConfigError: too few pairs are short enough.
+        ConfigError: too few pairs are short enough, or nothing could learn to stop.
     """
+    prepare_tokenizer(tokenizer)
     dropped = Counter(split.dropped)
     encode = partial(encode_pairs, tokenizer=tokenizer, max_length=max_length, dropped=dropped)
     train, held = encode(split.train), encode(split.held_out)
@@ -46,7 +47,9 @@ def encoded_split(
             f"{len(train)} of {len(split.train)} pairs have at most {max_length} tokens, and "
             f"{LEAST_PAIRS} are the least to train on; raise --max-length"
         )
-    return train, held, dict(sorted(dropped.items()))
+    rows = {"training pairs": train, "held-out pairs": held}
+    compared = {name: [asdict(pair) for pair in pairs] for name, pairs in rows.items()}
+    return Examples(train, held, dict(sorted(dropped.items())), compared)
 
 
 def encode_pairs(
@@ -56,15 +59,15 @@ def encode_pairs(
 
     Args:
         rows: the pairs.
-        tokenizer: with a chat template (`encode.prepare_tokenizer`).
+        tokenizer: with a chat template (`encode.prepare_tokenizer` gives one).
         max_length: a pair with a longer side is left out, never cut.
-        dropped: where those are counted.
+        dropped: counts the pairs that are left out.
 
     Raises:
-        ConfigError: the template does not end an answer with the token that ends a sequence.
+        ConfigError: the template does not end an answer with the end-of-sequence token.
     """
     end = end_of_answer(tokenizer)
-    found = []
+    pairs = []
     for row in rows:
         messages = [{"role": role, "content": text} for role, text in row.messages]
         prompt, chosen, rejected = (
@@ -79,5 +82,5 @@ def encode_pairs(
         if pair.longest > max_length:
             dropped[str(Unusable.TOO_LONG)] += 1
         else:
-            found.append(pair)
-    return found
+            pairs.append(pair)
+    return pairs

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jinja2
 
-if TYPE_CHECKING:
-    from selfinstruct.train.dpo import DpoResult
-    from selfinstruct.train.health import Point
+from selfinstruct.train.health.verdict import Health, Point
 
 _WIDTH, _HEIGHT = 360, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 26
 _COLOURS = ("#2e9e5b", "#c2452d")
 
 
-def health_page(result: DpoResult) -> str:
-    """Return the page: no script, no network."""
+class WatchedResult(Protocol):
+    """What the page shows of a result; that of any training on pairs has it."""
+
+    @property
+    def train_pairs(self) -> int: ...
+    @property
+    def held_out_pairs(self) -> int: ...
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def losses(self) -> list[tuple[int, float]]: ...
+    @property
+    def history(self) -> list[Point]: ...
+    @property
+    def health(self) -> Health: ...
+
+
+def health_page(result: WatchedResult) -> str:
+    """Return the page. It has no script, and loads nothing."""
     history = result.history
     start = history[0]
     lines: dict[str, Mapping[str, list[tuple[float, float]]]] = {
@@ -33,14 +50,16 @@ def health_page(result: DpoResult) -> str:
         "loss in training": {"loss": [(float(step), loss) for step, loss in result.losses]},
     }
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("selfinstruct.train", "."),
+        loader=jinja2.PackageLoader("selfinstruct.train.health", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     charts = [(title, _chart(series)) for title, series in lines.items()]
     return environment.get_template("health.html.jinja").render(
-        result=result, health=result.health, charts=[one for one in charts if one[1]]
+        result=result,
+        health=result.health,
+        charts=[(title, chart) for title, chart in charts if chart],
     )
 
 
@@ -50,7 +69,7 @@ def _line(history: Sequence[Point], name: str, zero: float = 0.0) -> list[tuple[
 
 
 def _chart(series: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any] | None:
-    """Return where the marks of a line chart stand; None where there is nothing to draw."""
+    """Return the positions of a line chart's marks, or None where there is nothing to draw."""
     points = [point for line in series.values() for point in line]
     if not points:
         return None

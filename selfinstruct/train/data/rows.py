@@ -1,4 +1,4 @@
-"""Training rows: read from a run or a file, split off for validation, decontaminated."""
+"""Training rows: reads them from a run or a file, holds some out, and decontaminates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.prompts.canonical import unframed, user_text
 from selfinstruct.store import open_run, run_exists
 
-# An overlap of so many words in a row is taken for a copy (GPT-3, arXiv:2005.14165, app. C).
+# A text that shares so many words in sequence is a copy (GPT-3, arXiv:2005.14165, app. C).
 _NGRAM = 13
 _WORD = re.compile(r"\w+")
 
@@ -28,8 +28,8 @@ _WORD = re.compile(r"\w+")
 class TrainRow:
     """One task to learn: what a user writes, and the answer.
 
-    `proposal` names what the task was written in one go with; rows of one proposal are never
-    split. Empty for rows of a file and for seeds.
+    `proposal` is the proposal that the task came from, whose rows stay together. It is empty for
+    rows of a file and for seeds.
     """
 
     id: str
@@ -42,7 +42,7 @@ class TrainRow:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to train on and to validate with, and what was left out between the two."""
+    """Rows to train on, rows to validate with, and rows that are too near to the former."""
 
     train: list[TrainRow]
     validation: list[TrainRow]
@@ -51,7 +51,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """A row that was removed, the text that it repeats, and how: `rouge_l` or `13-gram`."""
+    """A removed row, the text that it repeats, and how it does: `rouge_l` or `13-gram`."""
 
     row: TrainRow
     text: str
@@ -63,16 +63,16 @@ def read_rows(
 ) -> list[TrainRow]:
     """Read training rows from a run's folder or a file.
 
-    Files are JSON lines: messages, prompt-completion, alpaca or sharegpt as `export` writes
-    them, or tasks with instances, as seed files have them.
+    Files are JSON lines: messages, prompt-completion, alpaca or sharegpt, as `export` writes
+    them, or tasks with instances, as in seed files.
 
     Args:
         data: the folder or file.
-        answers: whose outputs, of a run.
+        answers: for a run, whose outputs to learn.
         with_seeds: put the run's seed tasks before its own.
 
     Raises:
-        ConfigError: there is none, or a line that cannot be used; names file, line and fix.
+        ConfigError: there is none, or a line cannot be used. Names file, line and fix.
     """
     if data.is_dir():
         if not run_exists(data):
@@ -92,11 +92,10 @@ def _run_rows(path: Path, answers: Answers, with_seeds: bool) -> list[TrainRow]:
     rows = []
     if with_seeds:
         for seed in stored_inputs(run).seeds:
-            for number, one in enumerate(seed.instances):
-                user = user_text(seed.instruction, one.input)
-                rows.append(
-                    TrainRow(ids.example(seed.pool_id, number), seed.instruction, user, one.output)
-                )
+            for number, instance in enumerate(seed.instances):
+                user = user_text(seed.instruction, instance.input)
+                id = ids.example(seed.pool_id, number)
+                rows.append(TrainRow(id, seed.instruction, user, instance.output))
     for row in export_rows(run, answers):
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
@@ -109,14 +108,14 @@ def _file_rows(path: Path) -> list[TrainRow]:
     for number, data in read_objects(path, "--data"):
         where = f"{path}:{number}"
         try:
-            found = [_pair(data)] if "instances" not in data else _instances(data)
+            tasks = [_pair(data)] if "instances" not in data else _instances(data)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{where}: cannot be read as a training row ({type(error).__name__}: {error}); "
                 'give {"messages"}, {"prompt", "completion"}, {"instruction", "input", "output"}, '
                 '{"conversations"} or {"instruction", "instances"}'
             ) from error
-        for place, (instruction, user, answer) in enumerate(found):
+        for place, (instruction, user, answer) in enumerate(tasks):
             if not user.strip() or not answer.strip():
                 raise ConfigError(
                     f"{where}: has no prompt or no answer; give both, or drop the line"
@@ -138,17 +137,17 @@ def _pair(data: dict[str, Any]) -> tuple[str, str, str]:
         if isinstance(prompt, list):
             user, answer = _turns([*prompt, *completion], "role", "content", ("user", "assistant"))
             return user, user, answer
-        # `export` writes the whole prompt of a base model; what a user wrote stands in it.
+        # `export` writes the whole prompt of a base model, which contains what the user wrote.
         user = unframed(_text(prompt))
         return user, user, _text(completion).strip()
-    given = _text(data.get("input") or "")
+    input = _text(data.get("input") or "")
     instruction = _text(data["instruction"])
-    return instruction, user_text(instruction, given), _text(data["output"])
+    return instruction, user_text(instruction, input), _text(data["output"])
 
 
 def _turns(turns: Any, role: str, content: str, roles: tuple[str, str]) -> tuple[str, str]:
-    """Return what the user and the assistant say, where that is all of the conversation."""
-    if not isinstance(turns, list) or [one[role] for one in turns] != list(roles):
+    """Return what the user and the assistant say, if that is the whole conversation."""
+    if not isinstance(turns, list) or [turn[role] for turn in turns] != list(roles):
         raise ValueError(
             f"a row is one turn of {roles[0]} and one of {roles[1]}, without others (a system "
             "prompt, earlier turns): they would not be learnt"
@@ -164,34 +163,36 @@ def _text(value: Any) -> str:
 
 def _instances(data: dict[str, Any]) -> list[tuple[str, str, str]]:
     instruction = _text(data["instruction"])
-    found = []
-    for one in data["instances"]:
-        if not isinstance(one, dict):
-            raise TypeError(f"an instance is no object but {json.dumps(one)[:60]}")
-        user = user_text(instruction, _text(one.get("input") or ""))
-        found.append((instruction, user, _text(one["output"])))
-    return found
+    tasks = []
+    for instance in data["instances"]:
+        if not isinstance(instance, dict):
+            raise TypeError(f"an instance is no object but {json.dumps(instance)[:60]}")
+        user = user_text(instruction, _text(instance.get("input") or ""))
+        tasks.append((instruction, user, _text(instance["output"])))
+    return tasks
 
 
 def split_rows(rows: Sequence[TrainRow], share: float, near_above: float) -> Split:
-    """Split off the last proposals for validation, without near neighbours in training.
+    """Hold out the last proposals for validation, without near neighbours in training.
 
-    Whole proposals, the last ones first: no proposal of theirs was shown to an earlier one,
-    so nothing in training descends from them. Rows of a file are taken from its end.
+    Proposals stay whole, and the last ones go first. No earlier proposal has seen their tasks, so
+    nothing in training descends from them. For a file, the last rows are held out.
 
     Args:
         rows: all rows, in the order in which they were written.
-        share: of the rows, wanted for validation.
-        near_above: a validation row whose instruction has a ROUGE-L above this with one in
-            training is in neither part.
+        share: of the rows to hold out, about.
+        near_above: a validation row is left out of both parts if its instruction has a ROUGE-L
+            above this with an instruction in training.
     """
-    wanted = round(share * len(rows))
+    validation_rows = round(share * len(rows))
     groups: dict[str, list[TrainRow]] = {}
     for row in rows:
         groups.setdefault(row.proposal or row.id, []).append(row)
     order = sorted(groups.values(), key=lambda group: group[0].round)
     held: list[TrainRow] = []
-    while len(order) > 1 and len(held) < wanted and not order[-1][0].id.startswith("seed:"):
+    while (
+        len(order) > 1 and len(held) < validation_rows and not order[-1][0].id.startswith("seed:")
+    ):
         held = order.pop() + held
     kept = {row.id for group in order for row in group}
     train = [row for row in rows if row.id in kept]
@@ -203,7 +204,7 @@ def split_rows(rows: Sequence[TrainRow], share: float, near_above: float) -> Spl
 
 
 def near_threshold(data: Path) -> float:
-    """Return the ROUGE-L above which two instructions are neighbours, for this data."""
+    """Return the ROUGE-L above which two instructions of this data are neighbours."""
     if data.is_dir() and run_exists(data):
         return stored_config(open_run(data)).novelty.audit_floor
     return NoveltyConfig().audit_floor
@@ -216,9 +217,9 @@ def decontaminate(
 
     Args:
         rows: training rows.
-        texts: instructions (and inputs) that will be evaluated on.
-        threshold: ROUGE-L of the instructions above which a row goes; a row that shares 13
-            words in a row with a text goes too.
+        texts: instructions (and inputs) of the evaluation.
+        threshold: a row is removed if its instruction has a ROUGE-L above this with a text. A
+            row that shares 13 words in sequence with a text is removed too.
     """
     avoided = list(texts)
     index = NoveltyIndex(threshold, NoveltyConfig().tokenizer)

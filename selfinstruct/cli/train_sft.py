@@ -1,0 +1,137 @@
+"""`selfinstruct train sft`: from a run to a fine-tuned model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import stderr
+from selfinstruct.cli.export import AnswersName
+from selfinstruct.cli.train import (
+    AdapterOnlyOption,
+    ConfigOption,
+    FourBitsOption,
+    LoraOption,
+    MaxLengthOption,
+    ModelOption,
+    OutOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    method_of,
+    print_evaluation,
+    print_trained,
+    run_recipe,
+    trl_options,
+)
+
+# So many rows that repeat tasks of an evaluation are shown.
+_SHOWN = 10
+
+
+def sft(
+    data: Annotated[
+        Path, typer.Option("--data", help="A run's folder, or JSON lines as `export` writes them.")
+    ],
+    model: ModelOption,
+    out: OutOption,
+    lora: LoraOption = True,
+    load_in_4bit: FourBitsOption = False,
+    adapter_only: AdapterOnlyOption = False,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", min=0.01, help="At most (default 3).")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", min=0, help="Default 2e-4, for `full` 2e-5.")
+    ] = None,
+    max_length: MaxLengthOption = 1024,
+    validation: Annotated[
+        float, typer.Option("--validation", min=0, max=0.5, help="Share held out, the last rows.")
+    ] = 0.1,
+    answers: Annotated[
+        AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
+    ] = AnswersName.OWN,
+    with_seeds: Annotated[
+        bool, typer.Option("--with-seeds", help="Learn the run's seed tasks too.")
+    ] = False,
+    decontaminate: Annotated[
+        Path | None,
+        typer.Option("--decontaminate", help="Leave out what repeats tasks of this file."),
+    ] = None,
+    seed: SeedOption = 0,
+    resume: ResumeOption = False,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Fine-tune a model on the accepted tasks of a run, and save it for vLLM and transformers.
+
+    The loss is on the answers alone, and training stops when the validation loss no longer
+    falls.
+    """
+    from selfinstruct.dataset.export import Answers
+    from selfinstruct.models import resolve_model
+    from selfinstruct.train.data.rows import near_threshold, read_rows, split_rows
+    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.recipes.sft import SFT, SftSettings
+
+    options = trl_options(config, settings, epochs, learning_rate)
+    rows = read_rows(data, answers=Answers(str(answers)), with_seeds=with_seeds)
+    if decontaminate is not None:
+        rows = _without_copies(rows, decontaminate)
+    split = split_rows(rows, validation, near_threshold(data))
+    if split.near:
+        stderr.print(
+            f"{len(split.near)} of the last rows are near neighbours of others: in neither part",
+            highlight=False,
+        )
+    sft_settings = SftSettings(
+        method=method_of(lora, load_in_4bit, adapter_only),
+        merge=not adapter_only,
+        max_length=max_length,
+        seed=seed,
+        options=options,
+    )
+    choices = {"answers": str(answers)} if data.is_dir() else {}
+    if with_seeds:
+        choices["with seeds"] = "yes"
+    if decontaminate is not None:
+        choices["decontaminated against"] = f"`{decontaminate.name}`"
+    local = resolve_model(model, lambda *_: None)
+    job = Job(split, local, out, sft_settings, resume, Source(data, choices))
+    result = run_recipe(SFT, job)
+    if result is not None:
+        rows_learnt = f"{result.train_rows} rows"
+        print_trained(rows_learnt, result.tokens, result.steps, result.seconds)
+        if not adapter_only:
+            print_evaluation(f"base={model}", f"sft={out}", out)
+
+
+def _without_copies(rows: list[Any], file: Path) -> list[Any]:
+    """Leave out rows that repeat tasks of an evaluation, and say which."""
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.evaluate.tasks import read_eval_tasks
+    from selfinstruct.prompts.canonical import user_text
+    from selfinstruct.train.data.rows import decontaminate
+
+    tasks = read_eval_tasks(file, "--decontaminate")
+    texts = [user_text(task.instruction, task.input) for task in tasks]
+    texts += [task.instruction for task in tasks]
+    kept, removed = decontaminate(rows, texts, 0.7)
+    stderr.print(
+        f"{len(removed)} of {len(rows)} rows repeat tasks of {file} and are left out"
+        f"{f', the first {_SHOWN} of them' if len(removed) > _SHOWN else ''}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for copy in removed[:_SHOWN]:
+        row = {"row": copy.row.id, "how": copy.how, "instruction": copy.row.instruction}
+        stderr.print(f"  {json.dumps(row)}", markup=False, highlight=False, soft_wrap=True)
+    if not kept:
+        raise ConfigError(
+            f"{file}: every row repeats one of its tasks; nothing is left to train on"
+        )
+    return kept
