@@ -15,6 +15,7 @@ from selfinstruct.common.progress import Event, silent
 from selfinstruct.common.records import Form, LocalModel, Request, Stage
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.scripted import Script, ScriptedEngine
+from selfinstruct.generate import calibrate
 from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run
 
@@ -96,7 +97,7 @@ def _instances(request: Request) -> str | tuple[str, str]:
 def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """Calibration scores of scripted engines are not kept beside the user's own."""
     folder = tmp_path_factory.mktemp("calibrations")
-    monkeypatch.setattr("selfinstruct.generate.calibrate.cache_folder", lambda: folder)
+    monkeypatch.setattr(calibrate, "cache_folder", lambda: folder)
 
 
 @pytest.fixture

@@ -8,6 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPreparing:
+    """The files of the model are made ready: `what` is under way, `share` (0 to 1) of it done."""
+
+    what: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLoading:
     """The model is about to be loaded, by the engine of this title."""
 
@@ -67,7 +75,15 @@ class RoundCommitted:
     newest: str | None
 
 
-Event = EngineLoading | EngineReady | Calibrating | Calibrated | Working | RoundCommitted
+Event = (
+    ModelPreparing
+    | EngineLoading
+    | EngineReady
+    | Calibrating
+    | Calibrated
+    | Working
+    | RoundCommitted
+)
 Listener = Callable[[Event], None]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,9 @@ from selfinstruct.store import Run
 from selfinstruct.store.answers import best_answers
 from selfinstruct.store.layout import OWN
 from selfinstruct.store.supplements import current_round, read_completed
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class Format(StrEnum):
@@ -121,14 +124,7 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
     Raises:
         ConfigError: the run holds no task yet, or the file cannot be written.
     """
-    rows = list(export_rows(run, answers))
-    if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
-        raise ConfigError(
-            f"{run.path}: has no accepted answers of a teacher; "
-            f"write some with: selfinstruct answer {run.path} --model TEACHER"
-        )
-    if not rows:
-        raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
+    rows = _rows_to_export(run, answers)
     _refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
@@ -139,6 +135,42 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return len(rows)
+
+
+def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Dataset:
+    """Return the rows that `export` would write, as a `datasets.Dataset`.
+
+    Raises:
+        ConfigError: the run holds no task yet, or `datasets` is not installed.
+    """
+    try:
+        from datasets import Dataset
+    except ImportError as error:
+        raise ConfigError(
+            "to_dataset() needs the datasets package: pip install datasets"
+        ) from error
+    rows = _rows_to_export(run, answers)
+    if format is Format.PARQUET:
+        return Dataset(_table(rows))
+    encode = _encoder(format, stored_inputs(run).prompts)
+    return Dataset.from_list([encode(row) for row in rows])
+
+
+def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
+    """Return the dataset of a run.
+
+    Raises:
+        ConfigError: it is empty.
+    """
+    rows = list(export_rows(run, answers))
+    if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
+        raise ConfigError(
+            f"{run.path}: has no accepted answers of a teacher; "
+            f"write some with: selfinstruct answer {run.path} --model TEACHER"
+        )
+    if not rows:
+        raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
+    return rows
 
 
 def _refuse_own_files(run: Run, out: Path) -> None:
@@ -188,6 +220,12 @@ def _encoder(format: Format, prompts: PromptLibrary) -> Callable[[ExportRow], di
 
 
 def _parquet(rows: list[ExportRow]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(_table(rows), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _table(rows: list[ExportRow]) -> pa.Table:
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -202,9 +240,6 @@ def _parquet(rows: list[ExportRow]) -> bytes:
             ("override", pa.string()),
         ]
     )
-    table = pa.Table.from_pylist(
+    return pa.Table.from_pylist(
         [{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema
     )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
