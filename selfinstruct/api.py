@@ -343,7 +343,7 @@ def generate(
         resume=resume,
         make_engine=build_engine,
         listen=listen,
-        model_progress=lambda what, share: listen(ModelPreparing(what, share)),
+        model_progress=lambda step, share: listen(ModelPreparing(step, share)),
         source=str(config) if config is not None else "arguments",
     )
     return Run(run, reason)
@@ -434,7 +434,7 @@ def _log_event(event: Event) -> None:
     """Log what a run tells, where nobody listens to it."""
     match event:
         case ModelPreparing():
-            log.debug("model: %s (%.0f%%)", event.what, 100 * event.share)
+            log.debug("model: %s (%.0f%%)", event.step, 100 * event.share)
         case EngineLoading():
             log.info("loading %s into %s", event.model, event.engine)
         case EngineReady():

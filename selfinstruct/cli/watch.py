@@ -81,7 +81,7 @@ class Watcher:
     def __call__(self, event: Event) -> None:
         match event:
             case ModelPreparing():
-                self.model_progress(event.what, event.share)
+                self.model_progress(event.step, event.share)
             case EngineLoading():
                 self._line(f"loading {event.model} into {event.engine}")
                 self._state.title = f"loading {event.model}"

@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ModelPreparing:
-    """The files of the model are made ready: `what` is under way, `share` (0 to 1) of it done."""
+    """The model's files are being made ready: the present step, and the share that is done."""
 
-    what: str
+    step: str
     share: float
 
 

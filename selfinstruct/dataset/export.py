@@ -128,7 +128,7 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
     _refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
-    content = _parquet(rows) if format is Format.PARQUET else _jsonl(rows, format, run)
+    content = _content(rows, format, run)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(out, content)
@@ -149,11 +149,10 @@ def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Data
         raise ConfigError(
             "to_dataset() needs the datasets package: pip install datasets"
         ) from error
-    rows = _rows_to_export(run, answers)
+    content = _content(_rows_to_export(run, answers), format, run)
     if format is Format.PARQUET:
-        return Dataset(_table(rows))
-    encode = _encoder(format, stored_inputs(run).prompts)
-    return Dataset.from_list([encode(row) for row in rows])
+        return Dataset(pq.read_table(io.BytesIO(content)))
+    return Dataset.from_list([json.loads(line) for line in io.BytesIO(content)])
 
 
 def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
@@ -179,6 +178,11 @@ def _refuse_own_files(run: Run, out: Path) -> None:
     inside = target.is_relative_to(folder) and target != folder
     if inside and target.relative_to(folder).parts[0] in OWN:
         raise ConfigError(f"{out}: is a part of the run itself; give another --out")
+
+
+def _content(rows: list[ExportRow], format: Format, run: Run) -> bytes:
+    """Return the content of a file of rows."""
+    return _parquet(rows) if format is Format.PARQUET else _jsonl(rows, format, run)
 
 
 def _jsonl(rows: list[ExportRow], format: Format, run: Run) -> bytes:
@@ -220,12 +224,6 @@ def _encoder(format: Format, prompts: PromptLibrary) -> Callable[[ExportRow], di
 
 
 def _parquet(rows: list[ExportRow]) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(_table(rows), buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def _table(rows: list[ExportRow]) -> pa.Table:
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -240,6 +238,9 @@ def _table(rows: list[ExportRow]) -> pa.Table:
             ("override", pa.string()),
         ]
     )
-    return pa.Table.from_pylist(
+    table = pa.Table.from_pylist(
         [{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema
     )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
