@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import sys
@@ -196,6 +197,21 @@ def column_tables() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def room_table() -> str:
+    """Return a table of the folders and files of the package, lowest first, by what they say."""
+    sys.path.insert(0, str(ROOT))
+    from tests.test_imports import TIERS
+
+    lines = ["| tier | room | what it is |", "|---:|---|---|"]
+    for number, names in enumerate(TIERS, start=1):
+        for name in sorted(names - {"__main__"}):
+            folder = ROOT / "selfinstruct" / name
+            file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+            says = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            lines.append(f"| {number} | `{name}` | {says.splitlines()[0]} |")
+    return "\n".join(lines) + "\n"
+
+
 def marked(path: Path, *parts: str) -> str:
     """Return a file's text with new content between marks: a name, its content, and so on."""
     text = path.read_text(encoding="utf-8")
@@ -210,6 +226,7 @@ def generated() -> dict[Path, str]:
     readme, docs = ROOT / "README.md", ROOT / "docs"
     run, engine, rules = docs / "run.md", docs / "engine.md", docs / "rules.md"
     training = docs / "training.md"
+    guide = ROOT / ".github" / "CONTRIBUTING.md"
     return {
         docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
@@ -219,6 +236,7 @@ def generated() -> dict[Path, str]:
         ),
         engine: marked(engine, "engines", engine_table()),
         training: marked(training, "formats", format_table()),
+        guide: marked(guide, "rooms", room_table()),
     }
 
 

@@ -15,6 +15,7 @@ from selfinstruct.common.progress import Event, silent
 from selfinstruct.common.records import Form, LocalModel, Request, Stage
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.scripted import Script, ScriptedEngine
+from selfinstruct.generate import calibrate
 from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run
 from tests.warm import warm_command
@@ -128,7 +129,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def own_calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """Calibration scores of scripted engines are not kept beside the user's own."""
     folder = tmp_path_factory.mktemp("calibrations")
-    monkeypatch.setattr("selfinstruct.generate.calibrate.cache_folder", lambda: folder)
+    monkeypatch.setattr(calibrate, "cache_folder", lambda: folder)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,9 @@ from selfinstruct.cli.app import run as cli
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError, EngineError, StoreError
 from selfinstruct.common.records import ACCEPTED, Request, Stage
-from selfinstruct.dataset.export import Answers, Format, export, export_rows
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.answer import Answered, answer
 from selfinstruct.store import Run, open_run, schema

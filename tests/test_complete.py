@@ -18,7 +18,8 @@ from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError, EngineError, StoreError
 from selfinstruct.common.records import ACCEPTED, Kind
 from selfinstruct.dataset.card import dataset_card
-from selfinstruct.dataset.export import Answers, Format, export_rows
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.generate.answer import answer

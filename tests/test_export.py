@@ -10,7 +10,9 @@ import pytest
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED
-from selfinstruct.dataset.export import Format, export, export_rows
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import export_rows
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]

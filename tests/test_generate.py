@@ -13,7 +13,8 @@ import pytest
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.progress import Event, RoundCommitted
 from selfinstruct.common.records import ACCEPTED, REJECTED, Request, Stage
-from selfinstruct.dataset.export import Format, export
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
 from selfinstruct.store import Run
 
 Generate = Callable[..., tuple[Run, str]]

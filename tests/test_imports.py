@@ -22,6 +22,7 @@ TIERS = [
     {"preferences", "train", "evaluate", "audit"},
     {"align"},
     {"web"},
+    {"api"},
     {"cli"},
     {"__main__"},
 ]

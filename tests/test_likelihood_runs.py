@@ -17,7 +17,7 @@ from selfinstruct.common.atomic import sha256
 from selfinstruct.common.errors import EngineError, StoreError
 from selfinstruct.common.progress import Calibrated, Event
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate, Kind, Stage
-from selfinstruct.dataset.export import export_rows
+from selfinstruct.dataset.rows import export_rows
 from selfinstruct.engines.base import Capabilities
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.filters.likelihood import quantile

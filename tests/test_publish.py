@@ -18,7 +18,8 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.card import MARK, dataset_card, write_card
-from selfinstruct.dataset.export import Answers, Format, export_rows
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.store import Run, open_run
 from selfinstruct.verdicts.merge import merge
 from tests.hub_standin import Hub, hub

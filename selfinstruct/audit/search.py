@@ -140,23 +140,27 @@ def candidates(
     offset: int = 0,
     limit: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield every candidate that a filter finds, as `search` sorts and shows them.
+    """Return every candidate that a filter finds, as `search` sorts and shows them.
+
+    The arguments are checked at once; rows are read as they are taken.
 
     Raises:
         ConfigError: as `search`.
         StoreError: a file of the run is damaged.
     """
     order, score = _order(wanted.table, sort, descending)
+    if offset < 0 or (limit is not None and limit < 1):
+        raise ConfigError(f"offset {offset}, limit {limit}: give 0 or more, and 1 or more")
     found = _found(run, wanted)
     if found is None:
-        return
+        return iter(())
     source, where, values, overrides = found
     query = (
         f"SELECT * EXCLUDE (file_row_number, score) FROM (SELECT *, {score} AS score "
         f"FROM {source} {where}) ORDER BY {order} LIMIT ? OFFSET ?"
     )
-    for row in stream(run, query, [*values, limit, offset]):
-        yield _with_override(row, overrides)
+    rows = stream(run, query, [*values, limit, offset])
+    return (_with_override(row, overrides) for row in rows)
 
 
 def sort_columns(table: str) -> tuple[str, ...]:

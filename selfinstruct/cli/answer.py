@@ -16,7 +16,6 @@ from selfinstruct.cli.options import (
     EngineOption,
     PromptingOption,
     SystemOption,
-    engine_of,
     interrupt,
     required_engine,
     text_or_file,
@@ -50,7 +49,7 @@ def answer(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from selfinstruct.config.values import merge, nested, parse_settings
+    from selfinstruct.config.values import engine_of, merge, nested, parse_settings
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.answer import answer as answer_run
     from selfinstruct.store import open_run

@@ -40,30 +40,24 @@ def export(
     ] = False,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet."""
-    from selfinstruct.common.errors import ConfigError
-    from selfinstruct.dataset import publish
-    from selfinstruct.dataset.card import check_card, dataset_card, write_card
-    from selfinstruct.dataset.export import export as export_run
-    from selfinstruct.dataset.rows import Answers
-    from selfinstruct.store import open_run
+    from selfinstruct import api
 
-    if push is not None:
-        publish.check_repo(push)
-    elif private:
-        raise ConfigError("--private goes with --push REPO")
-    opened = open_run(run)
-    if card:
-        check_card(out.parent)
-    whose = Answers(answers)
-    rows = export_run(opened, format, out, whose)
+    done = api.export(
+        run,
+        out,
+        format=str(format),
+        answers=str(answers),
+        card=card,
+        push=push,
+        private=private,
+    )
     kind = "json" if format.suffix == "jsonl" else format.suffix
-    _say(f"{rows} rows in {out}; read them with:")
-    _say(f'  datasets.load_dataset("{kind}", data_files="{out}")')
-    if card:
-        _say(f"card in {write_card(opened, out.parent, format, whose)}")
-    if push is not None:
-        url = publish.push(push, out, dataset_card(opened, format, whose), private=private)
-        stdout.print(url, markup=False, highlight=False, soft_wrap=True)
+    _say(f"{done.rows} rows in {done.path}; read them with:")
+    _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
+    if done.card is not None:
+        _say(f"card in {done.card}")
+    if done.url is not None:
+        stdout.print(done.url, markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(text: str) -> None:

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,7 @@ from selfinstruct.cli.options import (
     EngineOption,
     PromptingOption,
     SystemOption,
-    engine_of,
     interrupt,
-    required_engine,
     text_or_file,
 )
 
@@ -100,49 +98,41 @@ def generate(
 
     Stop it with Ctrl-C and go on with --resume; raise --target to grow a finished run.
     """
+    from selfinstruct import api
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
-    from selfinstruct.config.values import merge, nested, parse_settings, read_yaml
-    from selfinstruct.engines.registry import build_engine
-    from selfinstruct.generate.launch import launch
+    from selfinstruct.config.values import parse_settings
+    from selfinstruct.store import open_run
 
-    options: dict[str, Any] = {
-        "stop.target": target,
-        "stop.min_yield": min_yield,
-        "stop.max_rounds": max_rounds,
-        "stop.max_tokens": max_tokens,
-        "likelihood.min_logprob": min_logprob,
-        "likelihood.max_logprob": max_logprob,
-        "model.name": model,
-        "engine.name": engine,
-        "model.dtype": dtype and str(dtype),
-        "model.prompting": prompting and str(prompting),
-        "model.system": system and text_or_file(system),
-        "propose.domain": domain,
-        "seeds": seeds and str(seeds),
-        "topics": topics and str(topics),
-        "avoid": avoid and str(avoid),
-        "prompts": prompts and str(prompts),
-        "seed": seed,
-    }
-    given = nested({key: value for key, value in options.items() if value is not None})
-    given = merge(given, parse_settings(settings or []))
-    if config is not None:
-        given = merge(read_yaml(config), given)
-    required_engine(engine_of(given) or (_engine_of_run(out) if resume else None))
+    given = parse_settings(settings or [])
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
     with Watcher(console, str(out)) as watcher:
         try:
-            run, reason = launch(
+            run = api.generate(
                 out,
-                given,
+                target=target,
+                model=model,
+                engine=engine,
+                dtype=dtype and str(dtype),
+                seeds=seeds,
+                domain=domain,
+                topics=topics,
+                avoid=avoid,
+                system=system and text_or_file(system),
+                prompts=prompts,
+                prompting=prompting and str(prompting),
+                config=config,
+                seed=seed,
                 resume=resume,
-                make_engine=build_engine,
-                listen=watcher,
-                model_progress=watcher.model_progress,
-                source=str(config) if config else "command line",
+                min_yield=min_yield,
+                min_logprob=min_logprob,
+                max_logprob=max_logprob,
+                max_rounds=max_rounds,
+                max_tokens=max_tokens,
+                settings=given,
+                progress=watcher,
             )
         except KeyboardInterrupt:
             watcher.stop()
@@ -154,15 +144,7 @@ def generate(
             stderr.print("[yellow]stopped early[/]; all committed rounds are safe. Go on with:")
             _print_resume_command()
             raise
-        watcher.finished(run, reason)
-
-
-def _engine_of_run(out: Path) -> str | None:
-    """Return the engine that the run in `out` names, if there is a run."""
-    from selfinstruct.inputs.run_inputs import stored_config
-    from selfinstruct.store import open_run, run_exists
-
-    return stored_config(open_run(out)).engine.name if run_exists(out) else None
+        watcher.finished(open_run(run.path), str(run.stop_reason))
 
 
 def _print_resume_command() -> None:

@@ -57,23 +57,22 @@ def list_candidates(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List candidates with their verdicts, scores and nearest neighbours."""
-    from selfinstruct.audit.search import Filter, candidates, check_filter
-    from selfinstruct.store import open_run
+    from selfinstruct import api
 
-    wanted = Filter(
+    rows = api.open_run(run).candidates(
         str(stage),
         verdict=verdict and str(verdict),
         reason=reason,
-        text=text,
         round=round,
+        text=text,
         min_rouge=min_rouge,
         max_rouge=max_rouge,
         min_logprob=min_logprob,
         max_logprob=max_logprob,
-    )
-    check_filter(wanted)
-    rows = candidates(
-        open_run(run), wanted, sort=sort, descending=descending, offset=offset, limit=limit
+        sort=sort,
+        descending=descending,
+        offset=offset,
+        limit=limit,
     )
     if as_json:
         for row in rows:

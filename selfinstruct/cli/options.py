@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -58,23 +57,12 @@ SystemOption = Annotated[
 def required_engine(name: str | None) -> EngineKind:
     """Return the engine of a name, or the default one, of which no package is missing.
 
-    To be called before a model is downloaded for it.
-
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
     """
-    from selfinstruct.engines.registry import engine_kind
+    from selfinstruct.engines.registry import required_engine as required
 
-    kind = engine_kind(DEFAULT_ENGINE if name is None else name)
-    kind.require()
-    return kind
-
-
-def engine_of(values: Mapping[str, Any]) -> str | None:
-    """Return the engine that config values name, before they are validated; None: they do not."""
-    section = values.get("engine")
-    name = section.get("name") if isinstance(section, Mapping) else None
-    return None if name is None else str(name)
+    return required(name)
 
 
 def text_or_file(value: str) -> str:

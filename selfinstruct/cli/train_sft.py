@@ -71,7 +71,7 @@ def sft(
     The loss is on the answers alone, and training stops when the validation loss no longer
     falls.
     """
-    from selfinstruct.dataset.export import Answers
+    from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.rows import near_threshold, read_rows, split_rows
     from selfinstruct.train.recipe import Job, Source

@@ -19,6 +19,7 @@ from selfinstruct.common.progress import (
     EngineLoading,
     EngineReady,
     Event,
+    ModelPreparing,
     RoundCommitted,
     Working,
 )
@@ -79,6 +80,8 @@ class Watcher:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case ModelPreparing():
+                self.model_progress(event.step, event.share)
             case EngineLoading():
                 self._line(f"loading {event.model} into {event.engine}")
                 self._state.title = f"loading {event.model}"

@@ -18,7 +18,7 @@ def cache_folder() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "selfinstruct"
 
 
-def user_path(text: str | Path, option: str) -> Path:
+def user_path(text: str | os.PathLike[str], option: str) -> Path:
     """Return a path that a user gave, `~` expanded.
 
     Raises:

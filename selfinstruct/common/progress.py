@@ -8,6 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPreparing:
+    """The model's files are being made ready: the present step, and the share that is done."""
+
+    step: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLoading:
     """The model is about to be loaded, by the engine of this title."""
 
@@ -67,7 +75,15 @@ class RoundCommitted:
     newest: str | None
 
 
-Event = EngineLoading | EngineReady | Calibrating | Calibrated | Working | RoundCommitted
+Event = (
+    ModelPreparing
+    | EngineLoading
+    | EngineReady
+    | Calibrating
+    | Calibrated
+    | Working
+    | RoundCommitted
+)
 Listener = Callable[[Event], None]
 
 

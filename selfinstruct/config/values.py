@@ -82,6 +82,13 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return nested(dotted)
 
 
+def engine_of(values: Mapping[str, Any]) -> str | None:
+    """Return the engine that config values name, before they are validated; None: they do not."""
+    section = values.get("engine")
+    name = section.get("name") if isinstance(section, Mapping) else None
+    return None if name is None else str(name)
+
+
 def build_config(values: Mapping[str, Any], source: str) -> RunConfig:
     """Validate a nested mapping.
 

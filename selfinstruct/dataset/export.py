@@ -6,7 +6,12 @@ is in them.
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
@@ -16,7 +21,8 @@ from selfinstruct.inputs.run_inputs import stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.layout import OWN
 
-__all__ = ["Answers", "ExportRow", "Format", "export", "export_rows"]
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) -> int:
@@ -25,14 +31,7 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
     Raises:
         ConfigError: the run holds no task yet, or the file cannot be written.
     """
-    rows = list(export_rows(run, answers))
-    if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
-        raise ConfigError(
-            f"{run.path}: has no accepted answers of a teacher; "
-            f"write some with: selfinstruct answer {run.path} --model TEACHER"
-        )
-    if not rows:
-        raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
+    rows = _rows_to_export(run, answers)
     _refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
@@ -43,6 +42,41 @@ def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) 
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return len(rows)
+
+
+def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Dataset:
+    """Return the rows that `export` would write, as a `datasets.Dataset`.
+
+    Raises:
+        ConfigError: the run holds no task yet, or `datasets` is not installed.
+    """
+    try:
+        from datasets import Dataset
+    except ImportError as error:
+        raise ConfigError(
+            "to_dataset() needs the datasets package: pip install datasets"
+        ) from error
+    content = format.content(_rows_to_export(run, answers), stored_inputs(run).prompts)
+    if format.suffix == "parquet":
+        return Dataset(pq.read_table(io.BytesIO(content)))
+    return Dataset.from_list([json.loads(line) for line in io.BytesIO(content)])
+
+
+def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
+    """Return the dataset of a run.
+
+    Raises:
+        ConfigError: it is empty.
+    """
+    rows = list(export_rows(run, answers))
+    if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
+        raise ConfigError(
+            f"{run.path}: has no accepted answers of a teacher; "
+            f"write some with: selfinstruct answer {run.path} --model TEACHER"
+        )
+    if not rows:
+        raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
+    return rows
 
 
 def _refuse_own_files(run: Run, out: Path) -> None:

@@ -64,6 +64,19 @@ def engine_kind(name: str) -> EngineKind:
     raise ConfigError(engine_options.no_engine(name, [kind.name for kind in ENGINES]))
 
 
+def required_engine(name: str | None) -> EngineKind:
+    """Return the engine of a name, or the default one, of which no package is missing.
+
+    To be called before a model is downloaded for it.
+
+    Raises:
+        ConfigError: there is none of that name, or it lacks packages.
+    """
+    kind = engine_kind(engine_options.DEFAULT_ENGINE if name is None else name)
+    kind.require()
+    return kind
+
+
 def build_engine(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
     """Build the engine that the config names, without loading its model.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from selfinstruct.common.records import InstructionCandidate
-from selfinstruct.dataset.export import ExportRow, export_rows
+from selfinstruct.dataset.rows import ExportRow, export_rows
 from selfinstruct.decisions.decide import drop, edit, restore, undo
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.generate.complete import Supplemented, complete

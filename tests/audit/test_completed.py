@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.dataset.export import export_rows
+from selfinstruct.dataset.rows import export_rows
 from selfinstruct.decisions.decide import drop, edit, restore, undo
 from selfinstruct.decisions.lookup import find
 from selfinstruct.decisions.overrides import read_overrides

@@ -16,7 +16,9 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.dataset.card import dataset_card
-from selfinstruct.dataset.export import Answers, Format, export, export_rows
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.decisions.decide import drop, edit, restore, undo
 from selfinstruct.decisions.lookup import find
 from selfinstruct.decisions.overrides import Action, Override, fold, overrides_path, read_overrides

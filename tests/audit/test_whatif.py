@@ -17,7 +17,8 @@ from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED, Request, Stage
 from selfinstruct.dataset.card import dataset_card
-from selfinstruct.dataset.export import Answers, Format, export_rows
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.calibration import calibration_starts

@@ -257,7 +257,6 @@ def test_a_damaged_run_exits_with_4(
     ("arguments", "expected"),
     [
         (["audit", "summary", "."], "is not a run"),
-        (["audit", "list", ".", "--reason", "boring"], "there is none; there are: parse_failure"),
         (["export", ".", "--format", "alpaca", "--out", "x.jsonl"], "is not a run"),
         (["export", ".", "--format", "xml", "--out", "x"], "--format"),
         (["models", "prepare", "gpt-9"], "no model 'gpt-9' to prepare"),

@@ -105,6 +105,13 @@ def test_list_as_json_lines(run: Run, capsys: pytest.CaptureFixture[str]) -> Non
     assert all(row["rouge_l"] > 0.7 and row["neighbour_id"] for row in rows)
 
 
+def test_list_refuses_a_reason_that_there_is_not(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["audit", "list", str(run.path), "--reason", "boring"]) == 2
+    assert "there is none; there are: parse_failure" in capsys.readouterr().err
+
+
 def test_list_shows_model_text_as_it_is(
     tmp_path: Path, generate: Generate, capfd: pytest.CaptureFixture[str]
 ) -> None:

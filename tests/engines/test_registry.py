@@ -18,7 +18,7 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.config.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS, EVERY_ENGINE
 from selfinstruct.config.schema import EngineConfig, RunConfig, semantic_values
 from selfinstruct.config.values import build_config
-from selfinstruct.dataset.export import Answers, export_rows
+from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.engines import registry
 from selfinstruct.engines.registry import build_engine, engine_kind
 from selfinstruct.engines.vllm import VllmEngine

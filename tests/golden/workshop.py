@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common.progress import silent
 from selfinstruct.config.values import nested
-from selfinstruct.dataset.export import Answers, Format, export
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers
 from selfinstruct.generate.answer import answer
 from selfinstruct.generate.complete import complete
 from selfinstruct.generate.launch import launch

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.dataset.export import Format, export, export_rows
+from selfinstruct.dataset.export import export
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.store import Run
 from selfinstruct.train.data.rows import TrainRow, decontaminate, read_rows, split_rows

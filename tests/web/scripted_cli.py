@@ -10,10 +10,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import selfinstruct.generate.calibrate
 from selfinstruct.cli import main
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.generate import calibrate
 from tests.web.script import script
 
 
@@ -27,7 +27,7 @@ def needs_nothing() -> None:
 
 ENGINES[:] = [replace(kind, require=needs_nothing, build=scripted) for kind in ENGINES]
 calibrations = Path(tempfile.mkdtemp())
-selfinstruct.generate.calibrate.cache_folder = lambda: calibrations
+calibrate.cache_folder = lambda: calibrations
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,459 @@
+"""The public API: what `import selfinstruct` and the command line call (docs/python.md)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from selfinstruct import store
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.paths import user_path
+from selfinstruct.common.progress import (
+    EngineLoading,
+    EngineReady,
+    Event,
+    Listener,
+    ModelPreparing,
+    RoundCommitted,
+)
+from selfinstruct.dataset import export as exporting
+from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.rows import Answers, ExportRow
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from selfinstruct.audit.queries import Summary
+    from selfinstruct.verdicts.replay import Difference
+
+log = logging.getLogger(__name__)
+
+StrPath = str | PathLike[str]
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Run:
+    """A run: its tasks, its candidates with their verdicts, and its counts.
+
+    `open_run` and `generate` return it. It reads from the run's folder at each call, so that a
+    run can be looked at while it grows.
+
+    Attributes:
+        path: the run's folder.
+        stop_reason: why it stopped (`target`, `min_yield`, `max_rounds`, `max_tokens` or
+            `interrupted`), as known when it was opened; None if it is running, failed or was
+            never generated (a merged run).
+
+    Example:
+        >>> run = si.open_run("outputs/first")
+        >>> for task in run.tasks():
+        ...     print(task.instruction, "->", task.output)
+    """
+
+    def __init__(self, run: store.Run, stop_reason: str | None) -> None:
+        self._run = run
+        self.path = run.path
+        self.stop_reason = stop_reason
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, stop_reason={self.stop_reason!r})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self._run.name
+
+    def tasks(self, *, answers: str = "own") -> Iterator[ExportRow]:
+        """Return the dataset: accepted tasks, with what people decided applied.
+
+        These are the rows that `export` writes, in the order in which they were generated. A
+        task with two instances gives two rows with the same `instruction_id`.
+
+        Args:
+            answers: whose outputs: `own` (the run's), `teacher` (those of `selfinstruct
+                answer`), or `prefer-teacher` (the teacher's where there is one).
+
+        Returns:
+            Frozen records, read round by round as they are taken.
+
+        Raises:
+            ConfigError: no such `answers`.
+            StoreError: a file of the run is damaged.
+
+        Example:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame(run.tasks())
+        """
+        return exporting.export_rows(self._run, _choice(Answers, answers, "answers"))
+
+    def candidates(
+        self,
+        stage: str = "instructions",
+        *,
+        verdict: str | None = None,
+        reason: str | None = None,
+        round: int | None = None,
+        text: str | None = None,
+        min_rouge: float | None = None,
+        max_rouge: float | None = None,
+        min_logprob: float | None = None,
+        max_logprob: float | None = None,
+        min_tokens: int | None = None,
+        max_tokens: int | None = None,
+        instruction_id: str | None = None,
+        parent: str | None = None,
+        overridden: bool | None = None,
+        sort: str = "judged",
+        descending: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Return candidates, accepted and rejected, with verdict, reason and scores.
+
+        An argument that is None leaves nothing out; ranges include their ends, and a missing
+        score (NaN) is in no range.
+
+        Args:
+            stage: `instructions` or `instances`.
+            verdict: only `accepted` or `rejected`.
+            reason: only those rejected for this reason, such as `not_novel`.
+            round: only those of the round of this number.
+            text: only those that hold this text, in any case.
+            min_rouge: least `rouge_l`, ROUGE-L with the nearest neighbour (instructions).
+            max_rouge: most, likewise.
+            min_logprob: least `mean_logprob`, in nats per token.
+            max_logprob: most, likewise.
+            min_tokens: least `num_tokens`.
+            max_tokens: most, likewise.
+            instruction_id: only instances of this instruction.
+            parent: only instructions whose proposal showed the task of this id.
+            overridden: only those with (True) or without (False) a person's decision.
+            sort: `judged` (the order of the run), or a column, such as `rouge_l`.
+            descending: the largest first.
+            offset: leave out the first so many.
+            limit: at most so many.
+
+        Returns:
+            One dict for each, with the columns of docs/run.md and `override`: what a person
+            last decided, or None.
+
+        Raises:
+            ConfigError: no such stage, verdict, reason or column, or a bad range.
+            StoreError: a file of the run is damaged.
+
+        Example:
+            >>> near = run.candidates(reason="not_novel", max_rouge=0.75, limit=10)
+            >>> [(row["text"], row["neighbour_id"]) for row in near]
+        """
+        from selfinstruct.audit.search import Filter, candidates
+
+        wanted = Filter(
+            stage,
+            verdict=verdict,
+            reason=reason,
+            round=round,
+            min_rouge=min_rouge,
+            max_rouge=max_rouge,
+            min_logprob=min_logprob,
+            max_logprob=max_logprob,
+            min_tokens=min_tokens,
+            max_tokens=max_tokens,
+            text=text,
+            instruction_id=instruction_id,
+            parent=parent,
+            overridden=overridden,
+        )
+        return candidates(
+            self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit
+        )
+
+    def summary(self) -> Summary:
+        """Return the counts of the run: tasks, candidates by reason, yield by round, tokens.
+
+        Raises:
+            StoreError: a file of the run is damaged.
+
+        Example:
+            >>> run.summary().instructions
+            {'accepted': 200, 'not_novel': 61, 'too_short': 12}
+        """
+        from selfinstruct.audit.queries import summarise
+
+        return summarise(self._run)
+
+    def replay(self) -> list[Difference]:
+        """Judge the recorded completions again, without a model.
+
+        Returns:
+            Every verdict or score that came out otherwise; an empty list if the run is sound.
+
+        Raises:
+            StoreError: a file of the run is damaged.
+
+        Example:
+            >>> assert not run.replay()
+        """
+        from selfinstruct.verdicts.replay import replay
+
+        self._run.verify()
+        return replay(self._run)
+
+    def to_dataset(self, format: str = "parquet", *, answers: str = "own") -> Dataset:
+        """Return the dataset as a `datasets.Dataset`, in memory.
+
+        Args:
+            format: as in `export`: `parquet` has every column (id, instruction, input, output,
+                scores …); `messages` and `prompt-completion` are what TRL trains on.
+            answers: as in `tasks`.
+
+        Raises:
+            ConfigError: the run holds no task yet, no such format, or `datasets` is not
+                installed.
+            StoreError: a file of the run is damaged.
+
+        Example:
+            >>> train, test = run.to_dataset("messages").train_test_split(0.1).values()
+        """
+        chosen = _choice(Format, format, "format")
+        return exporting.to_dataset(self._run, chosen, _choice(Answers, answers, "answers"))
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What `export` wrote.
+
+    path: the file. rows: how many it has. card: the dataset card beside it, or None.
+    url: the dataset's address on the hub, or None.
+    """
+
+    path: Path
+    rows: int
+    card: Path | None = None
+    url: str | None = None
+
+
+def generate(
+    out: StrPath,
+    *,
+    target: int | None = None,
+    model: str | None = None,
+    engine: str | None = None,
+    dtype: str | None = None,
+    seeds: StrPath | None = None,
+    domain: str | None = None,
+    topics: StrPath | None = None,
+    avoid: StrPath | None = None,
+    system: str | None = None,
+    prompts: StrPath | None = None,
+    prompting: str | None = None,
+    config: StrPath | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    min_yield: float | None = None,
+    min_logprob: float | None = None,
+    max_logprob: float | None = None,
+    max_rounds: int | None = None,
+    max_tokens: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: Listener | None = None,
+) -> Run:
+    """Grow seed tasks into a dataset, until the target or another stop rule holds.
+
+    The arguments are the options of `selfinstruct generate`; None takes the value of `config`,
+    of the run that is resumed, or the default (docs/config.md). Interrupt it at any time:
+    committed rounds are safe, and `resume=True` continues.
+
+    Args:
+        out: the run's folder, such as `outputs/first`.
+        target: tasks wanted.
+        model: `bundled`, a name of `selfinstruct models list`, a folder, or a hub name.
+        engine: what runs the model, such as `vllm`.
+        dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
+        seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        domain: the field that all tasks are of, such as `veterinary care`.
+        topics: a file with one topic per line; each proposal is given one.
+        avoid: a file of texts that no task may repeat.
+        system: the system prompt for chat prompting.
+        prompts: a folder with templates of your own.
+        prompting: `base`, `chat`, or `auto` for what suits the model.
+        config: a YAML file; arguments given here win over it.
+        seed: of every draw and sampled token.
+        resume: continue the run in `out`, or start it if there is none.
+        min_yield: stop when a smaller share of the candidates becomes tasks.
+        min_logprob: reject what the model finds less likely, in nats per token.
+        max_logprob: reject what it finds likelier: repetition.
+        max_rounds: stop after so many rounds.
+        max_tokens: stop after so many generated tokens.
+        settings: any key of the config, dotted or nested; these win over all others:
+            `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
+        progress: called with each event (`RoundCommitted` and others); by default, they are
+            logged at level INFO.
+
+    Returns:
+        The run; `stop_reason` says why it stopped.
+
+    Raises:
+        ConfigError: an argument, the config or an input file is wrong; nothing was written.
+        EngineError: the engine failed; committed rounds are safe, resume later.
+        WriteError: the disk refuses; likewise.
+        StoreError: the run in `out` is damaged.
+
+    Example:
+        >>> run = si.generate("outputs/first", target=200, seeds="mine.jsonl", resume=True)
+        >>> run.stop_reason
+        'target'
+    """
+    from selfinstruct.config.values import engine_of, merge, nested, read_yaml
+    from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.launch import launch
+
+    folder = user_path(out, "out")
+    arguments: dict[str, Any] = {
+        "stop.target": target,
+        "stop.min_yield": min_yield,
+        "stop.max_rounds": max_rounds,
+        "stop.max_tokens": max_tokens,
+        "likelihood.min_logprob": min_logprob,
+        "likelihood.max_logprob": max_logprob,
+        "model.name": model,
+        "engine.name": engine,
+        "model.dtype": dtype,
+        "model.prompting": prompting,
+        "model.system": system,
+        "propose.domain": domain,
+        "seeds": seeds and str(seeds),
+        "topics": topics and str(topics),
+        "avoid": avoid and str(avoid),
+        "prompts": prompts and str(prompts),
+        "seed": seed,
+    }
+    given = nested({key: value for key, value in arguments.items() if value is not None})
+    given = merge(given, nested(settings or {}))
+    if config is not None:
+        given = merge(read_yaml(Path(config)), given)
+    required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
+    listen = progress or _log_event
+    run, reason = launch(
+        folder,
+        given,
+        resume=resume,
+        make_engine=build_engine,
+        listen=listen,
+        model_progress=lambda step, share: listen(ModelPreparing(step, share)),
+        source=str(config) if config is not None else "arguments",
+    )
+    return Run(run, reason)
+
+
+def open_run(path: StrPath) -> Run:
+    """Open a run for reading.
+
+    Args:
+        path: the run's folder.
+
+    Raises:
+        ConfigError: there is no run.
+        StoreError: it is damaged, or newer than this version of selfinstruct.
+
+    Example:
+        >>> si.open_run("outputs/first").summary().tasks
+        200
+    """
+    run = store.open_run(user_path(path, "path"))
+    status = run.status()
+    reason = status.get("reason") if status["state"] == "stopped" else None
+    return Run(run, None if reason is None else str(reason))
+
+
+def export(
+    run: Run | StrPath,
+    out: StrPath,
+    *,
+    format: str = "messages",
+    answers: str = "own",
+    card: bool = False,
+    push: str | None = None,
+    private: bool = False,
+) -> Exported:
+    """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
+
+    Args:
+        run: a run, or its folder.
+        out: the file to write; replaced if it is there.
+        format: `messages`, `prompt-completion`, `alpaca` or `sharegpt` (JSON lines), or
+            `parquet` (with ids and scores).
+        answers: whose outputs, as in `Run.tasks`.
+        card: write a dataset card, `README.md`, beside the file.
+        push: upload file and card to the hub, as this `OWNER/NAME`.
+        private: with `push`: a new repository is private.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigError: the run holds no task yet, or the file cannot be written.
+        PublishError: the hub refuses; the file is complete.
+        StoreError: a file of the run is damaged.
+
+    Example:
+        >>> si.export(run, "train.jsonl", format="messages").rows
+        200
+    """
+    from selfinstruct.dataset import publish
+    from selfinstruct.dataset.card import check_card, dataset_card, write_card
+
+    choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
+    if push is not None:
+        publish.check_repo(push)
+    elif private:
+        raise ConfigError("--private goes with --push REPO")
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    file = user_path(out, "out")
+    if card:
+        check_card(file.parent)
+    rows = exporting.export(opened, choice[0], file, choice[1])
+    written = write_card(opened, file.parent, *choice) if card else None
+    url = None
+    if push is not None:
+        url = publish.push(push, file, dataset_card(opened, *choice), private=private)
+    return Exported(file, rows, written, url)
+
+
+def _engine_of_run(out: Path) -> str | None:
+    """Return the engine that the run in `out` names, if there is a run."""
+    from selfinstruct.inputs.run_inputs import stored_config
+
+    return stored_config(store.open_run(out)).engine.name if store.run_exists(out) else None
+
+
+def _log_event(event: Event) -> None:
+    """Log what a run tells, where nobody listens to it."""
+    match event:
+        case ModelPreparing():
+            log.debug("model: %s (%.0f%%)", event.step, 100 * event.share)
+        case EngineLoading():
+            log.info("loading %s into %s", event.model, event.engine)
+        case EngineReady():
+            log.info("engine ready in %.1f s", event.seconds)
+        case RoundCommitted():
+            log.info("round %d: %d/%d tasks", event.round, event.tasks, event.target)
+        case _:
+            log.debug("%s", event)
+
+
+def _choice(kind: type[Choice], value: str, name: str) -> Choice:
+    """Return a member of an enum by its value.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return kind(value)
+    except ValueError as error:
+        known = ", ".join(str(one) for one in kind)
+        raise ConfigError(f"{name} {value!r}: there is none; there are: {known}") from error
