@@ -23,7 +23,7 @@ from selfinstruct.common.progress import (
 )
 from selfinstruct.dataset import export as exporting
 from selfinstruct.dataset.formats import Format
-from selfinstruct.dataset.rows import Answers, ExportRow
+from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -89,7 +89,7 @@ class Run:
             >>> import pandas as pd
             >>> frame = pd.DataFrame(run.tasks())
         """
-        return exporting.export_rows(self._run, _choice(Answers, answers, "answers"))
+        return export_rows(self._run, _choice(Answers, answers, "answers"))
 
     def candidates(
         self,
