@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from selfinstruct.engines.isolated import Advance
     from selfinstruct.evaluate.evaluation import Contestant, Evaluation
-    from selfinstruct.labellers.judge import Duel
+    from selfinstruct.labellers.duels import Duel
 
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
@@ -105,7 +105,7 @@ def evaluate(
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
     from selfinstruct.evaluate.verdicts import Judge, judge_duels
-    from selfinstruct.labellers.judge import judge_dtype, read_template
+    from selfinstruct.labellers.duels import judge_dtype, read_template
     from selfinstruct.models import resolve_model
 
     for option, given in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):

@@ -22,7 +22,7 @@ from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, per
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.inputs.shots import worked_shots
-from selfinstruct.labellers.judge import Duel, Verdict
+from selfinstruct.labellers.duels import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
 
 Ask = Callable[[Loaded, Questions, Advance], Answered]

@@ -14,7 +14,7 @@ from selfinstruct.common.journal import append_lines, parse_lines
 from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.isolated import Advance
-from selfinstruct.labellers.judge import Duel, Verdict, judged, start
+from selfinstruct.labellers.duels import Duel, Verdict, judged, start
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.evaluate.answers import Answer, Answered
 from selfinstruct.evaluate.plain_text import PassageScore
 from selfinstruct.evaluate.verdicts import judge_duels
-from selfinstruct.labellers.judge import Duel, Verdict
+from selfinstruct.labellers.duels import Duel, Verdict
 from tests.engines.kinds import stand_in_for_vllm
 from tests.train.tiny import tiny_model
 

@@ -29,7 +29,7 @@ from selfinstruct.evaluate.verdicts import Judge
 from selfinstruct.evaluate.wins import Decided
 from selfinstruct.filters.similarity import normalised
 from selfinstruct.inputs.shots import Shot
-from selfinstruct.labellers.judge import Duel
+from selfinstruct.labellers.duels import Duel
 
 TASKS = [
     EvalTask("a", "Name the capital of France.", "", "Paris", True, "search"),
