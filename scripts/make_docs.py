@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: tables of the config, reasons, columns and engines.
+"""Write the generated parts of the docs: tables of config, reasons, columns, engines, labellers.
 
 `python scripts/make_docs.py` writes them, `--check` only says whether they are up to date.
 """
@@ -16,6 +16,8 @@ from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
+from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +92,21 @@ def engine_table() -> str:
         cells = [f"`{kind.name}`", kind.options.help, *shown, keys]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def labeller_table() -> str:
+    """Return a table of every labeller, what it says and what it needs."""
+    lines = ["| name | what it says | what it needs | in detail |", "|---|---|---|---|"]
+    lines += [
+        f"| `{labeller.name}` | {labeller.help} | {_needs(labeller)} | {labeller.details} |"
+        for labeller in LABELLERS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _needs(labeller: Labeller) -> str:
+    option = MODEL_OPTIONS.get(labeller.needs)
+    return f"{labeller.needs}: `{option}`" if option else str(labeller.needs)
 
 
 COLUMNS = {
@@ -201,6 +218,7 @@ def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
     run, engine, rules = docs / "run.md", docs / "engine.md", docs / "rules.md"
+    preferences = docs / "preferences.md"
     return {
         docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
@@ -209,6 +227,7 @@ def generated() -> dict[Path, str]:
             rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
         ),
         engine: marked(engine, "engines", engine_table()),
+        preferences: marked(preferences, "labellers", labeller_table()),
     }
 
 
