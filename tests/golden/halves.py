@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from selfinstruct.common.errors import EngineError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.engines.isolated import Loaded
-from selfinstruct.evaluate.answers import Answered, Questions, answer_questions
-from selfinstruct.evaluate.evaluation import Contestant, evaluate
+from selfinstruct.evaluate.answers import ModelAnswers, Questions, answer_questions
+from selfinstruct.evaluate.evaluation import Conditions, Contestant, evaluate
 from selfinstruct.evaluate.tasks import read_eval_tasks
 from selfinstruct.evaluate.verdicts import Judge, judge_duels
 from selfinstruct.labellers.base import Processes, Scorer
@@ -116,7 +116,7 @@ def best(out: Path, models: Models, *, resume: bool) -> dict[str, Any]:
 def evaluated(out: Path, models: Models, *, resume: bool, judged: bool = False) -> dict[str, Any]:
     """Evaluate two models; `resume` says nothing, since an evaluation goes on by itself."""
 
-    def ask(loaded: Loaded, asked: Questions, advance: Any) -> Answered:
+    def ask(loaded: Loaded, asked: Questions, advance: Any) -> ModelAnswers:
         return answer_questions(models.engine(loaded.model), asked, advance=advance)
 
     def ask_judge(duels: Mapping[str, Duel], path: Path, advance: Any) -> None:
@@ -132,12 +132,8 @@ def evaluated(out: Path, models: Models, *, resume: bool, judged: bool = False) 
             temperature=0.5,
             passages=PASSAGES,
         ),
-        out,
-        dtype="float32",
-        ask=ask,
-        resolve=local,
-        advance=lambda *_: None,
-        judge=Judge(local(MODEL), TEMPLATE, "float32", ask_judge) if judged else None,
+        Conditions(out, "float32", ask, resolve=local, advance=lambda *_: None),
+        Judge(local(MODEL), TEMPLATE, "float32", ask_judge) if judged else None,
     )
     wins = [[str(one.decided), one.a, one.b, one.rate, one.ties, one.n] for one in found.wins]
     return {"means": rounded(found.means), "wins": rounded(wins)}
