@@ -140,7 +140,7 @@ def evaluate(
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     with Progress(console=console, transient=True) as progress:
-        names = [one.name for one in contestants] + (["judge"] if judge else [])
+        names = [contestant.name for contestant in contestants] + (["judge"] if judge else [])
         bars = {name: progress.add_task(name, total=None) for name in names}
         conditions = Conditions(
             out,
@@ -203,15 +203,18 @@ def _print(evaluation: Evaluation) -> None:
     differences = Table(title="differences, with 95 % intervals", title_justify="left")
     for column in ("", "metric", "difference", "from", "to", "tasks"):
         differences.add_column(column, justify="left" if column in ("", "metric") else "right")
-    for one in evaluation.comparisons:
-        if one.metric in _SHOWN:
-            clear = one.low > 0 or one.high < 0
-            numbers = (_shown(one.metric, value) for value in (one.difference, one.low, one.high))
+    for comparison in evaluation.comparisons:
+        if comparison.metric in _SHOWN:
+            clear = comparison.low > 0 or comparison.high < 0
+            numbers = (
+                _shown(comparison.metric, value)
+                for value in (comparison.difference, comparison.low, comparison.high)
+            )
             differences.add_row(
-                Text(plain(f"{one.a} − {one.b}")),
-                _SHOWN[one.metric],
+                Text(plain(f"{comparison.a} − {comparison.b}")),
+                _SHOWN[comparison.metric],
                 *numbers,
-                str(one.n),
+                str(comparison.n),
                 style="bold" if clear else "dim",
             )
     stdout.print(differences)
@@ -227,15 +230,15 @@ def _print_wins(evaluation: Evaluation) -> None:
     table.add_column("", no_wrap=True)
     for column in ("wins, %", "at equal length, %", "ties", "tasks"):
         table.add_column(column, justify="right")
-    for one in evaluation.wins:
-        on_balance = " on balance" if one.decided == "balance" else ""
+    for win_rate in evaluation.wins:
+        on_balance = " on balance" if win_rate.decided == "balance" else ""
         table.add_row(
-            Text(plain(f"{one.a} against {one.b}{on_balance}")),
-            f"{100 * one.rate:.1f} ({100 * one.low:.1f}–{100 * one.high:.1f})",
-            f"{100 * one.at_equal_length:.1f} "
-            f"({100 * one.equal_low:.1f}–{100 * one.equal_high:.1f})",
-            str(one.ties),
-            str(one.n),
+            Text(plain(f"{win_rate.a} against {win_rate.b}{on_balance}")),
+            f"{100 * win_rate.rate:.1f} ({100 * win_rate.low:.1f}–{100 * win_rate.high:.1f})",
+            f"{100 * win_rate.at_equal_length:.1f} "
+            f"({100 * win_rate.equal_low:.1f}–{100 * win_rate.equal_high:.1f})",
+            str(win_rate.ties),
+            str(win_rate.n),
         )
     stdout.print(table)
     for rating in evaluation.ratings:

@@ -44,7 +44,7 @@ def listed(labellers: Iterable[Labeller]) -> str:
 
 def _asked_by(needs: Needs) -> str:
     """Return the names of the labellers that ask a model of this kind."""
-    return " or ".join(f"`{one.name}`" for one in LABELLERS if one.needs is needs)
+    return " or ".join(f"`{each.name}`" for each in LABELLERS if each.needs is needs)
 
 
 JudgeOption = Annotated[
@@ -125,8 +125,8 @@ def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, 
     with Progress(console=console, transient=True) as progress:
         bars = {name: progress.add_task(name, total=None, visible=False) for name in stages}
         try:
-            yield lambda stage, done, wanted: progress.update(
-                bars[stage], completed=done, total=wanted, visible=True
+            yield lambda stage, done, total: progress.update(
+                bars[stage], completed=done, total=total, visible=True
             )
         except (KeyboardInterrupt, SelfInstructError) as error:
             progress.stop()

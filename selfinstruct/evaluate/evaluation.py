@@ -202,8 +202,8 @@ def _at_equal_length(asked: Questions, answered: Mapping[str, ModelAnswers]) -> 
 
 def _judged(asked: Questions, answered: Mapping[str, ModelAnswers], verdicts: Verdicts) -> _Judged:
     """Return win rates, ratings and comparisons from the verdicts."""
-    agreeing = {pair: [one.preference for one in own] for pair, own in verdicts.items()}
-    balance = {pair: [one.balance for one in own] for pair, own in verdicts.items()}
+    agreeing = {pair: [verdict.preference for verdict in own] for pair, own in verdicts.items()}
+    balance = {pair: [verdict.balance for verdict in own] for pair, own in verdicts.items()}
     words = {name: _words(asked, own) for name, own in answered.items()}
     comparisons = [
         paired(a, b, metric, wins, [1 - win for win in wins])

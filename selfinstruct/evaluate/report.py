@@ -48,9 +48,9 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
             name: {metric: plain(value) for metric, value in means.items()}
             for name, means in evaluation.means.items()
         },
-        "comparisons": [asdict(one) for one in evaluation.comparisons],
-        "wins": [asdict(one) for one in evaluation.wins],
-        "ratings": [asdict(one) for one in evaluation.ratings],
+        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+        "wins": [asdict(win_rate) for win_rate in evaluation.wins],
+        "ratings": [asdict(rating) for rating in evaluation.ratings],
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -140,7 +140,7 @@ def ratings(
     Intervals are those of a bootstrap over tasks, each drawn with all of its duels.
     """
     pairs = [(models.index(a), models.index(b)) for a, b in preferences]
-    votes = np.asarray([list(one) for one in preferences.values()], dtype=float)
+    votes = np.asarray([list(own) for own in preferences.values()], dtype=float)
 
     def fit(tasks: Any) -> Floats | None:
         wins = np.zeros((len(models), len(models)))
@@ -156,7 +156,7 @@ def ratings(
         return [Rating(model, None, None, None) for model in models]
     rng = np.random.default_rng(0)
     drawn = [fit(rng.integers(count, size=count)) for _ in range(_REFITS)]
-    kept = [one for one in drawn if one is not None]
+    kept = [strength for strength in drawn if strength is not None]
     # Where more draws than the interval leaves out have no maximum, its ends are not finite.
     if len(kept) < 0.975 * _REFITS:
         rated = [Rating(model, float(strengths[n]), None, None) for n, model in enumerate(models)]

@@ -108,7 +108,7 @@ class Labelling:
     """What a labeller is given.
 
     prompts: what was asked.
-    answers: several to each prompt; they have scores where the policy gave them as it wrote.
+    answers: several to each prompt; those that the policy scored as it wrote have their scores.
     processes: run the models that it asks.
     votes: keep what a judge says.
     advance: told (done, of how many).
@@ -128,7 +128,7 @@ class Labelling:
 
     @property
     def asked_model(self) -> LocalModel:
-        """The model that the labeller asks; `Scorer` has seen to it that there is one."""
+        """The model that the labeller asks; a `Scorer` is refused without it."""
         assert self.model is not None
         return self.model
 

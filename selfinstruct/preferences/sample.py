@@ -73,19 +73,18 @@ def sample_answers(
     longest = max(prompt_tokens(engine, text) for text in (*asked.values(), *instructed.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))
     steps = how.k * (2 if how.scored else 1)
+
+    def advance_from(before: int, done: int, _of: int) -> None:
+        advance(before + done, len(owed) * steps)
+
     for start in range(0, len(owed), batch_size):
-
-        def advance_from(before: int, done: int, _of: int) -> None:
-            advance(before + done, len(owed) * steps)
-
         batch = owed[start : start + batch_size]
         requests = [request for prompt in batch for request in _requests(prompt.id, asked, how)]
-        told = partial(advance_from, start * steps)
-        completions = complete_all(engine, requests, told)
+        completions = complete_all(engine, requests, partial(advance_from, start * steps))
         answers = [_answer(completion) for completion in completions]
         if how.scored:
-            told = partial(advance_from, start * steps + len(requests))
-            answers = score_written(engine, answers, completions, instructed, told)
+            scored = partial(advance_from, start * steps + len(requests))
+            answers = score_written(engine, answers, completions, instructed, scored)
         commit_rows(out, ANSWERS, answers)
 
 
