@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common import atomic, ids
+from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.evaluate.answers import Answer, ModelAnswers, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
+from selfinstruct.evaluate.kept import keep, make_folder, read_kept
 from selfinstruct.evaluate.metrics import equal_length, mean, measure
-from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, PassageScore, perplexity
+from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, perplexity
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.inputs.shots import worked_shots
@@ -160,18 +159,18 @@ def _answered(
         EngineError: the engine failed; the answers of other models stay.
     """
     folder, shots = conditions.out / "answers", worked_shots()
-    _make_folder(folder)
+    make_folder(folder)
     answered = {}
     for contestant in contestants:
         name = contestant.name
         own = Questions(**{**vars(asked), "shots": shots[: contestant.shots]})
         path = folder / f"{name}.json"
         key = fingerprint({**asdict(own), "dtype": conditions.dtype, "digest": models[name].digest})
-        answers = _read(path, key)
+        answers = read_kept(path, key)
         if answers is None:
             loaded = Loaded(contestant.model, conditions.dtype)
             answers = conditions.ask(loaded, own, partial(conditions.advance, name))
-            _write(path, key, answers)
+            keep(path, key, answers)
         answered[name] = answers
     return answered
 
@@ -290,47 +289,3 @@ def _verdicts(
     judged = len(asked.tasks[: judge.tasks])
     left = [Verdict(NAN, NAN)] * (len(asked.tasks) - judged)
     return {pair: [*(next(verdicts) for _ in range(judged)), *left] for pair in pairs}
-
-
-def _read(path: Path, key: str) -> ModelAnswers | None:
-    """Return the kept answers, if they are to the same question."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["key"] != key:
-            return None
-        return ModelAnswers(
-            [Answer(**_known(row)) for row in kept["answers"]],
-            [PassageScore(**_known(row)) for row in kept["passages"]],
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
-
-
-def _write(path: Path, key: str, own: ModelAnswers) -> None:
-    content: dict[str, Any] = {"key": key}
-    for name, rows in (("answers", own.answers), ("passages", own.passages)):
-        content[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
-    try:
-        atomic.write_json(path, content)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
-
-
-def plain(value: Any) -> Any:
-    """Return NaN, which JSON lacks, as null."""
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-_SCORES = ("reference_logprob", "logprob", "last_word")
-
-
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a kept row with its unknown scores as NaN again."""
-    return {k: NAN if v is None and k in _SCORES else v for k, v in row.items()}

@@ -12,7 +12,8 @@ import jinja2
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.evaluate.compare import Comparison
-from selfinstruct.evaluate.evaluation import Evaluation, plain
+from selfinstruct.evaluate.evaluation import Evaluation
+from selfinstruct.evaluate.kept import plain
 from selfinstruct.evaluate.metrics import exact_match, rouge_l
 
 TITLES = {
