@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: tables of the config, reasons, columns, engines, formats.
+"""Write the generated parts of the docs: tables of config, reasons, rules, columns and lists.
 
 `python scripts/make_docs.py` writes them, `--check` only says whether they are up to date.
 """
@@ -18,6 +18,8 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
+from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +101,21 @@ def format_table() -> str:
     lines = ["| `--format` | file | a row |", "|---|---|---|"]
     lines += [f"| `{format}` | `.{format.suffix}` | {format.help} |" for format in Format]
     return "\n".join(lines) + "\n"
+
+
+def labeller_table() -> str:
+    """Return a table of every labeller, what it says and what it needs."""
+    lines = ["| name | what it says | what it needs | in detail |", "|---|---|---|---|"]
+    lines += [
+        f"| `{labeller.name}` | {labeller.help} | {_needs(labeller)} | {labeller.details} |"
+        for labeller in LABELLERS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _needs(labeller: Labeller) -> str:
+    option = MODEL_OPTIONS.get(labeller.needs)
+    return f"{labeller.needs}: `{option}`" if option else str(labeller.needs)
 
 
 COLUMNS = {
@@ -227,6 +244,7 @@ def generated() -> dict[Path, str]:
     run, engine, rules = docs / "run.md", docs / "engine.md", docs / "rules.md"
     training = docs / "training.md"
     guide = ROOT / ".github" / "CONTRIBUTING.md"
+    preferences = docs / "preferences.md"
     return {
         docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
@@ -237,6 +255,7 @@ def generated() -> dict[Path, str]:
         engine: marked(engine, "engines", engine_table()),
         training: marked(training, "formats", format_table()),
         guide: marked(guide, "rooms", room_table()),
+        preferences: marked(preferences, "labellers", labeller_table()),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.engines.machine import Machine
 from selfinstruct.engines.scripted import ScriptedEngine, _word_id
-from selfinstruct.labellers.judge import Duel, judge_dtype, judged, read_template
+from selfinstruct.labellers.duels import Duel, judge_dtype, judged, read_template
 
 BETTER = "the good one"
 
@@ -57,7 +57,7 @@ def test_a_judge_on_a_cpu_keeps_small_odds(monkeypatch: pytest.MonkeyPatch) -> N
         ("gpu", "auto", "auto"),
     ):
         machine = Machine(device, (0,), fast_bfloat16=True, memory_gb=1.0)
-        monkeypatch.setattr("selfinstruct.labellers.judge.detect_machine", lambda one=machine: one)
+        monkeypatch.setattr("selfinstruct.labellers.duels.detect_machine", lambda one=machine: one)
         assert judge_dtype(asked) == dtype
 
 

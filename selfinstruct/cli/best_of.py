@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,19 +11,22 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.labelling import (
+    NAMES,
     JudgeOption,
     JudgePromptOption,
-    LabellerName,
     RewardModelOption,
     TemperatureOption,
+    labeller_name,
+    listed,
+    processes_of,
     resumable,
-    reward_scores_apart,
     scorers_of,
 )
 from selfinstruct.cli.options import DtypeOption, EngineOption, required_engine
+from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
 if TYPE_CHECKING:
-    from selfinstruct.preferences.sample import Prompt
+    from selfinstruct.labellers.base import TaskPrompt
 
 
 def best_of(
@@ -36,12 +38,23 @@ def best_of(
     out: Annotated[Path, typer.Option("--out", help="Folder of the chosen answers.")],
     k: Annotated[int, typer.Option("--k", min=2, help="Answers to choose from.")] = 8,
     scorer: Annotated[
-        LabellerName, typer.Option("--scorer", help="What chooses: likelihood, judge or reward.")
-    ] = LabellerName.LIKELIHOOD,
+        str,
+        typer.Option(
+            "--scorer",
+            parser=labeller_name,
+            metavar=NAMES,
+            help=f"What chooses: {listed(one for one in LABELLERS if one.may_choose)}.",
+        ),
+    ] = "likelihood",
     measure: Annotated[
-        LabellerName,
-        typer.Option("--measure", help="Another scorer, which says what the choice is worth."),
-    ] = LabellerName.REFERENCE,
+        str,
+        typer.Option(
+            "--measure",
+            parser=labeller_name,
+            metavar=NAMES,
+            help="Another scorer, which says what the choice is worth.",
+        ),
+    ] = "reference",
     judge: JudgeOption = None,
     judge_prompt: JudgePromptOption = None,
     reward_model: RewardModelOption = None,
@@ -61,35 +74,22 @@ def best_of(
     The chosen answers are rows for `train sft`. What the best of 1, 2, … k is worth is measured
     by another scorer, with intervals.
     """
-    from selfinstruct.common.errors import ConfigError
-    from selfinstruct.engines.isolated import with_engine
     from selfinstruct.models import resolve_model
-    from selfinstruct.preferences.best_of import BEST
+    from selfinstruct.preferences.best_of import BEST, Choice, require_may_choose
     from selfinstruct.preferences.best_of import best_of as choose
     from selfinstruct.preferences.sample import SampleSettings
+    from selfinstruct.preferences.workplace import Workplace
 
-    if scorer is LabellerName.REFERENCE:
-        raise ConfigError("--scorer reference: would choose by the solution; give another")
+    require_may_choose(labeller_of(scorer))
     prompts = _prompts(tasks)[:limit]
     kind = required_engine(engine)
     chooses, measures = scorers_of([scorer, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
-    scored = LabellerName.LIKELIHOOD in (scorer, measure)
-    how = SampleSettings(k, temperature, max_tokens, seed, scored=scored)
+    choice = Choice(chooses, measures)
+    how = SampleSettings(k, temperature, max_tokens, seed, scored=choice.scored_by_policy)
     with resumable(out, ("answers", "scores", "worth")) as advance:
-        report = choose(
-            prompts,
-            local,
-            out,
-            how,
-            chooses,
-            measures,
-            apart=partial(with_engine, kind=kind),
-            score=reward_scores_apart,
-            advance=advance,
-            dtype=str(dtype or "auto"),
-            resume=resume,
-        )
+        work = Workplace(out, processes_of(kind), advance, resume)
+        report = choose(prompts, local, how, choice, work, str(dtype or "auto"))
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
         return
@@ -99,17 +99,18 @@ def best_of(
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _prompts(tasks: Path) -> list[Prompt]:
+def _prompts(tasks: Path) -> list[TaskPrompt]:
     from selfinstruct.evaluate.tasks import read_eval_tasks
-    from selfinstruct.preferences.sample import Prompt, prompts_of
+    from selfinstruct.labellers.base import TaskPrompt
+    from selfinstruct.preferences.sample import prompts_of
     from selfinstruct.prompts.canonical import user_text
     from selfinstruct.store import open_run
 
     if tasks.is_dir():
         return prompts_of(open_run(tasks))
     return [
-        Prompt(one.id, one.id, user_text(one.instruction, one.input), one.reference)
-        for one in read_eval_tasks(tasks, "RUN|FILE")
+        TaskPrompt(task.id, task.id, user_text(task.instruction, task.input), task.reference)
+        for task in read_eval_tasks(tasks, "RUN|FILE")
     ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from selfinstruct.engines.isolated import Advance
     from selfinstruct.evaluate.evaluation import Contestant, Evaluation
-    from selfinstruct.labellers.judge import Duel
+    from selfinstruct.labellers.duels import Duel
 
 # What is worth a column on a terminal; report.json has all.
 _SHOWN = {
@@ -100,16 +100,17 @@ def evaluate(
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.engines.isolated import Loaded, with_engine
     from selfinstruct.evaluate.answers import Questions, answer_questions
+    from selfinstruct.evaluate.evaluation import Conditions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
     from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
     from selfinstruct.evaluate.verdicts import Judge, judge_duels
-    from selfinstruct.labellers.judge import judge_dtype, read_template
+    from selfinstruct.labellers.duels import judge_dtype, read_template
     from selfinstruct.models import resolve_model
 
-    for option, given in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
-        if judge is None and given is not None:
+    for option, value in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
+        if judge is None and value is not None:
             raise ConfigError(f"{option}: nobody is asked; give --judge too")
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
@@ -139,27 +140,25 @@ def evaluate(
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     with Progress(console=console, transient=True) as progress:
-        names = [one.name for one in contestants] + (["judge"] if judge else [])
+        names = [contestant.name for contestant in contestants] + (["judge"] if judge else [])
         bars = {name: progress.add_task(name, total=None) for name in names}
-        found = run_evaluation(
-            contestants,
-            asked,
+        conditions = Conditions(
             out,
             dtype=str(dtype or "auto"),
             ask=lambda loaded, own, advance: run_apart(
                 loaded, partial(answer_questions, asked=own), advance
             ),
             resolve=resolve,
-            advance=lambda name, done, wanted: progress.update(
-                bars[name], completed=done, total=wanted
+            advance=lambda name, done, total: progress.update(
+                bars[name], completed=done, total=total
             ),
-            judge=judged_by,
         )
-    report = write_report(found, out)
+        evaluation = run_evaluation(contestants, asked, conditions, judged_by)
+    report = write_report(evaluation, out)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
         return
-    _print(found)
+    _print(evaluation)
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -173,71 +172,76 @@ def _contestants(models: list[str], few_shot: list[str]) -> list[Contestant]:
         if not number.isdigit():
             raise ConfigError(f"--few-shot {text}: give NAME=N, such as base=4")
         shots[name] = int(number)
-    found = []
+    contestants = []
     for text in models:
         name, mark, model = text.partition("=")
         if not mark or not name or not model or "/" in name:
             raise ConfigError(f"--model {text}: give NAME=MODEL, such as base=gemma-3-270m")
-        found.append(Contestant(name, model, shots.pop(name, 0)))
+        contestants.append(Contestant(name, model, shots.pop(name, 0)))
     if shots:
         raise ConfigError(f"--few-shot {', '.join(shots)}: is the name of no --model")
-    return found
+    return contestants
 
 
-def _print(found: Evaluation) -> None:
+def _print(evaluation: Evaluation) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{found.settings['tasks']} tasks", title_justify="left")
+    table = Table(title=f"{evaluation.settings['tasks']} tasks", title_justify="left")
     table.add_column("")
-    for name in found.means:
+    for name in evaluation.means:
         table.add_column(Text(plain(name)), justify="right")
     for metric, title in _SHOWN.items():
-        if any(metric in means for means in found.means.values()):
-            cells = (_shown(metric, means.get(metric, math.nan)) for means in found.means.values())
+        if any(metric in means for means in evaluation.means.values()):
+            cells = (
+                _shown(metric, means.get(metric, math.nan)) for means in evaluation.means.values()
+            )
             table.add_row(title, *cells)
     stdout.print(table)
-    if not found.comparisons:
+    if not evaluation.comparisons:
         return
     differences = Table(title="differences, with 95 % intervals", title_justify="left")
     for column in ("", "metric", "difference", "from", "to", "tasks"):
         differences.add_column(column, justify="left" if column in ("", "metric") else "right")
-    for one in found.comparisons:
-        if one.metric in _SHOWN:
-            clear = one.low > 0 or one.high < 0
-            numbers = (_shown(one.metric, value) for value in (one.difference, one.low, one.high))
+    for comparison in evaluation.comparisons:
+        if comparison.metric in _SHOWN:
+            clear = comparison.low > 0 or comparison.high < 0
+            numbers = (
+                _shown(comparison.metric, value)
+                for value in (comparison.difference, comparison.low, comparison.high)
+            )
             differences.add_row(
-                Text(plain(f"{one.a} − {one.b}")),
-                _SHOWN[one.metric],
+                Text(plain(f"{comparison.a} − {comparison.b}")),
+                _SHOWN[comparison.metric],
                 *numbers,
-                str(one.n),
+                str(comparison.n),
                 style="bold" if clear else "dim",
             )
     stdout.print(differences)
-    if found.wins:
-        _print_wins(found)
+    if evaluation.wins:
+        _print_wins(evaluation)
 
 
-def _print_wins(found: Evaluation) -> None:
+def _print_wins(evaluation: Evaluation) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"judged in pairs by {found.settings['judge']}", title_justify="left")
+    table = Table(title=f"judged in pairs by {evaluation.settings['judge']}", title_justify="left")
     table.add_column("", no_wrap=True)
     for column in ("wins, %", "at equal length, %", "ties", "tasks"):
         table.add_column(column, justify="right")
-    for one in found.wins:
-        on_balance = " on balance" if one.decided == "balance" else ""
+    for win_rate in evaluation.wins:
+        on_balance = " on balance" if win_rate.decided == "balance" else ""
         table.add_row(
-            Text(plain(f"{one.a} against {one.b}{on_balance}")),
-            f"{100 * one.rate:.1f} ({100 * one.low:.1f}–{100 * one.high:.1f})",
-            f"{100 * one.at_equal_length:.1f} "
-            f"({100 * one.equal_low:.1f}–{100 * one.equal_high:.1f})",
-            str(one.ties),
-            str(one.n),
+            Text(plain(f"{win_rate.a} against {win_rate.b}{on_balance}")),
+            f"{100 * win_rate.rate:.1f} ({100 * win_rate.low:.1f}–{100 * win_rate.high:.1f})",
+            f"{100 * win_rate.at_equal_length:.1f} "
+            f"({100 * win_rate.equal_low:.1f}–{100 * win_rate.equal_high:.1f})",
+            str(win_rate.ties),
+            str(win_rate.n),
         )
     stdout.print(table)
-    for rating in found.ratings:
+    for rating in evaluation.ratings:
         if rating.strength is None:
             stdout.print("no Bradley–Terry ratings: one group of models never lost to the other")
             break

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,31 +15,51 @@ import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
 from selfinstruct.cli.options import interrupt
+from selfinstruct.labellers.base import MODEL_OPTIONS, Needs
+from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
 if TYPE_CHECKING:
-    from selfinstruct.common.records import LocalModel
-    from selfinstruct.engines.isolated import Advance
-    from selfinstruct.labellers.reward import Answered
-    from selfinstruct.preferences.label import Scorer
+    from selfinstruct.engines.registry import EngineKind
+    from selfinstruct.labellers.base import Labeller, Processes, Scorer
+
+NAMES = f"<{'|'.join(labeller.name for labeller in LABELLERS)}>"
 
 
-class LabellerName(StrEnum):
-    """The labellers of `preferences.label`, without importing it."""
+def labeller_name(text: str) -> str:
+    """Return the name of a labeller, as an option gives it.
 
-    LIKELIHOOD = "likelihood"
-    JUDGE = "judge"
-    REWARD = "reward"
-    REFERENCE = "reference"
+    Raises:
+        BadParameter: there is none of that name.
+    """
+    names = [labeller.name for labeller in LABELLERS]
+    if text not in names:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, names))}.")
+    return text
 
 
-JudgeOption = Annotated[str | None, typer.Option("--judge", help="MODEL that judges, for `judge`.")]
+def listed(labellers: Iterable[Labeller]) -> str:
+    """Return the names of labellers, each with what it says, for the help of an option."""
+    return "; ".join(f"{labeller.name}, {labeller.help}" for labeller in labellers)
+
+
+def _asked_by(needs: Needs) -> str:
+    """Return the names of the labellers that ask a model of this kind."""
+    return " or ".join(f"`{each.name}`" for each in LABELLERS if each.needs is needs)
+
+
+JudgeOption = Annotated[
+    str | None,
+    typer.Option("--judge", help=f"MODEL that judges, for {_asked_by(Needs.JUDGE)}."),
+]
 JudgePromptOption = Annotated[
     Path | None,
     typer.Option("--judge-prompt", help="What it is asked: Jinja; `task`, `first`, `second`."),
 ]
 RewardModelOption = Annotated[
     str | None,
-    typer.Option("--reward-model", help="MODEL of `train reward`, for `reward`."),
+    typer.Option(
+        "--reward-model", help=f"MODEL of `train reward`, for {_asked_by(Needs.REWARD_MODEL)}."
+    ),
 ]
 TemperatureOption = Annotated[
     float, typer.Option("--temperature", min=0.01, max=5, help="They are sampled at.")
@@ -48,7 +67,7 @@ TemperatureOption = Annotated[
 
 
 def scorers_of(
-    labellers: Sequence[LabellerName],
+    names: Sequence[str],
     judge: str | None,
     judge_prompt: Path | None,
     reward_model: str | None,
@@ -59,47 +78,38 @@ def scorers_of(
         ConfigError: one lacks its model, or a model is given that nobody asks.
     """
     from selfinstruct.common.errors import ConfigError
-    from selfinstruct.labellers.judge import read_template
+    from selfinstruct.labellers.base import Scorer
+    from selfinstruct.labellers.duels import read_template
     from selfinstruct.models import resolve_model
-    from selfinstruct.preferences.label import Labeller, Scorer
 
-    given = {
-        LabellerName.JUDGE: ("--judge", judge),
-        LabellerName.REWARD: ("--reward-model", reward_model),
-    }
-    for labeller, (option, model) in given.items():
-        if model is not None and labeller not in labellers:
-            raise ConfigError(f"{option}: nobody asks it; label by `{labeller}`, or leave it out")
-        if model is None and labeller in labellers:
-            raise ConfigError(f"{option}: names the model that `{labeller}` asks; give it")
+    labellers = [labeller_of(name) for name in names]
+    models = {Needs.JUDGE: judge, Needs.REWARD_MODEL: reward_model}
+    for needs, model in models.items():
+        option = MODEL_OPTIONS[needs]
+        asking = [labeller.name for labeller in labellers if labeller.needs is needs]
+        if model is not None and not asking:
+            raise ConfigError(
+                f"{option}: nobody asks it; label by {_asked_by(needs)}, or leave it out"
+            )
+        if model is None and asking:
+            raise ConfigError(f"{option}: names the model that `{asking[0]}` asks; give it")
     if judge_prompt is not None and judge is None:
         raise ConfigError("--judge-prompt: nobody is asked; give --judge too")
-    template = read_template(judge_prompt)
-    found = []
+    template = None if judge_prompt is None else read_template(judge_prompt)
+    scorers = []
     for labeller in labellers:
-        _, model = given.get(labeller, ("", None))
+        model = models.get(labeller.needs)
         local = resolve_model(model, lambda *_: None) if model is not None else None
-        found.append(Scorer(Labeller(str(labeller)), local, template))
-    return found
+        scorers.append(Scorer(labeller, local, template))
+    return scorers
 
 
-def reward_scores_apart(
-    model: LocalModel, answers: Sequence[Answered], advance: Advance
-) -> list[float]:
-    """Have a reward model score answers in a process of its own."""
-    from selfinstruct.engines.isolated import apart
-    from selfinstruct.labellers.reward import reward_scores
+def processes_of(kind: EngineKind) -> Processes:
+    """Return how models are run: each in a process of its own, by this engine."""
+    from selfinstruct.engines.isolated import apart, with_engine
+    from selfinstruct.labellers.base import Processes
 
-    return apart(partial(_scores, reward_scores, model, answers), advance, model.name)
-
-
-def _scores(
-    reward_scores: Callable[..., list[float]],
-    model: LocalModel,
-    answers: Sequence[Answered],
-    advance: Advance,
-) -> list[float]:
-    return reward_scores(model, answers, advance=advance)
+    return Processes(partial(with_engine, kind=kind), apart)
 
 
 @contextmanager
@@ -115,13 +125,13 @@ def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, 
     with Progress(console=console, transient=True) as progress:
         bars = {name: progress.add_task(name, total=None, visible=False) for name in stages}
         try:
-            yield lambda stage, done, wanted: progress.update(
-                bars[stage], completed=done, total=wanted, visible=True
+            yield lambda stage, done, total: progress.update(
+                bars[stage], completed=done, total=total, visible=True
             )
         except (KeyboardInterrupt, SelfInstructError) as error:
             progress.stop()
             if (out / "answers").is_dir() and not isinstance(error, ConfigError):
-                arguments = [one for one in sys.argv[1:] if one != "--resume"]
+                arguments = [word for word in sys.argv[1:] if word != "--resume"]
                 command = shlex.join(["selfinstruct", *arguments, "--resume"])
                 stderr.print("\nwhat was committed is safe. Go on with:")
                 stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

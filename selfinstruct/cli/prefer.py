@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,16 +10,19 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.labelling import (
+    NAMES,
     JudgeOption,
     JudgePromptOption,
-    LabellerName,
     RewardModelOption,
     TemperatureOption,
+    labeller_name,
+    listed,
+    processes_of,
     resumable,
-    reward_scores_apart,
     scorers_of,
 )
 from selfinstruct.cli.options import DtypeOption, EngineOption, required_engine
+from selfinstruct.labellers.registry import LABELLERS
 
 
 def prefer(
@@ -28,9 +30,14 @@ def prefer(
     policy: Annotated[str, typer.Option("--policy", help="MODEL that answers; to be trained.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the preferences.")],
     labeller: Annotated[
-        LabellerName,
-        typer.Option("--labeller", help="What says which answer is better: docs/preferences.md."),
-    ] = LabellerName.LIKELIHOOD,
+        str,
+        typer.Option(
+            "--labeller",
+            parser=labeller_name,
+            metavar=NAMES,
+            help=f"What says which answer is better: {listed(LABELLERS)}.",
+        ),
+    ] = "likelihood",
     judge: JudgeOption = None,
     judge_prompt: JudgePromptOption = None,
     reward_model: RewardModelOption = None,
@@ -59,10 +66,10 @@ def prefer(
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
     """
-    from selfinstruct.engines.isolated import with_engine
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.prefer import PreferSettings
     from selfinstruct.preferences.prefer import prefer as make_preferences
+    from selfinstruct.preferences.workplace import Workplace
     from selfinstruct.store import open_run
 
     settings = PreferSettings(
@@ -81,17 +88,8 @@ def prefer(
     (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     with resumable(out, ("answers", "labels")) as advance:
-        report = make_preferences(
-            opened,
-            local,
-            out,
-            settings,
-            scorer,
-            apart=partial(with_engine, kind=kind),
-            score=reward_scores_apart,
-            advance=advance,
-            resume=resume,
-        )
+        work = Workplace(out, processes_of(kind), advance, resume)
+        report = make_preferences(opened, local, settings, scorer, work)
     _print(report)
     words = ["selfinstruct", "train", "dpo", "--data", str(out), "--model", policy]
     words += ["--out", f"{out}-dpo"]

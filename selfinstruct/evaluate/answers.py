@@ -1,13 +1,13 @@
 """Have a model answer tasks, and score the references and plain text under it.
 
-The same for every model: the encoding (its own chat template, else the canonical text), the
-stop strings and the token limit. So what differs is the model.
+Encoding (a model's own chat template, else the canonical text), stop strings and token limit are
+the same for every model. So what differs is the model.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.common import ids
@@ -55,8 +55,9 @@ class Answer:
 class Questions:
     """What a model is asked.
 
-    `shots` are worked tasks that are shown before each task. `samples` of 1 is greedy; more are
-    drawn at `temperature`, each with a seed of its own. `passages` are plain text to score.
+    `shots` are worked tasks that are shown before each task. One sample is greedy; several
+    `samples` are drawn at `temperature`, each with a seed of its own. `passages` are plain text
+    to score.
     """
 
     tasks: Sequence[EvalTask]
@@ -68,8 +69,11 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What came back: `samples` answers of each task in the order of the tasks, and passages."""
+class ModelAnswers:
+    """What came back of a model: answers and scored passages.
+
+    `answers` are in the order of the tasks, `samples` to each.
+    """
 
     answers: list[Answer]
     passages: list[PassageScore]
@@ -77,7 +81,7 @@ class Answered:
 
 def answer_questions(
     engine: Engine, asked: Questions, *, advance: Callable[[int, int], object] = max
-) -> Answered:
+) -> ModelAnswers:
     """Answer every task; starts the engine and leaves it running.
 
     Args:
@@ -90,16 +94,50 @@ def answer_questions(
         EngineError: the engine failed.
     """
     prompts = {task.id: _prompt(engine, task, asked.shots) for task in asked.tasks}
-    longest = max(
-        prompt_tokens(engine, prompts[t.id])
-        + max(asked.max_tokens, len(engine.encode(t.reference)) + 1)
-        for t in asked.tasks
-    )
-    longest = max(longest, *(len(engine.encode(one)) + 16 for one in asked.passages), 0)
     if engine.context_length < _LEAST_CONTEXT:
         raise ConfigError(
             f"the model's context of {engine.context_length} tokens is too short to evaluate it"
         )
+    requests = _requests(engine, asked, prompts)
+    longest = _longest(engine, asked, prompts)
+    engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
+    completions = complete_all(engine, requests, advance)
+    done = {completion.id: completion for completion in completions}
+    errors = [
+        completion.error
+        for completion in completions
+        if completion.request.stage is Stage.ANSWER
+        and completion.request.about in prompts
+        and completion.error
+    ]
+    if errors:
+        log.warning("%d answers could not be had and are left out: %s", len(errors), errors[0])
+    answers = [
+        _answer(
+            task,
+            done[ids.evaluated_answer(number, sample)],
+            done.get(ids.score(ids.evaluated(number))),
+        )
+        for number, task in enumerate(asked.tasks)
+        for sample in range(asked.samples)
+    ]
+    scored = asked.passages if engine.capabilities.score else ()
+    return ModelAnswers(answers, passage_scores(scored, done))
+
+
+def _longest(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -> int:
+    """Return the most tokens of a prompt with its answer or reference, or of a passage."""
+    tasks = (
+        prompt_tokens(engine, prompts[task.id])
+        + max(asked.max_tokens, len(engine.encode(task.reference)) + 1)
+        for task in asked.tasks
+    )
+    passages = (len(engine.encode(passage)) + 16 for passage in asked.passages)
+    return max((*tasks, *passages))
+
+
+def _requests(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -> list[Request]:
+    """Return the requests to answer; to score too, of an engine that can."""
     how = SamplingConfig(temperature=asked.temperature, max_tokens=asked.max_tokens, stop=STOP)
     requests = []
     for number, task in enumerate(asked.tasks):
@@ -115,23 +153,7 @@ def answer_questions(
             requests.append(scoring_request(ids.evaluated(number), prompt, tokens, how))
     if engine.capabilities.score:
         requests += passage_requests(engine, asked.passages)
-    engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
-    done = {one.id: one for one in complete_all(engine, requests, advance)}
-    written = (one for one in done.values() if one.request.stage is Stage.ANSWER)
-    failed = [one.error for one in written if one.error and one.request.about in prompts]
-    if failed:
-        log.warning("%d answers could not be had and are left out: %s", len(failed), failed[0])
-    answers = [
-        _answer(
-            task,
-            done[ids.evaluated_answer(number, sample)],
-            done.get(ids.score(ids.evaluated(number))),
-        )
-        for number, task in enumerate(asked.tasks)
-        for sample in range(asked.samples)
-    ]
-    scored = asked.passages if engine.capabilities.score else ()
-    return Answered(answers, passage_scores(scored, done))
+    return requests
 
 
 def _prompt(engine: Engine, task: EvalTask, shots: Sequence[Shot]) -> Prompt:

@@ -28,13 +28,12 @@ def compare_all(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> list[C
     Args:
         measured: values by task, by metric, by model; the first model is the baseline.
     """
-    found = []
+    comparisons = []
     for earlier, later in combinations(measured, 2):
         for metric in measured[later]:
-            one = paired(later, earlier, metric, measured[later][metric], measured[earlier][metric])
-            if one.n:
-                found.append(one)
-    return found
+            values = measured[later][metric], measured[earlier][metric]
+            comparisons.append(paired(later, earlier, metric, *values))
+    return [comparison for comparison in comparisons if comparison.n]
 
 
 def paired(

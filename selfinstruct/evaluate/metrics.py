@@ -39,9 +39,9 @@ def rouge_l_equal(task: EvalTask, answer: Answer, other: Answer) -> tuple[float,
 
     Neither learning to stop nor learning to go on raises it, but what is said in as many words.
     """
-    words = [one.text.split() for one in (answer, other)]
-    room = min(len(one) for one in words)
-    first, second = (rouge_f(task.reference, " ".join(one[:room])) for one in words)
+    both = [answer.text.split(), other.text.split()]
+    room = min(len(words) for words in both)
+    first, second = (rouge_f(task.reference, " ".join(words[:room])) for words in both)
     return first, second
 
 
@@ -62,8 +62,8 @@ def equal_length(
             for n in own
             if answers[n].error is None and others[n].error is None
         ]
-        first.append(mean([one for one, _ in pairs]))
-        second.append(mean([one for _, one in pairs]))
+        first.append(mean([value for value, _ in pairs]))
+        second.append(mean([value for _, value in pairs]))
     return first, second
 
 
@@ -122,8 +122,8 @@ def measure(tasks: Sequence[EvalTask], answers: Sequence[Answer]) -> dict[str, l
     grouped = [answers[start : start + samples] for start in range(0, len(answers), samples)]
     pairs = list(zip(tasks, grouped, strict=True))
     return {
-        name: [mean([_known(one, task, answer) for answer in own]) for task, own in pairs]
-        for name, one in MEASURES.items()
+        name: [mean([_known(value, task, answer) for answer in own]) for task, own in pairs]
+        for name, value in MEASURES.items()
     }
 
 

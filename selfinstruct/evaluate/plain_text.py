@@ -52,7 +52,7 @@ def read_passages(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); check --plain-text") from error
     passages = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
-    passages = [one for one in passages if len(one.split()) >= _LEAST_WORDS]
+    passages = [passage for passage in passages if len(passage.split()) >= _LEAST_WORDS]
     if not passages:
         raise ConfigError(
             f"{path}: has no passage of {_LEAST_WORDS} words; give passages of plain text, with a "
@@ -91,9 +91,9 @@ def perplexity(scores: Sequence[PassageScore], passages: Sequence[str]) -> float
     Per word and not per token, so that models of different tokenizers can be compared.
     """
     pairs = [
-        (one.logprob * words, words)
-        for one, words in zip(scores, map(_words_after_first, passages), strict=True)
-        if not math.isnan(one.logprob)
+        (score.logprob * words, words)
+        for score, words in zip(scores, map(_words_after_first, passages), strict=True)
+        if not math.isnan(score.logprob)
     ]
     if not pairs:
         return NAN
@@ -114,11 +114,11 @@ def _ends(passage: str, written: Completion) -> float:
     if written.error:
         return NAN
     last, next_word = _WORD.findall(passage)[-1:], _WORD.findall(written.text)[:1]
-    return float([one.casefold() for one in last] == [one.casefold() for one in next_word])
+    return float([word.casefold() for word in last] == [word.casefold() for word in next_word])
 
 
 Measured = Callable[[PassageScore], float]
 PASSAGE_MEASURES: Mapping[str, Measured] = {
-    "last_word": lambda one: one.last_word,
-    "passage_logprob": lambda one: one.logprob,
+    "last_word": lambda score: score.last_word,
+    "passage_logprob": lambda score: score.logprob,
 }

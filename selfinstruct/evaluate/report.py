@@ -12,7 +12,8 @@ import jinja2
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.evaluate.compare import Comparison
-from selfinstruct.evaluate.evaluation import Evaluation, plain
+from selfinstruct.evaluate.evaluation import Evaluation
+from selfinstruct.evaluate.kept import plain
 from selfinstruct.evaluate.metrics import exact_match, rouge_l
 
 TITLES = {
@@ -34,7 +35,7 @@ TITLES = {
 _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
 
 
-def write_report(found: Evaluation, out: Path) -> dict[str, Any]:
+def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
     """Write report.json and a self-contained report.html; return the former.
 
     `comparisons` is a list of `a`, `b`, `metric`, `difference` (a − b), `low`, `high`, `n`.
@@ -43,25 +44,25 @@ def write_report(found: Evaluation, out: Path) -> dict[str, Any]:
         ConfigError: the folder cannot be written.
     """
     report = {
-        "settings": dict(found.settings),
+        "settings": dict(evaluation.settings),
         "models": {
             name: {metric: plain(value) for metric, value in means.items()}
-            for name, means in found.means.items()
+            for name, means in evaluation.means.items()
         },
-        "comparisons": [asdict(one) for one in found.comparisons],
-        "wins": [asdict(one) for one in found.wins],
-        "ratings": [asdict(one) for one in found.ratings],
+        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+        "wins": [asdict(win_rate) for win_rate in evaluation.wins],
+        "ratings": [asdict(rating) for rating in evaluation.ratings],
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
         atomic.write_json(out / "report.json", report)
-        atomic.write_text(out / "report.html", _page(found))
+        atomic.write_text(out / "report.html", _page(evaluation))
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return report
 
 
-def _page(found: Evaluation) -> str:
+def _page(evaluation: Evaluation) -> str:
     """Return the page: no script, no network, model text escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("selfinstruct.evaluate", "."),
@@ -70,38 +71,38 @@ def _page(found: Evaluation) -> str:
         lstrip_blocks=True,
     )
     metrics = [
-        metric for metric in TITLES if any(one.metric == metric for one in found.comparisons)
+        metric for metric in TITLES if any(one.metric == metric for one in evaluation.comparisons)
     ]
-    samples = found.asked.samples
+    samples = evaluation.asked.samples
     rows = [
         {
             "task": task,
             "answers": [
                 {
                     "model": name,
-                    "text": found.answers[name][number * samples].text,
-                    "rouge_l": rouge_l(task, found.answers[name][number * samples]),
-                    "exact": exact_match(task, found.answers[name][number * samples]),
-                    "stopped": found.answers[name][number * samples].stopped,
+                    "text": evaluation.answers[name][number * samples].text,
+                    "rouge_l": rouge_l(task, evaluation.answers[name][number * samples]),
+                    "exact": exact_match(task, evaluation.answers[name][number * samples]),
+                    "stopped": evaluation.answers[name][number * samples].stopped,
                 }
-                for name in found.answers
+                for name in evaluation.answers
             ],
         }
-        for number, task in enumerate(found.asked.tasks)
+        for number, task in enumerate(evaluation.asked.tasks)
     ]
     shown = {
         metric: title
         for metric, title in TITLES.items()
-        if any(metric in means for means in found.means.values())
+        if any(metric in means for means in evaluation.means.values())
     }
     return environment.get_template("report.html.jinja").render(
         titles=shown,
-        wins=found.wins,
-        ratings=found.ratings,
-        means=found.means,
-        settings=found.settings,
+        wins=evaluation.wins,
+        ratings=evaluation.ratings,
+        means=evaluation.means,
+        settings=evaluation.settings,
         plots=[
-            (TITLES[metric], _plot([one for one in found.comparisons if one.metric == metric]))
+            (TITLES[metric], _plot([one for one in evaluation.comparisons if one.metric == metric]))
             for metric in metrics
         ],
         rows=rows,

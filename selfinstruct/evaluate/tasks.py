@@ -67,23 +67,23 @@ def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:
     closed = row.get("closed", row.get("is_classification"))
     id = str(row.get("id", number))
     application = row.get("application", row.get("motivation_app"))
-    found = []
+    tasks = []
     for place, instance in enumerate(instances):
         texts = instance if isinstance(instance, dict) else {}
-        given, reference = texts.get("input", ""), texts.get("output")
-        if not isinstance(given, str) or not isinstance(reference, str) or not reference.strip():
+        input, reference = texts.get("input", ""), texts.get("output")
+        if not isinstance(input, str) or not isinstance(reference, str) or not reference.strip():
             raise ConfigError(
                 f'{where}: instance {place + 1} is {instance!r}; give "input" and a reference '
                 'as "output"'
             )
-        found.append(
+        tasks.append(
             EvalTask(
                 id=id if len(instances) == 1 else ids.example(id, place),
                 instruction=instruction.strip(),
-                input=given.strip(),
+                input=input.strip(),
                 reference=reference.strip(),
                 closed=bool(closed),
                 application=str(application) if application else None,
             )
         )
-    return found
+    return tasks

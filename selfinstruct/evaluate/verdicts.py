@@ -1,4 +1,4 @@
-"""What a judge said of answers in pairs: kept as it comes, and found again by what was asked."""
+"""A judge's verdicts on pairs of answers: kept as they come, and found again by what was asked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfinstruct.common.journal import append_lines, parse_lines
 from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.isolated import Advance
-from selfinstruct.labellers.judge import Duel, Verdict, judged, start
+from selfinstruct.labellers.duels import Duel, Verdict, judged, start
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ def verdicts_of(judge: Judge, duels: Sequence[Duel], path: Path, advance: Advanc
     """
     asked = {"judge": judge.model.digest, "template": judge.template, "dtype": judge.dtype}
     keys = [fingerprint({**asked, **asdict(duel), "id": ""}) for duel in duels]
-    known = _read(path)
-    unknown = {key: duel for key, duel in zip(keys, duels, strict=True) if key not in known}
-    if unknown:
-        judge.ask(unknown, path, advance)
-        known = _read(path)
-    return [known[key] for key in keys]
+    kept = _read(path)
+    owed = {key: duel for key, duel in zip(keys, duels, strict=True) if key not in kept}
+    if owed:
+        judge.ask(owed, path, advance)
+        kept = _read(path)
+    return [kept[key] for key in keys]
 
 
 def judge_duels(
@@ -74,10 +74,10 @@ def judge_duels(
     for begin in range(0, len(items), _BATCH):
         batch = items[begin : begin + _BATCH]
 
-        def told(done: int, wanted: int, before: int = begin, size: int = len(batch)) -> None:
-            advance(before + size * done // wanted, len(items))
+        def advance_batch(done: int, of: int, before: int = begin, size: int = len(batch)) -> None:
+            advance(before + size * done // of, len(items))
 
-        verdicts = judged(engine, [duel for _, duel in batch], template, told)
+        verdicts = judged(engine, [duel for _, duel in batch], template, advance_batch)
         rows = [
             {"key": key, "preference": _known(verdict.preference), "margin": _known(verdict.margin)}
             for (key, _), verdict in zip(batch, verdicts, strict=True)

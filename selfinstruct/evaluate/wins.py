@@ -80,9 +80,9 @@ def win_rates(
             NaN where the judge could not be asked.
         lengths: words of each model's answers, by task.
     """
-    found = []
-    for (a, b), given in preferences.items():
-        values = np.asarray(given, dtype=float)
+    rates = []
+    for (a, b), wins in preferences.items():
+        values = np.asarray(wins, dtype=float)
         longer = np.asarray(lengths[a], dtype=float) - np.asarray(lengths[b], dtype=float)
         known = ~np.isnan(values)
         values, longer = values[known], longer[known]
@@ -91,9 +91,9 @@ def win_rates(
         rng = np.random.default_rng(0)
         drawn = rng.integers(len(values), size=(_RESAMPLES, len(values)))
         low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))
-        equal = [rate_at_equal_length(values[one], longer[one]) for one in drawn]
+        equal = [rate_at_equal_length(values[tasks], longer[tasks]) for tasks in drawn]
         equal_low, equal_high = np.quantile(equal, (0.025, 0.975))
-        found.append(
+        rates.append(
             WinRate(
                 decided,
                 a,
@@ -108,7 +108,7 @@ def win_rates(
                 len(values),
             )
         )
-    return found
+    return rates
 
 
 def rate_at_equal_length(values: Floats, longer: Floats) -> float:
@@ -140,7 +140,7 @@ def ratings(
     Intervals are those of a bootstrap over tasks, each drawn with all of its duels.
     """
     pairs = [(models.index(a), models.index(b)) for a, b in preferences]
-    votes = np.asarray([list(one) for one in preferences.values()], dtype=float)
+    votes = np.asarray([list(own) for own in preferences.values()], dtype=float)
 
     def fit(tasks: Any) -> Floats | None:
         wins = np.zeros((len(models), len(models)))
@@ -156,17 +156,17 @@ def ratings(
         return [Rating(model, None, None, None) for model in models]
     rng = np.random.default_rng(0)
     drawn = [fit(rng.integers(count, size=count)) for _ in range(_REFITS)]
-    kept = [one for one in drawn if one is not None]
+    kept = [strength for strength in drawn if strength is not None]
     # Where more draws than the interval leaves out have no maximum, its ends are not finite.
     if len(kept) < 0.975 * _REFITS:
-        found = [Rating(model, float(strengths[n]), None, None) for n, model in enumerate(models)]
+        rated = [Rating(model, float(strengths[n]), None, None) for n, model in enumerate(models)]
     else:
         low, high = np.quantile(np.asarray(kept), (0.025, 0.975), axis=0)
-        found = [
+        rated = [
             Rating(model, float(strengths[n]), float(low[n]), float(high[n]))
             for n, model in enumerate(models)
         ]
-    return sorted(found, key=lambda one: -(one.strength or 0.0))
+    return sorted(rated, key=lambda rating: -(rating.strength or 0.0))
 
 
 def bradley_terry(wins: Floats) -> Floats | None:

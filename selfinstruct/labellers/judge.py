@@ -1,194 +1,147 @@
-"""A model as judge of two answers: asked in both orders, held to the two verdicts there are.
+"""The labeller `judge`: a model compares every two answers to a prompt.
 
-The verdict is the likelier of the answers "A" and "B", scored as the model's next words: what
-decoding constrained to the two would write, with the margin by which it would (Zheng et al.
-2023, arXiv:2306.05685, §3.4, on asking in both orders).
+An answer's score is the share of its duels that it won. The margin of two answers is the judge's
+log-odds, where their duel and their scores agree.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING
 
-import jinja2
-from jinja2.sandbox import SandboxedEnvironment
-
-from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import (
-    NAN,
-    Completion,
-    Form,
-    Message,
-    Prompt,
-    Reading,
-    Request,
-    Stage,
+from selfinstruct.common.records import LocalModel
+from selfinstruct.labellers import duels
+from selfinstruct.labellers.base import (
+    Answers,
+    Labelled,
+    Labeller,
+    Labelling,
+    Needs,
+    ScoredAnswer,
+    TaskPrompt,
+    Vote,
+    VoteStore,
+    with_score,
 )
-from selfinstruct.common.sampling import SamplingConfig
-from selfinstruct.engines.base import Engine, complete_all
-from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
-from selfinstruct.engines.machine import detect_machine
+from selfinstruct.labellers.duels import Duel
 
-VERDICTS = ("A", "B")
-_LEAST_CONTEXT = 512
+if TYPE_CHECKING:
+    from selfinstruct.engines.base import Engine
+    from selfinstruct.engines.isolated import Advance
 
-TEMPLATE = """\
-Two answers to one task are shown. Say which of them is better.
+# Prompts whose votes are kept at a time: what a crash can cost at most.
+BATCH = 64
 
-The better answer is
-- helpful: it does what the task asks, completely, and nothing else;
-- honest: what it says is right, and it does not invent things;
-- harmless: it helps nobody to hurt somebody.
-
-Its length does not matter.
-
-Task:
-{{ task }}
-
-Answer A:
-{{ first }}
-
-Answer B:
-{{ second }}
-
-Which answer is better, A or B? Reply with that one letter.
-"""
+Votes = Mapping[tuple[str, str], Vote]
+"""Votes by the ids of the two answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """Two answers to a task, as a user wrote it."""
-
-    id: str
-    task: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the judge says of a duel.
-
-    `preference` is 1 where the first answer won in both orders, 0 where the second did, 0.5
-    where the votes contradict each other: a tie. `margin` is the log-odds of the first, in
-    nats, the mean of both orders; NaN, as is the preference, where it could not be asked.
-    """
-
-    preference: float
-    margin: float
-
-    @property
-    def balance(self) -> float:
-        """The preference on balance of both orders, however they contradict each other."""
-        if math.isnan(self.margin):
-            return NAN
-        return 0.5 if self.margin == 0 else float(self.margin > 0)
-
-
-def read_template(path: Path | None) -> str:
-    """Return the judge's template: the shipped one, or a user's, checked.
+def label(labelling: Labelling) -> Labelled:
+    """Have every two answers judged; votes are kept as they come.
 
     Raises:
-        ConfigError: it cannot be read, is not Jinja, or leaves out the task or an answer.
+        EngineError: the engine failed; votes that were kept stay.
+        WriteError: the disk refuses.
     """
-    if path is None:
-        return TEMPLATE
-    try:
-        template = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    marks = {"task": "<task>", "first": "<first>", "second": "<second>"}
-    try:
-        text = _render(template, Duel("", *marks.values()))
-    except jinja2.TemplateError as error:
-        raise ConfigError(f"{path}: cannot be rendered: {error}") from error
-    for name, mark in marks.items():
-        if mark not in text:
-            raise ConfigError(f"{path}: does not show the {name}; write {{{{ {name} }}}} in it")
-    return template
+    from selfinstruct.engines.isolated import Loaded
+
+    work = partial(
+        judge_answers,
+        prompts=labelling.prompts,
+        answers=labelling.answers,
+        template=labelling.template or duels.TEMPLATE,
+        votes=labelling.votes,
+    )
+    loaded = Loaded(labelling.asked_model.name, duels.judge_dtype(labelling.dtype))
+    labelling.processes.with_engine(loaded, work, labelling.advance)
+    votes = {(vote.first, vote.second): vote for vote in labelling.votes.read()}
+    answers = {key: _shares(own, votes) for key, own in labelling.answers.items()}
+    return Labelled(answers, partial(_margin, votes))
 
 
-def judge_dtype(asked: str) -> str:
-    """Return the type of a judge's weights: as asked, or else one that keeps small odds.
-
-    Logits of bfloat16 come in steps of an eighth, near which a small model's odds are; on a CPU
-    float32 costs little more. On a GPU a judge is large, and surer of what it says.
-    """
-    on_cpu = detect_machine().device == "cpu"
-    return "float32" if asked == "auto" and on_cpu else asked
-
-
-def start(engine: Engine, duels: Sequence[Duel], template: str) -> None:
-    """Start the engine with the context that the longest of the duels needs."""
-    longest = max(prompt_tokens(engine, _prompt(engine, template, duel)) for duel in duels)
-    engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 8)))
-
-
-def judged(
+def judge_answers(
     engine: Engine,
-    duels: Sequence[Duel],
-    template: str = TEMPLATE,
-    advance: Callable[[int, int], object] = max,
-) -> list[Verdict]:
-    """Have every duel judged in both orders.
-
-    Args:
-        engine: started, and one that can score.
-        duels: what to judge; equal answers are a tie without asking.
-        template: what the judge is shown: Jinja, with `task`, `first` and `second`.
-        advance: told how many requests have come back, of how many.
+    *,
+    prompts: Sequence[TaskPrompt],
+    answers: Answers,
+    template: str,
+    votes: VoteStore,
+    advance: Advance,
+) -> None:
+    """Have every two whole answers to a prompt judged, unless its votes are kept already.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: the engine failed; votes that were kept stay.
+        WriteError: the disk refuses.
     """
-    votes = [tuple(engine.encode(verdict)) for verdict in VERDICTS]
-    requests = [
-        Request(
-            id=ids.judgement(number, order, verdict),
-            about=duel.id,
-            stage=Stage.SCORE,
-            reading=Reading(Form.WHOLE),
-            prompt=_prompt(engine, template, shown),
-            sampling=SamplingConfig(),
-            scored=tokens,
-        )
-        for number, duel in enumerate(duels)
-        if duel.first != duel.second
-        for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first)))
-        for verdict, tokens in zip(VERDICTS, votes, strict=True)
+    judged_prompts = {vote.prompt_id for vote in votes.read()}
+    pairs = [
+        (prompt, first, second)
+        for prompt in prompts
+        if prompt.id not in judged_prompts
+        for first, second in combinations(answers[prompt.id], 2)
+        if first.text and second.text and first.finished and second.finished
     ]
-    done = {one.id: one for one in complete_all(engine, requests, advance)} if requests else {}
-    return [_verdict(number, duel, done) for number, duel in enumerate(duels)]
+    if not pairs:
+        return
+    asked = [Duel(first.id, prompt.user, first.text, other.text) for prompt, first, other in pairs]
+    duels.start(engine, asked, template)
+    # Cut between prompts alone, so that a prompt with one vote has all of its votes.
+    cuts = [n for n, (prompt, *_) in enumerate(pairs) if n and pairs[n - 1][0] is not prompt]
+    starts = [0, *cuts[BATCH - 1 :: BATCH]]
+    for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
+        verdicts = duels.judged(engine, asked[start:end], template)
+        votes.commit(
+            [
+                Vote(prompt.id, first.id, second.id, verdict.preference, verdict.margin)
+                for (prompt, first, second), verdict in zip(pairs[start:end], verdicts, strict=True)
+            ]
+        )
+        advance(end, len(pairs))
 
 
-def _verdict(number: int, duel: Duel, done: dict[str, Completion]) -> Verdict:
-    if duel.first == duel.second:
-        return Verdict(0.5, 0.0)
-    odds = []
-    for order in (0, 1):
-        first, second = (_logprob(done[ids.judgement(number, order, v)]) for v in VERDICTS)
-        odds.append(first - second)
-    if any(math.isnan(one) for one in odds):
-        return Verdict(NAN, NAN)
-    # In the second order, A is the second answer.
-    margins = (odds[0], -odds[1])
-    agree = margins[0] * margins[1] > 0
-    return Verdict(float(margins[0] > 0) if agree else 0.5, sum(margins) / 2)
+def _shares(answers: Sequence[ScoredAnswer], votes: Votes) -> list[ScoredAnswer]:
+    """Score answers by the share of their duels that they won, ties as halves."""
+    wins: dict[str, list[float]] = {answer.id: [] for answer in answers}
+    for first, second in combinations(answers, 2):
+        vote = votes.get((first.id, second.id))
+        if vote is not None and not math.isnan(vote.preference):
+            wins[first.id].append(vote.preference)
+            wins[second.id].append(1 - vote.preference)
+    shares = {key: sum(own) / len(own) if own else math.nan for key, own in wins.items()}
+    return [with_score(answer, shares[answer.id]) for answer in answers]
 
 
-def _logprob(scored: Completion) -> float:
-    return sum(scored.token_logprobs) if scored.token_logprobs else NAN
+def _margin(votes: Votes, first: ScoredAnswer, second: ScoredAnswer) -> float:
+    """Return the judge's log-odds for the first answer; NaN where it does not decide.
+
+    It does not where its votes contradict each other, nor where the duel contradicts the scores:
+    where duels go in a circle, nothing says which of two answers is better.
+    """
+    vote = votes.get((first.id, second.id))
+    if vote is None or vote.preference not in (0.0, 1.0):
+        return math.nan
+    return vote.margin if (first.score - second.score) * vote.margin > 0 else math.nan
 
 
-def _prompt(engine: Engine, template: str, duel: Duel) -> Prompt:
-    text = _render(template, duel)
-    return conversation_prompt(engine, [Message(role="user", content=text)])
+def _labelled_by(model: LocalModel, dtype: str) -> str:
+    return f"{model.digest} {duels.judge_dtype(dtype)}"
 
 
-def _render(template: str, duel: Duel) -> str:
-    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-    shown = {"task": duel.task, "first": duel.first, "second": duel.second}
-    return environment.from_string(template).render(shown).strip()
+JUDGE = Labeller(
+    name="judge",
+    help="a model compares every two answers",
+    details=(
+        "`--judge MODEL` says which of two answers is better, in both orders. An answer's score "
+        "is the share of its duels that it won; a pair's margin is the judge's log-odds. Votes "
+        "that contradict each other make no pair. `--judge-prompt` is a template of your own. On "
+        "a CPU the judge's weights are float32 unless `--dtype` says otherwise"
+    ),
+    needs=Needs.JUDGE,
+    label=label,
+    labelled_by=_labelled_by,
+    template=duels.TEMPLATE,
+)

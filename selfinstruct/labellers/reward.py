@@ -1,32 +1,49 @@
-"""Scores of a reward model: how good it finds an answer in its conversation."""
+"""The labeller `reward`: how good a reward model finds an answer in its conversation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
-from selfinstruct.prompts.template import end_of_answer, prompt_text
+from selfinstruct.labellers.base import Labelled, Labeller, Labelling, Needs, score_each
 
 # Sequences that are scored at once, of about one length.
 _BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredConversation:
     """A conversation, (role, content) of each turn, and an answer to it."""
 
     messages: tuple[tuple[str, str], ...]
     answer: str
 
 
+def label(labelling: Labelling) -> Labelled:
+    """Score every answer that is not empty; the model runs in a process of its own."""
+    model = labelling.asked_model
+    conversations = {
+        answer.id: AnsweredConversation((("user", prompt.user),), answer.text)
+        for prompt in labelling.prompts
+        for answer in labelling.answers[prompt.id]
+        if answer.text
+    }
+    rewards: list[float] = []
+    if conversations:
+        work = partial(reward_scores, model, list(conversations.values()))
+        rewards = labelling.processes.alone(work, labelling.advance, model.name)
+    reward_of = dict(zip(conversations, rewards, strict=True))
+    return Labelled(score_each(labelling, lambda _, answer: reward_of.get(answer.id, math.nan)))
+
+
 def reward_scores(
     model: LocalModel,
-    answers: Sequence[Answered],
-    *,
+    conversations: Sequence[AnsweredConversation],
     advance: Callable[[int, int], object] = max,
 ) -> list[float]:
     """Return the reward of each answer, in log-odds; NaN for one that is over the context.
@@ -41,6 +58,8 @@ def reward_scores(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from selfinstruct.prompts.template import end_of_answer, prompt_text
+
     tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
     network = AutoModelForSequenceClassification.from_pretrained(
         model.path, dtype=torch.float32, local_files_only=True
@@ -54,11 +73,14 @@ def reward_scores(
     end = end_of_answer(tokenizer)
     ids = [
         tokenizer.encode(
-            prompt_text([{"role": r, "content": c} for r, c in one.messages], tokenizer)
-            + f"{one.answer}{end}",
+            prompt_text(
+                [{"role": role, "content": content} for role, content in conversation.messages],
+                tokenizer,
+            )
+            + f"{conversation.answer}{end}",
             add_special_tokens=False,
         )
-        for one in answers
+        for conversation in conversations
     ]
     return token_scores(network.eval(), ids, advance=advance)
 
@@ -85,13 +107,16 @@ def token_scores(
     *,
     advance: Callable[[int, int], object] = max,
 ) -> list[float]:
-    """Return what a network with one score says of each sequence of token ids."""
+    """Return what a network with one score says of each sequence of token ids.
+
+    NaN for a sequence that is longer than the network's context.
+    """
     import torch
 
     device = next(network.parameters()).device
     pad = network.config.get_text_config().pad_token_id
     room = getattr(network.config.get_text_config(), "max_position_embeddings", None) or math.inf
-    found = [math.nan] * len(ids)
+    scores = [math.nan] * len(ids)
     # Of about one length together, so that little is padded.
     order = [n for n in sorted(range(len(ids)), key=lambda n: len(ids[n])) if len(ids[n]) <= room]
     for start in range(0, len(order), _BATCH):
@@ -106,6 +131,16 @@ def token_scores(
                 use_cache=False,
             ).logits
         for n, score in zip(part, logits[:, 0].float().tolist(), strict=True):
-            found[n] = score
+            scores[n] = score
         advance(min(start + _BATCH, len(order)), len(order))
-    return found
+    return scores
+
+
+REWARD = Labeller(
+    name="reward",
+    help="the score of a reward model",
+    details="`--reward-model MODEL` is a model of [`train reward`](alignment.md)",
+    needs=Needs.REWARD_MODEL,
+    label=label,
+    require=require_reward_model,
+)

@@ -1,8 +1,8 @@
-"""Best of k: of several answers of a policy the one that a scorer finds best, and what it is worth.
+"""Best of k: the one of a policy's answers that a scorer finds best, and what choosing is worth.
 
-The chosen answers are data to fine-tune on (rejection sampling). What choosing among n is
-worth is measured by another scorer than the one that chooses, for every n up to k: a scorer's
-own word on what it chose is always good (Gao et al. 2022, arXiv:2210.10760).
+The chosen answers are data to fine-tune on (rejection sampling). Another scorer than the one that
+chooses measures what the best of n is worth, for every n up to k: by its own word a scorer always
+chose well (Gao et al. 2022, arXiv:2210.10760).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,11 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.statistics import paired_difference
-from selfinstruct.engines.isolated import Loaded
-from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.labellers.base import Answers, Labeller, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
-from selfinstruct.preferences.label import (
-    Apart,
-    Labeller,
-    Score,
-    Scorer,
-    label_answers,
-    labelled_by,
-)
-from selfinstruct.preferences.pairs import Dropped, ScoredAnswer, by_prompt, usable_answers
-from selfinstruct.preferences.sample import Prompt, SampleSettings, sample_answers
+from selfinstruct.preferences.pairs import Dropped, usable_answers
+from selfinstruct.preferences.sample import SampleSettings
+from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import folder_lock
 
 BEST = "best.jsonl"
@@ -44,7 +35,7 @@ BEST = "best.jsonl"
 class CurvePoint:
     """What the best of `n` is worth by the other scorer: a mean over prompts, a 95 % interval.
 
-    `gain` is the same less the worth of one answer. `divergence` bounds how far choosing takes
+    `gain` is that worth less the worth of one answer. `divergence` bounds how far choosing takes
     the policy, in nats: log n − (n − 1)/n (Stiennon et al. 2020, arXiv:2009.01325, app. G.3).
     """
 
@@ -58,110 +49,129 @@ class CurvePoint:
     divergence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The scorer that chooses, and another that says what the choice is worth."""
+
+    scorer: Scorer
+    measure: Scorer
+
+    def __post_init__(self) -> None:
+        """Refuse a scorer that would choose by the solution, or judge its own choice.
+
+        Raises:
+            ConfigError: naming the option.
+        """
+        chooses, measures = self.scorer.labeller, self.measure.labeller
+        require_may_choose(chooses)
+        if chooses.name == measures.name:
+            raise ConfigError(
+                f"--measure {measures.name}: is the scorer that chooses; what it chose is good by "
+                "its own word always, give another"
+            )
+
+    @property
+    def scored_by_policy(self) -> bool:
+        """Whether the policy scores its answers as it writes them."""
+        return self.scorer.scored_by_policy or self.measure.scored_by_policy
+
+
+def require_may_choose(labeller: Labeller) -> None:
+    """Refuse a labeller that knows the solution.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if not labeller.may_choose:
+        raise ConfigError(f"--scorer {labeller.name}: would choose by the solution; give another")
+
+
 def best_of(
-    prompts: Sequence[Prompt],
+    prompts: Sequence[TaskPrompt],
     policy: LocalModel,
-    out: Path,
     how: SampleSettings,
-    scorer: Scorer,
-    measure: Scorer,
-    *,
-    apart: Apart,
-    score: Score,
-    advance: Callable[[str, int, int], object],
+    choice: Choice,
+    work: Workplace,
     dtype: str = "auto",
-    resume: bool = False,
 ) -> dict[str, Any]:
     """Sample, choose, and measure; write the chosen answers and the report, and return it.
 
     Args:
         prompts: what is asked.
         policy: the model that answers.
-        out: the folder: `best.jsonl`, `report.json`, and the answers themselves.
         how: how answers are drawn; `how.k` is the number to choose from.
-        scorer: chooses.
-        measure: says what the choice is worth.
-        apart: runs a model in a process of its own.
-        score: asks a reward model.
-        advance: told (stage, done, of how many).
+        choice: who chooses, and who measures.
+        work: the folder of `best.jsonl`, `report.json` and the answers themselves, and how models
+            are run. Stages are `answers`, `scores` and `worth`.
         dtype: of the models.
-        resume: go on with what was begun in `out`.
 
     Raises:
-        ConfigError: nothing to ask, one scorer for both, or other settings than in `out`.
+        ConfigError: nothing to ask, or other settings than in the folder.
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
-    if scorer.labeller is measure.labeller:
-        raise ConfigError(
-            f"--measure {measure.labeller}: is the scorer that chooses; what it chose is good by "
-            "its own word always, give another"
-        )
     if not prompts:
         raise ConfigError("there is no task to ask about; give a run with accepted tasks")
-    told = {
+    asked = {
         **asdict(how),
         "dtype": dtype,
         "policy": policy.digest,
         "prompts": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
-        "scorer": _told(scorer, dtype),
-        "measure": _told(measure, dtype),
+        "scorer": _identity(choice.scorer, dtype),
+        "measure": _identity(choice.measure, dtype),
     }
+    out = work.out
     with folder_lock(out):
-        if folder.open_folder(out, told, resume=resume):
+        if folder.open_folder(out, asked, resume=work.resume):
             raise ConfigError(f"{out}: holds chosen answers already; give another --out")
-        work = partial(sample_answers, prompts=prompts, how=how, out=out)
-        apart(Loaded(policy.name, dtype), work, partial(advance, "answers"))
-        answers = by_prompt([prompt.id for prompt in prompts], folder.read_scored(out))
-        label = partial(
-            label_answers,
-            prompts=prompts,
-            answers=answers,
-            out=out,
-            apart=apart,
-            score=score,
-            dtype=dtype,
-        )
-        chosen_by = label(scorer, advance=partial(advance, "scores")).answers
-        if measure.labeller is Labeller.REFERENCE:
-            worth = {
-                one.id: [rouge_f(one.reference, answer.text) for answer in answers[one.id]]
-                for one in prompts
-            }
-        else:
-            measured = label(measure, advance=partial(advance, "worth")).answers
-            worth = {key: [answer.score for answer in own] for key, own in measured.items()}
-        return _finish(out, prompts, chosen_by, worth, how.k, told)
+        answers = work.answers(policy, prompts, how, dtype)
+        scored = work.label("scores", choice.scorer, prompts, answers, dtype)
+        measured = work.label("worth", choice.measure, prompts, answers, dtype)
+        worth = measured.scores(answers)
+        chosen, report = _chosen(out, prompts, scored.answers, worth, how.k)
+        report = {
+            "scorer": choice.scorer.labeller.name,
+            "measure": choice.measure.labeller.name,
+            **report,
+        }
+        with refusal(out / BEST):
+            atomic.write_text(out / BEST, "\n".join(chosen) + "\n")
+        folder.write_report(out, report)
+        return report
 
 
-def _told(scorer: Scorer, dtype: str) -> dict[str, Any]:
-    judged = scorer.labeller is Labeller.JUDGE
+def _identity(scorer: Scorer, dtype: str) -> dict[str, Any]:
+    """Return what a folder is resumed by."""
     return {
-        "labeller": str(scorer.labeller),
-        "model": labelled_by(scorer, dtype),
-        "template": scorer.template if judged else None,
+        "labeller": scorer.labeller.name,
+        "model": scorer.labelled_by(dtype),
+        "template": scorer.template,
     }
 
 
-def _finish(
+def _chosen(
     out: Path,
-    prompts: Sequence[Prompt],
-    answers: Mapping[str, Sequence[ScoredAnswer]],
+    prompts: Sequence[TaskPrompt],
+    answers: Answers,
     worth: Mapping[str, Sequence[float]],
     k: int,
-    told: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Write the best usable answer of each prompt, and the report last."""
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the best usable answer of each prompt, as lines of JSON, and what there is to report.
+
+    Raises:
+        ConfigError: no answer is usable.
+    """
     dropped: Counter[Dropped] = Counter()
     lines = []
     scores: list[list[float]] = []
     for prompt in prompts:
-        usable = usable_answers(answers[prompt.id], dropped)
-        ids = {one.id for one in usable}
+        own = answers[prompt.id]
+        usable = usable_answers(own, dropped)
+        usable_ids = {answer.id for answer in usable}
         # Of what may not be chosen the curve must know, too.
-        scores.append([one.score if one.id in ids else math.nan for one in answers[prompt.id]])
+        scores.append([answer.score if answer.id in usable_ids else math.nan for answer in own])
         if usable:
-            best = max(usable, key=lambda one: one.score)
+            best = max(usable, key=lambda answer: answer.score)
             row = {
                 "prompt": prompt.user,
                 "completion": best.text,
@@ -176,9 +186,7 @@ def _finish(
         )
     values = [list(worth[prompt.id]) for prompt in prompts]
     curve = best_of_curve(scores, values, k)
-    report = {
-        "scorer": told["scorer"]["labeller"],
-        "measure": told["measure"]["labeller"],
+    return lines, {
         "k": k,
         "prompts": len(prompts),
         "chosen": len(lines),
@@ -186,10 +194,6 @@ def _finish(
         "measured": sum(known(own, k) for own in values),
         "curve": [asdict(point) for point in curve],
     }
-    with refusal(out / BEST):
-        atomic.write_text(out / BEST, "\n".join(lines) + "\n")
-    folder.write_report(out, report)
-    return report
 
 
 def best_of_curve(
@@ -197,7 +201,7 @@ def best_of_curve(
 ) -> list[CurvePoint]:
     """Return what the best of n answers is worth, for n from 1 to k.
 
-    For a prompt it is the mean over all subsets of n of its k answers: the i-th best by score
+    For a prompt it is the mean over all subsets of n of its k answers. The i-th best by score
     (i from 0) is the best of a share C(k − 1 − i, n − 1) / C(k, n) of them. An unscored answer
     is chosen last. By a judge, an answer's score is its share of the duels with all k.
 
@@ -214,7 +218,8 @@ def best_of_curve(
         curves.append(
             [
                 sum(
-                    math.comb(k - 1 - place, n - 1) * values[one] for place, one in enumerate(order)
+                    math.comb(k - 1 - place, n - 1) * values[answer]
+                    for place, answer in enumerate(order)
                 )
                 / math.comb(k, n)
                 for n in range(1, k + 1)
@@ -222,15 +227,15 @@ def best_of_curve(
         )
     if not curves:
         return []
-    found = []
+    points = []
     first = [curve[0] for curve in curves]
     for n in range(1, k + 1):
         own = [curve[n - 1] for curve in curves]
         mean, low, high, _ = paired_difference(own, [0.0] * len(own))
         gain, gain_low, gain_high, _ = paired_difference(own, first)
         far = math.log(n) - (n - 1) / n
-        found.append(CurvePoint(n, mean, low, high, gain, gain_low, gain_high, far))
-    return found
+        points.append(CurvePoint(n, mean, low, high, gain, gain_low, gain_high, far))
+    return points
 
 
 def known(values: Sequence[float], k: int) -> bool:

@@ -1,4 +1,4 @@
-"""Where preferences are kept: committed batch by batch, and resumed by what lacks.
+"""Where preferences are kept. Work is committed batch by batch; a resumed command asks the rest.
 
 preferences.json       the settings; written first
 answers/00000.parquet  answers of the policy, with their scores where the policy gives them
@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError
-from selfinstruct.preferences.pairs import Pair, ScoredAnswer
+from selfinstruct.labellers.base import ScoredAnswer, Vote
+from selfinstruct.preferences.pairs import Pair
 
 SETTINGS, REPORT = "preferences.json", "report.json"
 ANSWERS, VOTES = "answers", "votes"
@@ -76,17 +77,6 @@ _PAIRS = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """What the judge says of two answers to a prompt, by their ids (`judge.Verdict`)."""
-
-    prompt_id: str
-    first: str
-    second: str
-    preference: float
-    margin: float
-
-
 def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
     """Begin a folder, or go on with it; return whether all is there already.
 
@@ -95,7 +85,7 @@ def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool
     """
     path = out / SETTINGS
     if not path.is_file():
-        others = [one.name for one in out.iterdir() if not one.name.startswith(".")]
+        others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")]
         if others:
             raise ConfigError(f"{out}: holds other files ({others[0]}); give another --out")
         with refusal(path):
@@ -126,7 +116,7 @@ def commit_rows(out: Path, kind: str, rows: Iterable[ScoredAnswer | Vote]) -> No
     folder = out / kind
     with refusal(folder):
         folder.mkdir(exist_ok=True)
-        number = max((int(one.stem) for one in _batches(out, kind)), default=-1) + 1
+        number = max((int(batch.stem) for batch in _batches(out, kind)), default=-1) + 1
         path = folder / f"{number:05d}.parquet"
         table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMAS[kind])
         atomic.write_bytes(path, _bytes(table))
@@ -193,12 +183,12 @@ def write_labelled(
     """
     rows = [
         {
-            **asdict(one),
-            "prompt": [{"role": "user", "content": prompts[one.prompt_id][0]}],
-            "usable": one.id in usable,
-            "held_out": prompts[one.prompt_id][1],
+            **asdict(answer),
+            "prompt": [{"role": "user", "content": prompts[answer.prompt_id][0]}],
+            "usable": answer.id in usable,
+            "held_out": prompts[answer.prompt_id][1],
         }
-        for one in answers
+        for answer in answers
     ]
     with refusal(out / LABELLED):
         table = pa.Table.from_pylist(rows, schema=_LABELLED)

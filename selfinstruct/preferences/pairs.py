@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 
 from selfinstruct.common.statistics import wilson
+from selfinstruct.labellers.base import (
+    Answers,
+    Margin,
+    ScoredAnswer,
+    any_two,
+    score_margin,
+)
 
 # With fewer pairs than this to train on, there is nothing to learn.
 LEAST_PAIRS = 8
@@ -28,24 +35,6 @@ class Dropped(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredAnswer:
-    """An answer to a task, and what its labeller says of it.
-
-    `score` is higher for better answers, NaN where it was not scored; `contrast` is what a
-    labeller keeps beside it. `source` is `policy`, or `run` for the task's accepted output.
-    """
-
-    id: str
-    prompt_id: str
-    text: str
-    num_tokens: int
-    finished: bool
-    source: str = "policy"
-    score: float = math.nan
-    contrast: float = math.nan
-
-
-@dataclass(frozen=True, slots=True)
 class Pair:
     """A better and a worse answer to one prompt; `margin` is the difference of their scores."""
 
@@ -55,22 +44,8 @@ class Pair:
     margin: float
 
 
-# The difference of two answers' scores, NaN where the labeller does not decide between them.
-Margin = Callable[[ScoredAnswer, ScoredAnswer], float]
-
-
-def score_margin(first: ScoredAnswer, second: ScoredAnswer) -> float:
-    """Return how much higher the first answer is scored."""
-    return first.score - second.score
-
-
-def any_two(_first: ScoredAnswer, _second: ScoredAnswer) -> bool:
-    """Whether two answers are to be compared: always."""
-    return True
-
-
 def make_pairs(
-    answers: Mapping[str, Sequence[ScoredAnswer]],
+    answers: Answers,
     *,
     min_margin: float,
     most: int = 1,
@@ -92,9 +67,9 @@ def make_pairs(
     """
     pairs: list[Pair] = []
     dropped: Counter[Dropped] = Counter()
-    for prompt_id, given in answers.items():
-        usable = usable_answers(given, dropped)
-        found: list[Pair] = []
+    for prompt_id, own in answers.items():
+        usable = usable_answers(own, dropped)
+        candidates: list[Pair] = []
         for first, second in combinations(usable, 2):
             if not may_pair(first, second):
                 continue
@@ -105,8 +80,8 @@ def make_pairs(
                 dropped[Dropped.BELOW_MARGIN] += 1
             else:
                 better, worse = (first, second) if margin > 0 else (second, first)
-                found.append(Pair(prompt_id, better, worse, abs(margin)))
-        pairs += sorted(found, key=lambda pair: -pair.margin)[:most]
+                candidates.append(Pair(prompt_id, better, worse, abs(margin)))
+        pairs += sorted(candidates, key=lambda pair: -pair.margin)[:most]
     return pairs, dropped
 
 
@@ -229,37 +204,22 @@ def split_balanced(
     Returns:
         Pairs to train on, those held out, and the lengths of both before they were balanced.
     """
-    wanted = held_out
+    least = held_out
     while True:
-        train, held = split_pairs(pairs, group_of, wanted)
-        kept, _ = length_balanced(held)
-        if len(kept) >= held_out or len(held) < wanted:
-            return length_balanced(train)[0], kept, length_report([*train, *held])
-        wanted += held_out - len(kept)
+        train, held = split_pairs(pairs, group_of, least)
+        balanced, _ = length_balanced(held)
+        if len(balanced) >= held_out or len(held) < least:
+            return length_balanced(train)[0], balanced, length_report([*train, *held])
+        least += held_out - len(balanced)
 
 
 def _widest(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the widest pair of each prompt."""
-    found: dict[str, Pair] = {}
+    widest: dict[str, Pair] = {}
     for pair in pairs:
-        if pair.prompt_id not in found or pair.margin > found[pair.prompt_id].margin:
-            found[pair.prompt_id] = pair
-    return list(found.values())
-
-
-def by_prompt(
-    prompts: Iterable[str], answers: Iterable[ScoredAnswer]
-) -> dict[str, list[ScoredAnswer]]:
-    """Return the answers of each prompt, in their order."""
-    found: dict[str, list[ScoredAnswer]] = {prompt: [] for prompt in prompts}
-    for answer in answers:
-        found[answer.prompt_id].append(answer)
-    return found
-
-
-def with_score(answer: ScoredAnswer, score: float, contrast: float = math.nan) -> ScoredAnswer:
-    """Return the answer as its labeller scores it."""
-    return replace(answer, score=score, contrast=contrast)
+        if pair.prompt_id not in widest or pair.margin > widest[pair.prompt_id].margin:
+            widest[pair.prompt_id] = pair
+    return list(widest.values())
 
 
 def _mean(values: Sequence[int]) -> float:

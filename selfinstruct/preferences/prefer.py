@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
-from selfinstruct.engines.isolated import Loaded
+from selfinstruct.labellers.base import Labelled, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.folder import HELD_OUT, TRAIN
-from selfinstruct.preferences.label import (
-    Apart,
-    Labelled,
-    Labeller,
-    Score,
-    Scorer,
-    label_answers,
-    labelled_by,
-)
 from selfinstruct.preferences.pairs import (
     LEAST_PAIRS,
     Dropped,
+    LengthReport,
     Pair,
-    by_prompt,
     length_report,
     make_pairs,
     split_balanced,
     split_pairs,
     usable_answers,
 )
-from selfinstruct.preferences.sample import Prompt, SampleSettings, prompts_of, sample_answers
+from selfinstruct.preferences.sample import SampleSettings, prompts_of
+from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import Run, folder_lock
-
-log = logging.getLogger(__name__)
 
 # Settings that decide about pairs alone: free to change without asking anybody again.
 _PAIRING = {"min_margin", "pairs_per_task", "balance_lengths", "held_out"}
@@ -60,17 +48,22 @@ class PreferSettings:
     dtype: str = "auto"
 
 
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """Pairs to train on, and those held out.
+
+    `before` are their lengths before balancing; `tasks` is how many tasks had a pair then.
+    """
+
+    train: Sequence[Pair]
+    held: Sequence[Pair]
+    dropped: Mapping[str, int]
+    before: LengthReport
+    tasks: int
+
+
 def prefer(
-    run: Run,
-    policy: LocalModel,
-    out: Path,
-    settings: PreferSettings,
-    scorer: Scorer,
-    *,
-    apart: Apart,
-    score: Score,
-    advance: Callable[[str, int, int], object],
-    resume: bool = False,
+    run: Run, policy: LocalModel, settings: PreferSettings, scorer: Scorer, work: Workplace
 ) -> dict[str, Any]:
     """Make preferences of a policy's answers to the tasks of a run; return the report.
 
@@ -79,120 +72,127 @@ def prefer(
     Args:
         run: whose accepted tasks are the prompts.
         policy: the model that answers, and is to be trained.
-        out: folder of the preferences.
         settings: how.
         scorer: the labeller.
-        apart: runs a model in a process of its own.
-        score: asks a reward model.
-        advance: told (stage, done, of how many).
-        resume: go on with what was begun in `out`.
+        work: the folder of the preferences, and how models are run. Stages are `answers` and
+            `labels`.
 
     Raises:
-        ConfigError: nothing to ask, other settings than in `out`, or too few pairs came of it.
+        ConfigError: nothing to ask, other settings than in the folder, or too few pairs.
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
     prompts = prompts_of(run)
     if not prompts:
         raise ConfigError(f"{run.path}: has no accepted task to ask about; generate some first")
-    told = {
+    asked = {
         **{key: value for key, value in asdict(settings).items() if key not in _PAIRING},
         "policy": policy.digest,
         "run": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
-        "labeller": str(scorer.labeller),
-        "labelled_by": labelled_by(scorer, settings.dtype),
-        "judge_template": scorer.template if scorer.labeller is Labeller.JUDGE else None,
+        "labeller": scorer.labeller.name,
+        "labelled_by": scorer.labelled_by(settings.dtype),
+        "judge_template": scorer.template,
     }
+    lineage = {
+        "labeller": scorer.labeller.name,
+        "policy": policy.name,
+        "run": str(run.path.name),
+    }
+    how = SampleSettings(
+        settings.k,
+        settings.temperature,
+        settings.max_tokens,
+        settings.seed,
+        scored=scorer.scored_by_policy,
+    )
+    out = work.out
     with folder_lock(out):
-        if folder.open_folder(out, told, resume=resume):
+        if folder.open_folder(out, asked, resume=work.resume):
             raise ConfigError(f"{out}: holds preferences already; give another --out")
-        how = SampleSettings(
-            settings.k,
-            settings.temperature,
-            settings.max_tokens,
-            settings.seed,
-            scored=scorer.labeller is Labeller.LIKELIHOOD,
-        )
-        work = partial(sample_answers, prompts=prompts, how=how, out=out)
-        apart(Loaded(policy.name, settings.dtype), work, partial(advance, "answers"))
-        labelled = label_answers(
-            scorer,
-            prompts,
-            by_prompt([prompt.id for prompt in prompts], folder.read_scored(out)),
-            out,
-            apart=apart,
-            score=score,
-            dtype=settings.dtype,
-            advance=partial(advance, "labels"),
-        )
-        return _finish(run, policy, out, settings, scorer, prompts, labelled)
+        answers = work.answers(policy, prompts, how, settings.dtype)
+        labelled = work.label("labels", scorer, prompts, answers, settings.dtype)
+        paired = _paired(labelled, prompts, settings)
+        _require_enough(paired, len(prompts), settings, out)
+        _write(out, prompts, labelled, paired, lineage)
+        report = _report(labelled, paired, settings, lineage)
+        folder.write_report(out, report)
+        return report
 
 
-def _finish(
-    run: Run,
-    policy: LocalModel,
-    out: Path,
-    settings: PreferSettings,
-    scorer: Scorer,
-    prompts: Sequence[Prompt],
-    labelled: Labelled,
-) -> dict[str, Any]:
-    """Make the pairs and write them, and the report last."""
-    answers = labelled.answers
+def _paired(labelled: Labelled, prompts: Sequence[TaskPrompt], settings: PreferSettings) -> _Paired:
     pairs, dropped = make_pairs(
-        answers,
+        labelled.answers,
         min_margin=settings.min_margin,
         most=settings.pairs_per_task,
         margin_of=labelled.margin_of,
         may_pair=labelled.may_pair,
     )
     group_of = {prompt.id: prompt.group for prompt in prompts}
-    train, held = split_pairs(pairs, group_of, settings.held_out)
-    before = length_report([*train, *held])
     if settings.balance_lengths:
         train, held, before = split_balanced(pairs, group_of, settings.held_out)
-    lengths = length_report([*train, *held])
-    if gone := before.pairs - lengths.pairs:
+    else:
+        train, held = split_pairs(pairs, group_of, settings.held_out)
+        before = length_report([*train, *held])
+    if gone := before.pairs - len(train) - len(held):
         dropped[Dropped.LENGTH_BALANCE] += gone
     counts = {str(reason): count for reason, count in sorted(dropped.items())}
-    if len(held) < settings.held_out or len(train) < LEAST_PAIRS:
-        raise ConfigError(
-            f"{out}: only {len({pair.prompt_id for pair in pairs})} of {len(prompts)} tasks have a "
-            f"pair ({_counted(counts)}), too few to hold {settings.held_out} out and train on "
-            f"{LEAST_PAIRS} pairs; --resume with a smaller --held-out or --min-margin pairs the "
-            "same answers anew; more tasks or a larger --k need another --out"
-        )
+    return _Paired(train, held, counts, before, len({pair.prompt_id for pair in pairs}))
+
+
+def _require_enough(paired: _Paired, prompts: int, settings: PreferSettings, out: Path) -> None:
+    """Refuse pairs that are too few to hold out and to train on.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if len(paired.held) >= settings.held_out and len(paired.train) >= LEAST_PAIRS:
+        return
+    counts = paired.dropped.items()
+    dropped = ", ".join(f"{count} {reason}" for reason, count in counts) or "nothing dropped"
+    raise ConfigError(
+        f"{out}: only {paired.tasks} of {prompts} tasks have a pair ({dropped}), too few to hold "
+        f"{settings.held_out} out and train on {LEAST_PAIRS} pairs; --resume with a smaller "
+        "--held-out or --min-margin pairs the same answers anew; more tasks or a larger --k need "
+        "another --out"
+    )
+
+
+def _write(
+    out: Path,
+    prompts: Sequence[TaskPrompt],
+    labelled: Labelled,
+    paired: _Paired,
+    lineage: Mapping[str, str],
+) -> None:
+    """Write the pairs, and all answers with what the labeller says of them."""
     user_of = {prompt.id: prompt.user for prompt in prompts}
-    lineage = {
-        "labeller": str(scorer.labeller),
-        "policy": policy.name,
-        "run": str(run.path.name),
-    }
-    folder.write_pairs(out, TRAIN, train, user_of, lineage)
-    folder.write_pairs(out, HELD_OUT, held, user_of, lineage)
-    held_groups = {group_of[pair.prompt_id] for pair in held}
+    folder.write_pairs(out, TRAIN, paired.train, user_of, lineage)
+    folder.write_pairs(out, HELD_OUT, paired.held, user_of, lineage)
+    group_of = {prompt.id: prompt.group for prompt in prompts}
+    held_groups = {group_of[pair.prompt_id] for pair in paired.held}
+    answers = labelled.answers
     folder.write_labelled(
         out,
-        [one for prompt in prompts for one in answers[prompt.id]],
-        {one.id for own in answers.values() for one in usable_answers(own, Counter())},
+        [answer for prompt in prompts for answer in answers[prompt.id]],
+        {answer.id for own in answers.values() for answer in usable_answers(own, Counter())},
         {prompt.id: (prompt.user, prompt.group in held_groups) for prompt in prompts},
     )
-    report = {
+
+
+def _report(
+    labelled: Labelled, paired: _Paired, settings: PreferSettings, lineage: Mapping[str, str]
+) -> dict[str, Any]:
+    pairs = [*paired.train, *paired.held]
+    return {
         **lineage,
-        "prompts": len(prompts),
-        "answers": sum(len(own) for own in answers.values()),
-        "pairs": {"train": len(train), "held_out": len(held)},
-        "dropped": counts,
-        "lengths": asdict(lengths),
-        "lengths_before_balancing": asdict(before) if settings.balance_lengths else None,
-        "margins": _quartiles([*train, *held]),
+        "prompts": len(labelled.answers),
+        "answers": sum(len(own) for own in labelled.answers.values()),
+        "pairs": {"train": len(paired.train), "held_out": len(paired.held)},
+        "dropped": dict(paired.dropped),
+        "lengths": asdict(length_report(pairs)),
+        "lengths_before_balancing": asdict(paired.before) if settings.balance_lengths else None,
+        "margins": _quartiles(pairs),
     }
-    folder.write_report(out, report)
-    return report
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "nothing dropped"
 
 
 def _quartiles(pairs: Sequence[Pair]) -> list[float]:

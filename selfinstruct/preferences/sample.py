@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from selfinstruct.common import ids, records
+from selfinstruct.common import ids
 from selfinstruct.common.draws import derive_seed
-from selfinstruct.common.records import NAN, Completion, Form, Message, Reading, Request, Stage
+from selfinstruct.common.records import Completion, Form, Message, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.rows import export_rows
-from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.base import Engine, complete_all
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
-from selfinstruct.inputs.shots import worked_shots
+from selfinstruct.labellers.base import ScoredAnswer, TaskPrompt
+from selfinstruct.labellers.likelihood import instructed_prompts, score_written
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
-from selfinstruct.preferences.pairs import ScoredAnswer, with_score
 from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.store import Run
 
 # Prompts of one commit: what a crash can cost at most.
 BATCH = 64
 _LEAST_CONTEXT = 512
-
-# What a good answer is (Askell et al. 2021, arXiv:2112.00861); shown to the policy before
-# it is asked how probable it finds an answer.
-PRINCIPLES = (
-    "A careful assistant answers. Each answer is helpful: it does all that the task asks and "
-    "nothing else. It is honest: what it says is right, and nothing is made up. It is harmless: "
-    "it helps nobody to hurt somebody."
-)
-_EXAMPLES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A task as a user writes it; `reference` is its accepted output.
-
-    `group` is its instruction: prompts of one group are never split.
-    """
-
-    id: str
-    group: str
-    user: str
-    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +36,10 @@ class SampleSettings:
     scored: bool
 
 
-def prompts_of(run: Run) -> list[Prompt]:
+def prompts_of(run: Run) -> list[TaskPrompt]:
     """Return the tasks of a run as it stands, in the order in which they were written."""
     return [
-        Prompt(row.id, row.instruction_id, user_text(row.instruction, row.input), row.output)
+        TaskPrompt(row.id, row.instruction_id, user_text(row.instruction, row.input), row.output)
         for row in export_rows(run)
     ]
 
@@ -69,7 +47,7 @@ def prompts_of(run: Run) -> list[Prompt]:
 def sample_answers(
     engine: Engine,
     *,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[TaskPrompt],
     how: SampleSettings,
     out: Path,
     advance: Callable[[int, int], object],
@@ -77,92 +55,61 @@ def sample_answers(
 ) -> None:
     """Have every prompt answered that has no answers yet; committed batch by batch.
 
-    With `how.scored`, an answer's score is its mean log-likelihood in nats per token where the
-    same policy is shown better instructions first: the principles and three good examples (as
-    in RLCD, Yang et al. 2023, arXiv:2307.12950, and context distillation). Its contrast is by
-    how much they raise it above what it was as the policy wrote it.
+    With `how.scored`, the policy scores each answer too, by the labeller `likelihood`.
 
     Raises:
         EngineError: the engine failed; committed batches stay.
         WriteError: the disk refuses; committed batches stay.
     """
-    known = {answer.prompt_id for answer in read_scored(out)}
-    owed = [prompt for prompt in prompts if prompt.id not in known]
+    answered = {answer.prompt_id for answer in read_scored(out)}
+    owed = [prompt for prompt in prompts if prompt.id not in answered]
     if not owed:
         return
-    asked = {prompt.id: _asked(engine, prompt) for prompt in owed}
-    better = {prompt.id: _better(engine, prompt) for prompt in owed if how.scored}
-    longest = max(prompt_tokens(engine, one) for one in (*asked.values(), *better.values()))
+    asked = {
+        prompt.id: conversation_prompt(engine, [Message(role="user", content=prompt.user)])
+        for prompt in owed
+    }
+    instructed = instructed_prompts(engine, owed) if how.scored else {}
+    longest = max(prompt_tokens(engine, text) for text in (*asked.values(), *instructed.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))
-    sampling = SamplingConfig(temperature=how.temperature, max_tokens=how.max_tokens, stop=STOP)
     steps = how.k * (2 if how.scored else 1)
+
+    def advance_from(before: int, done: int, _of: int) -> None:
+        advance(before + done, len(owed) * steps)
+
     for start in range(0, len(owed), batch_size):
-        part = owed[start : start + batch_size]
-
-        def told(done: int, _wanted: int, before: int = start * steps) -> None:
-            advance(before + done, len(owed) * steps)
-
-        requests = [
-            Request(
-                id=ids.sampled(prompt.id, number),
-                about=prompt.id,
-                stage=Stage.ANSWER,
-                reading=Reading(Form.WHOLE),
-                prompt=asked[prompt.id],
-                sampling=sampling,
-                seed=derive_seed(how.seed, prompt.id, number),
-            )
-            for prompt in part
-            for number in range(how.k)
-        ]
-        written = complete_all(engine, requests, told)
-        rows = [_row(completion, completion.request.about) for completion in written]
+        batch = owed[start : start + batch_size]
+        requests = [request for prompt in batch for request in _requests(prompt.id, asked, how)]
+        completions = complete_all(engine, requests, partial(advance_from, start * steps))
+        answers = [_answer(completion) for completion in completions]
         if how.scored:
-            scoring = [
-                scoring_request(one.id, better[one.request.about], one.token_ids, sampling)
-                for one in written
-                if one.token_ids and one.error is None
-            ]
-            told_later = partial(told, before=start * steps + len(requests))
-            scores = {one.id: one for one in complete_all(engine, scoring, told_later)}
-            rows = [
-                _scored(row, one, scores.get(ids.score(one.id)))
-                for row, one in zip(rows, written, strict=True)
-            ]
-        commit_rows(out, ANSWERS, rows)
+            scored = partial(advance_from, start * steps + len(requests))
+            answers = score_written(engine, answers, completions, instructed, scored)
+        commit_rows(out, ANSWERS, answers)
 
 
-def _row(completion: Completion, prompt_id: str) -> ScoredAnswer:
+def _requests(prompt_id: str, asked: Mapping[str, Prompt], how: SampleSettings) -> list[Request]:
+    """Return a request for each of a prompt's answers."""
+    sampling = SamplingConfig(temperature=how.temperature, max_tokens=how.max_tokens, stop=STOP)
+    return [
+        Request(
+            id=ids.sampled(prompt_id, number),
+            about=prompt_id,
+            stage=Stage.ANSWER,
+            reading=Reading(Form.WHOLE),
+            prompt=asked[prompt_id],
+            sampling=sampling,
+            seed=derive_seed(how.seed, prompt_id, number),
+        )
+        for number in range(how.k)
+    ]
+
+
+def _answer(completion: Completion) -> ScoredAnswer:
     return ScoredAnswer(
         id=completion.id,
-        prompt_id=prompt_id,
+        prompt_id=completion.request.about,
         text=completion.text.strip(),
         num_tokens=len(completion.token_ids),
         finished=completion.finish_reason == "stop",
     )
-
-
-def _scored(row: ScoredAnswer, written: Completion, scored: Completion | None) -> ScoredAnswer:
-    if scored is None:
-        return row
-    score = _mean(scored.token_logprobs)
-    return with_score(row, score, score - _mean(written.token_logprobs))
-
-
-def _mean(logprobs: Sequence[float] | None) -> float:
-    return sum(logprobs) / len(logprobs) if logprobs else NAN
-
-
-def _asked(engine: Engine, prompt: Prompt) -> records.Prompt:
-    return conversation_prompt(engine, [Message(role="user", content=prompt.user)])
-
-
-def _better(engine: Engine, prompt: Prompt) -> records.Prompt:
-    """Return the prompt after the principles and the examples."""
-    messages: list[Message] = []
-    shown = [shot for shot in worked_shots() if shot.user != prompt.user][:_EXAMPLES]
-    for number, shot in enumerate(shown):
-        user = f"{PRINCIPLES}\n\n{shot.user}" if number == 0 else shot.user
-        messages.append(Message(role="user", content=user))
-        messages.append(Message(role="assistant", content=shot.answer))
-    return conversation_prompt(engine, [*messages, Message(role="user", content=prompt.user)])

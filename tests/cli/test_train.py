@@ -14,10 +14,10 @@ pytest.importorskip("trl")
 from selfinstruct.cli.app import run as cli
 from selfinstruct.engines.isolated import Loaded
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.evaluate.answers import Answer, Answered
+from selfinstruct.evaluate.answers import Answer, ModelAnswers
 from selfinstruct.evaluate.plain_text import PassageScore
 from selfinstruct.evaluate.verdicts import judge_duels
-from selfinstruct.labellers.judge import Duel, Verdict
+from selfinstruct.labellers.duels import Duel, Verdict
 from tests.engines.kinds import stand_in_for_vllm
 from tests.train.tiny import tiny_model
 
@@ -131,7 +131,7 @@ def test_evaluate(
             for task in asked.tasks
             for _ in range(asked.samples)
         ]
-        return Answered(answers, [PassageScore(-3.0, 1.0)])
+        return ModelAnswers(answers, [PassageScore(-3.0, 1.0)])
 
     monkeypatch.setattr("selfinstruct.engines.isolated.with_engine", with_engine)
     stand_in_for_vllm(monkeypatch)

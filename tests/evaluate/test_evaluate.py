@@ -19,9 +19,9 @@ from selfinstruct.common.records import LocalModel, Request
 from selfinstruct.common.statistics import paired_difference
 from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.evaluate.answers import Answer, Answered, Questions, answer_questions
+from selfinstruct.evaluate.answers import Answer, ModelAnswers, Questions, answer_questions
 from selfinstruct.evaluate.compare import compare_all
-from selfinstruct.evaluate.evaluation import Contestant, Evaluation, evaluate
+from selfinstruct.evaluate.evaluation import Conditions, Contestant, Evaluation, evaluate
 from selfinstruct.evaluate.metrics import MEASURES, equal_length, mean, measure, rouge_l_equal
 from selfinstruct.evaluate.report import write_report
 from selfinstruct.evaluate.tasks import EvalTask
@@ -29,7 +29,7 @@ from selfinstruct.evaluate.verdicts import Judge
 from selfinstruct.evaluate.wins import Decided
 from selfinstruct.filters.similarity import normalised
 from selfinstruct.inputs.shots import Shot
-from selfinstruct.labellers.judge import Duel
+from selfinstruct.labellers.duels import Duel
 
 TASKS = [
     EvalTask("a", "Name the capital of France.", "", "Paris", True, "search"),
@@ -170,7 +170,7 @@ def model(name: str) -> LocalModel:
 def run(
     out: Path, asked: list[str], judge: Any = None, judged: int | None = None, **texts: str
 ) -> Evaluation:
-    def ask(loaded: Loaded, questions: Questions, advance: Advance) -> Answered:
+    def ask(loaded: Loaded, questions: Questions, advance: Advance) -> ModelAnswers:
         asked.append(loaded.model)
         if texts[loaded.model] == "dies":
             raise EngineError("the engine died")
@@ -180,12 +180,8 @@ def run(
     return evaluate(
         [Contestant(name, name, shots=2 if name == "few" else 0) for name in texts],
         Questions(TASKS, 32, passages=PASSAGES),
-        out,
-        dtype="float32",
-        ask=ask,
-        resolve=model,
-        advance=lambda *_: None,
-        judge=Judge(model("a judge"), "template", "float32", judge, judged) if judge else None,
+        Conditions(out, "float32", ask, resolve=model, advance=lambda *_: None),
+        Judge(model("a judge"), "template", "float32", judge, judged) if judge else None,
     )
 
 
@@ -232,11 +228,13 @@ def test_names_must_differ(tmp_path: Path) -> None:
         evaluate(
             [Contestant("a", "x"), Contestant("a", "y")],
             Questions(TASKS, 8),
-            tmp_path,
-            dtype="auto",
-            ask=lambda *_: Answered([], []),
-            resolve=model,
-            advance=lambda *_: None,
+            Conditions(
+                tmp_path,
+                "auto",
+                ask=lambda *_: ModelAnswers([], []),
+                resolve=model,
+                advance=lambda *_: None,
+            ),
         )
 
 

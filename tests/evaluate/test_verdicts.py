@@ -12,7 +12,7 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.engines.isolated import Advance
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.evaluate.verdicts import Judge, judge_duels, verdicts_of
-from selfinstruct.labellers.judge import TEMPLATE, Duel, Verdict, judged
+from selfinstruct.labellers.duels import TEMPLATE, Duel, Verdict, judged
 
 DUELS = [Duel(f"a-b-{n}", f"Task {n}.", f"one {n}", f"two {n}") for n in range(150)]
 

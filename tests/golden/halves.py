@@ -20,16 +20,20 @@ import pyarrow.parquet as pq
 from selfinstruct.common.errors import EngineError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.engines.isolated import Loaded
-from selfinstruct.evaluate.answers import Answered, Questions, answer_questions
-from selfinstruct.evaluate.evaluation import Contestant, evaluate
+from selfinstruct.evaluate.answers import ModelAnswers, Questions, answer_questions
+from selfinstruct.evaluate.evaluation import Conditions, Contestant, evaluate
 from selfinstruct.evaluate.tasks import read_eval_tasks
 from selfinstruct.evaluate.verdicts import Judge, judge_duels
-from selfinstruct.labellers.judge import TEMPLATE, Duel
+from selfinstruct.labellers.base import Processes, Scorer
+from selfinstruct.labellers.duels import TEMPLATE, Duel
+from selfinstruct.labellers.judge import JUDGE
+from selfinstruct.labellers.likelihood import LIKELIHOOD
+from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.models import resolve_model
-from selfinstruct.preferences.best_of import best_of
-from selfinstruct.preferences.label import Labeller, Scorer
+from selfinstruct.preferences.best_of import Choice, best_of
 from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import SampleSettings, prompts_of
+from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import open_run
 from tests.golden.adapter import Asked, GoldenEngine, digest
 from tests.golden.runs import MODEL, RUNS, TEACHER
@@ -72,43 +76,38 @@ def local(name: str) -> LocalModel:
     return resolve_model(name, lambda *_: None)
 
 
+def workplace(out: Path, models: Models, *, resume: bool) -> Workplace:
+    return Workplace(out, Processes(models, lambda *_: []), lambda *_: None, resume)
+
+
 def preferences(out: Path, models: Models, scorer: Scorer, *, resume: bool) -> dict[str, Any]:
     report = prefer(
         open_run(RUN),
         local(MODEL),
-        out,
         # The type is named, since a judge's depends on the machine otherwise.
         PreferSettings(k=3, held_out=2, dtype="float32"),
         scorer,
-        apart=models,
-        score=lambda *_: [],
-        advance=lambda *_: None,
-        resume=resume,
+        workplace(out, models, resume=resume),
     )
     return {"report": rounded(report), **rows_of(out)}
 
 
 def by_likelihood(out: Path, models: Models, *, resume: bool) -> dict[str, Any]:
-    return preferences(out, models, Scorer(Labeller.LIKELIHOOD), resume=resume)
+    return preferences(out, models, Scorer(LIKELIHOOD), resume=resume)
 
 
 def by_judge(out: Path, models: Models, *, resume: bool) -> dict[str, Any]:
-    return preferences(out, models, Scorer(Labeller.JUDGE, local(TEACHER)), resume=resume)
+    return preferences(out, models, Scorer(JUDGE, local(TEACHER)), resume=resume)
 
 
 def best(out: Path, models: Models, *, resume: bool) -> dict[str, Any]:
     report = best_of(
         prompts_of(open_run(RUN)),
         local(MODEL),
-        out,
         SampleSettings(k=3, temperature=0.8, max_tokens=50, seed=3, scored=True),
-        Scorer(Labeller.LIKELIHOOD),
-        Scorer(Labeller.REFERENCE),
-        apart=models,
-        score=lambda *_: [],
-        advance=lambda *_: None,
+        Choice(Scorer(LIKELIHOOD), Scorer(REFERENCE)),
+        workplace(out, models, resume=resume),
         dtype="float32",
-        resume=resume,
     )
     chosen = (out / "best.jsonl").read_text(encoding="utf-8")
     return {"report": rounded(report), "best": digest(chosen)}
@@ -117,7 +116,7 @@ def best(out: Path, models: Models, *, resume: bool) -> dict[str, Any]:
 def evaluated(out: Path, models: Models, *, resume: bool, judged: bool = False) -> dict[str, Any]:
     """Evaluate two models; `resume` says nothing, since an evaluation goes on by itself."""
 
-    def ask(loaded: Loaded, asked: Questions, advance: Any) -> Answered:
+    def ask(loaded: Loaded, asked: Questions, advance: Any) -> ModelAnswers:
         return answer_questions(models.engine(loaded.model), asked, advance=advance)
 
     def ask_judge(duels: Mapping[str, Duel], path: Path, advance: Any) -> None:
@@ -133,12 +132,8 @@ def evaluated(out: Path, models: Models, *, resume: bool, judged: bool = False) 
             temperature=0.5,
             passages=PASSAGES,
         ),
-        out,
-        dtype="float32",
-        ask=ask,
-        resolve=local,
-        advance=lambda *_: None,
-        judge=Judge(local(MODEL), TEMPLATE, "float32", ask_judge) if judged else None,
+        Conditions(out, "float32", ask, resolve=local, advance=lambda *_: None),
+        Judge(local(MODEL), TEMPLATE, "float32", ask_judge) if judged else None,
     )
     wins = [[str(one.decided), one.a, one.b, one.rate, one.ties, one.n] for one in found.wins]
     return {"means": rounded(found.means), "wins": rounded(wins)}
@@ -185,7 +180,7 @@ def small_batches() -> Iterator[None]:
     sample = "selfinstruct.preferences.sample.sample_answers.__kwdefaults__"
     with (
         patch(sample, {"batch_size": 4}),
-        patch("selfinstruct.preferences.label.BATCH", 3),
+        patch("selfinstruct.labellers.judge.BATCH", 3),
         patch("selfinstruct.evaluate.verdicts._BATCH", 2),
     ):
         yield

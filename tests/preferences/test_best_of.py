@@ -15,17 +15,19 @@ from hypothesis import strategies as st
 
 from selfinstruct.common.errors import ConfigError, EngineError
 from selfinstruct.filters.similarity import rouge_f
-from selfinstruct.preferences.best_of import BEST, best_of, best_of_curve
+from selfinstruct.labellers.base import Scorer
+from selfinstruct.labellers.likelihood import LIKELIHOOD
+from selfinstruct.labellers.reference import REFERENCE
+from selfinstruct.preferences.best_of import BEST, Choice, best_of, best_of_curve
 from selfinstruct.preferences.folder import read_scored
-from selfinstruct.preferences.label import Labeller, Scorer
 from selfinstruct.preferences.sample import SampleSettings, prompts_of
 from selfinstruct.store import Run
 from selfinstruct.train.data.rows import read_rows
 from tests.conftest import Generate
-from tests.preferences.test_prefer import POLICY, Engines
+from tests.preferences.test_prefer import POLICY, Engines, workplace
 
 HOW = SampleSettings(k=4, temperature=0.9, max_tokens=64, seed=0, scored=True)
-LIKELIHOOD, REFERENCE = Scorer(Labeller.LIKELIHOOD), Scorer(Labeller.REFERENCE)
+CHOICE = Choice(Scorer(LIKELIHOOD), Scorer(REFERENCE))
 
 
 @pytest.fixture
@@ -33,18 +35,10 @@ def run(generate: Generate, tmp_path: Path) -> Run:
     return generate(tmp_path / "run", stop__target=8)[0]
 
 
-def choose(run: Run, out: Path, apart: Any = None, **more: Any) -> dict[str, Any]:
-    chosen = {"scorer": LIKELIHOOD, "measure": REFERENCE, **more}
-    return best_of(
-        prompts_of(run),
-        POLICY,
-        out,
-        HOW,
-        apart=apart or Engines(),
-        score=None,  # type: ignore[arg-type]
-        advance=lambda *_: None,
-        **chosen,
-    )
+def choose(
+    run: Run, out: Path, apart: Engines | None = None, resume: bool = False
+) -> dict[str, Any]:
+    return best_of(prompts_of(run), POLICY, HOW, CHOICE, workplace(out, apart, resume))
 
 
 def test_the_best_answer_by_the_scorer_is_a_row_to_train_on(run: Run, tmp_path: Path) -> None:
@@ -100,9 +94,11 @@ def test_an_unscored_answer_is_chosen_last_and_an_unknown_worth_leaves_the_promp
     assert best_of_curve([[1.0, 2.0]], [[math.nan, 1.0]], 2) == []
 
 
-def test_the_scorer_that_chooses_does_not_measure(run: Run, tmp_path: Path) -> None:
+def test_the_scorer_that_chooses_does_not_measure() -> None:
     with pytest.raises(ConfigError, match="--measure likelihood: is the scorer that chooses"):
-        choose(run, tmp_path / "out", measure=LIKELIHOOD)
+        Choice(Scorer(LIKELIHOOD), Scorer(LIKELIHOOD))
+    with pytest.raises(ConfigError, match="--scorer reference: would choose by the solution"):
+        Choice(Scorer(REFERENCE), Scorer(LIKELIHOOD))
 
 
 def test_killed_and_resumed_chooses_the_same(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.common.statistics import wilson
+from selfinstruct.labellers.base import ScoredAnswer
 from selfinstruct.preferences.pairs import (
     Dropped,
     Pair,
-    ScoredAnswer,
     length_balanced,
     length_gap,
     length_report,

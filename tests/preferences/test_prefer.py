@@ -17,26 +17,30 @@ from selfinstruct.common.records import LocalModel, Request, Stage
 from selfinstruct.engines.isolated import Loaded
 from selfinstruct.engines.scripted import ScriptedEngine, _word_id
 from selfinstruct.filters.similarity import rouge_f
-from selfinstruct.labellers.reward import Answered
+from selfinstruct.labellers.base import Processes, Scorer
+from selfinstruct.labellers.judge import JUDGE
+from selfinstruct.labellers.likelihood import LIKELIHOOD, PRINCIPLES
+from selfinstruct.labellers.reference import REFERENCE
+from selfinstruct.labellers.reward import REWARD, AnsweredConversation
 from selfinstruct.preferences.folder import HELD_OUT, LABELLED, TRAIN, read_scored, read_votes
-from selfinstruct.preferences.label import Labeller, Scorer
 from selfinstruct.preferences.prefer import PreferSettings, prefer
-from selfinstruct.preferences.sample import PRINCIPLES, prompts_of
+from selfinstruct.preferences.sample import prompts_of
+from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import Run
 from selfinstruct.train.data.preference_rows import read_preferences
 from selfinstruct.train.data.ranked import read_ranked
 from tests.conftest import Generate, draw
 
 POLICY = LocalModel("policy", Path("policy"), "digest", {})
-JUDGE = LocalModel("judge", Path("judge"), "other", {})
-REWARD = LocalModel(
+JUDGE_MODEL = LocalModel("judge", Path("judge"), "other", {})
+REWARD_MODEL = LocalModel(
     "reward",
     Path("reward"),
     "third",
     {"architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "LABEL_0"}},
 )
 SETTINGS = PreferSettings(held_out=2, k=3)
-LIKELIHOOD = Scorer(Labeller.LIKELIHOOD)
+BY_LIKELIHOOD = Scorer(LIKELIHOOD)
 
 
 @pytest.fixture
@@ -62,27 +66,22 @@ class Engines:
         return work(engine, advance=advance)
 
 
+def workplace(out: Path, apart: Engines | None = None, resume: bool = False) -> Workplace:
+    def here(work: Any, advance: Any, name: str) -> Any:
+        return work(advance)
+
+    return Workplace(out, Processes(apart or Engines(), here), lambda *_: None, resume)
+
+
 def make(
     run: Run,
     out: Path,
     apart: Engines | None = None,
     settings: PreferSettings = SETTINGS,
-    scorer: Scorer = LIKELIHOOD,
-    score: Any = None,
-    **more: Any,
+    scorer: Scorer = BY_LIKELIHOOD,
+    resume: bool = False,
 ) -> dict[str, Any]:
-    apart = apart or Engines()
-    return prefer(
-        run,
-        POLICY,
-        out,
-        settings,
-        scorer,
-        apart=apart,
-        score=score,
-        advance=lambda *_: None,
-        **more,
-    )
+    return prefer(run, POLICY, settings, scorer, workplace(out, apart, resume))
 
 
 def pairs(out: Path) -> list[dict[str, Any]]:
@@ -165,7 +164,7 @@ def test_a_judge_says_which_is_better(
 
     monkeypatch.setattr("selfinstruct.engines.scripted._logprob", logprob)
     apart = Engines()
-    report = make(run, tmp_path / "out", apart, SETTINGS, Scorer(Labeller.JUDGE, JUDGE))
+    report = make(run, tmp_path / "out", apart, SETTINGS, Scorer(JUDGE, JUDGE_MODEL))
     assert [name for name, _ in apart.asked] == ["policy", "judge"]
     rows = pairs(tmp_path / "out")
     assert rows
@@ -197,7 +196,7 @@ def test_duels_that_go_in_a_circle_make_no_pair_that_contradicts_itself(
 
     monkeypatch.setattr("selfinstruct.engines.scripted._logprob", logprob)
     settings = PreferSettings(held_out=2, k=4, pairs_per_task=6)
-    scorer = Scorer(Labeller.JUDGE, JUDGE)
+    scorer = Scorer(JUDGE, JUDGE_MODEL)
     make(run, tmp_path / "out", settings=settings, scorer=scorer)
     rows = pairs(tmp_path / "out")
     assert all(row["chosen_score"] > row["rejected_score"] for row in rows)
@@ -209,7 +208,7 @@ def test_duels_that_go_in_a_circle_make_no_pair_that_contradicts_itself(
 
 def test_the_accepted_output_against_the_policys_own(run: Run, tmp_path: Path) -> None:
     settings = PreferSettings(held_out=2, k=2, pairs_per_task=1)
-    make(run, tmp_path / "out", settings=settings, scorer=Scorer(Labeller.REFERENCE))
+    make(run, tmp_path / "out", settings=settings, scorer=Scorer(REFERENCE))
     prompts = {prompt.id: prompt for prompt in prompts_of(run)}
     answers = read_scored(tmp_path / "out")
     for row in pairs(tmp_path / "out"):
@@ -232,7 +231,7 @@ def test_an_empty_answer_does_not_cost_a_task_its_pair(run: Run, tmp_path: Path)
             return work(ScriptedEngine(one_empty), advance=advance)
 
     settings = PreferSettings(held_out=2, k=2, pairs_per_task=6)
-    scorer = Scorer(Labeller.REFERENCE)
+    scorer = Scorer(REFERENCE)
     report = make(run, tmp_path / "out", Half(), settings, scorer)
     rows = pairs(tmp_path / "out")
     assert report["dropped"]["empty"] == len(prompts_of(run))
@@ -240,15 +239,20 @@ def test_an_empty_answer_does_not_cost_a_task_its_pair(run: Run, tmp_path: Path)
     assert all(row["chosen_id"].endswith("-reference") for row in rows)
 
 
-def test_a_reward_model_scores_each_answer_in_its_conversation(run: Run, tmp_path: Path) -> None:
-    asked: list[Answered] = []
+def test_a_reward_model_scores_each_answer_in_its_conversation(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[AnsweredConversation] = []
 
-    def score(model: LocalModel, answers: Sequence[Answered], advance: Any) -> list[float]:
-        assert model is REWARD
+    def score(
+        model: LocalModel, answers: Sequence[AnsweredConversation], advance: Any
+    ) -> list[float]:
+        assert model is REWARD_MODEL
         asked.extend(answers)
         return [float(len(one.answer)) for one in answers]
 
-    report = make(run, tmp_path / "out", scorer=Scorer(Labeller.REWARD, REWARD), score=score)
+    monkeypatch.setattr("selfinstruct.labellers.reward.reward_scores", score)
+    report = make(run, tmp_path / "out", scorer=Scorer(REWARD, REWARD_MODEL))
     prompts = {prompt.id: prompt for prompt in prompts_of(run)}
     answers = {one.id: one for one in read_scored(tmp_path / "out")}
     assert {(one.messages, one.answer) for one in asked} == {
@@ -321,11 +325,11 @@ def test_too_few_pairs_are_refused_and_can_be_paired_anew(run: Run, tmp_path: Pa
 
 def test_what_cannot_be(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--judge: names the model"):
-        Scorer(Labeller.JUDGE)
+        Scorer(JUDGE)
     with pytest.raises(ConfigError, match="`likelihood` asks no other model"):
-        Scorer(Labeller.LIKELIHOOD, JUDGE)
+        Scorer(LIKELIHOOD, JUDGE_MODEL)
     with pytest.raises(ConfigError, match="is no reward model"):
-        Scorer(Labeller.REWARD, JUDGE)
+        Scorer(REWARD, JUDGE_MODEL)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds other files \(notes.txt\)"):

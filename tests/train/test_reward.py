@@ -15,7 +15,7 @@ pytest.importorskip("trl")
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
-from selfinstruct.labellers.reward import Answered, reward_scores
+from selfinstruct.labellers.reward import AnsweredConversation, reward_scores
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
 from selfinstruct.train.recipe import Job
@@ -92,7 +92,9 @@ def test_what_is_better_gets_a_higher_reward(whole: tuple[Path, RewardResult]) -
     assert told["objective"] == "reward"
     # What was saved gives the scores that were reported.
     answers = [
-        Answered(one.messages, text) for one in ROWS[32:] for text in (one.chosen, one.rejected)
+        AnsweredConversation(one.messages, text)
+        for one in ROWS[32:]
+        for text in (one.chosen, one.rejected)
     ]
     scores = reward_scores(trained(out), answers)
     margins = [good - bad for good, bad in zip(scores[::2], scores[1::2], strict=True)]
@@ -103,11 +105,11 @@ def test_a_score_does_not_depend_on_what_it_is_padded_with(
     whole: tuple[Path, RewardResult],
 ) -> None:
     reward = trained(whole[0])
-    answers = [Answered((("user", "Name it."),), "a" * length) for length in (1, 40, 7)]
+    answers = [AnsweredConversation((("user", "Name it."),), "a" * length) for length in (1, 40, 7)]
     together = reward_scores(reward, answers)
     alone = [reward_scores(reward, [one])[0] for one in answers]
     assert together == pytest.approx(alone, abs=1e-5)
-    [long] = reward_scores(reward, [Answered((("user", "x"),), "a" * 600)])
+    [long] = reward_scores(reward, [AnsweredConversation((("user", "x"),), "a" * 600)])
     assert math.isnan(long)
 
 
@@ -176,7 +178,8 @@ def test_the_fit_of_one_pair_is_its_log_odds(model: LocalModel, tmp_path: Path) 
     out = tmp_path / "out"
     train(model, out, PreferenceSplit(rows, []), options=options)
     better, worse = reward_scores(
-        trained(out), [Answered(row(0).messages, text) for text in (row(0).chosen, row(0).rejected)]
+        trained(out),
+        [AnsweredConversation(row(0).messages, text) for text in (row(0).chosen, row(0).rejected)],
     )
     assert better - worse == pytest.approx(math.log(6 / 2), abs=0.05)
 

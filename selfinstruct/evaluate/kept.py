@@ -1,0 +1,69 @@
+"""The answers of a model, kept as JSON: the same evaluation asked again goes on from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common import atomic
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import NAN
+from selfinstruct.evaluate.answers import Answer, ModelAnswers
+from selfinstruct.evaluate.plain_text import PassageScore
+
+
+def read_kept(path: Path, key: str) -> ModelAnswers | None:
+    """Return the kept answers, if they are to the same question."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["key"] != key:
+            return None
+        return ModelAnswers(
+            [Answer(**_known(row)) for row in kept["answers"]],
+            [PassageScore(**_known(row)) for row in kept["passages"]],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of the kept answers.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
+
+
+def keep(path: Path, key: str, own: ModelAnswers) -> None:
+    """Keep the answers of a model under the key of the question.
+
+    Raises:
+        ConfigError: they cannot be written.
+    """
+    content: dict[str, Any] = {"key": key}
+    for name, rows in (("answers", own.answers), ("passages", own.passages)):
+        content[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
+    try:
+        atomic.write_json(path, content)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
+
+
+def plain(value: Any) -> Any:
+    """Return NaN, which JSON lacks, as null."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+_SCORES = ("reference_logprob", "logprob", "last_word")
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a kept row with its unknown scores as NaN again."""
+    return {k: NAN if v is None and k in _SCORES else v for k, v in row.items()}

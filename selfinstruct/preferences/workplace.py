@@ -1,0 +1,82 @@
+"""Where preferences are made, and the two steps that ask models: answers, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from selfinstruct.common.records import LocalModel
+from selfinstruct.engines.isolated import Loaded
+from selfinstruct.labellers.base import (
+    Answers,
+    Labelled,
+    Labelling,
+    Processes,
+    Scorer,
+    TaskPrompt,
+    VoteStore,
+    by_prompt,
+)
+from selfinstruct.preferences import folder
+from selfinstruct.preferences.sample import SampleSettings, sample_answers
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where work is done, and how.
+
+    out: the folder.
+    processes: run models.
+    advance: told (stage, done, of how many).
+    resume: go on with what was begun in `out`.
+    """
+
+    out: Path
+    processes: Processes
+    advance: Callable[[str, int, int], object]
+    resume: bool = False
+
+    def answers(
+        self, policy: LocalModel, prompts: Sequence[TaskPrompt], how: SampleSettings, dtype: str
+    ) -> Answers:
+        """Have the policy answer what it has not answered yet; return all its answers.
+
+        Raises:
+            EngineError: the engine failed; committed answers stay.
+            WriteError: the disk refuses; committed answers stay.
+        """
+        work = partial(sample_answers, prompts=prompts, how=how, out=self.out)
+        loaded = Loaded(policy.name, dtype)
+        self.processes.with_engine(loaded, work, partial(self.advance, "answers"))
+        return by_prompt([prompt.id for prompt in prompts], folder.read_scored(self.out))
+
+    def label(
+        self,
+        stage: str,
+        scorer: Scorer,
+        prompts: Sequence[TaskPrompt],
+        answers: Answers,
+        dtype: str,
+    ) -> Labelled:
+        """Have answers labelled.
+
+        Raises:
+            EngineError: an engine failed; committed votes stay.
+            WriteError: the disk refuses; committed votes stay.
+        """
+        labelling = Labelling(
+            prompts=prompts,
+            answers=answers,
+            processes=self.processes,
+            votes=VoteStore(
+                read=partial(folder.read_votes, self.out),
+                commit=partial(folder.commit_rows, self.out, folder.VOTES),
+            ),
+            advance=partial(self.advance, stage),
+            model=scorer.model,
+            template=scorer.template,
+            dtype=dtype,
+        )
+        return scorer.labeller.label(labelling)
