@@ -42,7 +42,7 @@ from selfinstruct.store.answers import (
 )
 from selfinstruct.store.supplements import current_round, read_completed
 from selfinstruct.verdicts.counts import count_outcomes
-from selfinstruct.verdicts.later import judge_answer
+from selfinstruct.verdicts.later import verdict_on_answer
 
 # Answers of one commit: what a crash can cost at most.
 BATCH = 256
@@ -150,7 +150,7 @@ def _answer_batch(
     requests = [_request(builder, one, number) for one in owed]
     ordered = complete_all(engine, requests, lambda done, _: advance(done))
     rows = [
-        judge_answer(one.task.text, one.instance, completion, config, inputs.prompts.markers)
+        verdict_on_answer(one.task.text, one.instance, completion, config, inputs.prompts.markers)
         for one, completion in zip(owed, ordered, strict=True)
     ]
     info = {

@@ -32,7 +32,7 @@ from selfinstruct.store import Run, run_lock
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.supplements import Supplement, commit_supplement, read_completed
 from selfinstruct.verdicts.counts import counted, written_tokens
-from selfinstruct.verdicts.later import judge_supplement
+from selfinstruct.verdicts.later import verdicts_of_supplement
 
 # Instructions of one commit: what a crash can cost at most.
 BATCH = 256
@@ -181,7 +181,7 @@ def _complete_batch(
         advance(*work.done_of_wanted, len(owed))
     completions = work.completions()
     last = last_round_of_writer(run)
-    verdicts = judge_supplement(
+    verdicts = verdicts_of_supplement(
         owed, completions, last, config, inputs.prompts, thresholds, restored
     )
     info = {

@@ -70,7 +70,7 @@ class _Loop:
         self._listen = listen
         self._open: list[OpenRound] = []
         self._last_usage = engine.usage()
-        self._last_novelty = state.measures.index.seconds
+        self._last_novelty = state.standards.index.seconds
         self._last_heartbeat = 0.0
         self._tokens = 0
 
@@ -95,7 +95,7 @@ class _Loop:
                 continue
             # Rounds enter the index in order; the one before was judged before this one
             # could be opened.
-            self._engine.submit(round.judge(self._state.measures))
+            self._engine.submit(round.judge(self._state.standards))
         while self._open and self._open[0].complete:
             self._commit(self._open.pop(0))
             if self._state.stop_reason(self._config.stop) is not None:
@@ -135,7 +135,7 @@ class _Loop:
 
     def _commit(self, round: OpenRound) -> None:
         room = self._config.stop.target - self._state.tasks
-        verdicts = round.verdicts(self._state.measures, room)
+        verdicts = round.verdicts(self._state.standards, room)
         completions = round.completions()
         info = self._info(round.number, verdicts, completions)
         self._run.commit(
@@ -156,8 +156,8 @@ class _Loop:
         seconds = usage.seconds - self._last_usage.seconds
         idle = usage.idle_seconds - self._last_usage.idle_seconds
         self._last_usage = usage
-        novelty = self._state.measures.index.seconds - self._last_novelty
-        self._last_novelty = self._state.measures.index.seconds
+        novelty = self._state.standards.index.seconds - self._last_novelty
+        self._last_novelty = self._state.standards.index.seconds
         candidates = len(verdicts.instructions)
         return {
             "round": number,
@@ -171,7 +171,7 @@ class _Loop:
             "seconds": round(seconds, 3),
             "engine_idle_share": round(idle / seconds, 4) if seconds > 0 else 0.0,
             "novelty_seconds": round(novelty, 4),
-            "likelihood": self._state.measures.thresholds.in_force(number),
+            "likelihood": self._state.standards.thresholds.in_force(number),
         }
 
     def _heartbeat(self) -> None:

@@ -11,14 +11,14 @@ from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.prompts import PromptLibrary
 from selfinstruct.verdicts.candidates import with_scores
 from selfinstruct.verdicts.parse import PARSE_LABEL
-from selfinstruct.verdicts.pool import Measures
+from selfinstruct.verdicts.pool import Standards
 from selfinstruct.verdicts.rounds import (
     Verdicts,
-    judge_instance_scores,
-    judge_instances,
-    judge_instructions,
+    check_instance_scores,
+    check_instance_texts,
+    check_instructions,
+    final_verdicts,
     read_instances_of,
-    settle,
 )
 
 _STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2, Stage.SCORE: 3}
@@ -73,12 +73,12 @@ class OpenRound:
     def owns(self, id: str) -> bool:
         return id in self._pending
 
-    def judge(self, measures: Measures) -> list[Request]:
+    def judge(self, standards: Standards) -> list[Request]:
         """Judge the instructions, pool those that pass; return what to ask next."""
         scored = with_scores(self._completions)
         done = [scored[request.id] for request in self._proposals]
-        self._candidates = judge_instructions(
-            done, self.number, self._config, self._prompts, measures
+        self._candidates = check_instructions(
+            done, self.number, self._config, self._prompts, standards
         )
         return self.ask([c for c in self._candidates if c.verdict is None])
 
@@ -118,11 +118,11 @@ class OpenRound:
         if completion.request.stage is Stage.INSTANCES and self._config.likelihood.gain:
             candidate = self._passed[completion.request.about]
             markers = self._prompts.markers
-            rows = judge_instances(candidate, completion, self._config, markers, {})
+            rows = check_instance_texts(candidate, completion, self._config, markers, {})
             requests += self._builder.without_task(rows, completion)
         return requests
 
-    def verdicts(self, measures: Measures, room: int) -> Verdicts:
+    def verdicts(self, standards: Standards, room: int) -> Verdicts:
         """Return the last verdicts, with `room` more tasks wanted."""
         labels, parsed = read_instances_of(
             list(self._passed.values()),
@@ -130,8 +130,8 @@ class OpenRound:
             self._config,
             self._prompts.markers,
         )
-        instances = judge_instance_scores(parsed, self.number, self._config, measures.thresholds)
-        return settle(self._candidates, labels, instances, room=room)
+        instances = check_instance_scores(parsed, self.number, self._config, standards.thresholds)
+        return final_verdicts(self._candidates, labels, instances, room=room)
 
     def completions(self) -> list[Completion]:
         """Return every completion in a fixed order: by stage, then by id."""

@@ -11,7 +11,7 @@ from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.verdicts.pool import Measures, first_measures, see_round
+from selfinstruct.verdicts.pool import Standards, first_standards, see_round
 from selfinstruct.verdicts.rounds import is_good
 
 
@@ -33,10 +33,10 @@ class RoundTotals:
 class CommittedState:
     """Grows by one round at a time; a function of the run's folder alone.
 
-    `measures` run ahead of the commits by the round that is being written (see generate.py).
+    `standards` run ahead of the commits by the round that is being written (see generate.py).
     """
 
-    measures: Measures
+    standards: Standards
     pool: list[list[PoolTask]] = field(default_factory=list)
     totals: list[RoundTotals] = field(default_factory=list)
 
@@ -79,10 +79,10 @@ class CommittedState:
 
 def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
     """Read what is committed back into memory; `pool` is what the index starts with."""
-    state = CommittedState(first_measures(pool, config, calibration_starts(run)))
+    state = CommittedState(first_standards(pool, config, calibration_starts(run)))
     for number in run.rounds():
         candidates = run.instructions(number)
-        state.measures.take_in(number, candidates, run.instances(number))
+        state.standards.take_in(number, candidates, run.instances(number))
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         good = sum(is_good(candidate) for candidate in candidates)

@@ -24,15 +24,15 @@ from selfinstruct.verdicts.candidates import instance_row, with_scores
 from selfinstruct.verdicts.parse import PARSE_DIRECT
 from selfinstruct.verdicts.rounds import (
     Verdicts,
-    judge_output,
+    check_output_score,
+    final_verdicts,
     read_instances_of,
-    settle,
     with_failure,
     with_verdict,
 )
 
 
-def judge_answer(
+def verdict_on_answer(
     instruction: str,
     answered: InstanceCandidate,
     completion: Completion,
@@ -56,7 +56,7 @@ def judge_answer(
     return with_verdict(row, failure)
 
 
-def judge_supplement(
+def verdicts_of_supplement(
     rows: Sequence[InstructionCandidate],
     completions: Sequence[Completion],
     last_round: int,
@@ -82,10 +82,10 @@ def judge_supplement(
     waiting = [_no_longer_pending(_as_restored(row, restored), config) for row in rows]
     labels, parsed = read_instances_of(waiting, by_id, config, prompts.markers)
     judged = {
-        row.id: [judge_output(one, last_round, config, thresholds) for one in parsed[row.id]]
+        row.id: [check_output_score(one, last_round, config, thresholds) for one in parsed[row.id]]
         for row in waiting
     }
-    verdicts = settle(waiting, labels, judged, room=len(waiting))
+    verdicts = final_verdicts(waiting, labels, judged, room=len(waiting))
     texts = {row.id: row.text for row in rows}  # the model's own stays in the record
     instructions = [replace(row, text=texts[row.id]) for row in verdicts.instructions]
     return Verdicts(instructions, verdicts.instances)

@@ -18,7 +18,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.inputs.run_inputs import Inputs, parse_inputs, stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.verdicts.rejudge import Source, check_free, judged_meta, write_judged_again
+from selfinstruct.verdicts.rejudge import Source, check_free, derived_meta, write_derived_run
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ def merge(runs: Sequence[Run], out: Path, advance: Callable[[Path], object] = id
     config = _config(runs)
     inputs, names = _inputs(runs)
     sources = [Source(run, renamed) for run, renamed in zip(runs, names, strict=True)]
-    meta = judged_meta(runs, config, inputs, "merged_from")
-    return write_judged_again(sources, out, config, inputs, meta, reason="merged", advance=advance)
+    meta = derived_meta(runs, config, inputs, "merged_from")
+    return write_derived_run(sources, out, config, inputs, meta, reason="merged", advance=advance)
 
 
 def _config(runs: Sequence[Run]) -> RunConfig:

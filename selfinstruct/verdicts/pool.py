@@ -26,10 +26,10 @@ def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIn
     return index
 
 
-def first_measures(
+def first_standards(
     pool: Iterable[tuple[str, str]], config: RunConfig, starts: Mapping[int, SeedScores]
-) -> Measures:
-    """Return the measures that a run starts with.
+) -> Standards:
+    """Return the standards that a run starts with.
 
     Args:
         pool: (id, text) of what the novelty index holds.
@@ -37,7 +37,7 @@ def first_measures(
         starts: scores of the calibration texts by the round from which they count.
     """
     thresholds = LikelihoodThresholds(config.likelihood, starts)
-    return Measures(first_index(pool, config), thresholds)
+    return Standards(first_index(pool, config), thresholds)
 
 
 def near_duplicates(
@@ -60,7 +60,7 @@ def is_pooled(candidate: InstructionCandidate) -> bool:
 
 
 @dataclass(frozen=True)
-class Measures:
+class Standards:
     """What candidates are measured against; both grow as rounds are judged."""
 
     index: NoveltyIndex
@@ -80,7 +80,7 @@ class Measures:
 
 
 class PoolKeeper:
-    """The measures of rounds that are judged one after the other.
+    """The standards of rounds that are judged one after the other.
 
     What was over the target does not stay in the pool of a run that grows afterwards.
     """
@@ -93,14 +93,14 @@ class PoolKeeper:
     ) -> None:
         self._pool = list(first_pool)
         self._config = config
-        self.measures = first_measures(self._pool, config, starts)
+        self.standards = first_standards(self._pool, config, starts)
 
-    def settle(self, judged: Sequence[InstructionCandidate]) -> None:
-        """Take in the last verdicts of a round that was judged with `measures`."""
+    def close_round(self, judged: Sequence[InstructionCandidate]) -> None:
+        """Take in the last verdicts of a round that was judged with `standards`."""
         self._pool += [(c.id, c.text) for c in judged if is_pooled(c)]
         if any(c.reason == OVER_TARGET.reason for c in judged):
             index = first_index(self._pool, self._config)
-            self.measures = replace(self.measures, index=index)
+            self.standards = replace(self.standards, index=index)
 
 
 def see_round(

@@ -36,9 +36,9 @@ from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.layout import LOCK_FILE
 from selfinstruct.store.supplements import Supplement, commit_supplement, read_supplements
 from selfinstruct.verdicts.counts import counted
-from selfinstruct.verdicts.later import judge_supplement
+from selfinstruct.verdicts.later import verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
-from selfinstruct.verdicts.rounds import Verdicts, judge_round
+from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def check_free(out: Path) -> None:
         raise ConfigError(f"{out}: is there already; give another --out")
 
 
-def write_judged_again(
+def write_derived_run(
     sources: Sequence[Source],
     out: Path,
     config: RunConfig,
@@ -106,7 +106,7 @@ def write_judged_again(
     return Run(out, written.meta)
 
 
-def judged_meta(
+def derived_meta(
     runs: Sequence[Run], config: RunConfig, inputs: Inputs, origin: str
 ) -> dict[str, Any]:
     """Return run.yaml of a run made from others, which are named under `origin`."""
@@ -219,19 +219,21 @@ def _take_over(
         room = info["target"] - taken
         completions = [_moved(c, offset, renamed) for c in run.completions(number)]
         place = offset + number
-        measures = keeper.measures
-        verdicts = judge_round(completions, place, config, inputs.prompts, measures, room=room)
-        keeper.settle(verdicts.instructions)
+        standards = keeper.standards
+        verdicts = verdicts_of_round(
+            completions, place, config, inputs.prompts, standards, room=room
+        )
+        keeper.close_round(verdicts.instructions)
         found = {
             **_info(info, place, verdicts, before + taken + room),
-            "likelihood": measures.thresholds.in_force(place),
+            "likelihood": standards.thresholds.in_force(place),
         }
         judged = (verdicts.instructions, verdicts.instances)
         written.commit(RoundData(place, completions, *judged, found))
         taken += verdicts.tasks
         advance(run.round_path(number))
     for supplement in read_supplements(run):
-        thresholds = keeper.measures.thresholds
+        thresholds = keeper.standards.thresholds
         _take_over_supplement(supplement, written, offset, config, inputs, thresholds)
     for batch in answer_batches(run):
         _take_over_answers(run, batch, written, offset)
@@ -256,7 +258,7 @@ def _take_over_supplement(
     completions = [_moved(completion, offset, {}) for completion in supplement.completions]
     last = offset + supplement.info["last_round"]
     restored = {ids.renumbered(id, offset): text for id, text in supplement.restored.items()}
-    verdicts = judge_supplement(
+    verdicts = verdicts_of_supplement(
         rows, completions, last, config, inputs.prompts, thresholds, restored
     )
     info = {

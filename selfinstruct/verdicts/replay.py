@@ -26,9 +26,9 @@ from selfinstruct.store.supplements import (
     read_completed,
     read_supplements,
 )
-from selfinstruct.verdicts.later import judge_answer, judge_supplement
+from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
-from selfinstruct.verdicts.rounds import judge_round
+from selfinstruct.verdicts.rounds import verdicts_of_round
 
 # Columns that older runs do not have: of before Unicode words, of before the likelihood filter.
 _ADDED = {"novelty_tokenizer", "kind"}
@@ -58,16 +58,16 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
     for number in run.rounds():
         recorded = run.read_round(number)
         room = recorded.info["target"] - tasks
-        verdicts = judge_round(
-            recorded.completions, number, config, inputs.prompts, keeper.measures, room=room
+        verdicts = verdicts_of_round(
+            recorded.completions, number, config, inputs.prompts, keeper.standards, room=room
         )
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
-        keeper.settle(verdicts.instructions)
+        keeper.close_round(verdicts.instructions)
         advance(number)
     for supplement in read_supplements(run):
-        thresholds = keeper.measures.thresholds
+        thresholds = keeper.standards.thresholds
         differences += _replay_supplement(run, supplement, config, inputs.prompts, thresholds)
     return differences + _replay_answers(run, config, inputs.prompts.markers)
 
@@ -84,7 +84,7 @@ def _replay_supplement(
     numbers = sorted({row.round for row in supplement.instructions})
     rows = [row for number in numbers for row in run.instructions(number) if row.id in ids]
     last = supplement.info["last_round"]
-    judged = judge_supplement(
+    judged = verdicts_of_supplement(
         rows, supplement.completions, last, config, prompts, thresholds, supplement.restored
     )
     return [
@@ -108,7 +108,7 @@ def _replay_answers(run: Run, config: RunConfig, markers: Markers) -> list[Diffe
         recorded = read_answers(run, number)
         by_id = {c.id: c for c in read_answer_completions(run, number)}
         judged = [
-            judge_answer(
+            verdict_on_answer(
                 tasks[row.instruction_id],
                 answered[row.answer_to],
                 by_id[row.completion_id],

@@ -54,7 +54,7 @@ from selfinstruct.verdicts.candidates import (
     with_scores,
 )
 from selfinstruct.verdicts.parse import PARSE_LABEL
-from selfinstruct.verdicts.pool import Measures, kind_of, see_instances
+from selfinstruct.verdicts.pool import Standards, kind_of, see_instances
 
 Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
 
@@ -81,12 +81,12 @@ def is_good(candidate: InstructionCandidate) -> bool:
     return candidate.verdict == ACCEPTED or candidate.reason == OVER_TARGET.reason
 
 
-def judge_instructions(
+def check_instructions(
     proposals: Sequence[Completion],
     round: int,
     config: RunConfig,
     prompts: PromptLibrary,
-    measures: Measures,
+    standards: Standards,
     asked: Container[str] | None = None,
 ) -> list[InstructionCandidate]:
     """Parse the proposals of a round and judge every instruction; those that pass are pooled.
@@ -96,15 +96,15 @@ def judge_instructions(
         round: the round's number.
         config: rules and thresholds.
         prompts: the templates, for the rule on echoes.
-        measures: what is in the pool so far, and the likelihood thresholds.
+        standards: what is in the pool so far, and the likelihood thresholds.
         asked: in a round that was recorded, the instructions whose instances were asked for;
             others that pass are `pending_instances`.
     """
-    parsed = parse_instructions(proposals, round, config, prompts)
-    return judge_instruction_scores(parsed, round, config, measures, asked)
+    parsed = check_instruction_texts(proposals, round, config, prompts)
+    return check_instruction_scores(parsed, round, config, standards, asked)
 
 
-def parse_instructions(
+def check_instruction_texts(
     proposals: Sequence[Completion], round: int, config: RunConfig, prompts: PromptLibrary
 ) -> list[InstructionCandidate]:
     """Parse the proposals of a round and judge every instruction by the rules on its text."""
@@ -122,16 +122,16 @@ def parse_instructions(
     return candidates
 
 
-def judge_instruction_scores(
+def check_instruction_scores(
     parsed: Sequence[InstructionCandidate],
     round: int,
     config: RunConfig,
-    measures: Measures,
+    standards: Standards,
     asked: Container[str] | None = None,
 ) -> list[InstructionCandidate]:
     """Judge what passed the rules by likelihood, then novelty; score all, pool what passes.
 
-    What passes has no verdict yet: its instances decide (`settle`).
+    What passes has no verdict yet: its instances decide (`final_verdicts`).
     """
     rules = [
         rule
@@ -139,12 +139,12 @@ def judge_instruction_scores(
         if When.LIKELIHOOD <= rule.when <= When.NOVELTY
     ]
     scores = [candidate.mean_logprob for candidate in parsed if candidate.verdict is None]
-    measures.thresholds.see(Kind.INSTRUCTION, round, scores)
-    least = measures.thresholds.least(Kind.INSTRUCTION, round)
+    standards.thresholds.see(Kind.INSTRUCTION, round, scores)
+    least = standards.thresholds.least(Kind.INSTRUCTION, round)
     judged = []
     for one in parsed:
         candidate = replace(one, logprob_threshold=least)
-        candidate = score_novelty(candidate, config, measures.index)
+        candidate = score_novelty(candidate, config, standards.index)
         if candidate.verdict is not None:
             judged.append(candidate)
             continue
@@ -153,11 +153,11 @@ def judge_instruction_scores(
             mean_logprob=candidate.mean_logprob,
             logprob_threshold=least,
             rouge_l=candidate.rouge_l,
-            scorable=measures.index.scorable(candidate.text),
+            scorable=standards.index.scorable(candidate.text),
         )
         failure = first_failure(rules, facts, config)
         if failure is None:
-            measures.index.add(candidate.id, candidate.text)
+            standards.index.add(candidate.id, candidate.text)
             if asked is not None and candidate.id not in asked:
                 failure = Failure(PENDING_INSTANCES.reason)
             else:
@@ -184,7 +184,7 @@ def score_novelty(
     )
 
 
-def judge_instances(
+def check_instance_texts(
     candidate: InstructionCandidate,
     completion: Completion,
     config: RunConfig,
@@ -216,7 +216,7 @@ def judge_instances(
     return rows
 
 
-def judge_instance_scores(
+def check_instance_scores(
     parsed: Mapping[str, Sequence[InstanceCandidate]],
     round: int,
     config: RunConfig,
@@ -225,12 +225,12 @@ def judge_instance_scores(
     """Judge what passed the rules by the likelihood of its output or label."""
     see_instances(thresholds, round, [row for rows in parsed.values() for row in rows])
     return {
-        id: [judge_output(row, round, config, thresholds) for row in rows]
+        id: [check_output_score(row, round, config, thresholds) for row in rows]
         for id, rows in parsed.items()
     }
 
 
-def judge_output(
+def check_output_score(
     row: InstanceCandidate, round: int, config: RunConfig, thresholds: LikelihoodThresholds
 ) -> InstanceCandidate:
     """Judge one instance by the thresholds as they are, if it passed the rules on its text."""
@@ -255,7 +255,7 @@ def judge_output(
     return with_verdict(row, first_failure(rules, facts, config))
 
 
-def settle(
+def final_verdicts(
     candidates: Sequence[InstructionCandidate],
     labels: Mapping[str, bool],
     instances: Mapping[str, Sequence[InstanceCandidate]],
@@ -292,12 +292,12 @@ def settle(
     return Verdicts(settled, rows)
 
 
-def judge_round(
+def verdicts_of_round(
     completions: Sequence[Completion],
     round: int,
     config: RunConfig,
     prompts: PromptLibrary,
-    measures: Measures,
+    standards: Standards,
     *,
     room: int,
 ) -> Verdicts:
@@ -306,7 +306,7 @@ def judge_round(
     proposals = [c for c in by_id.values() if c.request.stage is Stage.PROPOSE]
     proposals.sort(key=lambda completion: ids.order(completion.id))
     asked = {c.request.about for c in by_id.values() if c.request.stage is Stage.INSTANCES}
-    candidates = judge_instructions(proposals, round, config, prompts, measures, asked)
+    candidates = check_instructions(proposals, round, config, prompts, standards, asked)
     labels, parsed = read_instances_of(
         [candidate for candidate in candidates if candidate.id in asked],
         by_id,
@@ -314,10 +314,10 @@ def judge_round(
         prompts.markers,
     )
     passed = [candidate.id for candidate in candidates if candidate.verdict is None]
-    judged = judge_instance_scores(
-        {id: parsed[id] for id in passed}, round, config, measures.thresholds
+    judged = check_instance_scores(
+        {id: parsed[id] for id in passed}, round, config, standards.thresholds
     )
-    return settle(candidates, labels, {**parsed, **judged}, room=room)
+    return final_verdicts(candidates, labels, {**parsed, **judged}, room=room)
 
 
 def read_instances_of(
@@ -334,7 +334,7 @@ def read_instances_of(
         label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
         labels[candidate.id] = label is not None and parse_label(label.text, markers)
         written = by_id[ids.request(candidate.id, Stage.INSTANCES)]
-        parsed[candidate.id] = judge_instances(candidate, written, config, markers, by_id)
+        parsed[candidate.id] = check_instance_texts(candidate, written, config, markers, by_id)
     return labels, parsed
 
 

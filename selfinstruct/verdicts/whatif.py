@@ -26,14 +26,14 @@ from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.supplements import Supplement, read_supplements
 from selfinstruct.verdicts.pool import PoolKeeper
-from selfinstruct.verdicts.rejudge import Source, judged_meta, write_judged_again
+from selfinstruct.verdicts.rejudge import Source, derived_meta, write_derived_run
 from selfinstruct.verdicts.rounds import (
     Row,
     Verdicts,
-    judge_instance_scores,
-    judge_instruction_scores,
-    judge_output,
-    settle,
+    check_instance_scores,
+    check_instruction_scores,
+    check_output_score,
+    final_verdicts,
 )
 
 PENDING = PENDING_INSTANCES.reason
@@ -87,7 +87,7 @@ class WhatIf:
     thresholds: Mapping[str, float | None]
 
 
-def judged_config(config: RunConfig, wanted: Thresholds) -> RunConfig:
+def config_with(config: RunConfig, wanted: Thresholds) -> RunConfig:
     """Return a run's config with other thresholds.
 
     Raises:
@@ -129,7 +129,7 @@ def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id)
         ConfigError: a threshold is out of range.
         StoreError: the run is damaged.
     """
-    config = judged_config(stored_config(run), wanted)
+    config = config_with(stored_config(run), wanted)
     keeper = PoolKeeper(stored_inputs(run).first_pool, config, calibration_starts(run))
     before, after = _Rows(), _Rows()
     tasks = 0
@@ -137,13 +137,13 @@ def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id)
     for number in rounds:
         instructions, instances = run.instructions(number), run.instances(number)
         room = run.info(number)["target"] - tasks
-        judged = _judge_again(instructions, instances, number, config, keeper, room)
-        keeper.settle(judged.instructions)
+        judged = _verdicts_again(instructions, instances, number, config, keeper, room)
+        keeper.close_round(judged.instructions)
         tasks += judged.tasks
         before.add(instructions, instances)
         after.add(judged.instructions, judged.instances)
         advance(number)
-    thresholds = keeper.measures.thresholds
+    thresholds = keeper.standards.thresholds
     for supplement in read_supplements(run):
         again = _supplement_again(supplement, after, config, thresholds)
         before.add(
@@ -188,15 +188,15 @@ def save_what_if(
         StoreError: the run is damaged.
         WriteError: the disk refuses.
     """
-    config = judged_config(stored_config(run), wanted)
+    config = config_with(stored_config(run), wanted)
     inputs = stored_inputs(run)
-    meta = judged_meta([run], config, inputs, "judged_from")
-    return write_judged_again(
+    meta = derived_meta([run], config, inputs, "judged_from")
+    return write_derived_run(
         [Source(run)], out, config, inputs, meta, reason="judged_again", advance=advance
     )
 
 
-def _judge_again(
+def _verdicts_again(
     instructions: Sequence[InstructionCandidate],
     instances: Sequence[InstanceCandidate],
     number: int,
@@ -209,14 +209,14 @@ def _judge_again(
     asked: dict[str, list[InstanceCandidate]] = {}
     for row in instances:
         kind = Kind.LABEL if labels[row.instruction_id] else Kind.OUTPUT
-        fresh = replace(_before_measures(row), kind=row.kind or kind)
+        fresh = replace(_before_scores(row), kind=row.kind or kind)
         asked.setdefault(row.instruction_id, []).append(fresh)
-    judged = judge_instruction_scores(
-        [_before_measures(row) for row in instructions], number, config, keeper.measures, asked
+    judged = check_instruction_scores(
+        [_before_scores(row) for row in instructions], number, config, keeper.standards, asked
     )
     passed = {row.id: asked[row.id] for row in judged if row.verdict is None}
-    measured = judge_instance_scores(passed, number, config, keeper.measures.thresholds)
-    return settle(judged, labels, {**asked, **measured}, room=room)
+    measured = check_instance_scores(passed, number, config, keeper.standards.thresholds)
+    return final_verdicts(judged, labels, {**asked, **measured}, room=room)
 
 
 def _supplement_again(
@@ -229,7 +229,7 @@ def _supplement_again(
     last = supplement.info["last_round"]
     instances: dict[str, list[InstanceCandidate]] = {}
     for row in supplement.instances:
-        judged = judge_output(_before_measures(row), last, config, thresholds)
+        judged = check_output_score(_before_scores(row), last, config, thresholds)
         instances.setdefault(row.instruction_id, []).append(judged)
     rows, kept = [], []
     for one in supplement.instructions:
@@ -237,9 +237,9 @@ def _supplement_again(
         if one.id in supplement.restored and not _waits(now):
             kept += instances[one.id]
         else:
-            rows.append(_before_measures(now) if _waits(now) else now)
+            rows.append(_before_scores(now) if _waits(now) else now)
     labels = {row.id: bool(row.is_classification) for row in supplement.instructions}
-    settled = settle(rows, labels, instances, room=len(rows))
+    settled = final_verdicts(rows, labels, instances, room=len(rows))
     return Verdicts(settled.instructions, [*settled.instances, *kept])
 
 
@@ -247,7 +247,7 @@ def _waits(row: InstructionCandidate) -> bool:
     return row.reason == PENDING_INSTANCES.reason
 
 
-def _before_measures(row: Row) -> Row:
+def _before_scores(row: Row) -> Row:
     """Return a row as the rules on its text left it."""
     if not passed_text_rules(row.reason):
         return row
