@@ -218,8 +218,8 @@ def test_answers_stay_with_what_is_judged_again(run: Run, tmp_path: Path) -> Non
 class Unlikely(ScriptedEngine):
     """A model whose scores are on another scale."""
 
-    def _complete(self, request: Any) -> Any:
-        found = super()._complete(request)
+    def _completion_of(self, request: Any) -> Any:
+        found = super()._completion_of(request)
         shifted = tuple(score - 5 for score in found.token_logprobs or ())
         return replace(found, token_logprobs=shifted)
 

@@ -50,7 +50,7 @@ def answer(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from selfinstruct.config.values import merge, nested, parse_settings
+    from selfinstruct.config.values import nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.answer import answer as answer_run
     from selfinstruct.store import open_run
@@ -63,7 +63,7 @@ def answer(
         "model.system": system and text_or_file(system),
     }
     given = nested({key: value for key, value in options.items() if value is not None})
-    given = merge(given, parse_settings(settings or []))
+    given = overlay(given, parse_settings(settings or []))
     opened = open_run(run)
     required_engine(engine_of(given))
     console = terminal()

@@ -102,7 +102,7 @@ def generate(
     """
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
-    from selfinstruct.config.values import merge, nested, parse_settings, read_yaml
+    from selfinstruct.config.values import nested, overlay, parse_settings, read_yaml
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.launch import launch
 
@@ -126,9 +126,9 @@ def generate(
         "seed": seed,
     }
     given = nested({key: value for key, value in options.items() if value is not None})
-    given = merge(given, parse_settings(settings or []))
+    given = overlay(given, parse_settings(settings or []))
     if config is not None:
-        given = merge(read_yaml(config), given)
+        given = overlay(read_yaml(config), given)
     required_engine(engine_of(given) or (_engine_of_run(out) if resume else None))
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from selfinstruct.common.fields import Section
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, merge, nested
+from selfinstruct.config.values import build_config, nested, overlay
 from selfinstruct.filters.rule import has_off_value, off_value
 from selfinstruct.filters.rules import limits_of
 
@@ -38,7 +38,7 @@ def config_of_its_time(stored: Mapping[str, Any], source: str) -> RunConfig:
     for old, new in RENAMED.items():
         value = _take(values, old)
         if value is not _ABSENT:
-            values = merge(nested({new: value}), values)
+            values = overlay(nested({new: value}), values)
     for old in REMOVED:
         _take(values, old)
     values.setdefault("rules_version", _unsaid_version(values))
@@ -48,7 +48,7 @@ def config_of_its_time(stored: Mapping[str, Any], source: str) -> RunConfig:
         if _look_up(values, key) is _ABSENT
     }
     known = {key: value for key, value in before.items() if value is not _ABSENT}
-    return build_config(merge(nested(known), values), source)
+    return build_config(overlay(nested(known), values), source)
 
 
 def all_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

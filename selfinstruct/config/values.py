@@ -32,13 +32,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `over` laid on it, section by section; `engine.options` too."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(below, value)
+            merged[key] = overlay(below, value)
         else:
             merged[key] = value
     return merged
@@ -90,7 +90,7 @@ def build_config(values: Mapping[str, Any], source: str) -> RunConfig:
     """
     # Laid on the defaults key by key: a section that is given in part keeps the rest.
     try:
-        return RunConfig.model_validate(merge(RunConfig().model_dump(), values))
+        return RunConfig.model_validate(overlay(RunConfig().model_dump(), values))
     except ValidationError as error:
         lines = [_explain(item, source) for item in error.errors()]
         raise ConfigError("\n".join(lines)) from error

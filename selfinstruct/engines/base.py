@@ -96,7 +96,7 @@ class Engine(Protocol):
         """Stop, and free what is held."""
 
 
-def complete_all(
+def ask_all(
     engine: Engine, requests: Sequence[Request], advance: Callable[[int, int], object]
 ) -> list[Completion]:
     """Have requests completed, with nothing else in flight; return theirs in their order.

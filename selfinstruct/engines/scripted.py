@@ -92,7 +92,7 @@ class ScriptedEngine:
         if self._die_after is not None and self._returned > self._die_after:
             raise EngineError(f"the scripted engine died after {self._die_after} completions")
         self._clock.finished(len(done))
-        return [self._complete(request) for request in done]
+        return [self._completion_of(request) for request in done]
 
     def abort(self, ids: Sequence[str]) -> None:
         gone = set(ids)
@@ -109,7 +109,7 @@ class ScriptedEngine:
     def close(self) -> None:
         self._waiting.clear()
 
-    def _complete(self, request: Request) -> Completion:
+    def _completion_of(self, request: Request) -> Completion:
         prompt = self.render(request.prompt)
         if request.scored is not None:
             text, finish_reason = "".join(self._words[id] for id in request.scored), SCORED

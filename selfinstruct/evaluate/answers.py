@@ -23,7 +23,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.common.sampling import SamplingConfig
-from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.base import Engine, ask_all, scoring_request
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
 from selfinstruct.evaluate.tasks import EvalTask
@@ -116,7 +116,7 @@ def answer_questions(
     if engine.capabilities.score:
         requests += passage_requests(engine, asked.passages)
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
-    done = {one.id: one for one in complete_all(engine, requests, advance)}
+    done = {one.id: one for one in ask_all(engine, requests, advance)}
     written = (one for one in done.values() if one.request.stage is Stage.ANSWER)
     failed = [one.error for one in written if one.error and one.request.about in prompts]
     if failed:

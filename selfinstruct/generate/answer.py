@@ -24,8 +24,8 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, merge
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.config.values import build_config, overlay
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.inputs.run_inputs import Inputs, stored_config, stored_inputs
@@ -148,7 +148,7 @@ def _answer_batch(
     number = next_batch(run)
     started = time.perf_counter()
     requests = [_request(builder, one, number) for one in owed]
-    ordered = complete_all(engine, requests, lambda done, _: advance(done))
+    ordered = ask_all(engine, requests, lambda done, _: advance(done))
     rows = [
         verdict_on_answer(one.task.text, one.instance, completion, config, inputs.prompts.markers)
         for one, completion in zip(owed, ordered, strict=True)
@@ -212,7 +212,7 @@ def _teacher_config(run: Run, given: Mapping[str, Any]) -> RunConfig:
     source = "command line"
     name = build_config(given, source).model.name
     entry = CATALOGUE.get(name)
-    teacher = build_config(merge(entry.recommended if entry else {}, given), source)
+    teacher = build_config(overlay(entry.recommended if entry else {}, given), source)
     rules = stored_config(run)
     instances = rules.instances.model_copy(update={"sampling": teacher.instances.sampling})
     propose = rules.propose.model_copy(update={"domain": None})

@@ -20,7 +20,7 @@ from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.paths import cache_folder
 from selfinstruct.common.records import CalibrationScore, Completion, Form, Kind, Request, SeedTask
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.filters.likelihood import score_span
 from selfinstruct.generate.requests import PoolTask, RequestBuilder
 from selfinstruct.store import schema
@@ -70,7 +70,7 @@ def calibrate(
     known = _read_cache(path)
     if known is not None:
         return Calibration(known, time.perf_counter() - started, cached=True)
-    completions = complete_all(engine, requests, advance)
+    completions = ask_all(engine, requests, advance)
     texts = {seed.pool_id: seed for seed in seeds}
     version = builder.rules_version
     scores = [score for done in completions for score in _scores(done, texts, version)]

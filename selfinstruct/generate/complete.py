@@ -175,7 +175,7 @@ def _complete_batch(
     work = OpenRound(0, config, inputs.prompts, builder, [])
     asked = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
     engine.submit(work.ask(asked))
-    while not work.complete:
+    while not work.finished:
         for completion in engine.collect():
             engine.submit(work.take(completion))
         advance(*work.done_of_wanted, len(owed))

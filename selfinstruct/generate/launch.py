@@ -29,7 +29,7 @@ from selfinstruct.common.progress import (
 from selfinstruct.common.records import LOOP_STAGES, CalibrationScore, LocalModel, SeedTask
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
-from selfinstruct.config.values import build_config, merge
+from selfinstruct.config.values import build_config, overlay
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
@@ -217,15 +217,15 @@ def _generate(run: Run, work: Callable[[], str]) -> str:
 def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
     if run is not None:
         stored = stored_config(run).model_dump(mode="json")
-        return build_config(merge(stored, _without_found(given)), source)
+        return build_config(overlay(stored, _without_found(given)), source)
     asked = build_config(given, source)
     entry = CATALOGUE.get(asked.model.name)
     recommended = dict(entry.recommended) if entry is not None else {}
     if asked.propose.domain:
         # A long list drifts out of its field: the first items keep to it (docs/own.md).
         length = asked.propose.in_context + _ITEMS_OF_A_DOMAIN
-        recommended = merge(recommended, {"propose": {"list_length": length}})
-    return build_config(merge(recommended, given), source)
+        recommended = overlay(recommended, {"propose": {"list_length": length}})
+    return build_config(overlay(recommended, given), source)
 
 
 def _without_found(given: Mapping[str, Any]) -> dict[str, Any]:

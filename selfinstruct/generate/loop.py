@@ -91,12 +91,12 @@ class _Loop:
             self._route(completion)
         self._heartbeat()
         for round in self._open:
-            if not round.ready_to_judge:
+            if not round.ready_to_check:
                 continue
             # Rounds enter the index in order; the one before was judged before this one
             # could be opened.
-            self._engine.submit(round.judge(self._state.standards))
-        while self._open and self._open[0].complete:
+            self._engine.submit(round.check(self._state.standards))
+        while self._open and self._open[0].finished:
             self._commit(self._open.pop(0))
             if self._state.stop_reason(self._config.stop) is not None:
                 return
@@ -108,7 +108,7 @@ class _Loop:
             return False
         if not self._open:
             return True
-        ahead = len(self._open) == 1 and self._open[0].judged
+        ahead = len(self._open) == 1 and self._open[0].checked
         return self._config.overlap and ahead and not self._nearly_done()
 
     def _nearly_done(self) -> bool:

@@ -36,7 +36,7 @@ class OpenRound:
         proposals: Sequence[Request],
     ) -> None:
         self.number = number
-        self.judged = False
+        self.checked = False
         self._config = config
         self._prompts = prompts
         self._builder = builder
@@ -53,12 +53,12 @@ class OpenRound:
         return sorted(self._pending, key=ids.order)
 
     @property
-    def ready_to_judge(self) -> bool:
-        return not self.judged and not self._pending
+    def ready_to_check(self) -> bool:
+        return not self.checked and not self._pending
 
     @property
-    def complete(self) -> bool:
-        return self.judged and not self._pending
+    def finished(self) -> bool:
+        return self.checked and not self._pending
 
     @property
     def passed(self) -> int:
@@ -73,7 +73,7 @@ class OpenRound:
     def owns(self, id: str) -> bool:
         return id in self._pending
 
-    def judge(self, standards: Standards) -> list[Request]:
+    def check(self, standards: Standards) -> list[Request]:
         """Judge the instructions, pool those that pass; return what to ask next."""
         scored = with_scores(self._completions)
         done = [scored[request.id] for request in self._proposals]
@@ -85,7 +85,7 @@ class OpenRound:
     def ask(self, passed: Sequence[InstructionCandidate]) -> list[Request]:
         """Return the first requests for instructions that passed."""
         self._passed = {candidate.id: candidate for candidate in passed}
-        self.judged = True
+        self.checked = True
         # Each needs a second request, for its instances, once it is classified.
         self._wanted += 2 * len(self._passed)
         requests = [self._builder.classify(c.id, c.text) for c in self._passed.values()]

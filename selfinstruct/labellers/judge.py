@@ -28,7 +28,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.common.sampling import SamplingConfig
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.engines.machine import detect_machine
 
@@ -160,7 +160,7 @@ def judged(
         for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first)))
         for verdict, tokens in zip(VERDICTS, votes, strict=True)
     ]
-    done = {one.id: one for one in complete_all(engine, requests, advance)} if requests else {}
+    done = {one.id: one for one in ask_all(engine, requests, advance)} if requests else {}
     return [_verdict(number, duel, done) for number, duel in enumerate(duels)]
 
 

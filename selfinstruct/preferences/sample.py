@@ -12,7 +12,7 @@ from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.records import NAN, Completion, Form, Message, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.export import export_rows
-from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.base import Engine, ask_all, scoring_request
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.inputs.shots import worked_shots
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
@@ -115,7 +115,7 @@ def sample_answers(
             for prompt in part
             for number in range(how.k)
         ]
-        written = complete_all(engine, requests, told)
+        written = ask_all(engine, requests, told)
         rows = [_row(completion, completion.request.about) for completion in written]
         if how.scored:
             scoring = [
@@ -124,7 +124,7 @@ def sample_answers(
                 if one.token_ids and one.error is None
             ]
             told_later = partial(told, before=start * steps + len(requests))
-            scores = {one.id: one for one in complete_all(engine, scoring, told_later)}
+            scores = {one.id: one for one in ask_all(engine, scoring, told_later)}
             rows = [
                 _scored(row, one, scores.get(ids.score(one.id)))
                 for row, one in zip(rows, written, strict=True)

@@ -17,7 +17,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import NAN, InstanceCandidate, InstructionCandidate, Kind
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, merge
+from selfinstruct.config.values import build_config, overlay
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.filters.rules import passed_text_rules
@@ -114,7 +114,7 @@ def config_with(config: RunConfig, wanted: Thresholds) -> RunConfig:
     values: dict[str, Any] = {"likelihood": likelihood}
     if wanted.rouge is not None:
         values["novelty"] = {"threshold": wanted.rouge}
-    return build_config(merge(config.model_dump(mode="json"), values), "what-if")
+    return build_config(overlay(config.model_dump(mode="json"), values), "what-if")
 
 
 def what_if(run: Run, wanted: Thresholds, advance: Callable[[int], object] = id) -> WhatIf:
