@@ -96,7 +96,7 @@ def answer(
             soft_wrap=True,
         )
         return
-    stdout.print(f"{found.accepted} of {found.done} answers accepted", highlight=False)
+    stdout.print(f"{found.accepted} of {found.written} answers accepted", highlight=False)
     words = ["selfinstruct", "export", str(run), "--answers", "prefer-teacher"]
     words += ["--format", "messages", "--out", str(run / "messages.jsonl")]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

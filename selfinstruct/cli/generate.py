@@ -141,7 +141,6 @@ def generate(
                 resume=resume,
                 make_engine=build_engine,
                 listen=watcher,
-                model_progress=watcher.model_progress,
                 source=str(config) if config else "command line",
             )
         except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from selfinstruct.common.progress import (
     EngineLoading,
     EngineReady,
     Event,
+    ModelPreparing,
     RoundCommitted,
     Working,
 )
@@ -79,6 +80,8 @@ class Watcher:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case ModelPreparing():
+                self.model_progress(event.step, event.share)
             case EngineLoading():
                 self._line(f"loading {event.model} into {event.engine}")
                 self._state.title = f"loading {event.model}"
@@ -87,7 +90,7 @@ class Watcher:
                 self._line(f"engine ready in {event.seconds:.1f} s: {'; '.join(told)}")
                 self._state = PanelState(self._name)
             case Calibrating():
-                self._state.title = f"scoring seed tasks: {event.done} of {event.wanted}"
+                self._state.title = f"scoring seed tasks: {event.returned} of {event.requests}"
             case Calibrated():
                 how = "known from before" if event.cached else f"in {event.seconds:.1f} s, once"
                 self._line(f"calibrated on {event.texts} texts of seed tasks ({how})")

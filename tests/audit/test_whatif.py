@@ -25,6 +25,7 @@ from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.rounds import verdicts_of_round
+from selfinstruct.verdicts.rulebook import Rulebook
 from selfinstruct.verdicts.whatif import PENDING, Thresholds, config_with, save_what_if, what_if
 
 Generate = Callable[..., tuple[Run, str]]
@@ -183,8 +184,10 @@ def test_it_equals_a_fresh_judgement_of_the_same_completions(
     for number in run.rounds():
         room = run.info(number)["target"] - tasks
         completions = run.completions(number)
-        standards, prompts = keeper.standards, inputs.prompts
-        judged = verdicts_of_round(completions, number, config, prompts, standards, room=room)
+        standards = keeper.standards
+        judged = verdicts_of_round(
+            completions, number, Rulebook(config, inputs.prompts), standards, room=room
+        )
         keeper.close_round(judged.instructions)
         tasks += judged.tasks
         fresh_instances.update(str(row.reason or row.verdict) for row in judged.instances)

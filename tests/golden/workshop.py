@@ -48,7 +48,6 @@ def generate(
         resume=resume,
         make_engine=lambda *_: engine,
         listen=silent,
-        model_progress=lambda *_: None,
     )
     return run, engine
 
