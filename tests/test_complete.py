@@ -166,7 +166,7 @@ def test_a_damaged_supplement_is_a_damaged_run(run: Run) -> None:
     with pytest.raises(StoreError, match="no valid last_round"):
         replay(run)
     info.write_text(json.dumps(told | {"last_round": 99}))
-    with pytest.raises(StoreError, match="had a round 99, which is not there"):
+    with pytest.raises(StoreError, match="had a round 99, which is missing"):
         replay(run)
     info.write_text(json.dumps(told))
     assert replay(run) == []

@@ -7,9 +7,9 @@ instances.parquet     their instances, judged
 supplements.json      last round that the model had written, restored instructions, counts, tokens,
                       seconds, checksums
 
-Rounds are never rewritten: a row here stands in the place of the row of that id there, where
-that one is pending. Of an instruction that a person restored the row in its round stays; only
-what applies the overrides takes the instances from here.
+Rounds are never rewritten: a row here replaces the pending row with the same id in its round. If a
+person restored the instruction, the row in its round stays, and only code that applies the
+overrides uses the instances from here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from selfinstruct.store.run import Run, damage
 
 @dataclass(frozen=True)
 class Supplement:
-    """One commit of completed instructions; `info` is what supplements.json says."""
+    """One commit of completed instructions; `info` is the content of supplements.json."""
 
     completions: Sequence[Completion]
     instructions: Sequence[InstructionCandidate]
@@ -48,19 +48,19 @@ class Supplement:
 
     @property
     def restored(self) -> dict[str, str]:
-        """Instructions that a person wanted, by id, and the text that instances were written for.
+        """Instructions that a person restored, by id, with the text that the instances are for.
 
-        Supplements of before there were overrides have none.
+        Supplements that are older than overrides have none.
         """
         return dict(self.info.get("restored", {}))
 
 
 @dataclass(frozen=True)
 class Completed:
-    """What was completed of a run: instructions by id, and the instances of each.
+    """The completed instructions of a run by id, and the instances of each.
 
-    Of an instruction that was not pending any more when it was judged again it holds the
-    verdict that it had, and its instances, which fell with it.
+    An instruction that was no longer pending when it was judged again keeps its earlier verdict,
+    and its instances were rejected with it.
     """
 
     instructions: Mapping[str, InstructionCandidate] = field(default_factory=dict)
@@ -86,20 +86,20 @@ def read_supplements(run: Run) -> list[Supplement]:
     """Return all supplements of a run, in order.
 
     Raises:
-        StoreError: one is not what was committed.
+        StoreError: a file is not what was committed.
     """
     verify_batches(run, SUPPLEMENTS)
-    found = []
+    supplements = []
     for number in batch_numbers(run, SUPPLEMENTS):
         path = batch_path(run, SUPPLEMENTS, number)
         info = batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
         if not 0 <= info["last_round"] < len(run.rounds()):
             raise StoreError(
-                f"{path}: was written when the run had a round {info['last_round']}, which is not "
-                "there; restore the rounds from a backup, or move the supplement away"
+                f"{path}: was written when the run had a round {info['last_round']}, which is "
+                "missing; restore the rounds from a backup, or move the supplement away"
             )
         with damage(path):
-            found.append(
+            supplements.append(
                 Supplement(
                     schema.read_completions(path / "completions.parquet", run.markers),
                     schema.read_instructions(path / "instructions.parquet"),
@@ -107,11 +107,11 @@ def read_supplements(run: Run) -> list[Supplement]:
                     info,
                 )
             )
-    return found
+    return supplements
 
 
 def read_completed(run: Run) -> Completed:
-    """Return what was completed of a run.
+    """Return the completed instructions of a run, with their instances.
 
     Raises:
         StoreError: a supplement is not what was committed.
@@ -129,7 +129,7 @@ def read_completed(run: Run) -> Completed:
 def current_round(
     run: Run, number: int, completed: Completed
 ) -> tuple[list[InstructionCandidate], list[InstanceCandidate]]:
-    """Return the rows of a round as they stand now: what was completed since is in place."""
+    """Return the present rows of a round: completed instructions replace pending ones."""
     recorded = run.instructions(number)
     instructions = [
         completed.instructions.get(row.id, row) if row.reason == PENDING_INSTANCES.reason else row
@@ -143,7 +143,7 @@ def current_round(
 
 
 def current_counts(run: Run) -> tuple[Counter[str], Counter[str]]:
-    """Count the instructions and instances of a run by verdict or reason, as they stand."""
+    """Count the present instructions and instances of a run by verdict or reason."""
     infos = [run.info(number) for number in run.rounds()]
     instructions = sum((Counter(info["instructions"]) for info in infos), Counter[str]())
     instances = sum((Counter(info["instances"]) for info in infos), Counter[str]())
