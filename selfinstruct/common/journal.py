@@ -91,7 +91,7 @@ def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[Damag
         if isinstance(value, dict):
             entries.append((number, value))
         else:
-            damaged.append(DamagedLine(path, number, "is no JSON object"))
+            damaged.append(DamagedLine(path, number, "is not a JSON object"))
     return entries, damaged
 
 

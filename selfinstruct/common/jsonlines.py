@@ -17,7 +17,7 @@ def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
         option: the option that named it, for messages.
 
     Raises:
-        ConfigError: naming file and line of what is wrong.
+        ConfigError: a line is wrong; names file and line.
     """
     try:
         # Not splitlines(): JSON may contain U+2028 and the like, which do not end a line here.
@@ -32,7 +32,7 @@ def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ConfigError(
-                f"{path}:{number}: is not JSON ({error}); write one object a line"
+                f"{path}:{number}: is not JSON ({error}); write one object per line"
             ) from error
         if not isinstance(row, dict):
             kind = type(row).__name__

@@ -1,4 +1,4 @@
-"""How probable the model itself finds what it wrote, and the rule on it (the paper, §3.4).
+"""How probable the model finds its own texts, and where the threshold lies (the paper, §3.4).
 
 Scores are in nats per token under the unmodified model distribution (temperature 1, no
 penalties). A good score differs from model to model and from kind to kind, so the threshold is

@@ -168,7 +168,7 @@ def _read_cache(path: Path) -> list[CalibrationScore] | None:
     try:
         return schema.read_calibration(path)
     except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
-        log.warning("%s: is damaged (%s); calibrating anew", path, error)
+        log.warning("%s: is damaged (%s); scoring the seed tasks again", path, error)
         return None
 
 

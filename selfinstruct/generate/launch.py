@@ -71,14 +71,14 @@ def launch(
 
     Raises:
         ConfigError: bad input; nothing was written.
-        EngineError: the engine failed; what was committed is safe.
-        WriteError: the disk refuses; what was committed is safe.
+        EngineError: the engine failed; committed rounds are safe.
+        WriteError: the disk refuses; committed rounds are safe.
         StoreError: the run is damaged.
     """
     existing = open_run(out) if run_exists(out) else None
     if existing is not None and not resume:
         raise ConfigError(
-            f"{out}: is a run already; --resume goes on with it, another --out starts afresh"
+            f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
     config = _resolve_config(values, existing, source)
     inputs = read_inputs(config, values, existing)
@@ -186,7 +186,9 @@ def _warn_of_missing_capabilities(engine: Engine, config: RunConfig) -> None:
     elif not can.logprobs:
         log.warning("this engine writes without log-probabilities: each text is scored afterwards")
     if can.logprobs and not can.score and config.likelihood.seed_bound:
-        log.warning("this engine cannot score given text: seed tasks are no guard against it")
+        log.warning(
+            "this engine cannot score given text: seed tasks cannot guard against broken text"
+        )
     if config.likelihood.gain and not can.score:
         log.warning("this engine cannot score given text: conditional_gain will be NaN")
     if not engine.capabilities.seeded:

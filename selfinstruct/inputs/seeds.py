@@ -66,7 +66,7 @@ def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
         seen[seed.id] = number
         seeds.append(seed)
     if not seeds:
-        raise SeedError(f"{path}: holds no seed task; write one JSON object a line")
+        raise SeedError(f"{path}: holds no seed task; write one JSON object per line")
     return seeds
 
 
@@ -80,10 +80,10 @@ def _parse_line(line: str, where: str) -> SeedTask:
         data = json.loads(line)
     except json.JSONDecodeError as error:
         raise SeedError(
-            f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object a line"
+            f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object per line"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SeedError(f"{where}: is JSON that no seed needs ({error}); shorten it") from error
+        raise SeedError(f"{where}: is too large or too deep ({error}); shorten it") from error
     if not isinstance(data, dict):
         raise SeedError(f"{where}: is a JSON {type(data).__name__}; write an object {{…}}")
     unknown = sorted(set(data) - _FIELDS)

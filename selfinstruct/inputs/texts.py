@@ -36,7 +36,7 @@ def parse_texts(content: bytes, path: Path | str, option: str) -> list[str]:
         if line.strip():
             texts.append(_of_json(line, f"{path}:{number}") if as_json else line.strip())
     if not texts:
-        raise ConfigError(f"{path}: holds no text; write one a line, or leave out {option}")
+        raise ConfigError(f"{path}: holds no text; write one per line, or leave out {option}")
     return texts
 
 
@@ -44,7 +44,7 @@ def _of_json(line: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: is not JSON ({error}); write one object a line") from error
+        raise ConfigError(f"{where}: is not JSON ({error}); write one object per line") from error
     if isinstance(value, dict):
         value = next((value[name] for name in _FIELDS if name in value), None)
     if not isinstance(value, str) or not value.strip():

@@ -3,7 +3,7 @@
 supplements/00000/
 completions.parquet   every request and completion
 instructions.parquet  the instructions as they stand now: accepted, or no_instances
-instances.parquet     their instances, judged
+instances.parquet     their instances, with verdicts
 supplements.json      last round that the model had written, restored instructions, counts, tokens,
                       seconds, checksums
 

@@ -22,7 +22,7 @@ from selfinstruct.verdicts.rejudge import Derivation, Source, check_free, write_
 
 log = logging.getLogger(__name__)
 
-# Keys that may differ between runs: they decided what was asked, not which verdict it gets.
+# Keys that may differ between runs: they affect the requests, not the verdicts.
 _DECIDES_REQUESTS = re.compile(
     r"seed$|model\.|engine\.|propose\.|.*\.(sampling|exemplars)\b|.*\.(direct|gain)$"
 )

@@ -159,7 +159,7 @@ def derived_meta(derivation: Derivation) -> dict[str, Any]:
 
 
 def discard(work: Path) -> None:
-    """Remove what a killed process has left; the lock that we hold stays."""
+    """Remove the leftovers of a killed process; the lock that we hold stays."""
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -183,7 +183,7 @@ def _calibration(runs: Sequence[Run]) -> tuple[list[CalibrationScore], list[int]
 
     Both are moved to the place that the run's rounds take. The first run's model writes the
     rounds that are generated later: its scores count again from there, and the thresholds are
-    taken anew.
+    taken again.
     """
     scores: list[CalibrationScore] = []
     starts: list[int] = []

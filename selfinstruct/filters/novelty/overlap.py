@@ -118,7 +118,7 @@ def append(
         orders: result: its order numbers, ascending.
         heads: newest link of each token, or -1; brought up to date.
         links: rows of (text, length, position, next); brought up to date.
-        link_marks: the text's mark beside each of them.
+        link_marks: for each row, the mark of its text.
         used: rows of `links` that are in use.
     """
     n = len(tokens)
@@ -161,7 +161,7 @@ def build(
         floor: the lowest floor of later queries.
         first: where the postings of each token begin; moved to where they end.
         postings: result: rows of (text, length, position).
-        marks: result: the text's mark beside each of them.
+        marks: result: for each row, the mark of its text.
     """
     for text in by_length:
         start, end = starts[text], starts[text + 1]
@@ -258,10 +258,10 @@ def find(
         orders: order numbers of all texts, ascending within each.
         first: where the postings of each token begin; one more entry for the end.
         postings: rows of (text, length, position), for each token by length.
-        marks: the text's mark beside each of them.
+        marks: for each row, the mark of its text.
         heads: newest link of each token, or -1.
         links: rows of (text, length, position, next), for texts added since the build.
-        link_marks: the text's mark beside each of them.
+        link_marks: for each row, the mark of its text.
         seen: for each text, the stamp of the last query that looked at it.
         stamp: of this query.
         slack: scratch, longer than the longest text: n - need(n).

@@ -17,7 +17,7 @@ from rapidfuzz.distance import LCSseq
 from selfinstruct.filters.novelty import overlap
 from selfinstruct.filters.novelty.overlap import Ints, Longs, Marks
 
-_GROWTH = 1.5  # of the pool, until it is ordered anew
+_GROWTH = 1.5  # the pool is ordered again after it has grown by this factor
 _LEAST_ROOM = 1024
 
 
