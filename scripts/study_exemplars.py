@@ -19,7 +19,7 @@ from rich.table import Table
 from selfinstruct.common.records import Completion, Form, Reading, Request, SeedTask, Stage
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import EngineConfig, ModelConfig
-from selfinstruct.engines.base import complete_all
+from selfinstruct.engines.base import ask_all
 from selfinstruct.engines.registry import build_engine
 from selfinstruct.filters.similarity import rouge_f
 from selfinstruct.filters.text import repetition
@@ -101,7 +101,7 @@ def main() -> None:
             for number, task in enumerate(asked)
         ]
     engine.start(1600)
-    done = {one.id: one for one in complete_all(engine, requests, lambda *_: None)}
+    done = {one.id: one for one in ask_all(engine, requests, lambda *_: None)}
     engine.close()
     table = Table(title=f"{options.model}, {len(asked)} seed tasks that are not shown")
     for column in ("exemplars", "kept", "words, mean", "median", "ROUGE-L of kept", "of all"):

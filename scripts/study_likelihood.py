@@ -35,7 +35,7 @@ from selfinstruct.common.records import (
     Kind,
 )
 from selfinstruct.config.schema import LikelihoodConfig
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.filters.likelihood import LikelihoodThresholds, quantile, tokens_of
 from selfinstruct.generate.calibrate import calibrate
 from selfinstruct.generate.launch import scores_depend_on
@@ -238,7 +238,7 @@ def score_shuffled(
         given = [*completion.token_ids[:first], *tokens]
         requests.append(builder.score(f"shuffled-{n}", completion.prompt or "", given))
         counts.append(len(tokens))
-    done = {c.id: c for c in complete_all(engine, requests, lambda *_: None)}
+    done = {c.id: c for c in ask_all(engine, requests, lambda *_: None)}
     return [
         statistics.fmean((done[r.id].token_logprobs or ())[-count:])
         for r, count in zip(requests, counts, strict=True)
@@ -258,7 +258,7 @@ def add_signals(
     requests = [
         r for row in rows for r in builder.without_task([row], completions[row.completion_id])
     ]
-    scored = {c.id: c for c in complete_all(engine, requests, lambda *_: None)}
+    scored = {c.id: c for c in ask_all(engine, requests, lambda *_: None)}
     for one, row in zip(rated, rows, strict=True):
         gain = with_gain(row, scored.get(ids.score(row.id))).conditional_gain
         task = tasks[row.instruction_id]

@@ -308,7 +308,7 @@ def generate(
         >>> run.stop_reason
         'target'
     """
-    from selfinstruct.config.values import engine_of, merge, nested, read_yaml
+    from selfinstruct.config.values import engine_of, nested, overlay, read_yaml
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.launch import launch
 
@@ -333,9 +333,9 @@ def generate(
         "seed": seed,
     }
     given = nested({key: value for key, value in arguments.items() if value is not None})
-    given = merge(given, nested(settings or {}))
+    given = overlay(given, nested(settings or {}))
     if config is not None:
-        given = merge(read_yaml(Path(config)), given)
+        given = overlay(read_yaml(Path(config)), given)
     required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
     listen = progress or _log_event
     run, reason = launch(
@@ -344,7 +344,6 @@ def generate(
         resume=resume,
         make_engine=build_engine,
         listen=listen,
-        model_progress=lambda step, share: listen(ModelPreparing(step, share)),
         source=str(config) if config is not None else "arguments",
     )
     return Run(run, reason)

@@ -197,7 +197,6 @@ def generate(model_folder: Path, seeds_file: Path) -> Generate:
             resume=resume,
             make_engine=make_engine,
             listen=listen,
-            model_progress=lambda what, share: None,
         )
 
     return run

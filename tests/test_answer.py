@@ -67,7 +67,7 @@ def test_every_accepted_instance_is_answered_once(run: Run, teacher_folder: Path
     owed = [row.id for row in export_rows(run)]
     told: list[tuple[int, int]] = []
     found = ask(run, teacher_folder, advance=lambda *step: told.append(step))
-    assert (found.owed, found.done) == (len(owed), len(owed))
+    assert (found.owed, found.written) == (len(owed), len(owed))
     assert told[-1] == (len(owed), len(owed))
     [batch] = answer_batches(run)
     rows = read_answers(run, batch)
@@ -142,7 +142,7 @@ def test_another_teacher_answers_again_and_the_newest_wins(
     ask(run, teacher_folder)
     (teacher_folder / "config.json").write_text('{"max_position_embeddings": 2048}')
     found = ask(run, teacher_folder, script=lambda request: " The newest answer of all.")
-    assert found.owed == found.done
+    assert found.owed == found.written
     outputs = {row.output for row in export_rows(run, Answers.PREFER_TEACHER)}
     assert outputs == {"The newest answer of all."}
     infos = [answer_info(run, number) for number in answer_batches(run)]

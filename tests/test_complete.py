@@ -167,7 +167,7 @@ def test_a_damaged_supplement_is_a_damaged_run(run: Run) -> None:
     with pytest.raises(StoreError, match="no valid last_round"):
         replay(run)
     info.write_text(json.dumps(told | {"last_round": 99}))
-    with pytest.raises(StoreError, match="had a round 99, which is not there"):
+    with pytest.raises(StoreError, match="had a round 99, which is missing"):
         replay(run)
     info.write_text(json.dumps(told))
     assert replay(run) == []
@@ -219,8 +219,8 @@ def test_answers_stay_with_what_is_judged_again(run: Run, tmp_path: Path) -> Non
 class Unlikely(ScriptedEngine):
     """A model whose scores are on another scale."""
 
-    def _complete(self, request: Any) -> Any:
-        found = super()._complete(request)
+    def _completion_of(self, request: Any) -> Any:
+        found = super()._completion_of(request)
         shifted = tuple(score - 5 for score in found.token_logprobs or ())
         return replace(found, token_logprobs=shifted)
 

@@ -15,7 +15,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.config.engine_options import VLLM
 from selfinstruct.config.schema import RunConfig, Section, leaves, semantic_values
-from selfinstruct.config.values import build_config, merge, nested, parse_settings, read_yaml
+from selfinstruct.config.values import build_config, nested, overlay, parse_settings, read_yaml
 
 KINDS = {"semantic", "stopping", "throughput", "input"}
 
@@ -278,10 +278,10 @@ def test_settings_that_contradict_each_other() -> None:
         parse_settings(["novelty=1", "novelty.threshold=0.6"])
 
 
-def test_merge_lays_values_on_values() -> None:
+def test_overlay_lays_values_on_values() -> None:
     base = {"a": {"x": 1, "y": {"z": 1}}, "b": [1, 2], "c": 1}
     over = {"a": {"y": {"w": 2}}, "b": [3], "c": {"d": 1}}
-    assert merge(base, over) == {
+    assert overlay(base, over) == {
         "a": {"x": 1, "y": {"z": 1, "w": 2}},
         "b": [3],
         "c": {"d": 1},

@@ -279,8 +279,8 @@ def test_killed_between_calibration_and_the_first_round_it_starts_again(
 
 def test_what_failed_is_not_kept_in_the_cache(tmp_path: Path, generate: Generate) -> None:
     class Failing(ScriptedEngine):
-        def _complete(self, request: Any) -> Any:
-            found = super()._complete(request)
+        def _completion_of(self, request: Any) -> Any:
+            found = super()._completion_of(request)
             if request.scored is None:
                 return found
             return replace(found, token_logprobs=None, error="prompt of 9 tokens, context of 8")
@@ -297,10 +297,10 @@ def test_a_seed_is_not_shown_its_own_answer(tmp_path: Path, generate: Generate) 
     prompts: dict[str, str] = {}
 
     class Watching(ScriptedEngine):
-        def _complete(self, request: Any) -> Any:
+        def _completion_of(self, request: Any) -> Any:
             if request.id.startswith("calibration-output"):
                 prompts[request.parents[0]] = request.prompt
-            return super()._complete(request)
+            return super()._completion_of(request)
 
     generate(tmp_path / "run", engine={"kind": Watching})
     assert len(prompts) == 12

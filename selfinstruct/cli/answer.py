@@ -49,7 +49,7 @@ def answer(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from selfinstruct.config.values import engine_of, merge, nested, parse_settings
+    from selfinstruct.config.values import engine_of, nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.answer import answer as answer_run
     from selfinstruct.store import open_run
@@ -62,7 +62,7 @@ def answer(
         "model.system": system and text_or_file(system),
     }
     given = nested({key: value for key, value in options.items() if value is not None})
-    given = merge(given, parse_settings(settings or []))
+    given = overlay(given, parse_settings(settings or []))
     opened = open_run(run)
     required_engine(engine_of(given))
     console = terminal()
@@ -95,7 +95,7 @@ def answer(
             soft_wrap=True,
         )
         return
-    stdout.print(f"{found.accepted} of {found.done} answers accepted", highlight=False)
+    stdout.print(f"{found.accepted} of {found.written} answers accepted", highlight=False)
     words = ["selfinstruct", "export", str(run), "--answers", "prefer-teacher"]
     words += ["--format", "messages", "--out", str(run / "messages.jsonl")]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

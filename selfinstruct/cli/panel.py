@@ -76,10 +76,10 @@ class PanelState:
     def round_eta(self, now: float) -> float | None:
         """Seconds until the requests that are known of are done, at the pace of this round."""
         event = self.working
-        if event is None or not event.done or not event.wanted:
+        if event is None or not event.returned or not event.requests:
             return None
         elapsed = now - self.round_started[1]
-        return elapsed * (event.wanted - event.done) / event.done if elapsed > 0 else None
+        return elapsed * (event.requests - event.returned) / event.returned if elapsed > 0 else None
 
 
 def render(state: PanelState, now: float) -> RenderableType:
@@ -122,8 +122,8 @@ def _bars(state: PanelState, now: float) -> Table:
     )
     grid.add_row(
         f"round {event.round}",
-        ProgressBar(total=max(1, event.wanted), completed=event.done, complete_style="cyan"),
-        f"{event.done} of {event.wanted} requests",
+        ProgressBar(total=max(1, event.requests), completed=event.returned, complete_style="cyan"),
+        f"{event.returned} of {event.requests} requests",
         f"{clock(left)} to go" if left is not None else "",
     )
     return grid

@@ -90,7 +90,7 @@ class Watcher:
                 self._line(f"engine ready in {event.seconds:.1f} s: {'; '.join(told)}")
                 self._state = PanelState(self._name)
             case Calibrating():
-                self._state.title = f"scoring seed tasks: {event.done} of {event.wanted}"
+                self._state.title = f"scoring seed tasks: {event.returned} of {event.requests}"
             case Calibrated():
                 how = "known from before" if event.cached else f"in {event.seconds:.1f} s, once"
                 self._line(f"calibrated on {event.texts} texts of seed tasks ({how})")

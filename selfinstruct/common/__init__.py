@@ -1,1 +1,1 @@
-"""What every room uses: records, errors, ids, fields of the config, whole files."""
+"""Shared by every room: records, errors, ids, config fields, atomic files."""

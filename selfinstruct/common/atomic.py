@@ -1,4 +1,4 @@
-"""Write, fsync, rename, fsync the folder: what is there is whole, whatever happens."""
+"""Write, fsync, rename, fsync the folder: a file that exists is whole, even after a crash."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def refusal(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses into WriteError."""
+    """Turn an OSError of the disk into WriteError."""
     try:
         yield
     except OSError as error:
         raise WriteError(
-            f"{path}: cannot be written ({error.strerror or error}); what was committed is safe: "
-            "free space or mend the disk, then run the same command again (generate: with --resume)"
+            f"{path}: cannot be written ({error.strerror or error}); committed work is safe: free "
+            "space or repair the disk, then run the same command again (generate: with --resume)"
         ) from error

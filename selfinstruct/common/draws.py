@@ -1,4 +1,4 @@
-"""Seeds of draws: each from a hash of what it is for; nothing is seeded globally."""
+"""Seeds of random draws: each is a hash of its purpose; nothing is seeded globally."""
 
 from __future__ import annotations
 

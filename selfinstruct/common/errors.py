@@ -2,7 +2,7 @@
 
 
 class SelfInstructError(Exception):
-    """Something that the user can act on: what, where, which value, what to do next."""
+    """An error that the user can act on: it says what, where, which value, and what to do next."""
 
     exit_code = 1
 
@@ -14,33 +14,33 @@ class ConfigError(SelfInstructError):
 
 
 class SeedError(ConfigError):
-    """A seed file that cannot be used; names file, line, field and fix."""
+    """An unusable seed file; the message names file, line, field and fix."""
 
 
 class EngineError(SelfInstructError):
-    """The engine could not start, or died; what was committed is safe and can be resumed."""
+    """The engine could not start, or died; committed work is safe, and the run can be resumed."""
 
     exit_code = 3
 
 
 class WriteError(SelfInstructError):
-    """The disk refuses what a run wants to write; what was committed is safe, resume later."""
+    """The disk refuses a write; committed work is safe, and the run can be resumed."""
 
     exit_code = 3
 
 
 class TrainError(SelfInstructError):
-    """Training failed; the last checkpoint is safe and can be gone on with."""
+    """Training failed; the last checkpoint is safe, and training can continue from it."""
 
     exit_code = 3
 
 
 class DivergedError(TrainError):
-    """The loss is no number any more; to go on as before would end there again."""
+    """The loss is not a number any more; the same settings would lead there again."""
 
 
 class PublishError(SelfInstructError):
-    """The hub did not take a dataset; the exported file is complete, try again."""
+    """The hub refused a dataset; the exported file is complete, and can be pushed again."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""Fields of the configuration: each has a kind, a description, and the version it came with."""
+"""Fields of the configuration: each has a kind, a description, and its first version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Section(BaseModel):
 
 
 class _Default:
-    """Says that a run of before the key is resolved by the key's own default."""
+    """Marks a key whose default also holds for runs that were made before it."""
 
 
 _DEFAULT = _Default()
@@ -34,12 +34,12 @@ def field(
     """Declare a field.
 
     Args:
-        kind: `semantic`, `stopping`, `throughput` or `input` (config.py says what each means).
+        kind: `semantic`, `stopping`, `throughput` or `input` (config/schema.py explains them).
         default: for new runs.
         description: one line for the docs.
-        since: version of the rules (versions.py) that the key came with.
-        before: value that a run has whose stored config lacks the key: what the program did
-            before there was one. By default `default`, for keys that changed nothing.
+        since: version of the rules (versions.py) in which the key was added.
+        before: value for a run whose stored config lacks the key: what the program did before the
+            key existed. By default `default`, for keys that changed nothing.
         **limits: bounds, as pydantic's `Field` has them.
     """
     extra: dict[str, Any] = {"kind": kind, "since": since}

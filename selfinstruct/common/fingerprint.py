@@ -1,4 +1,4 @@
-"""A short digest of values: what is the same has the same."""
+"""A short digest of values: equal values have equal digests."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Ids: made here, taken apart here, and nowhere else.
+"""Ids: only this file makes and parses them.
 
-    seed:<id>, avoid:<n>          what a run starts from
+    seed:<id>, avoid:<n>          a text that a run starts from
     r00003-p012                   a proposal: round, place
     r00003-p012-i04               an instruction of it
-    r00003-p012-i04-n0            an instance of that
-    r00003-p012-i04-n0-a00000     another model's answer to that, of the batch 0
+    r00003-p012-i04-n0            an instance of it
+    r00003-p012-i04-n0-a00000     another model's answer to it, in batch 0
     r00003-p012-i04-typed         an output that a person typed
-    …-propose, …-classify, …-instances, …-answer    the request about what stands before it
+    …-propose, …-classify, …-instances, …-answer    the request about the id before it
     …-score                       the request that scores it
 
-Other programs rely on them (the design's contracts): they do not change.
+Other programs rely on ids (they are a contract): they do not change.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def avoid(number: int) -> str:
 
 
 def origin(pool_id: str) -> str:
-    """Return what a text that a run starts from is: `seed` or `avoid`."""
+    """Return whether a text that a run starts from is a `seed` or one to `avoid`."""
     return pool_id.split(":", maxsplit=1)[0]
 
 
@@ -62,7 +62,7 @@ def request(about: str, stage: str) -> str:
 
 
 def score(id: str) -> str:
-    """Return the id of the request that scores what an id stands for."""
+    """Return the id of the request that scores the text of an id."""
     return f"{id}-score"
 
 
@@ -76,7 +76,7 @@ def proposal_of(instruction: str) -> str:
 
 
 def instruction_of(id: str) -> str:
-    """Return the instruction of an instance's id; of an instruction's, itself."""
+    """Return the instruction of an instance's id; an instruction's id is returned as it is."""
     return re.sub(r"-n\d+$", "", id)
 
 
@@ -94,8 +94,8 @@ def order(id: str) -> tuple[int, ...]:
 
 
 def renumbered(id: str, offset: int) -> str:
-    """Return an id of a run whose rounds have come to stand `offset` later."""
-    return re.sub(r"^r(\d+)", lambda found: f"r{int(found[1]) + offset:05d}", id)
+    """Return an id after its run's rounds moved up by `offset`."""
+    return re.sub(r"^r(\d+)", lambda match: f"r{int(match[1]) + offset:05d}", id)
 
 
 def calibration(kind: str, what: str | int) -> str:
@@ -109,12 +109,12 @@ def sampled(prompt: str, number: int) -> str:
 
 
 def reference(prompt: str) -> str:
-    """Return the id under which a prompt's accepted output stands beside sampled answers."""
+    """Return the id of a prompt's accepted output among its sampled answers."""
     return f"{prompt}-reference"
 
 
 def evaluated(number: int) -> str:
-    """Return the id of a task that is evaluated, by its place."""
+    """Return the id of an evaluated task, by its place."""
     return f"eval-{number}"
 
 
@@ -133,7 +133,7 @@ def passage_end(number: int) -> str:
 
 
 def judgement(number: int, order: int, verdict: str) -> str:
-    """Return the id of a duel that is judged, in one order, for one verdict."""
+    """Return the id of a judged duel, in one order, for one verdict."""
     return f"judge-{number}-{order}-{verdict}"
 
 

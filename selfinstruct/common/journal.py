@@ -1,7 +1,7 @@
-"""A file of JSON lines that only grows: appended whole, flushed to the disk, read leniently.
+"""A file of JSON lines that only grows: entries are appended whole and flushed to the disk.
 
-A crash can tear the last line. It stays where it is, is reported and skipped, and the next
-entry begins on a line of its own: nothing that was written before is ever lost.
+A crash can tear the last line. Readers report it and skip it, and the next entry begins on a line
+of its own: earlier entries are never lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DamagedLine:
-    """A line that cannot be read; the others count."""
+    """A line that cannot be read; the other lines count."""
 
     path: Path
     number: int
@@ -34,15 +34,15 @@ class DamagedLine:
 
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:
-    """Append one entry; otherwise as `append_lines`."""
+    """Append one entry, like `append_lines`."""
     append_lines(path, [entry])
 
 
 def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     """Append entries; once this returns they are on disk for good.
 
-    Safe from several processes at once: a lock on the file itself is held for the moment of
-    writing, so that a run can be annotated while it grows.
+    Several processes may append at once: each locks the file while it writes. So a run can be
+    annotated while it grows.
 
     Raises:
         WriteError: the disk refuses.
@@ -56,7 +56,7 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":
-                text = b"\n" + text  # the one before was torn
+                text = b"\n" + text  # the previous line was torn
             while text:
                 text = text[os.write(handle, text) :]
             os.fsync(handle)
@@ -67,7 +67,7 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[DamagedLine]]:
-    """Return (line number, entry) of every line that holds a JSON object, and the others.
+    """Return (line number, entry) of every line that holds a JSON object, and the damaged lines.
 
     Raises:
         StoreError: the file is there but cannot be read.
@@ -91,19 +91,19 @@ def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[Damag
         if isinstance(value, dict):
             entries.append((number, value))
         else:
-            damaged.append(DamagedLine(path, number, "is no JSON object"))
+            damaged.append(DamagedLine(path, number, "is not a JSON object"))
     return entries, damaged
 
 
 def parse_lines(
     path: Path, parse: Callable[[dict[str, Any]], T], what: str
 ) -> tuple[list[T], list[DamagedLine]]:
-    """Return what `parse` makes of every line, and the lines of which it makes nothing.
+    """Return the parsed entry of every line, and the lines that cannot be parsed.
 
     Args:
-        path: of the file; none is an empty one.
+        path: of the file; a missing file counts as empty.
         parse: raises KeyError, TypeError or ValueError for a line that it cannot use.
-        what: a line is, in the report about those.
+        what: the name of an entry, for the report about damaged lines.
 
     Raises:
         StoreError: the file is there but cannot be read.

@@ -1,4 +1,4 @@
-"""Read files of JSON objects, one a line, that a user gives."""
+"""Read a user's files of JSON objects, one per line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
         option: the option that named it, for messages.
 
     Raises:
-        ConfigError: naming file and line of what is wrong.
+        ConfigError: a line is wrong; names file and line.
     """
     try:
-        # Not splitlines(): JSON may hold U+2028 and its like, which are no ends of lines here.
+        # Not splitlines(): JSON may contain U+2028 and the like, which do not end a line here.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
@@ -32,7 +32,7 @@ def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ConfigError(
-                f"{path}:{number}: is not JSON ({error}); write one object a line"
+                f"{path}:{number}: is not JSON ({error}); write one object per line"
             ) from error
         if not isinstance(row, dict):
             kind = type(row).__name__

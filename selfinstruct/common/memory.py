@@ -1,4 +1,4 @@
-"""Keep freed memory for the next tensor, where the C library would give it back each time."""
+"""Keep freed memory for the next tensor; by default the C library returns it each time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
-    """Have malloc reuse large blocks in this process (glibc alone; elsewhere nothing happens).
+    """Make malloc reuse large blocks in this process (only glibc; elsewhere nothing happens).
 
-    By default every block above 32 MiB is mapped afresh, its pages zeroed one fault at a time,
-    and unmapped when freed. Logits over a vocabulary of 262,144 words are such blocks, several
-    in each step: the process then spends more time in the kernel than in its own work.
+    By default every block above 32 MiB is newly mapped, its pages are zeroed one fault at a time,
+    and it is unmapped when freed. Logits over a vocabulary of 262,144 words are such blocks, and
+    each step needs several: the process spends more time in the kernel than in its own work.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""Paths that users give, and the folder for what can be made again (models, kernels)."""
+"""Paths that users give, and the cache folder (models, kernels)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from selfinstruct.common.errors import ConfigError
 
 
 def cache_folder() -> Path:
-    """Return SELFINSTRUCT_CACHE, or a folder of our own in XDG's cache folder."""
+    """Return SELFINSTRUCT_CACHE, or `selfinstruct` in XDG's cache folder."""
     own = os.environ.get("SELFINSTRUCT_CACHE")
     if own:
         return Path(own).expanduser()
@@ -22,7 +22,7 @@ def user_path(text: str | os.PathLike[str], option: str) -> Path:
     """Return a path that a user gave, `~` expanded.
 
     Raises:
-        ConfigError: it names the home of a user that there is not.
+        ConfigError: it names the home of a user who does not exist.
     """
     try:
         return Path(text).expanduser()
@@ -31,7 +31,7 @@ def user_path(text: str | os.PathLike[str], option: str) -> Path:
 
 
 def shipped_file(name: str) -> Path:
-    """Return a file that comes with the project: of a checkout's `seeds`, or within the package."""
+    """Return a file that comes with the project: in a checkout's `seeds`, or in the package."""
     package = Path(str(resources.files("selfinstruct")))
     checkout = package.parent / "seeds" / name
     return checkout if checkout.is_file() else package / "data" / name

@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it: plain records, shown by the CLI."""
+"""Events of a run, as plain records; the CLI shows them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ModelPreparing:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoading:
-    """The model is about to be loaded, by the engine of this title."""
+    """The engine of this title is about to load the model."""
 
     model: str
     engine: str
@@ -25,7 +25,7 @@ class EngineLoading:
 
 @dataclass(frozen=True, slots=True)
 class EngineReady:
-    """The model is loaded; `settings` is what was found for the machine."""
+    """The model is loaded; `settings` are the engine's, detected values among them."""
 
     settings: Mapping[str, Any]
     seconds: float
@@ -33,15 +33,15 @@ class EngineReady:
 
 @dataclass(frozen=True, slots=True)
 class Calibrating:
-    """Scoring requests over seed tasks came back: `done` of `wanted`."""
+    """Scoring requests over seed tasks came back: `returned` of `requests`."""
 
-    done: int
-    wanted: int
+    returned: int
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """The seed tasks are scored; `cached` says that they were before."""
+    """The seed tasks are scored; `cached` where the scores come from an earlier run."""
 
     texts: int
     seconds: float
@@ -52,21 +52,21 @@ class Calibrated:
 class Working:
     """Requests came back.
 
-    `tasks` counts committed ones, `done` of `wanted` requests of the open rounds, `tokens`
-    all that were generated since the start of the process.
+    `tasks` counts committed tasks; `returned` of `requests` are back in the open rounds; `tokens`
+    were generated since the start of the process.
     """
 
     round: int
     tasks: int
     target: int
-    done: int
-    wanted: int
+    returned: int
+    requests: int
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class RoundCommitted:
-    """A round is on disk; `info` is its round.json."""
+    """A round is on disk; `info` is its round.json, `newest` the text of its last task."""
 
     round: int
     tasks: int
@@ -88,4 +88,4 @@ Listener = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore every event."""

@@ -1,7 +1,7 @@
 """The records that flow through the stages: one frozen dataclass each.
 
-A stage takes a list of one record and returns a list of the next. Nothing is changed
-in place: a later verdict is a new record made with `dataclasses.replace`.
+A stage takes a list of one record and returns a list of the next. Records are never changed in
+place: a later verdict is a new record, made with `dataclasses.replace`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOOP_STAGES = (Stage.PROPOSE, Stage.CLASSIFY, Stage.INSTANCES)
 
 
 class Kind(StrEnum):
-    """What is judged by its likelihood; each has a scale, and so a threshold, of its own."""
+    """The kinds of text that the likelihood filter checks; each has a threshold of its own."""
 
     INSTRUCTION = "instruction"
     OUTPUT = "output"
@@ -85,9 +85,10 @@ class Markers:
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A model's folder; `digest` identifies what of it decides the content of a run.
+    """A model's folder.
 
-    `prompting` is what suits it for each stage, where that is known.
+    `digest` identifies the files that decide the content of a run. `prompting` is the mode that
+    suits the model in each stage, where that is known.
     """
 
     name: str
@@ -98,17 +99,17 @@ class LocalModel:
 
     @property
     def context_length(self) -> int:
-        """Most tokens that the model was made for."""
+        """Longest context that the model was made for, in tokens."""
         text = self.config.get("text_config") or self.config
         return int(text.get("max_position_embeddings") or 2048)
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns that the engine writes down as the model's chat template wants them.
+    """Turns that the engine renders with the model's chat template.
 
-    opened: the beginning of the model's own turn, which it goes on with; empty: a new turn.
-    thinking: whether a model that can is to think first.
+    opened: the beginning of the model's own turn, which the model continues; empty for a new turn.
+    thinking: whether the model thinks first, if it can.
     """
 
     messages: tuple[Message, ...]
@@ -117,9 +118,9 @@ class Conversation:
 
 
 Prompt = str | Conversation
-"""What a model is asked with: a text that it continues, or a conversation that it answers.
+"""A text that the model continues, or a conversation that it answers.
 
-A text is without BOS: the engine puts it before where the model wants one.
+A text has no BOS: the engine adds it for a model that needs one.
 """
 
 
@@ -138,11 +139,11 @@ class Reading:
     """How the text of a completion is to be read.
 
     form: what it consists of.
-    opened: the marker that the prompt ended with, if any: the text goes on behind it.
-    first_number: of a list, the number of the first new item.
-    continues: of a list, whether the prompt ended with that number; else a preamble may stand
-        before it.
-    tag: of a list, what stands before every item, such as the field that they are of.
+    opened: the marker that the prompt ended with, if any: the text continues after it.
+    first_number: in a list, the number of the first new item.
+    continues: in a list, whether the prompt ended with that number; otherwise the text may start
+        with a preamble.
+    tag: in a list, the text before every item, such as the domain of the tasks.
     """
 
     form: Form
@@ -154,12 +155,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt for the engine, what it is about, and how its completion is to be read.
+    """One prompt for the engine, what it is about, and how to read its completion.
 
-    `about` is the id of a proposal, an instruction, an instance or a text; `template` names what
-    made the prompt. `seed` seeds this request's sampling alone, whatever else is in the batch.
-    `parents` are the pool ids shown in a proposal. A request with `scored` writes nothing: these
-    token ids are scored as if they had been written after the prompt.
+    `about` is the id of a proposal, an instruction, an instance or a text. `template` names the
+    template of the prompt. `seed` seeds the sampling of this request alone, whatever else is in the
+    batch. `parents` are the pool ids shown in a proposal. A request with `scored` writes nothing:
+    the engine scores these token ids as if the model had written them after the prompt.
     """
 
     id: str
@@ -176,13 +177,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back for a request.
+    """The engine's reply to a request.
 
-    `prompt` is the text that the model saw, BOS and chat markup included, where that is known.
-    `token_logprobs` are natural logarithms under the unmodified model distribution, one per
-    token id. `token_starts` and `token_ends` give the characters of `text` that each token
-    wrote, as half-open ranges (a token of a split character has the range of the character;
-    a special token an empty one). `thinking` is kept apart and is in no span.
+    `prompt` is the text that the model saw, BOS and chat markup included, where the engine knows
+    it. `token_logprobs` are natural logarithms under the unmodified model distribution, one per
+    token id. `token_starts` and `token_ends` give the characters of `text` that each token wrote,
+    as half-open ranges; a token that is part of a character has the range of the character, and a
+    special token has an empty range. `thinking` is kept apart and is in no span.
     """
 
     request: Request
@@ -226,7 +227,7 @@ class ParsedInstance:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationScore:
-    """A row of calibration.parquet: a seed task's text, scored; it counts `from_round` on."""
+    """A row of calibration.parquet: the score of a seed task's text, from a round on."""
 
     from_round: int
     kind: Kind
@@ -240,9 +241,9 @@ class CalibrationScore:
 class InstructionCandidate:
     """A row of instructions.parquet. `char_start:char_end` is `raw_text` in its completion.
 
-    It has no verdict until it is judged; then `accepted`, or `rejected` for one `reason`
-    (filters/rules.py lists them). `logprob_threshold` is what `mean_logprob` had to reach, where
-    it was judged.
+    It has no verdict until it is checked; then it is `accepted`, or `rejected` for one `reason`
+    (filters/rules.py lists them). `logprob_threshold` is the least `mean_logprob` that it needed,
+    in nats per token.
     """
 
     id: str
@@ -268,11 +269,11 @@ class InstructionCandidate:
 
 @dataclass(frozen=True, slots=True)
 class InstanceCandidate:
-    """A row of instances.parquet. `mean_logprob` is the output's: it decides.
+    """A row of instances.parquet. `mean_logprob` is the output's: the likelihood filter uses it.
 
     An answer of another model (`answer_to`) has the input of the instance that it answers.
-    `conditional_gain` is None where nobody asked for it, NaN (with `gain_unscored_reason`)
-    where it could not be had.
+    `conditional_gain` is None if the config does not ask for it, and NaN (with
+    `gain_unscored_reason`) if it could not be computed.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""How the tokens of a completion are drawn."""
+"""How the tokens of a completion are sampled."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ class SamplingConfig(Section):
     frequency_penalty: float = semantic(0.0, "penalty per time a token was written", ge=-2, le=2)
     repetition_penalty: float = semantic(1.0, "divisor on logits of seen tokens", gt=0, le=2)
     max_tokens: int = semantic(256, "longest completion, in tokens", ge=1)
-    stop: tuple[str, ...] = semantic((), "stop strings, beside those of the template")
+    stop: tuple[str, ...] = semantic((), "stop strings, besides those of the template")

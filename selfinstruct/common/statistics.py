@@ -1,4 +1,4 @@
-"""Intervals of shares and of paired differences."""
+"""Confidence intervals of shares and of paired differences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESAMPLES = 10_000
 
 
 def wilson(successes: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927); (0, 1) where nothing was counted."""
+    """Return the 95 % interval of a share (Wilson 1927); (0, 1) if `count` is 0."""
     if not count:
         return 0.0, 1.0
     share = successes / count

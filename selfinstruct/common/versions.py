@@ -1,8 +1,8 @@
-"""Functions in all the versions that runs were judged by.
+"""Every version of the functions that decide verdicts.
 
-A run is judged, for ever, by the code of its time. Whoever changes a parser, the cleaning of a
-text, the tokens that are compared, a check, or what chooses a template, leaves the function as it
-is, writes the new one beside it, and raises `RULES_VERSION`. A run stores its version.
+A run always gets its verdicts by the code of its time. To change a parser, the cleaning of a text,
+the tokens that are compared, a check, or the choice of a template: leave the function as it is,
+write the new one beside it, and raise `RULES_VERSION`. A run stores its version.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 F = TypeVar("F")
 
-# 1: runs of before `novelty.audit_floor`; `rouge_l` is 0, not NaN, where nothing is near.
-# 2: runs of before the version was stored, and those of today.
+# 1: runs older than `novelty.audit_floor`; `rouge_l` is 0, not NaN, if nothing is near.
+# 2: runs older than the stored version, and today's runs.
 RULES_VERSION = 2
 
 
@@ -21,22 +21,22 @@ class Versioned(Generic[F]):
     """A function in its versions.
 
     Args:
-        first: as of version 1.
-        *later: (version since which it counts, function), in rising order.
+        first: the function of version 1.
+        *later: (first version, function), in rising order.
     """
 
     def __init__(self, first: F, *later: tuple[int, F]) -> None:
         self._versions: list[tuple[int, F]] = [(1, first), *later]
 
     def at(self, version: int) -> F:
-        """Return the function by which runs of a version are judged."""
+        """Return the function that counts for runs of a version."""
         return newest(self._versions, version)
 
     def changed(self, since: int, function: F) -> Versioned[F]:
-        """Return it with one more version."""
+        """Return a copy with one more version."""
         return Versioned(self._versions[0][1], *self._versions[1:], (since, function))
 
 
 def newest(versions: Sequence[tuple[int, F]], version: int) -> F:
-    """Return what counts at a version: of those since then or before, the last."""
-    return [each for since, each in versions if since <= version][-1]
+    """Return the last of the (first version, value) pairs that counts at a version."""
+    return [value for since, value in versions if since <= version][-1]

@@ -1,8 +1,8 @@
-"""What each engine understands of the section `engine` of the config: data, and nothing else.
+"""The keys of the config section `engine` that each engine knows: data only.
 
-The config validates by it, the options of the command line are described by it, and the list
-of engines (`engines/registry.py`) refers to it. It is apart from that list because the config
-is below the engines.
+The config validates by it, the command line describes its options by it, and the list of engines
+(`engines/registry.py`) refers to it. It is apart from that list because `config` must not import
+`engines`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ class EngineOptions:
     """An engine's name, and what can be set for it.
 
     name: as `--engine` and `engine.name` give it.
-    title: as messages call it.
-    help: what it is, in half a line.
-    keys: the keys of the section that it understands, beside `EVERY_ENGINE`.
-    reserved: names under `engine.options` that a run must own, and the key that sets each
-        instead; None: none does, since the scores depend on it.
-    speed: names under `engine.options` that change speed or memory and nothing else.
+    title: its name in messages.
+    help: a short description.
+    keys: the keys of the section that it knows, besides `EVERY_ENGINE`.
+    reserved: names that must not be set under `engine.options`, each with the key that sets it
+        instead; None if nothing may set it, since the scores depend on it.
+    speed: names under `engine.options` that change only speed or memory.
     """
 
     name: str
@@ -32,7 +32,7 @@ class EngineOptions:
     speed: frozenset[str]
 
 
-# Keys that every engine understands: its name, and what `Engine.start` is given.
+# Keys that every engine knows: its name, and the argument of `Engine.start`.
 EVERY_ENGINE = frozenset({"name", "context_length"})
 
 VLLM = EngineOptions(
@@ -62,12 +62,12 @@ VLLM = EngineOptions(
     ),
 )
 
-# By name. What is not built does not appear.
-ENGINE_OPTIONS: dict[str, EngineOptions] = {one.name: one for one in (VLLM,)}
+# By name; only engines that exist.
+ENGINE_OPTIONS: dict[str, EngineOptions] = {options.name: options for options in (VLLM,)}
 
 DEFAULT_ENGINE = VLLM.name
 
 
-def no_engine(name: str, known: Iterable[str]) -> str:
-    """Return the message that there is no engine of a name."""
-    return f"no engine {name!r}; give one of: {', '.join(known)}"
+def no_engine(name: str, names: Iterable[str]) -> str:
+    """Return the message for an unknown engine; `names` are those that exist."""
+    return f"no engine {name!r}; give one of: {', '.join(names)}"

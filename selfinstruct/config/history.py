@@ -1,7 +1,7 @@
-"""What a stored configuration says today: the values of a run's own time, whatever came since.
+"""Read the stored configuration of older runs with the values of their time.
 
-A run stores its whole configuration. Keys that were added later are not in it: it is resolved by
-what the program did before there was such a key (for a rule: nothing), never by today's default.
+A run stores its whole configuration. A key that was added later is not in it; it gets the value
+that stands for what the program did before the key existed (a rule is off), never today's default.
 Keys that were renamed or removed are still read.
 """
 
@@ -14,13 +14,13 @@ from pydantic.fields import FieldInfo
 
 from selfinstruct.common.fields import Section
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, merge, nested
+from selfinstruct.config.values import build_config, nested, overlay
 from selfinstruct.filters.rule import has_off_value, off_value
 from selfinstruct.filters.rules import limits_of
 
-# Old dotted key -> the key that it is now. Values keep their meaning.
+# Old dotted key -> its present name. Values keep their meaning.
 RENAMED: dict[str, str] = {}
-# Dotted keys that decided nothing of a run's content, and that nobody reads any more.
+# Dotted keys that did not affect a run's content, and that nothing reads any more.
 REMOVED: frozenset[str] = frozenset()
 
 
@@ -32,13 +32,13 @@ def config_of_its_time(stored: Mapping[str, Any], source: str) -> RunConfig:
         source: where it was read from, for messages.
 
     Raises:
-        ConfigError: a value is none, or a key was never one.
+        ConfigError: a value is invalid, or a key never existed.
     """
     values = dict(stored)
     for old, new in RENAMED.items():
         value = _take(values, old)
         if value is not _ABSENT:
-            values = merge(nested({new: value}), values)
+            values = overlay(nested({new: value}), values)
     for old in REMOVED:
         _take(values, old)
     values.setdefault("rules_version", _unsaid_version(values))
@@ -47,8 +47,8 @@ def config_of_its_time(stored: Mapping[str, Any], source: str) -> RunConfig:
         for key, info in all_fields(RunConfig)
         if _look_up(values, key) is _ABSENT
     }
-    known = {key: value for key, value in before.items() if value is not _ABSENT}
-    return build_config(merge(nested(known), values), source)
+    of_then = {key: value for key, value in before.items() if value is not _ABSENT}
+    return build_config(overlay(nested(of_then), values), source)
 
 
 def all_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -61,19 +61,19 @@ def all_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, 
 
 
 class _Absent:
-    """Stands for no value, where None is one."""
+    """Stands for a missing value, since None is a value."""
 
 
 _ABSENT = _Absent()
 
 
 def _unsaid_version(values: Mapping[str, Any]) -> int:
-    """Return the version of the rules of a run that does not store it (versions.py)."""
+    """Return the rules' version of a run that does not store it (versions.py)."""
     return 1 if _look_up(values, "novelty.audit_floor") is _ABSENT else 2
 
 
 def _before(key: str, info: FieldInfo) -> Any:
-    """Return the value that a run has of before the key, or that its default is right."""
+    """Return a key's value for runs older than the key, or `_ABSENT` if its default is right."""
     extra = info.json_schema_extra
     if isinstance(extra, dict) and "before" in extra:
         return extra["before"]
@@ -92,7 +92,7 @@ def _look_up(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _take(values: dict[str, Any], key: str) -> Any:
-    """Remove a key from nested values, those it lies in copied first; return what it was."""
+    """Remove a dotted key from nested values; return its value. Inner mappings are copied first."""
     first, _, rest = key.partition(".")
     if first not in values:
         return _ABSENT

@@ -1,8 +1,8 @@
-"""The configuration of a run: every number a field, with its default and its source.
+"""The configuration of a run: every number is a field, with its default and its source.
 
-Each field is of one kind. *semantic*: decides what is generated or accepted; refused when it
-changes on resume. *stopping*: when to stop; free, raising a target grows the run.
-*throughput*: how fast; free. *input*: a path whose content is compared instead.
+Each field has one kind. *semantic*: decides what is generated or accepted; a change is refused on
+resume. *stopping*: decides when to stop; free, and a higher target grows the run. *throughput*:
+decides the speed; free. *input*: a path; its content is compared instead.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Prompting = Literal["base", "chat", "auto"]
 
 
 class ModelConfig(Section):
-    """Which model writes, and how it is spoken to."""
+    """Which model writes, and how it is prompted."""
 
     name: str = semantic("bundled", "`bundled`, a name of `models list`, a folder or a hub name")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = semantic(
-        "auto", "weights and activations; auto: bfloat16 where the machine is fast at it"
+        "auto", "weights and activations; auto: bfloat16 if the machine is fast at it"
     )
     prompting: Prompting = semantic("auto", "base: raw text; chat: the model's chat template")
     system: NonEmpty | None = semantic(None, "system prompt of chat prompting")
@@ -42,12 +42,12 @@ class ModelConfig(Section):
 
 
 class EngineConfig(Section):
-    """Which engine runs the model, and how; null is found for the machine.
+    """Which engine runs the model, and how; null is detected for the machine.
 
-    What an engine understands of it is in `engine_options.py`.
+    `engine_options.py` lists the keys that each engine knows.
     """
 
-    name: str = throughput(DEFAULT_ENGINE, "what runs the model (`--engine`)")
+    name: str = throughput(DEFAULT_ENGINE, "the engine that runs the model (`--engine`)")
     driver: Literal["auto", "inprocess", "async"] = throughput(
         "auto", "vLLM in this process (CPU) or in one of its own (GPU)"
     )
@@ -56,7 +56,7 @@ class EngineConfig(Section):
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
-        {}, "any other option of the engine, by its own name; those that only set speed are free"
+        {}, "other options of the engine, by their own names; those that only set speed are free"
     )
 
     @field_validator("name")
@@ -69,7 +69,7 @@ class EngineConfig(Section):
     @field_validator("*")
     @classmethod
     def _understood(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse a key that the engine would ignore, unless it is as it is by default."""
+        """Refuse a key that the engine would ignore, unless it has its default value."""
         engine = ENGINE_OPTIONS.get(info.data.get("name", ""))
         key = str(info.field_name)
         if engine is None or key in EVERY_ENGINE | engine.keys:
@@ -101,9 +101,9 @@ class ProposeConfig(Section):
 
     per_round: int = semantic(16, "proposals of one round", ge=1, le=100_000)
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
-    from_seeds: int = semantic(6, "of these, seed tasks once others exist (the paper: 6)", ge=0)
+    from_seeds: int = semantic(6, "seed tasks among them, once others exist (the paper: 6)", ge=0)
     list_length: int = semantic(16, "number of the last task of the list (the paper: 16)", ge=2)
-    domain: NonEmpty | None = semantic(None, "the field that all tasks are to be of")
+    domain: NonEmpty | None = semantic(None, "the domain of all tasks")
     # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
     sampling: SamplingConfig = SamplingConfig(
         temperature=0.7, min_p=0.05, presence_penalty=2.0, max_tokens=400
@@ -132,28 +132,28 @@ class InstancesSettings(Section):
 
     exemplars: int = semantic(4, "worked tasks shown", ge=1)
     direct: bool = semantic(
-        True, "chat prompting: ask a task that points to no input as a user would, on its own"
+        True, "chat prompting: ask a task that refers to no input on its own, as a user would"
     )
     direct_system: NonEmpty | None = semantic(
-        None, "system prompt of such answers, where `model.system` gives none"
+        None, "system prompt of such answers, if `model.system` is null"
     )
     # The paper: greedy.
     sampling: SamplingConfig = SamplingConfig(max_tokens=320)
 
 
 class LikelihoodSettings(Section):
-    """How probable the model itself finds what it wrote (the paper, §3.4): docs/likelihood.md.
+    """How probable the model finds its own texts (the paper, §3.4): docs/likelihood.md.
 
     Natural logarithms under the unmodified model distribution, averaged over the tokens.
     """
 
     gain: bool = semantic(
-        False, "record how much likelier an output is for its task (a scoring request each)"
+        False, "record how much likelier the task makes its output (one scoring request each)"
     )
 
 
 def _with_rules(section: str, settings: type[Section]) -> type[Section]:
-    """Return a section of the config: settings of its own, then the keys of its rules."""
+    """Return a section of the config: its own settings, then the keys of its rules."""
     keys = {
         name: (info.annotation, info)
         for limits in limits_of(section)
@@ -165,11 +165,11 @@ def _with_rules(section: str, settings: type[Section]) -> type[Section]:
 
 
 class RulesSettings(Section):
-    """Rules on instructions (the paper's release, and what small models get wrong)."""
+    """Rules on instructions (the paper's release, and mistakes of small models)."""
 
 
 if TYPE_CHECKING:
-    # The keys of rules are known when the program runs: rules alone read them.
+    # The keys of the rules exist at run time only, and only the rules read them.
     InstancesConfig = InstancesSettings
     RulesConfig = RulesSettings
 
@@ -185,17 +185,19 @@ else:
 
 
 class StopConfig(Section):
-    """When to stop; the first that holds gives the stop reason."""
+    """When to stop; the first that holds is the stop reason."""
 
-    target: int = stopping(100, "tasks wanted", ge=1)
-    min_yield: float = stopping(0.01, "least tasks per candidate in the last rounds", ge=0, le=1)
-    yield_rounds: int = stopping(3, "rounds that the yield is taken over", ge=1)
-    max_rounds: int | None = stopping(None, "rounds in all", ge=1)
-    max_tokens: int | None = stopping(None, "generated tokens in all", ge=1)
+    target: int = stopping(100, "number of tasks to generate", ge=1)
+    min_yield: float = stopping(
+        0.01, "least share of tasks among the candidates of the last rounds", ge=0, le=1
+    )
+    yield_rounds: int = stopping(3, "number of last rounds for the yield", ge=1)
+    max_rounds: int | None = stopping(None, "most rounds in all", ge=1)
+    max_tokens: int | None = stopping(None, "most generated tokens in all", ge=1)
 
 
 class RunConfig(Section):
-    """The whole configuration; stored resolved in run.yaml."""
+    """The whole configuration; run.yaml stores it with every default filled in."""
 
     rules_version: int = semantic(
         RULES_VERSION,
@@ -203,10 +205,10 @@ class RunConfig(Section):
         ge=1,
         le=RULES_VERSION,
     )
-    seed: int = semantic(0, "of every draw and every sampled token", ge=0, lt=2**63)
-    seeds: str | None = field("input", None, "seed tasks; null: those that are shipped")
-    prompts: str | None = field("input", None, "folder of templates; null: those shipped")
-    topics: str | None = field("input", None, "file of topics; each proposal is given one")
+    seed: int = semantic(0, "seed of every draw and every sampled token", ge=0, lt=2**63)
+    seeds: str | None = field("input", None, "file of seed tasks; null: the shipped ones")
+    prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
+    topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")
     overlap: bool = throughput(True, "propose the next round while instances are written")
     model: ModelConfig = ModelConfig()
@@ -233,7 +235,7 @@ def leaves(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any, 
 
 
 def semantic_values(config: RunConfig) -> dict[str, Any]:
-    """Return the dotted keys that decide the content of a run, and their values."""
+    """Return the dotted keys that decide the content of a run, with their values."""
     values = {key: value for key, kind, value, _ in leaves(config) if kind == "semantic"}
     options = values.pop("engine.options")
     for name, value in options.items():

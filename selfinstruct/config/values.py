@@ -1,4 +1,4 @@
-"""Configuration values: read from files and options, laid over one another, validated."""
+"""Configuration values: read from files and options, laid over one another, and validated."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `over` laid on it, section by section; `engine.options` too."""
-    merged = dict(base)
+    values = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        below = values.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(below, value)
+            values[key] = overlay(below, value)
         else:
-            merged[key] = value
-    return merged
+            values[key] = value
+    return values
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """Turn {"novelty.threshold": 0.7} into {"novelty": {"threshold": 0.7}}.
 
     Raises:
-        ConfigError: a key is given a value and keys below it.
+        ConfigError: a key has both a value and keys below it.
     """
     tree: dict[str, Any] = {}
     for key, value in dotted.items():
@@ -57,9 +57,9 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
         for part in path:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
-                raise ConfigError(f"{key}: {part!r} was given a value and keys below it; drop one")
+                raise ConfigError(f"{key}: {part!r} has both a value and keys below it; drop one")
         if isinstance(node.get(last), dict):
-            raise ConfigError(f"{key}: was given keys below it and a value; drop one")
+            raise ConfigError(f"{key}: has both keys below it and a value; drop one")
         node[last] = value
     return tree
 
@@ -95,9 +95,9 @@ def build_config(values: Mapping[str, Any], source: str) -> RunConfig:
     Raises:
         ConfigError: one line for each unknown key or value out of range, all at once.
     """
-    # Laid on the defaults key by key: a section that is given in part keeps the rest.
+    # Laid over the defaults key by key: a partial section keeps its other defaults.
     try:
-        return RunConfig.model_validate(merge(RunConfig().model_dump(), values))
+        return RunConfig.model_validate(overlay(RunConfig().model_dump(), values))
     except ValidationError as error:
         lines = [_explain(item, source) for item in error.errors()]
         raise ConfigError("\n".join(lines)) from error
@@ -109,8 +109,8 @@ def _explain(item: Any, source: str) -> str:
         section: Any = RunConfig()
         for part in item["loc"][:-1]:
             section = getattr(section, str(part))
-        known = ", ".join(sorted(type(section).model_fields))
-        return f"{source}: unknown key {where!r}; keys there are: {known}"
-    if item["type"] == "value_error":  # our own words, about several fields
+        keys = ", ".join(sorted(type(section).model_fields))
+        return f"{source}: unknown key {where!r}; keys there are: {keys}"
+    if item["type"] == "value_error":  # a message of our own validators
         return f"{source}: {where}: {item['ctx']['error']}"
     return f"{source}: {where}: {item['msg']} (got {item['input']!r})"

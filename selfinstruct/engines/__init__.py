@@ -1,4 +1,4 @@
-"""Engines: something that completes prompts, many at a time."""
+"""Engines complete prompts, many at a time."""
 
 from selfinstruct.engines.base import Capabilities, Engine, EngineUsage
 

@@ -12,19 +12,19 @@ from selfinstruct.common import ids
 from selfinstruct.common.records import Completion, Form, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
 
-# The finish_reason of a request that was scored and not written.
+# The finish_reason of a request with `scored`.
 SCORED = "scored"
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do; what it cannot is said once, up front.
+    """What an engine can do; a run warns once, at its start, of what is missing.
 
     logprobs: returns the log-probability of each token that it writes.
-    score: returns those of given tokens (requests with `scored`).
-    seeded: each request is sampled with a seed of its own. Its completion then depends on
-        the request alone where the arithmetic does (float32 on a CPU, batch-invariant mode
-        on a GPU); elsewhere the last bits of a logit depend on the batch.
+    score: returns the log-probabilities of given tokens (requests with `scored`).
+    seeded: samples each request with a seed of its own. Its completion then depends on the request
+        alone if the arithmetic does (float32 on a CPU, batch-invariant mode on a GPU); otherwise
+        the last bits of a logit depend on the batch.
     """
 
     logprobs: bool
@@ -37,47 +37,47 @@ ALL = Capabilities(logprobs=True, score=True, seeded=True)
 
 @dataclass(frozen=True, slots=True)
 class EngineUsage:
-    """Seconds since the start, and those of them with no request in flight."""
+    """Seconds since the start, and how many of them had no request in flight."""
 
     seconds: float
     idle_seconds: float
 
 
 class Engine(Protocol):
-    """What the loop needs of an engine."""
+    """The interface that the loop uses."""
 
     capabilities: Capabilities
 
     @property
     def context_length(self) -> int:
-        """Most tokens of a prompt and its completion together."""
+        """Most tokens of a prompt together with its completion."""
 
     @property
     def has_chat_template(self) -> bool:
         """Whether it can render conversations."""
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text; BOS and markup are in it already."""
+        """Return the token ids of a text that already has BOS and markup."""
 
     def render(self, prompt: Prompt) -> str:
-        """Return the whole text that the model sees of a prompt: BOS and chat markup included.
+        """Return the whole text that the model sees for a prompt: BOS and chat markup included.
 
         Raises:
-            ConfigError: a conversation, and the model has no chat template.
+            ConfigError: the prompt is a conversation, and the model has no chat template.
         """
 
     def start(self, context_length: int) -> None:
         """Load the model.
 
         Raises:
-            EngineError: it cannot be loaded; what the engine itself said is in the message.
+            EngineError: it cannot be loaded; the message has the engine's own output.
         """
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Hand over requests, to write or to score; returns at once."""
+        """Hand over requests, to write or to score; return at once."""
 
     def collect(self) -> list[Completion]:
-        """Wait for at least one completion, and return those that are done.
+        """Wait for at least one completion; return all that are ready.
 
         Raises:
             EngineError: the engine died.
@@ -87,35 +87,37 @@ class Engine(Protocol):
         """Forget requests; their completions are not returned."""
 
     def settings(self) -> Mapping[str, Any]:
-        """Return what was found for this machine: device, driver, dtype and the like."""
+        """Return the settings detected for this machine: device, driver, dtype and so on."""
 
     def usage(self) -> EngineUsage:
-        """Return how long the engine has run and been idle."""
+        """Return how long the engine has run, and how long it was idle."""
 
     def close(self) -> None:
-        """Stop, and free what is held."""
+        """Stop, and free all memory."""
 
 
-def complete_all(
+def ask_all(
     engine: Engine, requests: Sequence[Request], advance: Callable[[int, int], object]
 ) -> list[Completion]:
-    """Have requests completed, with nothing else in flight; return theirs in their order.
+    """Submit requests, wait for all completions, and return them in the order of the requests.
+
+    No other request may be in flight.
 
     Args:
         engine: a started one.
-        requests: what to ask.
-        advance: told how many have come back, of how many.
+        requests: all requests.
+        advance: called with (requests that are back, all requests).
     """
     engine.submit(requests)
-    done: dict[str, Completion] = {}
-    while len(done) < len(requests):
-        done |= {completion.id: completion for completion in engine.collect()}
-        advance(len(done), len(requests))
-    return [done[request.id] for request in requests]
+    completions: dict[str, Completion] = {}
+    while len(completions) < len(requests):
+        completions |= {completion.id: completion for completion in engine.collect()}
+        advance(len(completions), len(requests))
+    return [completions[request.id] for request in requests]
 
 
 class IdleClock:
-    """Adds up the time in which no request is in flight. Safe to use from two threads."""
+    """Adds up the time without a request in flight. Two threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -150,7 +152,7 @@ def scoring_request(
 ) -> Request:
     """Return the request for the log-probability of each of the tokens after a prompt.
 
-    `sampling` decides nothing of it; it says how what is scored was written.
+    `sampling` does not affect the score; it records how the text was written.
     """
     return Request(
         id=ids.score(about),

@@ -1,4 +1,4 @@
-"""Standard error of this process, C++ included, kept off the terminal while a model loads."""
+"""Keep standard error of this process, C++ included, off the terminal while a model loads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def captured_stderr() -> Iterator[dict[str, str]]:
-    """Keep what vLLM's C++ and imports write while loading off the terminal.
+    """Keep the output of vLLM's C++ and imports off the terminal while it loads.
 
-    The yielded mapping has the text once the block has failed.
+    If the block fails, the yielded mapping has the output under `text`.
     """
     captured: dict[str, str] = {}
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Put a conversation to a model as a user would: its own chat template, or the canonical text."""
+"""Prompts for a conversation: the model's own chat template, or the canonical text."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def conversation_prompt(engine: Engine, messages: Sequence[Message]) -> Prompt:
 
 
 def prompt_tokens(engine: Engine, prompt: Prompt) -> int:
-    """Return how many tokens the model sees of a prompt."""
+    """Count the tokens that the model sees for a prompt."""
     return len(engine.encode(engine.render(prompt)))

@@ -1,4 +1,4 @@
-"""Which characters of a completion each token wrote."""
+"""The characters of a completion that each token wrote."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
-    """Return the ids that a `tokenizers.Tokenizer` leaves out of decoded text."""
+    """Return the ids that a `tokenizers.Tokenizer` omits from decoded text."""
     added = tokenizer.get_added_tokens_decoder()
     return frozenset(number for number, token in added.items() if token.special)
 
@@ -23,12 +23,12 @@ def token_spans(
     Args:
         tokenizer: a `tokenizers.Tokenizer`.
         special: its `special_ids`.
-        prompt_ids: tokens before them, on which a leading space may depend.
+        prompt_ids: the tokens before; a leading space may depend on them.
         token_ids: the tokens that were written.
 
-    The parts of a character that several tokens share all get that character's range.
-    The stream gives None until a character is whole (tokenizers' `DecodeStream`), and
-    skips special tokens: those get an empty range.
+    If several tokens share a character, each of them gets that character's range. tokenizers'
+    `DecodeStream` returns None until a character is whole, and skips special tokens: those get an
+    empty range.
     """
     from tokenizers.decoders import DecodeStream
 
@@ -36,7 +36,7 @@ def token_spans(
     text = ""
     starts: list[int] = []
     ends: list[int] = []
-    open_from = 0  # first token whose characters have not come out yet
+    open_from = 0  # first token whose characters are not decoded yet
     for position, token_id in enumerate(token_ids):
         piece = stream.step(tokenizer, token_id)
         starts.append(len(text))

@@ -1,7 +1,7 @@
 """Run a model in a process of its own, so that its memory is free afterwards.
 
-An engine such as in-process vLLM leaves threads, device memory and distributed state behind:
-two models one after the other want two processes.
+An engine such as in-process vLLM leaves threads, device memory and distributed state behind: two
+models one after the other need two processes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Advance = Callable[[int, int], object]
 
-# What the other process may take to tidy up after its answers.
-_TIDY_SECONDS = 20
+# Time that the other process gets to clean up after its result.
+_CLEANUP_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,20 @@ class Loaded:
 
 
 class Work(Protocol[T_co]):
-    """What is done with an engine that is not started, telling `advance` of progress."""
+    """Work with an engine that is not started yet; it reports its progress to `advance`."""
 
     def __call__(self, engine: Engine, *, advance: Advance) -> T_co: ...
 
 
 def with_engine(loaded: Loaded, work: Work[T], advance: Advance, *, kind: EngineKind) -> T:
-    """Have `work` done with an engine in another process, and return what it returns.
+    """Run `work` with an engine in another process; return its result.
 
     Args:
         loaded: the model.
-        work: a function of a module, or a `partial` of one, with arguments that can be pickled.
-        advance: told (requests done, of how many).
-        kind: the engine. The record itself goes to the other process, whose list of engines may
-            lack what was added to ours.
+        work: a module's function, or a `partial` of one, with arguments that can be pickled.
+        advance: called with (requests that are back, all requests).
+        kind: the engine. The record itself goes to the other process, since an engine that was
+            added to our list may be missing from its list.
 
     Raises:
         ConfigError: the engine's packages are missing, or the model cannot be used.
@@ -60,15 +60,15 @@ def with_engine(loaded: Loaded, work: Work[T], advance: Advance, *, kind: Engine
 
 
 def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
-    """Have `work` done in another process, and return what it returns.
+    """Run `work` in another process; return its result.
 
     Args:
-        work: as for `with_engine`; it is given what to tell of its progress.
-        advance: told (done, of how many).
-        name: of the model, for an error.
+        work: as for `with_engine`; its argument takes reports of progress.
+        advance: called with (steps that are done, all steps).
+        name: of the model, for errors.
 
     Raises:
-        SelfInstructError: as the work raised it.
+        SelfInstructError: the work raised it.
         EngineError: the process died.
     """
     context = multiprocessing.get_context("spawn")
@@ -78,18 +78,18 @@ def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
     theirs.close()
     try:
         while True:
-            kind, told = ours.recv()
+            kind, content = ours.recv()
             if kind == "error":
-                raise told
+                raise content
             if kind == "done":
-                process.join(timeout=_TIDY_SECONDS)
-                return told  # type: ignore[no-any-return]
-            advance(*told)
+                process.join(timeout=_CLEANUP_SECONDS)
+                return content  # type: ignore[no-any-return]
+            advance(*content)
     except EOFError:
         process.join()
         raise EngineError(
             f"the process that ran {name} died (exit code {process.exitcode}); "
-            "its last words are above"
+            "its last output is above"
         ) from None
     finally:
         if process.is_alive():
@@ -112,12 +112,12 @@ def _with_engine(
 
 
 def _run(connection: Connection, work: Callable[[Advance], Any]) -> None:
-    """Run in the other process."""
+    """Do the work in the other process, and send its progress and result."""
     try:
-        found = work(lambda done, wanted: connection.send(("advance", (done, wanted))))
+        result = work(lambda *progress: connection.send(("advance", progress)))
     except SelfInstructError as error:
         connection.send(("error", error))
     else:
-        connection.send(("done", found))
+        connection.send(("done", result))
     finally:
         connection.close()

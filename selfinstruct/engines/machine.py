@@ -1,4 +1,4 @@
-"""What this machine is, and the engine settings that suit it (measured; see docs/engine.md)."""
+"""Detect this machine, and the engine settings that suit it (measured; see docs/engine.md)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from selfinstruct.common.errors import ConfigError
 
-# 128 sequences at once make a small model three to four times as fast on two cores as 8.
+# On two cores, 128 sequences at once make a small model three to four times as fast as 8.
 _CPU_SEQUENCES = 128
-_CGROUP = Path("/sys/fs/cgroup")  # of a container: its own limits (cgroup v2)
+_CGROUP = Path("/sys/fs/cgroup")  # a container's own limits (cgroup v2)
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The device that vLLM was built for here, and what it offers."""
+    """The device that the installed vLLM is built for, and its resources."""
 
     device: str
     cores: tuple[int, ...]
@@ -25,22 +25,22 @@ class Machine:
 
     @property
     def dtype(self) -> str:
-        """Fastest type that loses nothing on such weights."""
+        """The fastest type without a loss of accuracy on bfloat16 weights."""
         return "bfloat16" if self.device == "gpu" or self.fast_bfloat16 else "float32"
 
     @property
     def kv_cache_gb(self) -> int:
-        """A quarter of the memory that is free, between 1 and 16 GiB."""
+        """A quarter of the free memory, between 1 and 16 GiB."""
         return max(1, min(16, int(self.memory_gb / 4)))
 
     @property
     def max_num_seqs(self) -> int | None:
-        """Sequences at once; None leaves a GPU to vLLM's own choice."""
+        """Sequences at once; None on a GPU, where vLLM chooses."""
         return _CPU_SEQUENCES if self.device == "cpu" else None
 
 
 def detect_machine() -> Machine:
-    """Look at the installed vLLM, the allowed cores, the CPU's flags and the free memory."""
+    """Detect the installed vLLM, the allowed cores, the CPU's flags and the free memory."""
     flags = _cpu_flags()
     return Machine(
         device="gpu" if _installed("vllm") else "cpu",
@@ -81,7 +81,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _allowed_cores() -> tuple[int, ...]:
-    """Return the cores that this process may run on: its affinity, cut to a container's quota."""
+    """Return the cores that this process may use: its affinity, cut to a container's quota."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
     quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
     if quota.isdigit() and period.strip().isdigit():
@@ -90,7 +90,7 @@ def _allowed_cores() -> tuple[int, ...]:
 
 
 def _free_memory_gb() -> float:
-    """Return the memory that is free for us: the machine's, or what a container's limit leaves."""
+    """Return the free memory in GiB: the machine's, or less if a container has a limit."""
     free = _field(_read(Path("/proc/meminfo")), "MemAvailable:", default=4 * 2**20) / 2**20
     limit = _read(_CGROUP / "memory.max").strip()
     if limit.isdigit():
@@ -100,7 +100,7 @@ def _free_memory_gb() -> float:
 
 
 def _field(text: str, name: str, *, default: int) -> int:
-    """Return the number after a name, in a file of `name number` lines."""
+    """Return the number after a name, in a text of `name number` lines."""
     for line in text.splitlines():
         words = line.split()
         if words[:1] == [name]:

@@ -1,7 +1,7 @@
-"""The engines that there are: one list, from which a name in the config chooses.
+"""The list of engines; the config chooses one by its name.
 
-A new engine is a file here, its options in `engine_options.py`, and one record in `ENGINES`
-(docs/engine.md).
+To add an engine, add a file here, its options in `config/engine_options.py`, and one record in
+`ENGINES` (docs/engine.md).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """An engine that can be asked for. Its functions are those of a module: it is pickled.
+    """One engine. It is pickled, so its functions must be those of a module.
 
-    options: its name, and what can be set for it.
-    require: raises ConfigError where its packages are missing; imports none of them.
-    build: cheap; loads nothing, and imports what is heavy itself.
-    capabilities: what it can do; None where only the built engine knows.
+    options: its name, and its keys in the config.
+    require: raises ConfigError if its packages are missing, without importing them.
+    build: builds the engine without loading a model; heavy imports are inside.
+    capabilities: what it can do; None if only the built engine knows.
     """
 
     options: EngineOptions
@@ -56,7 +56,7 @@ def engine_kind(name: str) -> EngineKind:
     """Return the engine of a name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no engine has this name.
     """
     for kind in ENGINES:
         if kind.name == name:

@@ -1,4 +1,4 @@
-"""Prompts as the text that a model sees: BOS before a text, chat markup around a conversation."""
+"""The text that a model sees for a prompt: BOS before a text, chat markup around a conversation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
     """Return the whole text of a prompt.
 
     Args:
-        prompt: a text gets the BOS that the model wants; it is not put before one that is there.
-        model: for the BOS, and messages.
+        prompt: a text gets the BOS that the model needs, unless it starts with it.
+        model: decides about the BOS; its name is for messages.
         tokenizer: a transformers tokenizer.
 
     Raises:
-        ConfigError: a conversation, and the tokenizer has no chat template.
+        ConfigError: the prompt is a conversation, and the tokenizer has no chat template.
     """
     if isinstance(prompt, Conversation):
         return _conversation(prompt, model, tokenizer)
@@ -30,7 +30,7 @@ def _conversation(conversation: Conversation, model: LocalModel, tokenizer: Any)
     if not tokenizer.chat_template:
         raise ConfigError(f"model {model.name!r} has no chat template; use --prompting base")
     messages = [dict(message) for message in conversation.messages]
-    # What is opened goes behind the mark of the model's turn, whose end is left out.
+    # The opened text follows the start mark of the model's turn; the turn gets no end mark.
     text = tokenizer.apply_chat_template(
         messages,
         tokenize=False,

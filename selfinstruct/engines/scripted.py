@@ -1,4 +1,4 @@
-"""An engine that replays given completions, for tests and for looking at the loop."""
+"""An engine with scripted completions, for tests and for trying out the loop."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ Script = Callable[[Request], "str | tuple[str, str]"]
 
 
 class ScriptedEngine:
-    """Answers by a function of the request; tokens are words, each with a made-up logprob.
+    """Answers by a function of the request; tokens are words with made-up log-probabilities.
 
     Args:
-        script: the answers. It is given requests whose prompts are rendered; `requests` has
-            them likewise.
-        shuffle: return completions in a random order of this seed, to show that the loop
-            does not depend on it.
-        die_after: raise EngineError once so many completions were returned.
-        batch: completions returned by one `collect`.
-        capabilities: what it is to be able to do.
+        script: returns the answers. It gets requests with rendered prompts, and so does
+            `requests`.
+        shuffle: a seed; completions are returned in a random order, to show that the loop does not
+            depend on it.
+        die_after: raise EngineError after this many completions.
+        batch: completions that one `collect` returns.
+        context_length: in tokens.
+        capabilities: what the engine can do.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class ScriptedEngine:
         self._clock = IdleClock()
 
     def submit(self, requests: Sequence[Request]) -> None:
-        self.requests.extend(replace(one, prompt=self.render(one.prompt)) for one in requests)
+        self.requests.extend(
+            replace(request, prompt=self.render(request.prompt)) for request in requests
+        )
         self._waiting.extend(requests)
         self._clock.submitted(len(requests))
 
@@ -87,16 +90,17 @@ class ScriptedEngine:
             mixed = list(self._waiting)
             self._rng.shuffle(mixed)
             self._waiting = deque(mixed)
-        done = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-        self._returned += len(done)
+        count = min(self._batch, len(self._waiting))
+        requests = [self._waiting.popleft() for _ in range(count)]
+        self._returned += count
         if self._die_after is not None and self._returned > self._die_after:
             raise EngineError(f"the scripted engine died after {self._die_after} completions")
-        self._clock.finished(len(done))
-        return [self._complete(request) for request in done]
+        self._clock.finished(count)
+        return [self._completion_of(request) for request in requests]
 
     def abort(self, ids: Sequence[str]) -> None:
-        gone = set(ids)
-        kept = deque(request for request in self._waiting if request.id not in gone)
+        dropped = set(ids)
+        kept = deque(request for request in self._waiting if request.id not in dropped)
         self._clock.finished(len(self._waiting) - len(kept))
         self._waiting = kept
 
@@ -109,7 +113,7 @@ class ScriptedEngine:
     def close(self) -> None:
         self._waiting.clear()
 
-    def _complete(self, request: Request) -> Completion:
+    def _completion_of(self, request: Request) -> Completion:
         prompt = self.render(request.prompt)
         if request.scored is not None:
             text, finish_reason = "".join(self._words[id] for id in request.scored), SCORED
@@ -118,12 +122,12 @@ class ScriptedEngine:
             text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
         spans = _tokens(text)
         ids = tuple(self.encode(text))
-        known = self.capabilities.logprobs or request.scored is not None
+        with_logprobs = self.capabilities.logprobs or request.scored is not None
         return Completion(
             request=request,
             text=text,
             token_ids=ids,
-            token_logprobs=tuple(_logprob(token, prompt) for token in ids) if known else None,
+            token_logprobs=tuple(_logprob(id, prompt) for id in ids) if with_logprobs else None,
             token_starts=tuple(start for start, _ in spans),
             token_ends=tuple(end for _, end in spans),
             finish_reason=finish_reason,
@@ -141,5 +145,5 @@ def _word_id(word: str) -> int:
 
 
 def _logprob(token: int, prompt: str) -> float:
-    """Return a number that a token and what stands before it decide."""
+    """Return a number in nats that depends on the token and its prompt alone."""
     return -(1 + (token + zlib.crc32(prompt.encode())) % 31) / 10

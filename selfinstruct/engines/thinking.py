@@ -1,4 +1,4 @@
-"""The thinking part of what a model wrote, apart from its answer."""
+"""Separate the thinking part of a completion from its answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _THINK_START, _THINK_END = "<think>", "</think>"
 
 
 def opens_thinking(prompt: str) -> bool:
-    """Whether a rendered prompt ends within the thinking part already."""
+    """Whether a rendered prompt already ends within the thinking part."""
     return prompt.rstrip().endswith(_THINK_START)
 
 
@@ -15,9 +15,9 @@ def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
 
     Args:
         text: what the model wrote.
-        opened: whether the prompt ends within the thinking part already.
+        opened: whether the prompt already ends within the thinking part.
 
-    Thinking that was cut off has no answer after it: the whole text is thinking.
+    If thinking was cut off, the whole text is thinking and the answer is empty.
     """
     before, mark, after = text.partition(_THINK_END)
     thinks = opened or before.lstrip().startswith(_THINK_START)

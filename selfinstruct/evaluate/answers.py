@@ -23,7 +23,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.common.sampling import SamplingConfig
-from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.base import Engine, ask_all, scoring_request
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
 from selfinstruct.evaluate.tasks import EvalTask
@@ -101,7 +101,7 @@ def answer_questions(
     requests = _requests(engine, asked, prompts)
     longest = _longest(engine, asked, prompts)
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
-    completions = complete_all(engine, requests, advance)
+    completions = ask_all(engine, requests, advance)
     done = {completion.id: completion for completion in completions}
     errors = [
         completion.error

@@ -1,1 +1,1 @@
-"""Filters: a text in, the first rule that it breaks out; nothing is changed."""
+"""Filters: each takes a text and returns the first rule that it breaks; it changes nothing."""

@@ -1,8 +1,8 @@
 """Rules on an instance by itself, and among the others of its instruction (the paper, §3.4).
 
-Their switches are in `instances`. They are asked in the order of the list at the end. One input
-with different outputs says that at least one is wrong, so all of them fall (the paper); of repeats
-the first stays.
+Their switches are in `instances`. They are checked in the order of the list at the end. If one
+input has different outputs, at least one is wrong, so all of them are rejected (the paper). Of
+repeats, the first is kept.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def check_instances(
     """Return for each instance of an instruction the first rule that it breaks, or None.
 
     Args:
-        rules: on the text of instances, in order.
+        rules: rules on instances, in order.
         instruction: text of their instruction.
         parsed: the instances, in order.
         config: has the section of each rule.
@@ -48,10 +48,12 @@ def check_instances(
     """
     by_itself = [rule for rule in rules if rule.when is When.TEXT]
     among = [rule for rule in rules if rule.when is When.AMONG]
-    facts = [
-        InstanceFacts(instruction, one.input, one.output, one.truncated, markers) for one in parsed
-    ]
-    alone = [first_failure(by_itself, one, config) for one in facts]
+    alone = []
+    for instance in parsed:
+        facts = InstanceFacts(
+            instruction, instance.input, instance.output, instance.truncated, markers
+        )
+        alone.append(first_failure(by_itself, facts, config))
     outputs: dict[str, set[str]] = {}
     for instance, failure in zip(parsed, alone, strict=True):
         if failure is None:
@@ -99,7 +101,7 @@ def _lacks_input(facts: InstanceFacts, _: Any) -> bool:
 def _echoes(facts: InstanceFacts, _: Any) -> bool:
     markers = facts.markers
     marks = ("###", "Task:", markers.input, markers.output, markers.label)
-    # At the start of a line only: "# Output: 5" is a comment of some code.
+    # Only at the start of a line: "# Output: 5" is a comment in code.
     starts = re.compile(r"^\s*(?:" + "|".join(map(re.escape, marks)) + ")", re.MULTILINE)
     if starts.search(facts.input) or starts.search(facts.output):
         return True
@@ -139,27 +141,27 @@ INSTANCE_RULES = [
         reason="truncated",
         limits=switch("truncated", "rule: cut off by the token limit or within a sentence"),
         breaks=_is_truncated,
-        details="the token limit, or prose of more than one sentence whose last one has no end",
+        details="the token limit, or prose of several sentences whose last one has no end",
     ),
     _rule(
         name="ends_with_colon",
         reason="ends_with_colon",
-        help="input or output ends with a colon: what it announces is missing",
+        help="input or output ends with a colon, and the announced text is missing",
         limits=switch("ends_with_colon", "rule: input or output ends with a colon"),
         breaks=_ends_with_colon,
     ),
     _rule(
         name="output_equals_input",
         reason="output_equals_input",
-        help="the output is the input again",
-        limits=switch("output_equals_input", "rule: the output is the input again"),
+        help="the output repeats the input",
+        limits=switch("output_equals_input", "rule: the output repeats the input"),
         breaks=_is_copy,
     ),
     _rule(
         name="missing_input",
         reason="missing_input",
-        help="the instruction points to something given, and the instance gives none",
-        limits=switch("missing_input", "rule: points to a given thing, has no input (English)"),
+        help="the instruction refers to an input, and the instance has none",
+        limits=switch("missing_input", "rule: refers to an input but has none (English)"),
         breaks=_lacks_input,
         details="such as “the sentence below”",
     ),
@@ -207,11 +209,11 @@ INSTANCE_RULES = [
     _rule(
         name="conflicting_outputs",
         reason="conflicting_outputs",
-        help="the same input as another instance of the task, another output",
+        help="the same input as another instance of the task, but another output",
         limits=switch("conflicting_outputs", "rule: one input, different outputs"),
         when=When.AMONG,
         breaks=lambda facts, _: len(facts.outputs) > 1,
-        details="all of them fall",
+        details="all of them are rejected",
     ),
     _rule(
         name="duplicate_instance",
@@ -224,7 +226,10 @@ INSTANCE_RULES = [
         name="max_per_instruction",
         help="more instances than `instances.max_per_instruction`",
         limits=keys(
-            max_per_instruction=(int, semantic(4, "instances kept of one instruction", ge=1))
+            max_per_instruction=(
+                int,
+                semantic(4, "most instances that are kept per instruction", ge=1),
+            )
         ),
         when=When.AMONG,
         reason="surplus_instance",

@@ -1,7 +1,7 @@
 """Rules on the text of an instruction: the paper's release, and what small models get wrong.
 
-Each can be switched off in `rules`, so that other languages can be generated. They are asked in
-the order of the list at the end.
+Each can be switched off in `rules`, for other languages. They are checked in the order of the list
+at the end.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from selfinstruct.filters.rule import Bound, InstructionFacts, Measure, Of, Rule
 
 # The words of the paper's release (its `generate_instructions` filter): tasks that a text
 # model cannot do, because they need eyes, ears, hands or a disk. (The release also has
-# "go to", which rejects whoever cannot go to sleep; and lacks photos.)
+# "go to", which rejects tasks about going to sleep; and it lacks photos.)
 UNSUITABLE_KEYWORDS = [
     *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps"),
     *("draw", "plot", "video", "videos", "audio", "music", "flowchart", "diagram", "diagrams"),
     *("photo", "photos", "screenshot", "screenshots"),
 ]
-# Of the letters, how many must be of the script that is asked for.
+# Least share of letters that must belong to the script in `rules.script`.
 _LEAST_SCRIPT_SHARE = 0.9
 
 
 def _is_truncated(facts: InstructionFacts, _: Any) -> bool:
-    """Cut off, or stopping in the middle: on a comma, a colon, a word that needs another."""
+    """Whether it is cut off, or ends on a comma, a colon or a word that needs another."""
     text = facts.text
     middle = text.endswith((",", ";", ":", " -", "(")) or texts.ends_dangling(text)
     return facts.truncated or middle
@@ -86,7 +86,7 @@ INSTRUCTION_RULES = [
         name="truncated",
         reason="truncated",
         help="the text stops before its end (token limit, or an unfinished sentence)",
-        limits=switch("truncated", "rule: cut off by the token limit, or no end in sight"),
+        limits=switch("truncated", "rule: cut off by the token limit, or unfinished"),
         breaks=_is_truncated,
         details="the last item of a completion that hit its token limit, or a text that ends on "
         "a comma, a colon or a word such as “the”",
@@ -127,9 +127,7 @@ INSTRUCTION_RULES = [
         limits=keys(
             keywords=(
                 tuple[NonEmpty, ...],
-                semantic(
-                    tuple(UNSUITABLE_KEYWORDS), "whole words, whatever their case; empty: off"
-                ),
+                semantic(tuple(UNSUITABLE_KEYWORDS), "whole words, in any case; empty: off"),
             ),
             forbidden_starts=(
                 tuple[NonEmpty, ...],
@@ -150,7 +148,7 @@ INSTRUCTION_RULES = [
     _rule(
         name="script",
         reason="wrong_script",
-        help="too few of the letters belong to the script that was asked for",
+        help="too few letters belong to the script in `rules.script`",
         limits=keys(
             script=(
                 Annotated[str, StringConstraints(to_upper=True)] | None,
@@ -165,7 +163,7 @@ INSTRUCTION_RULES = [
             Bound.AT_LEAST,
             lambda _, __: _LEAST_SCRIPT_SHARE,
         ),
-        details="fewer than nine in ten letters",
+        details="fewer than nine letters in ten",
     ),
     _rule(
         name="prompt_echo",
@@ -178,7 +176,7 @@ INSTRUCTION_RULES = [
     _rule(
         name="placeholder",
         reason="placeholder",
-        help="holds placeholder text such as `[name]` or `<none>`",
+        help="contains placeholder text such as `[name]` or `<none>`",
         limits=switch("placeholder", "rule: placeholder text"),
         breaks=lambda facts, _: texts.has_placeholder(facts.text),
     ),
@@ -206,7 +204,7 @@ INSTRUCTION_RULES = [
     _rule(
         name="max_repetition",
         reason="repetitive",
-        help="the text runs in circles: too many of its word trigrams are repeats",
+        help="the text repeats itself: too many of its word trigrams are repeats",
         limits=keys(
             max_repetition=(
                 float | None,

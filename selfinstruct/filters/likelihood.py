@@ -1,8 +1,8 @@
-"""How probable the model itself finds what it wrote, and the rule on it (the paper, §3.4).
+"""How probable the model finds its own texts, and where the threshold lies (the paper, §3.4).
 
 Scores are in nats per token under the unmodified model distribution (temperature 1, no
-penalties). What a good score is differs from model to model and from kind to kind, so the
-threshold is taken from the run's own first candidates: see `LikelihoodThresholds`.
+penalties). A good score differs from model to model and from kind to kind, so the threshold is
+taken from the run's own first candidates: see `LikelihoodThresholds`.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from dataclasses import dataclass
 from selfinstruct.common.fields import Section, semantic
 from selfinstruct.common.records import NAN, Completion, Kind
 
-# Fewer seed texts of a kind say too little of what people write.
+# With fewer seed texts of a kind, their lowest score is a poor guard.
 _LEAST_SEEDS = 10
 
 
 class LikelihoodLimits(Section):
-    """Where the least likelihood of a text comes from.
+    """How the least likelihood of a text is set.
 
-    Runs of before there was a likelihood filter were judged without one.
+    Runs that are older than the likelihood filter have none.
     """
 
     quantile: float | None = semantic(
         0.05,
-        "drop what is less likely than this share of the first candidates was; null: off",
+        "reject texts below this quantile of the first candidates' scores; null: off",
         before=None,
         gt=0,
         lt=1,
     )
     calibration: int = semantic(
-        64, "candidates of a kind (instruction, output, label) to take the quantile of", ge=1
+        64, "candidates per kind (instruction, output, label) for the quantile", ge=1
     )
     min_logprob: float | None = semantic(
         None, "least nats per token, for every kind, instead of the quantile", le=0
     )
     seed_bound: bool = semantic(
         True,
-        "guard: nothing less likely than the least likely of 48 seed tasks",
+        "guard: reject texts below the least likely of 48 seed tasks",
         before=False,
     )
 
 
 class MaxLogprob(Section):
-    """How probable a text may be at most."""
+    """The highest likelihood that a text may have."""
 
     max_logprob: float | None = semantic(
-        None, "most nats per token of an instruction or output: drops repetition", le=0
+        None, "most nats per token of an instruction or output: rejects repetition", le=0
     )
 
 
 SeedScores = Mapping[Kind, Sequence[float]]
-"""Scores of seed tasks under the model that writes, by kind."""
+"""Scores of seed tasks under the run's model, by kind, in nats per token."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanScore:
-    """Mean log-probability in nats per token, the tokens it is over, or why there is none."""
+    """Mean log-probability in nats per token, the number of tokens, or why there is no score."""
 
     mean_logprob: float
     num_tokens: int
@@ -69,8 +69,8 @@ class SpanScore:
 def score_span(completion: Completion, start: int, end: int) -> SpanScore:
     """Return the mean log-probability of `completion.text[start:end]`.
 
-    The tokens are those recorded ones of which any character lies in the span; their context
-    is the prompt and the completion before them. Nothing is tokenised again.
+    It covers the recorded tokens with any character in the span. Their context is the prompt and
+    the completion before them. Nothing is tokenised again.
     """
     inside = tokens_of(completion, start, end)
     if completion.error is not None:
@@ -84,7 +84,7 @@ def score_span(completion: Completion, start: int, end: int) -> SpanScore:
 
 
 def tokens_of(completion: Completion, start: int, end: int) -> list[int]:
-    """Return the positions of the recorded tokens of which any character lies in the span."""
+    """Return the positions of the recorded tokens that have any character in the span."""
     return [
         position
         for position, (first, last) in enumerate(
@@ -94,21 +94,25 @@ def tokens_of(completion: Completion, start: int, end: int) -> list[int]:
     ]
 
 
-def conditional_gain(given_task: float, given_nothing: SpanScore) -> tuple[float, str | None]:
+def conditional_gain(with_task: float, without_task: SpanScore) -> tuple[float, str | None]:
     """Return log p(output | instruction, input) − log p(output), per token, or why there is none.
 
-    Positive where the task makes its output likelier: pointwise mutual information, with the
+    It is positive if the task makes its output likelier: pointwise mutual information, with the
     same prompt without a task as the premise (Holtzman et al. 2021, arXiv:2104.08315, §3).
+
+    Args:
+        with_task: mean log-probability of the output after its task, in nats per token.
+        without_task: its score after the prompt without a task.
     """
-    if math.isnan(given_task):
+    if math.isnan(with_task):
         return NAN, "output_not_scored"
-    if given_nothing.unscored_reason is not None:
-        return NAN, given_nothing.unscored_reason
-    return given_task - given_nothing.mean_logprob, None
+    if without_task.unscored_reason is not None:
+        return NAN, without_task.unscored_reason
+    return with_task - without_task.mean_logprob, None
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below which `share` of them lie, interpolated linearly."""
+    """Return the quantile of the values at a share in [0, 1], interpolated linearly."""
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     low = math.floor(place)
@@ -117,18 +121,18 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 class LikelihoodThresholds:
-    """The threshold of each kind: taken from the first rounds' candidates, then frozen.
+    """The threshold of each kind: taken from the candidates of the first rounds, then frozen.
 
-    The candidates of a kind are gathered round by round, those that earlier rules passed.
-    From the round on in which there are `likelihood.calibration` of them, the threshold is
-    their `likelihood.quantile`; that round is judged by it too. Before that, and below that,
-    the least score of ten seed tasks or more is a guard against broken text. Seeds alone reject
-    nothing: a model finds what people write less probable than what it samples itself.
+    The scores of candidates that passed the earlier rules are gathered round by round, for each
+    kind. In the round that brings them to `likelihood.calibration`, their `likelihood.quantile`
+    becomes the threshold, for that round and all later ones. Before that, and below that, the
+    least score of ten or more seed tasks is a guard against broken text. This guard alone rejects
+    nothing: a model finds human text less probable than what it samples itself.
 
     Args:
         config: quantile, calibration and the absolute bounds.
-        starts: scores of seed tasks by the round from which they count. A run that was
-            merged from others has a start for each of them, since each had its own model.
+        starts: scores of seed tasks, by the round from which they count. A merged run has one
+            start for each source, since each source had its own model.
     """
 
     def __init__(
@@ -141,7 +145,7 @@ class LikelihoodThresholds:
         self._frozen: dict[tuple[int, Kind], tuple[int, float]] = {}
 
     def see(self, kind: Kind, round: int, scores: Iterable[float]) -> None:
-        """Take in the scores of a round's candidates of a kind, all at once."""
+        """Take in the scores of all of a round's candidates of a kind."""
         key = (self._start_of(round), kind)
         share = self._config.quantile
         if share is None or key in self._frozen:
@@ -152,7 +156,7 @@ class LikelihoodThresholds:
             self._frozen[key] = (round, quantile(seen, share))
 
     def least(self, kind: Kind, round: int) -> float | None:
-        """Return the least score that a candidate of a round may have, or None."""
+        """Return the least score of a candidate of a round in nats per token, or None."""
         if self._config.min_logprob is not None:
             return self._config.min_logprob
         start = self._start_of(round)
@@ -162,7 +166,7 @@ class LikelihoodThresholds:
         return max((bound for bound in bounds if bound is not None), default=None)
 
     def in_force(self, round: int) -> dict[str, float | None]:
-        """Return the threshold of every kind, as round.json has them."""
+        """Return the threshold of every kind in a round, for round.json."""
         return {str(kind): self.least(kind, round) for kind in Kind}
 
     def _start_of(self, round: int) -> int:
@@ -170,5 +174,8 @@ class LikelihoodThresholds:
 
 
 def _guards(scores: SeedScores) -> dict[Kind, float]:
-    known = {kind: [one for one in found if not math.isnan(one)] for kind, found in scores.items()}
-    return {kind: min(found) for kind, found in known.items() if len(found) >= _LEAST_SEEDS}
+    finite = {
+        kind: [score for score in of_kind if not math.isnan(score)]
+        for kind, of_kind in scores.items()
+    }
+    return {kind: min(of_kind) for kind, of_kind in finite.items() if len(of_kind) >= _LEAST_SEEDS}

@@ -1,4 +1,4 @@
-"""Reasons that no check of a text gives: what became of a completion, or of a whole task."""
+"""Reasons that come from no check of a text: the outcome of a completion, or of a whole task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _unread = partial(
     name="parse_failure",
     when=When.READ,
     reason="parse_failure",
-    help="the completion holds no instruction or no instance that can be read",
+    help="the completion contains no instruction or no instance that can be parsed",
 )
 _last = partial(Rule, of=Of.INSTRUCTION, when=When.LAST)
 
@@ -20,15 +20,15 @@ INSTANCE_PARSE_FAILURE = _unread(of=Of.INSTANCE)
 NO_INSTANCES = _last(
     name="no_instances",
     reason="no_instances",
-    help="an instruction that passed, but none of its instances did",
-    details="it stays in the pool that later ones must differ from",
+    help="the instruction passed, but none of its instances did",
+    details="it stays in the pool, and later instructions must differ from it",
 )
 PENDING_INSTANCES = _last(
     name="pending_instances",
     reason="pending_instances",
-    help="passes when judged again; nobody asked for its instances yet",
-    details="in a run that was judged again (`merge`, `audit whatif --out`): rejected where it was "
-    "generated, it passes now. It stands in the pool like any that passed, and "
+    help="passes when judged again; its instances are not written yet",
+    details="only in a run that was judged again (`merge`, `audit whatif --out`): it was rejected "
+    "in its own run, and passes now. It is in the pool like every instruction that passed, and "
     "`selfinstruct complete` writes its instances",
 )
 OVER_TARGET = _last(
@@ -37,7 +37,7 @@ OVER_TARGET = _last(
     help="good, but the target was already reached",
 )
 
-# Passed every rule on instructions, and has no valid instance: it stands in the pool.
+# Passed every rule on instructions, but has no valid instance: it is in the pool.
 LACKS_INSTANCES = frozenset({NO_INSTANCES.reason, PENDING_INSTANCES.reason})
-# Of what passed every rule, that for which instances were asked; None is accepted.
+# Passed every rule, and its instances were requested; None means accepted.
 ASKED_FOR_INSTANCES = frozenset({None, NO_INSTANCES.reason, OVER_TARGET.reason})

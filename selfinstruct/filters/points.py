@@ -1,7 +1,7 @@
-"""Whether an instruction speaks of something given that it does not itself hold.
+"""Whether an instruction refers to something given that it does not contain.
 
-It decides by which template an instance is written, and what lacks its input. Both in every
-version that runs were made by.
+This decides which template asks for its instances, and which instances lack their input. It is
+versioned, since runs keep the decisions of their time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from selfinstruct.common.versions import Versioned
 
-# What a text refers to by pointing: it must then be in the input.
+# Things that an instruction can point to; they must then be in the input.
 _GIVEN_THING = (
     r"(?:sentences?|texts?|paragraphs?|passages?|words?|lists?|numbers?|phrases?|emails?|"
     r"messages?|reviews?|statements?|notes?|code|snippets?|tables?|data|recipes?|poems?|"
@@ -36,7 +36,7 @@ _QUOTED_OR_SHOWN = re.compile(r"[\"“”`]|:\s*\S|\[[^\]]+\]|\{[^}]+\}")
 
 
 def points_to_input(instruction: str) -> bool:
-    """Whether the instruction speaks of something given that it does not itself hold (English)."""
+    """Whether the instruction refers to something given that it does not contain (English)."""
     return bool(_POINTS.search(instruction)) and not _QUOTED_OR_SHOWN.search(instruction)
 
 

@@ -1,4 +1,4 @@
-"""What a rule is: one record, from which config, docs, audit and the order of checks derive."""
+"""A rule is one record; config, docs, audit and the order of checks are derived from it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Of(StrEnum):
 
 
 class When(IntEnum):
-    """At which step of the flow a rule is asked, in order."""
+    """The step of the flow at which a rule is checked, in order."""
 
-    READ = 0  # can the completion be read at all
-    TEXT = 1  # a text by itself
-    AMONG = 2  # an instance among the others of its instruction
+    READ = 0  # whether the completion can be parsed
+    TEXT = 1  # on a text by itself
+    AMONG = 2  # on an instance among the others of its instruction
     LIKELIHOOD = 3
     NOVELTY = 4
-    LAST = 5  # once the instances are there
+    LAST = 5  # once the instances have their verdicts
 
 
 class Bound(StrEnum):
-    """On which side of its limit a score has to lie."""
+    """The side of its limit on which a score must lie."""
 
     AT_LEAST = "≥"
     AT_MOST = "≤"
@@ -44,7 +44,7 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a text fails, with the limit that it missed where there is one."""
+    """Why a text fails, with the limit that it missed if there is one."""
 
     reason: str
     threshold: float | None = None
@@ -52,13 +52,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class InstructionFacts:
-    """What a rule on instructions may look at.
+    """The facts that a rule on instructions may use.
 
     truncated: the completion hit its token limit within this text.
-    prompt_lines: lines of the proposal template, casefolded: its own words.
-    mean_logprob: nats per token; NaN where it could not be scored.
-    logprob_threshold: least nats per token, where there is such.
-    rouge_l: F-measure with the nearest of the pool; NaN where nothing is near.
+    prompt_lines: the proposal template's own lines, casefolded.
+    mean_logprob: nats per token; NaN if it could not be scored.
+    logprob_threshold: least nats per token, if there is a threshold.
+    rouge_l: F-measure with the nearest text of the pool; NaN if none is near.
     scorable: the text has a token that ROUGE-L can compare.
     """
 
@@ -74,9 +74,9 @@ class InstructionFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """What a rule on instances may look at.
+    """The facts that a rule on instances may use.
 
-    outputs: all outputs that were written for the same input, by instances that stand alone.
+    outputs: all outputs for the same input, of instances that pass by themselves.
     is_repeat: an earlier instance has the same input and output.
     place: its number among the instances that are kept, from 1.
     kind: whether the output is a text or a label.
@@ -97,11 +97,11 @@ class InstanceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A score that has to lie on one side of a limit.
+    """A score that must lie on one side of a limit.
 
     score: of (facts, limits).
-    limit: of (facts, limits); None where none is in force.
-    without_score: whether a text holds that has no score; None where that is not known.
+    limit: of (facts, limits); None if there is no limit.
+    without_score: whether a text without a score passes; None if that is unknown.
     """
 
     score: Callable[[Any, Any], float]
@@ -118,24 +118,24 @@ def _always(_facts: Any) -> bool:
 class Rule:
     """One rule.
 
-    Facts are `InstructionFacts` or `InstanceFacts`; limits is the section of the config that
-    has the rule's keys.
+    Facts are `InstructionFacts` or `InstanceFacts`; limits is the section of the config that has
+    the rule's keys.
 
-    name: of the rule; with `of`, one of a kind among the rules of one version.
+    name: of the rule; unique among the rules of one version and one `of`.
     of: what it applies to.
-    when: at which step of the flow it is asked.
-    reason: what a candidate that breaks it is rejected for.
-    help: what the reason means; empty where an earlier rule of the same reason says it.
-    breaks: whether (facts, limits) break it; of a rule that measures, `measure` says so.
-    measure: the score that decides, where one does.
+    when: the step of the flow at which it is checked.
+    reason: the reason of a candidate that breaks it.
+    help: what the reason means; empty if an earlier rule with the same reason explains it.
+    breaks: whether (facts, limits) break it; None for a rule with a `measure`.
+    measure: the score that decides, if one does.
     limits: its keys in the config, with their defaults; None, False or () switch it off.
-    section: of the config, in which the keys stand.
-    can_be_off: False for a rule that is asked whatever its limits say.
-    applies: whether facts are of the kind that it is about.
-    details: more for the docs than `help` says.
-    since: version of the rules (versions.py) that it came with. A rule that is changed is a
-        second record of its name, with a later `since`, beside the old one.
-    until: version that it was taken out with; older runs are still judged by it.
+    section: the section of the config that has the keys.
+    can_be_off: False for a rule that is always checked, whatever its limits are.
+    applies: whether the rule applies to the facts.
+    details: text for the docs beyond `help`.
+    since: the first version of the rules (versions.py) with this rule. To change a rule, add a
+        second record of its name with a later `since`, beside the old one.
+    until: the first version without it; it still counts for older runs.
     """
 
     name: str
@@ -155,7 +155,7 @@ class Rule:
 
     @property
     def is_checked(self) -> bool:
-        """Whether it looks at a candidate; other reasons are outcomes of a whole round."""
+        """Whether it checks a candidate; other reasons are outcomes of a whole round."""
         return self.breaks is not None or self.measure is not None
 
     def is_on(self, limits: Any) -> bool:
@@ -174,7 +174,7 @@ class Rule:
         return Failure(self.reason) if broken else None
 
     def measured(self, facts: Any, limits: Any) -> tuple[float, float | None, bool | None]:
-        """Return (score, limit, whether it holds); None where it cannot be asked."""
+        """Return (score, limit, whether the score passes); None if that is unknown."""
         assert self.measure is not None
         score, limit = self.measure.score(facts, limits), self.measure.limit(facts, limits)
         if math.isnan(score):
@@ -199,7 +199,7 @@ def first_failure(rules: Iterable[Rule], facts: Any, config: Any) -> Failure | N
     """Return the first failure of a candidate, in the order of the rules, or None.
 
     Args:
-        rules: those to ask; outcomes among them are passed over.
+        rules: the rules to check; outcomes among them are skipped.
         facts: of the candidate.
         config: has a section for each rule.
     """
@@ -216,14 +216,14 @@ def first_failure(rules: Iterable[Rule], facts: Any, config: Any) -> Failure | N
 
 @cache
 def _switches(limits: type[Section]) -> dict[str, Any]:
-    """Return the keys that switch a rule, each with the value that does."""
+    """Return the keys that switch a rule off, each with the value that does so."""
     return {
         name: off_value(info) for name, info in limits.model_fields.items() if has_off_value(info)
     }
 
 
 def has_off_value(info: FieldInfo) -> bool:
-    """Whether a key has a value that switches its rule off."""
+    """Whether a key has a value that switches the key's rule off."""
     annotation = info.annotation
     return annotation is bool or get_origin(annotation) is tuple or NoneType in get_args(annotation)
 

@@ -1,7 +1,7 @@
-"""The list of rules, and all that is derived from it: what counts when, reasons, their help.
+"""The list of rules, and what is derived from it: the rules of each version, reasons, their help.
 
-A new rule is one record in one of the lists below (rule.py says what it holds), and its test.
-Config sections, docs, audit and the order of checks follow.
+To add a rule, add one record to one of the lists below (rule.py explains its fields), and a test.
+Config sections, docs, audit and the order of checks follow from the list.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfinstruct.filters.outcomes import (
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
 
-# In the order of the flow, instructions first. Complete before anything is judged.
+# In the order of the flow, instructions first. It must be complete before the first check.
 RULES: list[Rule] = [
     PARSE_FAILURE,
     *INSTRUCTION_RULES,
@@ -36,13 +36,13 @@ RULES: list[Rule] = [
     OVER_TARGET,
 ]
 
-# Reasons that no rule gives any more, and what they meant: rows of older runs have them.
+# Reasons that no rule gives any more, and their meaning: rows of older runs still have them.
 REMOVED_REASONS: dict[str, str] = {}
 
 
 @cache
 def rules_in_force(of: Of, version: int) -> tuple[Rule, ...]:
-    """Return the rules by which runs of a version are judged, in the order of the flow."""
+    """Return the rules that count for runs of a version, in the order of the flow."""
     own = [rule for rule in RULES if rule.of is of and rule.since <= version]
     counting = [
         newest([(rule.since, rule) for rule in own if rule.name == name], version)
@@ -53,7 +53,7 @@ def rules_in_force(of: Of, version: int) -> tuple[Rule, ...]:
 
 
 def reasons() -> Mapping[str, str]:
-    """Return every reason that a row may have, with what it means, in the order of the flow."""
+    """Return every reason that a row may have, with its meaning, in the order of the flow."""
     meanings: dict[str, str] = {}
     for rule in RULES:
         meanings[rule.reason] = meanings.get(rule.reason) or rule.help
@@ -62,21 +62,21 @@ def reasons() -> Mapping[str, str]:
 
 @cache
 def steps_of(reason: str) -> set[When]:
-    """Return the steps at which a candidate can fall for a reason."""
+    """Return the steps at which a candidate can be rejected for a reason."""
     return {rule.when for rule in RULES if rule.reason == reason}
 
 
 @cache
 def passed_text_rules(reason: str | None) -> bool:
-    """Whether a judged candidate had passed the rules on its text: it fell later, or not at all."""
+    """Whether a candidate with a reason had passed the rules on its text; None is accepted."""
     return reason is None or all(step >= When.LIKELIHOOD for step in steps_of(reason))
 
 
 @cache
 def fails_by_its_text(reason: str | None) -> bool:
-    """Whether an instance falls for a reason by its own text, and no limit is recorded with it.
+    """Whether a reason means that an instance's own text is bad, with no limit recorded.
 
-    Such a row failed for itself even where its instruction has the same reason.
+    Such an instance failed by itself, even if its instruction has the same reason.
     """
     return any(
         rule.reason == reason and rule.measure is None
@@ -86,6 +86,6 @@ def fails_by_its_text(reason: str | None) -> bool:
 
 
 def limits_of(section: str) -> list[type[Section]]:
-    """Return the limits of all rules that have keys in a section of the config, in order."""
+    """Return the limits of all rules with keys in a section of the config, in order."""
     limits = (rule.limits for rule in RULES if rule.section == section)
-    return [each for each in dict.fromkeys(limits) if each is not Section]
+    return [model for model in dict.fromkeys(limits) if model is not Section]

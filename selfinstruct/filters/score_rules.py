@@ -1,7 +1,7 @@
 """Rules on scores: the likelihood that the model gives a text, and its novelty (the paper, §3.4).
 
-The scores are computed for every candidate and recorded; here they only meet their limits. A
-score that is NaN, which nobody could measure, is no failure.
+The scores of every candidate are computed and recorded elsewhere; here they are compared with their
+limits. A score of NaN (unscorable) is not a failure.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from selfinstruct.filters.rule import (
 
 
 class NoveltyLimits(Section):
-    """Which instructions repeat another."""
+    """When an instruction counts as a repeat of another."""
 
-    threshold: float = semantic(0.7, "F-measure above which it is a repeat", ge=0, le=1)
-    # Before there was a floor the nearest was recorded, however far it was.
+    threshold: float = semantic(0.7, "F-measure above which an instruction is a repeat", ge=0, le=1)
+    # Before this key existed, the nearest was recorded at any distance.
     audit_floor: float = semantic(
         0.5,
-        "F-measure from which the nearest neighbour is recorded, novel or not",
+        "F-measure from which the nearest neighbour is recorded, for novel ones too",
         before=0.0,
         ge=0,
         le=1,
     )
     tokenizer: Literal["auto", "rouge", "unicode"] = semantic(
         "auto",
-        "tokens: rouge-score's `[a-z0-9]+`, Unicode words, or what suits each text",
+        "tokens: rouge-score's `[a-z0-9]+`, Unicode words, or the choice for each text",
         before="rouge",
     )
 
@@ -47,7 +47,7 @@ def _mean_logprob(facts: InstructionFacts | InstanceFacts, _: Any) -> float:
 
 
 def _is_free_text(facts: InstructionFacts | InstanceFacts) -> bool:
-    """A label is right where it is very likely: it has no upper limit."""
+    """Whether the text is not a label: a right label is very likely, and has no upper limit."""
     return facts.kind is not Kind.LABEL
 
 
@@ -56,7 +56,7 @@ _low_likelihood = partial(
     name="low_likelihood",
     when=When.LIKELIHOOD,
     reason="low_likelihood",
-    help="the model itself finds the text improbable (nats per token)",
+    help="the model finds the text improbable (nats per token)",
     limits=LikelihoodLimits,
     section="likelihood",
     can_be_off=False,  # the limit of each candidate is recorded with it
@@ -81,7 +81,7 @@ UNSCORABLE = Rule(
     of=Of.INSTRUCTION,
     when=When.NOVELTY,
     reason="unscorable",
-    help="has no token that ROUGE-L could compare",
+    help="the text has no token that ROUGE-L could compare",
     section="novelty",
     breaks=lambda facts, _: not facts.scorable,
 )
@@ -90,14 +90,14 @@ NOT_NOVEL = Rule(
     of=Of.INSTRUCTION,
     when=When.NOVELTY,
     reason="not_novel",
-    help="ROUGE-L with an instruction of the pool is above `novelty.threshold`",
+    help="its ROUGE-L with an instruction of the pool is above `novelty.threshold`",
     limits=NoveltyLimits,
     section="novelty",
     measure=Measure(
         lambda facts, _: facts.rouge_l,
         Bound.AT_MOST,
         lambda _, limits: limits.threshold,
-        without_score=True,  # nothing of the pool is near
+        without_score=True,  # no text of the pool is near
     ),
     details="ROUGE-L F-measure with a seed task, an accepted instruction, or one without a valid "
     "instance: decided by rouge-score's own expression, so that 0.7000000000000001 is above 0.7",

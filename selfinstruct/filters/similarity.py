@@ -1,4 +1,4 @@
-"""How alike two texts are: ROUGE-L as rouge-score has it, and exact match."""
+"""How alike two texts are: ROUGE-L as rouge-score defines it, and exact match."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _QUOTES = re.compile('["“”„«»]')
 def normalised(text: str) -> str:
     """Return an answer without case, articles, quotation marks and a final full stop.
 
-    Emphasis and code marks around the whole of it are none of its words either. An article
-    that is the whole answer stays.
+    Emphasis and code marks around the whole answer are removed too. An article that is the whole
+    answer stays.
     """
     folded = _QUOTES.sub(" ", text.casefold().replace("’", "'")).strip(" \n\t.*_`'")
     bare = " ".join(_ARTICLES.sub(" ", folded).split())

@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 # Words that a model writes in brackets when it leaves the content to the reader. Plain
-# bracketed text such as [1, 2] or <b> is not matched: code and data are full of those.
+# bracketed text such as [1, 2] or <b> does not match: code and data are full of it.
 _PLACEHOLDER_WORDS = (
     r"(?:your|insert|enter|add|any|some|the|recipient|customer|company|product|user|client|"
     r"name|first|last|full|city|country|state|address|date|time|day|month|year|number|amount|"
@@ -69,14 +69,14 @@ def is_refusal(text: str) -> bool:
 
 
 def is_chatty(text: str) -> bool:
-    """Whether the text opens with chat to the user in place of the content (English)."""
+    """Whether the text opens with chat to the user instead of the content (English)."""
     return bool(_CHATTY.match(text))
 
 
 def repetition(text: str) -> float:
     """Return the share of word trigrams that occurred before in the text, in [0, 1].
 
-    Texts of fewer than 12 words give 0: so short, a refrain is no sign of anything.
+    Texts of fewer than 12 words give 0: a repeat in so short a text means nothing.
     """
     words = [word.casefold() for word in _WORD.findall(text)]
     if len(words) < 12:
@@ -95,7 +95,7 @@ def script_share(text: str, script: str) -> float:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing but spaces, dashes, brackets and punctuation."""
+    """Whether the text is only spaces, dashes, brackets and punctuation."""
     return all(char.isspace() or unicodedata.category(char)[0] == "P" for char in text)
 
 
@@ -109,10 +109,10 @@ def ends_dangling(text: str) -> bool:
 
 
 def ends_unfinished(text: str) -> bool:
-    """Whether prose of more than one sentence or line stops without an end to its last one.
+    """Whether prose of more than one sentence or line stops before the end of the last one.
 
-    A single short phrase (a title, a label, a number) needs no full stop, nor do code
-    and the items of a list; a text that ends in a comma or a dangling word does.
+    A single short phrase (a title, a label, a number), code and list items need no full stop. A
+    text that ends in a comma or a dangling word is unfinished.
     """
     text = text.rstrip()
     if not text or text.endswith(_SENTENCE_END):

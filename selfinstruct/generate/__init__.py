@@ -1,1 +1,1 @@
-"""The loop, and whatever else asks a model for the tasks of a run."""
+"""The loop, and everything else that asks a model for the tasks of a run."""

@@ -1,9 +1,9 @@
 """Better outputs for the tasks of a run, written by another model: a teacher.
 
-Instructions that a small model writes are mostly valid, its outputs often noisy (the
-paper, §4.2). Each instance of the run as it stands is answered anew, for the same instruction
-and input, but for what a person changed. The answer is judged by the same rules as every
-instance of the run.
+The instructions of a small model are mostly valid, its outputs often noisy (the paper, §4.2). The
+teacher answers each instance of the run as it stands again, for the same instruction and input. It
+answers none that a person changed. The answer is checked by the same rules as every instance of the
+run.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, merge
+from selfinstruct.config.values import build_config, overlay
 from selfinstruct.decisions.view import read_view
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.requests import RequestBuilder
-from selfinstruct.inputs.run_inputs import Inputs, stored_config, stored_inputs
+from selfinstruct.generate.session import Session
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.answers import (
@@ -43,9 +44,9 @@ from selfinstruct.store.answers import (
     verify_answers,
 )
 from selfinstruct.verdicts.counts import count_outcomes
-from selfinstruct.verdicts.later import judge_answer
+from selfinstruct.verdicts.later import verdict_on_answer
 
-# Answers of one commit: what a crash can cost at most.
+# Answers of one commit; a crash loses at most these.
 BATCH = 256
 
 
@@ -59,16 +60,21 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of it: `done` answers by now, of them `accepted`; `owed` before."""
+    """Result of `answer`.
+
+    owed: instances that had no answer before.
+    written: answers that were written.
+    accepted: how many of them passed.
+    """
 
     owed: int
-    done: int
+    written: int
     accepted: int
 
 
 def answer(
     run: Run,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     *,
     make_engine: EngineFactory,
     model_progress: Progress,
@@ -79,10 +85,10 @@ def answer(
 
     Args:
         run: the run; gets new folders under `answers`.
-        given: `model`, `engine` and `instances.sampling` values of the teacher, nested.
+        values: `model`, `engine` and `instances.sampling` values of the teacher, nested.
         make_engine: builds the engine without loading its model.
-        model_progress: told of the preparation of a model.
-        advance: told how many answers have come, of how many.
+        model_progress: called with each step of preparing the model, and the share that is done.
+        advance: called with (answers that are back, all that were owed).
         batch_size: answers of one commit.
 
     Raises:
@@ -91,8 +97,8 @@ def answer(
         WriteError: the disk refuses; committed batches stay.
         EngineError: the engine failed; committed batches stay, the rest is owed.
     """
-    _refuse_other_keys(given)
-    config = _teacher_config(run, given)
+    _refuse_other_keys(values)
+    config = _teacher_config(run, values)
     inputs = stored_inputs(run)
     with run_lock(run.path):
         run.verify()
@@ -100,47 +106,35 @@ def answer(
         model = resolve_model(config.model.name, model_progress)
         engine = make_engine(model, config.model, config.engine)
         mode = _mode(model, engine, config)
-        asked = {
+        way = {
             "model": {"name": model.name, "digest": model.digest, "prompting": mode},
             "sampling": config.instances.sampling.model_dump(mode="json"),
             "system": config.model.system,
         }
-        owed = _owed(run, asked)
+        owed = _owed(run, way)
         if not owed:
             return Answered(0, 0, 0)
         builder = RequestBuilder(config, inputs, engine, {str(stage): mode for stage in Stage})
-        requests = [_request(builder, one, 0) for one in owed]
+        requests = [_request(builder, task, 0) for task in owed]
         context_length = config.engine.context_length or builder.context_of(requests)
-        done = accepted = 0
+        session = Session(run, config, inputs, builder, engine)
+        written = accepted = 0
         try:
             engine.start(context_length)
-            meta = {**asked, "settings": dict(engine.settings())}
-            teacher = _Teacher(run, config, inputs, builder, engine, meta)
+            meta = {**way, "settings": dict(engine.settings())}
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
-                told = partial(_advance, advance, done, len(owed))
-                rows = _answer_batch(teacher, part, told)
-                done += len(rows)
+                advance_part = partial(_advance, advance, written, len(owed))
+                rows = _answer_batch(session, part, meta, advance_part)
+                written += len(rows)
                 accepted += sum(row.verdict == ACCEPTED for row in rows)
         finally:
             engine.close()
-    return Answered(len(owed), done, accepted)
+    return Answered(len(owed), written, accepted)
 
 
 def _advance(advance: Callable[[int, int], object], before: int, owed: int, count: int) -> None:
     advance(before + count, owed)
-
-
-@dataclass(frozen=True)
-class _Teacher:
-    """What answers to a run are written and judged with; `meta` is what each batch says of it."""
-
-    run: Run
-    config: RunConfig
-    inputs: Inputs
-    builder: RequestBuilder
-    engine: Engine
-    meta: Mapping[str, Any]
 
 
 def _request(builder: RequestBuilder, owed: Owed, batch: int) -> Request:
@@ -149,41 +143,57 @@ def _request(builder: RequestBuilder, owed: Owed, batch: int) -> Request:
 
 
 def _answer_batch(
-    teacher: _Teacher, owed: Sequence[Owed], advance: Callable[[int], object]
+    session: Session,
+    owed: Sequence[Owed],
+    meta: Mapping[str, Any],
+    advance: Callable[[int], object],
 ) -> list[InstanceCandidate]:
-    """Ask, wait, judge and commit."""
-    run, markers = teacher.run, teacher.inputs.prompts.markers
+    """Ask, wait, check and commit; return the answers.
+
+    Args:
+        session: the run and the teacher's started engine.
+        owed: the instances to answer.
+        meta: what answers.json says of the teacher.
+        advance: called with the number of answers that are back.
+    """
+    run = session.run
     number = next_batch(run)
     started = time.perf_counter()
-    requests = [_request(teacher.builder, asked, number) for asked in owed]
-    ordered = complete_all(teacher.engine, requests, lambda done, _: advance(done))
+    requests = [_request(session.builder, task, number) for task in owed]
+    completions = ask_all(session.engine, requests, lambda returned, _: advance(returned))
     rows = [
-        judge_answer(asked.task.text, asked.instance, completion, teacher.config, markers)
-        for asked, completion in zip(owed, ordered, strict=True)
+        verdict_on_answer(task.task.text, task.instance, completion, session.rulebook)
+        for task, completion in zip(owed, completions, strict=True)
     ]
     info = {
-        **teacher.meta,
+        **meta,
         "answers": count_outcomes(rows),
         "tokens": {
-            "prompt": sum(c.num_prompt_tokens for c in ordered),
-            "generated": sum(len(c.token_ids) for c in ordered),
+            "prompt": sum(c.num_prompt_tokens for c in completions),
+            "generated": sum(len(c.token_ids) for c in completions),
         },
         "seconds": round(time.perf_counter() - started, 3),
     }
-    commit_answers(run, AnswerBatch(number, ordered, rows, info))
+    commit_answers(run, AnswerBatch(number, completions, rows, info))
     return rows
 
 
-def _owed(run: Run, asked: Mapping[str, Any]) -> list[Owed]:
-    """Return what was not answered in just this way, in the order of the run.
+def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
+    """Return the instances that were not answered in this way, in the order of the run.
 
-    Another model, system prompt, prompting or sampling is another answer. Tasks are those of the
-    run as it stands, but for what a person changed: exports take no answer to it.
+    With another model, system prompt, prompting or sampling, an answer counts as another.
+
+    Tasks are those of the run as it stands, without what a person changed: exports take no answer
+    to it.
+
+    Args:
+        run: the run.
+        way: model, sampling and system prompt, as answers.json has them.
     """
     answered = {
         row.answer_to
         for number in answer_batches(run)
-        if _same_way(answer_info(run, number), asked)
+        if _same_way(answer_info(run, number), way)
         for row in read_answers(run, number)
     }
     return [
@@ -194,17 +204,15 @@ def _owed(run: Run, asked: Mapping[str, Any]) -> list[Owed]:
     ]
 
 
-def _same_way(info: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    model = {key: info["model"][key] for key in ("digest", "prompting")}
-    wanted = {key: asked["model"][key] for key in ("digest", "prompting")}
-    rest = all(info.get(key) == asked[key] for key in ("sampling", "system"))
-    return rest and model == wanted
+def _same_way(info: Mapping[str, Any], way: Mapping[str, Any]) -> bool:
+    same_model = all(info["model"][key] == way["model"][key] for key in ("digest", "prompting"))
+    return same_model and all(info.get(key) == way[key] for key in ("sampling", "system"))
 
 
-def _refuse_other_keys(given: Mapping[str, Any]) -> None:
-    """Refuse to ignore a setting: only those of the teacher count."""
-    other = sorted(set(given) - {"model", "engine", "instances"})
-    other += [f"instances.{key}" for key in given.get("instances", {}) if key != "sampling"]
+def _refuse_other_keys(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a setting that would be ignored, since it is not the teacher's."""
+    other = sorted(set(values) - {"model", "engine", "instances"})
+    other += [f"instances.{key}" for key in values.get("instances", {}) if key != "sampling"]
     if other:
         raise ConfigError(
             f"{', '.join(other)}: not a setting of a teacher; give keys of model, engine or "
@@ -212,12 +220,12 @@ def _refuse_other_keys(given: Mapping[str, Any]) -> None:
         )
 
 
-def _teacher_config(run: Run, given: Mapping[str, Any]) -> RunConfig:
+def _teacher_config(run: Run, values: Mapping[str, Any]) -> RunConfig:
     """Return the run's rules with the teacher's model, engine and sampling."""
     source = "command line"
-    name = build_config(given, source).model.name
+    name = build_config(values, source).model.name
     entry = CATALOGUE.get(name)
-    teacher = build_config(merge(entry.recommended if entry else {}, given), source)
+    teacher = build_config(overlay(entry.recommended if entry else {}, values), source)
     rules = stored_config(run)
     instances = rules.instances.model_copy(update={"sampling": teacher.instances.sampling})
     propose = rules.propose.model_copy(update={"domain": None})

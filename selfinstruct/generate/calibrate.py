@@ -1,7 +1,7 @@
-"""Score seed tasks under the model that is to write, once, before the first round.
+"""Score seed tasks under the run's model, once, before the first round.
 
-The least likely of them is the guard of the likelihood filter: what scores below every
-human-written text is broken. The scores are kept in the run (calibration.parquet), and in
+The score of the least likely seed guards against broken text: the likelihood filter rejects what
+scores below every human-written text. The scores are kept in the run (calibration.parquet), and in
 the cache for the next run with the same model, dtype, seeds and prompts.
 """
 
@@ -20,7 +20,7 @@ from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.paths import cache_folder
 from selfinstruct.common.records import CalibrationScore, Completion, Form, Kind, Request, SeedTask
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.filters.likelihood import score_span
 from selfinstruct.generate.requests import PoolTask, RequestBuilder
 from selfinstruct.store import schema
@@ -33,7 +33,7 @@ MOST_SEEDS = 48
 
 @dataclass(frozen=True)
 class Calibration:
-    """The scores, how long it took to get them, and whether they were known already."""
+    """The scores, the seconds that they took, and whether they came from the cache."""
 
     scores: list[CalibrationScore]
     seconds: float
@@ -53,28 +53,28 @@ def calibrate(
     Args:
         seeds: the seed tasks of the run.
         builder: writes the prompts of the run.
-        engine: a started one; without scoring there is no calibration.
+        engine: a started one; if it cannot score, there is no calibration.
         in_context: tasks that a proposal shows.
         identity: what else the scores depend on (digest of the model, dtype, engine options).
-        advance: told how many scoring requests have come back, of how many.
+        advance: called with (scoring requests that are back, all of them).
     """
     if not engine.capabilities.score or len(seeds) < 2:
         return Calibration([], 0.0, cached=False)
     started = time.perf_counter()
     requests = calibration_requests(seeds, builder, in_context)
-    asked = {
+    prompts = {
         request.id: [engine.render(request.prompt), list(request.scored or ())]
         for request in requests
     }
-    path = cache_folder() / "calibration" / f"{fingerprint({**identity, **asked})}.parquet"
-    known = _read_cache(path)
-    if known is not None:
-        return Calibration(known, time.perf_counter() - started, cached=True)
-    completions = complete_all(engine, requests, advance)
-    texts = {seed.pool_id: seed for seed in seeds}
+    path = cache_folder() / "calibration" / f"{fingerprint({**identity, **prompts})}.parquet"
+    cached = _read_cache(path)
+    if cached is not None:
+        return Calibration(cached, time.perf_counter() - started, cached=True)
+    completions = ask_all(engine, requests, advance)
+    by_id = {seed.pool_id: seed for seed in seeds}
     version = builder.rules_version
-    scores = [score for done in completions for score in _scores(done, texts, version)]
-    if not any(done.error for done in completions):
+    scores = [score for completion in completions for score in _scores(completion, by_id, version)]
+    if not any(completion.error for completion in completions):
         _write_cache(path, scores)
     return Calibration(scores, time.perf_counter() - started, cached=False)
 
@@ -84,16 +84,15 @@ def calibration_requests(
 ) -> list[Request]:
     """Ask how likely seed tasks are, as the loop would have written them.
 
-    Instructions are items of a proposal that shows other seeds: it continues with as many as
-    it shows, so that one request scores several. Outputs are answers, labels stand before
-    their inputs. No seed stands in its own prompt, and the draw does not depend on the run's
-    seed.
+    Instructions are items of a proposal that shows other seeds. It continues with as many as it
+    shows, so one request scores several. Outputs are answers; labels stand before their inputs. No
+    seed is in its own prompt. The draw does not depend on the run's seed.
     """
     rng = random.Random(derive_seed("calibration"))
     drawn = rng.sample(list(seeds), min(MOST_SEEDS, len(seeds)))
     size = min(in_context, max(1, len(drawn) // 2))
     parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
-    # The last part is short where the seeds do not divide: it shows what comes before it.
+    # Each part is shown the part before it, the first one the last; only the last can be short.
     lists = [
         _scored_list(builder, number, parts[number - 1], part) for number, part in enumerate(parts)
     ]
@@ -169,12 +168,12 @@ def _read_cache(path: Path) -> list[CalibrationScore] | None:
     try:
         return schema.read_calibration(path)
     except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
-        log.warning("%s: is damaged (%s); calibrating anew", path, error)
+        log.warning("%s: is damaged (%s); scoring the seed tasks again", path, error)
         return None
 
 
 def _write_cache(path: Path, scores: Sequence[CalibrationScore]) -> None:
-    """A cache that cannot be written costs time, no more."""
+    """Write the cache; if that fails, the next run only takes longer."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(path, schema.calibration_bytes(scores))

@@ -1,9 +1,9 @@
-"""Write the instances that instructions lack which passed only later.
+"""Write the instances of instructions that passed without any.
 
 `merge` and `audit whatif --out` leave such instructions as `pending_instances`, and a person
-restores others (`audit restore`, `audit edit`). The model, prompts and rules are those of the
-run; what comes of it is a commit of its own beside the rounds (a supplement), since rounds
-are never rewritten.
+restores others (`audit restore`, `audit edit`). The model, prompts and rules are those of the run.
+The result is a commit of its own beside the rounds (a supplement), since rounds are never
+rewritten.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.decisions.judged import by_round
 from selfinstruct.decisions.view import read_view, waiting
-from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import committed_thresholds
-from selfinstruct.inputs.run_inputs import Inputs, stored_config, stored_inputs
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.supplements import Supplement, commit_supplement
 from selfinstruct.verdicts.counts import counted, written_tokens
-from selfinstruct.verdicts.later import judge_supplement
+from selfinstruct.verdicts.later import verdicts_of_supplement
 
-# Instructions of one commit: what a crash can cost at most.
+# Instructions of one commit; a crash loses at most these.
 BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Supplemented:
-    """What came of it: instructions that lacked instances, and how many are tasks now."""
+    """Result of `complete`.
+
+    owed: instructions that lacked instances.
+    tasks: how many of them are tasks now.
+    """
 
     owed: int
     tasks: int
@@ -48,14 +52,14 @@ class Supplemented:
 def pending(run: Run) -> list[InstructionCandidate]:
     """Return the instructions of a run that wait for their instances, as recorded, in order.
 
-    Those that passed only when they were judged again, and those that a person wants; not
-    those that a person dropped, or typed an output for.
+    They passed only when they were judged again, or a person restored them. Instructions that a
+    person dropped, or typed an output for, do not wait.
     """
     return _owed(run)[0]
 
 
 def _owed(run: Run) -> tuple[list[InstructionCandidate], dict[str, str]]:
-    """Return `pending`, and of those that a person wants the text as it is to be now, by id."""
+    """Return `pending`, and the present text of each instruction that a person restored, by id."""
     view = read_view(run)
     texts = {standing.instruction.id: standing.instruction.text for standing in waiting(view)}
     owed = [
@@ -75,26 +79,26 @@ def complete(
     engine: str | None = None,
     batch_size: int = BATCH,
 ) -> Supplemented:
-    """Write and judge the instances of every instruction that waits for them.
+    """Write and check the instances of every instruction that waits for them.
 
     Args:
         run: the run; gets new folders under `supplements`.
         make_engine: builds the engine without loading its model.
-        model_progress: told of the preparation of a model.
-        advance: told how many instructions are done, of how many.
-        engine: name of the engine, where it is not the run's.
+        model_progress: called with each step of preparing the model, and the share that is done.
+        advance: called with (completed instructions, all that were owed).
+        engine: name of the engine, if another than the run's.
         batch_size: instructions of one commit.
 
     Raises:
-        ConfigError: the model is not the one that the run was made with, or the engine cannot
-            do as the run's did.
+        ConfigError: the model is not the one that the run was made with, or the engine does not
+            know the run's options.
         StoreError: the run is damaged.
-        WriteError: the disk refuses; what was committed stays.
-        EngineError: the engine failed; what was committed stays, the rest is owed.
+        WriteError: the disk refuses; committed batches stay.
+        EngineError: the engine failed; committed batches stay, the rest is owed.
     """
     with run_lock(run.path):
         run.verify()
-        owed, texts = _owed(run)
+        owed, restored = _owed(run)
         if not owed:
             return Supplemented(0, 0)
         config, inputs = _config_by(run, engine), stored_inputs(run)
@@ -103,32 +107,38 @@ def complete(
         modes = dict(run.meta["model"]["prompting"])
         builder = RequestBuilder(config, inputs, writer, modes)
         context_length = config.engine.context_length or builder.check_context()
+        session = Session(run, config, inputs, builder, writer)
         thresholds = committed_thresholds(run, config)
-        means = _Means(run, config, inputs, builder, writer, thresholds)
         tasks = 0
         try:
             writer.start(context_length)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
-                told = partial(_advance, advance, start, len(owed))
-                restored = {row.id: texts[row.id] for row in part if row.id in texts}
-                tasks += _complete_batch(means, part, restored, told)
+                texts = {row.id: restored[row.id] for row in part if row.id in restored}
+                advance_part = partial(_advance, advance, start, len(owed))
+                tasks += _complete_batch(session, part, texts, thresholds, advance_part)
         finally:
             writer.close()
     return Supplemented(len(owed), tasks)
 
 
 def _advance(
-    advance: Callable[[int, int], object], before: int, owed: int, done: int, wanted: int, part: int
+    advance: Callable[[int, int], object],
+    before: int,
+    total: int,
+    returned: int,
+    requests: int,
+    part: int,
 ) -> None:
-    """Tell how many instructions are done, counting a batch's by its requests."""
-    advance(before + part * done // max(1, wanted), owed)
+    """Report completed instructions; those of the present batch are estimated by its requests."""
+    advance(before + part * returned // max(1, requests), total)
 
 
 def last_round_of_writer(run: Run) -> int:
-    """Return the last round that the run's own model wrote: thresholds are on its scale.
+    """Return the last round that the run's own model wrote: the thresholds fit its scores.
 
-    In a merged run those of its first part; rounds that were generated since begin anew.
+    In a merged run, it is the last round of the first source; later rounds have thresholds of
+    their own.
     """
     starts = sorted(calibration_starts(run))
     last = len(run.rounds()) - 1
@@ -136,7 +146,7 @@ def last_round_of_writer(run: Run) -> int:
 
 
 def _config_by(run: Run, engine: str | None) -> RunConfig:
-    """Return the run's config; with another engine, without what only set the speed of its own."""
+    """Return the run's config; with another engine, without options that set only speed."""
     config = stored_config(run)
     if engine is None or engine == config.engine.name:
         return config
@@ -155,38 +165,35 @@ def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
     return model
 
 
-@dataclass(frozen=True)
-class _Means:
-    """What the instances of a run are written and judged with."""
-
-    run: Run
-    config: RunConfig
-    inputs: Inputs
-    builder: RequestBuilder
-    engine: Engine
-    thresholds: LikelihoodThresholds
-
-
 def _complete_batch(
-    means: _Means,
+    session: Session,
     owed: Sequence[InstructionCandidate],
     restored: Mapping[str, str],
+    thresholds: LikelihoodThresholds,
     advance: Callable[[int, int, int], object],
 ) -> int:
-    """Ask, wait, judge and commit; return how many are tasks now."""
+    """Ask, wait, check and commit; return how many instructions are tasks now.
+
+    Args:
+        session: the run and its started engine.
+        owed: instructions without instances.
+        restored: the texts of those that a person restored, by id.
+        thresholds: the likelihood thresholds of the run.
+        advance: called with (requests that are back, all requests, instructions).
+    """
     started = time.perf_counter()
-    run, config, prompts = means.run, means.config, means.inputs.prompts
-    work = OpenRound(0, config, prompts, means.builder, [])
-    asked = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
-    means.engine.submit(work.ask(asked))
-    while not work.complete:
-        for completion in means.engine.collect():
-            means.engine.submit(work.take(completion))
-        advance(*work.done_of_wanted, len(owed))
+    run, engine = session.run, session.engine
+    work = OpenRound(0, session.rulebook, session.builder, [])
+    instructions = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
+    engine.submit(work.ask(instructions))
+    while not work.finished:
+        for completion in engine.collect():
+            engine.submit(work.take(completion))
+        advance(*work.returned_of, len(owed))
     completions = work.completions()
     last = last_round_of_writer(run)
-    verdicts = judge_supplement(
-        owed, completions, last, config, prompts, means.thresholds, restored
+    verdicts = verdicts_of_supplement(
+        owed, completions, last, session.rulebook, thresholds, restored
     )
     info = {
         "last_round": last,

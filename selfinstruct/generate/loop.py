@@ -1,10 +1,9 @@
-"""The loop: proposals, judgement, instances, commit, repeat (the paper, §3.1).
+"""The loop: proposals, verdicts, instances, commit, repeat (the paper, §3.1).
 
-While the instances of round r are written, round r + 1 proposes. That is safe because
-the proposals of a round show generated tasks of rounds ≤ r − 2 only, and an instruction
-enters the novelty index as it passes, whatever becomes of its instances. So the content
-of a run does not depend on what overlaps with what, and a round that was proposed ahead
-and is not needed any more is simply dropped.
+While the instances of round r are written, round r + 1 proposes. This is safe for two reasons. The
+proposals of a round show only generated tasks of rounds ≤ r − 2. An instruction enters the novelty
+index when it passes, whatever happens to its instances. So the content of a run does not depend on
+which rounds overlap, and a round that was proposed ahead can be dropped when it is not needed.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from typing import Any
 
 from selfinstruct.common.progress import Listener, RoundCommitted, Working
 from selfinstruct.common.records import ACCEPTED, Completion
-from selfinstruct.config.schema import RunConfig
-from selfinstruct.engines.base import Engine
 from selfinstruct.generate.open_round import OpenRound
-from selfinstruct.generate.requests import PoolTask, RequestBuilder
+from selfinstruct.generate.requests import PoolTask
+from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, RoundTotals
-from selfinstruct.prompts import PromptLibrary
-from selfinstruct.store import RoundData, Run
+from selfinstruct.store import RoundData
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.rounds import Verdicts
 
@@ -31,46 +28,34 @@ log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 5.0
 
 
-def generate(
-    run: Run,
-    state: CommittedState,
-    config: RunConfig,
-    prompts: PromptLibrary,
-    builder: RequestBuilder,
-    engine: Engine,
-    listen: Listener,
-) -> str:
+def generate(session: Session, state: CommittedState, listen: Listener) -> str:
     """Generate until a stop rule holds; return which.
+
+    Args:
+        session: the run and its started engine.
+        state: what the run holds so far; it grows.
+        listen: called with every event.
 
     Raises:
         EngineError: the engine died; all committed rounds are safe.
     """
-    return _Loop(run, state, config, prompts, builder, engine, listen).run_to_stop()
+    return _Loop(session, state, listen).run_to_stop()
 
 
 class _Loop:
     """The rounds that are open, oldest first: at most two."""
 
-    def __init__(
-        self,
-        run: Run,
-        state: CommittedState,
-        config: RunConfig,
-        prompts: PromptLibrary,
-        builder: RequestBuilder,
-        engine: Engine,
-        listen: Listener,
-    ) -> None:
-        self._run = run
+    def __init__(self, session: Session, state: CommittedState, listen: Listener) -> None:
+        self._run = session.run
         self._state = state
-        self._config = config
-        self._prompts = prompts
-        self._builder = builder
-        self._engine = engine
+        self._config = session.config
+        self._rulebook = session.rulebook
+        self._builder = session.builder
+        self._engine = session.engine
         self._listen = listen
         self._open: list[OpenRound] = []
-        self._last_usage = engine.usage()
-        self._last_novelty = state.measures.index.seconds
+        self._last_usage = session.engine.usage()
+        self._last_novelty = state.standards.index.seconds
         self._last_heartbeat = 0.0
         self._tokens = 0
 
@@ -83,7 +68,7 @@ class _Loop:
         return reason
 
     def _advance(self) -> None:
-        """Ask what can be asked, wait for completions, and commit what they complete."""
+        """Submit requests, wait for completions, and commit the rounds that are finished."""
         while self._may_open():
             self._open_round()
         for completion in self._engine.collect():
@@ -91,12 +76,12 @@ class _Loop:
             self._route(completion)
         self._heartbeat()
         for round in self._open:
-            if not round.ready_to_judge:
+            if not round.ready_to_check:
                 continue
-            # Rounds enter the index in order; the one before was judged before this one
-            # could be opened.
-            self._engine.submit(round.judge(self._state.measures))
-        while self._open and self._open[0].complete:
+            # Rounds enter the index in order: the one before was checked before this one
+            # was opened.
+            self._engine.submit(round.check(self._state.standards))
+        while self._open and self._open[0].finished:
             self._commit(self._open.pop(0))
             if self._state.stop_reason(self._config.stop) is not None:
                 return
@@ -108,22 +93,22 @@ class _Loop:
             return False
         if not self._open:
             return True
-        ahead = len(self._open) == 1 and self._open[0].judged
+        ahead = len(self._open) == 1 and self._open[0].checked
         return self._config.overlap and ahead and not self._nearly_done()
 
     def _nearly_done(self) -> bool:
-        """Whether the open round should reach the target by itself: then none is proposed ahead.
+        """Whether the open round is likely to reach the target: then none is proposed ahead.
 
-        A guess (half of what passed becomes tasks) that costs idle time if it is wrong,
-        and never changes what is generated.
+        The guess is that half of the instructions that passed become tasks. A wrong guess costs
+        idle time, and never changes what is generated.
         """
-        wanted = self._config.stop.target - self._state.tasks
-        return self._open[0].passed >= 2 * wanted
+        missing = self._config.stop.target - self._state.tasks
+        return self._open[0].passed >= 2 * missing
 
     def _open_round(self) -> None:
         number = self._state.rounds + len(self._open)
         requests = self._builder.proposals(number, self._state.pool_before(number))
-        self._open.append(OpenRound(number, self._config, self._prompts, self._builder, requests))
+        self._open.append(OpenRound(number, self._rulebook, self._builder, requests))
         self._engine.submit(requests)
 
     def _route(self, completion: Completion) -> None:
@@ -131,11 +116,11 @@ class _Loop:
             if round.owns(completion.id):
                 self._engine.submit(round.take(completion))
                 return
-        log.warning("a completion that nobody waits for: %s", completion.id)
+        log.warning("ignoring a completion that no round waits for: %s", completion.id)
 
     def _commit(self, round: OpenRound) -> None:
         room = self._config.stop.target - self._state.tasks
-        verdicts = round.verdicts(self._state.measures, room)
+        verdicts = round.verdicts(self._state.standards, room)
         completions = round.completions()
         info = self._info(round.number, verdicts, completions)
         self._run.commit(
@@ -156,8 +141,8 @@ class _Loop:
         seconds = usage.seconds - self._last_usage.seconds
         idle = usage.idle_seconds - self._last_usage.idle_seconds
         self._last_usage = usage
-        novelty = self._state.measures.index.seconds - self._last_novelty
-        self._last_novelty = self._state.measures.index.seconds
+        novelty = self._state.standards.index.seconds - self._last_novelty
+        self._last_novelty = self._state.standards.index.seconds
         candidates = len(verdicts.instructions)
         return {
             "round": number,
@@ -171,19 +156,19 @@ class _Loop:
             "seconds": round(seconds, 3),
             "engine_idle_share": round(idle / seconds, 4) if seconds > 0 else 0.0,
             "novelty_seconds": round(novelty, 4),
-            "likelihood": self._state.measures.thresholds.in_force(number),
+            "likelihood": self._state.standards.thresholds.in_force(number),
         }
 
     def _heartbeat(self) -> None:
-        done = [round.done_of_wanted for round in self._open]
+        requests = [round.returned_of for round in self._open]
         tasks, target = self._state.tasks, self._config.stop.target
         self._listen(
             Working(
                 round=self._state.rounds,
                 tasks=tasks,
                 target=target,
-                done=sum(one for one, _ in done),
-                wanted=sum(all for _, all in done),
+                returned=sum(returned for returned, _ in requests),
+                requests=sum(needed for _, needed in requests),
                 tokens=self._tokens,
             )
         )
@@ -193,7 +178,7 @@ class _Loop:
             self._run.write_status("running", tasks=tasks, target=target, rounds=self._state.rounds)
 
     def _drop_open(self) -> None:
-        """Forget rounds that are not needed: a resumed run proposes the same again."""
+        """Drop rounds that are not needed: a resumed run proposes the same again."""
         for round in self._open:
             self._engine.abort(round.pending)
         self._open.clear()

@@ -1,4 +1,4 @@
-"""One round while its completions come in: what is asked, what has come, what comes next."""
+"""One round while its completions arrive: open requests, completions, and the next requests."""
 
 from __future__ import annotations
 
@@ -6,46 +6,50 @@ from collections.abc import Sequence
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import Completion, InstructionCandidate, Request, Stage
-from selfinstruct.config.schema import RunConfig
 from selfinstruct.generate.requests import RequestBuilder
-from selfinstruct.prompts import PromptLibrary
 from selfinstruct.verdicts.candidates import with_scores
 from selfinstruct.verdicts.parse import PARSE_LABEL
-from selfinstruct.verdicts.pool import Measures
+from selfinstruct.verdicts.pool import Standards
 from selfinstruct.verdicts.rounds import (
     Verdicts,
-    judge_instance_scores,
-    judge_instances,
-    judge_instructions,
+    check_instance_scores,
+    check_instance_texts,
+    check_instructions,
+    final_verdicts,
     read_instances_of,
-    settle,
 )
+from selfinstruct.verdicts.rulebook import Rulebook
 
 _STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2, Stage.SCORE: 3}
 
 
 class OpenRound:
-    """A round from its proposals to its verdicts. Indifferent to the order of completions."""
+    """A round from its proposals to its verdicts. The order of completions does not matter.
+
+    Args:
+        number: of the round.
+        rulebook: config and templates of the run.
+        builder: writes the requests.
+        proposals: the requests that start the round.
+    """
 
     def __init__(
         self,
         number: int,
-        config: RunConfig,
-        prompts: PromptLibrary,
+        rulebook: Rulebook,
         builder: RequestBuilder,
         proposals: Sequence[Request],
     ) -> None:
         self.number = number
-        self.judged = False
-        self._config = config
-        self._prompts = prompts
+        self.checked = False
+        self._rulebook = rulebook
         self._builder = builder
         self._proposals = list(proposals)
         self._candidates: list[InstructionCandidate] = []
         self._passed: dict[str, InstructionCandidate] = {}
         self._completions: dict[str, Completion] = {}
         self._pending = {request.id for request in proposals}
-        self._wanted = len(self._pending)
+        self._num_requests = len(self._pending)
 
     @property
     def pending(self) -> list[str]:
@@ -53,41 +57,42 @@ class OpenRound:
         return sorted(self._pending, key=ids.order)
 
     @property
-    def ready_to_judge(self) -> bool:
-        return not self.judged and not self._pending
+    def ready_to_check(self) -> bool:
+        """Whether every proposal is back, and the instructions are not checked yet."""
+        return not self.checked and not self._pending
 
     @property
-    def complete(self) -> bool:
-        return self.judged and not self._pending
+    def finished(self) -> bool:
+        """Whether the round can be committed."""
+        return self.checked and not self._pending
 
     @property
     def passed(self) -> int:
-        """Instructions that passed every rule so far."""
+        """Count the instructions that passed every rule so far."""
         return len(self._passed)
 
     @property
-    def done_of_wanted(self) -> tuple[int, int]:
-        """Requests that have come back, of those that this round is known to need."""
-        return self._wanted - len(self._pending), self._wanted
+    def returned_of(self) -> tuple[int, int]:
+        """Return (requests that are back, requests that the round needs as far as known)."""
+        return self._num_requests - len(self._pending), self._num_requests
 
     def owns(self, id: str) -> bool:
+        """Whether the round waits for a request."""
         return id in self._pending
 
-    def judge(self, measures: Measures) -> list[Request]:
-        """Judge the instructions, pool those that pass; return what to ask next."""
+    def check(self, standards: Standards) -> list[Request]:
+        """Check the instructions and pool those that pass; return the next requests."""
         scored = with_scores(self._completions)
-        done = [scored[request.id] for request in self._proposals]
-        self._candidates = judge_instructions(
-            done, self.number, self._config, self._prompts, measures
-        )
+        proposals = [scored[request.id] for request in self._proposals]
+        self._candidates = check_instructions(proposals, self.number, self._rulebook, standards)
         return self.ask([c for c in self._candidates if c.verdict is None])
 
     def ask(self, passed: Sequence[InstructionCandidate]) -> list[Request]:
         """Return the first requests for instructions that passed."""
         self._passed = {candidate.id: candidate for candidate in passed}
-        self.judged = True
+        self.checked = True
         # Each needs a second request, for its instances, once it is classified.
-        self._wanted += 2 * len(self._passed)
+        self._num_requests += 2 * len(self._passed)
         requests = [self._builder.classify(c.id, c.text) for c in self._passed.values()]
         self._pending.update(
             ids.request(id, stage)
@@ -97,41 +102,40 @@ class OpenRound:
         return requests
 
     def take(self, completion: Completion) -> list[Request]:
-        """Note a completion; return the requests that follow from it."""
+        """Keep a completion; return the requests that follow from it."""
         self._pending.discard(completion.id)
         self._completions[completion.id] = completion
         if completion.request.stage is Stage.CLASSIFY:
             candidate = self._passed[completion.request.about]
-            parse_label = PARSE_LABEL.at(self._config.rules_version)
-            label = parse_label(completion.text, self._prompts.markers)
+            parse_label = PARSE_LABEL.at(self._rulebook.version)
+            label = parse_label(completion.text, self._rulebook.markers)
             return [self._builder.instances(candidate.id, candidate.text, is_classification=label)]
         requests = self._to_score(completion)
         self._pending.update(request.id for request in requests)
-        self._wanted += len(requests)
+        self._num_requests += len(requests)
         return requests
 
     def _to_score(self, completion: Completion) -> list[Request]:
-        """Return what must be scored afterwards, since generating did not."""
+        """Return scoring requests for what the engine wrote without log-probabilities."""
         if completion.request.stage is Stage.SCORE:
             return []
         requests = self._builder.missing_scores(completion)
-        if completion.request.stage is Stage.INSTANCES and self._config.likelihood.gain:
+        gain = self._rulebook.config.likelihood.gain
+        if completion.request.stage is Stage.INSTANCES and gain:
             candidate = self._passed[completion.request.about]
-            markers = self._prompts.markers
-            rows = judge_instances(candidate, completion, self._config, markers, {})
+            rows = check_instance_texts(candidate, completion, self._rulebook, {})
             requests += self._builder.without_task(rows, completion)
         return requests
 
-    def verdicts(self, measures: Measures, room: int) -> Verdicts:
-        """Return the last verdicts, with `room` more tasks wanted."""
-        labels, parsed = read_instances_of(
-            list(self._passed.values()),
-            with_scores(self._completions),
-            self._config,
-            self._prompts.markers,
+    def verdicts(self, standards: Standards, room: int) -> Verdicts:
+        """Return the last verdicts; the target still lacks `room` tasks."""
+        labels, instances = read_instances_of(
+            list(self._passed.values()), with_scores(self._completions), self._rulebook
         )
-        instances = judge_instance_scores(parsed, self.number, self._config, measures.thresholds)
-        return settle(self._candidates, labels, instances, room=room)
+        checked = check_instance_scores(
+            instances, self.number, self._rulebook, standards.thresholds
+        )
+        return final_verdicts(self._candidates, labels, checked, room=room)
 
     def completions(self) -> list[Completion]:
         """Return every completion in a fixed order: by stage, then by id."""

@@ -1,4 +1,4 @@
-"""Build the requests of each stage: ids, prompts, sampling seeds."""
+"""Build the requests of each stage: ids, prompts, sampling seeds, and how to read the answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.prompts.reading import opened_marker, reading_of_list
 
-# Room for tasks that will be written later and stand in prompts: most are far shorter.
+# Room for tasks that are generated later and shown in prompts; most are far shorter.
 _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
 
@@ -44,11 +44,35 @@ class PoolTask:
     instruction: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a request asks, before its template is filled in.
+
+    template: its name, without the mode and the ending.
+    form: what the completion consists of.
+    parents: pool ids of the tasks that the prompt shows.
+    stop: stop strings beside those of the template and of the sampling.
+    """
+
+    stage: Stage
+    form: Form
+    template: str
+    sampling: SamplingConfig
+    parents: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+
+
 class RequestBuilder:
     """Turns tasks into requests, for one run: its config, inputs and engine.
 
+    Args:
+        config: sampling, prompting and steering.
+        inputs: seeds, topics and templates.
+        engine: renders and counts prompts; it need not be started.
+        modes: `base` or `chat` for each stage.
+
     Raises:
-        ConfigError: the config asks for what the templates or the prompting cannot give.
+        ConfigError: the templates or the prompting cannot do what the config asks.
     """
 
     def __init__(
@@ -96,28 +120,29 @@ class RequestBuilder:
 
     def proposal(self, about: str, tasks: Sequence[PoolTask], topic: str) -> Request:
         """Ask for the tasks that follow these in a list."""
-        return self._request(
-            about,
-            Stage.PROPOSE,
-            Form.LIST,
-            "propose",
-            self._config.propose.sampling,
+        question = replace(
+            self._proposal_question(),
             parents=tuple(task.id for task in tasks),
             stop=(f"\n{self._config.propose.list_length + 1}.",),
+        )
+        return self._request(
+            about,
+            question,
             tasks=[" ".join(task.instruction.split()) for task in tasks],
             list_length=self._config.propose.list_length,
             domain=self._config.propose.domain or "",
             topic=topic,
         )
 
+    def _proposal_question(self) -> _Question:
+        return _Question(Stage.PROPOSE, Form.LIST, "propose", self._config.propose.sampling)
+
     def classify(self, about: str, instruction: str) -> Request:
         """Ask whether an instruction is classification; `about` is its id."""
+        question = _Question(Stage.CLASSIFY, Form.LABEL, "classify", self._config.classify.sampling)
         return self._request(
             about,
-            Stage.CLASSIFY,
-            Form.LABEL,
-            "classify",
-            self._config.classify.sampling,
+            question,
             instruction=instruction,
             exemplars=self._fewshot.classify,
         )
@@ -140,30 +165,28 @@ class RequestBuilder:
             exemplars = self._fewshot.with_input if points else self._fewshot.without_input
             values["exemplars"] = _others(exemplars, instruction)
             values["opened"] = markers.input if base and points else ""
-        sampling = self._config.instances.sampling
-        return self._request(about, Stage.INSTANCES, form, name, sampling, **values)
+        question = _Question(Stage.INSTANCES, form, name, self._config.instances.sampling)
+        return self._request(about, question, **values)
 
     def answer(self, about: str, instruction: str, input: str) -> Request:
-        """Ask for the output of a task whose input is there; `about` is the answer's id."""
+        """Ask for the output of a task with its input; `about` is the answer's id."""
+        question = _Question(Stage.ANSWER, Form.WHOLE, "answer", self._config.instances.sampling)
         exemplars = self._fewshot.with_input if input else self._fewshot.without_input
         return self._request(
             about,
-            Stage.ANSWER,
-            Form.WHOLE,
-            "answer",
-            self._config.instances.sampling,
+            question,
             instruction=instruction,
             input=input,
             exemplars=_others(exemplars, instruction),
         )
 
     def scoring(self, id: str, request: Request, written: str) -> Request:
-        """Ask how likely a text is after a request's prompt, instead of what it asks."""
+        """Ask how likely a text is after a request's prompt."""
         scored = tuple(self._engine.encode(written))
         return replace(request, id=ids.score(id), about=id, stage=Stage.SCORE, scored=scored)
 
     def missing_scores(self, completion: Completion) -> list[Request]:
-        """Ask for the log-probabilities that the engine did not return with what it wrote."""
+        """Ask for the log-probabilities of a completion that the engine returned without them."""
         lacks = completion.token_logprobs is None and completion.token_ids
         if not lacks or not self._engine.capabilities.score:
             return []
@@ -172,7 +195,7 @@ class RequestBuilder:
     def without_task(
         self, rows: Sequence[InstanceCandidate], completion: Completion
     ) -> list[Request]:
-        """Ask how likely each output is where the prompt holds no task: the template left empty."""
+        """Ask how likely each output is after a prompt without a task: the template left empty."""
         if not self._engine.capabilities.score:
             return []
         nothing = self.answer("", "", "")
@@ -189,7 +212,7 @@ class RequestBuilder:
         return scoring_request(about, prompt, token_ids)
 
     def context_of(self, requests: Sequence[Request]) -> int:
-        """Return a context length for just these requests.
+        """Return a context length, in tokens, for just these requests.
 
         Raises:
             ConfigError: the model's context is too short for every one of them.
@@ -205,7 +228,7 @@ class RequestBuilder:
         return min(limit, max(_LEAST_CONTEXT, *needs))
 
     def check_context(self) -> int:
-        """Return the context length to run with.
+        """Return the context length to run with, in tokens.
 
         Raises:
             ConfigError: the model's context is too short for a prompt made of seed tasks.
@@ -227,10 +250,7 @@ class RequestBuilder:
         shown = longest[: self._config.propose.in_context]
         proposal = self._request(
             "",
-            Stage.PROPOSE,
-            Form.LIST,
-            "propose",
-            self._config.propose.sampling,
+            self._proposal_question(),
             tasks=[task.instruction for task in shown],
             list_length=self._config.propose.list_length,
             domain=self._config.propose.domain or "",
@@ -250,14 +270,13 @@ class RequestBuilder:
         return needs
 
     def _check_steering(self) -> None:
-        """Refuse to ignore what the user asks for."""
+        """Raise ConfigError where the templates would ignore a setting of the user."""
         template = f"propose.{self._modes[Stage.PROPOSE]}.jinja"
-        wanted = {"domain": self._config.propose.domain, "topic": self._topics}
-        for name, value in wanted.items():
+        steering = {"domain": self._config.propose.domain, "topic": self._topics}
+        for name, value in steering.items():
             if value and name not in self._prompts.files[template]:
                 raise ConfigError(
-                    f"{template}: does not use {name!r}, which was given; "
-                    f"put {{{{ {name} }}}} into it"
+                    f"{template}: does not use {name!r}, which is set; put {{{{ {name} }}}} into it"
                 )
         chat = [stage for stage, mode in self._modes.items() if mode == "chat"]
         if self._config.model.system and not {Stage.PROPOSE, Stage.INSTANCES} & set(chat):
@@ -267,10 +286,10 @@ class RequestBuilder:
             )
 
     def _draw(self, generated: Sequence[PoolTask], rng: random.Random) -> list[PoolTask]:
-        wanted = self._config.propose.in_context
-        from_generated = min(wanted - self._config.propose.from_seeds, len(generated))
-        from_seeds = min(wanted - from_generated, len(self._seeds))
-        from_generated = min(wanted - from_seeds, len(generated))
+        shown = self._config.propose.in_context
+        from_generated = min(shown - self._config.propose.from_seeds, len(generated))
+        from_seeds = min(shown - from_generated, len(self._seeds))
+        from_generated = min(shown - from_seeds, len(generated))
         tasks = rng.sample(self._seeds, from_seeds) + rng.sample(list(generated), from_generated)
         rng.shuffle(tasks)
         return tasks
@@ -278,57 +297,49 @@ class RequestBuilder:
     def _tokens(self, prompt: Prompt) -> int:
         return len(self._engine.encode(self._engine.render(prompt)))
 
-    def _request(
-        self,
-        about: str,
-        stage: Stage,
-        form: Form,
-        name: str,
-        sampling: SamplingConfig,
-        *,
-        parents: tuple[str, ...] = (),
-        stop: tuple[str, ...] = (),
-        **values: Any,
-    ) -> Request:
-        # What is not of the loop is asked as instances are.
+    def _request(self, about: str, question: _Question, **values: Any) -> Request:
+        """Fill in a question's template with values."""
+        stage, name, sampling = question.stage, question.template, question.sampling
+        # Stages outside the loop are prompted as instances are.
         mode = self._modes.get(stage, self._modes[Stage.INSTANCES])
         template = f"{name}.{mode}.jinja"
         prompt: Prompt
         if mode == "base":
             prompt = text = self._prompts.text(template, **values)
-            stop = (*self._prompts.stop.get(name, []), *stop, *sampling.stop)
+            stop = (*self._prompts.stop.get(name, []), *question.stop, *sampling.stop)
         else:
-            prompt, text = self._conversation(stage, name, template, values), ""
-            # The end of a model's turn stops it; only what the user asks for cuts it short.
+            prompt, text = self._conversation(question, template, values), ""
+            # A model's turn ends by itself; only stop strings of the user cut it short.
             stop = sampling.stop
         id = ids.request(about, stage)
         return Request(
             id=id,
             about=about,
             stage=stage,
-            reading=self._reading(form, text, parents),
+            reading=self._reading(question.form, text, question.parents),
             prompt=prompt,
             sampling=sampling.model_copy(update={"stop": stop}),
             seed=derive_seed(self._config.seed, id),
             template=template,
-            parents=parents,
+            parents=question.parents,
         )
 
     def _conversation(
-        self, stage: Stage, name: str, template: str, values: Mapping[str, Any]
+        self, question: _Question, template: str, values: Mapping[str, Any]
     ) -> Conversation:
         messages = self._prompts.messages(template, **values)
+        classifies = question.stage is Stage.CLASSIFY
         system = self._config.model.system
-        if name == "direct":
+        if question.template == "direct":
             system = system or self._config.instances.direct_system
-        if system and stage is not Stage.CLASSIFY:
+        if system and not classifies:
             messages = _with_system(messages, system)
         # A label of one word leaves no room to think.
-        thinking = self._config.model.thinking and stage is not Stage.CLASSIFY
+        thinking = self._config.model.thinking and not classifies
         return Conversation(tuple(messages), thinking=thinking)
 
     def _reading(self, form: Form, text: str, parents: Sequence[str]) -> Reading:
-        """Return how a completion is read; `text` is what it continues, empty for a turn."""
+        """Return how a completion is read; `text` is the prompt that it continues, "" in chat."""
         if form is Form.LIST:
             return reading_of_list(text, parents, continues=bool(text))
         if form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
@@ -337,12 +348,12 @@ class RequestBuilder:
 
 
 def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
-    """Return the exemplars that are not the task itself: a seed is not shown its own answer."""
-    return [one for one in exemplars if one["instruction"] != instruction]
+    """Return the exemplars without the task itself: a seed is not shown its own answer."""
+    return [exemplar for exemplar in exemplars if exemplar["instruction"] != instruction]
 
 
 def _with_system(messages: list[Message], system: str) -> list[Message]:
-    """Put a system prompt before a conversation, and before its own if it has one."""
+    """Put a system prompt before a conversation, and before its own system prompt if it has one."""
     if messages[0]["role"] == "system":
         own = messages[0]["content"]
         return [Message(role="system", content=f"{system}\n\n{own}"), *messages[1:]]

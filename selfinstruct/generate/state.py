@@ -1,4 +1,4 @@
-"""What is committed of a run: the pool, the novelty index, the totals, and when to stop."""
+"""The committed part of a run: the pool, the novelty index, the totals, and when to stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.verdicts.pool import Measures, first_measures, see_round
+from selfinstruct.verdicts.pool import Standards, first_standards, see_round
 from selfinstruct.verdicts.rounds import is_good
 
 
@@ -19,8 +19,8 @@ from selfinstruct.verdicts.rounds import is_good
 class RoundTotals:
     """The counts of a round that decide when to stop.
 
-    `good` counts the tasks and those that were surplus to the target: a round that was cut
-    short by its target is no sign of a yield that runs dry.
+    `good` counts the tasks and the instructions that were surplus to the target: a round that
+    reaches its target early does not mean that the yield runs dry.
     """
 
     tasks: int
@@ -31,12 +31,12 @@ class RoundTotals:
 
 @dataclass
 class CommittedState:
-    """Grows by one round at a time; a function of the run's folder alone.
+    """What the run's folder holds; it grows by one round at a time.
 
-    `measures` run ahead of the commits by the round that is being written (see generate.py).
+    `standards` are ahead of the commits by the round that is being written (see loop.py).
     """
 
-    measures: Measures
+    standards: Standards
     pool: list[list[PoolTask]] = field(default_factory=list)
     totals: list[RoundTotals] = field(default_factory=list)
 
@@ -56,8 +56,8 @@ class CommittedState:
     def pool_before(self, round: int) -> list[PoolTask]:
         """Return the generated tasks that a round's proposals may show: of rounds ≤ round − 2.
 
-        So the instances of a round can be written while the next one proposes, and a run
-        that was killed and resumed draws the same.
+        This lets the next round propose while the instances of a round are written, and a run
+        that was killed and resumed draws the same tasks.
         """
         return [task for tasks in self.pool[: max(0, round - 1)] for task in tasks]
 
@@ -78,11 +78,11 @@ class CommittedState:
 
 
 def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
-    """Read what is committed back into memory; `pool` is what the index starts with."""
-    state = CommittedState(first_measures(pool, config, calibration_starts(run)))
+    """Read the committed rounds back into memory; the index starts with `pool` (id, text)."""
+    state = CommittedState(first_standards(pool, config, calibration_starts(run)))
     for number in run.rounds():
         candidates = run.instructions(number)
-        state.measures.take_in(number, candidates, run.instances(number))
+        state.standards.take_in(number, candidates, run.instances(number))
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         good = sum(is_good(candidate) for candidate in candidates)
@@ -92,7 +92,7 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
 
 
 def committed_thresholds(run: Run, config: RunConfig) -> LikelihoodThresholds:
-    """Read back the likelihood thresholds alone: what `complete` judges by."""
+    """Read back the likelihood thresholds alone, for `complete`."""
     thresholds = LikelihoodThresholds(config.likelihood, calibration_starts(run))
     for number in run.rounds():
         see_round(thresholds, number, run.instructions(number), run.instances(number))

@@ -1,7 +1,7 @@
-"""What a run grows from: its config, seed tasks, templates, topics, and texts to avoid.
+"""The inputs of a run: its config, seed tasks, templates, topics, and texts to avoid.
 
-They are read from the user's files for a new run, and from the run's own folder after
-that: a run is self-contained.
+A new run reads them from the user's files. Later they are read from the run's own folder: a run is
+self-contained.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _KINDS = ("seeds", "topics", "avoid")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files as a run keeps them (by name, such as `seeds.jsonl`), and what they hold.
+    """Files as a run keeps them (by name, such as `seeds.jsonl`), and their parsed content.
 
-    `avoid` are texts that the novelty index holds from the start, with their pool ids.
+    `avoid` are (pool id, text) pairs that are in the novelty index from the start.
     """
 
     files: Mapping[str, bytes]
@@ -44,36 +44,41 @@ class Inputs:
 
     @property
     def digests(self) -> dict[str, str]:
-        """A digest for each kind of input that is there."""
-        found = {
+        """The SHA-256 of each kind of input that the run has."""
+        digests = {
             f"{name.split('.')[0]}_sha256": hashlib.sha256(content).hexdigest()
             for name, content in self.files.items()
         }
-        return {**found, "prompts_sha256": fingerprint(dict(self.prompts.files))}
+        return {**digests, "prompts_sha256": fingerprint(dict(self.prompts.files))}
 
     @property
     def first_pool(self) -> list[tuple[str, str]]:
-        """(id, text) of what the novelty index holds before the first round."""
+        """The (id, text) pairs in the novelty index before the first round."""
         return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid]
 
     def as_stored(self) -> dict[str, bytes]:
-        """Return every file of a run's `inputs` folder."""
+        """Return the content of every file of a run's `inputs` folder, by its path there."""
         prompts = {f"prompts/{name}": text.encode() for name, text in self.prompts.files.items()}
         return {**self.files, **prompts}
 
 
-def read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) -> Inputs:
-    """Read the inputs of a run: its own, unless others are named; those of the config if new.
+def read_inputs(config: RunConfig, values: Mapping[str, Any], run: Run | None) -> Inputs:
+    """Read the inputs of a run.
+
+    Args:
+        config: names the files of a new run.
+        values: configuration values that the user gave; a file named here replaces the run's own.
+        run: the run, or None for a new one.
 
     Raises:
         ConfigError: a file cannot be used; names file, line and fix.
-        StoreError: what the run keeps is damaged.
+        StoreError: the run's own inputs are damaged.
     """
     own = stored_inputs(run) if run is not None else None
     files: dict[str, bytes] = {}
     sources: dict[str, Path] = {}
     for kind in _KINDS:
-        if own is not None and given.get(kind) is None:
+        if own is not None and values.get(kind) is None:
             files |= {name: text for name, text in own.files.items() if name.startswith(kind)}
             continue
         path = _path_of(kind, config)
@@ -81,7 +86,7 @@ def read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) ->
             name = f"{kind}{_suffix(kind, path)}"
             files[name] = _read(path, kind)
             sources[name] = path
-    if own is not None and given.get("prompts") is None:
+    if own is not None and values.get("prompts") is None:
         prompts = own.prompts
     else:
         prompts = load_prompts(user_path(config.prompts, "--prompts") if config.prompts else None)
@@ -89,10 +94,10 @@ def read_inputs(config: RunConfig, given: Mapping[str, Any], run: Run | None) ->
 
 
 def stored_inputs(run: Run) -> Inputs:
-    """Return what a run was made with.
+    """Return the inputs that a run was made with.
 
     Raises:
-        StoreError: something is missing, or is not what it was.
+        StoreError: a file is missing or was changed.
     """
     folder = run.path / "inputs"
     with _damage(folder):
@@ -109,10 +114,10 @@ def stored_inputs(run: Run) -> Inputs:
 
 
 def stored_config(run: Run) -> RunConfig:
-    """Return the configuration that a run was last known by, as of its time.
+    """Return a run's stored configuration, with the values of its time.
 
     Raises:
-        StoreError: it is damaged, or was judged by a newer program.
+        StoreError: it is damaged, or a newer program wrote it.
     """
     path = run.path / "run.yaml"
     version = run.meta["config"].get("rules_version")
@@ -128,7 +133,7 @@ def stored_config(run: Run) -> RunConfig:
 def parse_inputs(
     files: Mapping[str, bytes], prompts: PromptLibrary, sources: Mapping[str, Path] | None = None
 ) -> Inputs:
-    """Read what the files of a run's `inputs` folder hold.
+    """Parse the files of a run's `inputs` folder.
 
     Args:
         files: content by name, such as `seeds.jsonl`.
@@ -156,7 +161,7 @@ def parse_inputs(
 
 
 def _suffix(kind: str, path: Path) -> str:
-    """Return the suffix under which a run keeps a file, by which it is read again alike."""
+    """Return the suffix of the file in the run, so that it is read again in the same way."""
     if kind == "seeds":
         return ".txt" if path.suffix == ".txt" else ".jsonl"
     return ".jsonl" if path.suffix in JSON_SUFFIXES else ".txt"

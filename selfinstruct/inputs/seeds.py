@@ -39,11 +39,11 @@ def read_seed_bytes(path: Path) -> bytes:
 def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
     """Return the seed tasks of a file, in its order.
 
-    A `.txt` file has one instruction a line, known by its line number; any other has the
-    format of the paper's release, one JSON object a line.
+    A `.txt` file has one instruction per line; its id is the line number. Any other file has the
+    format of the paper's release, one JSON object per line.
 
     Raises:
-        SeedError: naming file, line, field and fix of the first thing that is wrong.
+        SeedError: a line is wrong; names file, line, field and fix.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -66,12 +66,12 @@ def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
         seen[seed.id] = number
         seeds.append(seed)
     if not seeds:
-        raise SeedError(f"{path}: holds no seed task; write one JSON object a line")
+        raise SeedError(f"{path}: holds no seed task; write one JSON object per line")
     return seeds
 
 
 def _plain(line: str, number: int) -> SeedTask:
-    """Return a seed that is an instruction alone; few-shot prompts take other examples."""
+    """Return a seed with an instruction alone; few-shot prompts use other examples."""
     return SeedTask(str(number), f"line_{number}", line.strip(), (), None)
 
 
@@ -80,10 +80,10 @@ def _parse_line(line: str, where: str) -> SeedTask:
         data = json.loads(line)
     except json.JSONDecodeError as error:
         raise SeedError(
-            f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object a line"
+            f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object per line"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SeedError(f"{where}: is JSON that no seed needs ({error}); shorten it") from error
+        raise SeedError(f"{where}: is too large or too deep ({error}); shorten it") from error
     if not isinstance(data, dict):
         raise SeedError(f"{where}: is a JSON {type(data).__name__}; write an object {{…}}")
     unknown = sorted(set(data) - _FIELDS)
@@ -117,11 +117,11 @@ def _parse_instances(value: Any, where: str) -> tuple[Instance, ...]:
         place = f"instances[{position}]"
         if not isinstance(item, dict) or not _INSTANCE_FIELDS & set(item):
             raise SeedError(f'{where}: "{place}" must be an object {{"input", "output"}}')
-        given = item.get("input", "")
-        if not isinstance(given, str) or _has_surrogate(given):
-            raise SeedError(f'{where}: "{place}.input" is {given!r}; give a text, or ""')
+        input = item.get("input", "")
+        if not isinstance(input, str) or _has_surrogate(input):
+            raise SeedError(f'{where}: "{place}.input" is {input!r}; give a text, or ""')
         output = _text(item.get("output"), f"{place}.output", where)
-        instances.append(Instance(input=given.strip(), output=output))
+        instances.append(Instance(input=input.strip(), output=output))
     return tuple(instances)
 
 
@@ -133,10 +133,10 @@ def _text(value: Any, field: str, where: str) -> str:
     if not value.strip():
         raise SeedError(f'{where}: "{field}" is empty; give a text')
     if not value.isprintable() and _has_surrogate(value):
-        raise SeedError(f'{where}: "{field}" holds half a character (a lone surrogate); mend it')
+        raise SeedError(f'{where}: "{field}" holds half a character (a lone surrogate); correct it')
     return value.strip()
 
 
 def _has_surrogate(text: str) -> bool:
-    """Whether a text cannot be written as UTF-8; JSON's escapes can spell such."""
+    """Whether a text cannot be written as UTF-8; JSON escapes can produce one."""
     return any("\ud800" <= char <= "\udfff" for char in text)

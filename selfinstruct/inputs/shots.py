@@ -1,4 +1,4 @@
-"""Worked tasks to show a model before its own: short ones of the shipped seeds."""
+"""Worked tasks to show a model before its own task: short ones of the shipped seeds."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _LONGEST = 60  # words
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A worked task: what a user wrote, and the answer."""
+    """A worked task: the user's text, and the answer."""
 
     user: str
     answer: str
 
 
 def worked_shots() -> list[Shot]:
-    """Return short worked seed tasks, those without an input and those with one in turn."""
+    """Return short worked seed tasks; those without and with an input alternate."""
     path = shipped_seeds()
     worked = [
-        (bool(one.input), Shot(user_text(seed.instruction, one.input), one.output))
+        (bool(instance.input), Shot(user_text(seed.instruction, instance.input), instance.output))
         for seed in parse_seeds(read_seed_bytes(path), path)
-        for one in seed.instances[:1]
-        if len(f"{seed.instruction} {one.input} {one.output}".split()) <= _LONGEST
+        for instance in seed.instances[:1]
+        if len(f"{seed.instruction} {instance.input} {instance.output}".split()) <= _LONGEST
     ]
-    given = [shot for has_input, shot in worked if has_input]
-    alone = [shot for has_input, shot in worked if not has_input]
-    return [shot for pair in zip(alone, given, strict=False) for shot in pair]
+    with_input = [shot for has_input, shot in worked if has_input]
+    without_input = [shot for has_input, shot in worked if not has_input]
+    return [shot for pair in zip(without_input, with_input, strict=False) for shot in pair]

@@ -1,4 +1,4 @@
-"""Read files of texts: one a line, or JSON lines with an `instruction`."""
+"""Read files of texts: one per line, or JSON lines with an `instruction`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 
 JSON_SUFFIXES = (".jsonl", ".json")
-# Where published datasets keep what a user asks.
+# Fields of published datasets that hold the user's text.
 _FIELDS = ("instruction", "prompt", "question", "text")
 
 
@@ -17,12 +17,12 @@ def parse_texts(content: bytes, path: Path | str, option: str) -> list[str]:
     """Return the texts of a file, without empty lines.
 
     Args:
-        content: the file's; a `.jsonl` or `.json` path means one JSON object or string a line.
+        content: of the file. A `.jsonl` or `.json` path means one JSON object or string per line.
         path: for messages, and for its suffix.
         option: the option that named it, for messages.
 
     Raises:
-        ConfigError: naming file and line of what is wrong.
+        ConfigError: a line is wrong; names file and line.
     """
     try:
         lines = content.decode("utf-8-sig").split("\n")
@@ -36,7 +36,7 @@ def parse_texts(content: bytes, path: Path | str, option: str) -> list[str]:
         if line.strip():
             texts.append(_of_json(line, f"{path}:{number}") if as_json else line.strip())
     if not texts:
-        raise ConfigError(f"{path}: holds no text; write one a line, or leave out {option}")
+        raise ConfigError(f"{path}: holds no text; write one per line, or leave out {option}")
     return texts
 
 
@@ -44,7 +44,7 @@ def _of_json(line: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: is not JSON ({error}); write one object a line") from error
+        raise ConfigError(f"{where}: is not JSON ({error}); write one object per line") from error
     if isinstance(value, dict):
         value = next((value[name] for name in _FIELDS if name in value), None)
     if not isinstance(value, str) or not value.strip():
@@ -53,5 +53,7 @@ def _of_json(line: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{where}: holds half a character (a lone surrogate); mend it") from error
+        raise ConfigError(
+            f"{where}: holds half a character (a lone surrogate); correct it"
+        ) from error
     return value.strip()

@@ -25,7 +25,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.common.sampling import SamplingConfig
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.machine import detect_machine
 
 VERDICTS = ("A", "B")
@@ -161,7 +161,7 @@ def judged(
         for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first)))
         for verdict, tokens in zip(VERDICTS, votes, strict=True)
     ]
-    completions = complete_all(engine, requests, advance) if requests else []
+    completions = ask_all(engine, requests, advance) if requests else []
     scored = {completion.id: completion for completion in completions}
     return [_verdict(number, duel, scored) for number, duel in enumerate(duels)]
 

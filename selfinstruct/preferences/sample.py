@@ -12,7 +12,7 @@ from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.records import Completion, Form, Message, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.rows import export_rows
-from selfinstruct.engines.base import Engine, complete_all
+from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.labellers.base import ScoredAnswer, TaskPrompt
 from selfinstruct.labellers.likelihood import instructed_prompts, score_written
@@ -80,7 +80,7 @@ def sample_answers(
     for start in range(0, len(owed), batch_size):
         batch = owed[start : start + batch_size]
         requests = [request for prompt in batch for request in _requests(prompt.id, asked, how)]
-        completions = complete_all(engine, requests, partial(advance_from, start * steps))
+        completions = ask_all(engine, requests, partial(advance_from, start * steps))
         answers = [_answer(completion) for completion in completions]
         if how.scored:
             scored = partial(advance_from, start * steps + len(requests))

@@ -4,7 +4,7 @@ A folder of templates holds `<name>.base.jinja` (raw text that the model continu
 `<name>.chat.jinja` (turns of a conversation) for `propose`, `classify`, `input_first`,
 `output_first`, `direct` (chat only), `task.jinja` (the canonical encoding of a task for
 training), and `prompts.yaml` (markers, stop strings, exemplars). A user's folder replaces
-the files it has; the shipped ones stand in for the rest.
+the files it has; the other files are the shipped ones.
 """
 
 from selfinstruct.prompts.fewshot import Exemplar, FewShot, choose_fewshot

@@ -1,8 +1,8 @@
-"""How a task is put to a model that is trained on it: one encoding, for all that comes after.
+"""The text form of a task for a model without a chat template: one encoding for every use.
 
-A model without a chat template gets one that writes just this, so that the tokenizer's own
-template and the raw text for its bare base model are the same characters. The template
-`task.jinja`, by which `export` writes prompts, is the same as shipped.
+Training gives such a model a chat template that writes exactly this text. So the tokenizer's own
+template and the raw text for the bare base model are the same characters. The shipped `task.jinja`,
+which `export` uses for prompts, writes the same text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from selfinstruct.common.records import Message
 
 _TASK, _ANSWER = "### Task\n", "\n\n### Answer\n"
-# Where a model that does not know when to stop begins its next task.
+# A model that does not know when to stop begins its next task here.
 STOP = ("\n### Task",)
 
 CHAT_TEMPLATE = (
@@ -28,12 +28,12 @@ CHAT_TEMPLATE = (
 
 
 def user_text(instruction: str, input: str) -> str:
-    """Return what a user would write: the instruction, then the input after a blank line."""
+    """Return a task as a user writes it: the instruction, then the input after a blank line."""
     return f"{instruction}\n\n{input}" if input else instruction
 
 
 def unframed(prompt: str) -> str:
-    """Return what a user wrote of a prompt in canonical text, or the prompt if it is not."""
+    """Return the user's text in a canonical prompt; any other prompt as it is."""
     if prompt.startswith(_TASK) and prompt.endswith(_ANSWER):
         return prompt[len(_TASK) : -len(_ANSWER)]
     return prompt
@@ -42,8 +42,7 @@ def unframed(prompt: str) -> str:
 def canonical_text(messages: Sequence[Message]) -> str:
     """Return a conversation as raw text, ready for its next answer, without BOS.
 
-    Answers that stand in it (few-shot) end with a blank line; there is no end of a turn in
-    raw text.
+    Answers in it (few-shot) end with a blank line, since raw text has no end of a turn.
     """
     parts = [
         f"{message['content']}\n\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 from selfinstruct.common.records import SeedTask
 
-# Short exemplars keep the shared part of the prompts short, and with it every prefill.
+# Short exemplars keep the shared start of the prompts short, and so every prefill.
 _MAX_WORDS = 90
 _MAX_INSTANCES = 3
 _LEAST_OUTPUT = 20
@@ -20,7 +20,7 @@ Exemplar = dict[str, Any]
 
 @dataclass(frozen=True)
 class FewShot:
-    """What each stage shows: fixed for a run, so that the prompts share their start."""
+    """The exemplars of each stage: fixed for a run, so that its prompts share their start."""
 
     classify: list[Exemplar]
     with_input: list[Exemplar]
@@ -36,28 +36,36 @@ def choose_fewshot(
     for_classify: int,
     for_instances: int,
 ) -> FewShot:
-    """Draw compact exemplars from the seeds; top up with the shipped ones where they lack."""
+    """Draw compact exemplars from the seeds; add shipped ones where the seeds are too few.
+
+    Args:
+        seeds: the run's seed tasks.
+        shipped: exemplars of the templates.
+        rng: for the draw.
+        for_classify: number of exemplars for classification.
+        for_instances: number of exemplars for instances, of each kind.
+    """
     own = [seed for seed in rng.sample(list(seeds), len(seeds)) if _is_compact(seed)]
-    known = {seed.instruction for seed in own}
-    tasks = [*own, *(task for task in shipped if task.instruction not in known)]
+    instructions = {seed.instruction for seed in own}
+    tasks = [*own, *(task for task in shipped if task.instruction not in instructions)]
     labelled = [t for t in tasks if t.is_classification and all(i.input for i in t.instances)]
     free = [t for t in tasks if t.is_classification is False]
     half = for_classify // 2
-    # In turn, the last one free text: in another order a small model calls everything a
-    # label, or nothing (measured, docs/engine.md).
+    # They alternate, and the last one is free text. In another order a small model calls
+    # everything a label, or nothing (measured, docs/engine.md).
     turns = zip_longest(labelled[:half], free[: for_classify - half])
     mixed = [task for pair in turns for task in pair if task is not None]
-    told = _told_first(free)
+    long_first = _long_first(free)
     return FewShot(
         classify=[_worked(task) for task in mixed],
-        with_input=[_worked(t) for t in told if t.instances[0].input][:for_instances],
-        without_input=[_worked(t) for t in told if not t.instances[0].input][:for_instances],
+        with_input=[_worked(t) for t in long_first if t.instances[0].input][:for_instances],
+        without_input=[_worked(t) for t in long_first if not t.instances[0].input][:for_instances],
         classification=[_worked(task) for task in labelled[:for_instances]],
     )
 
 
-def _told_first(tasks: list[SeedTask]) -> list[SeedTask]:
-    """Put tasks with an output of some sentences first: a model writes as much as it is shown."""
+def _long_first(tasks: list[SeedTask]) -> list[SeedTask]:
+    """Put tasks with longer outputs first: a model writes as much as the prompt shows."""
     return sorted(tasks, key=lambda t: len(t.instances[0].output.split()) < _LEAST_OUTPUT)
 
 
@@ -78,6 +86,7 @@ def _worked(task: SeedTask) -> Exemplar:
         "input": first.input,
         "output": first.output,
         "instances": [
-            {"input": one.input, "output": one.output} for one in task.instances[:_MAX_INSTANCES]
+            {"input": instance.input, "output": instance.output}
+            for instance in task.instances[:_MAX_INSTANCES]
         ],
     }

@@ -1,4 +1,4 @@
-"""Load a folder of templates and render them."""
+"""Load a folder of templates, and render them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from selfinstruct.common.records import Markers, Message, SeedTask
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 
 SHIPPED = Path(__file__).parent / "templates"
-# A turn of a conversation starts with a role between two private-use characters, which no
-# task can bring in: they are taken out of every value that a template is given.
+# A turn of a conversation starts with a role between two private-use characters. No task can
+# contain them: they are removed from every value that a template gets.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _ROLES = ("system", "user", "assistant")
 _TURN = re.compile(f"{_OPEN}({'|'.join(_ROLES)}){_CLOSE}")
@@ -26,7 +26,7 @@ _TURN = re.compile(f"{_OPEN}({'|'.join(_ROLES)}){_CLOSE}")
 
 @dataclass(frozen=True)
 class PromptLibrary:
-    """The templates of a run: `files` maps each name to its text, as used and stored."""
+    """The templates of a run; `files` maps each file name to its text, as used and stored."""
 
     files: Mapping[str, str]
     markers: Markers
@@ -34,11 +34,11 @@ class PromptLibrary:
     exemplars: tuple[SeedTask, ...]
 
     def text(self, name: str, **values: Any) -> str:
-        """Render a template that is plain text."""
+        """Render a template of plain text."""
         return self._render(name, values)
 
     def messages(self, name: str, **values: Any) -> list[Message]:
-        """Render a template made of turns.
+        """Render a template of turns.
 
         Raises:
             ConfigError: the template has no turn.
@@ -54,7 +54,7 @@ class PromptLibrary:
         ]
 
     def own_lines(self) -> frozenset[str]:
-        """Return the lines that the proposal templates themselves bring, casefolded."""
+        """Return the lines and sentences of the proposal templates themselves, casefolded."""
         text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
         lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
         return frozenset(
@@ -78,7 +78,7 @@ class PromptLibrary:
         """Compile every template.
 
         Raises:
-            ConfigError: naming the file and line that is not Jinja.
+            ConfigError: a file is not Jinja; names file and line.
         """
         for name in self.files:
             if name.endswith(".jinja"):
@@ -96,7 +96,7 @@ class PromptLibrary:
 
 
 def load_prompts(folder: Path | None = None) -> PromptLibrary:
-    """Load the shipped templates, with the files of `folder` in their place where it has them.
+    """Load the shipped templates; files of `folder` replace those of the same name.
 
     Raises:
         ConfigError: no such folder, a file that no stage uses, or one that cannot be read.
@@ -107,8 +107,8 @@ def load_prompts(folder: Path | None = None) -> PromptLibrary:
             raise ConfigError(f"{folder}: is not a folder of templates; check --prompts")
         for path in _template_files(folder):
             if path.name not in files:
-                known = ", ".join(sorted(files))
-                raise ConfigError(f"{path}: no stage uses this file; known names: {known}")
+                names = ", ".join(sorted(files))
+                raise ConfigError(f"{path}: no stage uses this file; known names: {names}")
             files[path.name] = _read(path)
     return prompts_from_files(files)
 
@@ -124,7 +124,7 @@ def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
 
 
 def _turn(role: str) -> str:
-    """Start a turn of the conversation; what templates call."""
+    """Start a turn of the conversation; templates call this."""
     if role not in _ROLES:
         raise ValueError(f"turn({role!r}): the roles are {', '.join(_ROLES)}")
     return f"{_OPEN}{role}{_CLOSE}"
@@ -143,7 +143,7 @@ def _read(path: Path) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """Take the turn characters out of every text among the values."""
+    """Remove the turn characters from every text in a value."""
     if isinstance(value, str):
         return value.replace(_OPEN, "").replace(_CLOSE, "")
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""How a completion is to be read: told with its request, or found for one that does not say.
+"""How to read a completion: said by its request, or derived for older requests.
 
-Requests that were recorded before they said so are read by what they then were: the name of their
-template, and what their prompt ends with. Nowhere else is either looked at.
+Older recorded requests do not say it. It is derived from the name of their template and the end of
+their prompt. No other code looks at either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def reading_of_list(prompt: str, parents: Sequence[str], *, continues: bool) -> 
     """Return how the completion of a proposal is read.
 
     Args:
-        prompt: text of the prompt, where it is continued.
+        prompt: text of the prompt, if the completion continues it.
         parents: ids of the tasks that it shows.
         continues: whether the prompt ends within the first new item.
     """
@@ -25,27 +25,27 @@ def reading_of_list(prompt: str, parents: Sequence[str], *, continues: bool) -> 
 
 
 def list_tag(prompt: str) -> str:
-    """Return what a proposal's prompt ends with after its last number: nothing, or a tag."""
-    found = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
-    return found[1] if found else ""
+    """Return the tag after the last number of a proposal's prompt, or an empty text."""
+    match = re.search(r"\n\d+[.)][ \t]+(\S[^\n]*)\Z", prompt)
+    return match[1] if match else ""
 
 
 def opened_marker(prompt: str, markers: Markers) -> str | None:
-    """Return the marker that a prompt ends with, after which its completion goes on."""
+    """Return the marker at the end of a prompt, after which its completion continues."""
     return next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)
 
 
 def recorded_reading(request: Request, prompt: str, markers: Callable[[], Markers]) -> Reading:
-    """Return how a recorded completion was read whose request does not say.
+    """Return how the completion of an older recorded request was read.
 
     Args:
         request: as recorded.
         prompt: the text that the model saw.
-        markers: of the run; called only where they decide.
+        markers: returns those of the run; called only if they decide.
     """
     name, _, mode = request.template.removesuffix(".jinja").partition(".")
     if name == "propose":
-        # Whatever the prompting, as it was then.
+        # Then, the tag was read in both modes.
         tag, first = list_tag(prompt), len(request.parents) + 1
         return Reading(Form.LIST, first_number=first, continues=mode == "base", tag=tag)
     if request.stage is Stage.CLASSIFY:

@@ -1,4 +1,4 @@
-"""Read prompts.yaml: the words that templates and parser share, stop strings, exemplars."""
+"""Read prompts.yaml: the words shared by templates and parser, stop strings, exemplars."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class PromptSettings(_Strict):
             SeedTask(
                 id=f"exemplar_{position}",
                 name=f"exemplar_{position}",
-                instruction=one.instruction,
-                instances=tuple(Instance(i.input, i.output) for i in one.instances),
-                is_classification=one.is_classification,
+                instruction=exemplar.instruction,
+                instances=tuple(Instance(i.input, i.output) for i in exemplar.instances),
+                is_classification=exemplar.is_classification,
             )
-            for position, one in enumerate(self.exemplars)
+            for position, exemplar in enumerate(self.exemplars)
         )
 
 
@@ -70,7 +70,7 @@ def read_settings(text: str) -> PromptSettings:
     """Validate the text of a prompts.yaml.
 
     Raises:
-        ConfigError: naming the key, the value and what is wrong with it.
+        ConfigError: a value is invalid; names key, value and problem.
     """
     try:
         return PromptSettings.model_validate(yaml.safe_load(text))

@@ -1,4 +1,4 @@
-"""A run on disk: rounds that are committed by a rename, and read back as records."""
+"""A run on disk: rounds are committed by a rename, and read back as records."""
 
 from selfinstruct.store.lock import folder_lock, run_exists, run_lock
 from selfinstruct.store.run import RoundData, Run, create_run, open_run, rename_run

@@ -1,8 +1,8 @@
-"""Answers of another model to the tasks of a run: commits of their own, beside the rounds.
+"""Answers of another model to the tasks of a run: commits beside the rounds.
 
 answers/00000/
 completions.parquet  every request and completion
-instances.parquet    every answer as an instance; `answer_to` is the one it answers
+instances.parquet    every answer as an instance; `answer_to` is the instance that it answers
 answers.json         model, settings, counts by reason, tokens, seconds, checksums
 """
 
@@ -30,7 +30,7 @@ from selfinstruct.store.run import Run, damage
 
 @dataclass(frozen=True)
 class AnswerBatch:
-    """One commit of answers; `info` is what answers.json says."""
+    """One commit of answers; `info` is the content of answers.json."""
 
     number: int
     completions: Sequence[Completion]
@@ -60,13 +60,13 @@ def verify_answers(run: Run) -> None:
     """Compare every file of every batch with its checksum.
 
     Raises:
-        StoreError: naming the first file that differs.
+        StoreError: a file differs; names the first.
     """
     verify_batches(run, ANSWERS)
 
 
 def next_batch(run: Run) -> int:
-    """Return the number that the next batch gets."""
+    """Return the number of the next batch."""
     return next_number(run, ANSWERS)
 
 
@@ -99,10 +99,10 @@ def commit_answers(run: Run, batch: AnswerBatch) -> None:
 
 
 def best_answers(run: Run) -> dict[str, InstanceCandidate]:
-    """Return for each answered instance the newest answer that was accepted.
+    """Return the newest accepted answer to each instance, by the instance's id.
 
     Raises:
-        StoreError: an answer is not what was committed.
+        StoreError: a file is not what was committed.
     """
     verify_answers(run)
     best: dict[str, InstanceCandidate] = {}

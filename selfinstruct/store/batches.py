@@ -1,7 +1,7 @@
-"""Commits beside the rounds of a run: what was asked for later, folder by folder.
+"""Commits beside the rounds of a run, one folder each.
 
-A batch of a kind, such as answers/00000/, is written as answers/.00000.tmp and renamed,
-like a round; its answers.json has the checksums of its other files.
+A batch of a kind, such as answers/00000/, is written as answers/.00000.tmp and renamed, like a
+round. Its answers.json has the checksums of its other files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def batch_numbers(run: Run, kind: str) -> list[int]:
 
 
 def next_number(run: Run, kind: str) -> int:
-    """Return the number that the next batch gets."""
+    """Return the number of the next batch of a kind."""
     return max(batch_numbers(run, kind), default=-1) + 1
 
 
@@ -39,11 +39,17 @@ def batch_path(run: Run, kind: str, number: int) -> Path:
     return run.path / kind / f"{number:05d}"
 
 
-def batch_info(run: Run, kind: str, number: int, wanted: Mapping[str, type]) -> dict[str, Any]:
-    """Return what a batch's own JSON says.
+def batch_info(run: Run, kind: str, number: int, required: Mapping[str, type]) -> dict[str, Any]:
+    """Return the content of a batch's own JSON.
+
+    Args:
+        run: the run.
+        kind: the folder's name.
+        number: of the batch.
+        required: keys that it must have, with their types.
 
     Raises:
-        StoreError: it is damaged, newer than this code, or lacks a wanted key.
+        StoreError: it is damaged, newer than this code, or lacks a required key.
     """
     path = batch_path(run, kind, number) / f"{kind}.json"
     try:
@@ -51,7 +57,7 @@ def batch_info(run: Run, kind: str, number: int, wanted: Mapping[str, type]) -> 
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
     check_version(info, path)
-    keys = {"checksums": dict, **wanted}
+    keys = {"checksums": dict, **required}
     wrong = [key for key, type in keys.items() if not isinstance(info.get(key), type)]
     if wrong:
         names = ", ".join(wrong)
@@ -63,7 +69,7 @@ def verify_batches(run: Run, kind: str) -> None:
     """Compare every file of every batch with its checksum.
 
     Raises:
-        StoreError: naming the first file that differs.
+        StoreError: a file differs; names the first.
     """
     for number in batch_numbers(run, kind):
         for name, checksum in batch_info(run, kind, number, {})["checksums"].items():
@@ -83,8 +89,8 @@ def commit_batch(
         run: the run.
         kind: the folder's name.
         number: of the batch.
-        write: writes the files into the folder that it is given.
-        info: what the batch's JSON says, but for version and checksums.
+        write: writes the files into the folder that it gets.
+        info: content of the batch's JSON, without version and checksums.
 
     Raises:
         WriteError: the disk refuses.
@@ -93,7 +99,9 @@ def commit_batch(
     work = target.with_name(f".{target.name}.tmp")
     with refusal(target):
         if work.exists():
-            log.warning("discarding the unfinished %s/%s; it is written again", kind, work.name)
+            log.warning(
+                "discarding the unfinished %s/%s; it will be written again", kind, work.name
+            )
             shutil.rmtree(work)
         work.mkdir(parents=True)
         write(work)

@@ -1,4 +1,4 @@
-"""What a run keeps of its calibration, by the round from which it counts."""
+"""The stored calibration scores of a run, by the round from which they count."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from selfinstruct.store.run import Run
 
 
 def calibration_starts(run: Run) -> dict[int, SeedScores]:
-    """Return the calibration scores of a run by the round from which they count.
+    """Return the calibration scores of a run, by the round from which they count.
 
     Raises:
-        StoreError: what the run keeps of it is damaged.
+        StoreError: the stored scores are damaged.
     """
     recorded = run.meta.get("calibration") or {"starts": [0]}
     starts: dict[int, dict[Kind, list[float]]] = {int(start): {} for start in recorded["starts"]}
     for score in run.calibration():
         if score.from_round not in starts:
             raise StoreError(
-                f"{run.path}/calibration.parquet: round {score.from_round} is no start that "
-                "run.yaml knows; restore both from a backup"
+                f"{run.path}/calibration.parquet: run.yaml does not list round {score.from_round} "
+                "as a start; restore both from a backup"
             )
         starts[score.from_round].setdefault(score.kind, []).append(score.mean_logprob)
     return dict(starts)

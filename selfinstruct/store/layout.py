@@ -1,4 +1,4 @@
-"""The names of what a run's folder holds."""
+"""The names of the files and folders in a run's folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ INPUTS = "inputs"
 CALIBRATION = "calibration.parquet"
 ROUNDS = "rounds"
 ANSWERS, SUPPLEMENTS = "answers", "supplements"
-# Kinds of commits beside the rounds.
+# The kinds of commits beside the rounds.
 KINDS = (ANSWERS, SUPPLEMENTS)
 OVERRIDES = "overrides.jsonl"
 LABELS = "labels.jsonl"
 SAMPLES = "samples"
 
-# All that a run is made of: nothing else may be written there by these names.
+# Everything that belongs to a run: nothing else may use these names.
 OWN = frozenset(
     {
         *(RUN_FILE, STATUS_FILE, LOCK_FILE, INPUTS, CALIBRATION, ROUNDS),

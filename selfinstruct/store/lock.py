@@ -1,7 +1,7 @@
-"""One writer for a run: an operating-system lock that dies with its process.
+"""One writer for a run: an operating-system lock that ends with its process.
 
-What a run that never came to be leaves behind is taken away again, and nothing else: only
-folders that were made for it, only if nobody has put anything into them.
+If a run is never created, its leftovers are removed, and nothing else: only folders that were made
+for it, and only if nobody has put anything into them.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import IO
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.store.layout import CALIBRATION, INPUTS, LOCK_FILE, ROUNDS, RUN_FILE
 
-# What a process may have left that was killed before it wrote run.yaml; no round is among
-# it, since rounds come later.
+# Leftovers of a process that was killed before it wrote run.yaml. Rounds come later, so they
+# are never among them.
 _FILES = {f".{RUN_FILE}.tmp", CALIBRATION, f".{CALIBRATION}.tmp"}
 
 
 def run_exists(path: Path) -> bool:
-    """Whether the folder is a run: it has its run.yaml, which is written last."""
+    """Whether the folder is a run: it has a run.yaml, which is written last."""
     return (path / RUN_FILE).is_file()
 
 
 @contextmanager
 def run_lock(path: Path) -> Iterator[None]:
-    """Hold a run for writing.
+    """Lock a run for writing.
 
     Raises:
-        ConfigError: another process holds it, the folder cannot be made, or it holds
+        ConfigError: another process has locked it, the folder cannot be made, or it contains
             files that are not a run's.
     """
     made = _make_folders(path)
@@ -56,10 +56,10 @@ def run_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_lock(path: Path) -> Iterator[None]:
-    """Hold a folder that is no run for writing; makes it where there is none.
+    """Lock a folder that is not a run for writing; make the folder if necessary.
 
     Raises:
-        ConfigError: another process holds it, or it cannot be made.
+        ConfigError: another process has locked it, or it cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -83,8 +83,8 @@ def _take(handle: IO[str], path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise busy from None
-    # Whoever held it may have removed the file, with a run that did not come to be, between
-    # our opening and our locking it: then a third process can hold a lock of the same name.
+    # Between our opening and our locking the file, its former holder may have removed it, with a
+    # run that was never created. Then a third process can hold a lock of the same name.
     try:
         same = os.path.samestat(os.fstat(handle.fileno()), (path / LOCK_FILE).stat())
     except OSError:
@@ -101,7 +101,7 @@ def _remove_beginnings(path: Path) -> None:
 
 
 def _make_folders(path: Path) -> list[Path]:
-    """Create `path`; return the folders that had to be made, the innermost first."""
+    """Create `path`; return the folders that were made, the innermost first."""
     missing = []
     for folder in (path, *path.parents):
         if folder.exists():
@@ -119,9 +119,9 @@ def _make_folders(path: Path) -> list[Path]:
 
 
 def _holds_other_files(path: Path) -> bool:
-    """Whether there is anything that a run cut off before its run.yaml would not have left."""
+    """Whether a folder contains more than the leftovers of a run without its run.yaml."""
     names = {entry.name for entry in path.iterdir()}
-    if LOCK_FILE not in names:  # made first: without it, folders of these names are not ours
+    if LOCK_FILE not in names:  # it is made first: without it, the other names are not ours
         return bool(names)
     if ROUNDS in names and any((path / ROUNDS).iterdir()):
         return True
@@ -132,5 +132,5 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         try:
             folder.rmdir()
-        except OSError:  # somebody has put something there, or was faster
+        except OSError:  # it is not empty, or is removed already
             return

@@ -1,4 +1,4 @@
-"""A run's folder: create, commit a round, recover, read.
+"""A run's folder: create it, commit a round, recover, read.
 
     run.yaml               schema version, resolved config, model identity, versions
     inputs/                the seed file and the prompt templates as used
@@ -62,7 +62,7 @@ _ROUND_KEYS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class RoundData:
-    """Everything of one round; `info` is what round.json says."""
+    """The content of one round; `info` is the content of round.json."""
 
     number: int
     completions: Sequence[Completion]
@@ -73,7 +73,7 @@ class RoundData:
 
 @dataclass(frozen=True)
 class Run:
-    """An existing run. `meta` is run.yaml."""
+    """An existing run; `meta` is the content of run.yaml."""
 
     path: Path
     meta: Mapping[str, Any]
@@ -86,7 +86,7 @@ class Run:
         """Return the numbers of the committed rounds, from 0 without a gap.
 
         Raises:
-            StoreError: a round is missing in between.
+            StoreError: a round is missing.
         """
         folder = self.path / "rounds"
         if not folder.is_dir():
@@ -104,7 +104,7 @@ class Run:
         return self.path / "rounds" / f"{number:05d}"
 
     def calibration(self) -> list[CalibrationScore]:
-        """Return the scores of the calibration texts; none for a run made before there were any.
+        """Return the scores of the calibration texts; none for a run older than calibration.
 
         Raises:
             StoreError: they are not what was committed.
@@ -119,7 +119,11 @@ class Run:
             return schema.read_calibration(path)
 
     def info(self, number: int) -> dict[str, Any]:
-        """Return a round's round.json."""
+        """Return the content of a round's round.json.
+
+        Raises:
+            StoreError: it is damaged, or newer than this code.
+        """
         path = self.round_path(number) / _ROUND
         try:
             info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -155,7 +159,7 @@ class Run:
             return schema.read_completions(path, self.markers)
 
     def markers(self) -> Markers:
-        """Return the words of the run's templates, as they were used.
+        """Return the marker words of the run's templates, as they were used.
 
         Raises:
             StoreError: they cannot be read.
@@ -177,7 +181,7 @@ class Run:
         """Compare every file of every round with the checksum taken when it was committed.
 
         Raises:
-            StoreError: naming the first file that differs.
+            StoreError: a file differs; names the first.
         """
         self.calibration()
         for number in self.rounds():
@@ -192,7 +196,7 @@ class Run:
         """Write a round; once this returns it is on disk for good.
 
         Raises:
-            WriteError: the disk refuses; nothing that was committed before is touched.
+            WriteError: the disk refuses; earlier commits are not touched.
         """
         with refusal(self.round_path(data.number)):
             self._commit(data)
@@ -212,20 +216,20 @@ class Run:
         atomic.commit_folder(work, target)
 
     def discard_torn(self) -> None:
-        """Remove rounds that were being written when a process died; they are owed again."""
+        """Remove rounds that a dead process has left half written; they are generated again."""
         for work in (self.path / "rounds").glob(".*.tmp"):
             log.warning("discarding the unfinished round %s; it will be generated again", work.name)
             shutil.rmtree(work)
 
     def with_config(self, config: Mapping[str, Any]) -> Run:
-        """Return the run with its stopping and throughput settings as they are now, stored."""
+        """Store the present stopping and throughput settings; return the run with them."""
         meta = {**self.meta, "config": dict(config)}
         if meta["config"] != self.meta["config"]:
             _write_meta(self.path, meta)
         return Run(self.path, meta)
 
     def write_status(self, state: str, **details: Any) -> None:
-        """Replace status.json (advisory: nothing is decided by it, a failure is only logged)."""
+        """Replace status.json. It is advisory, so a failure is only logged."""
         status = {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **details}
         try:
             atomic.write_json(self.path / "status.json", status)
@@ -244,7 +248,7 @@ def open_run(path: Path) -> Run:
     """Open an existing run for reading.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the folder is not a run.
         StoreError: run.yaml is damaged or newer than this code.
     """
     file = path / RUN_FILE
@@ -264,7 +268,7 @@ def open_run(path: Path) -> Run:
 
 
 def rename_run(work: Path, out: Path) -> None:
-    """Give a run that was made under another name its own; `out` may be an empty folder.
+    """Rename a run that was made under another name; `out` may be an empty folder.
 
     Raises:
         WriteError: the disk refuses.
@@ -281,12 +285,12 @@ def create_run(
     calibration: Sequence[CalibrationScore] = (),
     starts: Sequence[int] = (0,),
 ) -> Run:
-    """Write what makes a folder a run; run.yaml comes last.
+    """Write the files that make a folder a run; run.yaml comes last.
 
     Args:
         path: the run's folder.
-        meta: what run.yaml says.
-        inputs: content of the files of `inputs/`, by name.
+        meta: content of run.yaml.
+        inputs: contents of the files of `inputs/`, by name.
         calibration: scores of the calibration texts.
         starts: the rounds from which they count.
 
@@ -294,8 +298,8 @@ def create_run(
         WriteError: the disk refuses.
     """
     scores = schema.calibration_bytes(calibration)
-    known = {"starts": list(starts), "sha256": hashlib.sha256(scores).hexdigest()}
-    full = {"schema_version": schema.SCHEMA_VERSION, **meta, "calibration": known}
+    recorded = {"starts": list(starts), "sha256": hashlib.sha256(scores).hexdigest()}
+    full = {"schema_version": schema.SCHEMA_VERSION, **meta, "calibration": recorded}
     with refusal(path):
         atomic.write_bytes(path / CALIBRATION, scores)
         (path / "rounds").mkdir(exist_ok=True)
@@ -314,7 +318,7 @@ def _write_meta(path: Path, meta: Mapping[str, Any]) -> None:
 
 
 def check_version(data: Any, path: Path) -> None:
-    """Raise StoreError for a file that this code cannot know."""
+    """Raise StoreError for a file without a version, or with one that is newer than this code."""
     if not isinstance(data, dict):
         raise StoreError(f"{path}: is damaged (holds no mapping); restore it from a backup")
     version = data.get("schema_version")
@@ -329,7 +333,7 @@ def check_version(data: Any, path: Path) -> None:
 
 @contextmanager
 def damage(path: Path) -> Iterator[None]:
-    """Turn what a damaged file raises into StoreError."""
+    """Turn the errors of reading a damaged file into StoreError."""
     try:
         yield
     except (OSError, pa.ArrowException, KeyError, ValueError, ConfigError) as error:

@@ -1,6 +1,6 @@
-"""Arrow schemas of a round's files, and records to tables and back.
+"""Arrow schemas of a round's files; records to tables and back.
 
-Columns are only ever added, nullable: a reader takes those it knows.
+Columns are only ever added, and are nullable: a reader uses the columns that it knows.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ CALIBRATION = pa.schema(
 
 
 def calibration_bytes(scores: Sequence[CalibrationScore]) -> bytes:
-    """Return a calibration.parquet."""
+    """Return the content of a calibration.parquet."""
     table = pa.Table.from_pylist([_row(score) for score in scores], schema=CALIBRATION)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
@@ -149,12 +149,12 @@ def write_completions(path: Path, completions: Sequence[Completion]) -> None:
 
 
 def read_completions(path: Path, markers: Callable[[], Markers] = Markers) -> list[Completion]:
-    """Read requests and completions; what older runs do not say of them is filled in.
+    """Read requests and completions; columns that older runs lack are filled in.
 
     Args:
         path: a completions.parquet.
-        markers: returns the words of the run's templates; called where they decide how a
-            completion is read whose request does not say.
+        markers: returns the marker words of the run's templates; called only if they decide how
+            an older completion is read.
     """
     words = cache(markers)
     return [_completion(row, words) for row in _read(path, COMPLETIONS)]
@@ -205,7 +205,7 @@ def _row(record: Any) -> dict[str, Any]:
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
     if row["reason"] is not None and row["reason"] not in reasons():
-        raise ValueError(f"reason {row['reason']!r} is none")
+        raise ValueError(f"unknown reason {row['reason']!r}")
     if row.get("kind") is not None:
         row["kind"] = Kind(row["kind"])
     if "parents" in row:
@@ -240,9 +240,9 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
 
 
 def _text_seen(completion: Completion) -> str | None:
-    """Return the text that the model saw; where the engine does not tell, a text as asked."""
-    asked = completion.request.prompt
-    return completion.prompt or (asked if isinstance(asked, str) else None)
+    """Return the text that the model saw; if the engine does not say, a prompt that is a text."""
+    prompt = completion.request.prompt
+    return completion.prompt or (prompt if isinstance(prompt, str) else None)
 
 
 def _conversation_text(prompt: Prompt) -> str | None:
@@ -258,7 +258,7 @@ def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completi
         id=row["id"],
         about=row.get("about") or ids.about(row["id"], stage),
         stage=stage,
-        reading=_NOT_SAID,
+        reading=_NO_READING,
         template=row["template"],
         prompt=_prompt(row),
         sampling=SamplingConfig(**json.loads(row["sampling"])),
@@ -266,8 +266,11 @@ def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completi
         parents=tuple(row["parents"] or ()),
         scored=tuple(row["token_ids"]) if stage is Stage.SCORE else None,
     )
-    said = row.get("reading")
-    reading = _reading(said) if said else recorded_reading(request, row["prompt"] or "", markers)
+    stored = row.get("reading")
+    if stored:
+        reading = _reading(stored)
+    else:
+        reading = recorded_reading(request, row["prompt"] or "", markers)
     request = replace(request, reading=reading)
     return Completion(
         request=request,
@@ -284,16 +287,16 @@ def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completi
     )
 
 
-_NOT_SAID = Reading(Form.WHOLE)
+_NO_READING = Reading(Form.WHOLE)
 
 
-def _reading(said: str) -> Reading:
-    values = json.loads(said)
+def _reading(stored: str) -> Reading:
+    values = json.loads(stored)
     return Reading(**{**values, "form": Form(values["form"])})
 
 
 def _prompt(row: dict[str, Any]) -> Prompt:
-    """Return what was asked; of a text, what the model saw."""
+    """Return the prompt: a conversation as requested, or the text that the model saw."""
     if not row.get("conversation"):
         return str(row["prompt"])
     values = json.loads(row["conversation"])

@@ -3,13 +3,13 @@
 supplements/00000/
 completions.parquet   every request and completion
 instructions.parquet  the instructions as they stand now: accepted, or no_instances
-instances.parquet     their instances, judged
+instances.parquet     their instances, with verdicts
 supplements.json      last round that the model had written, restored instructions, counts, tokens,
                       seconds, checksums
 
-Rounds are never rewritten: a row here stands in the place of the row of that id there, where
-that one is pending (`in_place`). Of an instruction that a person restored the row in its round
-stays; only what applies the overrides takes the instances from here (`decisions/view.py`).
+Rounds are never rewritten: a row here replaces the pending row with the same id in its round
+(`in_place`). If a person restored the instruction, the row in its round stays, and only code that
+applies the overrides uses the instances from here (`decisions/view.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from selfinstruct.store.run import Run, damage
 
 @dataclass(frozen=True)
 class Supplement:
-    """One commit of completed instructions; `info` is what supplements.json says."""
+    """One commit of completed instructions; `info` is the content of supplements.json."""
 
     completions: Sequence[Completion]
     instructions: Sequence[InstructionCandidate]
@@ -46,19 +46,19 @@ class Supplement:
 
     @property
     def restored(self) -> dict[str, str]:
-        """Instructions that a person wanted, by id, and the text that instances were written for.
+        """Instructions that a person restored, by id, with the text that the instances are for.
 
-        Supplements of before there were overrides have none.
+        Supplements that are older than overrides have none.
         """
         return dict(self.info.get("restored", {}))
 
 
 @dataclass(frozen=True)
 class Completed:
-    """What was completed of a run: instructions by id, and the instances of each.
+    """The completed instructions of a run by id, and the instances of each.
 
-    Of an instruction that was not pending any more when it was judged again it holds the
-    verdict that it had, and its instances, which fell with it.
+    An instruction that was no longer pending when it was judged again keeps its earlier verdict,
+    and its instances were rejected with it.
     """
 
     instructions: Mapping[str, InstructionCandidate] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def read_supplements(run: Run) -> list[Supplement]:
     """Return all supplements of a run, in order.
 
     Raises:
-        StoreError: one is not what was committed.
+        StoreError: a file is not what was committed.
     """
     supplements = []
     for path, info in _verified(run):
@@ -139,7 +139,7 @@ def _verified(run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
         info = batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
         if not 0 <= info["last_round"] < len(run.rounds()):
             raise StoreError(
-                f"{path}: was written when the run had a round {info['last_round']}, which is not "
-                "there; restore the rounds from a backup, or move the supplement away"
+                f"{path}: was written when the run had a round {info['last_round']}, which is "
+                "missing; restore the rounds from a backup, or move the supplement away"
             )
         yield path, info

@@ -1,1 +1,1 @@
-"""From recorded completions to verdicts: pure, and the same whenever done again; no model."""
+"""From recorded completions to verdicts: pure and repeatable, without a model."""

@@ -1,4 +1,4 @@
-"""From completions to candidates: parsed, with their places and scores, and not yet judged."""
+"""From completions to candidates: parsed, with their places and scores, without verdicts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from selfinstruct.verdicts.parse import (
 
 
 def read_proposal(completion: Completion, version: int) -> list[ParsedInstruction]:
-    """Parse a proposal's completion, as rules of a version do."""
+    """Parse a proposal's completion by the rules of a version."""
     reading = completion.request.reading
     return PARSE_PROPOSAL.at(version)(
         completion.text,
@@ -52,7 +52,7 @@ def read_instances(completion: Completion, markers: Markers, version: int) -> li
 
 
 def unparsed(completion: Completion, round: int) -> InstructionCandidate:
-    """Return the one candidate that a proposal is which holds no instruction."""
+    """Return the one candidate of a proposal that holds no instruction: a parse failure."""
     text = completion.text
     whole = ParsedInstruction(0, len(text), text, text.strip(), truncated=False)
     return replace(
@@ -90,7 +90,7 @@ def instance_row(
 ) -> InstanceCandidate:
     """Return an instance of an instruction, with its places and its scores."""
     output = score_span(completion, *parsed.output_span)
-    given = score_span(completion, *parsed.input_span)
+    input = score_span(completion, *parsed.input_span)
     return InstanceCandidate(
         id=ids.instance(instruction_id, number),
         instruction_id=instruction_id,
@@ -102,7 +102,7 @@ def instance_row(
         output_char_end=parsed.output_span[1],
         input=parsed.input,
         output=parsed.output,
-        input_logprob=given.mean_logprob,
+        input_logprob=input.mean_logprob,
         output_logprob=output.mean_logprob,
         mean_logprob=output.mean_logprob,
         num_tokens=output.num_tokens,
@@ -112,12 +112,12 @@ def instance_row(
 
 
 def kind_written(reading: Reading) -> Kind:
-    """Return what a completion of a form gives as an output: a text, or a label."""
+    """Return what a completion has as output, by its form: a text, or a label."""
     return Kind.LABEL if reading.form is Form.OUTPUT_FIRST else Kind.OUTPUT
 
 
 def with_scores(completions: Mapping[str, Completion]) -> dict[str, Completion]:
-    """Return completions by id, those without log-probabilities with what scoring found."""
+    """Return completions by id; log-probabilities of scoring requests fill in missing ones."""
     filled = dict(completions)
     for id, completion in completions.items():
         scored = completions.get(ids.score(id))
@@ -128,8 +128,8 @@ def with_scores(completions: Mapping[str, Completion]) -> dict[str, Completion]:
 
 def with_gain(row: InstanceCandidate, scored: Completion | None) -> InstanceCandidate:
     """Record the conditional gain, from the output's score without its task."""
-    given_nothing = SpanScore(NAN, 0, "not_scored")
+    without_task = SpanScore(NAN, 0, "not_scored")
     if scored is not None:
-        given_nothing = score_span(scored, 0, len(scored.text))
-    gain, reason = conditional_gain(row.output_logprob, given_nothing)
+        without_task = score_span(scored, 0, len(scored.text))
+    gain, reason = conditional_gain(row.output_logprob, without_task)
     return replace(row, conditional_gain=gain, gain_unscored_reason=reason)

@@ -1,4 +1,4 @@
-"""What is counted of completions and verdicts."""
+"""Counts of tokens and verdicts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from selfinstruct.verdicts.rounds import Verdicts
 
 
 def written_tokens(completion: Completion) -> int:
-    """Count the tokens that the model wrote; those that it only scored are none of them."""
+    """Count the tokens that the model wrote, without those that it only scored."""
     return len(completion.token_ids) if completion.request.scored is None else 0
 
 
 def counted(verdicts: Verdicts) -> dict[str, Any]:
-    """Return what the JSON of a commit says of its verdicts: tasks, and counts by outcome."""
+    """Return the part of a commit's JSON about its verdicts: tasks, and counts by outcome."""
     return {
         "tasks": verdicts.tasks,
         "instructions": count_outcomes(verdicts.instructions),

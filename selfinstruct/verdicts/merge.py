@@ -1,8 +1,8 @@
-"""Join runs into one, under one novelty index: what several of them wrote counts once.
+"""Join runs into one, under one novelty index: a task that several of them wrote counts once.
 
-The rounds of all runs follow one another, renumbered, and their recorded completions are
-judged again by the rules of the first run: the result is a run like any other, with its
-own verdicts, which replays, exports and can grow.
+The rounds of all runs follow one another, renumbered. Their recorded completions get new verdicts
+by the rules of the first run. The result is a run like any other: it has its own verdicts, it
+replays and exports, and it can grow.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.inputs.run_inputs import Inputs, parse_inputs, stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.verdicts.rejudge import Source, check_free, judged_meta, write_judged_again
+from selfinstruct.verdicts.rejudge import Derivation, Source, check_free, write_derived_run
 
 log = logging.getLogger(__name__)
 
-# Keys that may differ between runs: they decided what was asked, not how it is judged.
-_ASKED_BY = re.compile(
+# Keys that may differ between runs: they affect the requests, not the verdicts.
+_DECIDES_REQUESTS = re.compile(
     r"seed$|model\.|engine\.|propose\.|.*\.(sampling|exemplars)\b|.*\.(direct|gain)$"
 )
 
@@ -34,7 +34,7 @@ def merge(runs: Sequence[Run], out: Path, advance: Callable[[Path], object] = id
     Args:
         runs: two or more; the first gives config, seeds and templates.
         out: the new run's folder.
-        advance: told of each round's folder once it is taken over.
+        advance: called with the folder of each round that was taken over.
 
     Raises:
         ConfigError: fewer than two runs, different templates, or `out` is there already.
@@ -46,20 +46,20 @@ def merge(runs: Sequence[Run], out: Path, advance: Callable[[Path], object] = id
     config = _config(runs)
     inputs, names = _inputs(runs)
     sources = [Source(run, renamed) for run, renamed in zip(runs, names, strict=True)]
-    meta = judged_meta(runs, config, inputs, "merged_from")
-    return write_judged_again(sources, out, config, inputs, meta, reason="merged", advance=advance)
+    derivation = Derivation(sources, config, inputs, origin="merged_from", reason="merged")
+    return write_derived_run(derivation, out, advance)
 
 
 def _config(runs: Sequence[Run]) -> RunConfig:
-    """Return the first run's config with the targets added up; warn of rules that differ."""
+    """Return the first run's config with the sum of the targets; warn of rules that differ."""
     configs = [stored_config(run) for run in runs]
     first = semantic_values(configs[0])
     for run, config in zip(runs[1:], configs[1:], strict=True):
         other = semantic_values(config)
         for key in sorted({*first, *other}):
-            if first.get(key) != other.get(key) and not _ASKED_BY.match(key):
+            if first.get(key) != other.get(key) and not _DECIDES_REQUESTS.match(key):
                 log.warning(
-                    "%s: %s is %r there and %r in %s, by which all is judged",
+                    "%s: %s is %r there and %r in %s, whose rules count for all",
                     run.path,
                     key,
                     other.get(key),
@@ -67,34 +67,34 @@ def _config(runs: Sequence[Run]) -> RunConfig:
                     runs[0].path,
                 )
     target = sum(config.stop.target for config in configs)
-    # What stopped a run is no limit to the merged one.
+    # The limits that stopped a run do not limit the merged one.
     stop = {"target": target, "max_rounds": None, "max_tokens": None}
     return configs[0].model_copy(update={"stop": configs[0].stop.model_copy(update=stop)})
 
 
 def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
-    """Return the first run's inputs, with what the others started from to be avoided too.
+    """Return the inputs of the merged run, and for each run the new names of its pool ids.
 
-    And for each run, the new names of its pool ids.
+    They are the first run's; texts that only other runs started from are to be avoided too.
     """
     all_inputs = [stored_inputs(run) for run in runs]
     first = all_inputs[0]
     for run, inputs in zip(runs[1:], all_inputs[1:], strict=True):
         if inputs.digests["prompts_sha256"] != first.digests["prompts_sha256"]:
             raise ConfigError(
-                f"{run.path}: was made with other templates than {runs[0].path}, so that its "
+                f"{run.path}: was made with other templates than {runs[0].path}, so its "
                 "completions cannot be read by the same rules; merge runs of one --prompts"
             )
     avoid = [text for _, text in first.avoid]
-    known = {text: id for id, text in reversed(first.first_pool)}
+    id_of = {text: id for id, text in reversed(first.first_pool)}
     names: list[dict[str, str]] = []
     for inputs in all_inputs:
         renamed: dict[str, str] = {}
         for id, text in inputs.first_pool:
-            if text not in known:
+            if text not in id_of:
                 avoid.append(text)
-                known[text] = ids.avoid(len(avoid))
-            renamed[id] = known[text]
+                id_of[text] = ids.avoid(len(avoid))
+            renamed[id] = id_of[text]
         names.append(renamed)
     files = {name: text for name, text in first.files.items() if not name.startswith("avoid")}
     if avoid:

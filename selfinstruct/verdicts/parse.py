@@ -1,8 +1,9 @@
-"""Completion text -> instructions, class labels and instances, or nothing where it fails.
+"""Read instructions, class labels and instances from the text of a completion.
 
-Pure functions over text: `audit replay` runs them again on the recorded completions. They, and
-the cleaning that they do, are versioned at the end: a change is a new function beside the old.
-Offsets are characters of the completion's text, half-open.
+The functions are pure: `audit replay` runs them again on the recorded completions. A text that
+cannot be parsed gives an empty list. Parsers and cleaning are versioned at the end of this file: a
+change is a new function beside the old one. Spans are half-open ranges of characters of the
+completion's text.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from selfinstruct.common.records import Markers, ParsedInstance, ParsedInstructi
 from selfinstruct.common.versions import Versioned
 
 _NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
-# Marks of bold text at the edge of a word; 2**10 and 2 ** 10 are none.
+# Marks of bold text at the edge of a word; 2**10 and 2 ** 10 do not match.
 _BOLD = re.compile(r"(?<!\w)\*\*(?! )|(?<! )\*\*(?!\w)")
 _FURTHEST_SKIP = 5
 _WHITESPACE = re.compile(r"\s+")
@@ -30,9 +31,9 @@ def parse_proposal(
         finish_reason: "length" marks the last item as truncated.
         first_number: number of the first new item.
         continues: the prompt ended with that number, so the text starts within its item
-            (base prompting); otherwise whatever comes before the first number is preamble.
-        tag: what stands before every task of the prompt's list, such as the field that they
-            are of; taken away where an item has it too.
+            (base prompting); otherwise the text before the first number is preamble.
+        tag: text before every task of the prompt's list, such as their domain; it is removed
+            from an item that repeats it.
 
     A line that starts with a number counts as the next item only if the number is a little
     above the last one: a list inside an instruction starts at 1 again and stays part of it.
@@ -42,7 +43,7 @@ def parse_proposal(
     start = 0 if continues else None
     for match in _NUMBERED.finditer(text):
         number = int(match.group(1))
-        # A year at the start of a line is no item either.
+        # A year at the start of a line is not an item either.
         if start is not None and not current < number <= current + _FURTHEST_SKIP:
             continue
         if start is not None:
@@ -51,18 +52,19 @@ def parse_proposal(
     if start is not None:
         bounds.append((start, len(text)))
     items = [_instruction(text, _after_tag(text, start, tag), end) for start, end in bounds]
-    found = [item for item in items if item is not None]
-    if found and items[-1] is not None and finish_reason == "length":
-        found[-1] = replace(found[-1], truncated=True)
-    return found
+    instructions = [item for item in items if item is not None]
+    if instructions and items[-1] is not None and finish_reason == "length":
+        instructions[-1] = replace(instructions[-1], truncated=True)
+    return instructions
 
 
 def _after_tag(text: str, start: int, tag: str) -> int:
     """Return where an item begins behind its tag, if it has one."""
     if not tag:
         return start
-    found = re.compile(rf"\s*(?:an?\s+|the\s+)?{re.escape(tag)}", re.IGNORECASE).match(text, start)
-    return found.end() if found else start
+    pattern = re.compile(rf"\s*(?:an?\s+|the\s+)?{re.escape(tag)}", re.IGNORECASE)
+    match = pattern.match(text, start)
+    return match.end() if match else start
 
 
 def parse_label(text: str, markers: Markers) -> bool:
@@ -73,7 +75,7 @@ def parse_label(text: str, markers: Markers) -> bool:
 def parse_input_first(
     text: str, finish_reason: str, markers: Markers, *, opened: str | None
 ) -> list[ParsedInstance]:
-    """Read `Input: … Output: …` pairs; an output without an input before it has none.
+    """Read `Input: … Output: …` pairs; an output with no input before it has an empty one.
 
     Args:
         text: the completion.
@@ -89,7 +91,7 @@ def parse_input_first(
         else:
             instances.append(_instance(text, pending, _stripped(text, start, end), markers))
             pending = (0, 0)
-    if pending != (0, 0):  # what was cut off is an input without an output, and no instance
+    if pending != (0, 0):  # the cut-off part is an input without an output, not an instance
         return instances
     return _mark_last(instances, finish_reason)
 
@@ -97,7 +99,7 @@ def parse_input_first(
 def parse_output_first(
     text: str, finish_reason: str, markers: Markers, *, opened: str | None
 ) -> list[ParsedInstance]:
-    """Read `Label: … Input: …` pairs; a label without an input after it has none."""
+    """Read `Label: … Input: …` pairs; a label with no input after it has an empty one."""
     instances: list[ParsedInstance] = []
     label: tuple[int, int] | None = None
     for marker, start, end in _sections(text, (markers.label, markers.input), opened):
@@ -143,17 +145,17 @@ def _instruction(text: str, start: int, end: int) -> ParsedInstruction | None:
 def _sections(
     text: str, markers: tuple[str, ...], opened: str | None
 ) -> list[tuple[str, int, int]]:
-    """Return (marker, start, end) of what follows each marker at the start of a line."""
+    """Return (marker, start, end) of the text after each marker at the start of a line."""
     words = "|".join(map(re.escape, markers))
     pattern = re.compile(rf"(?:^|\n)[ \t]*(?:\*\*)?({words})(?:\*\*)?")
-    found = [(match.group(1), match.start(), match.end()) for match in pattern.finditer(text)]
-    repeats = bool(found) and found[0][0] == opened and not text[: found[0][1]].strip()
+    marks = [(match.group(1), match.start(), match.end()) for match in pattern.finditer(text)]
+    repeats = bool(marks) and marks[0][0] == opened and not text[: marks[0][1]].strip()
     if opened is not None and not repeats:
-        found.insert(0, (opened, 0, 0))
-    if not found:
+        marks.insert(0, (opened, 0, 0))
+    if not marks:
         return []
-    ends = [start for _, start, _ in found[1:]] + [len(text)]
-    return [(marker, after, end) for (marker, _, after), end in zip(found, ends, strict=True)]
+    ends = [start for _, start, _ in marks[1:]] + [len(text)]
+    return [(marker, after, end) for (marker, _, after), end in zip(marks, ends, strict=True)]
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
@@ -165,10 +167,10 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 def _instance(
     text: str, input_span: tuple[int, int], output_span: tuple[int, int], markers: Markers
 ) -> ParsedInstance:
-    given = text[slice(*input_span)]
-    if given.casefold().strip(" .") in markers.no_input:
-        given, input_span = "", (0, 0)
-    return ParsedInstance(given, text[slice(*output_span)], input_span, output_span, False)
+    input = text[slice(*input_span)]
+    if input.casefold().strip(" .") in markers.no_input:
+        input, input_span = "", (0, 0)
+    return ParsedInstance(input, text[slice(*output_span)], input_span, output_span, False)
 
 
 def _mark_last(instances: list[ParsedInstance], finish_reason: str) -> list[ParsedInstance]:

@@ -1,4 +1,4 @@
-"""What candidates are measured against: a pool of texts and thresholds, growing by rounds."""
+"""What candidates are held against: a pool of texts, and thresholds. Both grow by rounds."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from selfinstruct.filters.rules import passed_text_rules
 
 
 def first_index(pool: Iterable[tuple[str, str]], config: RunConfig) -> NoveltyIndex:
-    """Return a novelty index that holds what a run starts from: (id, text) pairs."""
+    """Return a novelty index with the texts that a run starts from, as (id, text) pairs."""
     index = NoveltyIndex(config.novelty.threshold, config.novelty.tokenizer, config.rules_version)
     index.add_all(pool)
     return index
 
 
-def first_measures(
+def first_standards(
     pool: Iterable[tuple[str, str]], config: RunConfig, starts: Mapping[int, SeedScores]
-) -> Measures:
-    """Return the measures that a run starts with.
+) -> Standards:
+    """Return the standards of a run before its first round.
 
     Args:
-        pool: (id, text) of what the novelty index holds.
+        pool: (id, text) pairs for the novelty index.
         config: thresholds.
-        starts: scores of the calibration texts by the round from which they count.
+        starts: scores of the calibration texts, by the round from which they count.
     """
     thresholds = LikelihoodThresholds(config.likelihood, starts)
-    return Measures(first_index(pool, config), thresholds)
+    return Standards(first_index(pool, config), thresholds)
 
 
 def near_duplicates(
     seeds: Iterable[SeedTask], threshold: float = 0.7
 ) -> Iterator[tuple[SeedTask, SeedTask, float]]:
-    """Yield (earlier, later, ROUGE-L) for each seed too close to an earlier one."""
+    """Yield (earlier, later, ROUGE-L F-measure) for each seed too close to an earlier one."""
     index = NoveltyIndex(threshold)
     by_id: dict[str, SeedTask] = {}
     for seed in seeds:
@@ -55,13 +55,13 @@ def near_duplicates(
 
 
 def is_pooled(candidate: InstructionCandidate) -> bool:
-    """Whether the novelty index holds it: accepted, or passed but without a valid instance."""
+    """Whether the novelty index holds an instruction: accepted, or passed without an instance."""
     return candidate.verdict == ACCEPTED or candidate.reason in LACKS_INSTANCES
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What candidates are measured against; both grow as rounds are judged."""
+class Standards:
+    """The novelty index and the likelihood thresholds; both grow as rounds get their verdicts."""
 
     index: NoveltyIndex
     thresholds: LikelihoodThresholds
@@ -72,7 +72,7 @@ class Measures:
         instructions: Sequence[InstructionCandidate],
         instances: Sequence[InstanceCandidate],
     ) -> None:
-        """Take in a round that was judged before, as judging it did."""
+        """Take in a round that has its verdicts, as checking it did."""
         for candidate in instructions:
             if is_pooled(candidate):
                 self.index.add(candidate.id, candidate.text)
@@ -80,9 +80,9 @@ class Measures:
 
 
 class PoolKeeper:
-    """The measures of rounds that are judged one after the other.
+    """The standards of rounds that get their verdicts one after the other.
 
-    What was over the target does not stay in the pool of a run that grows afterwards.
+    Instructions that were over the target leave the pool: the run may grow afterwards.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class PoolKeeper:
     ) -> None:
         self._pool = list(first_pool)
         self._config = config
-        self.measures = first_measures(self._pool, config, starts)
+        self.standards = first_standards(self._pool, config, starts)
 
-    def settle(self, judged: Sequence[InstructionCandidate]) -> None:
-        """Take in the last verdicts of a round that was judged with `measures`."""
-        self._pool += [(c.id, c.text) for c in judged if is_pooled(c)]
-        if any(c.reason == OVER_TARGET.reason for c in judged):
+    def close_round(self, candidates: Sequence[InstructionCandidate]) -> None:
+        """Take in the last verdicts of a round that was checked by `standards`."""
+        self._pool += [(c.id, c.text) for c in candidates if is_pooled(c)]
+        if any(c.reason == OVER_TARGET.reason for c in candidates):
             index = first_index(self._pool, self._config)
-            self.measures = replace(self.measures, index=index)
+            self.standards = replace(self.standards, index=index)
 
 
 def see_round(
@@ -109,7 +109,7 @@ def see_round(
     instructions: Sequence[InstructionCandidate],
     instances: Sequence[InstanceCandidate],
 ) -> None:
-    """Show thresholds the scores of a judged round, as judging it did."""
+    """Show thresholds the scores of a round that has its verdicts, as checking it did."""
     scores = [row.mean_logprob for row in instructions if passed_text_rules(row.reason)]
     thresholds.see(Kind.INSTRUCTION, round, scores)
     passed = {row.id for row in instructions if row.reason in ASKED_FOR_INSTANCES}
@@ -119,12 +119,18 @@ def see_round(
 def see_instances(
     thresholds: LikelihoodThresholds, round: int, rows: Sequence[InstanceCandidate]
 ) -> None:
-    """Show thresholds the scores of a round's outputs and labels: of instructions that passed."""
+    """Show thresholds the scores of a round's outputs and labels.
+
+    Args:
+        thresholds: changed in place.
+        round: the round's number.
+        rows: instances of the instructions that passed.
+    """
     for kind in (Kind.OUTPUT, Kind.LABEL):
         own = (row for row in rows if kind_of(row) is kind and passed_text_rules(row.reason))
         thresholds.see(kind, round, [row.mean_logprob for row in own])
 
 
 def kind_of(row: InstanceCandidate) -> Kind:
-    """Return what the row's score is of; runs from before there was a filter do not say."""
+    """Return the kind of text that the row's score is of; runs older than the filter lack it."""
     return row.kind or Kind.OUTPUT

@@ -1,7 +1,7 @@
-"""Write a run that holds the recorded rounds of others, judged again.
+"""Write a run that holds the recorded rounds of other runs, with new verdicts.
 
-What `merge` and `audit whatif --out` share. The result is a run like any other: its
-verdicts replay, and it can be exported and grown.
+`merge` and `audit whatif --out` share this. The result is a run like any other: its verdicts
+replay, and it can be exported and grown.
 """
 
 from __future__ import annotations
@@ -36,17 +36,44 @@ from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.layout import LOCK_FILE
 from selfinstruct.store.supplements import Supplement, commit_supplement, read_supplements
 from selfinstruct.verdicts.counts import counted
-from selfinstruct.verdicts.later import judge_supplement
+from selfinstruct.verdicts.later import verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
-from selfinstruct.verdicts.rounds import Verdicts, judge_round
+from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
+from selfinstruct.verdicts.rulebook import Rulebook
 
 
 @dataclass(frozen=True)
 class Source:
-    """A run whose rounds are taken over, and new names for the pool ids that it started with."""
+    """A run whose rounds are taken over.
+
+    renamed: new names for the pool ids that the run started with.
+    """
 
     run: Run
     renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a run is made from others.
+
+    sources: the runs, in the order in which their rounds follow one another.
+    config: rules and thresholds of the new run.
+    inputs: its seeds, templates and texts to avoid.
+    origin: the key of its run.yaml that names the sources.
+    reason: why it is stopped, for its status.json.
+    """
+
+    sources: Sequence[Source]
+    config: RunConfig
+    inputs: Inputs
+    origin: str
+    reason: str
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """What the candidates of the new run are checked by."""
+        return Rulebook(self.config, self.inputs.prompts)
 
 
 def check_free(out: Path) -> None:
@@ -55,26 +82,15 @@ def check_free(out: Path) -> None:
         raise ConfigError(f"{out}: is there already; give another --out")
 
 
-def write_judged_again(
-    sources: Sequence[Source],
-    out: Path,
-    config: RunConfig,
-    inputs: Inputs,
-    meta: Mapping[str, Any],
-    *,
-    reason: str,
-    advance: Callable[[Path], object] = id,
+def write_derived_run(
+    derivation: Derivation, out: Path, advance: Callable[[Path], object] = id
 ) -> Run:
-    """Judge the rounds of all sources by one config and pool, and commit them as a run.
+    """Give verdicts on the rounds of all sources by one config and pool; commit them as a run.
 
     Args:
-        sources: the runs, in the order in which their rounds follow one another.
+        derivation: the sources, and what the new run is made by.
         out: the new run's folder.
-        config: rules and thresholds.
-        inputs: seeds, templates and texts to avoid.
-        meta: what run.yaml is to say.
-        reason: of its stop, for status.json.
-        advance: told of each round's folder once it is taken over.
+        advance: called with the folder of each round that was taken over.
 
     Raises:
         ConfigError: `out` is there already.
@@ -82,21 +98,21 @@ def write_judged_again(
         WriteError: the disk refuses.
     """
     check_free(out)
-    for source in sources:
+    for source in derivation.sources:
         source.run.verify()
         verify_answers(source.run)
-    # Under another name until it is whole: what is cut off is never taken for a run.
+    # Under another name until it is whole: a run that is cut off is never taken for one.
     work = out.with_name(f".{out.name}.writing")
     with run_lock(work):
         try:
             discard(work)
-            written = _write(sources, work, config, inputs, meta, advance)
+            written = _write(derivation, work, advance)
             tasks = sum(written.info(number)["tasks"] for number in written.rounds())
             written.write_status(
                 "stopped",
-                reason=reason,
+                reason=derivation.reason,
                 tasks=tasks,
-                target=config.stop.target,
+                target=derivation.config.stop.target,
                 rounds=len(written.rounds()),
             )
         except BaseException:
@@ -106,10 +122,10 @@ def write_judged_again(
     return Run(out, written.meta)
 
 
-def judged_meta(
-    runs: Sequence[Run], config: RunConfig, inputs: Inputs, origin: str
-) -> dict[str, Any]:
-    """Return run.yaml of a run made from others, which are named under `origin`."""
+def derived_meta(derivation: Derivation) -> dict[str, Any]:
+    """Return run.yaml of a run made from others; its sources stand under `origin`."""
+    runs = [source.run for source in derivation.sources]
+    config, inputs, origin = derivation.config, derivation.inputs, derivation.origin
     first = runs[0].meta
     identity = semantic_values(config) | inputs.digests
     sources = [
@@ -120,14 +136,14 @@ def judged_meta(
         }
         for run in runs
     ]
-    # Who wrote it stays known, however often it is judged again.
-    authors = [one for run in runs for one in run.meta.get("merged_from", [])]
+    # The models that wrote it stay known, however often it is judged again.
+    authors = [author for run in runs for author in run.meta.get("merged_from", [])]
     merged = {"merged_from": authors} if authors and origin != "merged_from" else {}
     if origin == "merged_from":
         sources = [
-            one
+            author
             for run, own in zip(runs, sources, strict=True)
-            for one in run.meta.get("merged_from") or [own]
+            for author in run.meta.get("merged_from") or [own]
         ]
     return {
         "selfinstruct": __version__,
@@ -143,7 +159,7 @@ def judged_meta(
 
 
 def discard(work: Path) -> None:
-    """Clear away what a process that was killed has left; the lock that we hold stays."""
+    """Remove the leftovers of a killed process; the lock that we hold stays."""
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -151,27 +167,23 @@ def discard(work: Path) -> None:
             path.unlink()
 
 
-def _write(
-    sources: Sequence[Source],
-    work: Path,
-    config: RunConfig,
-    inputs: Inputs,
-    meta: Mapping[str, Any],
-    advance: Callable[[Path], object],
-) -> Run:
-    scores, starts = _calibration([source.run for source in sources])
-    written = create_run(work, meta, inputs.as_stored(), scores, starts)
-    keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(written))
-    for source in sources:
-        _take_over(source, written, keeper, config, inputs, advance)
+def _write(derivation: Derivation, work: Path, advance: Callable[[Path], object]) -> Run:
+    scores, starts = _calibration([source.run for source in derivation.sources])
+    stored = derivation.inputs.as_stored()
+    written = create_run(work, derived_meta(derivation), stored, scores, starts)
+    pool, config = derivation.inputs.first_pool, derivation.config
+    keeper = PoolKeeper(pool, config, calibration_starts(written))
+    for source in derivation.sources:
+        _take_over(source, written, keeper, derivation.rulebook, advance)
     return written
 
 
 def _calibration(runs: Sequence[Run]) -> tuple[list[CalibrationScore], list[int]]:
-    """Return the calibration of every run, moved to where its rounds come to stand.
+    """Return the calibration scores of every run, and the rounds from which they count.
 
-    Rounds that are generated later are written by the first run's model: its scores count
-    again from there, and the thresholds are found anew.
+    Both are moved to the place that the run's rounds take. The first run's model writes the
+    rounds that are generated later: its scores count again from there, and the thresholds are
+    taken again.
     """
     scores: list[CalibrationScore] = []
     starts: list[int] = []
@@ -201,14 +213,13 @@ def _take_over(
     source: Source,
     written: Run,
     keeper: PoolKeeper,
-    config: RunConfig,
-    inputs: Inputs,
+    rulebook: Rulebook,
     advance: Callable[[Path], object],
 ) -> None:
-    """Judge the rounds of a run again, commit them as the next ones, and what stood beside them.
+    """Commit the rounds of a run as the next ones, with new verdicts, and its later commits.
 
-    A run brings at most as many tasks as it was to have, and those that were completed
-    later; where some fall, those that were over its target move up.
+    A run brings at most as many tasks as its target was, and those that were completed later.
+    Where some are rejected now, those that were over its target move up.
     """
     run, renamed = source.run, source.renamed
     offset = len(written.rounds())
@@ -219,20 +230,20 @@ def _take_over(
         room = info["target"] - taken
         completions = [_moved(c, offset, renamed) for c in run.completions(number)]
         place = offset + number
-        measures = keeper.measures
-        verdicts = judge_round(completions, place, config, inputs.prompts, measures, room=room)
-        keeper.settle(verdicts.instructions)
-        found = {
+        standards = keeper.standards
+        verdicts = verdicts_of_round(completions, place, rulebook, standards, room=room)
+        keeper.close_round(verdicts.instructions)
+        new_info = {
             **_info(info, place, verdicts, before + taken + room),
-            "likelihood": measures.thresholds.in_force(place),
+            "likelihood": standards.thresholds.in_force(place),
         }
-        judged = (verdicts.instructions, verdicts.instances)
-        written.commit(RoundData(place, completions, *judged, found))
+        candidates = (verdicts.instructions, verdicts.instances)
+        written.commit(RoundData(place, completions, *candidates, new_info))
         taken += verdicts.tasks
         advance(run.round_path(number))
     for supplement in read_supplements(run):
-        thresholds = keeper.measures.thresholds
-        _take_over_supplement(supplement, written, offset, config, inputs, thresholds)
+        thresholds = keeper.standards.thresholds
+        _take_over_supplement(supplement, written, offset, rulebook, thresholds)
     for batch in answer_batches(run):
         _take_over_answers(run, batch, written, offset)
 
@@ -241,11 +252,10 @@ def _take_over_supplement(
     supplement: Supplement,
     written: Run,
     offset: int,
-    config: RunConfig,
-    inputs: Inputs,
+    rulebook: Rulebook,
     thresholds: LikelihoodThresholds,
 ) -> None:
-    """Judge instances again that were written later."""
+    """Give verdicts again on instances that were written later, and commit them."""
     moved = {ids.renumbered(row.id, offset): offset + row.round for row in supplement.instructions}
     rows = [
         row
@@ -256,9 +266,7 @@ def _take_over_supplement(
     completions = [_moved(completion, offset, {}) for completion in supplement.completions]
     last = offset + supplement.info["last_round"]
     restored = {ids.renumbered(id, offset): text for id, text in supplement.restored.items()}
-    verdicts = judge_supplement(
-        rows, completions, last, config, inputs.prompts, thresholds, restored
-    )
+    verdicts = verdicts_of_supplement(rows, completions, last, rulebook, thresholds, restored)
     info = {
         **{key: value for key, value in supplement.info.items() if key != "checksums"},
         "last_round": last,

@@ -1,4 +1,4 @@
-"""Judge the recorded completions of a run again, and compare with the recorded verdicts."""
+"""Give the recorded completions of a run verdicts again, and compare with the recorded ones."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from selfinstruct.common.records import Markers
-from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
-from selfinstruct.prompts import PromptLibrary
 from selfinstruct.store import Run
 from selfinstruct.store.answers import (
     answer_batches,
@@ -21,17 +18,18 @@ from selfinstruct.store.answers import (
 )
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.supplements import Supplement, read_supplements
-from selfinstruct.verdicts.later import judge_answer, judge_supplement
+from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
-from selfinstruct.verdicts.rounds import judge_round
+from selfinstruct.verdicts.rounds import verdicts_of_round
+from selfinstruct.verdicts.rulebook import Rulebook
 
-# Columns that older runs do not have: of before Unicode words, of before the likelihood filter.
+# Columns that older runs lack: made before Unicode words, or before the likelihood filter.
 _ADDED = {"novelty_tokenizer", "kind"}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field of a candidate that came out otherwise; `field` is `row` for one without a peer."""
+    """A field of a candidate that differs; `field` is `row` for a candidate on one side only."""
 
     id: str
     field: str
@@ -40,59 +38,56 @@ class Difference:
 
 
 def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
-    """Return every difference between the recorded verdicts and those of a fresh judgement.
+    """Return every difference between the recorded verdicts and new ones.
 
     Args:
         run: the run; its stored config, seeds and templates are used.
-        advance: told of each round that is done.
+        advance: called with the number of each round that is replayed.
     """
     config, inputs = stored_config(run), stored_inputs(run)
+    rulebook = Rulebook(config, inputs.prompts)
     keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
     tasks = 0
     differences: list[Difference] = []
     for number in run.rounds():
         recorded = run.read_round(number)
         room = recorded.info["target"] - tasks
-        verdicts = judge_round(
-            recorded.completions, number, config, inputs.prompts, keeper.measures, room=room
+        verdicts = verdicts_of_round(
+            recorded.completions, number, rulebook, keeper.standards, room=room
         )
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
-        keeper.settle(verdicts.instructions)
+        keeper.close_round(verdicts.instructions)
         advance(number)
     supplements = read_supplements(run)
     for supplement in supplements:
-        thresholds = keeper.measures.thresholds
-        differences += _replay_supplement(run, supplement, config, inputs.prompts, thresholds)
-    return differences + _replay_answers(run, supplements, config, inputs.prompts.markers)
+        thresholds = keeper.standards.thresholds
+        differences += _replay_supplement(run, supplement, rulebook, thresholds)
+    return differences + _replay_answers(run, supplements, rulebook)
 
 
 def _replay_supplement(
-    run: Run,
-    supplement: Supplement,
-    config: RunConfig,
-    prompts: PromptLibrary,
-    thresholds: LikelihoodThresholds,
+    run: Run, supplement: Supplement, rulebook: Rulebook, thresholds: LikelihoodThresholds
 ) -> list[Difference]:
-    """Judge instances again that were written later."""
+    """Compare the verdicts on instances that were written later."""
     ids = {row.id for row in supplement.instructions}
     numbers = sorted({row.round for row in supplement.instructions})
     rows = [row for number in numbers for row in run.instructions(number) if row.id in ids]
-    last = supplement.info["last_round"]
-    judged = judge_supplement(
-        rows, supplement.completions, last, config, prompts, thresholds, supplement.restored
+    last, restored = supplement.info["last_round"], supplement.restored
+    verdicts = verdicts_of_supplement(
+        rows, supplement.completions, last, rulebook, thresholds, restored
     )
     return [
-        *_compare(supplement.instructions, judged.instructions),
-        *_compare(supplement.instances, judged.instances),
+        *_compare(supplement.instructions, verdicts.instructions),
+        *_compare(supplement.instances, verdicts.instances),
     ]
 
 
 def _replay_answers(
-    run: Run, supplements: Sequence[Supplement], config: RunConfig, markers: Markers
+    run: Run, supplements: Sequence[Supplement], rulebook: Rulebook
 ) -> list[Difference]:
-    """Judge the recorded answers of other models again."""
+    """Compare the verdicts on the answers of other models."""
     verify_answers(run)
     batches = answer_batches(run)
     if not batches:
@@ -105,18 +100,17 @@ def _replay_answers(
     for number in batches:
         recorded = read_answers(run, number)
         by_id = {c.id: c for c in read_answer_completions(run, number)}
-        judged = [
-            judge_answer(
+        replayed = [
+            verdict_on_answer(
                 tasks[row.instruction_id],
                 answered[row.answer_to],
                 by_id[row.completion_id],
-                config,
-                markers,
+                rulebook,
             )
             for row in recorded
             if row.answer_to in answered and row.completion_id in by_id
         ]
-        differences += _compare(recorded, judged)
+        differences += _compare(recorded, replayed)
     return differences
 
 
@@ -125,16 +119,16 @@ def _compare(recorded: Sequence[Any], replayed: Sequence[Any]) -> list[Differenc
     after = {row.id: row for row in replayed}
     differences = []
     for id in sorted({*before, *after}):
-        one, other = before.get(id), after.get(id)
-        if one is None or other is None:
-            differences.append(Difference(id, "row", one is not None, other is not None))
+        old, new = before.get(id), after.get(id)
+        if old is None or new is None:
+            differences.append(Difference(id, "row", old is not None, new is not None))
             continue
-        for field in fields(one):
-            first, second = getattr(one, field.name), getattr(other, field.name)
-            if first is None and field.name in _ADDED:
+        for field in fields(old):
+            old_value, new_value = getattr(old, field.name), getattr(new, field.name)
+            if old_value is None and field.name in _ADDED:
                 continue
-            if not _equal(first, second):
-                differences.append(Difference(id, field.name, first, second))
+            if not _equal(old_value, new_value):
+                differences.append(Difference(id, field.name, old_value, new_value))
     return differences
 
 

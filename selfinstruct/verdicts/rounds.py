@@ -1,9 +1,9 @@
 """From recorded completions to verdicts: pure, and the same for generate and replay.
 
-Candidates are judged in (proposal, item) order: first by the rules on their text, then by
-likelihood, then by novelty. Two things are carried along: the novelty index, which an
-instruction that passes enters at once, whatever becomes of its instances later; and the
-likelihood thresholds, which the first rounds' candidates fix.
+Candidates are checked in (proposal, item) order: first by the rules on their text, then by
+likelihood, then by novelty. Two things carry over from one candidate to the next. The novelty
+index takes in an instruction as soon as it passes, whatever happens to its instances later. The
+likelihood thresholds are fixed by the candidates of the first rounds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from selfinstruct.common.records import (
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    Markers,
     ParsedInstance,
     Stage,
 )
@@ -42,8 +41,6 @@ from selfinstruct.filters.rule import (
     When,
     first_failure,
 )
-from selfinstruct.filters.rules import rules_in_force
-from selfinstruct.prompts import PromptLibrary
 from selfinstruct.verdicts.candidates import (
     instance_row,
     instruction_row,
@@ -54,14 +51,15 @@ from selfinstruct.verdicts.candidates import (
     with_scores,
 )
 from selfinstruct.verdicts.parse import PARSE_LABEL
-from selfinstruct.verdicts.pool import Measures, kind_of, see_instances
+from selfinstruct.verdicts.pool import Standards, kind_of, see_instances
+from selfinstruct.verdicts.rulebook import Rulebook
 
 Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The judged candidates of a round, in order."""
+    """The candidates of a round with their verdicts, in order."""
 
     instructions: list[InstructionCandidate]
     instances: list[InstanceCandidate]
@@ -72,98 +70,95 @@ class Verdicts:
 
     @property
     def good(self) -> int:
-        """Tasks, and instructions that were surplus to the target."""
+        """Count the tasks, and the instructions that were surplus to the target."""
         return sum(is_good(candidate) for candidate in self.instructions)
 
 
 def is_good(candidate: InstructionCandidate) -> bool:
-    """Whether it passed everything: a task, or one too many for the target."""
+    """Whether an instruction passed everything: it is a task, or surplus to the target."""
     return candidate.verdict == ACCEPTED or candidate.reason == OVER_TARGET.reason
 
 
-def judge_instructions(
+def check_instructions(
     proposals: Sequence[Completion],
     round: int,
-    config: RunConfig,
-    prompts: PromptLibrary,
-    measures: Measures,
-    asked: Container[str] | None = None,
+    rulebook: Rulebook,
+    standards: Standards,
+    with_instances: Container[str] | None = None,
 ) -> list[InstructionCandidate]:
-    """Parse the proposals of a round and judge every instruction; those that pass are pooled.
+    """Parse the proposals of a round and check every instruction; those that pass are pooled.
 
     Args:
         proposals: completions of the propose stage, in the order of their proposals.
         round: the round's number.
-        config: rules and thresholds.
-        prompts: the templates, for the rule on echoes.
-        measures: what is in the pool so far, and the likelihood thresholds.
-        asked: in a round that was recorded, the instructions whose instances were asked for;
-            others that pass are `pending_instances`.
+        rulebook: config and templates of the run.
+        standards: the pool so far, and the likelihood thresholds; both grow.
+        with_instances: in a recorded round, ids of the instructions whose instances were
+            requested; others that pass are `pending_instances`.
     """
-    parsed = parse_instructions(proposals, round, config, prompts)
-    return judge_instruction_scores(parsed, round, config, measures, asked)
+    candidates = check_instruction_texts(proposals, round, rulebook)
+    return check_instruction_scores(candidates, round, rulebook, standards, with_instances)
 
 
-def parse_instructions(
-    proposals: Sequence[Completion], round: int, config: RunConfig, prompts: PromptLibrary
+def check_instruction_texts(
+    proposals: Sequence[Completion], round: int, rulebook: Rulebook
 ) -> list[InstructionCandidate]:
-    """Parse the proposals of a round and judge every instruction by the rules on its text."""
-    version, own_lines = config.rules_version, prompts.own_lines()
-    rules = [r for r in rules_in_force(Of.INSTRUCTION, version) if r.when is When.TEXT]
+    """Parse the proposals of a round and check every instruction by the rules on its text."""
+    own_lines = rulebook.prompts.own_lines()
+    rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     candidates = []
     for completion in proposals:
-        parsed = read_proposal(completion, version)
+        parsed = read_proposal(completion, rulebook.version)
         if not parsed:
             candidates.append(unparsed(completion, round))
         for item, instruction in enumerate(parsed):
             candidate = instruction_row(completion, round, item, instruction)
             facts = InstructionFacts(instruction.text, instruction.truncated, own_lines)
-            candidates.append(with_failure(candidate, first_failure(rules, facts, config)))
+            failure = first_failure(rules, facts, rulebook.config)
+            candidates.append(with_failure(candidate, failure))
     return candidates
 
 
-def judge_instruction_scores(
-    parsed: Sequence[InstructionCandidate],
+def check_instruction_scores(
+    candidates: Sequence[InstructionCandidate],
     round: int,
-    config: RunConfig,
-    measures: Measures,
-    asked: Container[str] | None = None,
+    rulebook: Rulebook,
+    standards: Standards,
+    with_instances: Container[str] | None = None,
 ) -> list[InstructionCandidate]:
-    """Judge what passed the rules by likelihood, then novelty; score all, pool what passes.
+    """Check what passed the rules on text by likelihood, then novelty; pool what passes.
 
-    What passes has no verdict yet: its instances decide (`settle`).
+    Every candidate gets its scores. What passes has no verdict yet: it depends on its
+    instances (`final_verdicts`). Arguments are those of `check_instructions`.
     """
-    rules = [
-        rule
-        for rule in rules_in_force(Of.INSTRUCTION, config.rules_version)
-        if When.LIKELIHOOD <= rule.when <= When.NOVELTY
-    ]
-    scores = [candidate.mean_logprob for candidate in parsed if candidate.verdict is None]
-    measures.thresholds.see(Kind.INSTRUCTION, round, scores)
-    least = measures.thresholds.least(Kind.INSTRUCTION, round)
-    judged = []
-    for one in parsed:
-        candidate = replace(one, logprob_threshold=least)
-        candidate = score_novelty(candidate, config, measures.index)
-        if candidate.verdict is not None:
-            judged.append(candidate)
+    config = rulebook.config
+    rules = rulebook.rules(Of.INSTRUCTION, When.LIKELIHOOD, When.NOVELTY)
+    scores = [candidate.mean_logprob for candidate in candidates if candidate.verdict is None]
+    standards.thresholds.see(Kind.INSTRUCTION, round, scores)
+    least = standards.thresholds.least(Kind.INSTRUCTION, round)
+    checked = []
+    for candidate in candidates:
+        scored = replace(candidate, logprob_threshold=least)
+        scored = score_novelty(scored, config, standards.index)
+        if scored.verdict is not None:
+            checked.append(scored)
             continue
         facts = InstructionFacts(
-            candidate.text,
-            mean_logprob=candidate.mean_logprob,
+            scored.text,
+            mean_logprob=scored.mean_logprob,
             logprob_threshold=least,
-            rouge_l=candidate.rouge_l,
-            scorable=measures.index.scorable(candidate.text),
+            rouge_l=scored.rouge_l,
+            scorable=standards.index.scorable(scored.text),
         )
         failure = first_failure(rules, facts, config)
         if failure is None:
-            measures.index.add(candidate.id, candidate.text)
-            if asked is not None and candidate.id not in asked:
+            standards.index.add(scored.id, scored.text)
+            if with_instances is not None and scored.id not in with_instances:
                 failure = Failure(PENDING_INSTANCES.reason)
             else:
-                candidate = replace(candidate, threshold=config.novelty.threshold)
-        judged.append(with_failure(candidate, failure))
-    return judged
+                scored = replace(scored, threshold=config.novelty.threshold)
+        checked.append(with_failure(scored, failure))
+    return checked
 
 
 def score_novelty(
@@ -184,29 +179,27 @@ def score_novelty(
     )
 
 
-def judge_instances(
+def check_instance_texts(
     candidate: InstructionCandidate,
     completion: Completion,
-    config: RunConfig,
-    markers: Markers,
+    rulebook: Rulebook,
     scores: Mapping[str, Completion],
 ) -> list[InstanceCandidate]:
-    """Parse an instances completion and judge every instance of it by the rules on its text.
+    """Parse an instances completion and check every instance of it by the rules on its text.
 
     Args:
         candidate: the instruction.
-        completion: what was written for it.
-        config: the rules.
-        markers: the words that stand before inputs and outputs.
+        completion: what the model wrote for it.
+        rulebook: config and templates of the run.
         scores: completions of scoring requests by id, for the conditional gain.
     """
-    parsed = read_instances(completion, markers, config.rules_version)
+    parsed = read_instances(completion, rulebook.markers, rulebook.version)
     if not parsed:
         empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
         row = instance_row(candidate.id, candidate.round, completion, 0, empty)
         return [with_failure(row, Failure(INSTANCE_PARSE_FAILURE.reason))]
-    rules = rules_in_force(Of.INSTANCE, config.rules_version)
-    failures = check_instances(rules, candidate.text, parsed, config, markers)
+    config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
+    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
         row = instance_row(candidate.id, candidate.round, completion, number, instance)
@@ -216,34 +209,37 @@ def judge_instances(
     return rows
 
 
-def judge_instance_scores(
-    parsed: Mapping[str, Sequence[InstanceCandidate]],
+def check_instance_scores(
+    instances: Mapping[str, Sequence[InstanceCandidate]],
     round: int,
-    config: RunConfig,
+    rulebook: Rulebook,
     thresholds: LikelihoodThresholds,
 ) -> dict[str, list[InstanceCandidate]]:
-    """Judge what passed the rules by the likelihood of its output or label."""
-    see_instances(thresholds, round, [row for rows in parsed.values() for row in rows])
+    """Check what passed the rules on text by the likelihood of its output or label.
+
+    Args:
+        instances: of each instruction that passed, by its id.
+        round: the round's number.
+        rulebook: config and templates of the run.
+        thresholds: see the scores of all these instances first.
+    """
+    see_instances(thresholds, round, [row for rows in instances.values() for row in rows])
     return {
-        id: [judge_output(row, round, config, thresholds) for row in rows]
-        for id, rows in parsed.items()
+        id: [check_output_score(row, round, rulebook, thresholds) for row in rows]
+        for id, rows in instances.items()
     }
 
 
-def judge_output(
-    row: InstanceCandidate, round: int, config: RunConfig, thresholds: LikelihoodThresholds
+def check_output_score(
+    row: InstanceCandidate, round: int, rulebook: Rulebook, thresholds: LikelihoodThresholds
 ) -> InstanceCandidate:
-    """Judge one instance by the thresholds as they are, if it passed the rules on its text."""
+    """Check one instance by the thresholds as they are, if it passed the rules on its text."""
     kind = kind_of(row)
     least = thresholds.least(kind, round)
     row = replace(row, logprob_threshold=least)
     if row.verdict is not None:
         return row
-    rules = [
-        rule
-        for rule in rules_in_force(Of.INSTANCE, config.rules_version)
-        if rule.when is When.LIKELIHOOD
-    ]
+    rules = rulebook.rules(Of.INSTANCE, When.LIKELIHOOD, When.LIKELIHOOD)
     facts = InstanceFacts(
         "",
         row.input,
@@ -252,30 +248,31 @@ def judge_output(
         logprob_threshold=least,
         kind=kind,
     )
-    return with_verdict(row, first_failure(rules, facts, config))
+    return with_verdict(row, first_failure(rules, facts, rulebook.config))
 
 
-def settle(
+def final_verdicts(
     candidates: Sequence[InstructionCandidate],
     labels: Mapping[str, bool],
     instances: Mapping[str, Sequence[InstanceCandidate]],
     *,
     room: int,
 ) -> Verdicts:
-    """Give the last verdicts of a round: no valid instance, or over the target.
+    """Give the instructions their last verdict, from their instances and from the target.
 
     Args:
-        candidates: judged by everything before.
-        labels: for each whose instances were asked for, whether it is classification.
-        instances: for each of them, its judged instances. Those of one that falls when it is
-            judged again fall with it, for the same reason; none is dropped.
-        room: tasks that are still wanted.
+        candidates: checked by everything before.
+        labels: for each whose instances were requested, whether it is classification.
+        instances: for each of them, its checked instances. All are kept. Those of an
+            instruction that is rejected when it is judged again are rejected with it, for the
+            same reason.
+        room: tasks that the target still lacks.
     """
-    settled: list[InstructionCandidate] = []
+    instructions: list[InstructionCandidate] = []
     rows: list[InstanceCandidate] = []
     for candidate in candidates:
         if candidate.id not in instances:
-            settled.append(candidate)
+            instructions.append(candidate)
             continue
         own = list(instances[candidate.id])
         task = replace(candidate, is_classification=labels[candidate.id])
@@ -287,59 +284,58 @@ def settle(
             else:
                 task = replace(task, verdict=ACCEPTED)
                 room -= 1
-        settled.append(task)
-        rows += own if task.verdict == ACCEPTED else [_falls_with(task, row) for row in own]
-    return Verdicts(settled, rows)
+        instructions.append(task)
+        rows += own if task.verdict == ACCEPTED else [_rejected_with(task, row) for row in own]
+    return Verdicts(instructions, rows)
 
 
-def judge_round(
+def verdicts_of_round(
     completions: Sequence[Completion],
     round: int,
-    config: RunConfig,
-    prompts: PromptLibrary,
-    measures: Measures,
+    rulebook: Rulebook,
+    standards: Standards,
     *,
     room: int,
 ) -> Verdicts:
-    """Judge a whole recorded round again, from its completions alone."""
+    """Give verdicts on a whole recorded round again, from its completions alone."""
     by_id = with_scores({completion.id: completion for completion in completions})
     proposals = [c for c in by_id.values() if c.request.stage is Stage.PROPOSE]
     proposals.sort(key=lambda completion: ids.order(completion.id))
-    asked = {c.request.about for c in by_id.values() if c.request.stage is Stage.INSTANCES}
-    candidates = judge_instructions(proposals, round, config, prompts, measures, asked)
-    labels, parsed = read_instances_of(
-        [candidate for candidate in candidates if candidate.id in asked],
-        by_id,
-        config,
-        prompts.markers,
+    with_instances = {c.request.about for c in by_id.values() if c.request.stage is Stage.INSTANCES}
+    candidates = check_instructions(proposals, round, rulebook, standards, with_instances)
+    labels, instances = read_instances_of(
+        [candidate for candidate in candidates if candidate.id in with_instances], by_id, rulebook
     )
-    passed = [candidate.id for candidate in candidates if candidate.verdict is None]
-    judged = judge_instance_scores(
-        {id: parsed[id] for id in passed}, round, config, measures.thresholds
-    )
-    return settle(candidates, labels, {**parsed, **judged}, room=room)
+    passed = {c.id: instances[c.id] for c in candidates if c.verdict is None}
+    checked = check_instance_scores(passed, round, rulebook, standards.thresholds)
+    return final_verdicts(candidates, labels, {**instances, **checked}, room=room)
 
 
 def read_instances_of(
-    asked: Sequence[InstructionCandidate],
+    candidates: Sequence[InstructionCandidate],
     by_id: Mapping[str, Completion],
-    config: RunConfig,
-    markers: Markers,
+    rulebook: Rulebook,
 ) -> tuple[dict[str, bool], dict[str, list[InstanceCandidate]]]:
-    """Return for each instruction whether it is classification, and its parsed instances."""
-    parse_label = PARSE_LABEL.at(config.rules_version)
+    """Return for each instruction whether it is classification, and its parsed instances.
+
+    Args:
+        candidates: instructions whose instances were requested.
+        by_id: the completions of the round.
+        rulebook: config and templates of the run.
+    """
+    parse_label = PARSE_LABEL.at(rulebook.version)
     labels: dict[str, bool] = {}
-    parsed: dict[str, list[InstanceCandidate]] = {}
-    for candidate in asked:
+    instances: dict[str, list[InstanceCandidate]] = {}
+    for candidate in candidates:
         label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
-        labels[candidate.id] = label is not None and parse_label(label.text, markers)
-        written = by_id[ids.request(candidate.id, Stage.INSTANCES)]
-        parsed[candidate.id] = judge_instances(candidate, written, config, markers, by_id)
-    return labels, parsed
+        labels[candidate.id] = label is not None and parse_label(label.text, rulebook.markers)
+        completion = by_id[ids.request(candidate.id, Stage.INSTANCES)]
+        instances[candidate.id] = check_instance_texts(candidate, completion, rulebook, by_id)
+    return labels, instances
 
 
-def _falls_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceCandidate:
-    """Return an instance of an instruction that is no task; what it fell for itself stays."""
+def _rejected_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceCandidate:
+    """Reject an instance with its instruction; a reason of its own stays."""
     if row.verdict == REJECTED or task.reason == NO_INSTANCES.reason:
         return row
     return replace(row, verdict=REJECTED, reason=task.reason)

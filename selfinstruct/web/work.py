@@ -21,7 +21,7 @@ from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.inputs.seeds import parse_seeds
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import Run
-from selfinstruct.verdicts.whatif import Thresholds, judged_config
+from selfinstruct.verdicts.whatif import Thresholds, config_with
 from selfinstruct.web.jobs import Job, Jobs
 from selfinstruct.web.root import new_run_path
 
@@ -137,7 +137,7 @@ def save_what_if(jobs: Jobs, root: Path, run: Run, wanted: Thresholds, name: str
         ConfigError: a threshold is out of range, or the name cannot be used.
     """
     out = new_run_path(root, name)
-    judged_config(stored_config(run), wanted)
+    config_with(stored_config(run), wanted)
     given = {key: value for key, value in asdict(wanted).items() if value is not None}
     options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     arguments = ["audit", "whatif", _path(run.path), *options, f"--out={_path(out)}"]

@@ -25,8 +25,9 @@ from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.replay import replay
-from selfinstruct.verdicts.rounds import judge_round
-from selfinstruct.verdicts.whatif import PENDING, Thresholds, judged_config, save_what_if, what_if
+from selfinstruct.verdicts.rounds import verdicts_of_round
+from selfinstruct.verdicts.rulebook import Rulebook
+from selfinstruct.verdicts.whatif import PENDING, Thresholds, config_with, save_what_if, what_if
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -175,7 +176,7 @@ def test_it_equals_a_fresh_judgement_of_the_same_completions(
         save_what_if(run, Thresholds(rouge=0.3, quantile=0.4), tmp_path / "again")
     run = open_run(out)
     found = what_if(run, wanted)
-    config, inputs = judged_config(stored_config(run), wanted), stored_inputs(run)
+    config, inputs = config_with(stored_config(run), wanted), stored_inputs(run)
     keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
     fresh: dict[str, str] = {}
     recorded: dict[str, str] = {}
@@ -184,9 +185,11 @@ def test_it_equals_a_fresh_judgement_of_the_same_completions(
     for number in run.rounds():
         room = run.info(number)["target"] - tasks
         completions = run.completions(number)
-        measures, prompts = keeper.measures, inputs.prompts
-        judged = judge_round(completions, number, config, prompts, measures, room=room)
-        keeper.settle(judged.instructions)
+        standards = keeper.standards
+        judged = verdicts_of_round(
+            completions, number, Rulebook(config, inputs.prompts), standards, room=room
+        )
+        keeper.close_round(judged.instructions)
         tasks += judged.tasks
         fresh_instances.update(str(row.reason or row.verdict) for row in judged.instances)
         fresh |= {row.id: str(row.reason or row.verdict) for row in judged.instructions}

@@ -197,7 +197,7 @@ def test_an_existing_run(
 ) -> None:
     generate(out)
     capfd.readouterr()
-    assert "--resume goes on with it" in refused(["generate", "--out", str(out)], out, capfd)
+    assert "--resume continues it" in refused(["generate", "--out", str(out)], out, capfd)
     arguments = ["generate", "--out", str(out), "--resume", "--seed", "5"]
     assert "seed: 0 -> 5" in refused(arguments, out, capfd)
 

@@ -37,12 +37,12 @@ def info(**changes: Any) -> dict[str, Any]:
 
 def state_in_the_middle() -> PanelState:
     state = PanelState("outputs/first", started=100.0)
-    state.work(Working(0, 0, 40, done=8, wanted=32, tokens=500), now=105.0)
-    state.work(Working(0, 0, 40, done=24, wanted=32, tokens=2500), now=115.0)
+    state.work(Working(0, 0, 40, returned=8, requests=32, tokens=500), now=105.0)
+    state.work(Working(0, 0, 40, returned=24, requests=32, tokens=2500), now=115.0)
     state.commit(RoundCommitted(0, 11, 40, info(), NEWEST))
     assert state.working is not None
     assert state.working.tasks == 11
-    state.work(Working(1, 11, 40, done=4, wanted=40, tokens=3000), now=122.0)
+    state.work(Working(1, 11, 40, returned=4, requests=40, tokens=3000), now=122.0)
     return state
 
 
@@ -76,7 +76,7 @@ def test_what_it_says_in_the_middle(width: int) -> None:
 def test_at_the_start_there_is_no_guess() -> None:
     state = PanelState("loading bundled")
     assert "loading bundled" in text_of(state, 0.0, 80)
-    state.work(Working(0, 0, 40, done=8, wanted=32, tokens=500), now=5.0)
+    state.work(Working(0, 0, 40, returned=8, requests=32, tokens=500), now=5.0)
     text = text_of(state, 5.0, 80)
     assert "ETA after a round" in text
     assert "– tokens/s" in text
@@ -85,8 +85,8 @@ def test_at_the_start_there_is_no_guess() -> None:
 
 def test_time_left_of_a_round() -> None:
     state = PanelState("run")
-    state.work(Working(0, 0, 40, done=0, wanted=32, tokens=0), now=0.0)
-    state.work(Working(0, 0, 40, done=8, wanted=32, tokens=500), now=10.0)
+    state.work(Working(0, 0, 40, returned=0, requests=32, tokens=0), now=0.0)
+    state.work(Working(0, 0, 40, returned=8, requests=32, tokens=500), now=10.0)
     assert state.round_eta(10.0) == pytest.approx(30.0)
 
 
@@ -145,7 +145,7 @@ def test_warnings_stand_above_the_panel() -> None:
     try:
         log_to(console)
         with Watcher(console, "run") as watcher:
-            watcher(Working(0, 0, 40, done=8, wanted=32, tokens=500))
+            watcher(Working(0, 0, 40, returned=8, requests=32, tokens=500))
             logging.getLogger("selfinstruct.generate.launch").warning("seeds 'a' and 'b' are alike")
     finally:
         root.removeHandler(handler)

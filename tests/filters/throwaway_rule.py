@@ -70,7 +70,6 @@ def generate(out: Path, model: Path, seeds: Path, **values: Any) -> Run:
         resume=False,
         make_engine=lambda *_: ScriptedEngine(script),
         listen=silent,
-        model_progress=lambda *_: None,
     )
     return run
 

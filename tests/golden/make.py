@@ -128,7 +128,7 @@ def what_if(out: Path) -> None:
 
 
 def completed(out: Path) -> None:
-    workshop.complete_all(copy("what_if", out), GOLDEN["completed"], batch_size=4)
+    workshop.ask_all(copy("what_if", out), GOLDEN["completed"], batch_size=4)
 
 
 def stricter(out: Path) -> None:
@@ -202,7 +202,7 @@ def decided(out: Path) -> None:
 
 def restored(out: Path) -> None:
     run = copy("decided", out)
-    workshop.complete_all(run, GOLDEN["restored"])
+    workshop.ask_all(run, GOLDEN["restored"])
 
 
 FROM_OTHERS: Mapping[str, Callable[[Path], None]] = {

@@ -50,12 +50,11 @@ def generate(
         resume=resume,
         make_engine=lambda *_: engine,
         listen=silent,
-        model_progress=lambda *_: None,
     )
     return run, engine
 
 
-def complete_all(run: Run, golden: Golden, batch_size: int = 256) -> GoldenEngine:
+def ask_all(run: Run, golden: Golden, batch_size: int = 256) -> GoldenEngine:
     """Have the waiting instructions of a run completed."""
     engine = engine_of(golden)
     complete(
@@ -133,7 +132,7 @@ def complete_more(folder: Path, golden: Golden) -> dict[str, Any]:
     """Complete a copy of a run; return what was asked and how it was judged."""
     run = open_run(folder)
     before = len(read_supplements(run))
-    engine = complete_all(run, golden)
+    engine = ask_all(run, golden)
     new = read_supplements(run)[before:]
     return {
         **requests_of(engine),

@@ -1,12 +1,12 @@
 """ROUGE-L against every text of the pool (the paper, §3.4), decided as rouge-score would.
 
-Why pruning loses nothing. F = 2·LCS/(m+n) for texts of m and n tokens. A common
-subsequence is a common bag of tokens, so F > t needs more than t(m+n)/2 common tokens,
-in any order; the index (overlap.py) finds every text that has them, walking only postings
-that such a text must stand in. Each text found has its LCS taken by rapidfuzz, the one
-with the most common tokens first, until no other can score higher. Rounding is of the
-order of 1e-16 and pruning leaves 1e-9; what is left is decided by rouge-score's own
-expression, in its own floating-point steps (pool.py).
+Why pruning loses nothing: F = 2·LCS/(m+n) for texts of m and n tokens. A common subsequence is a
+common bag of tokens, so F > t needs more than t(m+n)/2 common tokens, in any order. The index
+(overlap.py) finds every text that has them; it walks only the postings where such a text must be.
+rapidfuzz takes the LCS of each of these texts, the one with the most common tokens first, until no
+other can score higher. Rounding errors are about 1e-16, and pruning leaves a margin of 1e-9. The
+remaining texts are compared by rouge-score's own expression, in its own floating-point steps
+(token_pool.py).
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def _zero_where_nothing_is_near(scorable: bool) -> float:
 
 
 def _nan_where_nothing_is_near(_scorable: bool) -> float:
-    """There is no score: what is below the audit floor is not looked for."""
+    """There is no score: the index does not search below the audit floor."""
     return NAN
 
 
 NOTHING_NEAR = Versioned(_zero_where_nothing_is_near, (2, _nan_where_nothing_is_near))
-"""The score of a text that is near to nothing of the pool, by whether it has a token."""
+"""The score of a text that is near no text of the pool, by whether it has a token."""
 
 
 class NoveltyIndex:
     """The pool of instructions that a new one must differ from.
 
     Args:
-        threshold: F-measure above which `nearest` finds a text, unless it is given a floor.
-        tokenizer: `rouge`, `unicode`, or `auto`: the query's own text decides which of the
-            two judges it, and the pool is compared in the same tokens.
-        version: of the rules, by which texts are split.
+        threshold: F-measure above which `nearest` finds a text, unless it gets another floor.
+        tokenizer: `rouge`, `unicode`, or `auto`: the query's text decides which of the two is
+            used, and the pool is compared in the same tokens.
+        version: of the rules; it decides how texts are split.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class NoveltyIndex:
     ) -> None:
         self.threshold = threshold
         self.seconds = 0.0
-        self._wanted = tokenizer
+        self._tokenizer = tokenizer
         self._choose_tokenizer = CHOOSE_TOKENIZER.at(version)
         self._split = TOKENS.at(version)
         self._ids: list[str] = []
@@ -72,7 +72,7 @@ class NoveltyIndex:
         return len(self._ids)
 
     def add(self, id: str, text: str) -> None:
-        """Add a text to the pool. One without tokens is kept, and is near to nothing."""
+        """Add a text to the pool. A text without tokens is kept, and is near to nothing."""
         self._ids.append(id)
         self._texts.append(text)
 
@@ -82,8 +82,8 @@ class NoveltyIndex:
             self.add(id, text)
 
     def tokenizer_of(self, text: str) -> Tokenizer:
-        """Return the tokenizer that judges a text."""
-        return self._choose_tokenizer(text, self._wanted)
+        """Return the tokenizer that is used for a text."""
+        return self._choose_tokenizer(text, self._tokenizer)
 
     def scorable(self, text: str) -> bool:
         """Whether the text has a token that ROUGE-L could compare."""
@@ -93,8 +93,8 @@ class NoveltyIndex:
         """Return the pooled text with the highest F-measure, if that is above `floor`.
 
         Args:
-            text: the query. Its tokens are kept: adding the same text next, or asking
-                whether it is scorable, does not split it again.
+            text: the query. Its tokens are kept: `add` or `scorable` of the same text right
+                after does not split it again.
             floor: F-measure in [0, 1]; by default the threshold.
 
         Ties go to the text that was added first.
@@ -103,16 +103,16 @@ class NoveltyIndex:
         least = self.threshold if floor is None else floor
         tokenizer = self.tokenizer_of(text)
         pool = self._pool(tokenizer, least)
-        found = pool.nearest(self._tokens(text, tokenizer), least)
+        nearest = pool.nearest(self._tokens(text, tokenizer), least)
         self.seconds += time.perf_counter() - started
-        return None if found is None else Match(self._ids[found[0]], found[1])
+        return None if nearest is None else Match(self._ids[nearest[0]], nearest[1])
 
     def nearest_all(self, texts: Iterable[str], floor: float | None = None) -> list[Match | None]:
-        """Return the nearest of each text, as `nearest` does; none of them is added."""
+        """Return the nearest of each text, as `nearest` does, without adding any."""
         return [self.nearest(text, floor) for text in texts]
 
     def add_if_novel(self, id: str, text: str) -> Match | None:
-        """Add a text unless one above the threshold is there; return that one."""
+        """Add a text unless the pool has one above the threshold; return that one."""
         match = self.nearest(text)
         if match is None:
             self.add(id, text)
@@ -121,7 +121,7 @@ class NoveltyIndex:
     def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
         """Return the pool in one tokenizer's tokens, with all texts that were added since.
 
-        Nothing is split that nobody asks for: most runs never need the second tokenizer.
+        Texts are split only when needed: most runs never need the second tokenizer.
         """
         from selfinstruct.filters.novelty.token_pool import TokenPool
 

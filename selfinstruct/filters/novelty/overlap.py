@@ -2,17 +2,16 @@
 
 A text is a bag of tokens; both texts of a pair are sorted by one global order, rarest
 token first, with repeats side by side. Let `need` be the least number of common tokens
-that a pair of lengths m and n must have. If a pair has it, all its common tokens stand at
-or after the first common one, which is therefore at a position i ≤ m - need in the query
-and j ≤ n - need in the text. So it is enough to walk the postings of the query's first
-tokens, and of these only the entries (text, n, j) with j ≤ n - need(n): whatever is
-skipped has too few common tokens, for any order of the tokens.
+that a pair of lengths m and n must have. If a pair has it, all its common tokens are at or
+after the first common one, which is therefore at a position i ≤ m - need in the query and
+j ≤ n - need in the text. So it is enough to walk the postings of the query's first tokens,
+and of these only the entries (text, n, j) with j ≤ n - need(n): a skipped text has too few
+common tokens, for any order of the tokens.
 
-What is found this way is first held against its mark, 64 bits that stand beside the
-posting: each token of a text flips one of them, so that two marks differ in at most as
-many bits as there are tokens in one text and not in the other (Sandes, Teodoro and Melo,
-Bitmap Filter, 2017). What passes is merged from (i, j) on to count the common tokens in
-full.
+Each text of this walk is first checked by its mark, 64 bits beside the posting. Each token of
+a text flips one bit, so two marks differ in at most as many bits as there are tokens in one
+text and not in the other (Sandes, Teodoro and Melo, Bitmap Filter, 2017). Texts that pass are
+merged from (i, j) on, to count all common tokens.
 
 The kernels are compiled on their first use and kept in the cache folder.
 """
@@ -55,7 +54,7 @@ def least_common(floor: float, m: int, n: int) -> int:
 
 @_jit
 def prefix_length(floor: float, n: int) -> int:
-    """Return how many of the n first tokens of a text a posting may be needed for.
+    """Return how many of the first tokens of a text need a posting.
 
     The partner that needs the fewest common tokens is the shortest one possible, of just
     over n·t/(2-t) tokens, all of them common.
@@ -78,7 +77,7 @@ def _mark(orders: Ints, token_at: Ints) -> np.uint64:
 
 @_jit
 def _bits(mark: np.uint64) -> np.int64:
-    """Count the bits that are set (LLVM makes one instruction of this)."""
+    """Count the bits that are set (LLVM compiles this to one instruction)."""
     v = mark
     v = v - ((v >> np.uint64(1)) & np.uint64(0x5555555555555555))
     v = (v & np.uint64(0x3333333333333333)) + ((v >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -115,11 +114,11 @@ def append(
         tokens: its tokens.
         order_of: order number of a token.
         token_at: token of an order number.
-        floor: lowest F-measure that will be asked for.
+        floor: the lowest floor of later queries.
         orders: result: its order numbers, ascending.
         heads: newest link of each token, or -1; brought up to date.
         links: rows of (text, length, position, next); brought up to date.
-        link_marks: the text's mark beside each of them.
+        link_marks: for each row, the mark of its text.
         used: rows of `links` that are in use.
     """
     n = len(tokens)
@@ -159,10 +158,10 @@ def build(
         orders: the order numbers of all texts, ascending within each.
         token_at: token of an order number.
         by_length: texts, shortest first.
-        floor: lowest F-measure that will be asked for.
+        floor: the lowest floor of later queries.
         first: where the postings of each token begin; moved to where they end.
         postings: result: rows of (text, length, position).
-        marks: result: the text's mark beside each of them.
+        marks: result: for each row, the mark of its text.
     """
     for text in by_length:
         start, end = starts[text], starts[text + 1]
@@ -199,21 +198,21 @@ def count_postings(
 
 @_jit
 def _common(first: Ints, second: Ints, i: int, j: int, need: int) -> int:
-    """Count common tokens of two sorted bags from (i, j) on; 0 once `need` is out of reach."""
+    """Count common tokens of two sorted bags from (i, j) on; 0 if `need` cannot be reached."""
     m, n = len(first), len(second)
-    found = 0
+    common = 0
     while i < m and j < n:
-        if found + min(m - i, n - j) < need:
+        if common + min(m - i, n - j) < need:
             return 0
         if first[i] == second[j]:
-            found += 1
+            common += 1
             i += 1
             j += 1
         elif first[i] < second[j]:
             i += 1
         else:
             j += 1
-    return found if found >= need else 0
+    return common if common >= need else 0
 
 
 @_jit
@@ -245,10 +244,10 @@ def find(
     seen: Ints,
     stamp: int,
     slack: Ints,
-    found: Ints,
+    matches: Ints,
     common: Ints,
 ) -> int:
-    """Write the texts with enough common tokens to `found`, and how many, to `common`.
+    """Write the texts with enough common tokens to `matches`, and the counts to `common`.
 
     Args:
         tokens: of the query; -1 for those that no text has.
@@ -259,14 +258,14 @@ def find(
         orders: order numbers of all texts, ascending within each.
         first: where the postings of each token begin; one more entry for the end.
         postings: rows of (text, length, position), for each token by length.
-        marks: the text's mark beside each of them.
+        marks: for each row, the mark of its text.
         heads: newest link of each token, or -1.
         links: rows of (text, length, position, next), for texts added since the build.
-        link_marks: the text's mark beside each of them.
+        link_marks: for each row, the mark of its text.
         seen: for each text, the stamp of the last query that looked at it.
         stamp: of this query.
         slack: scratch, longer than the longest text: n - need(n).
-        found: result, as long as there are texts.
+        matches: result; has room for every text.
         common: result, likewise.
 
     Returns:
@@ -293,7 +292,7 @@ def find(
                     seen[text] = stamp
                     bag = orders[starts[text] : starts[text + 1]]
                     common[count] = _common(query, bag, i, j, n - slack[n])
-                    found[count] = text
+                    matches[count] = text
                     count += common[count] > 0
                 row += 1
         row = heads[token]
@@ -305,7 +304,7 @@ def find(
                     seen[text] = stamp
                     bag = orders[starts[text] : starts[text + 1]]
                     common[count] = _common(query, bag, i, j, n - slack[n])
-                    found[count] = text
+                    matches[count] = text
                     count += common[count] > 0
             row = links[row, 3]
     return count

@@ -1,9 +1,9 @@
-"""Texts as tokens in flat arrays, and the nearest of them to a query by ROUGE-L.
+"""Texts as tokens in flat arrays, and the text that is nearest to a query by ROUGE-L.
 
-Tokens stand in a global order, rarest first, which the walk of overlap.py needs. It is
-taken from how often each token occurs, whenever the pool has grown by half; a token that
-is new since then counts as rarer than all others, the newest first. Any order gives the
-same results; this one gives short walks.
+Tokens have a global order, rarest first, which the walk of overlap.py needs. It is computed from
+the frequency of each token, whenever the pool has grown by half. Tokens that are new since then
+count as rarer than all others, the newest first. Any order gives the same results; this one gives
+short walks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rapidfuzz.distance import LCSseq
 from selfinstruct.filters.novelty import overlap
 from selfinstruct.filters.novelty.overlap import Ints, Longs, Marks
 
-_GROWTH = 1.5  # of the pool, until it is ordered anew
+_GROWTH = 1.5  # the pool is ordered again after it has grown by this factor
 _LEAST_ROOM = 1024
 
 
@@ -37,11 +37,10 @@ class TokenPool:
     """Texts, numbered as they are added.
 
     Args:
-        floor: the lowest F-measure that `nearest` will be asked for; a lower one costs a
-            rebuild of the postings.
+        floor: the lowest floor of `nearest`; a query with a lower one rebuilds the postings.
 
     Attributes:
-        queries: how often `nearest` has walked the index.
+        queries: number of walks of the index.
         verified: texts that were compared in full, over all queries.
     """
 
@@ -55,7 +54,7 @@ class TokenPool:
     _link_marks: Marks
     _seen: Ints
     _slack: Ints
-    _found: Ints
+    _matches: Ints
     _common: Ints
     _front: int  # order number of the newest token
     _used: int  # links in use
@@ -123,7 +122,7 @@ class TokenPool:
         """Return (bound on F, text, common tokens, length), the highest bound first."""
         if len(self._seen) < self._size:
             self._seen = np.zeros(len(self._starts), np.int32)
-            self._found = np.empty(len(self._starts), np.int32)
+            self._matches = np.empty(len(self._starts), np.int32)
             self._common = np.empty(len(self._starts), np.int32)
             self._stamp = 0
         if len(self._slack) <= self._longest:
@@ -145,14 +144,14 @@ class TokenPool:
             self._seen,
             self._stamp,
             self._slack,
-            self._found,
+            self._matches,
             self._common,
         )
         self.queries += 1
         m = len(tokens)
         candidates = []
         for text, common in zip(
-            self._found[:count].tolist(), self._common[:count].tolist(), strict=True
+            self._matches[:count].tolist(), self._common[:count].tolist(), strict=True
         ):
             n = int(self._starts[text + 1] - self._starts[text])
             candidates.append((2 * common / (m + n), text, common, n))
@@ -162,14 +161,14 @@ class TokenPool:
     def _best(
         self, tokens: list[int], candidates: list[tuple[float, int, int, int]], floor: float
     ) -> tuple[int, float] | None:
-        """Compare texts in full, the most promising first, until none left can be nearer."""
+        """Compare texts in full, the most promising first, until no other can be nearer."""
         best, best_score, best_lcs, best_length = -1, floor, 0, 0
         m = len(tokens)
         for bound, text, common, n in candidates:
             if bound < best_score - overlap.MARGIN:
                 break
             if n == best_length and common <= best_lcs and text > best:
-                continue  # at best as near, and later
+                continue  # at best equally near, and added later
             self.verified += 1
             start, end = self._starts[text], self._starts[text + 1]
             lcs = int(LCSseq.similarity(tokens, self._tokens[start:end].tolist()))
@@ -190,7 +189,7 @@ class TokenPool:
         return number
 
     def _rebuild(self, new_words: int = 0) -> None:
-        """Order the tokens by how often they occur now, and write all postings anew."""
+        """Order the tokens by their present frequency, and rewrite all postings."""
         size, words = self._size, len(self._numbers)
         starts = self._starts[: size + 1]
         tokens = self._tokens[: starts[size]]
@@ -226,7 +225,7 @@ class TokenPool:
         )
         self._first = begins
         self._rebuild_at = max(64, int(size * _GROWTH))
-        self._seen = self._found = self._common = np.zeros(0, np.int32)
+        self._seen = self._matches = self._common = np.zeros(0, np.int32)
         self._slack = np.zeros(0, np.int32)
 
 

@@ -2,7 +2,7 @@
 
 rouge-score keeps only lower-cased runs of `[a-z0-9]`, so a Chinese, Arabic or Hindi text
 has no token and every duplicate of it would pass. Unicode words are runs of letters,
-marks and digits; where a script sets no spaces (Chinese, Japanese, Thai, Lao, Khmer,
+marks and digits; in a script without spaces (Chinese, Japanese, Thai, Lao, Khmer,
 Burmese) each character, with its marks, is a token.
 """
 
@@ -29,14 +29,14 @@ class Tokenizer(StrEnum):
     UNICODE = "unicode"
 
 
-def choose_tokenizer(text: str, wanted: str) -> Tokenizer:
-    """Return the tokenizer for a text.
+def choose_tokenizer(text: str, setting: str) -> Tokenizer:
+    """Return the tokenizer for a text, by the setting `rouge`, `unicode` or `auto`.
 
     `auto` takes the paper's unless fewer than half of the text's letters and digits are
-    `[a-z0-9]`, in either case of letters.
+    `[a-z0-9]`, in lower or upper case.
     """
-    if wanted != "auto":
-        return Tokenizer(wanted)
+    if setting != "auto":
+        return Tokenizer(setting)
     if text.isascii():
         return Tokenizer.ROUGE
     letters = [letter for letter in text.lower() if letter.isalnum()]
@@ -47,7 +47,7 @@ def choose_tokenizer(text: str, wanted: str) -> Tokenizer:
 def tokens(text: str, tokenizer: Tokenizer) -> list[str]:
     """Return the tokens of a text, in order.
 
-    For `rouge` those of rouge-score's `tokenize.tokenize(text, None)`, found in one step.
+    For `rouge`, the same as rouge-score's `tokenize.tokenize(text, None)`, in one step.
     """
     if tokenizer is Tokenizer.ROUGE:
         return _ROUGE_WORD.findall(text.lower())

@@ -1,0 +1,37 @@
+"""What the candidates of a run are checked by, besides the pool and the thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfinstruct.common.records import Markers
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.rule import Of, Rule, When
+from selfinstruct.filters.rules import rules_in_force
+from selfinstruct.prompts import PromptLibrary
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """The config of a run and its templates.
+
+    config: which rules are on, their limits, and the version of the rules.
+    prompts: the templates; a completion is read by their markers.
+    """
+
+    config: RunConfig
+    prompts: PromptLibrary
+
+    @property
+    def version(self) -> int:
+        """Version of the rules that the run was made by."""
+        return self.config.rules_version
+
+    @property
+    def markers(self) -> Markers:
+        """The words that stand before inputs, outputs and labels."""
+        return self.prompts.markers
+
+    def rules(self, of: Of, first: When = When.READ, last: When = When.LAST) -> list[Rule]:
+        """Return the rules on instructions or instances, from one step of the flow to another."""
+        return [rule for rule in rules_in_force(of, self.version) if first <= rule.when <= last]
