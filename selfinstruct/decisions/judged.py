@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from selfinstruct.common import ids
-from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
+from selfinstruct.common.records import ACCEPTED, InstanceCandidate, InstructionCandidate
 from selfinstruct.store import Run
 from selfinstruct.store.supplements import Completed, in_place, read_completed
 
@@ -27,6 +27,12 @@ class Judged:
     instruction: InstructionCandidate
     instances: list[InstanceCandidate]
 
+    def accepted(self) -> list[InstanceCandidate]:
+        """Return the instances that the rules accepted, of an instruction that they accepted."""
+        if self.instruction.verdict != ACCEPTED:
+            return []
+        return [instance for instance in self.instances if instance.verdict == ACCEPTED]
+
 
 @dataclass(frozen=True)
 class JudgedRun:
@@ -34,6 +40,15 @@ class JudgedRun:
 
     run: Run
     completed: Completed
+
+    def rounds(self) -> Iterator[Judged]:
+        """Yield all instructions, in order; a round is read when its turn comes.
+
+        Raises:
+            StoreError: a file of the run is damaged.
+        """
+        for number in self.run.rounds():
+            yield from self.round(number)
 
     def round(self, number: int, ids: Collection[str] | None = None) -> Iterator[Judged]:
         """Yield the instructions of a round, in order: those with these ids, or all.

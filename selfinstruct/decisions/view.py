@@ -1,13 +1,14 @@
 """A run as it stands: rounds, supplements and people's decisions together, read once.
 
-This is the one definition. Exports, training, preferences, a teacher's answers, the audit, the
-web pages and every count go through it. A count of a run is one of three:
+This is the one definition. Exports, training, preferences, `complete`, the audit, the web pages
+and every count go through it. A count of a run is one of three:
 
 - *recorded*: what the model's rounds gave, as their round.json says. The target, the yield of a
   round and `--resume` count these tasks, and neither supplements nor decisions change them.
 - *judged*: the verdicts of the rules. They are the recorded ones, but a pending instruction that
   `complete` has written instances for has the verdict that it got then. The audit of the filters
-  looks at these: counts by reason, `audit list --verdict`, histograms, samples, error rates.
+  looks at these: counts by reason, `audit list --verdict`, histograms, samples, error rates. A
+  teacher answers the tasks that are accepted so (`answer`); exports apply the decisions after.
 - *standing*: what is in the dataset now, people's decisions applied. Where anything says "tasks"
   and nothing else, it is this number: as many as an export has different instructions.
 
@@ -45,9 +46,7 @@ class View:
         Raises:
             StoreError: a file of the run is damaged.
         """
-        for number in self.run.rounds():
-            for judged in self.judged.round(number):
-                yield self.standing(judged)
+        return map(self.standing, self.judged.rounds())
 
     def standing(self, judged: Judged) -> Standing:
         """Return how an instruction stands."""

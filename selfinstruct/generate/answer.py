@@ -1,9 +1,8 @@
 """Better outputs for the tasks of a run, written by another model: a teacher.
 
 The instructions of a small model are mostly valid, its outputs often noisy (the paper, §4.2). The
-teacher answers each instance of the run as it stands again, for the same instruction and input. It
-answers none that a person changed. The answer is checked by the same rules as every instance of the
-run.
+teacher answers each accepted instance again, for the same instruction and input. The answer is
+checked by the same rules as every instance of the run.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config, overlay
-from selfinstruct.decisions.view import read_view
+from selfinstruct.decisions.judged import read_judged
 from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.requests import RequestBuilder
@@ -52,7 +51,7 @@ BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An instance of a task that the teacher has not answered."""
+    """An instance of a task that the rules accepted, which the teacher has not answered."""
 
     task: InstructionCandidate
     instance: InstanceCandidate
@@ -183,8 +182,8 @@ def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
 
     With another model, system prompt, prompting or sampling, an answer counts as another.
 
-    Tasks are those of the run as it stands, without what a person changed: exports take no answer
-    to it.
+    Tasks are those that the rules accepted, whatever people decide: a decision changes what is
+    exported, not what a teacher has answered.
 
     Args:
         run: the run.
@@ -197,10 +196,10 @@ def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
         for row in read_answers(run, number)
     }
     return [
-        Owed(standing.instruction, instance)
-        for standing in read_view(run).standings()
-        for instance in standing.instances
-        if instance.id not in answered and not standing.is_reworded(instance)
+        Owed(judged.instruction, instance)
+        for judged in read_judged(run).rounds()
+        for instance in judged.accepted()
+        if instance.id not in answered
     ]
 
 

@@ -120,7 +120,7 @@ def test_one_line_a_round_where_there_is_no_terminal(tmp_path: Path, generate: G
     assert "\x1b" not in text
     lines = [line for line in text.splitlines() if line.startswith("round ")]
     assert lines[0].startswith("round   0")
-    assert "12/12 tasks" in lines[-1]
+    assert "12/12 of the target" in lines[-1]
     assert "12 from" in text
     assert "next:" in text
     assert "requests" not in text
