@@ -72,7 +72,7 @@ _HOMES = {
         "WriteError",
     ),
     "common.progress": ("Event", "RoundCommitted", "Working"),
-    "dataset.export": ("ExportRow",),
+    "dataset.rows": ("ExportRow",),
     "verdicts.replay": ("Difference",),
 }
 

@@ -73,7 +73,7 @@ def edit(
 
     opened = open_run(run)
     words = {"text": text, "input": input, "output": output}
-    entry = decisions.edit(opened, id, by=by or login(), note=note, **words)
+    entry = decisions.edit(opened, id, decisions.Words(**words), by=by or login(), note=note)
     _tell(opened, entry, as_json=as_json)
 
 

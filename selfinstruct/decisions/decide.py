@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstanceCandidate
 from selfinstruct.decisions.lookup import Found, find
@@ -65,42 +66,44 @@ def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
     return _decide(run, Override(id, Action.DROP, by, now(), note))
 
 
-def edit(
-    run: Run,
-    id: str,
-    *,
-    by: str,
-    note: str = "",
-    text: str | None = None,
-    input: str | None = None,
-    output: str | None = None,
-) -> Override:
-    """Put a person's words into the dataset, in the place of the model's, which are kept.
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a person writes in place of the model's words; None leaves a text as it is.
 
-    What is edited is in the dataset, whatever its verdict. An edit adds to the edit before
-    it. `text` is an instruction's; an `output` (and `input`) typed for an instruction takes
-    the place of its instances, so that it waits for none.
+    `text` is an instruction's. An `output` (and an `input`) that is typed for an instruction
+    replaces its instances, so that it waits for none.
+    """
+
+    text: str | None = None
+    input: str | None = None
+    output: str | None = None
+
+
+def edit(run: Run, id: str, words: Words, *, by: str, note: str = "") -> Override:
+    """Put a person's words into the dataset, in place of the model's, which are kept.
+
+    An edited candidate is in the dataset, whatever its verdict. An edit adds to the edit before it.
 
     Raises:
         ConfigError: no such candidate, nothing to change, an empty text or output.
         WriteError: the disk refuses.
     """
     found, overrides = find(run, id), read_overrides(run)
-    if text is None and input is None and output is None:
+    if words == Words():
         raise ConfigError(f"{id}: nothing to change; give --text, --input or --output")
-    if found.instance is not None and text is not None:
+    if found.instance is not None and words.text is not None:
         raise ConfigError(
             f"{id}: is an instance, which has no --text; edit {found.instruction.id} instead"
         )
-    for name, value in (("--text", text), ("--output", output)):
+    for name, value in (("--text", words.text), ("--output", words.output)):
         if value is not None and not value.strip():
             raise ConfigError(f"{id}: {name} is empty; write one, or drop the candidate")
-    entry = _with_earlier(
-        Override(id, Action.EDIT, by, now(), note, text, input, output), overrides
-    )
+    edited = Override(id, Action.EDIT, by, now(), note, words.text, words.input, words.output)
+    entry = _with_earlier(edited, overrides)
     if found.instance is None and entry.input is not None and entry.output is None:
         raise ConfigError(
-            f"{id}: --input needs an --output; to change that of an instance, name it: {id}-n0"
+            f"{id}: --input needs an --output; to change that of an instance, name it: "
+            f"{ids.instance(id, 0)}"
         )
     _check_text(found, entry)
     if found.instance is not None:

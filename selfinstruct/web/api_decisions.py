@@ -10,7 +10,7 @@ from selfinstruct.audit.error_rates import Measured, measure
 from selfinstruct.audit.rating import RaterProgress, rate, rater_progress, undo_rating
 from selfinstruct.audit.sample import BlindText, Sample, blind_texts, draw_sample, newest_sample
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
 from selfinstruct.decisions.labels import Label, Labels, agreement, read_labels
 from selfinstruct.decisions.overrides import Action, Override, read_overrides
 from selfinstruct.store import Run
@@ -108,7 +108,7 @@ def decide(run: Run, decision: Decision) -> Override:
             return undo(run, id, by=by, note=note)
         case Action.EDIT:
             texts = {"text": decision.text, "input": decision.input, "output": decision.output}
-            return edit(run, id, by=by, note=note, **texts)
+            return edit(run, id, Words(**texts), by=by, note=note)
 
 
 def sample_of(run: Run) -> Sample:

@@ -41,6 +41,7 @@ from selfinstruct.audit.rating import rate, undo_rating
 from selfinstruct.audit.sample import draw_sample
 from selfinstruct.common.records import ACCEPTED, InstanceCandidate, InstructionCandidate
 from selfinstruct.decisions import decide as decisions
+from selfinstruct.decisions.decide import Words
 from selfinstruct.decisions.labels import Rating
 from selfinstruct.generate.launch import resolve_model
 from selfinstruct.store import Run, open_run
@@ -176,16 +177,16 @@ def decided(out: Path) -> None:
     tasks = [row for row in instructions(run) if row.verdict == ACCEPTED]
     outputs = [row for row in instances(run) if row.verdict == ACCEPTED]
     decisions.drop(run, tasks[0].id, note="dull", **by)
-    decisions.edit(run, tasks[1].id, text="Describe a calm harbour to a child.", **by)
-    decisions.edit(run, tasks[2].id, input="given", output="A typed output.", **by)
+    decisions.edit(run, tasks[1].id, Words(text="Describe a calm harbour to a child."), **by)
+    decisions.edit(run, tasks[2].id, Words(input="given", output="A typed output."), **by)
     own = [row for row in outputs if row.instruction_id not in {row.id for row in tasks[:3]}]
-    decisions.edit(run, own[0].id, output="An edited output.", **by)
+    decisions.edit(run, own[0].id, Words(output="An edited output."), **by)
     decisions.drop(run, own[-1].id, **by)
     decisions.undo(run, own[-1].id, **by)
     decisions.restore(run, first(run, "over_target").id, **by)
     waiting = [first(run, reason) for reason in ("not_novel", "chatty_preamble")]
     decisions.restore(run, waiting[0].id, **by)
-    decisions.edit(run, waiting[1].id, text="Explain why the glacier is slow.", **by)
+    decisions.edit(run, waiting[1].id, Words(text="Explain why the glacier is slow."), **by)
     low = [row for row in instructions(run) if row.reason == "low_likelihood"]
     for row in low[:2]:
         decisions.restore(run, row.id, **by)

@@ -27,7 +27,7 @@ from selfinstruct.decisions.decide import drop, undo
 from selfinstruct.preferences.sample import prompts_of
 from selfinstruct.store import Run
 from selfinstruct.web.root import run_line
-from tests.audit.decided import decide_everything
+from tests.decisions.decided import decide_everything
 
 Generate = Callable[..., tuple[Run, str]]
 RECORDED, NOW = 12, 14

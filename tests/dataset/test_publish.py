@@ -22,7 +22,7 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.store import Run, open_run
 from selfinstruct.verdicts.merge import merge
-from tests.hub_standin import Hub, hub
+from tests.dataset.hub_standin import Hub, hub
 
 Generate = Callable[..., tuple[Run, str]]
 CLI = [sys.executable, "-c", "from selfinstruct.cli import main; main()"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from tests.test_complete import Unlikely
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.common.atomic import sha256
@@ -27,7 +28,6 @@ from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
-from tests.test_complete import Unlikely
 
 Generate = Callable[..., tuple[Run, str]]
 SMALL: dict[str, Any] = {"likelihood__calibration": 20, "likelihood__quantile": 0.2}

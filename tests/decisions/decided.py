@@ -6,7 +6,7 @@ from typing import Any
 
 from selfinstruct.common.records import InstructionCandidate
 from selfinstruct.dataset.rows import ExportRow, export_rows
-from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
 from selfinstruct.engines.scripted import Script, ScriptedEngine
 from selfinstruct.generate.complete import Supplemented, complete
 from selfinstruct.store import Run
@@ -53,8 +53,8 @@ def decide_everything(run: Run) -> dict[str, str]:
     restore(run, completed, by="ann")
     restore(run, whole, by="ann")
     restore(run, instances_of(run, rescued)[0], by="ann")
-    edit(run, typed, output="Mine.", by="ann")
-    edit(run, edited, text="Another text.", by="ann")
+    edit(run, typed, Words(output="Mine."), by="ann")
+    edit(run, edited, Words(text="Another text."), by="ann")
     drop(run, dropped, by="ann")
     drop(run, instances_of(run, emptied)[0], by="ann")
     drop(run, kept, by="ann")

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.dataset.rows import export_rows
-from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
 from selfinstruct.decisions.lookup import find
 from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.decisions.standing import outcome_of
@@ -20,7 +20,7 @@ from selfinstruct.train.data.rows import read_rows
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
-from tests.audit.decided import exported, finish, first, says_hello, shown
+from tests.decisions.decided import exported, finish, first, says_hello, shown
 
 
 def test_a_restored_instruction_waits_is_completed_and_exported(small: Run) -> None:
@@ -48,7 +48,7 @@ def test_what_ignores_decisions_still_does_when_they_are_completed(
     before, state = summarise(small), committed_state(small, config, pool)
     task = first(small, "not_novel")
     restore(small, task.id, by="ann")
-    edit(small, first(small, "unsuitable_keyword").id, text="Draw a face.", by="ann")
+    edit(small, first(small, "unsuitable_keyword").id, Words(text="Draw a face."), by="ann")
     drop(small, first(small, None).id, by="ann")
     finish(small, says_hello)
     [supplement] = read_supplements(small)
@@ -72,7 +72,7 @@ def test_what_ignores_decisions_still_does_when_they_are_completed(
 
 def test_instances_are_written_for_the_text_that_a_person_gave(small: Run) -> None:
     task = first(small, "unsuitable_keyword")
-    edit(small, task.id, text="Greet the sea in verse.", by="ann")
+    edit(small, task.id, Words(text="Greet the sea in verse."), by="ann")
     prompts: list[str] = []
 
     def script(request: Any) -> str:

@@ -25,7 +25,7 @@ from selfinstruct.generate.complete import pending
 from selfinstruct.store import Run
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if
-from tests.audit.decided import decide_everything, finish, first, says_hello
+from tests.decisions.decided import decide_everything, finish, first, says_hello
 
 Generate = Callable[..., tuple[Run, str]]
 

@@ -72,7 +72,7 @@ def test_a_labeller_that_is_added_needs_nothing_else(
     generate: Generate, tmp_path: Path, model_folder: Path
 ) -> None:
     run, _ = generate(tmp_path / "run", stop__target=14)
-    command = [sys.executable, "-m", "tests.preferences.throwaway_labeller"]
+    command = [sys.executable, "-m", "tests.labellers.throwaway_labeller"]
     done = subprocess.run(
         [*command, str(tmp_path / "out"), str(run.path), str(model_folder)],
         capture_output=True,

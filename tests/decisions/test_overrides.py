@@ -19,7 +19,7 @@ from selfinstruct.dataset.card import dataset_card
 from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, export_rows
-from selfinstruct.decisions.decide import drop, edit, restore, undo
+from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
 from selfinstruct.decisions.lookup import find
 from selfinstruct.decisions.overrides import Action, Override, fold, overrides_path, read_overrides
 from selfinstruct.decisions.standing import stand
@@ -27,7 +27,7 @@ from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.answer import answer
 from selfinstruct.generate.complete import pending
 from selfinstruct.store import Run
-from tests.audit.decided import exported, first, shown
+from tests.decisions.decided import exported, first, shown
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -71,15 +71,15 @@ def test_a_run_without_decisions_exports_what_was_accepted(small: Run) -> None:
 def test_a_person_types_an_output(small: Run) -> None:
     task = first(small, "not_novel")
     restore(small, task.id, by="ann")
-    edit(small, task.id, output="Mine.", input="Given.", by="bob")
+    edit(small, task.id, Words(output="Mine.", input="Given."), by="bob")
     [row] = exported(small, task.id)
     assert (row.id, row.input, row.output) == (f"{task.id}-typed", "Given.", "Mine.")
     assert pending(small) == []
-    edit(small, task.id, text="Another text.", by="bob")  # adds to the edit before
+    edit(small, task.id, Words(text="Another text."), by="bob")  # adds to the edit before
     [row] = exported(small, task.id)
     assert (row.instruction, row.output) == ("Another text.", "Mine.")
     accepted = first(small, None)
-    edit(small, accepted.id, output="Mine as well.", by="bob")
+    edit(small, accepted.id, Words(output="Mine as well."), by="bob")
     assert [row.output for row in exported(small, accepted.id)] == ["Mine as well."]
 
 
@@ -98,7 +98,7 @@ def test_dropping_takes_out_and_undo_puts_back(small: Run) -> None:
 
 def test_an_instance_is_edited(small: Run) -> None:
     row = next(iter(export_rows(small)))
-    edit(small, row.id, output="Better.", by="ann")
+    edit(small, row.id, Words(output="Better."), by="ann")
     [changed] = exported(small, row.id)
     assert (changed.output, changed.input, changed.override) == ("Better.", row.input, "edit")
     assert changed.mean_logprob != changed.mean_logprob  # the score was the model's text's
@@ -137,10 +137,10 @@ def test_what_cannot_be_decided_is_said(small: Run) -> None:
         (lambda: restore(small, "r00000-p000-i99", by="a"), "the nearest is r00000-p0"),
         (lambda: restore(small, "nonsense", by="a"), "has no such candidate; the nearest is r0"),
         (lambda: restore(small, rejected.id, by=" "), "give --by NAME"),
-        (lambda: edit(small, rejected.id, by="a"), "give --text, --input or --output"),
-        (lambda: edit(small, rejected.id, text=" ", by="a"), "--text is empty"),
-        (lambda: edit(small, rejected.id, input="x", by="a"), "--input needs an --output"),
-        (lambda: edit(small, instance.id, text="x", by="a"), f"edit {accepted.id} instead"),
+        (lambda: edit(small, rejected.id, Words(), by="a"), "give --text, --input or --output"),
+        (lambda: edit(small, rejected.id, Words(text=" "), by="a"), "--text is empty"),
+        (lambda: edit(small, rejected.id, Words(input="x"), by="a"), "--input needs an --output"),
+        (lambda: edit(small, instance.id, Words(text="x"), by="a"), f"edit {accepted.id} instead"),
     ):
         with pytest.raises(ConfigError, match=message):
             refused()
@@ -148,7 +148,7 @@ def test_what_cannot_be_decided_is_said(small: Run) -> None:
     restore(small, rejected.id, by="a")
     with pytest.raises(ConfigError, match="is wanted already, and waits for its instances"):
         restore(small, rejected.id, by="a")
-    edit(small, rejected.id, output="Yes.", by="a")
+    edit(small, rejected.id, Words(output="Yes."), by="a")
     with pytest.raises(ConfigError, match="is restored already, and so in the dataset"):
         restore(small, rejected.id, by="a")
     drop(small, accepted.id, by="a")
@@ -170,7 +170,7 @@ def test_what_was_dropped_in_part_is_named(small: Run) -> None:
     with pytest.raises(ConfigError, match=f"{row.id} is dropped; take that back with: audit undo"):
         restore(small, task, by="ann")
     waiting = first(small, "no_instances").id
-    edit(small, waiting, output="Yes.", by="ann")
+    edit(small, waiting, Words(output="Yes."), by="ann")
     drop(small, waiting, by="ann")
     with pytest.raises(ConfigError, match=f"{waiting} is dropped; take that back"):
         restore(small, waiting, by="ann")
@@ -182,8 +182,8 @@ def test_what_was_not_parsed_needs_words(tmp_path: Path, generate: Generate) -> 
     with pytest.raises(ConfigError, match="write one: audit edit"):
         restore(run, task.id, by="ann")
     with pytest.raises(ConfigError, match="give one with --text"):
-        edit(run, task.id, output="Yes.", by="ann")
-    edit(run, task.id, text="Say yes.", output="Yes.", by="ann")
+        edit(run, task.id, Words(output="Yes."), by="ann")
+    edit(run, task.id, Words(text="Say yes.", output="Yes."), by="ann")
     [row] = export_rows(run)
     assert (row.instruction, row.output) == ("Say yes.", "Yes.")
 
@@ -213,7 +213,7 @@ def test_a_line_says_who_when_and_why(small: Run) -> None:
 
 def test_exports_name_what_a_person_changed(small: Run, tmp_path: Path) -> None:
     task = first(small, None)
-    edit(small, task.id, text="Another text.", by="ann")
+    edit(small, task.id, Words(text="Another text."), by="ann")
     export(small, Format.PARQUET, tmp_path / "data.parquet")
     rows = pq.read_table(tmp_path / "data.parquet").to_pylist()
     assert {row["override"] for row in rows if row["instruction_id"] == task.id} == {"edit"}
@@ -235,7 +235,7 @@ def test_a_teacher_did_not_answer_what_a_person_changed(small: Run, tmp_path: Pa
     )
     before = list(export_rows(small, Answers.TEACHER))
     task = before[0]
-    edit(small, task.instruction_id, text="Another text.", by="ann")
+    edit(small, task.instruction_id, Words(text="Another text."), by="ann")
     after = list(export_rows(small, Answers.TEACHER))
     assert [row.id for row in after] == [
         row.id for row in before if row.instruction_id != task.instruction_id
