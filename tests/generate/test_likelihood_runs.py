@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.test_complete import Unlikely
+from tests.generate.test_complete import Unlikely
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.common.atomic import sha256

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.test_generate import contents, dataset
+from tests.generate.test_loop import contents, dataset
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, EngineError, StoreError, WriteError

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from rich.console import Console
-from selfinstruct.train.rows import read_rows
+from selfinstruct.train.data.rows import read_rows
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.cli.app import run as cli
