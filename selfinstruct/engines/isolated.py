@@ -55,8 +55,8 @@ def with_engine(loaded: Loaded, work: Work[T], advance: Advance, *, kind: Engine
         EngineError: the engine failed, or its process died.
     """
     kind.require()
-    how = EngineConfig(name=kind.name)
-    return apart(partial(_with_engine, kind, how, loaded, work), advance, loaded.model)
+    engine_config = EngineConfig(name=kind.name)
+    return apart(partial(_with_engine, kind, engine_config, loaded, work), advance, loaded.model)
 
 
 def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
@@ -98,13 +98,13 @@ def apart(work: Callable[[Advance], T], advance: Advance, name: str) -> T:
 
 
 def _with_engine(
-    kind: EngineKind, how: EngineConfig, loaded: Loaded, work: Work[T], advance: Advance
+    kind: EngineKind, engine_config: EngineConfig, loaded: Loaded, work: Work[T], advance: Advance
 ) -> T:
     from selfinstruct.models import resolve_model
 
     model = resolve_model(loaded.model, lambda *_: None)
     config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
-    engine = kind.build(model, config, how)
+    engine = kind.build(model, config, engine_config)
     try:
         return work(engine, advance=advance)
     finally:
