@@ -132,10 +132,10 @@ def _watched(out: Path, unit: str) -> Iterator[Callable[[TrainProgress], object]
     columns = (
         *Progress.get_default_columns()[:-1],
         TimeRemainingColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[details]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("training", total=None, told="")
+        bar = progress.add_task("training", total=None, details="")
         try:
             yield partial(_show, progress, bar, unit)
         except (KeyboardInterrupt, TrainError) as error:
@@ -161,15 +161,19 @@ def _show(progress: Progress, bar: TaskID, unit: str, event: TrainProgress) -> N
     if event.what != "training":
         # One step alone gives no fraction.
         done, total = (event.step, event.steps) if event.steps > 1 else (0, None)
-        progress.update(bar, description=event.what, completed=done, total=total, told="")
+        progress.update(bar, description=event.what, completed=done, total=total, details="")
         return
-    told = f"epoch {event.epoch:.1f}"
+    details = f"epoch {event.epoch:.1f}"
     if event.loss is not None:
-        told += f" · loss {event.loss:.3f}"
+        details += f" · loss {event.loss:.3f}"
     if speed:
-        told += f" · {speed:,.0f} tokens/s"
+        details += f" · {speed:,.0f} tokens/s"
     progress.update(
-        bar, description=event.what, completed=event.step, total=event.steps or None, told=told
+        bar,
+        description=event.what,
+        completed=event.step,
+        total=event.steps or None,
+        details=details,
     )
     if event.validation_loss is not None:
         stderr.print(

@@ -13,7 +13,7 @@ pytest.importorskip("trl")
 
 import torch
 
-from selfinstruct.cli import train as cli_train
+from selfinstruct.cli.app import app
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import CHECKPOINTS, REPORT
@@ -21,17 +21,17 @@ from selfinstruct.train.data.encode import Encoded, dataset_of, prepare_tokenize
 from selfinstruct.train.recipe import Card, Examples, Job, Recipe, Source, Training
 from selfinstruct.train.recipes import RECIPES
 from selfinstruct.train.recipes.sft import SFT, SftSettings
-from selfinstruct.train.reporter import batch_tokens
+from selfinstruct.train.reporter import _first_row, _text, batch_tokens
 from selfinstruct.train.runner import train
 from selfinstruct.train.watching import TrainProgress
 from tests.test_imports import FILES, ROOT, imports
+from tests.train.sft_runs import tokenizer_of
 
 
 def test_the_command_line_offers_the_recipes() -> None:
-    from selfinstruct.cli import app  # registers the commands
-
-    assert app.app is not None
-    commands = [command.name for command in cli_train.app.registered_commands]
+    [group] = [group for group in app.registered_groups if group.name == "train"]
+    assert group.typer_instance is not None
+    commands = [command.name for command in group.typer_instance.registered_commands]
     assert commands == [recipe.name for recipe in RECIPES]
 
 
@@ -125,6 +125,15 @@ def test_the_runner_trains_by_a_recipe_that_it_does_not_know(
 )
 def test_tokens_of_a_batch_of_any_shape(batch: Any, tokens: int) -> None:
     assert batch_tokens(batch) == tokens
+
+
+def test_a_batch_is_named_by_its_beginning(model: LocalModel) -> None:
+    tokenizer = tokenizer_of(model)
+    ids = torch.tensor([tokenizer.encode("Name it."), tokenizer.encode("Name me.")])
+    for batch in ({"input_ids": ids}, {"prompt_input_ids": ids[0], "label": [True]}):
+        assert _text(_first_row(batch), tokenizer) == "Name it."
+    assert _text(_first_row([{"prompt": "Name it."}]), tokenizer) == "{'prompt': 'Name it.'}"
+    assert _text(_first_row({"label": [True]}), tokenizer) == ""
 
 
 def test_no_file_of_train_imports_itself_by_others() -> None:
