@@ -12,7 +12,7 @@ from selfinstruct.audit.completions import Asked, asked_for
 from selfinstruct.audit.search import Filter, search
 from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.lookup import Found, find, find_all
+from selfinstruct.decisions.lookup import Candidate, find, find_all
 from selfinstruct.decisions.overrides import Override, Overrides, read_overrides
 from selfinstruct.decisions.standing import outcome_of
 from selfinstruct.filters.novelty.tokens import Tokenizer
@@ -108,25 +108,27 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
         ConfigError: the run has none of this id; names the nearest.
         StoreError: a file of the run is damaged.
     """
-    found, overrides = find(run, id), read_overrides(run)
-    table = "instances" if found.instance else "instructions"
-    task = found.instruction
+    candidate, overrides = find(run, id), read_overrides(run)
+    table = "instances" if candidate.instance else "instructions"
+    task = candidate.instruction
     kids = search(run, Filter(parent=id), limit=children) if table == "instructions" else None
     pool = _pool_texts(run, task) if table == "instructions" else {}
     return Detail(
-        row=_row(found.row, overrides),
+        row=_row(candidate.row, overrides),
         table=table,
-        outcome=outcome_of(found, overrides),
-        checks=_checks(run, found),
+        outcome=outcome_of(candidate, overrides),
+        checks=_checks(run, candidate),
         override=overrides.current.get(id),
         overrides=[entry for entry in overrides.entries if entry.id == id],
         neighbour=_neighbour(task, pool) if pool else None,
         parents=[pool[parent] for parent in task.parents] if pool else [],
         children=[row["id"] for row in kids.rows] if kids else [],
         children_total=kids.total if kids else 0,
-        instruction=_row(task, overrides) if found.instance else None,
-        instances=[] if found.instance else [_row(row, overrides) for row in found.instances],
-        asked=asked_for(run, found),
+        instruction=_row(task, overrides) if candidate.instance else None,
+        instances=[]
+        if candidate.instance
+        else [_row(row, overrides) for row in candidate.instances],
+        asked=asked_for(run, candidate),
     )
 
 
@@ -135,9 +137,9 @@ def _row(row: InstructionCandidate | InstanceCandidate, overrides: Overrides) ->
     return {**asdict(row), "override": str(decision.action) if decision else None}
 
 
-def _checks(run: Run, found: Found) -> list[Check]:
+def _checks(run: Run, candidate: Candidate) -> list[Check]:
     """Return its scores beside what was asked for, and the rule on its text that failed."""
-    row = found.row
+    row = candidate.row
     least = row.logprob_threshold
     judged = passed_text_rules(row.reason)
     likely = None if least is None or not judged else not row.mean_logprob < least
@@ -175,13 +177,13 @@ def _pool_texts(run: Run, row: InstructionCandidate) -> dict[str, PoolText]:
     """Return a candidate's parents and neighbour, by id; one that is gone has no text."""
     first = dict(stored_inputs(run).first_pool)
     wanted = [*row.parents, *([row.neighbour_id] if row.neighbour_id else [])]
-    found = find_all(run, [id for id in wanted if id not in first])
+    known = find_all(run, [id for id in wanted if id not in first])
     texts = {}
     for id in wanted:
         if id in first:
             texts[id] = PoolText(id, first[id], ids.origin(id))
-        elif id in found:
-            near = found[id].instruction
+        elif id in known:
+            near = known[id].instruction
             texts[id] = PoolText(id, near.text, str(near.reason or near.verdict))
         else:
             texts[id] = PoolText(id, "", "missing")

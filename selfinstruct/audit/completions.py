@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, Stage
-from selfinstruct.decisions.lookup import Found
+from selfinstruct.decisions.lookup import Candidate
 from selfinstruct.store import Run
 from selfinstruct.store.batches import batch_numbers, batch_path
 from selfinstruct.store.layout import SUPPLEMENTS
@@ -47,13 +47,13 @@ class Asked:
     end: int
 
 
-def asked_for(run: Run, found: Found) -> list[Asked]:
+def asked_for(run: Run, candidate: Candidate) -> list[Asked]:
     """Return the completion that a candidate stands in, and those that an instruction asked for.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
-    row = found.row
+    row = candidate.row
     wanted = [row.completion_id]
     if isinstance(row, InstanceCandidate):
         span = (row.output_char_start, row.output_char_end)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstanceCandidate
-from selfinstruct.decisions.lookup import Found, find
+from selfinstruct.decisions.lookup import Candidate, find
 from selfinstruct.decisions.overrides import (
     Action,
     Override,
@@ -29,20 +29,20 @@ def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
             (an instruction none of whose instances passed, an instance of a rejected one).
         WriteError: the disk refuses.
     """
-    found, overrides = find(run, id), read_overrides(run)
-    standing = stand(found.instruction, found.instances, overrides.current)
-    if standing.outcome == PENDING and found.instance is None:
+    candidate, overrides = find(run, id), read_overrides(run)
+    standing = stand(candidate.instruction, candidate.instances, overrides.current)
+    if standing.outcome == PENDING and candidate.instance is None:
         raise ConfigError(
             f"{id}: is wanted already, and waits for its instances; write them with: selfinstruct "
             f"complete {run.path}, or type one: audit edit {id} --output TEXT"
         )
-    if _is_in(found, standing):
+    if _is_in(candidate, standing):
         how = "restored already" if id in overrides.current else "accepted"
         raise ConfigError(f"{id}: is {how}, and so in the dataset; there is nothing to restore")
-    if found.instance is None:
-        _check_restorable_task(found, standing, overrides)
+    if candidate.instance is None:
+        _check_restorable_task(candidate, standing, overrides)
     else:
-        _check_restorable_instance(found.instance, found, overrides)
+        _check_restorable_instance(candidate.instance, candidate, overrides)
     return _decide(run, Override(id, Action.RESTORE, by, now(), note))
 
 
@@ -53,14 +53,14 @@ def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
         ConfigError: no such candidate, or it is not in the dataset.
         WriteError: the disk refuses.
     """
-    found, overrides = find(run, id), read_overrides(run)
-    standing = stand(found.instruction, found.instances, overrides.current)
+    candidate, overrides = find(run, id), read_overrides(run)
+    standing = stand(candidate.instruction, candidate.instances, overrides.current)
     decision = overrides.current.get(id)
     if decision is not None and decision.action is Action.DROP:
         raise ConfigError(f"{id}: is dropped already; take that back with: audit undo")
     # What waits for its instances is not in the dataset yet, and need not come in.
-    if not _is_in(found, standing):
-        own = found.instance.reason if found.instance else None
+    if not _is_in(candidate, standing):
+        own = candidate.instance.reason if candidate.instance else None
         outcome = own or standing.outcome
         raise ConfigError(f"{id}: is not in the dataset ({outcome}); there is nothing to drop")
     return _decide(run, Override(id, Action.DROP, by, now(), note))
@@ -88,26 +88,26 @@ def edit(run: Run, id: str, words: Words, *, by: str, note: str = "") -> Overrid
         ConfigError: no such candidate, nothing to change, an empty text or output.
         WriteError: the disk refuses.
     """
-    found, overrides = find(run, id), read_overrides(run)
+    candidate, overrides = find(run, id), read_overrides(run)
     if words == Words():
         raise ConfigError(f"{id}: nothing to change; give --text, --input or --output")
-    if found.instance is not None and words.text is not None:
+    if candidate.instance is not None and words.text is not None:
         raise ConfigError(
-            f"{id}: is an instance, which has no --text; edit {found.instruction.id} instead"
+            f"{id}: is an instance, which has no --text; edit {candidate.instruction.id} instead"
         )
     for name, value in (("--text", words.text), ("--output", words.output)):
         if value is not None and not value.strip():
             raise ConfigError(f"{id}: {name} is empty; write one, or drop the candidate")
     edited = Override(id, Action.EDIT, by, now(), note, words.text, words.input, words.output)
     entry = _with_earlier(edited, overrides)
-    if found.instance is None and entry.input is not None and entry.output is None:
+    if candidate.instance is None and entry.input is not None and entry.output is None:
         raise ConfigError(
             f"{id}: --input needs an --output; to change that of an instance, name it: "
             f"{ids.instance(id, 0)}"
         )
-    _check_text(found, entry)
-    if found.instance is not None:
-        _check_task_of(found, overrides)
+    _check_text(candidate, entry)
+    if candidate.instance is not None:
+        _check_task_of(candidate, overrides)
     return _decide(run, entry)
 
 
@@ -136,25 +136,25 @@ def _decide(run: Run, entry: Override) -> Override:
     return entry
 
 
-def _is_in(found: Found, standing: Standing) -> bool:
+def _is_in(candidate: Candidate, standing: Standing) -> bool:
     """Whether it is in the dataset, or would be but for instances that it waits for."""
-    if found.instance is None:
+    if candidate.instance is None:
         return standing.is_kept
-    return any(row.id == found.instance.id for row in standing.instances)
+    return any(row.id == candidate.instance.id for row in standing.instances)
 
 
-def _check_restorable_task(found: Found, standing: Standing, overrides: Overrides) -> None:
-    task, own = found.instruction, overrides.current.get(found.instruction.id)
+def _check_restorable_task(candidate: Candidate, standing: Standing, overrides: Overrides) -> None:
+    task, own = candidate.instruction, overrides.current.get(candidate.instruction.id)
     dropped = [
         id
-        for id in (task.id, *(row.id for row in found.instances))
-        if (one := overrides.current.get(id)) is not None and one.action is Action.DROP
+        for id in (task.id, *(row.id for row in candidate.instances))
+        if (decision := overrides.current.get(id)) and decision.action is Action.DROP
     ]
     waits = task.reason in LACKS_INSTANCES
     if dropped and (own is None or waits):
         raise ConfigError(f"{task.id}: {dropped[0]} is dropped; take that back with: audit undo")
     if standing.outcome == NO_INSTANCES.reason:
-        first = next((row.id for row in found.instances if row.output.strip()), None)
+        first = next((row.id for row in candidate.instances if row.output.strip()), None)
         other = f"restore one of them ({first}), or " if first else ""
         raise ConfigError(
             f"{task.id}: passed, but none of its instances did; {other}type one: audit edit "
@@ -167,18 +167,18 @@ def _check_restorable_task(found: Found, standing: Standing, overrides: Override
 
 
 def _check_restorable_instance(
-    instance: InstanceCandidate, found: Found, overrides: Overrides
+    instance: InstanceCandidate, candidate: Candidate, overrides: Overrides
 ) -> None:
-    _check_task_of(found, overrides)
+    _check_task_of(candidate, overrides)
     if not instance.output.strip():
         raise ConfigError(
             f"{instance.id}: has no output; type one: audit edit {instance.id} --output TEXT"
         )
 
 
-def _check_task_of(found: Found, overrides: Overrides) -> None:
+def _check_task_of(candidate: Candidate, overrides: Overrides) -> None:
     """An instance alone is no task: its instruction must have passed, or be restored."""
-    task = found.instruction
+    task = candidate.instruction
     decision = overrides.current.get(task.id)
     if decision is None:
         passed = {None, *LACKS_INSTANCES}
@@ -187,7 +187,7 @@ def _check_task_of(found: Found, overrides: Overrides) -> None:
         is_wanted, outcome = decision.action is not Action.DROP, DROPPED
     if not is_wanted:
         raise ConfigError(
-            f"{found.row.id}: its instruction is not in the dataset ({outcome}); "
+            f"{candidate.row.id}: its instruction is not in the dataset ({outcome}); "
             f"restore {task.id} first"
         )
 
@@ -198,14 +198,14 @@ def _with_earlier(entry: Override, overrides: Overrides) -> Override:
     if before is None or before.action is not Action.EDIT:
         return entry
     changes = {name: getattr(before, name) for name in ("text", "input", "output")}
-    given = {name: value for name in changes if (value := getattr(entry, name)) is not None}
-    return replace(entry, **{**changes, **given})
+    newer = {name: value for name in changes if (value := getattr(entry, name)) is not None}
+    return replace(entry, **{**changes, **newer})
 
 
-def _check_text(found: Found, entry: Override) -> None:
+def _check_text(candidate: Candidate, entry: Override) -> None:
     """What was not parsed has no text of its own to fall back on."""
-    if isinstance(found.row, InstanceCandidate):
-        if entry.output is None and not found.row.output.strip():
+    if isinstance(candidate.row, InstanceCandidate):
+        if entry.output is None and not candidate.row.output.strip():
             raise ConfigError(f"{entry.id}: has no output; give one with --output")
-    elif found.row.reason == PARSE_FAILURE.reason and entry.text is None:
+    elif candidate.row.reason == PARSE_FAILURE.reason and entry.text is None:
         raise ConfigError(f"{entry.id}: holds no instruction; give one with --text")

@@ -14,8 +14,8 @@ from selfinstruct.store import Run
 
 
 @dataclass(frozen=True)
-class Found:
-    """An instruction and its instances, what was completed in place; `instance` if asked for."""
+class Candidate:
+    """An instruction with its instances, as judged; `instance` if that is the candidate."""
 
     instruction: InstructionCandidate
     instances: list[InstanceCandidate]
@@ -27,20 +27,20 @@ class Found:
         return self.instance or self.instruction
 
 
-def find(run: Run, id: str) -> Found:
+def find(run: Run, id: str) -> Candidate:
     """Return one candidate with what belongs to it.
 
     Raises:
         ConfigError: the run has none of this id; names the nearest.
         StoreError: a file of the run is damaged.
     """
-    found = find_all(run, [id])
-    if id not in found:
+    candidates = find_all(run, [id])
+    if id not in candidates:
         raise ConfigError(f"{id}: {run.path} has no such candidate; {_hint(run, id)}")
-    return found[id]
+    return candidates[id]
 
 
-def find_all(run: Run, names: Iterable[str]) -> dict[str, Found]:
+def find_all(run: Run, names: Iterable[str]) -> dict[str, Candidate]:
     """Return those of the candidates that the run has, by id; each round of them is read once.
 
     Raises:
@@ -51,16 +51,16 @@ def find_all(run: Run, names: Iterable[str]) -> dict[str, Found]:
     if not rounds:
         return {}
     judged_run = read_judged(run)
-    found: dict[str, Found] = {}
+    candidates: dict[str, Candidate] = {}
     for number, instruction_ids in rounds.items():
         for judged in judged_run.round(number, instruction_ids):
             task, instances = judged.instruction, judged.instances
             if task.id in asked:
-                found[task.id] = Found(task, instances)
+                candidates[task.id] = Candidate(task, instances)
             for instance in instances:
                 if instance.id in asked:
-                    found[instance.id] = Found(task, instances, instance)
-    return found
+                    candidates[instance.id] = Candidate(task, instances, instance)
+    return candidates
 
 
 def _hint(run: Run, id: str) -> str:

@@ -1,8 +1,8 @@
 """What a person decided about candidates after the run did: restore, drop, edit, undo.
 
 `overrides.jsonl` holds one decision a line and only grows. The last decision about an id
-wins; `undo` takes the last one back, and the one before it counts again. They apply to what
-a run exports (standing.py); pool, novelty, replay and resume ignore them.
+wins; `undo` takes the last one back, and the one before it counts again. They apply to a
+run as it stands (standing.py, view.py); pool, novelty, replay and resume ignore them.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def append_override(run: Run, entry: Override) -> None:
     Raises:
         WriteError: the disk refuses.
     """
-    told = {name: value for name, value in asdict(entry).items() if value is not None}
-    append_line(overrides_path(run), told)
+    line = {name: value for name, value in asdict(entry).items() if value is not None}
+    append_line(overrides_path(run), line)
 
 
 def fold(entries: Sequence[Override]) -> dict[str, Override]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.generate.test_complete import Unlikely
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.common.atomic import sha256
@@ -28,6 +27,7 @@ from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
+from tests.generate.test_complete import Unlikely
 
 Generate = Callable[..., tuple[Run, str]]
 SMALL: dict[str, Any] = {"likelihood__calibration": 20, "likelihood__quantile": 0.2}

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.generate.test_loop import contents, dataset
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, EngineError, StoreError, WriteError
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.store import Run, open_run
+from tests.generate.test_loop import contents, dataset
 
 Generate = Callable[..., tuple[Run, str]]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from rich.console import Console
-from selfinstruct.train.data.rows import read_rows
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.cli.app import run as cli
@@ -26,6 +25,7 @@ from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.decisions.decide import drop, undo
 from selfinstruct.preferences.sample import prompts_of
 from selfinstruct.store import Run
+from selfinstruct.train.data.rows import read_rows
 from selfinstruct.web.root import run_line
 from tests.decisions.decided import decide_everything
 
