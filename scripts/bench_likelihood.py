@@ -32,7 +32,7 @@ asked = vllm.sampling_arguments
 def bare(request, room):
     return {key: value for key, value in asked(request, room).items() if key != "logprobs"}
 vllm.sampling_arguments = bare
-from selfinstruct.requests import RequestBuilder
+from selfinstruct.generate.requests import RequestBuilder
 RequestBuilder.missing_scores = lambda self, completion: []  # nor are they scored afterwards
 """
 WAYS = {
