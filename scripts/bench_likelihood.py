@@ -32,8 +32,8 @@ asked = vllm.sampling_arguments
 def bare(request, room):
     return {key: value for key, value in asked(request, room).items() if key != "logprobs"}
 vllm.sampling_arguments = bare
-from selfinstruct.generate.requests import RequestBuilder
-RequestBuilder.missing_scores = lambda self, completion: []  # nor are they scored afterwards
+from selfinstruct.generate import open_round
+open_round.missing_scores = lambda builder, completion: []  # nor are they scored afterwards
 """
 WAYS = {
     "without log-probabilities": (WITHOUT + MAIN, {"quantile": "null", "seed_bound": "false"}),

@@ -35,10 +35,11 @@ from selfinstruct.common.records import (
     Kind,
 )
 from selfinstruct.config.schema import LikelihoodConfig
-from selfinstruct.engines.base import Engine, ask_all
+from selfinstruct.engines.base import Engine, ask_all, scoring_request
 from selfinstruct.filters.likelihood import LikelihoodThresholds, quantile, tokens_of
 from selfinstruct.generate.calibrate import calibrate
 from selfinstruct.generate.launch import scores_depend_on
+from selfinstruct.generate.open_round import scores_without_task
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import resolve_model
@@ -129,7 +130,7 @@ def measure(run: Run, engine: Engine, rated: list[dict[str, Any]]) -> dict[str, 
         },
         "rank_correlation_with_length": {k: round(v, 3) for k, v in lengths.items()},
         "yields": yields(run),
-        "held_out": held_out(tasks, good, completions, builder, engine),
+        "held_out": held_out(tasks, good, completions, engine),
         "tails": {
             "instruction": tails(list(tasks.values()), lambda c: c.text),
             "output": tails(good, lambda r: f"{tasks[r.instruction_id].text} → {r.output}"),
@@ -168,7 +169,6 @@ def held_out(
     tasks: dict[str, InstructionCandidate],
     good: Sequence[InstanceCandidate],
     completions: dict[str, Completion],
-    builder: RequestBuilder,
     engine: Engine,
 ) -> dict[str, Any]:
     """Return how much of later rounds falls below the frozen threshold, and of it shuffled."""
@@ -193,7 +193,7 @@ def held_out(
         if least is None or not later:
             continue
         drawn = random.Random(1).sample(later, min(SHUFFLED, len(later)))
-        shuffled = score_shuffled([spans[i] for i in drawn], completions, builder, engine)
+        shuffled = score_shuffled([spans[i] for i in drawn], completions, engine)
         found[str(kind)] = {
             "threshold": round(least, 3),
             "untouched": len(later),
@@ -223,7 +223,6 @@ def frozen_after(
 def score_shuffled(
     spans: Sequence[tuple[int, str, int, int]],
     completions: dict[str, Completion],
-    builder: RequestBuilder,
     engine: Engine,
 ) -> list[float]:
     """Return nats per token of each span's words in random order, in the span's own context."""
@@ -236,7 +235,7 @@ def score_shuffled(
         space = " " if completion.text[completion.token_starts[first]].isspace() else ""
         tokens = engine.encode(space + " ".join(words))
         given = [*completion.token_ids[:first], *tokens]
-        requests.append(builder.score(f"shuffled-{n}", completion.prompt or "", given))
+        requests.append(scoring_request(f"shuffled-{n}", completion.prompt or "", given))
         counts.append(len(tokens))
     done = {c.id: c for c in ask_all(engine, requests, lambda *_: None)}
     return [
@@ -256,7 +255,9 @@ def add_signals(
     """Add to each rated row what the filter would have judged it by."""
     rows = [instances[one["id"]] for one in rated]
     requests = [
-        r for row in rows for r in builder.without_task([row], completions[row.completion_id])
+        r
+        for row in rows
+        for r in scores_without_task(builder, [row], completions[row.completion_id])
     ]
     scored = {c.id: c for c in ask_all(engine, requests, lambda *_: None)}
     for one, row in zip(rated, rows, strict=True):

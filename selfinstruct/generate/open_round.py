@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfinstruct.common import ids
-from selfinstruct.common.records import Completion, InstructionCandidate, Request, Stage
+from selfinstruct.common.records import (
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+    Request,
+    Stage,
+)
+from selfinstruct.engines.base import scoring_request
+from selfinstruct.filters.likelihood import tokens_of
 from selfinstruct.generate.requests import RequestBuilder
-from selfinstruct.verdicts.candidates import with_scores
+from selfinstruct.verdicts.candidates import check_instance_texts, read_instances_of, with_scores
 from selfinstruct.verdicts.parse import PARSE_LABEL
 from selfinstruct.verdicts.pool import Standards
 from selfinstruct.verdicts.rounds import (
     Verdicts,
     check_instance_scores,
-    check_instance_texts,
     check_instructions,
     final_verdicts,
-    read_instances_of,
 )
 from selfinstruct.verdicts.rulebook import Rulebook
 
@@ -119,12 +125,12 @@ class OpenRound:
         """Return scoring requests for what the engine wrote without log-probabilities."""
         if completion.request.stage is Stage.SCORE:
             return []
-        requests = self._builder.missing_scores(completion)
+        requests = missing_scores(self._builder, completion)
         gain = self._rulebook.config.likelihood.gain
         if completion.request.stage is Stage.INSTANCES and gain:
             candidate = self._passed[completion.request.about]
             rows = check_instance_texts(candidate, completion, self._rulebook, {})
-            requests += self._builder.without_task(rows, completion)
+            requests += scores_without_task(self._builder, rows, completion)
         return requests
 
     def verdicts(self, standards: Standards, room: int) -> Verdicts:
@@ -143,3 +149,26 @@ class OpenRound:
             self._completions.values(),
             key=lambda c: (_STAGE_ORDER[c.request.stage], ids.order(c.id)),
         )
+
+
+def missing_scores(builder: RequestBuilder, completion: Completion) -> list[Request]:
+    """Ask for the log-probabilities of a completion that the engine returned without them."""
+    lacks = completion.token_logprobs is None and completion.token_ids
+    if not lacks or not builder.can_score:
+        return []
+    return [scoring_request(completion.id, completion.request.prompt, completion.token_ids)]
+
+
+def scores_without_task(
+    builder: RequestBuilder, rows: Sequence[InstanceCandidate], completion: Completion
+) -> list[Request]:
+    """Ask how likely each output is after a prompt without a task: the template left empty."""
+    if not builder.can_score:
+        return []
+    requests = []
+    for row in rows:
+        inside = tokens_of(completion, row.output_char_start, row.output_char_end)
+        if inside:
+            tokens = tuple(completion.token_ids[position] for position in inside)
+            requests.append(scoring_request(row.id, builder.prompt_without_task, tokens))
+    return requests

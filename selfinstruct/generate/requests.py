@@ -11,10 +11,8 @@ from selfinstruct.common import ids
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import (
-    Completion,
     Conversation,
     Form,
-    InstanceCandidate,
     Markers,
     Message,
     Prompt,
@@ -24,8 +22,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.engines.base import Engine, scoring_request
-from selfinstruct.filters.likelihood import tokens_of
+from selfinstruct.engines.base import Engine
 from selfinstruct.filters.points import POINTS_TO_INPUT
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
@@ -185,31 +182,15 @@ class RequestBuilder:
         scored = tuple(self._engine.encode(written))
         return replace(request, id=ids.score(id), about=id, stage=Stage.SCORE, scored=scored)
 
-    def missing_scores(self, completion: Completion) -> list[Request]:
-        """Ask for the log-probabilities of a completion that the engine returned without them."""
-        lacks = completion.token_logprobs is None and completion.token_ids
-        if not lacks or not self._engine.capabilities.score:
-            return []
-        return [self.score(completion.id, completion.request.prompt, completion.token_ids)]
+    @property
+    def can_score(self) -> bool:
+        """Whether the engine scores given tokens."""
+        return self._engine.capabilities.score
 
-    def without_task(
-        self, rows: Sequence[InstanceCandidate], completion: Completion
-    ) -> list[Request]:
-        """Ask how likely each output is after a prompt without a task: the template left empty."""
-        if not self._engine.capabilities.score:
-            return []
-        nothing = self.answer("", "", "")
-        requests = []
-        for row in rows:
-            inside = tokens_of(completion, row.output_char_start, row.output_char_end)
-            if inside:
-                tokens = tuple(completion.token_ids[position] for position in inside)
-                requests.append(self.score(row.id, nothing.prompt, tokens))
-        return requests
-
-    def score(self, about: str, prompt: Prompt, token_ids: Sequence[int]) -> Request:
-        """Ask for the log-probability of each of the tokens after a prompt."""
-        return scoring_request(about, prompt, token_ids)
+    @property
+    def prompt_without_task(self) -> Prompt:
+        """The prompt of an answer, with no task in it: what the conditional gain compares with."""
+        return self.answer("", "", "").prompt
 
     def context_of(self, requests: Sequence[Request]) -> int:
         """Return a context length, in tokens, for just these requests.

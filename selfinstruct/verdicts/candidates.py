@@ -1,12 +1,17 @@
-"""From completions to candidates: parsed, with their places and scores, without verdicts."""
+"""From completions to candidates: parsed, scored, and checked by the rules on their text.
+
+A candidate that breaks one is rejected. The others have no verdict yet: see rounds.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import (
+    ACCEPTED,
     NAN,
     REJECTED,
     Completion,
@@ -18,15 +23,94 @@ from selfinstruct.common.records import (
     ParsedInstance,
     ParsedInstruction,
     Reading,
+    Stage,
 )
+from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
-from selfinstruct.filters.outcomes import PARSE_FAILURE
+from selfinstruct.filters.outcomes import INSTANCE_PARSE_FAILURE, PARSE_FAILURE
+from selfinstruct.filters.rule import Failure, InstructionFacts, Of, When, first_failure
 from selfinstruct.verdicts.parse import (
     PARSE_DIRECT,
     PARSE_INPUT_FIRST,
+    PARSE_LABEL,
     PARSE_OUTPUT_FIRST,
     PARSE_PROPOSAL,
 )
+from selfinstruct.verdicts.rulebook import Rulebook
+
+Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
+
+
+def check_instruction_texts(
+    proposals: Sequence[Completion], round: int, rulebook: Rulebook
+) -> list[InstructionCandidate]:
+    """Parse the proposals of a round and check every instruction by the rules on its text."""
+    own_lines = rulebook.prompts.own_lines()
+    rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
+    candidates = []
+    for completion in proposals:
+        parsed = read_proposal(completion, rulebook.version)
+        if not parsed:
+            candidates.append(unparsed(completion, round))
+        for item, instruction in enumerate(parsed):
+            candidate = instruction_row(completion, round, item, instruction)
+            facts = InstructionFacts(instruction.text, instruction.truncated, own_lines)
+            failure = first_failure(rules, facts, rulebook.config)
+            candidates.append(with_failure(candidate, failure))
+    return candidates
+
+
+def check_instance_texts(
+    candidate: InstructionCandidate,
+    completion: Completion,
+    rulebook: Rulebook,
+    scores: Mapping[str, Completion],
+) -> list[InstanceCandidate]:
+    """Parse an instances completion and check every instance of it by the rules on its text.
+
+    Args:
+        candidate: the instruction.
+        completion: what the model wrote for it.
+        rulebook: config and templates of the run.
+        scores: completions of scoring requests by id, for the conditional gain.
+    """
+    parsed = read_instances(completion, rulebook.markers, rulebook.version)
+    if not parsed:
+        empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
+        row = instance_row(candidate.id, candidate.round, completion, 0, empty)
+        return [with_failure(row, Failure(INSTANCE_PARSE_FAILURE.reason))]
+    config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
+    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers)
+    rows = []
+    for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
+        row = instance_row(candidate.id, candidate.round, completion, number, instance)
+        if config.likelihood.gain:
+            row = with_gain(row, scores.get(ids.score(row.id)))
+        rows.append(with_failure(row, failure))
+    return rows
+
+
+def read_instances_of(
+    candidates: Sequence[InstructionCandidate],
+    by_id: Mapping[str, Completion],
+    rulebook: Rulebook,
+) -> tuple[dict[str, bool], dict[str, list[InstanceCandidate]]]:
+    """Return for each instruction whether it is classification, and its parsed instances.
+
+    Args:
+        candidates: instructions whose instances were requested.
+        by_id: the completions of the round.
+        rulebook: config and templates of the run.
+    """
+    parse_label = PARSE_LABEL.at(rulebook.version)
+    labels: dict[str, bool] = {}
+    instances: dict[str, list[InstanceCandidate]] = {}
+    for candidate in candidates:
+        label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
+        labels[candidate.id] = label is not None and parse_label(label.text, rulebook.markers)
+        completion = by_id[ids.request(candidate.id, Stage.INSTANCES)]
+        instances[candidate.id] = check_instance_texts(candidate, completion, rulebook, by_id)
+    return labels, instances
 
 
 def read_proposal(completion: Completion, version: int) -> list[ParsedInstruction]:
@@ -133,3 +217,15 @@ def with_gain(row: InstanceCandidate, scored: Completion | None) -> InstanceCand
         without_task = score_span(scored, 0, len(scored.text))
     gain, reason = conditional_gain(row.output_logprob, without_task)
     return replace(row, conditional_gain=gain, gain_unscored_reason=reason)
+
+
+def with_failure(row: Row, failure: Failure | None) -> Row:
+    """Return a candidate as rejected for a failure, if there is one; else as it is."""
+    if failure is None:
+        return row
+    return replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
+
+
+def with_verdict(row: Row, failure: Failure | None) -> Row:
+    """Return a candidate as rejected for a failure, or as accepted."""
+    return replace(row, verdict=ACCEPTED) if failure is None else with_failure(row, failure)

@@ -17,16 +17,15 @@ from selfinstruct.filters.instance_rules import EMPTY_OUTPUT, check_instances
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.filters.rule import Failure, Of
-from selfinstruct.verdicts.candidates import instance_row, with_scores
-from selfinstruct.verdicts.parse import PARSE_DIRECT
-from selfinstruct.verdicts.rounds import (
-    Verdicts,
-    check_output_score,
-    final_verdicts,
+from selfinstruct.verdicts.candidates import (
+    instance_row,
     read_instances_of,
     with_failure,
+    with_scores,
     with_verdict,
 )
+from selfinstruct.verdicts.parse import PARSE_DIRECT
+from selfinstruct.verdicts.rounds import Verdicts, check_output_score, final_verdicts
 from selfinstruct.verdicts.rulebook import Rulebook
 
 

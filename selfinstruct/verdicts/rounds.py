@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import (
@@ -20,15 +19,12 @@ from selfinstruct.common.records import (
     InstanceCandidate,
     InstructionCandidate,
     Kind,
-    ParsedInstance,
     Stage,
 )
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.novelty.index import NOTHING_NEAR, NoveltyIndex
 from selfinstruct.filters.outcomes import (
-    INSTANCE_PARSE_FAILURE,
     NO_INSTANCES,
     OVER_TARGET,
     PENDING_INSTANCES,
@@ -42,19 +38,14 @@ from selfinstruct.filters.rule import (
     first_failure,
 )
 from selfinstruct.verdicts.candidates import (
-    instance_row,
-    instruction_row,
-    read_instances,
-    read_proposal,
-    unparsed,
-    with_gain,
+    check_instruction_texts,
+    read_instances_of,
+    with_failure,
     with_scores,
+    with_verdict,
 )
-from selfinstruct.verdicts.parse import PARSE_LABEL
 from selfinstruct.verdicts.pool import Standards, kind_of, see_instances
 from selfinstruct.verdicts.rulebook import Rulebook
-
-Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
 
 
 @dataclass(frozen=True)
@@ -98,25 +89,6 @@ def check_instructions(
     """
     candidates = check_instruction_texts(proposals, round, rulebook)
     return check_instruction_scores(candidates, round, rulebook, standards, with_instances)
-
-
-def check_instruction_texts(
-    proposals: Sequence[Completion], round: int, rulebook: Rulebook
-) -> list[InstructionCandidate]:
-    """Parse the proposals of a round and check every instruction by the rules on its text."""
-    own_lines = rulebook.prompts.own_lines()
-    rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
-    candidates = []
-    for completion in proposals:
-        parsed = read_proposal(completion, rulebook.version)
-        if not parsed:
-            candidates.append(unparsed(completion, round))
-        for item, instruction in enumerate(parsed):
-            candidate = instruction_row(completion, round, item, instruction)
-            facts = InstructionFacts(instruction.text, instruction.truncated, own_lines)
-            failure = first_failure(rules, facts, rulebook.config)
-            candidates.append(with_failure(candidate, failure))
-    return candidates
 
 
 def check_instruction_scores(
@@ -177,36 +149,6 @@ def score_novelty(
         rouge_l=match.score if match else nothing_near(index.scorable(candidate.text)),
         neighbour_id=match.id if match else None,
     )
-
-
-def check_instance_texts(
-    candidate: InstructionCandidate,
-    completion: Completion,
-    rulebook: Rulebook,
-    scores: Mapping[str, Completion],
-) -> list[InstanceCandidate]:
-    """Parse an instances completion and check every instance of it by the rules on its text.
-
-    Args:
-        candidate: the instruction.
-        completion: what the model wrote for it.
-        rulebook: config and templates of the run.
-        scores: completions of scoring requests by id, for the conditional gain.
-    """
-    parsed = read_instances(completion, rulebook.markers, rulebook.version)
-    if not parsed:
-        empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
-        row = instance_row(candidate.id, candidate.round, completion, 0, empty)
-        return [with_failure(row, Failure(INSTANCE_PARSE_FAILURE.reason))]
-    config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
-    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers)
-    rows = []
-    for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
-        row = instance_row(candidate.id, candidate.round, completion, number, instance)
-        if config.likelihood.gain:
-            row = with_gain(row, scores.get(ids.score(row.id)))
-        rows.append(with_failure(row, failure))
-    return rows
 
 
 def check_instance_scores(
@@ -311,43 +253,8 @@ def verdicts_of_round(
     return final_verdicts(candidates, labels, {**instances, **checked}, room=room)
 
 
-def read_instances_of(
-    candidates: Sequence[InstructionCandidate],
-    by_id: Mapping[str, Completion],
-    rulebook: Rulebook,
-) -> tuple[dict[str, bool], dict[str, list[InstanceCandidate]]]:
-    """Return for each instruction whether it is classification, and its parsed instances.
-
-    Args:
-        candidates: instructions whose instances were requested.
-        by_id: the completions of the round.
-        rulebook: config and templates of the run.
-    """
-    parse_label = PARSE_LABEL.at(rulebook.version)
-    labels: dict[str, bool] = {}
-    instances: dict[str, list[InstanceCandidate]] = {}
-    for candidate in candidates:
-        label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
-        labels[candidate.id] = label is not None and parse_label(label.text, rulebook.markers)
-        completion = by_id[ids.request(candidate.id, Stage.INSTANCES)]
-        instances[candidate.id] = check_instance_texts(candidate, completion, rulebook, by_id)
-    return labels, instances
-
-
 def _rejected_with(task: InstructionCandidate, row: InstanceCandidate) -> InstanceCandidate:
     """Reject an instance with its instruction; a reason of its own stays."""
     if row.verdict == REJECTED or task.reason == NO_INSTANCES.reason:
         return row
     return replace(row, verdict=REJECTED, reason=task.reason)
-
-
-def with_failure(row: Row, failure: Failure | None) -> Row:
-    """Return a candidate as rejected for a failure, if there is one; else as it is."""
-    if failure is None:
-        return row
-    return replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
-
-
-def with_verdict(row: Row, failure: Failure | None) -> Row:
-    """Return a candidate as rejected for a failure, or as accepted."""
-    return replace(row, verdict=ACCEPTED) if failure is None else with_failure(row, failure)

@@ -25,10 +25,10 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.supplements import Supplement, in_place, read_supplements
+from selfinstruct.verdicts.candidates import Row
 from selfinstruct.verdicts.pool import PoolKeeper, Standards
 from selfinstruct.verdicts.rejudge import Derivation, Source, write_derived_run
 from selfinstruct.verdicts.rounds import (
-    Row,
     Verdicts,
     check_instance_scores,
     check_instruction_scores,
