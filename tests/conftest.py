@@ -101,13 +101,14 @@ ENGINE_HALF = (
     "tests/real/test_interrupted.py",
     "tests/real/test_readme.py",
     "tests/real/test_run.py",
+    "tests/train/test_processes.py",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = "Run the tests marked `ci` too: they need a fresh environment or servers."
     parser.addoption("--ci", action="store_true", help=text)
-    text = "Run one half of the tests: `engine`, most of the real engine's, or `rest`."
+    text = "Run one half of the tests: `engine`, the longest of the real engine's, or `rest`."
     parser.addoption("--half", choices=["engine", "rest"], help=text)
 
 

@@ -57,7 +57,7 @@ def chain_arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     tasks, text = folder / "tasks.jsonl", folder / "text.txt"
     tasks.write_text("\n".join(lines))
     text.write_text("The sky was blue, and so was her coat. He asked, and she said blue.")
-    arguments = ["align", "--out", str(folder / "chain"), "--target", "24"]
+    arguments = ["align", "--out", str(folder / "chain"), "--target", "16"]
     for stage in (
         "generate=--set propose.per_round=16 --set instances.sampling.max_tokens=128",
         "sft=--epochs 1",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from selfinstruct import __version__
 from selfinstruct.engines.machine import installed_vllm
 from tests.real.conftest import Cli
 from tests.test_docs import runnable_blocks
@@ -17,6 +19,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(installed_vllm() is None, reason="vLLM is not installed"),
 ]
+
+
+def test_the_command_is_installed() -> None:
+    installed = Path(sys.executable).parent / "selfinstruct"
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith(__version__)
 
 
 def test_the_commands_of_the_readme(warm: Path, cli: Cli, tmp_path: Path) -> None:
