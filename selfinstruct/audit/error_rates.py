@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from selfinstruct.audit.rates import Cell, Estimate, Rates, rates_of, share_of
+from selfinstruct.audit.estimates import Cell, Estimate, Rates, rates_of, share_of
 from selfinstruct.audit.sample import Sample, Stratum, newest_sample
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES

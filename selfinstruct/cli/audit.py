@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from selfinstruct.cli import decide, label, listing, show
+from selfinstruct.cli.cells import per_round, plain_row, thresholds_line
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder
-from selfinstruct.cli.rates import print_measured
-from selfinstruct.cli.rows import per_round, plain_row, thresholds_line
+from selfinstruct.cli.error_rates import print_measured
 from selfinstruct.cli.whatif import whatif
 
 if TYPE_CHECKING:

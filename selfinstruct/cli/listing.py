@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from selfinstruct.cli.cells import number, plain_row
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import RunFolder
-from selfinstruct.cli.rows import number, plain_row
 
 
 class StageName(StrEnum):

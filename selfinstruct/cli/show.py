@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from selfinstruct.cli.cells import deep_plain, number, per_round
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.decide import AsJson, CandidateId, RunFolder
-from selfinstruct.cli.rows import deep_plain, number, per_round
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfinstruct.cli.cells import number, per_round, plain_row, thresholds_line
 from selfinstruct.cli.console import plain, stderr, stdout
-from selfinstruct.cli.rates import print_what_if_rates
-from selfinstruct.cli.rows import number, per_round, plain_row, thresholds_line
+from selfinstruct.cli.error_rates import print_what_if_rates
 
 if TYPE_CHECKING:
     from selfinstruct.audit.error_rates import WhatIfRates

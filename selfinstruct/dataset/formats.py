@@ -101,6 +101,8 @@ class Format(StrEnum):
     help: str
 
     def __new__(cls, name: str, content: Content, suffix: str, help: str) -> Format:
+        if suffix not in ("jsonl", "parquet"):
+            raise ValueError(f"{name}: a format is JSON lines or Parquet, not {suffix!r}")
         member = str.__new__(cls, name)
         member._value_ = name
         member.content, member.suffix, member.help = content, suffix, help

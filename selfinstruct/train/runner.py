@@ -8,7 +8,6 @@ from typing import Any
 
 from selfinstruct.common.memory import keep_freed_memory
 from selfinstruct.train.arguments import trl_arguments
-from selfinstruct.train.card import card_text
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -19,6 +18,7 @@ from selfinstruct.train.checkpoints import (
     written,
 )
 from selfinstruct.train.libraries import quiet, require_trl
+from selfinstruct.train.model_card import card_text
 from selfinstruct.train.network import load_network, load_tokenizer
 from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT, Training
 from selfinstruct.train.saving import plain, save_model

@@ -21,11 +21,11 @@ from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers
 from selfinstruct.store import Run
+from selfinstruct.web.bodies import CandidateQuery
 from selfinstruct.web.charts import Charts, charts_of
 from selfinstruct.web.errors import NotFoundError
 from selfinstruct.web.events import changes, event_stream
-from selfinstruct.web.progress import is_over, run_progress
-from selfinstruct.web.requests import CandidateQuery
+from selfinstruct.web.live import is_over, run_progress
 from selfinstruct.web.root import RunLine, list_runs
 from selfinstruct.web.service import RunOf, ServiceOf
 

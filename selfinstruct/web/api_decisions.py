@@ -15,8 +15,8 @@ from selfinstruct.decisions.labels import Label, Labels, agreement, read_labels
 from selfinstruct.decisions.overrides import Action, Override, read_overrides
 from selfinstruct.store import Run
 from selfinstruct.web.api import PROBLEMS
+from selfinstruct.web.bodies import Decision, RatingGiven, SampleWanted
 from selfinstruct.web.errors import NotFoundError
-from selfinstruct.web.requests import Decision, RatingGiven, SampleWanted
 from selfinstruct.web.service import RunOf
 
 router = APIRouter(prefix="/runs/{name}", responses=PROBLEMS)

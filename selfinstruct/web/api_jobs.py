@@ -14,10 +14,10 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run
 from selfinstruct.verdicts.whatif import Thresholds, WhatIf, what_if
 from selfinstruct.web.api import PROBLEMS
+from selfinstruct.web.bodies import RunWanted, StopRules, WhatIfQuery, WhatIfSaved
 from selfinstruct.web.events import changes, event_stream
 from selfinstruct.web.jobs import Job
-from selfinstruct.web.progress import job_progress
-from selfinstruct.web.requests import RunWanted, StopRules, WhatIfQuery, WhatIfSaved
+from selfinstruct.web.live import job_progress
 from selfinstruct.web.service import RunOf, ServiceOf
 from selfinstruct.web.work import complete_run, resume_run, save_what_if, start_run
 

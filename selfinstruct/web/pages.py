@@ -24,9 +24,9 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run, run_exists
 from selfinstruct.web.api import candidate_of, find
 from selfinstruct.web.api_decisions import decide
+from selfinstruct.web.bodies import CandidateQuery, Decision
 from selfinstruct.web.forms import FormOf, explained, remember_name, run_values, who
 from selfinstruct.web.render import page, run_address
-from selfinstruct.web.requests import CandidateQuery, Decision
 from selfinstruct.web.root import list_runs, open_named, run_line, run_path
 from selfinstruct.web.service import RunOf, ServiceOf
 

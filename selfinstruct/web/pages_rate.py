@@ -14,9 +14,9 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.decisions.labels import RATING_HELP, agreement, read_labels
 from selfinstruct.store import Run
 from selfinstruct.web.api_decisions import turn_of
+from selfinstruct.web.bodies import RatingGiven, SampleWanted
 from selfinstruct.web.forms import FormOf, explained, filled, remember_name, run_values, who
 from selfinstruct.web.render import page, run_address
-from selfinstruct.web.requests import RatingGiven, SampleWanted
 from selfinstruct.web.service import RunOf
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

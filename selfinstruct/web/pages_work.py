@@ -14,10 +14,10 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run, run_exists
 from selfinstruct.web.api_jobs import judged
+from selfinstruct.web.bodies import RunWanted, StopRules, WhatIfQuery, WhatIfSaved
 from selfinstruct.web.forms import FormOf, explained, filled, run_values
 from selfinstruct.web.jobs import Job
 from selfinstruct.web.render import page
-from selfinstruct.web.requests import RunWanted, StopRules, WhatIfQuery, WhatIfSaved
 from selfinstruct.web.root import run_path
 from selfinstruct.web.service import RunOf, Service, ServiceOf
 from selfinstruct.web.work import complete_run, known_models, resume_run, save_what_if, start_run

@@ -15,8 +15,8 @@ from selfinstruct.audit.error_rates import (
     rates_after,
     what_if_rates,
 )
+from selfinstruct.audit.estimates import Estimate
 from selfinstruct.audit.intervals import good_in_population
-from selfinstruct.audit.rates import Estimate
 from selfinstruct.audit.rating import rate
 from selfinstruct.audit.sample import Sample, draw_sample, draw_strata, ids_by_outcome
 from selfinstruct.common.errors import ConfigError

@@ -15,13 +15,15 @@ import yaml
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.labels import read_labels
 from selfinstruct.decisions.overrides import read_overrides
-from selfinstruct.filters.rules import reasons
+from selfinstruct.filters.rules import RULES
 from selfinstruct.store import open_run
 from selfinstruct.verdicts.replay import replay
 from tests.golden import workshop
 from tests.golden.runs import EXPECTED, GOLDEN, HERE, RUNS
 
 NAMES = sorted(GOLDEN)
+# Version of the rules that recorded them.
+RECORDED_BY = 2
 # Runs by version 1 of the rules. The code that recorded how they grow gave new rounds the scores
 # of version 2 (NaN, not 0, where nothing is near); the verdicts are the same.
 FIRST_RULES = ("old_chat", "old_first")
@@ -67,7 +69,10 @@ def test_all_that_was_recorded_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exports_are_the_same(name: str, tmp_path: Path) -> None:
-    assert workshop.exports(open_run(RUNS / name), tmp_path) == expected(name)["exports"]
+    """Of the formats of its time; a format that came later has tests of its own."""
+    recorded = expected(name)["exports"]
+    formats = {key for part in recorded.values() for key in part}
+    assert workshop.exports(open_run(RUNS / name), tmp_path, formats) == recorded
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,7 +116,9 @@ def test_every_reason_occurs() -> None:
             for commit in expected(name)["read"][part]:
                 seen.update(commit["instructions"])
                 seen.update(commit["instances"])
-    assert [reason for reason in reasons() if not seen[reason]] == []
+    # A rule that came after these runs has tests of its own, and a golden run where it needs one.
+    first = {rule.reason for rule in RULES if rule.since <= RECORDED_BY}
+    assert [reason for reason in first if not seen[reason]] == []
     assert seen[ACCEPTED] > 100
 
 

@@ -161,7 +161,9 @@ ASKS: Mapping[str, Callable[[Path, Golden], dict[str, Any]]] = {
 }
 
 
-def exports(run: Run, folder: Path) -> dict[str, dict[str, str]]:
+def exports(
+    run: Run, folder: Path, formats: Iterable[str] = tuple(Format)
+) -> dict[str, dict[str, str]]:
     """Return a digest of every export of a run.
 
     Of Parquet files the schema and the rows count, not the bytes: those name the version of
@@ -169,7 +171,7 @@ def exports(run: Run, folder: Path) -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     for answers in Answers if answer_batches(run) else (Answers.OWN,):
-        for format in Format:
+        for format in map(Format, formats):
             out = folder / f"{answers}.{format}"
             export(run, format, out, answers)
             if format is Format.PARQUET:

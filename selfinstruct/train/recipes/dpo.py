@@ -15,12 +15,12 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
-from selfinstruct.train.card import held_out_accuracy, pair_rows, preferences_name
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode_pairs import EncodedPair, encoded_split
 from selfinstruct.train.data.preference_rows import PreferenceSplit
 from selfinstruct.train.health.page import health_page
 from selfinstruct.train.health.verdict import Health, Point, health_of
+from selfinstruct.train.model_card import held_out_accuracy, pair_rows, preferences_name
 from selfinstruct.train.network import load_network
 from selfinstruct.train.recipe import Card, Examples, Recipe, Source, Training
 from selfinstruct.train.saving import plain

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from selfinstruct.labellers.reward import token_scores
-from selfinstruct.train.card import held_out_accuracy, pair_rows, preferences_name
 from selfinstruct.train.data.encode_pairs import EncodedPair, encode_pairs, encoded_split
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
+from selfinstruct.train.model_card import held_out_accuracy, pair_rows, preferences_name
 from selfinstruct.train.recipe import Card, Examples, Job, Recipe, Source, Training
 from selfinstruct.train.recipes.reward_report import (
     Check,

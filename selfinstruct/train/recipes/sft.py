@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.train.card import data_name, origin
 from selfinstruct.train.data.encode import dataset_of, encode_rows, prepare_tokenizer
 from selfinstruct.train.data.rows import Split
+from selfinstruct.train.model_card import data_name, origin
 from selfinstruct.train.recipe import Card, Examples, Recipe, Source, Training
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from selfinstruct.cli.console import plain, stderr, stdout
 
 if TYPE_CHECKING:
     from selfinstruct.audit.error_rates import Measured, WhatIfRates
-    from selfinstruct.audit.rates import Estimate
+    from selfinstruct.audit.estimates import Estimate
 
 
 def print_measured(found: Measured) -> None:
