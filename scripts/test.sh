@@ -34,13 +34,15 @@ if [[ -z $cores ]]; then
     exec .venv/bin/python -m pytest "$@"
 fi
 read -r first second <<<"$cores"
+halves=(rest engine)
+if [[ " $* " == *"not slow"* ]]; then halves=(even odd); fi
 log="$(mktemp)"
-taskset -c "$second" .venv/bin/python -m pytest --half engine -p no:cacheprovider "$@" \
+taskset -c "$second" .venv/bin/python -m pytest --half "${halves[1]}" -p no:cacheprovider "$@" \
     >"$log" 2>&1 &
 engine=$!
 trap 'kill "$engine" 2>/dev/null || true; rm -f "$log"' EXIT
 code=0 engine_code=0
-taskset -c "$first" .venv/bin/python -m pytest --half rest "$@" || code=$?
+taskset -c "$first" .venv/bin/python -m pytest --half "${halves[0]}" "$@" || code=$?
 wait "$engine" || engine_code=$?
 cat "$log"
 # 5: no test of this half was asked for.

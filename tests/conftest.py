@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "Run the tests marked `ci` too: they need a fresh environment or servers."
     parser.addoption("--ci", action="store_true", help=text)
     text = "Run one half of the tests: `engine`, the longest of the real engine's, or `rest`."
-    parser.addoption("--half", choices=["engine", "rest"], help=text)
+    parser.addoption("--half", choices=["engine", "rest", "even", "odd"], help=text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -118,6 +119,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def is_run(item: pytest.Item) -> bool:
         if item.get_closest_marker("ci") is not None and not config.getoption("--ci"):
             return False
+        if half in ("even", "odd"):  # of the quick tests, file by file
+            return zlib.crc32(item.path.as_posix()[len(str(config.rootpath)) :].encode()) % 2 == (
+                half == "odd"
+            )
         is_engine = item.nodeid.startswith(ENGINE_HALF)
         return half is None or (half == "engine") == is_engine
 
