@@ -104,7 +104,11 @@ def test_the_list() -> None:
     names = [labeller.name for labeller in LABELLERS]
     assert names[:4] == ["likelihood", "judge", "reward", "reference"]
     assert [labeller_of(name).name for name in names] == names
-    assert [labeller.name for labeller in LABELLERS if labeller.may_choose][:3] == names[:3]
+    assert [
+        labeller.name
+        for labeller in LABELLERS
+        if labeller.name in names[:4] and labeller.may_choose
+    ] == names[:3]
     with pytest.raises(ConfigError, match="no labeller 'dice'; give one of: likelihood, judge"):
         labeller_of("dice")
 
