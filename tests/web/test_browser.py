@@ -33,8 +33,17 @@ PROBE = """() => new Promise(resolve => {
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if a script fails in it, or a text in it runs as one."""
+def base(root: Path, run: Run) -> Iterator[str]:
+    with serving(root) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, base: str) -> Iterator[Page]:
+    """A page that fails the test if a script fails in it, or a text in it runs as one.
+
+    It depends on `base`, so it is closed before its server stops: pages load their state again.
+    """
     context = browser.new_context(viewport={"width": 1100, "height": 800})
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -45,12 +54,6 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert [one for one in wrong if not EXPECTED.search(one)] == []
-
-
-@pytest.fixture
-def base(root: Path, run: Run) -> Iterator[str]:
-    with serving(root) as address:
-        yield address
 
 
 def test_a_rejected_candidate_is_restored_completed_and_exported(
