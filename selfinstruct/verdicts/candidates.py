@@ -29,6 +29,7 @@ from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
 from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
 from selfinstruct.filters.rule import Failure, InstructionFacts, Of, When, first_failure
+from selfinstruct.filters.similarity import SAME_TEXT
 from selfinstruct.verdicts.parse import (
     PARSE_DIRECT,
     PARSE_INPUT_FIRST,
@@ -100,7 +101,8 @@ def check_instance_texts(
         outcome = ENGINE_ERROR if failed else INSTANCE_PARSE_FAILURE
         return [with_failure(row, Failure(outcome.reason))]
     config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
-    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers)
+    same = SAME_TEXT.at(rulebook.version)
+    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers, same)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
         row = instance_row(candidate.id, candidate.round, completion, number, instance)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from selfinstruct.common.records import NAN
 from selfinstruct.common.versions import RULES_VERSION, Versioned
 from selfinstruct.filters.novelty.held import HeldTexts
-from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, TOKENS, Tokenizer
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, TOKENS, Tokenizer
 
 if TYPE_CHECKING:
     from selfinstruct.filters.novelty.token_pool import TokenPool
@@ -51,8 +51,8 @@ class NoveltyIndex:
 
     Args:
         threshold: F-measure above which `nearest` finds a text, unless it gets another floor.
-        tokenizer: `rouge`, `unicode`, or `auto`: the query's text decides which of the two is
-            used, and the pool is compared in the same tokens.
+        tokenizer: `rouge`, `unicode`, or `auto`: each text decides for itself which of the two is
+            used (before version 3, the query's text decides for the pool too).
         version: of the rules; it decides how texts are split.
     """
 
@@ -64,9 +64,10 @@ class NoveltyIndex:
         self._tokenizer = tokenizer
         self._choose_tokenizer = CHOOSE_TOKENIZER.at(version)
         self._split = TOKENS.at(version)
+        self._own_tokens = OWN_TOKENS.at(version)
         self._ids: list[str] = []
         self._texts: list[str] = []
-        self._pools: dict[Tokenizer, TokenPool] = {}
+        self._pools: dict[Tokenizer | None, TokenPool] = {}
         self._held = HeldTexts()
         self._numbers: dict[str, int] = {}
         self._last: tuple[str, Tokenizer, list[str]] | None = None
@@ -139,17 +140,20 @@ class NoveltyIndex:
         return None if number_of is None else self._texts[number_of]
 
     def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
-        """Return the pool in one tokenizer's tokens, with all texts that were added since.
+        """Return the pool that a query is compared with, with all texts that were added since.
 
-        Texts are split only when needed: most runs never need the second tokenizer.
+        Before version 3, there is one for each tokenizer, in its tokens. Texts are split only when
+        needed: most runs never need the second.
         """
         from selfinstruct.filters.novelty.token_pool import TokenPool
 
-        pool = self._pools.get(tokenizer)
+        key = None if self._own_tokens else tokenizer
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[tokenizer] = TokenPool(floor)
-        for number in range(len(pool), len(self._texts)):
-            pool.add(self._tokens(self._texts[number], tokenizer))
+            pool = self._pools[key] = TokenPool(floor)
+        for text in self._texts[len(pool) :]:
+            own = self.tokenizer_of(text) if self._own_tokens else tokenizer
+            pool.add(self._tokens(text, own))
         return pool
 
     def _tokens(self, text: str, tokenizer: Tokenizer) -> list[str]:
