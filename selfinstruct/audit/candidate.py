@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct.audit.alignment import align
+from selfinstruct.audit.alignment import align, token_spans
 from selfinstruct.audit.completions import Asked, asked_for
 from selfinstruct.audit.search import Filter, search
 from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.lookup import Candidate, find, find_all
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.decisions.lookup import Candidate, find, find_all, outcome_of
 from selfinstruct.decisions.overrides import Override, Overrides, read_overrides
-from selfinstruct.decisions.standing import outcome_of
-from selfinstruct.filters.novelty.tokens import Tokenizer
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, Tokenizer
 from selfinstruct.filters.rule import When
 from selfinstruct.filters.rules import passed_text_rules, steps_of
 from selfinstruct.filters.score_rules import NOT_NOVEL
@@ -120,7 +120,7 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
         checks=_checks(run, candidate),
         override=overrides.current.get(id),
         overrides=[entry for entry in overrides.entries if entry.id == id],
-        neighbour=_neighbour(task, pool) if pool else None,
+        neighbour=_neighbour(task, pool, stored_config(run)) if pool else None,
         parents=[pool[parent] for parent in task.parents] if pool else [],
         children=[row["id"] for row in kids.rows] if kids else [],
         children_total=kids.total if kids else 0,
@@ -155,12 +155,19 @@ def _checks(run: Run, candidate: Candidate) -> list[Check]:
     return checks
 
 
-def _neighbour(row: InstructionCandidate, pool: Mapping[str, PoolText]) -> Neighbour | None:
+def _neighbour(
+    row: InstructionCandidate, pool: Mapping[str, PoolText], config: RunConfig
+) -> Neighbour | None:
     if row.neighbour_id is None:
         return None
     near = pool[row.neighbour_id]
-    tokenizer = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
-    aligned = align(near.text, row.text, tokenizer)
+    version = config.rules_version
+    tokenizer = theirs = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
+    if OWN_TOKENS.at(version):
+        theirs = CHOOSE_TOKENIZER.at(version)(near.text, config.novelty.tokenizer)
+    aligned = align(
+        token_spans(near.text, theirs, version), token_spans(row.text, tokenizer, version)
+    )
     return Neighbour(
         near.id,
         near.text,

@@ -105,7 +105,8 @@ def seed_similarity(run: Run, limit: int = 2000, bins: int = 20) -> Histogram:
     """
     texts = _accepted_texts(run, limit)
     edges = [float(edge) for edge in np.linspace(0.0, 1.0, bins + 1)]
-    index = NoveltyIndex(0.0, stored_config(run).novelty.tokenizer)
+    config = stored_config(run)
+    index = NoveltyIndex(0.0, config.novelty.tokenizer, config.rules_version)
     index.add_all((seed.pool_id, seed.instruction) for seed in stored_inputs(run).seeds)
     matches = index.nearest_all(texts, floor=0.0)
     scores = [match.score if match else 0.0 for match in matches]

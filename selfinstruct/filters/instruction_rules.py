@@ -15,6 +15,7 @@ from pydantic import StringConstraints
 
 from selfinstruct.common.fields import NonEmpty, semantic
 from selfinstruct.filters import text as texts
+from selfinstruct.filters.length_rules import LENGTH_RULES
 from selfinstruct.filters.rule import Bound, InstructionFacts, Measure, Of, Rule, When, keys, switch
 
 # The words of the paper's release (its `generate_instructions` filter): tasks that a text
@@ -91,35 +92,7 @@ INSTRUCTION_RULES = [
         details="the last item of a completion that hit its token limit, or a text that ends on "
         "a comma, a colon or a word such as “the”",
     ),
-    _rule(
-        name="min_words",
-        reason="too_short",
-        help="fewer words than `min_words`",
-        limits=keys(
-            min_words=(
-                int | None,
-                semantic(4, "fewest words (the paper: above 3); null: off", ge=0),
-            )
-        ),
-        measure=Measure(
-            lambda facts, _: texts.word_count(facts.text),
-            Bound.AT_LEAST,
-            lambda _, limits: limits.min_words,
-        ),
-    ),
-    _rule(
-        name="max_words",
-        reason="too_long",
-        help="more words than `max_words`",
-        limits=keys(
-            max_words=(int | None, semantic(150, "most words (the paper: 150); null: off", ge=1))
-        ),
-        measure=Measure(
-            lambda facts, _: texts.word_count(facts.text),
-            Bound.AT_MOST,
-            lambda _, limits: limits.max_words,
-        ),
-    ),
+    *LENGTH_RULES,
     _rule(
         name="keywords",
         reason="unsuitable_keyword",

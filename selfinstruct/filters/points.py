@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from selfinstruct.common.versions import Versioned
+from selfinstruct.filters.pointing import lacks_what_it_points_to
 
 # Things that an instruction can point to; they must then be in the input.
 _GIVEN_THING = (
@@ -40,4 +41,4 @@ def points_to_input(instruction: str) -> bool:
     return bool(_POINTS.search(instruction)) and not _QUOTED_OR_SHOWN.search(instruction)
 
 
-POINTS_TO_INPUT = Versioned(points_to_input)
+POINTS_TO_INPUT = Versioned(points_to_input, (3, lacks_what_it_points_to))

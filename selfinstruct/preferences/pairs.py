@@ -10,6 +10,8 @@ from enum import StrEnum
 from itertools import combinations
 
 from selfinstruct.common.statistics import wilson
+from selfinstruct.filters.length import count_words
+from selfinstruct.filters.similarity import composed
 from selfinstruct.labellers.base import (
     Answers,
     Margin,
@@ -92,7 +94,7 @@ def usable_answers(
     seen: set[str] = set()
     kept = []
     for answer in answers:
-        words = " ".join(answer.text.split())
+        words = composed(" ".join(answer.text.split()))
         if not words:
             dropped[Dropped.EMPTY] += 1
         elif not answer.finished:
@@ -126,7 +128,7 @@ def length_balanced(pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
 
 def length_gap(pair: Pair) -> int:
     """Return by how many words the chosen answer is longer."""
-    return len(pair.chosen.text.split()) - len(pair.rejected.text.split())
+    return count_words(pair.chosen.text) - count_words(pair.rejected.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,8 @@ def length_report(pairs: Sequence[Pair]) -> LengthReport:
     low, high = wilson(share * prompts, prompts)
     return LengthReport(
         pairs=len(pairs),
-        chosen_words=_mean([len(pair.chosen.text.split()) for pair in pairs]),
-        rejected_words=_mean([len(pair.rejected.text.split()) for pair in pairs]),
+        chosen_words=_mean([count_words(pair.chosen.text) for pair in pairs]),
+        rejected_words=_mean([count_words(pair.rejected.text) for pair in pairs]),
         longer_chosen=share,
         low=low,
         high=high,
