@@ -20,6 +20,7 @@ from selfinstruct.filters.outcomes import (
     PARSE_FAILURE,
     PENDING_INSTANCES,
 )
+from selfinstruct.filters.phrase_rules import PHRASE_INSTANCE_RULES, PHRASE_INSTRUCTION_RULES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
 
@@ -27,9 +28,11 @@ from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_S
 RULES: list[Rule] = [
     PARSE_FAILURE,
     *INSTRUCTION_RULES,
+    *PHRASE_INSTRUCTION_RULES,
     *INSTRUCTION_SCORE_RULES,
     INSTANCE_PARSE_FAILURE,
     *INSTANCE_RULES,
+    *PHRASE_INSTANCE_RULES,
     *INSTANCE_SCORE_RULES,
     NO_INSTANCES,
     PENDING_INSTANCES,

@@ -23,7 +23,8 @@ from selfinstruct.common.records import (
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.engines.base import Engine
-from selfinstruct.filters.points import POINTS_TO_INPUT
+from selfinstruct.filters.length import WORDS
+from selfinstruct.filters.points import refers_to_input
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.prompts.reading import opened_marker, reading_of_list
@@ -91,6 +92,7 @@ class RequestBuilder:
             random.Random(derive_seed(config.seed, "fewshot")),
             for_classify=config.classify.exemplars,
             for_instances=config.instances.exemplars,
+            count=WORDS.at(config.rules_version),
         )
         self._check_steering()
 
@@ -148,7 +150,7 @@ class RequestBuilder:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
-        points = POINTS_TO_INPUT.at(self.rules_version)(instruction)
+        points = refers_to_input(instruction, self.rules_version, self._config.instances)
         values: dict[str, Any] = {"instruction": instruction}
         if is_classification:
             form, name = Form.OUTPUT_FIRST, "output_first"

@@ -46,7 +46,7 @@ def check_instruction_texts(
     proposals: Sequence[Completion], round: int, rulebook: Rulebook
 ) -> list[InstructionCandidate]:
     """Parse the proposals of a round and check every instruction by the rules on its text."""
-    own_lines = rulebook.prompts.own_lines()
+    own_lines = rulebook.prompts.own_lines(rulebook.version)
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     candidates = []
     for completion in proposals:
