@@ -14,6 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Markers, Message, SeedTask
+from selfinstruct.prompts.kinds import KindRule
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -32,6 +33,7 @@ class PromptLibrary:
     markers: Markers
     stop: Mapping[str, Sequence[str]]
     exemplars: tuple[SeedTask, ...]
+    kind_rules: tuple[KindRule, ...] = ()
 
     def text(self, name: str, **values: Any) -> str:
         """Render a template of plain text."""
@@ -117,7 +119,11 @@ def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
     """Build the library from the texts themselves (a run keeps them in `inputs/prompts`)."""
     settings = read_settings(files[SETTINGS])
     library = PromptLibrary(
-        dict(files), settings.marker_record(), settings.stop, settings.exemplar_tasks()
+        dict(files),
+        settings.marker_record(),
+        settings.stop,
+        settings.exemplar_tasks(),
+        settings.kind_rules(),
     )
     library.check_syntax()
     return library
