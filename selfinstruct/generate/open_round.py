@@ -14,8 +14,15 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.engines.base import scoring_request
 from selfinstruct.filters.likelihood import tokens_of
+from selfinstruct.generate.failures import stop_if_too_many
 from selfinstruct.generate.requests import RequestBuilder
-from selfinstruct.verdicts.candidates import check_instance_texts, read_instances_of, with_scores
+from selfinstruct.verdicts.candidates import (
+    FAILURES_SINCE,
+    check_instance_texts,
+    has_failed,
+    read_instances_of,
+    with_scores,
+)
 from selfinstruct.verdicts.parse import PARSE_LABEL
 from selfinstruct.verdicts.pool import Standards
 from selfinstruct.verdicts.rounds import (
@@ -82,6 +89,29 @@ class OpenRound:
         """Return (requests that are back, requests that the round needs as far as known)."""
         return self._num_requests - len(self._pending), self._num_requests
 
+    @property
+    def failed_instructions(self) -> frozenset[str]:
+        """Ids of the instructions whose classification or instances failed for good."""
+        return frozenset(
+            completion.request.about
+            for completion in self._completions.values()
+            if completion.request.stage in (Stage.CLASSIFY, Stage.INSTANCES)
+            and has_failed(completion, self._rulebook.version)
+        )
+
+    def stop_if_failing(self, what: str = "") -> None:
+        """End the run where too many of the round's requests failed for good.
+
+        Args:
+            what: names the work, if it is not a round.
+
+        Raises:
+            EngineError: they did. In older runs a failure is a completion without content.
+        """
+        if self._rulebook.version >= FAILURES_SINCE:
+            completions = list(self._completions.values())
+            stop_if_too_many(completions, self._num_requests, what or f"round {self.number}")
+
     def owns(self, id: str) -> bool:
         """Whether the round waits for a request."""
         return id in self._pending
@@ -113,6 +143,11 @@ class OpenRound:
         self._completions[completion.id] = completion
         if completion.request.stage is Stage.CLASSIFY:
             candidate = self._passed[completion.request.about]
+            if has_failed(completion, self._rulebook.version):
+                # Nobody knows how to ask for its instances.
+                self._pending.discard(ids.request(candidate.id, Stage.INSTANCES))
+                self._num_requests -= 1
+                return []
             parse_label = PARSE_LABEL.at(self._rulebook.version)
             label = parse_label(completion.text, self._rulebook.markers)
             return [self._builder.instances(candidate.id, candidate.text, is_classification=label)]
@@ -123,7 +158,8 @@ class OpenRound:
 
     def _to_score(self, completion: Completion) -> list[Request]:
         """Return scoring requests for what the engine wrote without log-probabilities."""
-        if completion.request.stage is Stage.SCORE:
+        is_failure = has_failed(completion, self._rulebook.version)
+        if completion.request.stage is Stage.SCORE or is_failure:
             return []
         requests = missing_scores(self._builder, completion)
         gain = self._rulebook.config.likelihood.gain
@@ -172,3 +208,14 @@ def scores_without_task(
             tokens = tuple(completion.token_ids[position] for position in inside)
             requests.append(scoring_request(row.id, builder.prompt_without_task, tokens))
     return requests
+
+
+def instruction_asked(completion: Completion) -> str:
+    """Return the instruction that a completion after the proposals is about.
+
+    A scoring request is about another request, or about an instance.
+    """
+    about = completion.request.about
+    for stage in (Stage.CLASSIFY, Stage.INSTANCES):
+        about = ids.about(about, stage)
+    return ids.instruction_of(about)
