@@ -33,6 +33,8 @@ _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
 # From here on, a chat template that ends with a turn of the model opens that turn.
 _OPENED_SINCE = 3
+# Tasks of known kinds that the model is asked about, of each kind.
+_KNOWN_OF_A_KIND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,25 @@ class RequestBuilder:
             instruction=instruction,
             exemplars=self._fewshot.classify,
         )
+
+    def known_tasks(self, about: str) -> list[Request]:
+        """Ask the same about exemplars of the templates that the question does not show.
+
+        Their kinds are known, so the answers show how far the model is to be believed.
+
+        Args:
+            about: the first instruction that is classified with them.
+        """
+        shown = {exemplar["instruction"] for exemplar in self._fewshot.classify}
+        requests: list[Request] = []
+        for is_label in (True, False):
+            unshown = [
+                (ids.known_task(about, number), task.instruction)
+                for number, task in enumerate(self._prompts.exemplars)
+                if bool(task.is_classification) is is_label and task.instruction not in shown
+            ]
+            requests += [self.classify(*pair) for pair in unshown[:_KNOWN_OF_A_KIND]]
+        return requests
 
     def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise."""

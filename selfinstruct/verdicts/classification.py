@@ -43,9 +43,9 @@ def classifies_by_words(
 ) -> bool:
     """Whether a task is classification, by its words, or by the model's calibrated answer.
 
-    The answer must be likelier a label than half-way between the mean log-odds of the references
-    of both kinds. Where the language has rules on words and none matched, it must be likelier than
-    those of the labels: most of what is left then is free text.
+    The log-odds of a label must reach the middle between the mean log-odds of the references of
+    both kinds. Where the language has rules on words and none matched, they must reach the mean of
+    the labels: most of what is left then is free text.
 
     Args:
         instruction: its text.
@@ -63,26 +63,27 @@ def classifies_by_words(
         return False
     if of_labels is None or of_texts is None:
         return odds > 0
-    if of_labels < of_texts:
-        return False  # the model does not tell the kinds apart
+    if of_labels <= of_texts:  # the model does not tell the kinds apart
+        return odds > max(0.0, of_texts)
     least = of_labels if prompts.kind_rules else (of_labels + of_texts) / 2
-    return odds > least or (of_labels > of_texts and odds == of_labels)
+    return odds >= least
 
 
 def label_odds(answer: Completion | None, markers: Markers) -> float | None:
     """Return the log-odds, in nats, that an answer is a label; None if it is no answer.
 
-    log p − log(1 − p) for a label of probability p, and the opposite for any other word: the
-    model knows the two answers, so what is not the one is taken as the other.
+    The log-odds of the word that was written, log p − log(1 − p), are those of a label against
+    text where it is the label, and the opposite otherwise: the mass of the model lies on these two
+    words. A word of p below 1/2 was still the likelier of the two, so its log-odds are 0.
     """
     if answer is None or not (text := answer.text.strip()):
         return None
     odds = _UNKNOWN
     if answer.token_logprobs is not None:
         logprob = min(_first_word_logprob(answer), -_SUREST)
-        odds = logprob - math.log(-math.expm1(logprob))
+        odds = max(0.0, logprob - math.log(-math.expm1(logprob)))
     is_label = text.casefold().startswith(markers.classification.casefold())
-    return odds if is_label else -abs(odds)
+    return odds if is_label else -odds
 
 
 def _first_word_logprob(answer: Completion) -> float:
