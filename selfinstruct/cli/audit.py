@@ -101,7 +101,7 @@ def _print_summary(found: Summary) -> None:
     if found.failed_requests:
         failed = ", ".join(f"{n} {stage}" for stage, n in found.failed_requests.items())
         stdout.print(
-            f"requests that failed, and gave no verdict: {failed}", highlight=False, soft_wrap=True
+            f"requests that failed for good: {failed}", highlight=False, soft_wrap=True
         )
     for problem in found.damaged:
         stderr.print(problem, markup=False, highlight=False, soft_wrap=True)

@@ -174,7 +174,7 @@ def _summary(run: Run) -> Table:
     table.add_row("tokens", f"{tokens:,} generated, {tokens / max(seconds, 1e-9):,.0f} a second")
     failed = sum(sum(info.get("failed", {}).values()) for info in infos)
     if failed:
-        table.add_row("failed", f"{failed} requests, which gave no verdict")
+        table.add_row("failed", f"{failed} requests, each time that they were asked")
     table.add_row("time", f"{clock(seconds)} generating")
     novelty = sum(info.get("novelty_seconds", 0.0) for info in infos) / max(seconds, 1e-9)
     idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos) / max(seconds, 1e-9)

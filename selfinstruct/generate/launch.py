@@ -209,8 +209,8 @@ def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConf
     )
     if state.failed:
         log.warning(
-            "%d requests failed for good: they gave no verdict; `selfinstruct complete %s` asks "
-            "again for instances that are missing",
+            "%d requests of the run failed for good; `selfinstruct complete %s` asks again for the "
+            "instances that are missing",
             state.failed,
             run.path,
         )
