@@ -14,6 +14,7 @@ from selfinstruct import store
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.progress import (
+    Advised,
     EngineLoading,
     EngineReady,
     Event,
@@ -444,6 +445,8 @@ def _log_event(event: Event) -> None:
             log.info("engine ready in %.1f s", event.seconds)
         case RoundCommitted():
             log.info("round %d: %d/%d tasks", event.round, event.tasks, event.target)
+        case Advised():
+            log.warning("%s", event.text)
         case _:
             log.debug("%s", event)
 

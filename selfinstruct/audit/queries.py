@@ -12,10 +12,12 @@ from selfinstruct.audit.tables import TABLES
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.labels import read_labels
 from selfinstruct.decisions.view import count, read_view
+from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run
 from selfinstruct.store.answers import answer_batches, answer_info
 from selfinstruct.store.batches import batch_info, batch_numbers
 from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.verdicts.advice import advice_on_round
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Summary:
         or a reason.
     overrides: decisions of a person that count now, by action. waiting: instructions that were
         restored and wait for their instances.
+    failed_requests: requests of the rounds that the engine failed on for good, by stage.
+    advice: what to do where one reason takes most of the first round's candidates, or None.
     damaged: messages about journal lines that cannot be read.
     """
 
@@ -51,6 +55,8 @@ class Summary:
     overrides: Mapping[str, int]
     waiting: int
     damaged: list[str]
+    failed_requests: Mapping[str, int]
+    advice: str | None
 
     @property
     def candidates(self) -> int:
@@ -92,7 +98,15 @@ def summarise(run: Run) -> Summary:
         overrides=dict(Counter(str(decision.action) for decision in overrides.current.values())),
         waiting=counts.awaited,
         damaged=[str(line) for line in (*overrides.damaged, *read_labels(run).damaged)],
+        failed_requests=dict(sum((Counter(info.get("failed", {})) for info in infos), Counter())),
+        advice=_advice(run) if infos else None,
     )
+
+
+def _advice(run: Run) -> str | None:
+    """Return what to do where one reason takes most of the first round's candidates."""
+    advice = advice_on_round(run.instructions(0), stored_config(run))
+    return str(advice) if advice else None
 
 
 def _by_size(counts: Mapping[str, int]) -> dict[str, int]:

@@ -60,12 +60,13 @@ def complete(
             command = shlex.join(["selfinstruct", *sys.argv[1:]])
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
-    stdout.print(
-        f"{found.tasks} of {found.owed} instructions are tasks now"
-        + ("; the others have no valid instance" if found.tasks < found.owed else ""),
-        highlight=False,
-        soft_wrap=True,
-    )
+    notes = [f"{found.tasks} of {found.owed} instructions are tasks now"]
+    if invalid := found.owed - found.tasks - found.failed:
+        others = "the others" if not found.failed else str(invalid)
+        notes.append(f"{others} have no valid instance")
+    if found.failed:
+        notes.append(f"{found.failed} still wait: the engine failed on them; run this again")
+    stdout.print("; ".join(notes), highlight=False, soft_wrap=True)
     words = ["selfinstruct", "export", str(run), "--format", "messages"]
     words += ["--out", str(run / "messages.jsonl")]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

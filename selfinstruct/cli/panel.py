@@ -28,6 +28,7 @@ class PanelState:
     title: str
     working: Working | None = None
     newest: str | None = None
+    advice: str | None = None
     outcomes: Counter[str] = field(default_factory=Counter)
     last_yield: float | None = None
     idle_share: float | None = None
@@ -89,6 +90,8 @@ def render(state: PanelState, now: float) -> RenderableType:
     parts: list[RenderableType] = [_bars(state, now), _numbers(state, now)]
     if state.outcomes:
         parts += [Text(), _rejects(state)]
+    if state.advice:
+        parts += [Text(), Text(plain(state.advice), style="yellow")]
     if state.newest:
         newest = Text(plain(" ".join(state.newest.split())), style="italic")
         newest.truncate(400, overflow="ellipsis")

@@ -12,8 +12,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from selfinstruct.cli.console import plain
 from selfinstruct.cli.panel import PanelState, clock, render
 from selfinstruct.common.progress import (
+    Advised,
     Calibrated,
     Calibrating,
     EngineLoading,
@@ -100,6 +102,9 @@ class Watcher:
             case RoundCommitted():
                 self._state.commit(event)
                 self._line(_round_line(event))
+            case Advised():
+                self._state.advice = event.text
+                self._line(f"warning: {event.text}", "yellow")
 
     def finished(self, run: Run, reason: str) -> None:
         """Say why it stopped, what there is, and what to do next."""
@@ -121,9 +126,9 @@ class Watcher:
     def _frame(self) -> RenderableType:
         return render(self._state, time.monotonic())
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, style: str = "") -> None:
         # Counts and names are data, not markup. A log has one line for each, however long.
-        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
+        self._console.print(Text(plain(text), style), soft_wrap=not self._console.is_terminal)
 
 
 def _round_line(event: RoundCommitted) -> str:
@@ -167,6 +172,9 @@ def _summary(run: Run) -> Table:
     share = counts.task_yield
     table.add_row("yield", "–" if share is None else f"{share:.0%}")
     table.add_row("tokens", f"{tokens:,} generated, {tokens / max(seconds, 1e-9):,.0f} a second")
+    failed = sum(sum(info.get("failed", {}).values()) for info in infos)
+    if failed:
+        table.add_row("failed", f"{failed} requests, each time that they were asked")
     table.add_row("time", f"{clock(seconds)} generating")
     novelty = sum(info.get("novelty_seconds", 0.0) for info in infos) / max(seconds, 1e-9)
     idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos) / max(seconds, 1e-9)

@@ -75,6 +75,13 @@ class RoundCommitted:
     newest: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """Something is wrong that the user can change; `text` says what, and how."""
+
+    text: str
+
+
 Event = (
     ModelPreparing
     | EngineLoading
@@ -83,6 +90,7 @@ Event = (
     | Calibrated
     | Working
     | RoundCommitted
+    | Advised
 )
 Listener = Callable[[Event], None]
 

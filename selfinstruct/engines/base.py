@@ -25,11 +25,13 @@ class Capabilities:
     seeded: samples each request with a seed of its own. Its completion then depends on the request
         alone if the arithmetic does (float32 on a CPU, batch-invariant mode on a GPU); otherwise
         the last bits of a logit depend on the batch.
+    continues: continues a turn of the model that the prompt opens (`Conversation.opened`).
     """
 
     logprobs: bool
     score: bool
     seeded: bool
+    continues: bool = True
 
 
 ALL = Capabilities(logprobs=True, score=True, seeded=True)

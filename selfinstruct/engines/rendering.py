@@ -7,6 +7,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Conversation, LocalModel, Prompt
 from selfinstruct.engines.tokenizer import bos_text
+from selfinstruct.prompts.chat_template import chat_template
 
 
 def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
@@ -18,7 +19,8 @@ def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
         tokenizer: a transformers tokenizer.
 
     Raises:
-        ConfigError: the prompt is a conversation, and the tokenizer has no chat template.
+        ConfigError: the prompt is a conversation, and the tokenizer has no chat template, or one
+            that refuses it.
     """
     if isinstance(prompt, Conversation):
         return _conversation(prompt, model, tokenizer)
@@ -29,12 +31,6 @@ def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
 def _conversation(conversation: Conversation, model: LocalModel, tokenizer: Any) -> str:
     if not tokenizer.chat_template:
         raise ConfigError(f"model {model.name!r} has no chat template; use --prompting base")
-    messages = [dict(message) for message in conversation.messages]
-    # The opened text follows the start mark of the model's turn; the turn gets no end mark.
-    text = tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=conversation.thinking,
+    return chat_template(tokenizer, model.name).text(
+        conversation.messages, conversation.opened, thinking=conversation.thinking
     )
-    return f"{text}{conversation.opened}"

@@ -17,6 +17,16 @@ _last = partial(Rule, of=Of.INSTRUCTION, when=When.LAST)
 
 PARSE_FAILURE = _unread(of=Of.INSTRUCTION)
 INSTANCE_PARSE_FAILURE = _unread(of=Of.INSTANCE)
+ENGINE_ERROR = Rule(
+    name="engine_error",
+    of=Of.INSTANCE,
+    when=When.READ,
+    reason="engine_error",
+    help="the engine failed on the request each time; `selfinstruct complete` asks again",
+    details="its classification or its instances could not be asked for. The instruction is "
+    "`pending_instances`. A proposal that fails gives no candidate",
+    since=3,
+)
 NO_INSTANCES = _last(
     name="no_instances",
     reason="no_instances",
@@ -26,9 +36,10 @@ NO_INSTANCES = _last(
 PENDING_INSTANCES = _last(
     name="pending_instances",
     reason="pending_instances",
-    help="passes when judged again; its instances are not written yet",
-    details="only in a run that was judged again (`merge`, `audit whatif --out`): it was rejected "
-    "in its own run, and passes now. It is in the pool like every instruction that passed, and "
+    help="passed; its instances are not written yet",
+    details="in a run that was judged again (`merge`, `audit whatif --out`): it was rejected "
+    "in its own run, and passes now. In any other run the engine failed on its instances "
+    "(`engine_error`). It is in the pool like every instruction that passed, and "
     "`selfinstruct complete` writes its instances",
 )
 OVER_TARGET = _last(

@@ -14,6 +14,7 @@ from selfinstruct.common.versions import newest
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.outcomes import (
+    ENGINE_ERROR,
     INSTANCE_PARSE_FAILURE,
     NO_INSTANCES,
     OVER_TARGET,
@@ -30,6 +31,7 @@ RULES: list[Rule] = [
     *INSTRUCTION_RULES,
     *PHRASE_INSTRUCTION_RULES,
     *INSTRUCTION_SCORE_RULES,
+    ENGINE_ERROR,
     INSTANCE_PARSE_FAILURE,
     *INSTANCE_RULES,
     *PHRASE_INSTANCE_RULES,

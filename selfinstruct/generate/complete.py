@@ -21,7 +21,8 @@ from selfinstruct.decisions.judged import by_round
 from selfinstruct.decisions.view import read_view, waiting
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.filters.likelihood import LikelihoodThresholds
-from selfinstruct.generate.open_round import OpenRound
+from selfinstruct.generate.failures import Retries
+from selfinstruct.generate.open_round import OpenRound, instruction_asked
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import committed_thresholds
@@ -43,10 +44,12 @@ class Supplemented:
 
     owed: instructions that lacked instances.
     tasks: how many of them are tasks now.
+    failed: how many still wait, since the engine failed on their requests.
     """
 
     owed: int
     tasks: int
+    failed: int = 0
 
 
 def pending(run: Run) -> list[InstructionCandidate]:
@@ -94,7 +97,8 @@ def complete(
             know the run's options.
         StoreError: the run is damaged.
         WriteError: the disk refuses; committed batches stay.
-        EngineError: the engine failed; committed batches stay, the rest is owed.
+        EngineError: the engine failed, or failed on too many requests; committed batches stay,
+            the rest is owed.
     """
     with run_lock(run.path):
         run.verify()
@@ -109,17 +113,18 @@ def complete(
         context_length = config.engine.context_length or builder.check_context()
         session = Session(run, config, inputs, builder, writer)
         thresholds = committed_thresholds(run, config)
-        tasks = 0
+        tasks = failed = 0
         try:
             writer.start(context_length)
             for start in range(0, len(owed), batch_size):
                 part = owed[start : start + batch_size]
                 texts = {row.id: restored[row.id] for row in part if row.id in restored}
                 advance_part = partial(_advance, advance, start, len(owed))
-                tasks += _complete_batch(session, part, texts, thresholds, advance_part)
+                done = _complete_batch(session, part, texts, thresholds, advance_part)
+                tasks, failed = tasks + done.tasks, failed + done.failed
         finally:
             writer.close()
-    return Supplemented(len(owed), tasks)
+    return Supplemented(len(owed), tasks, failed)
 
 
 def _advance(
@@ -171,8 +176,8 @@ def _complete_batch(
     restored: Mapping[str, str],
     thresholds: LikelihoodThresholds,
     advance: Callable[[int, int, int], object],
-) -> int:
-    """Ask, wait, check and commit; return how many instructions are tasks now.
+) -> Supplemented:
+    """Ask, wait, check and commit. What failed for good is left out: it is asked for again.
 
     Args:
         session: the run and its started engine.
@@ -180,24 +185,22 @@ def _complete_batch(
         restored: the texts of those that a person restored, by id.
         thresholds: the likelihood thresholds of the run.
         advance: called with (requests that are back, all requests, instructions).
+
+    Raises:
+        EngineError: too many requests failed; nothing of the batch is committed.
     """
     started = time.perf_counter()
-    run, engine = session.run, session.engine
-    work = OpenRound(0, session.rulebook, session.builder, [])
     instructions = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
-    engine.submit(work.ask(instructions))
-    while not work.finished:
-        for completion in engine.collect():
-            engine.submit(work.take(completion))
-        advance(*work.returned_of, len(owed))
-    completions = work.completions()
-    last = last_round_of_writer(run)
-    verdicts = verdicts_of_supplement(
-        owed, completions, last, session.rulebook, thresholds, restored
-    )
+    work = _ask(session, instructions, advance)
+    failed = work.failed_instructions
+    rows = [row for row in owed if row.id not in failed]
+    completions = [c for c in work.completions() if instruction_asked(c) not in failed]
+    last = last_round_of_writer(session.run)
+    texts = {id: text for id, text in restored.items() if id not in failed}
+    verdicts = verdicts_of_supplement(rows, completions, last, session.rulebook, thresholds, texts)
     info = {
         "last_round": last,
-        **({"restored": dict(restored)} if restored else {}),
+        **({"restored": texts} if texts else {}),
         **counted(verdicts),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),
@@ -205,6 +208,25 @@ def _complete_batch(
         },
         "seconds": round(time.perf_counter() - started, 3),
     }
-    supplement = Supplement(completions, verdicts.instructions, verdicts.instances, info)
-    commit_supplement(run, supplement)
-    return verdicts.tasks
+    if rows:
+        supplement = Supplement(completions, verdicts.instructions, verdicts.instances, info)
+        commit_supplement(session.run, supplement)
+    return Supplemented(len(owed), verdicts.tasks, len(failed))
+
+
+def _ask(
+    session: Session,
+    instructions: Sequence[InstructionCandidate],
+    advance: Callable[[int, int, int], object],
+) -> OpenRound:
+    """Return the work on a batch, once every request of it came back."""
+    work = OpenRound(0, session.rulebook, session.builder, [])
+    retries = Retries()
+    session.engine.submit(work.ask(instructions))
+    while not work.finished:
+        for completion in session.engine.collect():
+            again = retries.are_left(completion)
+            session.engine.submit([completion.request] if again else work.take(completion))
+        advance(*work.returned_of, len(instructions))
+    work.stop_if_failing("this batch of instructions")
+    return work

@@ -20,6 +20,7 @@ from selfinstruct import __version__
 from selfinstruct.common.errors import ConfigError, SelfInstructError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.progress import (
+    Advised,
     Calibrated,
     Calibrating,
     EngineLoading,
@@ -43,7 +44,9 @@ from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, resolve_model
 from selfinstruct.prompts.language import read_language
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
+from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
+from selfinstruct.verdicts.rulebook import Rulebook
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +115,9 @@ def _locked_launch(
         if reason is not None:
             _write_stopped(run, reason, state, config)
             return run, reason
+    if run is None:
+        for advice in advice_on_seeds(inputs.seeds, Rulebook(config, inputs.prompts)):
+            listen(Advised(str(advice)))
     model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
     if run is not None and model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
@@ -200,9 +206,18 @@ def _warn_of_missing_capabilities(engine: Engine, config: RunConfig) -> None:
 
 
 def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConfig) -> None:
+    target = config.stop.target
+    failed = {"failed_requests": state.failed} if state.failed else {}
     run.write_status(
-        "stopped", reason=reason, tasks=state.tasks, target=config.stop.target, rounds=state.rounds
+        "stopped", reason=reason, tasks=state.tasks, target=target, rounds=state.rounds, **failed
     )
+    if state.failed:
+        log.warning(
+            "%d requests of the run failed for good; `selfinstruct complete %s` asks again for the "
+            "instances that are missing",
+            state.failed,
+            run.path,
+        )
 
 
 def _generate(session: Session, state: CommittedState, listen: Listener) -> str:

@@ -13,13 +13,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from selfinstruct.common.progress import Listener, RoundCommitted, Working
+from selfinstruct.common.progress import Advised, Listener, RoundCommitted, Working
 from selfinstruct.common.records import ACCEPTED, Completion
+from selfinstruct.generate.failures import Retries, count_failures
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, RoundTotals
 from selfinstruct.store import RoundData
+from selfinstruct.verdicts.advice import advice_on_round
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.rounds import Verdicts
 
@@ -37,7 +39,8 @@ def generate(session: Session, state: CommittedState, listen: Listener) -> str:
         listen: called with every event.
 
     Raises:
-        EngineError: the engine died; all committed rounds are safe.
+        EngineError: the engine died, or failed on too many requests; all committed rounds are
+            safe.
     """
     return _Loop(session, state, listen).run_to_stop()
 
@@ -58,6 +61,7 @@ class _Loop:
         self._last_novelty = state.standards.index.seconds
         self._last_heartbeat = 0.0
         self._tokens = 0
+        self._retries = Retries()
 
     def run_to_stop(self) -> str:
         try:
@@ -72,12 +76,16 @@ class _Loop:
         while self._may_open():
             self._open_round()
         for completion in self._engine.collect():
+            if self._retries.are_left(completion):
+                self._engine.submit([completion.request])
+                continue
             self._tokens += written_tokens(completion)
             self._route(completion)
         self._heartbeat()
         for round in self._open:
             if not round.ready_to_check:
                 continue
+            round.stop_if_failing()
             # Rounds enter the index in order: the one before was checked before this one
             # was opened.
             self._engine.submit(round.check(self._state.standards))
@@ -119,6 +127,7 @@ class _Loop:
         log.warning("ignoring a completion that no round waits for: %s", completion.id)
 
     def _commit(self, round: OpenRound) -> None:
+        round.stop_if_failing()
         room = self._config.stop.target - self._state.tasks
         verdicts = round.verdicts(self._state.standards, room)
         completions = round.completions()
@@ -129,10 +138,15 @@ class _Loop:
         accepted = [c for c in verdicts.instructions if c.verdict == ACCEPTED]
         self._state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         candidates, tokens = len(verdicts.instructions), info["tokens"]["generated"]
-        self._state.totals.append(RoundTotals(len(accepted), verdicts.good, candidates, tokens))
+        failed = sum(info.get("failed", {}).values())
+        self._state.totals.append(
+            RoundTotals(len(accepted), verdicts.good, candidates, tokens, failed)
+        )
         newest = accepted[-1].text if accepted else None
         tasks, target = self._state.tasks, self._config.stop.target
         self._listen(RoundCommitted(round.number, tasks, target, info, newest))
+        if round.number == 0 and (advice := advice_on_round(verdicts.instructions, self._config)):
+            self._listen(Advised(str(advice)))
 
     def _info(
         self, number: int, verdicts: Verdicts, completions: Sequence[Completion]
@@ -144,10 +158,12 @@ class _Loop:
         novelty = self._state.standards.index.seconds - self._last_novelty
         self._last_novelty = self._state.standards.index.seconds
         candidates = len(verdicts.instructions)
+        failed = count_failures(completions)
         return {
             "round": number,
             "target": self._config.stop.target,
             **counted(verdicts),
+            **({"failed": failed} if failed else {}),
             "yield": verdicts.tasks / candidates if candidates else 0.0,
             "tokens": {
                 "prompt": sum(c.num_prompt_tokens for c in completions),

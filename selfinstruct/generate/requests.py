@@ -14,7 +14,6 @@ from selfinstruct.common.records import (
     Conversation,
     Form,
     Markers,
-    Message,
     Prompt,
     Reading,
     Request,
@@ -27,11 +26,16 @@ from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.points import refers_to_input
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
-from selfinstruct.prompts.reading import opened_marker, reading_of_list
+from selfinstruct.prompts.chat_template import with_system
+from selfinstruct.prompts.reading import ends_in_item, opened_marker, reading_of_list
 
 # Room for tasks that are generated later and shown in prompts; most are far shorter.
 _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
+# From here on, a chat template that ends with a turn of the model opens that turn.
+_OPENED_SINCE = 3
+# Tasks of known kinds that the model is asked about, of each kind.
+_KNOWN_OF_A_KIND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,25 @@ class RequestBuilder:
             instruction=instruction,
             exemplars=self._fewshot.classify,
         )
+
+    def known_tasks(self, about: str) -> list[Request]:
+        """Ask the same about exemplars of the templates that the question does not show.
+
+        Their kinds are known, so the answers show how far the model is to be believed.
+
+        Args:
+            about: the first instruction that is classified with them.
+        """
+        shown = {exemplar["instruction"] for exemplar in self._fewshot.classify}
+        requests: list[Request] = []
+        for is_label in (True, False):
+            unshown = [
+                (ids.known_task(about, number), task.instruction)
+                for number, task in enumerate(self._prompts.exemplars)
+                if bool(task.is_classification) is is_label and task.instruction not in shown
+            ]
+            requests += [self.classify(*pair) for pair in unshown[:_KNOWN_OF_A_KIND]]
+        return requests
 
     def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
@@ -288,18 +311,19 @@ class RequestBuilder:
         template = f"{name}.{mode}.jinja"
         prompt: Prompt
         if mode == "base":
-            prompt = text = self._prompts.text(template, **values)
+            prompt = continued = self._prompts.text(template, **values)
             stop = (*self._prompts.stop.get(name, []), *question.stop, *sampling.stop)
         else:
-            prompt, text = self._conversation(question, template, values), ""
-            # A model's turn ends by itself; only stop strings of the user cut it short.
-            stop = sampling.stop
+            prompt = self._conversation(question, template, values)
+            continued = prompt.opened
+            # A model's turn ends by itself; only a list that it continues needs an end.
+            stop = (*(question.stop if continued else ()), *sampling.stop)
         id = ids.request(about, stage)
         return Request(
             id=id,
             about=about,
             stage=stage,
-            reading=self._reading(question.form, text, question.parents),
+            reading=self._reading(question.form, mode, continued, question.parents),
             prompt=prompt,
             sampling=sampling.model_copy(update={"stop": stop}),
             seed=derive_seed(self._config.seed, id),
@@ -310,34 +334,42 @@ class RequestBuilder:
     def _conversation(
         self, question: _Question, template: str, values: Mapping[str, Any]
     ) -> Conversation:
-        messages = self._prompts.messages(template, **values)
         classifies = question.stage is Stage.CLASSIFY
+        # A label of one word leaves no room to think.
+        thinking = self._config.model.thinking and not classifies
+        # A model that thinks first cannot go on with an answer.
+        can_open = (
+            self.rules_version >= _OPENED_SINCE
+            and self._engine.capabilities.continues
+            and not thinking
+        )
+        messages = self._prompts.messages(template, **values, can_open=can_open)
+        opened = ""
+        if self.rules_version >= _OPENED_SINCE and messages[-1]["role"] == "assistant":
+            if not can_open:
+                raise ConfigError(
+                    f"{template}: ends with a turn of the assistant, which "
+                    f"{'a model that thinks first' if thinking else 'this engine'} cannot "
+                    "continue; put that turn between {% if can_open %} and {% endif %}"
+                )
+            opened = messages.pop()["content"]
         system = self._config.model.system
         if question.template == "direct":
             system = system or self._config.instances.direct_system
         if system and not classifies:
-            messages = _with_system(messages, system)
-        # A label of one word leaves no room to think.
-        thinking = self._config.model.thinking and not classifies
-        return Conversation(tuple(messages), thinking=thinking)
+            messages = with_system(messages, system)
+        return Conversation(tuple(messages), opened=opened, thinking=thinking)
 
-    def _reading(self, form: Form, text: str, parents: Sequence[str]) -> Reading:
-        """Return how a completion is read; `text` is the prompt that it continues, "" in chat."""
+    def _reading(self, form: Form, mode: str, continued: str, parents: Sequence[str]) -> Reading:
+        """Return how a completion is read; `continued` is the text that it continues, or ""."""
         if form is Form.LIST:
-            return reading_of_list(text, parents, continues=bool(text))
+            continues = bool(continued) and (mode == "base" or ends_in_item(continued))
+            return reading_of_list(continued, parents, continues=continues)
         if form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
-            return Reading(form, opened=opened_marker(text, self._prompts.markers))
+            return Reading(form, opened=opened_marker(continued, self._prompts.markers))
         return Reading(form)
 
 
 def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
     """Return the exemplars without the task itself: a seed is not shown its own answer."""
     return [exemplar for exemplar in exemplars if exemplar["instruction"] != instruction]
-
-
-def _with_system(messages: list[Message], system: str) -> list[Message]:
-    """Put a system prompt before a conversation, and before its own system prompt if it has one."""
-    if messages[0]["role"] == "system":
-        own = messages[0]["content"]
-        return [Message(role="system", content=f"{system}\n\n{own}"), *messages[1:]]
-    return [Message(role="system", content=system), *messages]

@@ -20,13 +20,15 @@ class RoundTotals:
     """The counts of a round that decide when to stop.
 
     `good` counts the tasks and the instructions that were surplus to the target: a round that
-    reaches its target early does not mean that the yield runs dry.
+    reaches its target early does not mean that the yield runs dry. `failed` counts the requests
+    that the engine failed on for good.
     """
 
     tasks: int
     good: int
     candidates: int
     tokens: int
+    failed: int = 0
 
 
 @dataclass
@@ -52,6 +54,11 @@ class CommittedState:
     def tokens(self) -> int:
         """Generated tokens of all committed rounds."""
         return sum(total.tokens for total in self.totals)
+
+    @property
+    def failed(self) -> int:
+        """Requests of all committed rounds that failed for good."""
+        return sum(total.failed for total in self.totals)
 
     def pool_before(self, round: int) -> list[PoolTask]:
         """Return the generated tasks that a round's proposals may show: of rounds ≤ round − 2.
@@ -86,8 +93,9 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         good = sum(is_good(candidate) for candidate in candidates)
-        tokens = run.info(number)["tokens"]["generated"]
-        state.totals.append(RoundTotals(len(accepted), good, len(candidates), tokens))
+        info = run.info(number)
+        tokens, failed = info["tokens"]["generated"], sum(info.get("failed", {}).values())
+        state.totals.append(RoundTotals(len(accepted), good, len(candidates), tokens, failed))
     return state
 
 

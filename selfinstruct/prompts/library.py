@@ -16,6 +16,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Markers, Message, SeedTask
 from selfinstruct.common.versions import RULES_VERSION, Versioned
 from selfinstruct.filters.length import WORDS
+from selfinstruct.prompts.kinds import KindRule
 from selfinstruct.prompts.language import read_language
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 
@@ -39,6 +40,7 @@ class PromptLibrary:
     markers: Markers
     stop: Mapping[str, Sequence[str]]
     exemplars: tuple[SeedTask, ...]
+    kind_rules: tuple[KindRule, ...] = ()
 
     def text(self, name: str, **values: Any) -> str:
         """Render a template of plain text."""
@@ -136,7 +138,11 @@ def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
     """Build the library from the texts themselves (a run keeps them in `inputs/prompts`)."""
     settings = read_settings(files[SETTINGS])
     library = PromptLibrary(
-        dict(files), settings.marker_record(), settings.stop, settings.exemplar_tasks()
+        dict(files),
+        settings.marker_record(),
+        settings.stop,
+        settings.exemplar_tasks(),
+        settings.kind_rules(),
     )
     library.check_syntax()
     return library

@@ -30,6 +30,11 @@ def list_tag(prompt: str) -> str:
     return match[1] if match else ""
 
 
+def ends_in_item(prompt: str) -> bool:
+    """Whether a prompt ends with the number of a list's next item, or within that item."""
+    return re.search(r"(?:\A|\n)[ \t]*\d+[.):\u3001\uff0e][^\n]*\Z", prompt) is not None
+
+
 def opened_marker(prompt: str, markers: Markers) -> str | None:
     """Return the marker at the end of a prompt, after which its completion continues."""
     return next((m for m in (markers.input, markers.label) if prompt.endswith(m)), None)

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Message
+from selfinstruct.prompts.chat_template import chat_template
 
 
 def prompt_text(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> str:
     """Return a conversation in the chat template, ready for the next answer."""
     # As the engine does: thinking is off in templates of models that can think.
-    return str(
-        tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-    )
+    turns = [Message(role=message["role"], content=message["content"]) for message in messages]
+    return chat_template(tokenizer).text(turns)
 
 
 def end_of_answer(tokenizer: Any) -> str:

@@ -27,19 +27,22 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
-from selfinstruct.filters.outcomes import INSTANCE_PARSE_FAILURE, PARSE_FAILURE
+from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
 from selfinstruct.filters.rule import Failure, InstructionFacts, Of, When, first_failure
 from selfinstruct.filters.similarity import SAME_TEXT
+from selfinstruct.verdicts.classification import CLASSIFIES, references_among
 from selfinstruct.verdicts.parse import (
     PARSE_DIRECT,
     PARSE_INPUT_FIRST,
-    PARSE_LABEL,
     PARSE_OUTPUT_FIRST,
     PARSE_PROPOSAL,
 )
 from selfinstruct.verdicts.rulebook import Rulebook
 
 Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
+
+# Older runs took a failed request for a completion without content.
+FAILURES_SINCE = 3
 
 
 def check_instruction_texts(
@@ -50,6 +53,8 @@ def check_instruction_texts(
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     candidates = []
     for completion in proposals:
+        if has_failed(completion, rulebook.version):
+            continue
         parsed = read_proposal(completion, rulebook.version)
         if not parsed:
             candidates.append(unparsed(completion, round))
@@ -75,11 +80,13 @@ def check_instance_texts(
         rulebook: config and templates of the run.
         scores: completions of scoring requests by id, for the conditional gain.
     """
-    parsed = read_instances(completion, rulebook.markers, rulebook.version)
+    failed = has_failed(completion, rulebook.version)
+    parsed = [] if failed else read_instances(completion, rulebook.markers, rulebook.version)
     if not parsed:
         empty = ParsedInstance("", "", (0, 0), (0, 0), truncated=False)
         row = instance_row(candidate.id, candidate.round, completion, 0, empty)
-        return [with_failure(row, Failure(INSTANCE_PARSE_FAILURE.reason))]
+        outcome = ENGINE_ERROR if failed else INSTANCE_PARSE_FAILURE
+        return [with_failure(row, Failure(outcome.reason))]
     config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
     same = SAME_TEXT.at(rulebook.version)
     failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers, same)
@@ -100,19 +107,27 @@ def read_instances_of(
     """Return for each instruction whether it is classification, and its parsed instances.
 
     Args:
-        candidates: instructions whose instances were requested.
+        candidates: instructions whose instances were requested, or would have been if their
+            classification had not failed.
         by_id: the completions of the round.
         rulebook: config and templates of the run.
     """
-    parse_label = PARSE_LABEL.at(rulebook.version)
+    classifies, prompts = CLASSIFIES.at(rulebook.version), rulebook.prompts
+    references = references_among(by_id.values(), prompts)
     labels: dict[str, bool] = {}
     instances: dict[str, list[InstanceCandidate]] = {}
     for candidate in candidates:
-        label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
-        labels[candidate.id] = label is not None and parse_label(label.text, rulebook.markers)
-        completion = by_id[ids.request(candidate.id, Stage.INSTANCES)]
+        answer = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
+        labels[candidate.id] = classifies(candidate.text, answer, references, prompts)
+        completion = by_id.get(ids.request(candidate.id, Stage.INSTANCES), answer)
+        assert completion is not None  # without instances, it is the classification that failed
         instances[candidate.id] = check_instance_texts(candidate, completion, rulebook, by_id)
     return labels, instances
+
+
+def has_failed(completion: Completion, version: int) -> bool:
+    """Whether the engine failed on a request, by the rules of a version: no verdict follows."""
+    return version >= FAILURES_SINCE and completion.error is not None
 
 
 def read_proposal(completion: Completion, version: int) -> list[ParsedInstruction]:

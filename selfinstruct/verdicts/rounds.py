@@ -25,6 +25,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.novelty.index import NOTHING_NEAR, NoveltyIndex
 from selfinstruct.filters.outcomes import (
+    ENGINE_ERROR,
     NO_INSTANCES,
     OVER_TARGET,
     PENDING_INSTANCES,
@@ -39,6 +40,7 @@ from selfinstruct.filters.rule import (
 )
 from selfinstruct.verdicts.candidates import (
     check_instruction_texts,
+    has_failed,
     read_instances_of,
     with_failure,
     with_scores,
@@ -219,7 +221,9 @@ def final_verdicts(
         own = list(instances[candidate.id])
         task = replace(candidate, is_classification=labels[candidate.id])
         if task.verdict is None:
-            if not any(row.verdict == ACCEPTED for row in own):
+            if all(row.reason == ENGINE_ERROR.reason for row in own):
+                task = with_failure(task, Failure(PENDING_INSTANCES.reason))
+            elif not any(row.verdict == ACCEPTED for row in own):
                 task = with_failure(task, Failure(NO_INSTANCES.reason))
             elif room <= 0:
                 task = with_failure(task, Failure(OVER_TARGET.reason))
@@ -244,6 +248,12 @@ def verdicts_of_round(
     proposals = [c for c in by_id.values() if c.request.stage is Stage.PROPOSE]
     proposals.sort(key=lambda completion: ids.order(completion.id))
     with_instances = {c.request.about for c in by_id.values() if c.request.stage is Stage.INSTANCES}
+    # Those whose classification failed were on their way to instances.
+    with_instances |= {
+        c.request.about
+        for c in by_id.values()
+        if c.request.stage is Stage.CLASSIFY and has_failed(c, rulebook.version)
+    }
     candidates = check_instructions(proposals, round, rulebook, standards, with_instances)
     labels, instances = read_instances_of(
         [candidate for candidate in candidates if candidate.id in with_instances], by_id, rulebook
