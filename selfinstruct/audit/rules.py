@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfinstruct.common.records import NAN, Kind, Markers
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.changes import COPIES_PROMPT, HOLDS_KNOWN
 from selfinstruct.filters.outcomes import PARSE_FAILURE
 from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, Rule, When
 from selfinstruct.filters.rules import rules_in_force
@@ -21,6 +22,8 @@ from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
 # A completion that hit its limit leaves no other trace in a row than this reason, which is
 # asked for first.
 _TRUNCATED = "truncated"
+# What these compare with is not in a row either.
+_OF_OTHERS = (COPIES_PROMPT.reason, HOLDS_KNOWN.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,13 @@ def instruction_rules(
         rouge_l=_number(row["rouge_l"]),
         scorable=row["reason"] != UNSCORABLE.reason,
     )
-    lines = _lines(rules_in_force(Of.INSTRUCTION, config.rules_version), facts, config)
+    rules = rules_in_force(Of.INSTRUCTION, config.rules_version)
+    lines = [
+        replace(line, held=_held_then(line.reason, row["reason"], rules))
+        if line.reason in _OF_OTHERS
+        else line
+        for line in _lines(rules, facts, config)
+    ]
     # Without a token there is nothing to be near to; with one, the score says it all.
     left_out = UNSCORABLE.reason if facts.scorable else NOT_NOVEL.reason
     return [line for line in lines if line.reason != left_out]
@@ -107,6 +116,14 @@ def _lines(rules: Sequence[Rule], facts: Any, config: RunConfig) -> list[RuleLin
         shown = None if math.isnan(score) else score
         lines.append(RuleLine(rule.reason, held, shown, str(rule.measure.bound), limit))
     return lines
+
+
+def _held_then(asked: str, reason: str | None, rules: Sequence[Rule]) -> bool | None:
+    """Return whether a rule held when the verdict was given; None if it was not asked then."""
+    order = [rule.reason for rule in rules]
+    if reason is None or reason not in order or order.index(reason) > order.index(asked):
+        return True
+    return False if reason == asked else None
 
 
 def _number(value: float | None) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfinstruct.common.versions import Versioned
+from selfinstruct.filters.pointing import lacks_what_it_points_to
 from selfinstruct.filters.phrases import holds_phrase
 
 # Things that an instruction can point to; they must then be in the input.
@@ -43,7 +44,7 @@ def points_to_input(instruction: str) -> bool:
     return bool(_POINTS.search(instruction)) and not _QUOTED_OR_SHOWN.search(instruction)
 
 
-POINTS_TO_INPUT = Versioned(points_to_input)
+POINTS_TO_INPUT = Versioned(points_to_input, (3, lacks_what_it_points_to))
 
 # A quotation, or text after a colon, of any script. 《…》 is a title, and shows nothing.
 _SHOWN = re.compile(r"[\"“”„«»「『`]|[:：]\s*\S|\[[^\]]+\]|\{[^}]+\}")  # noqa: RUF001

@@ -5,7 +5,7 @@ A candidate that breaks one is rejected. The others have no verdict yet: see rou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -46,9 +46,19 @@ FAILURES_SINCE = 3
 
 
 def check_instruction_texts(
-    proposals: Sequence[Completion], round: int, rulebook: Rulebook
+    proposals: Sequence[Completion],
+    round: int,
+    rulebook: Rulebook,
+    text_of: Callable[[str], str | None],
 ) -> list[InstructionCandidate]:
-    """Parse the proposals of a round and check every instruction by the rules on its text."""
+    """Parse the proposals of a round and check every instruction by the rules on its text.
+
+    Args:
+        proposals: completions of the propose stage, in the order of their proposals.
+        round: the round's number.
+        rulebook: config and templates of the run.
+        text_of: gives the text of a task that a prompt showed, by its pool id.
+    """
     own_lines = rulebook.prompts.own_lines(rulebook.version)
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     candidates = []
@@ -56,11 +66,14 @@ def check_instruction_texts(
         if has_failed(completion, rulebook.version):
             continue
         parsed = read_proposal(completion, rulebook.version)
+        shown = tuple(filter(None, map(text_of, completion.request.parents)))
         if not parsed:
             candidates.append(unparsed(completion, round))
         for item, instruction in enumerate(parsed):
             candidate = instruction_row(completion, round, item, instruction)
-            facts = InstructionFacts(instruction.text, instruction.truncated, own_lines)
+            facts = InstructionFacts(
+                instruction.text, instruction.truncated, own_lines, shown=shown
+            )
             failure = first_failure(rules, facts, rulebook.config)
             candidates.append(with_failure(candidate, failure))
     return candidates

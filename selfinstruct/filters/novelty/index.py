@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from selfinstruct.common.records import NAN
 from selfinstruct.common.versions import RULES_VERSION, Versioned
+from selfinstruct.filters.novelty.held import HeldTexts
 from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, TOKENS, Tokenizer
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class NoveltyIndex:
         self._ids: list[str] = []
         self._texts: list[str] = []
         self._pools: dict[Tokenizer | None, TokenPool] = {}
+        self._held = HeldTexts()
+        self._numbers: dict[str, int] = {}
         self._last: tuple[str, Tokenizer, list[str]] | None = None
 
     def __len__(self) -> int:
@@ -118,6 +121,23 @@ class NoveltyIndex:
         if match is None:
             self.add(id, text)
         return match
+
+    def held(self, text: str) -> str | None:
+        """Return the id of a pooled text of 8 words or more that a text holds whole, or None.
+
+        What follows a colon or is quoted may be the text's input, and holds nothing.
+        """
+        for number in range(len(self._held), len(self._texts)):
+            self._held.add(self._texts[number])
+        number_held = self._held.find(text, self._texts)
+        return None if number_held is None else self._ids[number_held]
+
+    def text_of(self, id: str) -> str | None:
+        """Return the pooled text of an id, or None."""
+        for number in range(len(self._numbers), len(self._ids)):
+            self._numbers.setdefault(self._ids[number], number)
+        number_of = self._numbers.get(id)
+        return None if number_of is None else self._texts[number_of]
 
     def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
         """Return the pool that a query is compared with, with all texts that were added since.
