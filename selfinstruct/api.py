@@ -246,6 +246,7 @@ def generate(
     engine: str | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
+    language: str | None = None,
     domain: str | None = None,
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
@@ -276,6 +277,7 @@ def generate(
         engine: what runs the model, such as `vllm`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
@@ -326,6 +328,7 @@ def generate(
         "model.dtype": dtype,
         "model.prompting": prompting,
         "model.system": system,
+        "language": language,
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
         "topics": topics and str(topics),

@@ -100,9 +100,7 @@ def _print_summary(found: Summary) -> None:
         stdout.print(f"decided by people: {decided}{waits}", highlight=False, soft_wrap=True)
     if found.failed_requests:
         failed = ", ".join(f"{n} {stage}" for stage, n in found.failed_requests.items())
-        stdout.print(
-            f"requests that failed for good: {failed}", highlight=False, soft_wrap=True
-        )
+        stdout.print(f"requests that failed for good: {failed}", highlight=False, soft_wrap=True)
     for problem in found.damaged:
         stderr.print(problem, markup=False, highlight=False, soft_wrap=True)
     tables: Mapping[str, Mapping[str, int]] = {

@@ -37,6 +37,15 @@ def generate(
     seeds: Annotated[
         Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language of the tasks and prompts: de, vi, zh (default: English). "
+            "Give seeds in that language.",
+        ),
+    ] = None,
     domain: Annotated[
         str | None,
         typer.Option("--domain", help="The field that all tasks are of, such as veterinary care."),
@@ -117,6 +126,7 @@ def generate(
                 engine=engine,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
+                language=language,
                 domain=domain,
                 topics=topics,
                 avoid=avoid,

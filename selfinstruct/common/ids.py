@@ -8,6 +8,8 @@
     r00003-p012-i04-typed         an output that a person typed
     …-propose, …-classify, …-instances, …-answer    the request about the id before it
     …-score                       the request that scores it
+    r00003-p012-i04-k02           a task of known kind (the templates' exemplar 2), asked about
+                                  when this instruction was the first to be classified
 
 Other programs rely on ids (they are a contract): they do not change.
 """
@@ -83,6 +85,17 @@ def instruction_of(id: str) -> str:
 def is_candidate(id: str) -> bool:
     """Whether an id has the form of an instruction's or an instance's."""
     return _PLACED.fullmatch(id) is not None
+
+
+def known_task(instruction: str, number: int) -> str:
+    """Return the id of an exemplar of the templates that is classified with an instruction."""
+    return f"{instruction}-k{number:02d}"
+
+
+def known_task_number(id: str) -> int | None:
+    """Return the number of the exemplar in the id of a task of known kind; None for other ids."""
+    match = re.search(r"-k(\d+)$", id)
+    return int(match[1]) if match else None
 
 
 def order(id: str) -> tuple[int, ...]:

@@ -26,8 +26,6 @@ UNSUITABLE_KEYWORDS = [
     *("draw", "plot", "video", "videos", "audio", "music", "flowchart", "diagram", "diagrams"),
     *("photo", "photos", "screenshot", "screenshots"),
 ]
-# Least share of letters that must belong to the script in `rules.script`.
-_LEAST_SCRIPT_SHARE = 0.9
 
 
 def _is_truncated(facts: InstructionFacts, _: Any) -> bool:
@@ -129,14 +127,18 @@ INSTRUCTION_RULES = [
                     "LATIN",
                     "script of the letters, by its Unicode name (LATIN, CYRILLIC, CJK…); null: off",
                 ),
-            )
+            ),
+            script_share=(
+                float,
+                semantic(0.9, "least share of the letters that are of `rules.script`", ge=0, le=1),
+            ),
         ),
         measure=Measure(
             lambda facts, limits: texts.script_share(facts.text, limits.script),
             Bound.AT_LEAST,
-            lambda _, __: _LEAST_SCRIPT_SHARE,
+            lambda _, limits: limits.script_share,
         ),
-        details="fewer than nine letters in ten",
+        details="a smaller share than `rules.script_share`: nine letters in ten",
     ),
     _rule(
         name="prompt_echo",

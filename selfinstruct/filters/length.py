@@ -12,7 +12,9 @@ from collections.abc import Iterator
 
 import regex
 
+from selfinstruct.common.versions import Versioned
 from selfinstruct.filters.novelty.tokens import SPACELESS
+from selfinstruct.filters.text import word_count
 
 _HAS_SPACELESS = regex.compile(rf"[{SPACELESS}]")
 _PIECE = re.compile(r"\S+")
@@ -28,6 +30,10 @@ def count_words(text: str) -> int:
     if text.isascii() or not _HAS_SPACELESS.search(text):
         return len(text.split())
     return sum(1 for _ in _word_ends(text))
+
+
+WORDS = Versioned(word_count, (3, count_words))
+"""The number of words of a text, as the rules of a version count."""
 
 
 def first_words(text: str, count: int) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from selfinstruct.common.fields import semantic
-from selfinstruct.filters import text as texts
-from selfinstruct.filters.length import count_words
+from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.rule import Bound, Measure, Of, Rule, When, keys
 
 _rule = partial(Rule, of=Of.INSTRUCTION, when=When.TEXT, section="rules")
@@ -45,8 +44,8 @@ def _at_most(count: Callable[[str], int]) -> Measure:
 
 
 LENGTH_RULES = [
-    _min_words(measure=_at_least(texts.word_count)),
-    _min_words(measure=_at_least(count_words), since=3, details=_UNIT),
-    _max_words(measure=_at_most(texts.word_count)),
-    _max_words(measure=_at_most(count_words), since=3, details=_UNIT),
+    _min_words(measure=_at_least(WORDS.at(1))),
+    _min_words(measure=_at_least(WORDS.at(3)), since=3, details=_UNIT),
+    _max_words(measure=_at_most(WORDS.at(1))),
+    _max_words(measure=_at_most(WORDS.at(3)), since=3, details=_UNIT),
 ]

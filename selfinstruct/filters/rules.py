@@ -28,6 +28,7 @@ from selfinstruct.filters.outcomes import (
     PARSE_FAILURE,
     PENDING_INSTANCES,
 )
+from selfinstruct.filters.phrase_rules import PHRASE_INSTANCE_RULES, PHRASE_INSTRUCTION_RULES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
 
@@ -38,12 +39,14 @@ RULES: list[Rule] = [
     *INSTRUCTION_RULES,
     *CHANGED_INSTRUCTION_RULES,
     HOLDS_ANSWER,
+    *PHRASE_INSTRUCTION_RULES,
     *INSTRUCTION_SCORE_RULES,
     HOLDS_KNOWN,
     ENGINE_ERROR,
     INSTANCE_PARSE_FAILURE,
     *INSTANCE_RULES,
     *CHANGED_INSTANCE_RULES,
+    *PHRASE_INSTANCE_RULES,
     *INSTANCE_SCORE_RULES,
     NO_INSTANCES,
     PENDING_INSTANCES,

@@ -23,7 +23,7 @@ from selfinstruct.verdicts.candidates import (
     read_instances_of,
     with_scores,
 )
-from selfinstruct.verdicts.parse import PARSE_LABEL
+from selfinstruct.verdicts.classification import CLASSIFIES, NEEDS_NO_ANSWER, references_among
 from selfinstruct.verdicts.pool import Standards
 from selfinstruct.verdicts.rounds import (
     Verdicts,
@@ -33,6 +33,8 @@ from selfinstruct.verdicts.rounds import (
 )
 from selfinstruct.verdicts.rulebook import Rulebook
 
+# From here on, the model is also asked about tasks of known kinds.
+KNOWN_TASKS_SINCE = 3
 _STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2, Stage.SCORE: 3}
 
 
@@ -60,6 +62,9 @@ class OpenRound:
         self._proposals = list(proposals)
         self._candidates: list[InstructionCandidate] = []
         self._passed: dict[str, InstructionCandidate] = {}
+        # Instructions whose kind is not known yet, and requests about tasks of known kinds.
+        self._unclassified: dict[str, InstructionCandidate] = {}
+        self._references: set[str] = set()
         self._completions: dict[str, Completion] = {}
         self._pending = {request.id for request in proposals}
         self._num_requests = len(self._pending)
@@ -95,7 +100,8 @@ class OpenRound:
         return frozenset(
             completion.request.about
             for completion in self._completions.values()
-            if completion.request.stage in (Stage.CLASSIFY, Stage.INSTANCES)
+            if completion.request.about in self._passed
+            and completion.request.stage in (Stage.CLASSIFY, Stage.INSTANCES)
             and has_failed(completion, self._rulebook.version)
         )
 
@@ -127,34 +133,64 @@ class OpenRound:
         """Return the first requests for instructions that passed."""
         self._passed = {candidate.id: candidate for candidate in passed}
         self.checked = True
-        # Each needs a second request, for its instances, once it is classified.
-        self._num_requests += 2 * len(self._passed)
-        requests = [self._builder.classify(c.id, c.text) for c in self._passed.values()]
-        self._pending.update(
-            ids.request(id, stage)
-            for id in self._passed
-            for stage in (Stage.CLASSIFY, Stage.INSTANCES)
-        )
-        return requests
+        needs_no_answer = NEEDS_NO_ANSWER.at(self._rulebook.version)
+        prompts = self._rulebook.prompts
+        self._unclassified = {
+            id: candidate
+            for id, candidate in self._passed.items()
+            if not needs_no_answer(candidate.text, prompts)
+        }
+        requests = [self._builder.classify(c.id, c.text) for c in self._unclassified.values()]
+        if requests and self._rulebook.version >= KNOWN_TASKS_SINCE:
+            references = self._builder.known_tasks(next(iter(self._unclassified)))
+            self._references = {request.id for request in references}
+            requests += references
+        # Each instruction needs a request for its instances, at once or when it is classified.
+        self._num_requests += len(requests) + len(self._passed)
+        self._pending.update(request.id for request in requests)
+        self._pending.update(ids.request(id, Stage.INSTANCES) for id in self._passed)
+        decided = [c for id, c in self._passed.items() if id not in self._unclassified]
+        return requests + [self._instances(candidate, None) for candidate in decided]
 
     def take(self, completion: Completion) -> list[Request]:
         """Keep a completion; return the requests that follow from it."""
         self._pending.discard(completion.id)
         self._completions[completion.id] = completion
         if completion.request.stage is Stage.CLASSIFY:
-            candidate = self._passed[completion.request.about]
-            if has_failed(completion, self._rulebook.version):
-                # Nobody knows how to ask for its instances.
-                self._pending.discard(ids.request(candidate.id, Stage.INSTANCES))
-                self._num_requests -= 1
-                return []
-            parse_label = PARSE_LABEL.at(self._rulebook.version)
-            label = parse_label(completion.text, self._rulebook.markers)
-            return [self._builder.instances(candidate.id, candidate.text, is_classification=label)]
+            return self._of_classified()
         requests = self._to_score(completion)
         self._pending.update(request.id for request in requests)
         self._num_requests += len(requests)
         return requests
+
+    def _of_classified(self) -> list[Request]:
+        """Ask for the instances of what can be classified now.
+
+        An answer waits for those about tasks of known kinds, which it is compared with.
+        """
+        if self._references & self._pending:
+            return []
+        requests: list[Request] = []
+        for candidate in list(self._unclassified.values()):
+            answer = self._completions.get(ids.request(candidate.id, Stage.CLASSIFY))
+            if answer is None:
+                continue
+            del self._unclassified[candidate.id]
+            if has_failed(answer, self._rulebook.version):
+                # Nobody knows how to ask for its instances.
+                self._pending.discard(ids.request(candidate.id, Stage.INSTANCES))
+                self._num_requests -= 1
+            else:
+                requests.append(self._instances(candidate, answer))
+        return requests
+
+    def _instances(self, candidate: InstructionCandidate, answer: Completion | None) -> Request:
+        """Ask for the instances of an instruction, by its kind."""
+        prompts = self._rulebook.prompts
+        references = references_among(self._completions.values(), prompts)
+        classifies = CLASSIFIES.at(self._rulebook.version)
+        label = classifies(candidate.text, answer, references, prompts)
+        return self._builder.instances(candidate.id, candidate.text, is_classification=label)
 
     def _to_score(self, completion: Completion) -> list[Request]:
         """Return scoring requests for what the engine wrote without log-probabilities."""

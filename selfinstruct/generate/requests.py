@@ -22,7 +22,8 @@ from selfinstruct.common.records import (
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.engines.base import Engine
-from selfinstruct.filters.points import POINTS_TO_INPUT
+from selfinstruct.filters.length import WORDS
+from selfinstruct.filters.points import refers_to_input
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.prompts.chat_template import with_system
@@ -33,6 +34,8 @@ _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
 # From here on, a chat template that ends with a turn of the model opens that turn.
 _OPENED_SINCE = 3
+# Tasks of known kinds that the model is asked about, of each kind.
+_KNOWN_OF_A_KIND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class RequestBuilder:
             random.Random(derive_seed(config.seed, "fewshot")),
             for_classify=config.classify.exemplars,
             for_instances=config.instances.exemplars,
+            count=WORDS.at(config.rules_version),
         )
         self._check_steering()
 
@@ -146,11 +150,30 @@ class RequestBuilder:
             exemplars=self._fewshot.classify,
         )
 
+    def known_tasks(self, about: str) -> list[Request]:
+        """Ask the same about exemplars of the templates that the question does not show.
+
+        Their kinds are known, so the answers show how far the model is to be believed.
+
+        Args:
+            about: the first instruction that is classified with them.
+        """
+        shown = {exemplar["instruction"] for exemplar in self._fewshot.classify}
+        requests: list[Request] = []
+        for is_label in (True, False):
+            unshown = [
+                (ids.known_task(about, number), task.instruction)
+                for number, task in enumerate(self._prompts.exemplars)
+                if bool(task.is_classification) is is_label and task.instruction not in shown
+            ]
+            requests += [self.classify(*pair) for pair in unshown[:_KNOWN_OF_A_KIND]]
+        return requests
+
     def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
-        points = POINTS_TO_INPUT.at(self.rules_version)(instruction)
+        points = refers_to_input(instruction, self.rules_version, self._config.instances)
         values: dict[str, Any] = {"instruction": instruction}
         if is_classification:
             form, name = Form.OUTPUT_FIRST, "output_first"

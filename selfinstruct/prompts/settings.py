@@ -1,19 +1,39 @@
-"""Read prompts.yaml: the words shared by templates and parser, stop strings, exemplars."""
+"""Read prompts.yaml: the words of templates and parser, stop strings, exemplars, answer kinds."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Instance, Markers, SeedTask
+from selfinstruct.prompts.kinds import KindRule, compiled
 
 SETTINGS = "prompts.yaml"
 
 _Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 _Stop = Annotated[str, StringConstraints(strict=True, min_length=1)]
+
+
+def _checked_pattern(pattern: str) -> str:
+    try:
+        compiled(pattern)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    return pattern
+
+
+_Pattern = Annotated[str, AfterValidator(_checked_pattern)]
 
 
 class _Strict(BaseModel):
@@ -39,12 +59,25 @@ class _Exemplar(_Strict):
     instances: Annotated[list[_Instance], Field(min_length=1)]
 
 
+class _KindRule(_Strict):
+    kind: Literal["label", "text"]
+    when: Annotated[list[_Pattern], Field(min_length=1)]
+
+
 class PromptSettings(_Strict):
-    """The content of prompts.yaml."""
+    """The content of prompts.yaml. Without `classification`, the model alone decides."""
 
     markers: _Markers
     stop: dict[str, list[_Stop]]
     exemplars: list[_Exemplar]
+    classification: list[_KindRule] = []
+
+    def kind_rules(self) -> tuple[KindRule, ...]:
+        """Return what the words of an instruction say of its answer, in order."""
+        return tuple(
+            KindRule(rule.kind == "label", tuple(map(compiled, rule.when)))
+            for rule in self.classification
+        )
 
     def marker_record(self) -> Markers:
         """Return the markers; words for “no input” are compared casefolded."""

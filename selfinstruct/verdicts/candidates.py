@@ -30,10 +30,10 @@ from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_s
 from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
 from selfinstruct.filters.rule import Failure, InstructionFacts, Of, When, first_failure
 from selfinstruct.filters.similarity import SAME_TEXT
+from selfinstruct.verdicts.classification import CLASSIFIES, references_among
 from selfinstruct.verdicts.parse import (
     PARSE_DIRECT,
     PARSE_INPUT_FIRST,
-    PARSE_LABEL,
     PARSE_OUTPUT_FIRST,
     PARSE_PROPOSAL,
 )
@@ -59,7 +59,7 @@ def check_instruction_texts(
         rulebook: config and templates of the run.
         text_of: gives the text of a task that a prompt showed, by its pool id.
     """
-    own_lines = rulebook.prompts.own_lines()
+    own_lines = rulebook.prompts.own_lines(rulebook.version)
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     candidates = []
     for completion in proposals:
@@ -125,13 +125,14 @@ def read_instances_of(
         by_id: the completions of the round.
         rulebook: config and templates of the run.
     """
-    parse_label = PARSE_LABEL.at(rulebook.version)
+    classifies, prompts = CLASSIFIES.at(rulebook.version), rulebook.prompts
+    references = references_among(by_id.values(), prompts)
     labels: dict[str, bool] = {}
     instances: dict[str, list[InstanceCandidate]] = {}
     for candidate in candidates:
-        label = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
-        labels[candidate.id] = label is not None and parse_label(label.text, rulebook.markers)
-        completion = by_id.get(ids.request(candidate.id, Stage.INSTANCES), label)
+        answer = by_id.get(ids.request(candidate.id, Stage.CLASSIFY))
+        labels[candidate.id] = classifies(candidate.text, answer, references, prompts)
+        completion = by_id.get(ids.request(candidate.id, Stage.INSTANCES), answer)
         assert completion is not None  # without instances, it is the classification that failed
         instances[candidate.id] = check_instance_texts(candidate, completion, rulebook, by_id)
     return labels, instances

@@ -130,7 +130,7 @@ def _candidate(run: Run, id: str, request: Request, problem: str | None = None) 
     config, row = stored_config(run), detail.row
     prompts = stored_inputs(run).prompts
     if detail.table == "instructions":
-        rules = instruction_rules(row, config, prompts.own_lines())
+        rules = instruction_rules(row, config, prompts.own_lines(config.rules_version))
     else:
         text = detail.instruction["text"] if detail.instruction else ""
         rules = instance_rules(row, text, config, prompts.markers)

@@ -15,6 +15,7 @@ from selfinstruct.common.versions import RULES_VERSION, Versioned
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.filters import rules
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
+from selfinstruct.filters.phrase_rules import PHRASE_INSTRUCTION_RULES
 from selfinstruct.filters.rule import InstructionFacts, Of, Rule, When, first_failure
 from selfinstruct.filters.rules import (
     RULES,
@@ -57,7 +58,8 @@ def test_rules_are_asked_in_the_order_of_the_flow() -> None:
         steps = [rule.when for rule in rules_in_force(of, RULES_VERSION)]
         assert steps == sorted(steps)
     own = [r for r in rules_in_force(Of.INSTRUCTION, RULES_VERSION) if r.when is When.TEXT]
-    names = [rule.name for rule in INSTRUCTION_RULES if rule.until is None]
+    texts = [*INSTRUCTION_RULES, *PHRASE_INSTRUCTION_RULES]
+    names = [rule.name for rule in texts if rule.until is None]
     assert [rule.name for rule in own] == list(dict.fromkeys(names))
 
 
