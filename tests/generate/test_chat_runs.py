@@ -66,6 +66,7 @@ def test_a_template_without_a_system_role(tmp_path: Path, generate: Generate) ->
         tmp_path / "run",
         engine=engine_of("no system role, turns alternate, as Gemma"),
         model__prompting="chat",
+        instances__direct=False,
         model__system="Answer like a pirate.",
     )
     assert reason == "target"
@@ -84,6 +85,7 @@ def test_a_model_that_always_thinks(tmp_path: Path, generate: Generate, thinking
         thinks,
         engine=engine_of("thinking always"),
         model__prompting="chat",
+        instances__direct=False,
         model__thinking=thinking,
     )
     assert reason == "target"
@@ -105,6 +107,7 @@ def test_thinking_is_switched_off_by_a_variable(tmp_path: Path, generate: Genera
         tmp_path / "run",
         engine=engine_of("thinking by a variable, as Qwen 3"),
         model__prompting="chat",
+        instances__direct=False,
     )
     prompts = [str(c.prompt) for n in run.rounds() for c in run.completions(n)]
     assert all("<think>\n\n</think>\n\n" in prompt for prompt in prompts)
