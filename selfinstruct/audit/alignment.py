@@ -1,4 +1,4 @@
-"""Where two texts share the common subsequence that their ROUGE-L counts."""
+"""The common subsequence that the ROUGE-L of two texts counts, as characters of both."""
 
 from __future__ import annotations
 
@@ -45,16 +45,15 @@ def align(text: str, other: str, tokenizer: Tokenizer) -> Alignment:
 def token_spans(text: str, tokenizer: Tokenizer) -> list[tuple[str, Span]]:
     """Return the tokens of a text, as `filters.tokens` splits it, with their characters.
 
-    Lower-casing and Unicode normalisation change lengths, so each character (or, where it is
-    normalised, each cluster of a letter and its marks) is taken by itself, and where its
-    result came from is noted.
+    Lower-casing and Unicode normalisation change lengths. So each character is folded by itself (if
+    it is normalised: each cluster of a letter and its marks), and its origin is noted.
     """
     if tokenizer is Tokenizer.ROUGE:
-        pieces = [(found.group().lower(), found.span()) for found in re.finditer(r"(?s).", text)]
+        pieces = [(match.group().lower(), match.span()) for match in re.finditer(r"(?s).", text)]
     else:
         pieces = [
-            (unicodedata.normalize("NFKC", found.group()).casefold(), found.span())
-            for found in regex.finditer(r"\X", text)
+            (unicodedata.normalize("NFKC", match.group()).casefold(), match.span())
+            for match in regex.finditer(r"\X", text)
         ]
     folded = "".join(piece for piece, _ in pieces)
     origin = [span for piece, span in pieces for _ in piece]
@@ -62,7 +61,7 @@ def token_spans(text: str, tokenizer: Tokenizer) -> list[tuple[str, Span]]:
     place = 0
     for word in tokens(text, tokenizer):
         start = folded.find(word, place)
-        if start < 0:  # a mark that normalisation moved across clusters: no place to show
+        if start < 0:  # normalisation moved a mark across clusters: it has no place
             spans.append((word, (0, 0)))
             continue
         place = start + len(word)
