@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.audit.sample import read_sample, sample_numbers
-from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.decisions.labels import read_labels
 from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
+from selfinstruct.store.run import sha256
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _check_files(folder: Path, info: Mapping[str, Any], problems: list[str]) -> 
     for name, checksum in info["checksums"].items():
         path = folder / name
         try:
-            is_whole = atomic.sha256(path) == checksum
+            is_whole = sha256(path) == checksum
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror}); restore it from a backup")
             continue
