@@ -62,7 +62,7 @@ def read_passages(path: Path) -> list[str]:
 
 
 def passage_requests(engine: Engine, passages: Sequence[str]) -> list[Request]:
-    """Return two requests per passage: one scores all but its first word, one writes its last word."""
+    """Return two requests per passage: to score all but its first word, and to write its last."""
     greedy = SamplingConfig(max_tokens=8)
     requests = []
     for number, passage in enumerate(passages):
