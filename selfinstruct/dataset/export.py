@@ -1,7 +1,7 @@
 """Run -> training files that `datasets.load_dataset` and TRL read as they are.
 
-The rows are those of the run as it stands: what people decided (`audit restore`, `drop`, `edit`)
-is in them.
+The rows are those of the run as it stands: people's decisions (`audit restore`, `drop`, `edit`)
+are applied.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
 
 
 def _refuse_own_files(run: Run, out: Path) -> None:
-    """An export may lie in the run's folder, beside what the run is made of."""
+    """Refuse to overwrite the run's own files; an export may lie beside them in its folder."""
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
     own = OWN | {kind.name for kind in KINDS}

@@ -20,7 +20,7 @@ Content = Callable[[Sequence["ExportRow"], "PromptLibrary"], bytes]
 
 
 def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Content:
-    """Return what writes rows as JSON lines, one object a row."""
+    """Return a function that writes rows as JSON lines, one object per row."""
 
     def content(rows: Sequence[ExportRow], prompts: PromptLibrary) -> bytes:
         lines = (json.dumps(write(row, prompts), ensure_ascii=False) + "\n" for row in rows)
@@ -91,7 +91,7 @@ def _user_text(row: ExportRow) -> str:
 
 
 class Format(StrEnum):
-    """How the tasks of a run are written down.
+    """A format of exported tasks.
 
     content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
     """
