@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,11 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.config.schema import NoveltyConfig
 from selfinstruct.dataset.rows import Answers, export_rows
+from selfinstruct.filters.ngrams import ngrams
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.prompts.canonical import unframed, user_text
 from selfinstruct.store import open_run, run_exists
-
-# A text that shares so many words in sequence is a copy (GPT-3, arXiv:2005.14165, app. C).
-_NGRAM = 13
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +220,12 @@ def decontaminate(
     avoided = list(texts)
     index = NoveltyIndex(threshold, NoveltyConfig().tokenizer)
     index.add_all((str(number), text) for number, text in enumerate(avoided))
-    grams = {gram: text for text in avoided for gram in _ngrams(text)}
+    grams = {gram: text for text in avoided for gram in ngrams(text)}
     kept: list[TrainRow] = []
     removed: list[Contamination] = []
     for row in rows:
         match = index.nearest(row.instruction, threshold)
-        shared = next((g for g in _ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
+        shared = next((g for g in ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
         if match is not None:
             removed.append(Contamination(row, avoided[int(match.id)], "rouge_l"))
         elif shared is not None:
@@ -237,8 +233,3 @@ def decontaminate(
         else:
             kept.append(row)
     return kept, removed
-
-
-def _ngrams(text: str) -> Iterable[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
-    return (tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1))
