@@ -80,16 +80,16 @@ def _keys(rule: Rule) -> str:
 def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
-        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | its keys |",
-        "|---|---|---|---|---|---|",
+        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | "
+        "continues a turn | its keys |",
+        "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:
         can = kind.capabilities
-        shown = (
-            [("yes" if one else "no") for one in (can.logprobs, can.score, can.seeded)]
-            if can is not None
-            else ["depends"] * 3
-        )
+        shown = ["depends"] * 4
+        if can is not None:
+            able = (can.logprobs, can.score, can.seeded, can.continues)
+            shown = ["yes" if one else "no" for one in able]
         keys = ", ".join(f"`{key}`" for key in sorted(kind.options.keys))
         cells = [f"`{kind.name}`", kind.options.help, *shown, keys]
         lines.append(f"| {' | '.join(cells)} |")

@@ -209,7 +209,7 @@ class Run:
 
         Args:
             format: as in `export`: `parquet` has every column (id, instruction, input, output,
-                scores …); `messages` and `prompt-completion` are what TRL trains on.
+                scores …), the others what a trainer reads.
             answers: as in `tasks`.
 
         Raises:
@@ -388,8 +388,8 @@ def export(
     Args:
         run: a run, or its folder.
         out: the file to write; replaced if it is there.
-        format: `messages`, `prompt-completion`, `alpaca` or `sharegpt` (JSON lines), or
-            `parquet` (with ids and scores).
+        format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
+            ids and scores too.
         answers: whose outputs, as in `Run.tasks`.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.

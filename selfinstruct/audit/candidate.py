@@ -13,9 +13,8 @@ from selfinstruct.audit.search import Filter, search
 from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.decisions.lookup import Candidate, find, find_all
+from selfinstruct.decisions.lookup import Candidate, find, find_all, outcome_of
 from selfinstruct.decisions.overrides import Override, Overrides, read_overrides
-from selfinstruct.decisions.standing import outcome_of
 from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, Tokenizer
 from selfinstruct.filters.rule import When
 from selfinstruct.filters.rules import passed_text_rules, steps_of

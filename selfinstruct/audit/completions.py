@@ -14,8 +14,8 @@ from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, Stage
 from selfinstruct.decisions.lookup import Candidate
 from selfinstruct.store import Run
-from selfinstruct.store.batches import batch_numbers, batch_path
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
+from selfinstruct.store.layout import COMPLETIONS
 from selfinstruct.store.run import damage
 
 _COLUMNS = (
@@ -61,11 +61,11 @@ def asked_for(run: Run, candidate: Candidate) -> list[Asked]:
         span = (row.char_start, row.char_end)
         wanted += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
     rounds = [run.round_path(row.round)]
-    later = [batch_path(run, SUPPLEMENTS, n) for n in batch_numbers(run, SUPPLEMENTS)]
+    later = [SUPPLEMENTS.path(run, n) for n in SUPPLEMENTS.numbers(run)]
     by_id: dict[str, dict[str, Any]] = {}
     for folder in [*rounds, *later]:
         if len(by_id) < len(wanted):
-            by_id |= _read(folder / "completions.parquet", wanted)
+            by_id |= _read(folder / COMPLETIONS, wanted)
     return [
         _asked(by_id[id], span if id == row.completion_id else (0, 0))
         for id in wanted

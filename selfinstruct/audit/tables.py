@@ -18,10 +18,9 @@ import duckdb
 import pyarrow as pa
 
 from selfinstruct.common.errors import ConfigError, StoreError
-from selfinstruct.decisions.judged import read_judged
+from selfinstruct.decisions.view import read_judged
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.batches import batch_numbers, batch_path
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
 
 TABLES = ("instructions", "instances")
 # Rows of supplements come behind those of every round: batch by batch, at this distance.
@@ -96,7 +95,7 @@ def damage(run: Run) -> Iterator[None]:
 def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
     """Return the SQL for the rows of a table as judged: what was completed is in place.
 
-    Which rows of supplements take the place of others is not said again here: decisions/judged.py
+    Which rows of supplements take the place of others is not said again here: decisions/view.py
     has the list of them, and every query finds it as the small table `replaced`.
 
     `round` and `file_row_number` give the order in which they were judged. The run must have
@@ -109,14 +108,14 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
     """
     chosen = run.rounds() if rounds is None else sorted(rounds)
     recorded = _source(run.round_path(number) / f"{table}.parquet" for number in chosen)
-    numbers = batch_numbers(run, SUPPLEMENTS)
+    numbers = SUPPLEMENTS.numbers(run)
     if not numbers:
         return recorded
     if table == "instances":
         parts = [f"SELECT * FROM {recorded}"]
         for n in numbers:
             place = f"file_row_number + {(n + 1) * _BATCH_ROWS} AS file_row_number"
-            source = _source([batch_path(run, SUPPLEMENTS, n) / "instances.parquet"])
+            source = _source([SUPPLEMENTS.path(run, n) / "instances.parquet"])
             parts.append(f"SELECT * REPLACE ({place}) FROM {source}")
         return f"({' UNION ALL BY NAME '.join(parts)})"
     values = ", ".join(
@@ -132,10 +131,7 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
 def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
     """Return a cursor of its own for one query about a run; it sees the run's `replaced` rows."""
     cursor = _database().cursor()
-    infos = {
-        number: batch_path(run, SUPPLEMENTS, number) / f"{SUPPLEMENTS}.json"
-        for number in batch_numbers(run, SUPPLEMENTS)
-    }
+    infos = {number: SUPPLEMENTS.info_path(run, number) for number in SUPPLEMENTS.numbers(run)}
     # One that is missing is a damage, which the first reading names.
     batches = tuple(
         (number, info.stat().st_mtime_ns if info.exists() else 0) for number, info in infos.items()

@@ -15,9 +15,7 @@ from selfinstruct.decisions.labels import read_labels
 from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.answers import answer_info
-from selfinstruct.store.batches import batch_info, batch_numbers, batch_path
-from selfinstruct.store.layout import ANSWERS, KINDS, SUPPLEMENTS
+from selfinstruct.store.commits import KINDS
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,9 @@ def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
             files += _check_files(run.round_path(number), run.info(number), problems)
         advance(number)
     for kind in KINDS:
-        for number in batch_numbers(run, kind):
+        for number in kind.numbers(run):
             with _noted(problems):
-                info = _batch_info(run, kind, number)
-                files += _check_files(batch_path(run, kind, number), info, problems)
+                files += _check_files(kind.path(run, number), kind.info(run, number), problems)
     for journal in (read_overrides, read_labels):
         with _noted(problems):
             problems += [str(line) for line in journal(run).damaged]
@@ -62,12 +59,6 @@ def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
         with _noted(problems):
             read_sample(run, number)
     return Verified(len(rounds), files, problems)
-
-
-def _batch_info(run: Run, kind: str, number: int) -> dict[str, Any]:
-    if kind == ANSWERS:
-        return answer_info(run, number)
-    return batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
 
 
 def _check_files(folder: Path, info: Mapping[str, Any], problems: list[str]) -> int:

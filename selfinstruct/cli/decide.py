@@ -98,9 +98,9 @@ def login() -> str:
 
 def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
     """Say what was decided, and how the candidate stands now."""
-    from selfinstruct.decisions.lookup import find
+    from selfinstruct.decisions.lookup import find, outcome_of
     from selfinstruct.decisions.overrides import read_overrides
-    from selfinstruct.decisions.standing import PENDING, outcome_of
+    from selfinstruct.decisions.standing import PENDING
 
     outcome = outcome_of(find(run, entry.id), read_overrides(run))
     if as_json:

@@ -18,7 +18,8 @@ def merge(
     """Join runs under one novelty index; the result is a run like any other."""
     from rich.progress import track
 
-    from selfinstruct.decisions.view import count, read_view
+    from selfinstruct.decisions.counts import count
+    from selfinstruct.decisions.view import read_view
     from selfinstruct.store import open_run
     from selfinstruct.verdicts.merge import merge as merge_runs
 

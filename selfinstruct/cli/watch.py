@@ -26,7 +26,8 @@ from selfinstruct.common.progress import (
     Working,
 )
 from selfinstruct.common.records import ACCEPTED
-from selfinstruct.decisions.view import count, read_view
+from selfinstruct.decisions.counts import count
+from selfinstruct.decisions.view import read_view
 from selfinstruct.store import Run
 
 _STOP_WORDS = {

@@ -17,12 +17,13 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.decisions.view import View, count, read_view
+from selfinstruct.decisions.counts import count
+from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import Run
-from selfinstruct.store.answers import answer_batches, answer_info
+from selfinstruct.store.commits import ANSWERS
 
 MARK = "<!-- dataset card by selfinstruct -->"
 _EXAMPLES = 10
@@ -123,7 +124,7 @@ def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
     merged = [one["model"] for one in run.meta.get("merged_from", [])]
     found = [*(merged or [run.meta["model"]])]
     if answers is not Answers.OWN:
-        found += [answer_info(run, number)["model"] for number in answer_batches(run)]
+        found += [ANSWERS.info(run, number)["model"] for number in ANSWERS.numbers(run)]
     return list({model["digest"]: model for model in found}.values())
 
 
@@ -196,7 +197,7 @@ def _least(infos: Sequence[Mapping[str, Any]]) -> str:
 def _teachers(run: Run, answers: Answers) -> str:
     if answers is Answers.OWN:
         return ""
-    infos = [answer_info(run, number) for number in answer_batches(run)]
+    infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
     names = sorted({_model(info["model"]) for info in infos})
     which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."

@@ -19,6 +19,7 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 from selfinstruct.inputs.run_inputs import stored_inputs
 from selfinstruct.store import Run
+from selfinstruct.store.commits import KINDS
 from selfinstruct.store.layout import OWN
 
 if TYPE_CHECKING:
@@ -83,5 +84,6 @@ def _refuse_own_files(run: Run, out: Path) -> None:
     """An export may lie in the run's folder, beside what the run is made of."""
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
-    if inside and target.relative_to(folder).parts[0] in OWN:
+    own = OWN | {kind.name for kind in KINDS}
+    if inside and target.relative_to(folder).parts[0] in own:
         raise ConfigError(f"{out}: is a part of the run itself; give another --out")

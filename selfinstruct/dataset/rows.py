@@ -9,7 +9,7 @@ from enum import StrEnum
 from selfinstruct.decisions.overrides import Action, Override
 from selfinstruct.decisions.view import read_view
 from selfinstruct.store import Run
-from selfinstruct.store.answers import best_answers
+from selfinstruct.store.commits import best_answers
 
 
 class Answers(StrEnum):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.agreement import ordinal_alpha
-from selfinstruct.common.journal import DamagedLine, append_line, parse_lines
+from selfinstruct.common.jsonlines import DamagedLine, append_line, parse_lines
 from selfinstruct.store import Run
 from selfinstruct.store.layout import LABELS
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.judged import by_round, read_judged
+from selfinstruct.decisions.overrides import Overrides
+from selfinstruct.decisions.standing import instance_outcome, stand
+from selfinstruct.decisions.view import by_round, read_judged
 from selfinstruct.store import Run
 
 
@@ -61,6 +63,18 @@ def find_all(run: Run, names: Iterable[str]) -> dict[str, Candidate]:
                 if instance.id in asked:
                     candidates[instance.id] = Candidate(task, instances, instance)
     return candidates
+
+
+def outcome_of(candidate: Candidate, overrides: Overrides) -> str:
+    """Return what became of a candidate, a person's decisions applied.
+
+    `accepted`, `pending_instances`, `dropped`, or the reason for which it was rejected; of an
+    instance whose instruction is not kept, that of the instruction.
+    """
+    standing = stand(candidate.instruction, candidate.instances, overrides.current)
+    if candidate.instance is None:
+        return standing.outcome
+    return instance_outcome(standing, candidate.instance, overrides.current)
 
 
 def _hint(run: Run, id: str) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.journal import DamagedLine, append_line, parse_lines
+from selfinstruct.common.jsonlines import DamagedLine, append_line, parse_lines
 from selfinstruct.store import Run
 from selfinstruct.store.layout import OVERRIDES
 

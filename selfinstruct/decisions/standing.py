@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import ACCEPTED, NAN, InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.lookup import Candidate
-from selfinstruct.decisions.overrides import Action, Override, Overrides
+from selfinstruct.decisions.overrides import Action, Override
 from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PENDING_INSTANCES
 from selfinstruct.filters.rules import fails_by_its_text
 
@@ -80,18 +79,6 @@ def stand(
     kept_ids = (row.id, *(instance.id for instance in kept))
     changed = frozenset(id for id in kept_ids if _is_edit(decisions, id))
     return Standing(row, edited, _outcome(instances, kept, decisions), changed)
-
-
-def outcome_of(candidate: Candidate, overrides: Overrides) -> str:
-    """Return what became of a candidate, a person's decisions applied.
-
-    `accepted`, `pending_instances`, `dropped`, or the reason for which it was rejected; of an
-    instance whose instruction is not kept, that of the instruction.
-    """
-    standing = stand(candidate.instruction, candidate.instances, overrides.current)
-    if candidate.instance is None:
-        return standing.outcome
-    return instance_outcome(standing, candidate.instance, overrides.current)
 
 
 def instance_outcome(

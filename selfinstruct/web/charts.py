@@ -10,8 +10,7 @@ from pathlib import Path
 from selfinstruct.audit.histograms import Histogram, histogram, seed_similarity
 from selfinstruct.audit.search import Filter
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.batches import batch_numbers
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
 
 # Bins of a length: the page cuts off its few longest, and draws the others wider.
 _LENGTHS = 120
@@ -36,7 +35,7 @@ def charts_of(run: Run) -> Charts:
     Raises:
         StoreError: a file of the run is damaged.
     """
-    committed = (len(run.rounds()), len(batch_numbers(run, SUPPLEMENTS)))
+    committed = (len(run.rounds()), len(SUPPLEMENTS.numbers(run)))
     return _counted(run.path, str(run.meta.get("created")), committed)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError, SelfInstructError
 from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.counts import Counts, count
 from selfinstruct.decisions.overrides import overrides_path
-from selfinstruct.decisions.view import Counts, count, read_view
+from selfinstruct.decisions.view import read_view
 from selfinstruct.store import Run, open_run, run_exists
-from selfinstruct.store.batches import batch_info, batch_numbers
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
 from selfinstruct.web.errors import NotFoundError
 
 # A running process gives a sign every few seconds, but not while a long prompt is read.
@@ -119,7 +119,7 @@ def run_line(run: Run) -> RunLine:
     """
     infos = [run.info(number) for number in run.rounds()]
     keys = {"tokens": dict, "seconds": float}
-    later = [batch_info(run, SUPPLEMENTS, n, keys) for n in batch_numbers(run, SUPPLEMENTS)]
+    later = [SUPPLEMENTS.info(run, n, keys) for n in SUPPLEMENTS.numbers(run)]
     counts = _counts(run)
     state, reason = state_of(run.status())
     target = infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"]
@@ -149,7 +149,7 @@ def _counts(run: Run) -> Counts:
     return _counted(
         run.path,
         str(run.meta.get("created")),
-        (len(run.rounds()), len(batch_numbers(run, SUPPLEMENTS))),
+        (len(run.rounds()), len(SUPPLEMENTS.numbers(run))),
         (decided.st_size, decided.st_mtime_ns) if decided else None,
     )
 

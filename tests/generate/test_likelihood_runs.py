@@ -265,7 +265,7 @@ def test_killed_between_calibration_and_the_first_round_it_starts_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfinstruct.store.run._write_meta", die)
+        patch.setattr("selfinstruct.store.folder.write_meta", die)
         with pytest.raises(KeyboardInterrupt):
             generate(tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -51,7 +51,7 @@ def test_the_best_answer_by_the_scorer_is_a_row_to_train_on(run: Run, tmp_path: 
         own = [one for one in answers if one.prompt_id == prompts[row["prompt"]].id and one.text]
         best = max(own, key=lambda one: one.score)
         assert (row["completion"], row["score"]) == (best.text, best.score)
-    assert [row.answer for row in read_rows(tmp_path / "out" / BEST)] == [
+    assert [row.answer for row in read_rows(tmp_path / "out" / BEST).rows] == [
         row["completion"] for row in rows
     ]
     # One answer is worth what answers are worth on average, and the best of all what was chosen.
