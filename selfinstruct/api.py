@@ -20,6 +20,7 @@ from selfinstruct.common.progress import (
     Event,
     Listener,
     ModelPreparing,
+    Probed,
     RoundCommitted,
 )
 from selfinstruct.dataset import export as exporting
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from selfinstruct.audit.queries import Summary
+    from selfinstruct.generate.probe_model import ModelProbe
     from selfinstruct.verdicts.replay import Difference
 
 log = logging.getLogger(__name__)
@@ -434,6 +436,41 @@ def _engine_of_run(out: Path) -> str | None:
     return stored_config(store.open_run(out)).engine.name if store.run_exists(out) else None
 
 
+def probe_model(
+    model: str = "bundled",
+    *,
+    engine: str | None = None,
+    seeds: StrPath | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: Listener | None = None,
+) -> ModelProbe:
+    """Try which prompting suits a model: a few proposals and answers in each mode.
+
+    Args:
+        model: a name, a folder, or a hub name.
+        engine: the engine to use.
+        seeds: a file of seed tasks; the shipped ones by default.
+        settings: any key of the config, as for `generate`.
+        progress: called with each event; by default, they are logged at level INFO.
+
+    Returns:
+        The rows of the table and the modes that they speak for.
+
+    Raises:
+        ConfigError: an argument or an input file is wrong.
+        EngineError: the engine failed.
+    """
+    from selfinstruct.config.values import engine_of, nested, overlay
+    from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.probe_model import probe_model as run_probe
+
+    arguments = {"model.name": model, "engine.name": engine, "seeds": seeds and str(seeds)}
+    given = nested({key: value for key, value in arguments.items() if value is not None})
+    given = overlay(given, nested(settings or {}))
+    required_engine(engine_of(given))
+    return run_probe(given, make_engine=build_engine, listen=progress or _log_event)
+
+
 def _log_event(event: Event) -> None:
     """Log what a run tells, where nobody listens to it."""
     match event:
@@ -443,6 +480,9 @@ def _log_event(event: Event) -> None:
             log.info("loading %s into %s", event.model, event.engine)
         case EngineReady():
             log.info("engine ready in %.1f s", event.seconds)
+        case Probed():
+            chosen = ", ".join(f"{stage} {mode}" for stage, mode in event.modes.items())
+            log.info("prompting, as a probe of %.0f s found: %s", event.seconds, chosen)
         case RoundCommitted():
             log.info("round %d: %d/%d tasks", event.round, event.tasks, event.target)
         case Advised():

@@ -1,14 +1,19 @@
-"""`selfinstruct models`: what can be named, and preparing it."""
+"""`selfinstruct models`: what can be named, preparing it, and how it is prompted best."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.console import stderr, stdout, terminal
+from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.options import EngineOption
 
-app = typer.Typer(help="List and prepare the models that come in packages.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and prepare models, and try how one is prompted best.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -52,3 +57,46 @@ def prepare(
     with Watcher(terminal()) as watcher:
         path = prepare_model(entry, watcher.model_progress)
     stdout.print(str(path), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("probe")
+def probe(
+    model: Annotated[
+        str, typer.Argument(help="`bundled`, a name of `models list`, a folder or a hub name.")
+    ],
+    engine: EngineOption = None,
+    seeds: Annotated[
+        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Try which prompting suits a model: a few proposals and answers in each mode.
+
+    `generate` does the same for a model that it does not know, and keeps the choice in the run.
+    """
+    from selfinstruct import api
+    from selfinstruct.cli.probe import probe_table
+    from selfinstruct.cli.watch import Watcher
+    from selfinstruct.common.progress import Event, Probed
+
+    log_to(terminal())
+    with Watcher(terminal()) as watcher:
+
+        def listen(event: Event) -> None:
+            if not isinstance(event, Probed):  # its table goes to stdout
+                watcher(event)
+
+        result = api.probe_model(model, engine=engine, seeds=seeds, progress=listen)
+    probed, measured = result.probed, result.measured
+    if as_json:
+        rows = [asdict(row) for row in probed.rows] if probed else []
+        modes = dict(probed.modes) if probed else None
+        stdout.print_json(data={"rows": rows, "modes": modes, "measured": measured})
+        return
+    if probed is None:
+        stdout.print("no chat template: raw text is the only way to prompt it")
+        return
+    stdout.print(probe_table(probed))
+    if measured is not None:
+        kept = ", ".join(f"{stage} {mode}" for stage, mode in measured.items())
+        stdout.print(f"--prompting auto keeps what was measured for this model: {kept}")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from selfinstruct.cli.console import plain
 from selfinstruct.cli.panel import PanelState, clock, render
+from selfinstruct.cli.probe import probe_table
 from selfinstruct.common.progress import (
     Advised,
     Calibrated,
@@ -22,6 +23,8 @@ from selfinstruct.common.progress import (
     EngineReady,
     Event,
     ModelPreparing,
+    Probed,
+    Probing,
     RoundCommitted,
     Working,
 )
@@ -91,6 +94,12 @@ class Watcher:
             case EngineReady():
                 told = [f"{key} {v}" for key, v in event.settings.items() if v is not None]
                 self._line(f"engine ready in {event.seconds:.1f} s: {'; '.join(told)}")
+                self._state = PanelState(self._name)
+            case Probing():
+                back = f"{event.returned} of {event.requests}"
+                self._state.title = f"trying ways of prompting: {back}"
+            case Probed():
+                self._console.print(probe_table(event))
                 self._state = PanelState(self._name)
             case Calibrating():
                 self._state.title = f"scoring seed tasks: {event.returned} of {event.requests}"

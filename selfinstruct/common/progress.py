@@ -32,6 +32,50 @@ class EngineReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Probing:
+    """Short requests that show which prompting suits the model: `returned` of `requests`."""
+
+    returned: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedRow:
+    """Result of one stage in one mode of prompting.
+
+    candidates: instructions, or tasks that were to be answered; for the classify stage, pairs of a
+        classification task and another.
+    unparsed: completions that cannot be parsed.
+    copies: instructions that equal or hold a shown task.
+    kept: candidates that no rule rejects; pairs in which the classification task is likelier one.
+    tokens: generated.
+    """
+
+    stage: str
+    mode: str
+    candidates: int
+    unparsed: int
+    copies: int
+    kept: int
+    tokens: int
+
+    @property
+    def share(self) -> float:
+        """Kept of the candidates."""
+        return self.kept / self.candidates if self.candidates else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The mode that is chosen for each stage, and why; `cached` where an earlier run found it."""
+
+    rows: tuple[ProbedRow, ...]
+    modes: Mapping[str, str]
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrating:
     """Scoring requests over seed tasks came back: `returned` of `requests`."""
 
@@ -86,6 +130,8 @@ Event = (
     ModelPreparing
     | EngineLoading
     | EngineReady
+    | Probing
+    | Probed
     | Calibrating
     | Calibrated
     | Working

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from selfinstruct.common.progress import (
     EngineReady,
     Listener,
     ModelPreparing,
+    Probed,
+    Probing,
 )
-from selfinstruct.common.records import LOOP_STAGES, CalibrationScore, LocalModel, SeedTask
+from selfinstruct.common.records import CalibrationScore, LocalModel, SeedTask
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.config.values import build_config, overlay
@@ -36,6 +39,8 @@ from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
 from selfinstruct.generate.loop import generate
+from selfinstruct.generate.probe import Trial, probe
+from selfinstruct.generate.prompting import known_modes, modes_text
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
@@ -85,7 +90,7 @@ def launch(
         raise ConfigError(
             f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
-    config = _resolve_config(values, existing, source)
+    config = resolve_config(values, existing, source)
     inputs = read_inputs(config, values, existing)
     if existing is None:
         warn_of_other_language(inputs.seeds, config.language)
@@ -118,28 +123,31 @@ def _locked_launch(
     if run is None:
         for advice in advice_on_seeds(inputs.seeds, Rulebook(config, inputs.prompts)):
             listen(Advised(str(advice)))
-    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
-    if run is not None and model.digest != run.meta["model"]["digest"]:
-        raise ConfigError(
-            f"{out}: the model {model.name!r} is not the one that this run was made with "
-            "(its files differ); restore it, or start another run"
-        )
+    model = _model_of(out, run, config, listen)
     engine = make_engine(model, config.model, config.engine)
-    modes = _prompting(model, engine, config, run)
-    builder = RequestBuilder(config, inputs, engine, modes)
-    context_length = config.engine.context_length or builder.check_context()
-    builder.check_context()
+    modes = known_modes(model, engine, config, run)
+    trial = Trial(config, inputs, engine)
+    needed = trial.context() if modes is None else trial.builder(modes).check_context()
+    context_length = config.engine.context_length or needed
+    probed = None
     try:
         started = time.perf_counter()
         listen(EngineLoading(model.name, ENGINE_OPTIONS[config.engine.name].title))
         engine.start(context_length)
-        settings = {**engine.settings(), "prompting": _modes_text(modes)}
+        prompting = "to be probed" if modes is None else modes_text(modes)
+        settings = {**engine.settings(), "prompting": prompting}
         listen(EngineReady(settings, time.perf_counter() - started))
         _warn_of_missing_capabilities(engine, config)
+        if modes is None:
+            probed = _probe(trial, model, listen)
+            modes = dict(probed.modes)
+        builder = trial.builder(modes)
         if run is None:
             config = _pin(config, settings, context_length)
             scores = _calibrate(inputs, builder, engine, model, config, listen)
             meta = _run_meta(config, model, modes, inputs)
+            if probed is not None:
+                meta["model"]["probe"] = [asdict(row) for row in probed.rows]
             run = create_run(out, meta, inputs.as_stored(), scores)
         else:
             run = run.with_config(config.model_dump(mode="json"))
@@ -152,6 +160,28 @@ def _locked_launch(
         engine.close()
     _write_stopped(run, reason, state, config)
     return run, reason
+
+
+def _model_of(out: Path, run: Run | None, config: RunConfig, listen: Listener) -> LocalModel:
+    """Return the model that the config names; a run goes on with its own."""
+    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
+    if run is not None and model.digest != run.meta["model"]["digest"]:
+        raise ConfigError(
+            f"{out}: the model {model.name!r} is not the one that this run was made with "
+            "(its files differ); restore it, or start another run"
+        )
+    return model
+
+
+def _probe(trial: Trial, model: LocalModel, listen: Listener) -> Probed:
+    """Find the prompting that suits the model, and show why."""
+    probed = probe(
+        trial,
+        scores_depend_on(trial.config, model),
+        lambda returned, requests: listen(Probing(returned, requests)),
+    )
+    listen(probed)
+    return probed
 
 
 def _calibrate(
@@ -235,7 +265,7 @@ def _generate(session: Session, state: CommittedState, listen: Listener) -> str:
         raise
 
 
-def _resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
+def resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
     """Return the config: the user's values over the run's own, or over what suits the model."""
     if run is not None:
         stored = stored_config(run).model_dump(mode="json")
@@ -302,27 +332,6 @@ def _refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
             + "\n".join(lines)
             + "\nleave them as they were, or start another run with another --out"
         )
-
-
-def _prompting(
-    model: LocalModel, engine: Engine, config: RunConfig, run: Run | None
-) -> dict[str, str]:
-    """Return base or chat for each stage."""
-    if run is not None:
-        return dict(run.meta["model"]["prompting"])
-    mode: str = config.model.prompting
-    if mode == "auto":
-        if model.prompting is not None:
-            return dict(model.prompting)
-        mode = "chat" if engine.has_chat_template else "base"
-    return {str(stage): mode for stage in LOOP_STAGES}
-
-
-def _modes_text(modes: Mapping[str, str]) -> str:
-    """Return `base`, or `propose base, classify base, instances chat` where they differ."""
-    if len(set(modes.values())) == 1:
-        return next(iter(modes.values()))
-    return ", ".join(f"{stage} {mode}" for stage, mode in modes.items())
 
 
 def _pin(config: RunConfig, settings: Mapping[str, Any], context_length: int) -> RunConfig:

@@ -34,6 +34,8 @@ _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
 # From here on, a chat template that ends with a turn of the model opens that turn.
 _OPENED_SINCE = 3
+# A mode like chat, in which the model always begins a turn of its own.
+PLAIN = "plain"
 # Tasks of known kinds that the model is asked about, of each kind.
 _KNOWN_OF_A_KIND = 4
 
@@ -71,7 +73,7 @@ class RequestBuilder:
         config: sampling, prompting and steering.
         inputs: seeds, topics and templates.
         engine: renders and counts prompts; it need not be started.
-        modes: `base` or `chat` for each stage.
+        modes: `base`, `chat` or `plain` for each stage.
 
     Raises:
         ConfigError: the templates or the prompting cannot do what the config asks.
@@ -277,14 +279,14 @@ class RequestBuilder:
 
     def _check_steering(self) -> None:
         """Raise ConfigError where the templates would ignore a setting of the user."""
-        template = f"propose.{self._modes[Stage.PROPOSE]}.jinja"
+        template = _template("propose", self._modes[Stage.PROPOSE])
         steering = {"domain": self._config.propose.domain, "topic": self._topics}
         for name, value in steering.items():
             if value and name not in self._prompts.files[template]:
                 raise ConfigError(
                     f"{template}: does not use {name!r}, which is set; put {{{{ {name} }}}} into it"
                 )
-        chat = [stage for stage, mode in self._modes.items() if mode == "chat"]
+        chat = [stage for stage, mode in self._modes.items() if mode != "base"]
         if self._config.model.system and not {Stage.PROPOSE, Stage.INSTANCES} & set(chat):
             raise ConfigError(
                 "model.system: a system prompt needs a chat template, and this model is prompted "
@@ -308,13 +310,13 @@ class RequestBuilder:
         stage, name, sampling = question.stage, question.template, question.sampling
         # Stages outside the loop are prompted as instances are.
         mode = self._modes.get(stage, self._modes[Stage.INSTANCES])
-        template = f"{name}.{mode}.jinja"
+        template = _template(name, mode)
         prompt: Prompt
         if mode == "base":
             prompt = continued = self._prompts.text(template, **values)
             stop = (*self._prompts.stop.get(name, []), *question.stop, *sampling.stop)
         else:
-            prompt = self._conversation(question, template, values)
+            prompt = self._conversation(question, mode, values)
             continued = prompt.opened
             # A model's turn ends by itself; only a list that it continues needs an end.
             stop = (*(question.stop if continued else ()), *sampling.stop)
@@ -332,8 +334,9 @@ class RequestBuilder:
         )
 
     def _conversation(
-        self, question: _Question, template: str, values: Mapping[str, Any]
+        self, question: _Question, mode: str, values: Mapping[str, Any]
     ) -> Conversation:
+        template = _template(question.template, mode)
         classifies = question.stage is Stage.CLASSIFY
         # A label of one word leaves no room to think.
         thinking = self._config.model.thinking and not classifies
@@ -342,6 +345,7 @@ class RequestBuilder:
             self.rules_version >= _OPENED_SINCE
             and self._engine.capabilities.continues
             and not thinking
+            and mode != PLAIN
         )
         messages = self._prompts.messages(template, **values, can_open=can_open)
         opened = ""
@@ -373,3 +377,8 @@ class RequestBuilder:
 def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
     """Return the exemplars without the task itself: a seed is not shown its own answer."""
     return [exemplar for exemplar in exemplars if exemplar["instruction"] != instruction]
+
+
+def _template(name: str, mode: str) -> str:
+    """Return the file of a template in a mode."""
+    return f"{name}.{'base' if mode == 'base' else 'chat'}.jinja"

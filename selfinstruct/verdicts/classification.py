@@ -26,9 +26,9 @@ _SUREST = 1e-6
 
 
 def classifies(
-    instruction: str,
+    instruction: str,  # noqa: ARG001
     answer: Completion | None,
-    references: Sequence[tuple[bool, Completion]],
+    references: Sequence[tuple[bool, Completion]],  # noqa: ARG001
     prompts: PromptLibrary,
 ) -> bool:
     """Whether the model's answer calls the task classification (versions 1 and 2)."""
@@ -119,7 +119,7 @@ def needs_no_answer(instruction: str, prompts: PromptLibrary) -> bool:
     return kind_by_words(instruction, prompts.kind_rules) is not None
 
 
-def never(instruction: str, prompts: PromptLibrary) -> bool:
+def never(instruction: str, prompts: PromptLibrary) -> bool:  # noqa: ARG001
     """Versions 1 and 2 ask the model about every instruction."""
     return False
 
