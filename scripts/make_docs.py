@@ -163,7 +163,7 @@ COLUMNS = {
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
         "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
-        "novelty_tokenizer": "tokens that ROUGE-L compared: `rouge` or `unicode`",
+        "novelty_tokenizer": "tokens of the text that ROUGE-L compared: `rouge` or `unicode`",
         "rouge_l": "F-measure with the nearest of the pool; NaN: none above `novelty.audit_floor`",
         "neighbour_id": "the nearest",
         "verdict": "`accepted` or `rejected`",
