@@ -79,6 +79,8 @@ def test_what_follows_the_opening_is_the_answer(text: str, output: str) -> None:
         "Surface tension: what is it?\nA force.",
         "Let me know if you have questions.",
         "Dear Ann,\n\nThe meeting is on Monday.\n\nPlease let me know if you have any questions.",
+        "Sure, I can help you with that. What sentence would you like me to reverse?",
+        "Of course! Here is what I need:\nPlease provide the text that you want me to read.",
         "Hi Bob,\n\nIt works.\n\nI hope this helps!",
         "The cat sat.\n\nIs there a mat?",
         "The cat sat.\n\nI hope you like cats.",

@@ -239,6 +239,34 @@ def test_a_title_on_a_line_of_its_own_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
+    "notes",
+    [
+        "   - They are the swift and the swallow.",
+        '\n   - One of them is the swift.\n   - Another one is "the swallow."',
+        "- This task asks for the name of a bird.",
+    ],
+)
+def test_notes_below_an_instruction_are_cut(notes: str) -> None:
+    text = f"9. **Which birds live in towns?**\n{notes}\n10. Name a fish."
+    first, second = read_list(text, "stop", first_number=9, continues=False)
+    assert (first.text, first.cut) == ("Which birds live in towns?", notes.strip())
+    assert text[first.start : first.end] == first.raw
+    assert second.text == "Name a fish."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "Which of them is a bird?\n   - the swift\n   - the cod",
+        "Answer these questions:\n   - What is the name of a bird?\n   - Where does it live, then?",
+        "What does this print?\n   ```python\n   print(1)\n   ```",
+    ],
+)
+def test_what_belongs_to_an_instruction_stays(part: str) -> None:
+    assert texts_of(f"9. {part}\n10. Name a fish.", continues=False)[0] == " ".join(part.split())
+
+
+@pytest.mark.parametrize(
     ("text", "truncated"),
     [
         ("9. One\n10. Two", [False, True]),

@@ -59,6 +59,13 @@ _POLITE_START = re.compile(rf"(?:{_HERE}|{_I})", re.IGNORECASE)
 _MINE_START = re.compile(_MINE, re.IGNORECASE)
 _COLON = re.compile(r":[*_]{0,3}[ \t]{1,4}|：")
 _NEW_START = re.compile(r"[\"“„«「'‘*_`]{0,4}(?:[A-ZÀ-ÞА-ЯΑ-Ω0-9]|[^\W\d_])")
+# Behind an opening this asks the user for what is missing: no answer stands alone there.
+_ASKS_BACK = re.compile(
+    r"(?:please |could you |can you |would you |what |which |do you )[^\n]{0,80}"
+    r"\b(?:provide|share|give me|tell me|send|would you like|do you (?:want|need|have)|me to)\b"
+    r"[^\n]{0,120}\Z",
+    re.IGNORECASE,
+)
 
 _CLOSING = re.compile(
     r"(?:i hope (?:this|that|it|these|you)\b|hope (?:this|that|it) helps"
@@ -105,7 +112,8 @@ def opening_end(text: str, start: int, end: int) -> int:
             return start
     else:
         place = announced
-    return place if text[place:right].strip(" \t\n*_#-:：.") else start
+    rest = text[place:right].strip(" \t\n*_#-:：.")
+    return place if rest and not _ASKS_BACK.match(rest) else start
 
 
 def closing_start(text: str, start: int, end: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from selfinstruct.common.records import ParsedInstruction
 from selfinstruct.verdicts.parse.chat import cut_words
 from selfinstruct.verdicts.parse.first import clean_instruction
-from selfinstruct.verdicts.parse.spans import without_open_fence, without_ornaments
+from selfinstruct.verdicts.parse.spans import Span, trimmed, without_open_fence, without_ornaments
 
 _LABEL = re.compile(
     r"\s{0,8}(?:\*\*|__)?(?:task|instruction|aufgabe|anweisung|任务|任務|指令|nhiệm vụ)"
@@ -16,6 +16,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _QUOTES = (("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("__", "__"), ("*", "*"))
+_NOTE = re.compile(r"[ \t]*[-*•–][ \t]+\S")
+_SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
 _MOST_TITLE_WORDS = 8
 
 
@@ -37,12 +39,13 @@ def instruction_of(text: str, item: Item, tag: str) -> ParsedInstruction | None:
         item: its range.
         tag: text before every task of the prompt's list.
     """
-    start = _after_title(text, item)
-    cut = cut_words(text, (item.start, start))
-    start = _after_tag(text, start, tag)
+    titled = _after_title(text, item)
+    start = _after_tag(text, titled, tag)
     label = _LABEL.match(text, start, item.end)
     start = label.end() if label else start
-    span = without_open_fence(text, without_ornaments(text, start, max(start, item.end)))
+    whole = without_open_fence(text, without_ornaments(text, start, max(start, item.end)))
+    span = _without_notes(text, whole)
+    cut = cut_words(text, (item.start, titled), (span.end, whole.end))
     raw = text[span.start : span.end]
     clean = clean_item(raw)
     if not clean:
@@ -75,6 +78,28 @@ def _after_title(text: str, item: Item) -> int:
     if not whole or not title or title.endswith((".", "?", "!", "。", "？")):
         return item.start
     return newline if len(title.split()) <= _MOST_TITLE_WORDS else item.start
+
+
+def _without_notes(text: str, span: Span) -> Span:
+    """Return the range of an instruction without the notes below it.
+
+    A model that is asked for a list of tasks may answer or explain each of them in bullets. Those
+    are whole sentences behind a finished one. Options to choose from, and what follows a colon, are
+    parts of the task.
+    """
+    newline = text.find("\n", span.start, span.end)
+    if newline < 0:
+        return span
+    line = text[span.start : newline].rstrip(" \t\r*_\"'”’)")
+    notes = [note for note in text[newline : span.end].splitlines() if note.strip()]
+    are_notes = line.endswith(_SENTENCE_ENDS) and all(map(_is_note, notes))
+    return trimmed(text, span.start, newline) if are_notes else span
+
+
+def _is_note(line: str) -> bool:
+    match = _NOTE.match(line)
+    words = line.rstrip(" \t\r*_\"'”’)")
+    return match is not None and words.endswith(_SENTENCE_ENDS) and len(words.split()) >= 5
 
 
 def _after_tag(text: str, start: int, tag: str) -> int:
