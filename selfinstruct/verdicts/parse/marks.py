@@ -10,9 +10,9 @@ from dataclasses import dataclass
 _NUMBER = re.compile(
     r"^(?P<indent>[ \t\u3000]*)"
     r"(?P<dress>(?:#{1,6}[ \t]+)?(?:[-*•][ \t]+)?(?:\*\*|__)?)"
-    r"(?:(?:task|instruction|question|aufgabe|任务|任務|问题|nhiệm vụ)[ \t]*)?#?"
+    r"(?:(?:task|instruction|aufgabe|任务|任務|nhiệm vụ)[ \t]*)?#?"
     r"(?:[(（](?P<bracketed>\d{1,4})[)）]|(?P<number>\d{1,4})(?:\*\*|__)?"
-    r"(?:\\?\.(?![.\d])|\)|[:：．、。](?!\d)|）|[ \t]+[-–—][ \t]+(?=[^\W\d])))"
+    r"(?:\\?\.(?![.\d])|\)|[:：．。](?!\d)|[、）]|[ \t]+[-–—][ \t]+(?=[^\W\d])))"
     r"(?:(?:\*\*|__)(?=[\s\w]))?",
     re.MULTILINE | re.IGNORECASE,
 )
