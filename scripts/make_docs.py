@@ -169,6 +169,7 @@ COLUMNS = {
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
+        "cut": "chat before or after it that was cut off; null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -194,6 +195,7 @@ COLUMNS = {
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "answer_to": "of another model's answer: the instance that it answers",
+        "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
     },
 }
 

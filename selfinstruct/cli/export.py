@@ -28,6 +28,10 @@ def export(
         AnswersName,
         typer.Option("--answers", help="Whose outputs; `selfinstruct answer` writes a teacher's."),
     ] = AnswersName.OWN,
+    reasoning: Annotated[
+        bool,
+        typer.Option("--reasoning", help="Keep what the model thought before its answers."),
+    ] = False,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -47,6 +51,7 @@ def export(
         out,
         format=str(format),
         answers=str(answers),
+        reasoning=reasoning,
         card=card,
         push=push,
         private=private,

@@ -19,6 +19,7 @@ from selfinstruct.labellers.likelihood import instructed_prompts, score_written
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.store import Run
+from selfinstruct.verdicts.parse.spans import block
 
 # Prompts of one commit; a crash loses at most these.
 BATCH = 64
@@ -106,10 +107,11 @@ def _requests(prompt_id: str, asked: Mapping[str, Prompt], how: SampleSettings) 
 
 
 def _answer(completion: Completion) -> ScoredAnswer:
+    span = block(completion.text, 0, len(completion.text))  # code keeps its indentation
     return ScoredAnswer(
         id=completion.id,
         prompt_id=completion.request.about,
-        text=completion.text.strip(),
+        text=completion.text[slice(*span)],
         num_tokens=len(completion.token_ids),
         finished=completion.finish_reason == "stop",
     )

@@ -198,6 +198,7 @@ def instruction_row(
         mean_logprob=span.mean_logprob,
         num_tokens=span.num_tokens,
         unscored_reason=span.unscored_reason,
+        cut=parsed.cut,
     )
 
 
@@ -224,6 +225,7 @@ def instance_row(
         num_tokens=output.num_tokens,
         unscored_reason=output.unscored_reason,
         kind=kind_written(completion.request.reading),
+        cut=parsed.cut,
     )
 
 
