@@ -15,8 +15,8 @@ from selfinstruct.common.records import Stage
 from selfinstruct.dataset.rows import ExportRow
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
-from selfinstruct.store.batches import batch_numbers, batch_path
-from selfinstruct.store.layout import KINDS
+from selfinstruct.store.commits import KINDS
+from selfinstruct.store.layout import COMPLETIONS
 from selfinstruct.store.run import damage
 
 
@@ -55,10 +55,10 @@ def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
 
 def _files(run: Run) -> Iterator[Path]:
     for number in run.rounds():
-        yield run.round_path(number) / "completions.parquet"
+        yield run.round_path(number) / COMPLETIONS
     for kind in KINDS:
-        for number in batch_numbers(run, kind):
-            yield batch_path(run, kind, number) / "completions.parquet"
+        for number in kind.numbers(run):
+            yield kind.path(run, number) / COMPLETIONS
 
 
 def _thoughts(path: Path) -> list[tuple[str, str]]:
