@@ -381,6 +381,7 @@ def export(
     *,
     format: str = "messages",
     answers: str = "own",
+    reasoning: bool = False,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -393,6 +394,8 @@ def export(
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
             ids and scores too.
         answers: whose outputs, as in `Run.tasks`.
+        reasoning: keep what the model thought before its outputs: as a `<think>` block before
+            the answer, and in `alpaca` and `parquet` as a field `reasoning`.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -401,7 +404,8 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or the file cannot be written.
+        ConfigError: the run holds no task yet, or no reasoning that was asked for, or the file
+            cannot be written.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -421,7 +425,7 @@ def export(
     file = user_path(out, "out")
     if card:
         check_card(file.parent)
-    rows = exporting.export(opened, choice[0], file, choice[1])
+    rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
     written = write_card(opened, file.parent, *choice) if card else None
     url = None
     if push is not None:

@@ -1,4 +1,4 @@
-"""Where two texts share the common subsequence that their ROUGE-L counts."""
+"""The common subsequence that the ROUGE-L of two texts counts, as characters of both."""
 
 from __future__ import annotations
 
@@ -54,19 +54,18 @@ def token_spans(
 ) -> list[tuple[str, Span]]:
     """Return the tokens of a text, as the rules of a version split it, with their characters.
 
-    Lower-casing and Unicode normalisation change lengths, so each character (or, where it is
-    normalised, each cluster of a letter and its marks) is taken by itself, and where its
-    result came from is noted.
+    Lower-casing and Unicode normalisation change lengths. So each character is folded by itself (if
+    it is normalised: each cluster of a letter and its marks), and its origin is noted.
     """
     pattern, fold = _PIECES.at(version)(tokenizer)
     pieces = [(fold(found.group()), found.span()) for found in regex.finditer(pattern, text)]
-    whole = "".join(piece for piece, _ in pieces)
+    folded = "".join(piece for piece, _ in pieces)
     origin = [span for piece, span in pieces for _ in piece]
     spans: list[tuple[str, Span]] = []
     place = 0
     for word in TOKENS.at(version)(text, tokenizer):
-        start = whole.find(word, place)
-        if start < 0:  # a mark that normalisation moved across clusters: no place to show
+        start = folded.find(word, place)
+        if start < 0:  # normalisation moved a mark across clusters: it has no place
             spans.append((word, (0, 0)))
             continue
         place = start + len(word)

@@ -1,4 +1,4 @@
-"""What is in a run, counted."""
+"""The counts of a run, and the rest of its summary."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from selfinstruct.verdicts.advice import advice_on_round
 
 @dataclass(frozen=True)
 class Summary:
-    """What is in a run, counted; decisions/counts.py says in which senses.
+    """The counts of a run; decisions/counts.py defines their senses.
 
     tasks: of the run as it stands. recorded_tasks: of its rounds; the target counts these.
     instructions, instances: by verdict and reason, as judged.
     standing: instructions by outcome as they stand: `accepted`, `pending_instances`, `dropped`,
         or a reason.
-    overrides: decisions of a person that count now, by action. waiting: instructions that were
-        restored and wait for their instances.
+    overrides: decisions that count now, by action.
+    waiting: restored instructions that wait for their instances.
     failed_requests: requests of the rounds that the engine failed on for good, by stage.
     advice: what to do where one reason takes most of the first round's candidates, or None.
     damaged: messages about journal lines that cannot be read.

@@ -1,7 +1,7 @@
-"""Every rule on its own, for one candidate: what it measured, its limit, and whether it held.
+"""Each rule by itself, for one candidate: its measure, its limit, and whether it passed.
 
-A verdict names the first rule that failed. To see by how much, and whether others would have
-failed too, each rule is asked alone here.
+A verdict names only the first rule that failed. Here each rule is checked alone, to show by how
+much it failed, and whether others would have failed too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, Rule,
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
 
-# A completion that hit its limit leaves no other trace in a row than this reason, which is
-# asked for first.
+# A row shows only by this reason that its completion hit its limit, so it is checked first.
 _TRUNCATED = "truncated"
 # What these compare with is not in a row either.
 _OF_OTHERS = (COPIES_PROMPT.reason, HOLDS_KNOWN.reason)
@@ -28,10 +27,10 @@ _OF_OTHERS = (COPIES_PROMPT.reason, HOLDS_KNOWN.reason)
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
-    """One rule and what it found.
+    """The result of one rule.
 
-    `bound` says on which side of `threshold` the score has to lie, where there are such. `held` is
-    None for a rule that could not be asked: nothing was scored, or no threshold was known yet.
+    `bound` says on which side of `threshold` the score must lie, if there are both. `held` is None
+    for a rule that could not be checked: there was no score, or no threshold yet.
     """
 
     reason: str
@@ -44,7 +43,7 @@ class RuleLine:
 def instruction_rules(
     row: Mapping[str, Any], config: RunConfig, prompt_lines: frozenset[str]
 ) -> list[RuleLine]:
-    """Ask every rule that is on about an instruction, in the order of the flow.
+    """Check an instruction by every rule that is on, in the order of the flow.
 
     Args:
         row: its columns.
@@ -69,7 +68,7 @@ def instruction_rules(
         else line
         for line in _lines(rules, facts, config)
     ]
-    # Without a token there is nothing to be near to; with one, the score says it all.
+    # Without a token, nothing is near; with one, the score decides.
     left_out = UNSCORABLE.reason if facts.scorable else NOT_NOVEL.reason
     return [line for line in lines if line.reason != left_out]
 
@@ -77,7 +76,7 @@ def instruction_rules(
 def instance_rules(
     row: Mapping[str, Any], instruction: str, config: RunConfig, markers: Markers
 ) -> list[RuleLine]:
-    """Ask every rule that is on and concerns one instance by itself.
+    """Check an instance by every rule that is on and needs no other instance.
 
     Args:
         row: its columns.

@@ -36,7 +36,7 @@ def merge(
     decisions = sum(len(view.overrides.current) for view in views)
     if decisions:
         stderr.print(
-            f"decisions of people ({decisions}) are not taken over: a merged run starts without",
+            f"decisions of people ({decisions}) are not taken over: a merged run has none",
             highlight=False,
         )
     command = shlex.join(["selfinstruct", "audit", "summary", str(out)])

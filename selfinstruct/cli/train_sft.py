@@ -29,7 +29,7 @@ from selfinstruct.cli.train import (
     trl_options,
 )
 
-# So many rows that repeat tasks of an evaluation are shown.
+# Rows to show of those that repeat tasks of an evaluation.
 _SHOWN = 10
 
 
@@ -50,7 +50,8 @@ def sft(
     ] = None,
     max_length: MaxLengthOption = 1024,
     validation: Annotated[
-        float, typer.Option("--validation", min=0, max=0.5, help="Share held out, the last rows.")
+        float,
+        typer.Option("--validation", min=0, max=0.5, help="Share to hold out: the last rows."),
     ] = 0.1,
     answers: Annotated[
         AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
@@ -60,7 +61,7 @@ def sft(
     ] = False,
     decontaminate: Annotated[
         Path | None,
-        typer.Option("--decontaminate", help="Leave out what repeats tasks of this file."),
+        typer.Option("--decontaminate", help="Leave out rows that repeat tasks of this file."),
     ] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
@@ -85,7 +86,8 @@ def sft(
     split = split_rows(train_data, validation)
     if split.near:
         stderr.print(
-            f"{len(split.near)} of the last rows are near neighbours of others: in neither part",
+            f"{len(split.near)} of the last rows are near neighbours of training rows: "
+            "in neither part",
             highlight=False,
         )
     sft_settings = SftSettings(

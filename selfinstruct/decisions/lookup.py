@@ -17,7 +17,7 @@ from selfinstruct.store import Run
 
 @dataclass(frozen=True)
 class Candidate:
-    """An instruction with its instances, as judged; `instance` if that is the candidate."""
+    """An instruction with its instances, as judged; `instance` is set if it is the candidate."""
 
     instruction: InstructionCandidate
     instances: list[InstanceCandidate]
@@ -30,7 +30,7 @@ class Candidate:
 
 
 def find(run: Run, id: str) -> Candidate:
-    """Return one candidate with what belongs to it.
+    """Return one candidate with its instruction and instances.
 
     Raises:
         ConfigError: the run has none of this id; names the nearest.
@@ -43,7 +43,7 @@ def find(run: Run, id: str) -> Candidate:
 
 
 def find_all(run: Run, names: Iterable[str]) -> dict[str, Candidate]:
-    """Return those of the candidates that the run has, by id; each round of them is read once.
+    """Return the candidates that the run has, by id; each of their rounds is read once.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -66,10 +66,10 @@ def find_all(run: Run, names: Iterable[str]) -> dict[str, Candidate]:
 
 
 def outcome_of(candidate: Candidate, overrides: Overrides) -> str:
-    """Return what became of a candidate, a person's decisions applied.
+    """Return the outcome of a candidate, with people's decisions applied.
 
-    `accepted`, `pending_instances`, `dropped`, or the reason for which it was rejected; of an
-    instance whose instruction is not kept, that of the instruction.
+    It is `accepted`, `pending_instances`, `dropped`, or the reason of its rejection. An instance
+    whose instruction is not kept has the instruction's outcome.
     """
     standing = stand(candidate.instruction, candidate.instances, overrides.current)
     if candidate.instance is None:
@@ -78,7 +78,7 @@ def outcome_of(candidate: Candidate, overrides: Overrides) -> str:
 
 
 def _hint(run: Run, id: str) -> str:
-    """Return what to do about an id that there is not."""
+    """Return what to do about an unknown id."""
     rounds = run.rounds()
     if not rounds:
         return "it has no rounds yet"

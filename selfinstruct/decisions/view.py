@@ -25,9 +25,9 @@ from selfinstruct.store.commits import Completed, in_place, read_completed
 class Judged:
     """An instruction and its instances, as the rules judged them.
 
-    recorded: its row in its round. instruction: the same, or, of a pending instruction that was
-        completed, its row in the supplement.
-    instances: those of its round and those that were written later, in order.
+    recorded: its row in its round. instruction: the same row, or the supplement's row of a pending
+        instruction that was completed.
+    instances: those of its round and of supplements, in order.
     """
 
     recorded: InstructionCandidate
@@ -35,7 +35,7 @@ class Judged:
     instances: list[InstanceCandidate]
 
     def accepted(self) -> list[InstanceCandidate]:
-        """Return the instances that the rules accepted, of an instruction that they accepted."""
+        """Return the accepted instances, if the instruction itself was accepted."""
         if self.instruction.verdict != ACCEPTED:
             return []
         return [instance for instance in self.instances if instance.verdict == ACCEPTED]
@@ -43,7 +43,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """A run and what was completed of it, read once."""
+    """A run and its completed instructions, read once."""
 
     run: Run
     completed: Completed
@@ -72,7 +72,7 @@ class JudgedRun:
             yield Judged(recorded, instruction, self._with_later(recorded.id, instances))
 
     def replaced(self) -> Iterator[InstructionCandidate]:
-        """Yield the rows of supplements that stand in the place of rows of the rounds.
+        """Yield the rows of supplements that replace rows of the rounds.
 
         Raises:
             StoreError: a file of the run is damaged.
@@ -84,7 +84,7 @@ class JudgedRun:
                     yield instruction
 
     def is_classification(self, instruction: InstructionCandidate) -> bool | None:
-        """Return what the model called an instruction, in its round or when it was completed."""
+        """Return the model's classification of an instruction, from its round or its completion."""
         completed = self.completed.instructions.get(instruction.id)
         if instruction.is_classification is None and completed is not None:
             return completed.is_classification
@@ -131,7 +131,7 @@ class View:
 
 
 def read_view(run: Run) -> View:
-    """Read what was completed of a run and decided about it; rounds are read as they are needed.
+    """Read a run's supplements and decisions; its rounds are read as they are needed.
 
     Raises:
         StoreError: a supplement is not what was committed, or overrides.jsonl cannot be read.
@@ -140,7 +140,7 @@ def read_view(run: Run) -> View:
 
 
 def read_judged(run: Run) -> JudgedRun:
-    """Read what was completed of a run; its rounds are read when they are asked for.
+    """Read a run's supplements; its rounds are read as they are needed.
 
     Raises:
         StoreError: a supplement is not what was committed.
@@ -149,7 +149,7 @@ def read_judged(run: Run) -> JudgedRun:
 
 
 def by_round(run: Run, candidate_ids: Collection[str]) -> dict[int, set[str]]:
-    """Return the instructions that ids name, or that their instances belong to, by round."""
+    """Return the instructions of candidate ids, by round: of an instance's id, its instruction."""
     rounds = set(run.rounds()) if candidate_ids else set()
     instruction_ids: dict[int, set[str]] = {}
     for id in candidate_ids:

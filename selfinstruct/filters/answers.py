@@ -16,7 +16,7 @@ _DASH = re.compile(
 )
 _LABELLED = re.compile(
     r"[.?!:\"”')\]]\s*(?:[-–—(]\s*)?"
-    r"(?:\*\*)?(?:(?:correct |the |final )?answer|ans|solution|A)(?:\*\*)?\s*[:=]\s*(?=\S)",
+    r"(?:\*\*)?(?:(?i:(?:correct |the |final )?answer|ans|solution)|A)(?:\*\*)?\s*[:=]\s*(?=\S)",
 )
 _SAID = re.compile(
     r"[.?!\"”']\s*(?:so |thus |therefore,? )?the (?:correct |right |final )?"
@@ -36,7 +36,9 @@ _REPLY = re.compile(
     r"because \S)",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"^[A-Z][\w'’-]+(?: [A-Z][\w'’-]+){0,2}\.?$")
+_NAME = re.compile(
+    r"^[A-Z][\w'’-]+(?: (?:(?:da|de|del|di|of|the|van|von) )?[A-Z][\w'’-]+){0,2}\.?$"
+)
 _REQUEST = re.compile(
     r"^(?:explain|why|how|discuss|describe|justify|elaborate|please|thanks|thank|write|give|list|"
     r"show|name|use|answer|choose|select|provide|compare|support|include|be|keep|state|tell|true|"

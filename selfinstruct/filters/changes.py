@@ -45,6 +45,8 @@ from selfinstruct.filters.unsuitable import needs_senses
 _CODE = re.compile(
     r"\b(?:code|snippets?|scripts?|programs?|functions?|quer(?:y|ies))\b", re.IGNORECASE
 )
+# Words of an input that is more than a label for what should follow.
+_WHOLE_INPUT = 9
 # Where an input refuses, it does so at once; a contract may say later what nobody can do.
 _OPENING = 160
 _CLOSED_BY = {'"': '"', "“": "”", "'": "'", "‘": "’", "(": ")", "[": "]", "«": "»", "„": "“"}
@@ -134,8 +136,8 @@ CHANGED_INSTRUCTION_RULES = [
     _instruction(
         "keywords",
         breaks=_is_unsuitable,
-        details="where the keyword is what the task works on or makes: “draw a map”, “the attached "
-        "file”, and not “a mind map” or “24 photos”",
+        details="where a shipped keyword is what the task works on or makes: “draw a map”, “the "
+        "attached file”, and not “a mind map” or “24 photos”; any other keyword anywhere",
     ),
     _instruction(
         "punctuation_start",
@@ -154,7 +156,7 @@ CHANGED_INSTRUCTION_RULES = [
         breaks=_has_gap,
         details="unless the task is about gaps or a template",
     ),
-    _instruction("refusal", breaks=lambda facts, _: declines(facts.text, facts.text)),
+    _instruction("refusal", breaks=lambda facts, _: declines(facts.text)),
     _instruction("not_a_task", breaks=lambda facts, _: asks_nothing(facts.text)),
     _instruction(
         "chatty_preamble",
@@ -175,9 +177,9 @@ CHANGED_INSTRUCTION_RULES = [
 
 
 def _ends_with_colon(facts: InstanceFacts, _: Any) -> bool:
-    """Whether the text that a colon announces is missing; an input of several lines may end so."""
-    lone_input = facts.input.endswith(":") and "\n" not in facts.input.strip()
-    return lone_input or facts.output.endswith(":")
+    """Whether the text that a colon announces is missing; a longer input may end so."""
+    is_short = len(facts.input.split()) < _WHOLE_INPUT and "\n" not in facts.input.strip()
+    return (is_short and facts.input.endswith(":")) or facts.output.endswith(":")
 
 
 def _echoes(facts: InstanceFacts, _: Any) -> bool:
@@ -217,7 +219,7 @@ CHANGED_INSTANCE_RULES = [
     _instance(
         "ends_with_colon",
         breaks=_ends_with_colon,
-        details="an input of several lines may end so",
+        details="an input of 9 words or of several lines may end so",
     ),
     _instance(
         "missing_input",

@@ -200,7 +200,7 @@ INSTANCE_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share of repeated word trigrams in an output; null: off",
+                    "rule: largest share of repeated runs of words in a text; null: off",
                     ge=0,
                     le=1,
                 ),

@@ -98,7 +98,10 @@ INSTRUCTION_RULES = [
         limits=keys(
             keywords=(
                 tuple[NonEmpty, ...],
-                semantic(tuple(UNSUITABLE_KEYWORDS), "whole words, in any case; empty: off"),
+                semantic(
+                    tuple(UNSUITABLE_KEYWORDS),
+                    "words for what needs eyes, ears or a disk; empty: off",
+                ),
             ),
             forbidden_starts=(
                 tuple[NonEmpty, ...],
@@ -184,7 +187,7 @@ INSTRUCTION_RULES = [
             max_repetition=(
                 float | None,
                 semantic(
-                    0.2, "rule: largest share of repeated word trigrams; null: off", ge=0, le=1
+                    0.2, "rule: largest share of repeated runs of words; null: off", ge=0, le=1
                 ),
             )
         ),

@@ -19,6 +19,7 @@ _ASKS_BACK = re.compile(
 )
 _HAS_CONTENT = re.compile(r"[\"“”`]|\d.*\d|,.*,")
 _LONG = 16
+_QUESTION = 5
 _MOST_SENTENCES = 6
 
 
@@ -38,6 +39,9 @@ def is_only_opening(text: str) -> bool:
 
 def _says_something(sentence: str) -> bool:
     """Whether a sentence that starts like an opening is the answer itself."""
-    if sentence.rstrip().endswith(":"):
+    end = sentence.rstrip()[-1:]
+    if end == ":":
         return False
+    if end == "?" and not _ASKS_BACK.match(sentence):
+        return len(sentence.split()) >= _QUESTION
     return len(sentence.split()) >= _LONG or bool(_HAS_CONTENT.search(sentence))

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfinstruct.common.versions import Versioned
-from selfinstruct.filters.pointing import lacks_what_it_points_to
 from selfinstruct.filters.phrases import holds_phrase
+from selfinstruct.filters.pointing import lacks_what_it_points_to
 
 # Things that an instruction can point to; they must then be in the input.
 _GIVEN_THING = (

@@ -46,7 +46,7 @@ _HERE_TO_HELP = re.compile(rf"\b{_BE} here to (?:help|assist)\b", re.IGNORECASE)
 # Tasks whose answer may decline, apologise, or speak as a machine.
 _ASKS_FOR_LETTER = re.compile(
     r"\b(?:apolog\w*|declin\w+|refus\w+|reject\w*|excuse|sorry|cancel\w*|resign\w*|e-?mails?|"
-    r"letters?|messages?|repl(?:y|ies)|respon[ds]\w*|dialogues?|conversations?|customers?|"
+    r"letters?|messages?|repl(?:y|ies)|respond(?:ing)?|dialogues?|conversations?|customers?|"
     r"invitations?|texts? to|notes? to|turn(?:ing)? down|story|scene|role)\b",
     re.IGNORECASE,
 )

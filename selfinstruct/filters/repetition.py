@@ -10,7 +10,7 @@ import re
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)|\"\"\".*?(?:\"\"\"|\Z)", re.DOTALL)
 # Names and calls of a program.
-_CODE_WORD = re.compile(r"\S*[_()=<>{}\[\]]\S*")
+_CODE_WORD = re.compile(r"[_()=<>{}\[\]]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _CODE_LINE = re.compile(
     r"[{};]\s*$|^\s*(?:def|class|import|return|for|if|while|else|elif)\b.*[:;)]$"
@@ -32,13 +32,17 @@ def repeated_share(text: str) -> float:
         word
         for line in _FENCE.sub("\n", text).splitlines()
         if is_prose(line)
-        for word in map(str.casefold, _WORD.findall(_CODE_WORD.sub(" ", line)))
+        for word in map(str.casefold, _WORD.findall(_without_code(line)))
         if word not in _VALUES
     ]
     if len(words) < _LEAST_WORDS:
         return 0.0
     runs = [tuple(words[place : place + _RUN]) for place in range(len(words) - _RUN + 1)]
     return 1 - len(set(runs)) / len(runs)
+
+
+def _without_code(line: str) -> str:
+    return " ".join(word for word in line.split() if not _CODE_WORD.search(word))
 
 
 def is_prose(line: str) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from selfinstruct.filters.instruction_rules import UNSUITABLE_KEYWORDS
+
 _START = r"(?:^|[.!?:;] |\b(?:please|you|then|and|to|or|me) )"
 # What is done to a picture, a sound or a file.
 _VERBS = (
@@ -18,6 +20,8 @@ _VERBS = (
     r"include|provide|send|use|find|interpret|read|compose|colou?r|compare|classify|mark|study|"
     r"convert|resize|delete|rename|copy|observe|transcribe)"
 )
+# What is known of these words; a user's own keyword counts wherever it stands.
+_SHIPPED = frozenset(UNSUITABLE_KEYWORDS)
 # Verbs among the keywords: they ask by themselves.
 _DO = frozenset({"draw", "plot", "sketch", "photograph"})
 # What an instruction can point at.
@@ -59,7 +63,8 @@ def needs_senses(text: str, keywords: tuple[str, ...]) -> bool:
 
     Args:
         text: the instruction.
-        keywords: things and deeds that a text model cannot handle, in any case.
+        keywords: things and deeds that a text model cannot handle, in any case. One that we do
+            not ship counts wherever it stands, as a whole word.
     """
     return bool(keywords) and bool(_pattern(tuple(map(str.casefold, keywords))).search(text))
 
@@ -67,9 +72,12 @@ def needs_senses(text: str, keywords: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=8)
 def _pattern(keywords: tuple[str, ...]) -> re.Pattern[str]:
     deeds = [re.escape(word) for word in keywords if word in _DO]
-    things = [re.escape(word) for word in keywords if word not in _DO]
+    things = [re.escape(word) for word in keywords if word in _SHIPPED - _DO]
     looks = [re.escape(word) for word in keywords if word in _LOOKS]
+    others = [re.escape(word) for word in keywords if word not in _SHIPPED]
     parts = []
+    if others:
+        parts.append(rf"(?<!\w)(?:{'|'.join(others)})(?!\w)")
     if deeds:
         parts.append(rf"{_START}(?:{'|'.join(deeds)}){_FIGURATIVE} \w")
     if things:

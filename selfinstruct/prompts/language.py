@@ -51,7 +51,10 @@ class Language:
             if name not in shipped:
                 names = ", ".join(sorted(shipped))
                 raise ConfigError(f"{self._path}: no stage uses {name!r}; known names: {names}")
-        settings = overlay(yaml.safe_load(shipped[SETTINGS]), self.settings)
+        english = yaml.safe_load(shipped[SETTINGS])
+        # English patterns say nothing of another language: without its own, the model decides.
+        english.pop("classification", None)
+        settings = overlay(english, self.settings)
         text = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False, width=100)
         return {**shipped, **self.templates, SETTINGS: text}
 

@@ -12,6 +12,7 @@ never rewritten. A folder is a run once it has its run.yaml, which is written la
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -110,7 +111,7 @@ class Run:
             return []
         path = self.path / CALIBRATION
         with damage(path):
-            if atomic.sha256(path) != recorded["sha256"]:
+            if sha256(path) != recorded["sha256"]:
                 raise ValueError("not what was committed: checksum")
             return schema.read_calibration(path)
 
@@ -249,9 +250,15 @@ def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
         atomic.write_text(path / RUN_FILE, text)
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex: the checksum of all committed files."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def checksums_of(folder: Path) -> dict[str, str]:
     """Return the checksum of each file of a commit that is being written, by name."""
-    return {path.name: atomic.sha256(path) for path in sorted(folder.iterdir())}
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
 
 
 def check_files(folder: Path, info: Mapping[str, Any]) -> None:
@@ -262,7 +269,7 @@ def check_files(folder: Path, info: Mapping[str, Any]) -> None:
     """
     for name, checksum in info["checksums"].items():
         path = folder / name
-        if not path.is_file() or atomic.sha256(path) != checksum:
+        if not path.is_file() or sha256(path) != checksum:
             raise StoreError(
                 f"{path}: is not what was committed (checksum); restore it from a backup"
             )

@@ -25,6 +25,7 @@ from selfinstruct.common.records import (
     Reading,
     Stage,
 )
+from selfinstruct.filters.changes import COPIES_PROMPT
 from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
 from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
@@ -66,7 +67,8 @@ def check_instruction_texts(
         if has_failed(completion, rulebook.version):
             continue
         parsed = read_proposal(completion, rulebook.version)
-        shown = tuple(filter(None, map(text_of, completion.request.parents)))
+        parents = completion.request.parents if COPIES_PROMPT in rules else ()
+        shown = tuple(filter(None, map(text_of, parents)))
         if not parsed:
             candidates.append(unparsed(completion, round))
         for item, instruction in enumerate(parsed):
@@ -196,6 +198,7 @@ def instruction_row(
         mean_logprob=span.mean_logprob,
         num_tokens=span.num_tokens,
         unscored_reason=span.unscored_reason,
+        cut=parsed.cut,
     )
 
 
@@ -222,6 +225,7 @@ def instance_row(
         num_tokens=output.num_tokens,
         unscored_reason=output.unscored_reason,
         kind=kind_written(completion.request.reading),
+        cut=parsed.cut,
     )
 
 

@@ -170,7 +170,7 @@ def test_the_command(
     assert "answers accepted" in capfd.readouterr().out
     assert ANSWERS.info(run, 0)["sampling"]["max_tokens"] == 99
     assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
-    assert "in this way already" in capfd.readouterr().out
+    assert "already answered every task" in capfd.readouterr().out
     # Another sampling is another answer.
     assert cli(arguments) == 0
     assert "answers accepted" in capfd.readouterr().out

@@ -25,47 +25,17 @@ from tests.conftest import draw
 Generate = Callable[..., tuple[Run, str]]
 SEEDS_ZH = Path(__file__).parents[1] / "data" / "seeds_zh.jsonl"
 
-THINGS = [
-    "春天",
-    "夏夜",
-    "雪山",
-    "老街",
-    "茶馆",
-    "灯塔",
-    "渡口",
-    "书店",
-    "果园",
-    "集市",
-    "竹林",
-    "石桥",
-    "渔村",
-    "车站",
-    "广场",
-    "菜园",
+THINGS = (
+    *("春天", "夏夜", "雪山", "老街", "茶馆", "灯塔", "渡口", "书店"),
+    *("果园", "集市", "竹林", "石桥", "渔村", "车站", "广场", "菜园"),
+)
+DEEDS = [
+    "写一首关于{}的小诗，押韵并且不超过六行",
+    "向小学生介绍{}的由来",
+    "给去{}的朋友提三点建议",
+    "判断下面这段关于{}的文字是否合适",
 ]
-DEEDS = ["写一首关于{}的小诗，押韵并且不超过六行", "向小学生介绍{}的由来", "给去{}的朋友提三点建议"]
-WORDS = [
-    "木",
-    "火",
-    "土",
-    "金",
-    "水",
-    "云",
-    "雨",
-    "风",
-    "雷",
-    "电",
-    "山",
-    "川",
-    "江",
-    "河",
-    "湖",
-    "海",
-    "花",
-    "草",
-    "虫",
-    "鱼",
-]
+WORDS = "木火土金水云雨风雷电山川江河湖海花草虫鱼"
 
 
 def item_zh(request: Request, number: int) -> str:
@@ -74,13 +44,13 @@ def item_zh(request: Request, number: int) -> str:
         return "画一张小猫睡觉的图片。"
     if kind == 1:
         return "写诗。"
-    if kind == 2:
-        return "用一句话说明为什么要早睡早起呢？"  # a seed, but for its end
+    if kind in (2, 4):
+        return "请用一句话说明为啥要早睡早起。"  # nearly a seed
     if kind == 3:
         return "作为人工智能，我无法列出任务。"
     thing = THINGS[draw(request, f"thing{number}", len(THINGS))]
     deed = DEEDS[draw(request, f"deed{number}", len(DEEDS))].format(thing)
-    extra = "".join(WORDS[draw(request, f"word{number}{place}", 20)] for place in range(6))
+    extra = "".join(WORDS[draw(request, f"word{number}{place}", 20)] for place in range(14))
     return f"{deed}，并提到{extra}。"
 
 
@@ -104,7 +74,13 @@ def chinese(request: Request) -> str | tuple[str, str]:
 
 
 def test_a_chinese_run(tmp_path: Path, generate: Generate, capsys: Any) -> None:
-    values = {"language": "zh", "seeds": str(SEEDS_ZH), "stop__target": 12, "seed": 1}
+    values = {
+        "language": "zh",
+        "seeds": str(SEEDS_ZH),
+        "stop__target": 12,
+        "stop__min_yield": 0.0,
+        "seed": 1,
+    }
     run, reason = generate(tmp_path / "run", chinese, **values)
     assert reason == "target"
     rows = [row for number in run.rounds() for row in run.instructions(number)]
@@ -129,7 +105,8 @@ def test_a_chinese_run(tmp_path: Path, generate: Generate, capsys: Any) -> None:
     assert all("下面的清单" in str(prompt) for prompt in prompts)
     assert "任务：" in (run.path / "inputs/prompts/input_first.base.jinja").read_text("utf-8")
     assert replay(run) == []
-    grown, _ = generate(tmp_path / "run", chinese, resume=True, stop__target=16, language="zh")
+    grown, reason = generate(tmp_path / "run", chinese, resume=True, stop__target=16, language="zh")
+    assert reason == "target"
     assert replay(grown) == []
     path = tmp_path / "tasks.jsonl"
     export(grown, Format.ALPACA, path)

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.common.atomic import sha256
 from selfinstruct.common.errors import EngineError, StoreError
 from selfinstruct.common.progress import Calibrated, Event
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate, Kind, Stage
@@ -24,6 +23,7 @@ from selfinstruct.filters.likelihood import quantile
 from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.run import sha256
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if

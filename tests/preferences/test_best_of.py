@@ -110,7 +110,7 @@ def test_killed_and_resumed_chooses_the_same(
     choose(run, tmp_path / "whole")
     with pytest.raises(EngineError):
         choose(run, tmp_path / "killed", Engines(die_after=30))
-    with pytest.raises(ConfigError, match="--resume goes on"):
+    with pytest.raises(ConfigError, match="--resume continues"):
         choose(run, tmp_path / "killed")
     choose(run, tmp_path / "killed", resume=True)
     for name in (BEST, "report.json"):

@@ -19,6 +19,7 @@ from selfinstruct.filters.points import refers_to_input
 from selfinstruct.filters.rule import InstructionFacts, Of, When, first_failure
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.prompts import language as module
+from selfinstruct.prompts.kinds import kind_by_words
 from selfinstruct.prompts.language import languages, read_language
 from selfinstruct.prompts.library import SHIPPED, load_prompts
 
@@ -55,7 +56,10 @@ def test_every_template_with_words_is_there_in_the_language(code: str) -> None:
 
 @pytest.mark.parametrize("code", languages())
 @pytest.mark.parametrize("domain", ["", "astronomie"])
-def test_the_templates_render_and_end_as_the_shipped_ones_do(code: str, domain: str) -> None:
+@pytest.mark.parametrize("can_open", [True, False])
+def test_the_templates_render_as_the_shipped_ones_do(
+    code: str, domain: str, can_open: bool
+) -> None:
     library, english = load_prompts(None, code), load_prompts()
     exemplars = [
         {
@@ -76,6 +80,7 @@ def test_the_templates_render_and_end_as_the_shipped_ones_do(code: str, domain: 
         "list_length": 8,
         "domain": domain,
         "topic": "TOPIC",
+        "can_open": can_open,
     }
     for name in read_language(code).templates:
         if name.endswith(".base.jinja"):
@@ -91,6 +96,7 @@ def test_the_templates_render_and_end_as_the_shipped_ones_do(code: str, domain: 
         assert not re.search(r"\b(?:Task|Input|Output|Label|Answer)\b", text)
         if name.startswith("propose"):
             assert "2. " in text
+            assert text.rstrip().endswith("3.") == can_open or ".base." in name
             assert "TOPIC" in text
             assert domain.casefold() in text.casefold()
             assert "\n\n\n" not in text
@@ -196,6 +202,13 @@ def test_phrases_tell_whether_an_input_is_missing(code: str, text: str, points: 
     assert (failure and failure.reason) == ("missing_input" if points else None)
 
 
+@pytest.mark.parametrize("code", CODES)
+def test_the_words_of_an_instruction_tell_its_kind(code: str) -> None:
+    library = load_prompts(None, code)
+    for task in library.exemplars:
+        assert kind_by_words(task.instruction, library.kind_rules) is task.is_classification
+
+
 def test_without_a_language_all_is_as_it_was() -> None:
     assert load_prompts(None, None) == load_prompts()
     assert RunConfig().language is None
@@ -245,6 +258,7 @@ def test_another_language_is_one_file(throwaway: Path) -> None:
     library, config = load_prompts(None, "eo"), config_of("eo")
     assert library.markers.input == "Enigo:"
     assert library.markers.no_input == ("neniu",)
+    assert library.kind_rules == ()
     assert library.markers.output == load_prompts().markers.output  # what it leaves out is English
     assert config.rules.max_words == 99  # type: ignore[attr-defined]
     assert reason_of("Faru al mi bildo.", config) == "unsuitable_keyword"

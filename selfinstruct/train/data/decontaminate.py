@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.config.schema import NoveltyConfig
+from selfinstruct.filters.ngrams import ngrams
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.train.data.rows import TrainRow
-
-# A text that shares so many words in sequence is a copy (GPT-3, arXiv:2005.14165, app. C).
-_NGRAM = 13
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +29,17 @@ def decontaminate(
         rows: training rows.
         texts: instructions (and inputs) of the evaluation.
         threshold: a row is removed if its instruction has a ROUGE-L above this with a text. A
-            row that shares 13 words in sequence with a text is removed too.
+            row that shares a run of words with a text (`ngrams`) is removed too.
     """
     avoided = list(texts)
     index = NoveltyIndex(threshold, NoveltyConfig().tokenizer)
     index.add_all((str(number), text) for number, text in enumerate(avoided))
-    grams = {gram: text for text in avoided for gram in _ngrams(text)}
+    grams = {gram: text for text in avoided for gram in ngrams(text)}
     kept: list[TrainRow] = []
     removed: list[Contamination] = []
     for row in rows:
         match = index.nearest(row.instruction, threshold)
-        shared = next((g for g in _ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
+        shared = next((g for g in ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
         if match is not None:
             removed.append(Contamination(row, avoided[int(match.id)], "rouge_l"))
         elif shared is not None:
@@ -51,8 +47,3 @@ def decontaminate(
         else:
             kept.append(row)
     return kept, removed
-
-
-def _ngrams(text: str) -> Iterable[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
-    return (tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1))

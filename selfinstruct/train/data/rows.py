@@ -11,6 +11,7 @@ from typing import Any
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
+from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import NoveltyConfig
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
@@ -43,10 +44,12 @@ class TrainData:
     """The rows of a run or a file, in the order in which they were written.
 
     near_above: the ROUGE-L above which two of their instructions are near neighbours.
+    rules_version: version of the rules by which instructions are split into words.
     """
 
     rows: list[TrainRow]
     near_above: float
+    rules_version: int = RULES_VERSION
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
         rows.append(TrainRow(row.id, row.instruction, user, row.output, row.round, proposal))
-    return TrainData(rows, stored_config(run).novelty.audit_floor)
+    config = stored_config(run)
+    return TrainData(rows, config.novelty.audit_floor, config.rules_version)
 
 
 def _seed_rows(run: Run) -> Iterator[TrainRow]:
@@ -217,7 +221,7 @@ def split_rows(data: TrainData, share: float) -> Split:
         held = order.pop() + held
     kept = {row.id for group in order for row in group}
     train = [row for row in data.rows if row.id in kept]
-    index = NoveltyIndex(data.near_above, NoveltyConfig().tokenizer)
+    index = NoveltyIndex(data.near_above, NoveltyConfig().tokenizer, data.rules_version)
     index.add_all((row.id, row.instruction) for row in train)
     near = [row for row in held if index.nearest(row.instruction) is not None]
     apart = {row.id for row in near}
