@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from selfinstruct.common.records import Completion, LocalModel, Prompt, Request, Stage
 from selfinstruct.engines.rendering import render
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.engines.thinking import opens_thinking, split_thinking
+from selfinstruct.engines.thinking import opens_thinking
 from selfinstruct.store import Run
 from selfinstruct.verdicts.replay import replay
 from tests.conftest import varied_script
@@ -30,18 +29,6 @@ def engine_of(kind: str) -> dict[str, Any]:
     class Templated(ScriptedEngine):
         def render(self, prompt: Prompt) -> str:
             return render(prompt, MODEL, own)
-
-        def collect(self) -> list[Completion]:
-            return [self._without_thinking(completion) for completion in super().collect()]
-
-        def _without_thinking(self, completion: Completion) -> Completion:
-            opened = opens_thinking(completion.prompt or "")
-            thinking, text, shift = split_thinking(completion.text, opened=opened)
-            starts = tuple(max(0, start - shift) for start in completion.token_starts)
-            ends = tuple(max(0, end - shift) for end in completion.token_ends)
-            return replace(
-                completion, text=text, thinking=thinking, token_starts=starts, token_ends=ends
-            )
 
     return {"kind": Templated}
 
