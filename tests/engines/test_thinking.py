@@ -145,10 +145,10 @@ def test_the_answer_is_the_end_of_the_text(text: str) -> None:
 
 @pytest.mark.parametrize("mark", sorted(MARKS))
 def test_marks_without_end_take_no_longer_than_their_length(mark: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for opened in (True, False):
         split_thinking(mark * 20_000, opened=opened)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_the_scripted_engine_keeps_thinking_apart() -> None:

@@ -331,6 +331,19 @@ def test_output_first(text: str, opened: str | None, expected: list[tuple[str, s
     assert labels_of(text, opened) == expected
 
 
+@pytest.mark.parametrize(
+    "marker",
+    ["Output:", "**Output:**", "### Answer\n", "Answer:", "Response:", "答案：", "Ausgabe:"],
+)
+def test_a_marker_before_a_whole_answer_is_none_of_it(marker: str) -> None:
+    text = f"{marker} Paris.\nIt lies in France."
+    [instance] = read_direct(text, "stop")
+    assert instance.output == "Paris.\nIt lies in France." == text[slice(*instance.output_span)]
+    assert instance.cut == marker.strip()
+    [instance] = read_direct(f"It is Paris.\n{marker} Paris.", "stop")
+    assert (instance.output, instance.cut) == (f"It is Paris.\n{marker} Paris.", None)
+
+
 def test_the_spans_of_an_instance() -> None:
     [instance] = read_input_first("Input:  ab \n**Output:** cde\n", "stop", MARKERS, opened=None)
     assert (instance.input_span, instance.output_span) == ((8, 10), (24, 27))

@@ -128,12 +128,12 @@ MANY = 30_000
     ids=lambda text: repr(text[:12]),
 )
 def test_a_hostile_text_takes_no_longer_than_its_length(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for continues in (True, False):
         read_list(text, "stop", first_number=9, continues=continues)
     for opened in (None, "Input:"):
         read_input_first(text, "stop", MARKERS, opened=opened)
     read_output_first(text, "stop", MARKERS, opened="Label:")
     read_direct(text, "stop")
-    # Ten times what it takes on a busy machine; quadratic time takes longer.
-    assert time.perf_counter() - start < 10
+    # Several times what it takes; quadratic time takes longer.
+    assert time.process_time() - start < 10

@@ -8,6 +8,7 @@ from dataclasses import replace
 from selfinstruct.common.records import Markers, ParsedInstance
 from selfinstruct.verdicts.parse.chat import cut_words, without_chat
 from selfinstruct.verdicts.parse.markers import (
+    LEADING_OUTPUTS,
     OTHER_INPUTS,
     OTHER_LABELS,
     OTHER_OUTPUTS,
@@ -23,11 +24,18 @@ from selfinstruct.verdicts.parse.spans import NOWHERE, Span
 
 
 def read_direct(text: str, finish_reason: str) -> list[ParsedInstance]:
-    """Take the whole completion as the output of a task, without the chat around it."""
-    span = value_span(text, 0, len(text))
+    """Take the whole completion as the output of a task, without the chat around it.
+
+    A marker of outputs that the model wrote before its answer is none of it.
+    """
+    found = find_markers(text, ((Role.OUTPUT, LEADING_OUTPUTS),))
+    leads = bool(found) and not text[: found[0].start].strip()
+    start = found[0].after if leads else 0
+    span = value_span(text, start, len(text))
     if span.start == span.end:
         return []
-    return _mark_last(text, [_instance(text, Pair(NOWHERE, span), Markers())], finish_reason)
+    pairs, preamble = [Pair(NOWHERE, span)], Span(0, start)
+    return _mark_last(text, _instances(text, pairs, preamble, Markers()), finish_reason)
 
 
 def read_input_first(

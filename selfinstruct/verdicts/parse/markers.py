@@ -78,6 +78,11 @@ OTHER_OUTPUTS = (
     ),
     *("Réponse", "Sortie", "Respuesta", "Salida", "Resposta", "Risposta", "Ответ", "답변", "출력"),
 )
+# Those that a model puts before an answer that was to be nothing else.
+LEADING_OUTPUTS = (
+    *("Output", "Answer", "Response", "Ausgabe", "Antwort", "输出", "答案", "回答", "Đầu ra"),
+    "Trả lời",
+)
 OTHER_INPUTS = (
     "Input",
     "Eingabe",
