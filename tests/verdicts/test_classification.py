@@ -69,7 +69,7 @@ def test_seed_tasks_of_known_kinds() -> None:
         ("Could you explain how tides work?", False),
         ("Turn the list around. ```python\nprint('yes or no')\n```", False),
         ("Ist der Satz richtig?", None),
-        ("这句话是肯定的吗？", None),
+        ("这句话是肯定的吗", None),
     ],
 )
 def test_the_words_of_an_instruction(instruction: str, kind: bool | None) -> None:
