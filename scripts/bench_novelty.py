@@ -30,7 +30,6 @@ from rich.table import Table
 from rouge_score import rouge_scorer, tokenize
 
 from selfinstruct.filters.novelty.index import NoveltyIndex
-from selfinstruct.filters.novelty.tokens import Tokenizer
 
 SIZES = (1_000, 10_000, 37_000, 100_000, 300_000, 1_000_000)
 THRESHOLD, LOOP_FLOOR = 0.7, 0.5
@@ -99,7 +98,7 @@ def stream(texts: Sequence[str], floor: float) -> list[Measured]:
             index.add(str(number), text)
         took[number] = time.perf_counter() - started
         if number + 1 in sizes:
-            pool = index._pools[Tokenizer.ROUGE]
+            [pool] = index._pools.values()  # one, of both tokenizers
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             results.append(
                 Measured(

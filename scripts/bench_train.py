@@ -30,7 +30,7 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
     from selfinstruct.inputs.seeds import shipped_seeds
     from selfinstruct.train.data.rows import read_rows
 
-    train = [*read_rows(shipped_seeds()), *read_rows(shipped_eval_tasks())]
+    train = [*read_rows(shipped_seeds()).rows, *read_rows(shipped_eval_tasks()).rows]
     return train[:count], train[-40:]
 
 

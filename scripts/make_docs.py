@@ -80,16 +80,16 @@ def _keys(rule: Rule) -> str:
 def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
-        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | its keys |",
-        "|---|---|---|---|---|---|",
+        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | "
+        "continues a turn | its keys |",
+        "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:
         can = kind.capabilities
-        shown = (
-            [("yes" if one else "no") for one in (can.logprobs, can.score, can.seeded)]
-            if can is not None
-            else ["depends"] * 3
-        )
+        shown = ["depends"] * 4
+        if can is not None:
+            able = (can.logprobs, can.score, can.seeded, can.continues)
+            shown = ["yes" if one else "no" for one in able]
         keys = ", ".join(f"`{key}`" for key in sorted(kind.options.keys))
         cells = [f"`{kind.name}`", kind.options.help, *shown, keys]
         lines.append(f"| {' | '.join(cells)} |")
@@ -163,12 +163,13 @@ COLUMNS = {
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
         "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
-        "novelty_tokenizer": "tokens that ROUGE-L compared: `rouge` or `unicode`",
+        "novelty_tokenizer": "tokens of the text that ROUGE-L compared: `rouge` or `unicode`",
         "rouge_l": "F-measure with the nearest of the pool; NaN: none above `novelty.audit_floor`",
         "neighbour_id": "the nearest",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
+        "cut": "chat before or after it that was cut off; null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -194,6 +195,7 @@ COLUMNS = {
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "answer_to": "of another model's answer: the instance that it answers",
+        "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
     },
 }
 

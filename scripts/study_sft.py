@@ -135,12 +135,12 @@ def main() -> None:
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     run = generated(work, options.model, options.target, options.set)
-    own, seeds = read_rows(run), read_rows(shipped_seeds())
+    own, seeds = read_rows(run).rows, read_rows(shipped_seeds()).rows
     count = len(own)
     parts = {"seeds": seeds}
     if options.part == "filters":
         loose = opened(work, run)
-        parts |= {"unfiltered": unfiltered(loose), "rules-only": read_rows(loose), "own": own}
+        parts |= {"unfiltered": unfiltered(loose), "rules-only": read_rows(loose).rows, "own": own}
     else:
         # As the paper trains: its own tasks with those that it began with.
         parts |= {"own": own, "own-and-seeds": [*seeds, *own]}

@@ -211,7 +211,7 @@ class Run:
 
         Args:
             format: as in `export`: `parquet` has every column (id, instruction, input, output,
-                scores …); `messages` and `prompt-completion` are what TRL trains on.
+                scores …), the others what a trainer reads.
             answers: as in `tasks`.
 
         Raises:
@@ -248,6 +248,7 @@ def generate(
     engine: str | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
+    language: str | None = None,
     domain: str | None = None,
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
@@ -278,6 +279,7 @@ def generate(
         engine: what runs the model, such as `vllm`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
@@ -328,6 +330,7 @@ def generate(
         "model.dtype": dtype,
         "model.prompting": prompting,
         "model.system": system,
+        "language": language,
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
         "topics": topics and str(topics),
@@ -378,6 +381,7 @@ def export(
     *,
     format: str = "messages",
     answers: str = "own",
+    reasoning: bool = False,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -387,9 +391,11 @@ def export(
     Args:
         run: a run, or its folder.
         out: the file to write; replaced if it is there.
-        format: `messages`, `prompt-completion`, `alpaca` or `sharegpt` (JSON lines), or
-            `parquet` (with ids and scores).
+        format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
+            ids and scores too.
         answers: whose outputs, as in `Run.tasks`.
+        reasoning: keep what the model thought before its outputs: as a `<think>` block before
+            the answer, and in `alpaca` and `parquet` as a field `reasoning`.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -398,7 +404,8 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or the file cannot be written.
+        ConfigError: the run holds no task yet, or no reasoning that was asked for, or the file
+            cannot be written.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -418,7 +425,7 @@ def export(
     file = user_path(out, "out")
     if card:
         check_card(file.parent)
-    rows = exporting.export(opened, choice[0], file, choice[1])
+    rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
     written = write_card(opened, file.parent, *choice) if card else None
     url = None
     if push is not None:

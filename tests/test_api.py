@@ -21,6 +21,7 @@ import selfinstruct as si
 from selfinstruct.audit.search import Filter
 from selfinstruct.cli.app import app
 from selfinstruct.cli.app import run as cli
+from selfinstruct.dataset.formats import Format
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate import launch
 from selfinstruct.models import resolve_model
@@ -244,7 +245,7 @@ def test_datasets(run: si.Run, tmp_path: Path) -> None:
     assert isinstance(whole, datasets.Dataset)
     assert whole.column_names == [field.name for field in fields(si.ExportRow)]
     assert whole["id"][:] == [task.id for task in run.tasks()]
-    for format in ("messages", "prompt-completion", "alpaca", "sharegpt"):
+    for format in (format for format in Format if format.suffix == "jsonl"):
         file = si.export(run.path, tmp_path / "train.jsonl", format=format).path
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         assert run.to_dataset(format).to_list() == lines

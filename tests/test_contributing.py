@@ -1,10 +1,14 @@
-"""The guide for contributors: what it names exists, and its skeletons work."""
+"""The guide for contributors: what it names exists; its skeletons work and pass the linter."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,22 +34,53 @@ def test_every_file_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_skeletons_run(block: str) -> None:
-    tree = ast.parse(block)
-    known = {alias.asname or alias.name for node in ast.walk(tree) for alias in _aliases(node)}
-    if not known:  # a part of a file
-        return
-    names: dict[str, object] = {}
-    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
-    rules = [value for value in names.values() if isinstance(value, Rule)]
-    for rule in rules:
+    for rule in names_of(block).values():
+        if not isinstance(rule, Rule):
+            continue
         assert rule.since > 2  # the rules of the first versions are complete
         config = type("Config", (), {rule.section: rule.limits()})
         assert first_failure([rule], InstructionFacts("TELL ME WHY."), config)
         assert first_failure([rule], InstructionFacts("Tell me why."), config) is None
 
 
-def _aliases(node: ast.AST) -> list[ast.alias]:
-    return node.names if isinstance(node, ast.ImportFrom) else []
+@pytest.mark.parametrize("block", BLOCKS)
+def test_skeletons_pass_the_linter(block: str) -> None:
+    home = home_of(block)
+    path = home or Path("selfinstruct/mine.py")
+    text = block if home is None else f"{(ROOT / home).read_text(encoding='utf-8')}\n\n{block}"
+    for how in (["check", "--ignore=D100"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *how, f"--stdin-filename={path}", "-"],
+            check=False,
+            input=text,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def home_of(block: str) -> Path | None:
+    """The file that a skeleton names in its first line: it uses the names there."""
+    named_file = re.match(r"# .*?(selfinstruct/\S+\.py)", block)
+    return Path(named_file[1]) if named_file else None
+
+
+def names_of(block: str) -> dict[str, object]:
+    """Run a skeleton, with the names of the file that it names; return all names."""
+    home = home_of(block)
+    names: dict[str, object] = {}
+    if home is not None:
+        module = ".".join(home.with_suffix("").parts)
+        names = dict(vars(importlib.import_module(module)))
+    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    return names
+
+
+def skeleton(name: str) -> Any:
+    """Return what a skeleton of the guide defines under a name."""
+    [block] = [block for block in BLOCKS if f"\n{name} = " in block]
+    return names_of(block)[name]
 
 
 def test_every_room_is_in_the_table() -> None:

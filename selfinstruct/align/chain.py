@@ -1,15 +1,15 @@
 """The whole chain in one folder: generate, export, fine-tune, prefer, optimise, evaluate.
 
-Each stage is a command in a process of its own, whose memory is free afterwards. A stage that
-is done is skipped; one that was interrupted goes on where it was.
+Each stage is a command in its own process, so that its memory is free afterwards. A finished stage
+is skipped; an interrupted one continues.
 
 run/            the tasks
-sft.jsonl       as they are fine-tuned on, to look at
+sft.jsonl       the rows of fine-tuning, for people to read
 sft/            the fine-tuned model
 preferences/    its own answers, ranked
 dpo/            the model that learnt from them
-evaluation/     the model that it began with, the fine-tuned one and the last, side by side
-stages.json     what is done, by which command, and how long it took
+evaluation/     the first model, the fine-tuned one and the last, compared
+stages.json     finished stages, their commands and seconds
 report.json     written last, with report.html
 """
 
@@ -35,7 +35,7 @@ DONE, REPORT = "stages.json", "report.json"
 
 @dataclass(frozen=True)
 class AlignSettings:
-    """What the chain begins with; `options` are more options of each stage's command.
+    """The settings of a chain; `options` has more options of each stage's command.
 
     `engine` runs the models; None: each command's default.
     """
@@ -51,7 +51,7 @@ class AlignSettings:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A command of the chain, and what it makes."""
+    """A command of the chain, and its files."""
 
     name: str
     words: tuple[str, ...]
@@ -60,25 +60,25 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class StageDone:
-    """A stage that has ended well: its command, and the seconds it took, all tries together."""
+    """A finished stage: its command, and its seconds over all attempts."""
 
     name: str
     words: list[str]
     seconds: float
 
 
-# Tasks that are judged, of three models in pairs and in both orders, and prompts that are answered
-# anew to watch DPO: on a CPU minutes each, of which the whole chain is to take less than 30.
+# Tasks to judge (three models in pairs, in both orders), and prompts to answer again during DPO.
+# Each takes minutes on a CPU; the whole chain should take less than 30.
 _JUDGED, _FRESH = 60, 16
 
 # Runs a command of the CLI in a process of its own, and returns its exit code.
 Run = Callable[[Sequence[str]], int]
-# Told of each stage: its name, its place, of how many, and whether it was done before.
-Told = Callable[[str, int, int, bool], object]
+# Called before each stage: its name, its number, the number of stages, and whether it is done.
+Notify = Callable[[str, int, int, bool], object]
 
 
 class StageFailed(Exception):  # noqa: N818 (its code is the stage's, and its words were said)
-    """A stage ended with an exit code that is not 0; what it says is on the terminal."""
+    """A stage ended with an exit code other than 0; its message is on the terminal."""
 
     def __init__(self, stage: str, code: int) -> None:
         super().__init__(f"{stage} ended with exit code {code}")
@@ -87,7 +87,7 @@ class StageFailed(Exception):  # noqa: N818 (its code is the stage's, and its wo
 
 
 def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
-    """Return the commands of the chain, in their order."""
+    """Return the commands of the chain, in order."""
     model, seed = settings.model, ("--seed", str(settings.seed))
     run, sft, dpo = (str(out / name) for name in ("run", "sft", "dpo"))
     preferences = str(out / "preferences")
@@ -102,7 +102,7 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
             *(*seeds, *engine, *seed, "--resume"),
         ),
         "export": ("export", run, "--format", "messages", "--out", str(out / "sft.jsonl")),
-        # One epoch: more of its own words harm a small model (docs/results.md).
+        # One epoch: more training on its own text harms a small model (docs/results.md).
         "sft": (
             *("train", "sft", "--data", run, "--model", model, "--out", sft, "--epochs", "1"),
             *(*seed, "--resume"),
@@ -111,7 +111,7 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
             *("prefer", run, "--policy", sft, "--out", preferences),
             *(*engine, *seed, "--resume"),
         ),
-        # One epoch: the second learns so few pairs by heart (docs/alignment.md).
+        # One epoch: a second one memorises so few pairs (docs/alignment.md).
         "dpo": (
             *("train", "dpo", "--data", preferences, "--model", sft, "--out", dpo),
             *("--epochs", "1", "--fresh", str(_FRESH), *seed, "--resume"),
@@ -134,31 +134,31 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
     ]
 
 
-def align(out: Path, settings: AlignSettings, run: Run, told: Told) -> dict[str, Any]:
+def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[str, Any]:
     """Run the stages that are not done, and write the report; return it.
 
     Args:
         out: the folder of the chain.
-        settings: what it begins with.
+        settings: of the chain.
         run: runs a command.
-        told: told of each stage before it begins.
+        notify: called before each stage.
 
     Raises:
-        ConfigError: a stage that is done was done otherwise.
-        StageFailed: a stage ended badly; those before it are kept.
+        ConfigError: a finished stage had other options.
+        StageFailed: a stage failed; those before it are kept.
     """
     stages = stages_of(out, settings)
     judged = settings.options.get("prefer", ())
     if settings.judge is not None and settings.judge in _after("--judge", judged):
         raise ConfigError(
-            f"--judge {settings.judge}: labels the pairs already, and would judge what it taught; "
+            f"--judge {settings.judge}: already labels the pairs, so it would judge its own work; "
             "give another, or `none`"
         )
     with folder_lock(out):
         kept = _read(out)
         done, spent = kept.done, kept.seconds
         for stage in stages:
-            # Whole, but for the line that says so: the process died in between.
+            # The stage was complete, but the process died before recording it.
             if kept.begun.get(stage.name) == list(stage.words) and _is_whole(out, stage):
                 done.setdefault(
                     stage.name,
@@ -173,7 +173,7 @@ def align(out: Path, settings: AlignSettings, run: Run, told: Told) -> dict[str,
                 )
         for number, stage in enumerate(stages, start=1):
             ready = stage.name in done and (out / stage.makes).exists()
-            told(stage.name, number, len(stages), ready)
+            notify(stage.name, number, len(stages), ready)
             if ready:
                 continue
             _refuse_orphans(out, stage, stages[number:])
@@ -197,7 +197,7 @@ def align(out: Path, settings: AlignSettings, run: Run, told: Told) -> dict[str,
 
 
 def chain_report(out: Path, done: Sequence[StageDone]) -> dict[str, Any]:
-    """Return what came of the chain: what each stage wrote about itself, in short."""
+    """Return the results of the chain: a short form of each stage's own report."""
     sft, dpo = (_json(out / name / "training.json") for name in ("sft", "dpo"))
     preferences = _json(out / "preferences" / "report.json")
     evaluation = _json(out / "evaluation" / "report.json")
@@ -220,27 +220,27 @@ def _after(option: str, words: Sequence[str]) -> list[str]:
 
 
 def _is_whole(out: Path, stage: Stage) -> bool:
-    """Whether a stage wrote what it writes last; of a run and an export nothing says so."""
+    """Whether a stage has written its last file; a run and an export have none."""
     return stage.name not in ("generate", "export") and (out / stage.makes).exists()
 
 
 def _refuse_orphans(out: Path, stage: Stage, later: Sequence[Stage]) -> None:
-    """Do not set what is made anew beside what was made of another.
+    """Refuse to run a stage again while files made from its earlier result are there.
 
     Raises:
-        ConfigError: naming what was made of it.
+        ConfigError: names those files.
     """
     made = [out / one.makes.partition("/")[0] for one in later if (out / one.makes).exists()]
     if made:
         raise ConfigError(
-            f"{out}: {stage.name} is to be done, and what was made of another one is there; "
+            f"{out}: {stage.name} must run, but files made from an earlier one are there; "
             f"delete {', '.join(map(str, made))}, or give another --out"
         )
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What stages.json holds: stages that are done, the words of those begun, and seconds."""
+    """The content of stages.json: finished stages, the commands of started ones, and seconds."""
 
     done: dict[str, StageDone]
     begun: dict[str, list[str]]
@@ -255,9 +255,9 @@ def _read(out: Path) -> _Kept:
             raise ConfigError(f"{out}: holds other files ({others[0]}); give another --out")
         return _Kept({}, {}, {})
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        done = {row["name"]: StageDone(**row) for row in told["done"]}
-        return _Kept(done, dict(told["begun"]), dict(told["seconds"]))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        done = {row["name"]: StageDone(**row) for row in stored["done"]}
+        return _Kept(done, dict(stored["begun"]), dict(stored["seconds"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: is damaged ({error}); give another --out") from error
 
@@ -265,8 +265,8 @@ def _read(out: Path) -> _Kept:
 def _write(out: Path, kept: _Kept) -> None:
     with refusal(out / DONE):
         rows = [asdict(one) for one in kept.done.values()]
-        told = {"done": rows, "begun": kept.begun, "seconds": kept.seconds}
-        atomic.write_json(out / DONE, told)
+        stored = {"done": rows, "begun": kept.begun, "seconds": kept.seconds}
+        atomic.write_json(out / DONE, stored)
 
 
 def _json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""report.html of a chain: its stages, the health of its DPO, and the three models side by side."""
+"""report.html of a chain: its stages, the health of its DPO, and the three models compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfinstruct.evaluate.report import TITLES
 
 
 def write_page(report: Mapping[str, Any], out: Path) -> None:
-    """Write report.html: no script, no network, all that models wrote escaped.
+    """Write report.html without script or network; all model text is escaped.
 
     Raises:
         ConfigError: the folder cannot be written.

@@ -1,1 +1,1 @@
-"""Look at a run: counts, candidates, and the verdicts judged again."""
+"""Inspect a run: counts, candidates, ratings, error rates, damage."""

@@ -1,4 +1,4 @@
-"""Everything that is known of one candidate: what a person wants to see before deciding."""
+"""Everything about one candidate that a person wants to see before deciding."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct.audit.alignment import align
+from selfinstruct.audit.alignment import align, token_spans
 from selfinstruct.audit.completions import Asked, asked_for
 from selfinstruct.audit.search import Filter, search
 from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.lookup import Candidate, find, find_all
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.decisions.lookup import Candidate, find, find_all, outcome_of
 from selfinstruct.decisions.overrides import Override, Overrides, read_overrides
-from selfinstruct.decisions.standing import outcome_of
-from selfinstruct.filters.novelty.tokens import Tokenizer
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, Tokenizer
 from selfinstruct.filters.rule import When
 from selfinstruct.filters.rules import passed_text_rules, steps_of
 from selfinstruct.filters.score_rules import NOT_NOVEL
@@ -58,12 +58,12 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A score beside the threshold that it had to meet.
+    """A score and the threshold that it had to meet.
 
     name: `mean_logprob` or `rouge_l`; `rule` for a rule on the text that failed.
-    score: None where there is none.
-    threshold: None where none was in force.
-    passed: None where it was not judged.
+    score: None if there is none.
+    threshold: None if none was in force.
+    passed: None if it was not judged.
     """
 
     name: str
@@ -74,15 +74,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Detail:
-    """One candidate and what surrounds it.
+    """One candidate with its context.
 
-    row: its columns, as `search` gives them; what was completed later is in place.
+    row: its columns, as `search` gives them, with later completions in place.
     table: `instructions` or `instances`.
     outcome: `accepted`, a reason, `pending_instances` or `dropped`, overrides applied.
     overrides: every entry about it, the oldest first.
-    instruction: of an instance, the row of its instruction.
-    asked: the completion that it stands in, and those that an instruction asked for later.
-    children: ids of instructions whose proposal showed it, the first ones; `children_total`.
+    instruction: the row of an instance's instruction.
+    asked: the completion that contains it, and the later requests about an instruction.
+    children: ids of the first instructions whose proposal showed it; `children_total`: of all.
     instances: rows of an instruction's instances, in order.
     """
 
@@ -120,7 +120,7 @@ def show_candidate(run: Run, id: str, children: int = 20) -> Detail:
         checks=_checks(run, candidate),
         override=overrides.current.get(id),
         overrides=[entry for entry in overrides.entries if entry.id == id],
-        neighbour=_neighbour(task, pool) if pool else None,
+        neighbour=_neighbour(task, pool, stored_config(run)) if pool else None,
         parents=[pool[parent] for parent in task.parents] if pool else [],
         children=[row["id"] for row in kids.rows] if kids else [],
         children_total=kids.total if kids else 0,
@@ -138,7 +138,7 @@ def _row(row: InstructionCandidate | InstanceCandidate, overrides: Overrides) ->
 
 
 def _checks(run: Run, candidate: Candidate) -> list[Check]:
-    """Return its scores beside what was asked for, and the rule on its text that failed."""
+    """Return its scores with their thresholds, and the rule on its text that failed."""
     row = candidate.row
     least = row.logprob_threshold
     judged = passed_text_rules(row.reason)
@@ -155,12 +155,19 @@ def _checks(run: Run, candidate: Candidate) -> list[Check]:
     return checks
 
 
-def _neighbour(row: InstructionCandidate, pool: Mapping[str, PoolText]) -> Neighbour | None:
+def _neighbour(
+    row: InstructionCandidate, pool: Mapping[str, PoolText], config: RunConfig
+) -> Neighbour | None:
     if row.neighbour_id is None:
         return None
     near = pool[row.neighbour_id]
-    tokenizer = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
-    aligned = align(near.text, row.text, tokenizer)
+    version = config.rules_version
+    tokenizer = theirs = Tokenizer(row.novelty_tokenizer or Tokenizer.ROUGE)
+    if OWN_TOKENS.at(version):
+        theirs = CHOOSE_TOKENIZER.at(version)(near.text, config.novelty.tokenizer)
+    aligned = align(
+        token_spans(near.text, theirs, version), token_spans(row.text, tokenizer, version)
+    )
     return Neighbour(
         near.id,
         near.text,
@@ -174,12 +181,12 @@ def _neighbour(row: InstructionCandidate, pool: Mapping[str, PoolText]) -> Neigh
 
 
 def _pool_texts(run: Run, row: InstructionCandidate) -> dict[str, PoolText]:
-    """Return a candidate's parents and neighbour, by id; one that is gone has no text."""
+    """Return a candidate's parents and neighbour, by id; a missing one has no text."""
     first = dict(stored_inputs(run).first_pool)
-    wanted = [*row.parents, *([row.neighbour_id] if row.neighbour_id else [])]
-    known = find_all(run, [id for id in wanted if id not in first])
+    pool_ids = [*row.parents, *([row.neighbour_id] if row.neighbour_id else [])]
+    known = find_all(run, [id for id in pool_ids if id not in first])
     texts = {}
-    for id in wanted:
+    for id in pool_ids:
         if id in first:
             texts[id] = PoolText(id, first[id], ids.origin(id))
         elif id in known:

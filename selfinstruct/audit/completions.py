@@ -1,4 +1,4 @@
-"""The requests behind a candidate: exact prompt, sampling parameters, and what came."""
+"""The requests behind a candidate: exact prompt, sampling parameters and completion."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from selfinstruct.common import ids
 from selfinstruct.common.records import InstanceCandidate, Stage
 from selfinstruct.decisions.lookup import Candidate
 from selfinstruct.store import Run
-from selfinstruct.store.batches import batch_numbers, batch_path
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
+from selfinstruct.store.layout import COMPLETIONS
 from selfinstruct.store.run import damage
 
 _COLUMNS = (
@@ -26,10 +26,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Asked:
-    """The completion that a candidate stands in: exact prompt, sampling parameters, what came.
+    """A request about a candidate: exact prompt, sampling parameters and completion.
 
-    start, end: the candidate's span in `text` (an instance: of its output); 0, 0 where it does
-        not stand in this one.
+    start, end: the span in `text` of an instruction, or of an instance's output; 0, 0 if it is in
+        another completion.
     """
 
     id: str
@@ -48,34 +48,36 @@ class Asked:
 
 
 def asked_for(run: Run, candidate: Candidate) -> list[Asked]:
-    """Return the completion that a candidate stands in, and those that an instruction asked for.
+    """Return the completion that contains a candidate, and the later ones about an instruction.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
     row = candidate.row
-    wanted = [row.completion_id]
+    request_ids = [row.completion_id]
     if isinstance(row, InstanceCandidate):
         span = (row.output_char_start, row.output_char_end)
     else:
         span = (row.char_start, row.char_end)
-        wanted += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
+        request_ids += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
     rounds = [run.round_path(row.round)]
-    later = [batch_path(run, SUPPLEMENTS, n) for n in batch_numbers(run, SUPPLEMENTS)]
+    later = [SUPPLEMENTS.path(run, n) for n in SUPPLEMENTS.numbers(run)]
     by_id: dict[str, dict[str, Any]] = {}
     for folder in [*rounds, *later]:
-        if len(by_id) < len(wanted):
-            by_id |= _read(folder / "completions.parquet", wanted)
+        if len(by_id) < len(request_ids):
+            by_id |= _read(folder / COMPLETIONS, request_ids)
     return [
         _asked(by_id[id], span if id == row.completion_id else (0, 0))
-        for id in wanted
+        for id in request_ids
         if id in by_id
     ]
 
 
-def _read(path: Path, wanted: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _read(path: Path, request_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     with damage(path):
-        table = pq.read_table(path, columns=list(_COLUMNS), filters=[("id", "in", list(wanted))])
+        table = pq.read_table(
+            path, columns=list(_COLUMNS), filters=[("id", "in", list(request_ids))]
+        )
         return {row["id"]: row for row in table.to_pylist()}
 
 

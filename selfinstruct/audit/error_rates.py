@@ -2,13 +2,13 @@
 
 All rates are of candidates of one table, over the whole population that was sampled from:
 
-- false rejects of a rule: good ones among what it rejected, over what it rejected;
-- false accepts: bad ones among the accepted, over the accepted (1 - precision);
-- recall: accepted good ones over all good ones.
+- false rejects of a rule: the good among its rejects, divided by its rejects;
+- false accepts: the bad among the accepted, divided by the accepted (1 - precision);
+- recall: the accepted good, divided by all good.
 
-What was rated counts as a simple random sample of its stratum: raters see all strata mixed,
-in an order of chance, and may stop anywhere. Strata are weighted by their sizes; those in
-which nothing is rated count as unknown, from none good to all. Intervals: intervals.py.
+The ratings count as a simple random sample of their stratum: raters see all strata mixed, in
+random order, and may stop anywhere. Strata are weighted by their sizes. A stratum without ratings
+is unknown: from none good to all. Intervals: intervals.py.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from selfinstruct.verdicts.whatif import PENDING, Change, WhatIf
 
 @dataclass(frozen=True, slots=True)
 class StratumRate:
-    """The share of good ones in one stratum.
+    """The share of good candidates in one stratum.
 
-    size: candidates. drawn, rated: how many of them; `rated` counts settled labels. good: of
-    the rated. share: good ones in all of the stratum. For a reason it is its false-reject
-    rate; for `accepted` the false-accept rate is one minus it.
+    size: number of candidates. drawn: of the sample. rated: with a settled label. good: of the
+    rated. share: estimate for the whole stratum. For a reason this is its false-reject rate; for
+    `accepted`, one minus it is the false-accept rate.
     """
 
     outcome: str
@@ -47,12 +47,12 @@ class StratumRate:
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """Of one table.
+    """The error rates of one table.
 
     strata: `accepted` first, then reasons by size.
-    false_accept: share of bad ones among the accepted.
-    false_reject: share of good ones among all that was rejected.
-    precision: share of good ones among the accepted. recall: accepted of all good ones.
+    false_accept: share of the bad among the accepted.
+    false_reject: share of the good among the rejected.
+    precision: share of the good among the accepted. recall: share of the accepted among the good.
     unrated: outcomes without a rating; they count as unknown, from none good to all.
     """
 
@@ -67,12 +67,12 @@ class ErrorRates:
 
 @dataclass(frozen=True)
 class Measured:
-    """The error rates of a run, and what they rest on.
+    """The error rates of a run, and the ratings behind them.
 
-    tables: by `instructions` and `instances`, those that were sampled.
-    unsettled: rated ids whose raters are even; they count as not rated.
+    tables: error rates of the sampled tables, by name.
+    unsettled: rated ids without a majority; they count as not rated.
     agreement: Krippendorff's ordinal alpha; None with one rater.
-    stale: whether the run has other candidates now than when the sample was drawn.
+    stale: whether the run's candidates have changed since the sample was drawn.
     """
 
     sample: int
@@ -116,7 +116,7 @@ def error_rates(sample: Sample, table: str, good: Mapping[str, bool]) -> ErrorRa
 
 
 def measure(run: Run) -> Measured | None:
-    """Return the error rates of a run; None where no sample was drawn or nothing was rated.
+    """Return the error rates of a run; None without a sample or without ratings.
 
     Raises:
         StoreError: the sample is damaged.
@@ -141,10 +141,10 @@ def measure(run: Run) -> Measured | None:
     )
 
 
-def what_if_rates(run: Run, found: WhatIf) -> list[WhatIfRates]:
-    """Estimate the error rates that other thresholds would have, by table that was sampled.
+def what_if_rates(run: Run, result: WhatIf) -> list[WhatIfRates]:
+    """Estimate the error rates of other thresholds, for each sampled table.
 
-    Kept is what is accepted, or would be but for instances that nobody asked for yet.
+    A candidate is kept if it is accepted, or lacks only instances that no model was asked for.
 
     Raises:
         ConfigError: the run has changed since the sample was drawn.
@@ -157,8 +157,8 @@ def what_if_rates(run: Run, found: WhatIf) -> list[WhatIfRates]:
         return []
     good = settled(labels)
     changed = {
-        "instructions": (found.before, found.changes),
-        "instances": (found.instances_before, found.instance_changes),
+        "instructions": (result.before, result.changes),
+        "instances": (result.instances_before, result.instance_changes),
     }
     rates = []
     for table, (before, changes) in changed.items():
@@ -183,7 +183,7 @@ def rates_after(
         sample: of the candidates as they were before.
         table: of them.
         good: settled labels by id.
-        changes: every candidate of the table whose outcome is another now.
+        changes: every candidate of the table whose outcome changes.
     """
     now = {change.id: change.after for change in changes}
     moved = Counter((change.before, change.after) for change in changes)
@@ -210,7 +210,7 @@ def _cell(stratum: Stratum, good: Mapping[str, bool], *, kept: bool) -> Cell:
 
 
 def _of_sample(labels: Labels, sample: Sample) -> Labels:
-    """Return the ratings of what is in a sample; others were of an earlier one."""
+    """Return the ratings of a sample's candidates; others are of earlier samples."""
     ids = set(sample.ids)
     current = {key: rating for key, rating in labels.current.items() if key[0] in ids}
     return replace(labels, current=current)

@@ -10,7 +10,7 @@ from selfinstruct.audit.intervals import Interval, good_in_population, share_of_
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share and its 95 % interval; `value` is None where nothing was rated that it is of."""
+    """A share and its 95 % interval; `value` is None without ratings."""
 
     value: float | None
     low: float
@@ -19,10 +19,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What the filters cost; `kept` counts candidates, the shares are of error_rates.py.
+    """Error rates as defined in error_rates.py; `kept` counts candidates.
 
-    A `value` rests on the assumption that a candidate which changes sides, of a kind that
-    nobody rated, is as good as the others of its stratum; the interval assumes nothing.
+    Candidates that change sides may be of a kind that nobody rated. A `value` then assumes that
+    they are as good as the others of their stratum; the interval assumes nothing.
     """
 
     kept: int
@@ -34,9 +34,9 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Candidates that are alike in what became of them, and would become.
+    """Candidates with the same outcome before and after.
 
-    guess: share of good ones to assume where none is rated; None: no idea.
+    guess: share of the good to assume if none is rated; None: unknown.
     """
 
     size: int
@@ -47,7 +47,7 @@ class Cell:
 
 
 def rates_of(cells: Sequence[Cell]) -> Rates:
-    """Estimate precision, recall and the rest from cells that hold the whole population."""
+    """Estimate precision, recall and the rest from cells that cover the whole population."""
     kept = [cell for cell in cells if cell.kept]
     fallen = [cell for cell in cells if not cell.kept]
     precision = share_of(kept)
@@ -64,17 +64,17 @@ def rates_of(cells: Sequence[Cell]) -> Rates:
 
 
 def share_of(cells: Sequence[Cell]) -> Estimate:
-    """Return the share of good ones in several cells."""
+    """Return the share of the good in several cells."""
     size = sum(cell.size for cell in cells)
     if not size:
         return Estimate(None, 0.0, 1.0)
-    found = _good_in(cells)
-    share = Interval(found.value / size, found.low / size, found.high / size)
+    good = _good_in(cells)
+    share = Interval(good.value / size, good.low / size, good.high / size)
     return _estimate(share, is_known=_is_known(cells))
 
 
 def _good_in(cells: Sequence[Cell]) -> Interval:
-    """Return how many good ones several cells hold; what is unknown widens it by all of it."""
+    """Return how many are good in several cells; unrated cells widen it by their whole size."""
     known = total([good_in_population(c.size, c.rated, c.good) for c in cells if c.rated])
     unknown = [cell for cell in cells if not cell.rated]
     guessed = sum(cell.size * (cell.guess or 0.0) for cell in unknown)
@@ -86,10 +86,12 @@ def _is_known(cells: Sequence[Cell]) -> bool:
     return all(cell.rated or cell.guess is not None or not cell.size for cell in cells)
 
 
-def _estimate(found: Interval | None, *, is_known: bool) -> Estimate:
-    if found is None:
+def _estimate(interval: Interval | None, *, is_known: bool) -> Estimate:
+    if interval is None:
         return Estimate(None, 0.0, 1.0)
-    return Estimate(found.value if is_known else None, max(0.0, found.low), min(1.0, found.high))
+    return Estimate(
+        interval.value if is_known else None, max(0.0, interval.low), min(1.0, interval.high)
+    )
 
 
 def _complement(share: Estimate) -> Estimate:

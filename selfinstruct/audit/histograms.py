@@ -1,4 +1,4 @@
-"""Distributions of the scores of a run's candidates, with the thresholds that judged them."""
+"""Distributions of the scores of a run's candidates, with their thresholds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 
 _WHOLE = ("num_tokens", "words")
-# Blanks and one more: what a regular expression would say takes ten times as long.
+# The number of blanks, plus one. A regular expression takes ten times as long.
 _WORDS = "1 + strlen({0}) - strlen(replace({0}, ' ', ''))"
 _COLUMNS = {
     "instructions": {
@@ -32,7 +32,7 @@ _COLUMNS = {
         "words": _WORDS.format("replace(trim(output), chr(10), ' ')"),
     },
 }
-# Longest and least likely candidates would squeeze all others into one bin.
+# The longest and least likely candidates would squeeze all others into one bin.
 _CUT = 0.995
 
 
@@ -40,8 +40,8 @@ _CUT = 0.995
 class Histogram:
     """How many candidates lie in each bin: edge i <= score < edge i + 1 (the last: <=).
 
-    edges: one more than there are bins. The few outermost candidates of an unbounded score
-        (beyond its 99.5 % quantile) are in the bin at that end.
+    edges: one more than the bins. The few candidates beyond the 99.5 % quantile of an unbounded
+        score are in its last bin.
     accepted, rejected: counts by bin.
     unscored: candidates without a score (NaN or null), in no bin.
     thresholds: name of each threshold that was in force at the end of the run, and its value.
@@ -55,33 +55,33 @@ class Histogram:
     thresholds: dict[str, float]
 
 
-def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 40) -> Histogram:
+def histogram(run: Run, column: str, filter: Filter | None = None, bins: int = 40) -> Histogram:
     """Count candidates by a score: `rouge_l`, `mean_logprob`, `num_tokens` or `words`.
 
     Args:
         run: the run.
-        column: the score; `words` are those of the text, or of the output, told
-            by the blanks between them (two blanks in a row count twice).
-        wanted: which candidates; all instructions by default.
-        bins: how many, of equal width; at most so many for whole numbers.
+        column: the score; `words` counts the blanks of the text or output, plus one (two blanks in
+            a row count twice).
+        filter: which candidates; all instructions by default.
+        bins: number of bins of equal width; whole numbers may have fewer.
 
     Raises:
         ConfigError: no such score of that table.
         StoreError: a file of the run is damaged.
     """
-    wanted = wanted or Filter()
-    where, values = where_clause(wanted, read_overrides(run))
-    known = _COLUMNS[wanted.table]
+    filter = filter or Filter()
+    where, values = where_clause(filter, read_overrides(run))
+    known = _COLUMNS[filter.table]
     if column not in known:
-        raise ConfigError(f"{column}: is no score of {wanted.table}; there are: {', '.join(known)}")
-    rounds = [n for n in run.rounds() if wanted.round is None or n == wanted.round]
-    limits = _thresholds(run, column, wanted.table)
+        raise ConfigError(f"{column}: is no score of {filter.table}; there are: {', '.join(known)}")
+    rounds = [n for n in run.rounds() if filter.round is None or n == filter.round]
+    limits = _thresholds(run, column, filter.table)
     if not rounds:
         return Histogram(column, [0.0, 1.0], [0], [0], 0, limits)
     query = (
         f"SELECT coalesce(({known[column]})::DOUBLE, 'NaN') AS score, "
         "verdict = 'accepted' AS is_accepted "
-        f"FROM {judged(run, wanted.table, rounds)} {where}"
+        f"FROM {judged(run, filter.table, rounds)} {where}"
     )
     columns = fetch_columns(run, query, values)
     scores, is_accepted = columns["score"], columns["is_accepted"]
@@ -96,16 +96,17 @@ def histogram(run: Run, column: str, wanted: Filter | None = None, bins: int = 4
 def seed_similarity(run: Run, limit: int = 2000, bins: int = 20) -> Histogram:
     """Count instructions that the rules accepted by ROUGE-L with the nearest seed task of each.
 
-    The paper's Figure 5 (arXiv:2212.10560): how far a run has left its seeds.
+    The paper's Figure 5 (arXiv:2212.10560): the distance of a run from its seeds.
 
     Args:
         run: the run.
-        limit: accepted instructions to look at, at most; evenly spread over the run.
-        bins: how many, over [0, 1].
+        limit: most accepted instructions to read, evenly spread over the run.
+        bins: number of bins over [0, 1].
     """
     texts = _accepted_texts(run, limit)
     edges = [float(edge) for edge in np.linspace(0.0, 1.0, bins + 1)]
-    index = NoveltyIndex(0.0, stored_config(run).novelty.tokenizer)
+    config = stored_config(run)
+    index = NoveltyIndex(0.0, config.novelty.tokenizer, config.rules_version)
     index.add_all((seed.pool_id, seed.instruction) for seed in stored_inputs(run).seeds)
     matches = index.nearest_all(texts, floor=0.0)
     scores = [match.score if match else 0.0 for match in matches]
@@ -114,7 +115,7 @@ def seed_similarity(run: Run, limit: int = 2000, bins: int = 20) -> Histogram:
 
 
 def _accepted_texts(run: Run, limit: int) -> list[str]:
-    """Return texts of instructions that the rules accepted, every n-th."""
+    """Return the text of every n-th instruction that the rules accepted."""
     if not run.rounds():
         return []
     query = (
@@ -126,16 +127,16 @@ def _accepted_texts(run: Run, limit: int) -> list[str]:
 
 
 def _thresholds(run: Run, column: str, table: str) -> dict[str, float]:
-    """Return the limits in force at the end of the run, by what they are called there."""
+    """Return the limits in force at the end of the run, by name."""
     config, rounds = stored_config(run), run.rounds()
     if column == "rouge_l":
         return {"novelty.threshold": config.novelty.threshold}
     if column == "mean_logprob":
         least = run.info(rounds[-1]).get("likelihood", {}) if rounds else {}
         kinds = ("instruction",) if table == "instructions" else ("output", "label")
-        found = {kind: least[kind] for kind in kinds if least.get(kind) is not None}
+        known = {kind: least[kind] for kind in kinds if least.get(kind) is not None}
         most = config.likelihood.max_logprob
-        return found if most is None else {**found, "likelihood.max_logprob": most}
+        return known if most is None else {**known, "likelihood.max_logprob": most}
     if column == "words" and table == "instructions":
         values = {key: value for key, _, value, _ in leaves(config)}
         limits = {key: values[key] for key in ("rules.min_words", "rules.max_words")}
@@ -144,7 +145,7 @@ def _thresholds(run: Run, column: str, table: str) -> dict[str, float]:
 
 
 def _edges(column: str, scores: NDArray[np.float64], bins: int) -> list[float]:
-    """Return equal bins over the scores; for whole numbers they begin at such."""
+    """Return bins of equal width over the scores; whole numbers get whole edges."""
     if column == "rouge_l":
         return [float(edge) for edge in np.linspace(0.0, 1.0, bins + 1)]
     if not len(scores):

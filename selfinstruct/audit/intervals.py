@@ -1,15 +1,14 @@
 """Intervals for shares of a finite population, of one stratum and of several together.
 
 One stratum: the mid-p interval of the hypergeometric distribution. Of N candidates K are
-good; n were drawn without replacement, x of them good. Every K is in the interval under which
-an outcome as far from expectation as x has a chance above 2.5 % on either side, where x
-itself counts half (Lancaster 1961; Agresti and Gottard 2007): close to 95 % where the exact
-interval would cover too much. Once all are rated it is a point.
+good; n were drawn without replacement, x of them good. The interval has every K
+under which x or a more extreme count has a chance above 2.5 % on either side; x itself counts half
+(Lancaster 1961; Agresti and Gottard 2007). Its coverage is close to 95 %, where the exact interval
+covers too much. Once all are rated, it is a point.
 
-Several strata: MOVER (Zou and Donner, Statistics in Medicine 27, 2008). The distances from
-estimate to either limit are added as squares, as if they were standard errors, each on the
-side that matters; so the limits are as asymmetric as their parts, and are a point where
-all of those are.
+Several strata: MOVER (Zou and Donner, Statistics in Medicine 27, 2008). On either
+side, the squares of the distances from estimate to limit are added, like those of standard errors.
+So the limits are as asymmetric as their parts, and a point if all of those are.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ class Interval:
 
 @lru_cache(maxsize=65536)
 def good_in_population(size: int, rated: int, good: int) -> Interval:
-    """Estimate how many of `size` candidates are good, where `good` of `rated` are.
+    """Estimate how many of `size` candidates are good, if `good` of `rated` are.
 
     At least one must be rated.
     """
     least, most = good, size - (rated - good)
 
     def above(count: int) -> float:
-        """Chance of `good` or more, which grows with the count."""
+        """Return the chance of `good` or more; it grows with the count."""
         return _mid_p(range(good, min(rated, count) + 1), good, size, count, rated)
 
     def below(count: int) -> float:
@@ -63,10 +62,10 @@ def total(parts: Sequence[Interval]) -> Interval:
 
 
 def share_of_sum(part: Interval, rest: Interval) -> Interval | None:
-    """Return part / (part + rest), of independent counts; None where both are 0.
+    """Return part / (part + rest), of independent counts; None if both are 0.
 
-    Its limits are the shares r at which part - r * (part + rest), estimated by MOVER, begins
-    or ceases to differ from 0 (Fieller's method).
+    Its limits are the lowest and highest share r at which the interval of
+    part - r * (part + rest), by MOVER, contains 0 (Fieller's method).
     """
     whole = part.value + rest.value
     if part.high + rest.high == 0:
@@ -87,7 +86,7 @@ def share_of_sum(part: Interval, rest: Interval) -> Interval | None:
 
 
 def _root(start: float, end: float, excess: Callable[[float], float]) -> float:
-    """Return where `excess` turns positive on the way from start to end; end if nowhere."""
+    """Return where `excess` turns positive between start and end; end if nowhere."""
     if excess(end) <= 0:
         return end
     for _ in range(60):
@@ -108,7 +107,7 @@ def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
 
 
 def _mid_p(outcomes: range, half: int, size: int, count: int, rated: int) -> float:
-    """Return the chance of the outcomes, that of `half` counted half (hypergeometric)."""
+    """Return the hypergeometric chance of the outcomes; `half` counts half."""
     chances = (_chance(outcome, size, count, rated) for outcome in outcomes)
     return sum(chances) - _chance(half, size, count, rated) / 2
 

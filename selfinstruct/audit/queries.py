@@ -1,4 +1,4 @@
-"""What is in a run, counted."""
+"""The counts of a run, and the rest of its summary."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from typing import Any
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES
 from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.labels import read_labels
-from selfinstruct.decisions.view import count, read_view
+from selfinstruct.decisions.view import read_view
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run
-from selfinstruct.store.answers import answer_batches, answer_info
-from selfinstruct.store.batches import batch_info, batch_numbers
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import ANSWERS, SUPPLEMENTS
 from selfinstruct.verdicts.advice import advice_on_round
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What is in a run, counted; decisions/view.py says in which senses.
+    """The counts of a run; decisions/counts.py defines their senses.
 
     tasks: of the run as it stands. recorded_tasks: of its rounds; the target counts these.
     instructions, instances: by verdict and reason, as judged.
     standing: instructions by outcome as they stand: `accepted`, `pending_instances`, `dropped`,
         or a reason.
-    overrides: decisions of a person that count now, by action. waiting: instructions that were
-        restored and wait for their instances.
+    overrides: decisions that count now, by action.
+    waiting: restored instructions that wait for their instances.
     failed_requests: requests of the rounds that the engine failed on for good, by stage.
     advice: what to do where one reason takes most of the first round's candidates, or None.
     damaged: messages about journal lines that cannot be read.
@@ -70,7 +69,7 @@ def summarise(run: Run) -> Summary:
     view = read_view(run)
     counts, overrides = count(view), view.overrides
     written = {"tokens": dict, "seconds": float}
-    later = [batch_info(run, SUPPLEMENTS, n, written) for n in batch_numbers(run, SUPPLEMENTS)]
+    later = [SUPPLEMENTS.info(run, n, written) for n in SUPPLEMENTS.numbers(run)]
     seconds = sum(info["seconds"] for info in [*infos, *later])
     novelty = sum(info.get("novelty_seconds", 0.0) for info in infos)
     idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos)
@@ -117,5 +116,5 @@ def _by_size(counts: Mapping[str, int]) -> dict[str, int]:
 
 def _count_answers(run: Run) -> dict[str, int]:
     """Count the answers of other models by verdict or reason."""
-    infos = (answer_info(run, number) for number in answer_batches(run))
+    infos = (ANSWERS.info(run, number) for number in ANSWERS.numbers(run))
     return dict(sum((Counter(info["answers"]) for info in infos), Counter()))

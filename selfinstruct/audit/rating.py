@@ -1,4 +1,4 @@
-"""Rate the newest sample of a run: what is asked next, and what is recorded."""
+"""Rate the newest sample of a run: the next candidate, and the recorded ratings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfinstruct.store import Run
 
 @dataclass(frozen=True, slots=True)
 class RaterProgress:
-    """How far a rater is with a sample; `next_id` is None at its end."""
+    """A rater's progress in a sample; `next_id` is None at its end."""
 
     rater: str
     rated: int
@@ -23,7 +23,7 @@ class RaterProgress:
 
 
 def rate(run: Run, id: str, rating: Rating, rater: str) -> Label:
-    """Record a rating; it takes the place of an earlier one of this rater.
+    """Record a rating; it replaces an earlier one of this rater.
 
     Raises:
         ConfigError: the id is not in the newest sample, or the rater has no name.
@@ -33,12 +33,12 @@ def rate(run: Run, id: str, rating: Rating, rater: str) -> Label:
     if id not in sample.ids:
         raise ConfigError(f"{id}: is not in the sample (number {sample.number}) that is rated now")
     if not rater.strip():
-        raise ConfigError("nobody is named who rates; give --rater NAME")
+        raise ConfigError("the rater has no name; give --rater NAME")
     return append_label(run, Label(id, rater, rating, now()))
 
 
 def undo_rating(run: Run, rater: str) -> Label | None:
-    """Take back a rater's last rating, and return it; None where there is none.
+    """Undo a rater's last rating, and return it; None if there is none.
 
     Raises:
         WriteError: the disk refuses.
@@ -69,7 +69,7 @@ def needed_sample(run: Run) -> Sample:
 def rater_progress(
     sample: Sample, labels: Labels, rater: str, skip: Sequence[str] = ()
 ) -> RaterProgress:
-    """Return how far a rater is; `skip` holds ids to pass over for now."""
+    """Return a rater's progress; `skip` has ids to pass over for now."""
     order = rating_order(sample, rater)
     open_ids = [id for id in order if (id, rater) not in labels.current]
     passed_over = set(skip)

@@ -1,34 +1,36 @@
-"""Every rule on its own, for one candidate: what it measured, its limit, and whether it held.
+"""Each rule by itself, for one candidate: its measure, its limit, and whether it passed.
 
-A verdict names the first rule that failed. To see by how much, and whether others would have
-failed too, each rule is asked alone here.
+A verdict names only the first rule that failed. Here each rule is checked alone, to show by how
+much it failed, and whether others would have failed too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfinstruct.common.records import NAN, Kind, Markers
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.changes import COPIES_PROMPT, HOLDS_KNOWN
 from selfinstruct.filters.outcomes import PARSE_FAILURE
 from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, Rule, When
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
 
-# A completion that hit its limit leaves no other trace in a row than this reason, which is
-# asked for first.
+# A row shows only by this reason that its completion hit its limit, so it is checked first.
 _TRUNCATED = "truncated"
+# What these compare with is not in a row either.
+_OF_OTHERS = (COPIES_PROMPT.reason, HOLDS_KNOWN.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
-    """One rule and what it found.
+    """The result of one rule.
 
-    `bound` says on which side of `threshold` the score has to lie, where there are such. `held` is
-    None for a rule that could not be asked: nothing was scored, or no threshold was known yet.
+    `bound` says on which side of `threshold` the score must lie, if there are both. `held` is None
+    for a rule that could not be checked: there was no score, or no threshold yet.
     """
 
     reason: str
@@ -41,7 +43,7 @@ class RuleLine:
 def instruction_rules(
     row: Mapping[str, Any], config: RunConfig, prompt_lines: frozenset[str]
 ) -> list[RuleLine]:
-    """Ask every rule that is on about an instruction, in the order of the flow.
+    """Check an instruction by every rule that is on, in the order of the flow.
 
     Args:
         row: its columns.
@@ -59,8 +61,14 @@ def instruction_rules(
         rouge_l=_number(row["rouge_l"]),
         scorable=row["reason"] != UNSCORABLE.reason,
     )
-    lines = _lines(rules_in_force(Of.INSTRUCTION, config.rules_version), facts, config)
-    # Without a token there is nothing to be near to; with one, the score says it all.
+    rules = rules_in_force(Of.INSTRUCTION, config.rules_version)
+    lines = [
+        replace(line, held=_held_then(line.reason, row["reason"], rules))
+        if line.reason in _OF_OTHERS
+        else line
+        for line in _lines(rules, facts, config)
+    ]
+    # Without a token, nothing is near; with one, the score decides.
     left_out = UNSCORABLE.reason if facts.scorable else NOT_NOVEL.reason
     return [line for line in lines if line.reason != left_out]
 
@@ -68,7 +76,7 @@ def instruction_rules(
 def instance_rules(
     row: Mapping[str, Any], instruction: str, config: RunConfig, markers: Markers
 ) -> list[RuleLine]:
-    """Ask every rule that is on and concerns one instance by itself.
+    """Check an instance by every rule that is on and needs no other instance.
 
     Args:
         row: its columns.
@@ -107,6 +115,14 @@ def _lines(rules: Sequence[Rule], facts: Any, config: RunConfig) -> list[RuleLin
         shown = None if math.isnan(score) else score
         lines.append(RuleLine(rule.reason, held, shown, str(rule.measure.bound), limit))
     return lines
+
+
+def _held_then(asked: str, reason: str | None, rules: Sequence[Rule]) -> bool | None:
+    """Return whether a rule held when the verdict was given; None if it was not asked then."""
+    order = [rule.reason for rule in rules]
+    if reason is None or reason not in order or order.index(reason) > order.index(asked):
+        return True
+    return False if reason == asked else None
 
 
 def _number(value: float | None) -> float:

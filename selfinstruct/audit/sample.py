@@ -1,9 +1,9 @@
 """Draw a stratified sample of a run's candidates, for a person to rate.
 
-A stratum is what became of a candidate: `accepted`, or a reason, of one table. In each the
-candidates come in the order of a hash of seed and id, and the first ones are drawn: a simple
-random sample without replacement. A larger sample holds the smaller one, and when the run
-has grown a new sample repeats much of the old, so that ratings go on counting.
+A stratum has the candidates of one table with one outcome: `accepted`, or a reason. Each stratum
+is sorted by a hash of seed and id, and the first candidates are drawn: a simple random sample
+without replacement. A larger sample contains the smaller one. After the run has grown, a new sample
+repeats much of the old one, so that its ratings still count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from selfinstruct.store.schema import SCHEMA_VERSION
 
 @dataclass(frozen=True)
 class Stratum:
-    """Candidates of one table and outcome: how many there are, and which were drawn."""
+    """Candidates of one table and outcome: their number, and the drawn ones."""
 
     table: str
     outcome: str
@@ -41,15 +41,15 @@ class Stratum:
 
     @property
     def weight(self) -> float:
-        """Candidates that each one drawn stands for: size / drawn."""
+        """Number of candidates that each drawn one represents: size / drawn."""
         return self.size / len(self.drawn) if self.drawn else 0.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A row of strata, as samples/00000.json has them.
+    """A list of strata, as in samples/00000.json.
 
-    number: of the sample. rounds: how many the run had. at: when, UTC.
+    number: of the sample. rounds: number of rounds of the run then. at: time, UTC.
     """
 
     number: int
@@ -61,13 +61,13 @@ class Sample:
 
     @property
     def ids(self) -> list[str]:
-        """Every id that was drawn."""
+        """All drawn ids."""
         return [id for stratum in self.strata for id in stratum.drawn]
 
 
 @dataclass(frozen=True, slots=True)
 class BlindText:
-    """What a rater sees: texts alone, no score and no verdict. input, output: of an instance."""
+    """What a rater sees: texts without score or verdict. input, output: of an instance."""
 
     id: str
     table: str
@@ -118,7 +118,7 @@ def draw_sample(
 
 
 def ids_by_outcome(run: Run, table: str) -> dict[str, list[str]]:
-    """Return the ids of a table by `accepted` or reason, as judged; the same order always.
+    """Return the ids of a table by `accepted` or reason, as judged, in a fixed order.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -130,13 +130,13 @@ def ids_by_outcome(run: Run, table: str) -> dict[str, list[str]]:
         "SELECT coalesce(reason, verdict), list(id ORDER BY round, file_row_number) "
         f"FROM {judged(run, table)} GROUP BY 1"
     )
-    found = dict(fetch_all(run, query))
+    by_outcome = dict(fetch_all(run, query))
     order = [ACCEPTED, *reasons()]
-    return {str(outcome): found[outcome] for outcome in sorted(found, key=order.index)}
+    return {str(outcome): by_outcome[outcome] for outcome in sorted(by_outcome, key=order.index)}
 
 
 def newest_sample(run: Run) -> Sample | None:
-    """Return the sample that counts: the last one that was drawn.
+    """Return the last sample that was drawn; only this one counts.
 
     Raises:
         StoreError: it is damaged.
@@ -171,7 +171,7 @@ def sample_path(run: Run, number: int) -> Path:
 
 
 def sample_numbers(run: Run) -> list[int]:
-    """Return the numbers of the samples that were drawn."""
+    """Return the numbers of all samples."""
     return _numbers(run.path / SAMPLES)
 
 
@@ -181,18 +181,18 @@ def rating_order(sample: Sample, rater: str) -> list[str]:
 
 
 def blind_texts(run: Run, ids: Sequence[str]) -> list[BlindText]:
-    """Return what a rater sees of candidates, in the order of the ids.
+    """Return what a rater sees of these candidates, in their order.
 
     Raises:
         ConfigError: the run has no candidate of that id.
         StoreError: a file of the run is damaged.
     """
-    found = find_all(run, ids)
+    candidates = find_all(run, ids)
     texts = []
     for id in ids:
-        if id not in found:
+        if id not in candidates:
             raise ConfigError(f"{id}: {run.path} has no such candidate; draw another sample")
-        task, instance = found[id].instruction.text, found[id].instance
+        task, instance = candidates[id].instruction.text, candidates[id].instance
         if instance is None:
             texts.append(BlindText(id, "instructions", task))
         else:
@@ -213,5 +213,5 @@ def _stratum(data: Mapping[str, Any]) -> Stratum:
 
 
 def _hash_with(salt: object) -> Callable[[str], bytes]:
-    """Return what orders ids as good as at random, and always alike."""
+    """Return a hash that sorts ids in a random but repeatable order."""
     return lambda name: hashlib.blake2b(f"{salt}|{name}".encode(), digest_size=16).digest()

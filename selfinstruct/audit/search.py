@@ -1,8 +1,8 @@
 """Find candidates of a run: filtered, sorted, a page at a time.
 
-Nothing is loaded or indexed beforehand: DuckDB reads the columns that a question needs from
-the Parquet files of the rounds, so that a run can be searched while it grows. What a page
-shows is then read from the few rounds that its rows stand in.
+Nothing is loaded or indexed beforehand. DuckDB reads the columns that a query needs from the
+Parquet files of the rounds, so a run can be searched while it grows. The full rows of a page are
+then read from their few rounds.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _SORTS = {
 }
 _SCORES = {"rouge_l", "mean_logprob", "input_logprob"}
 _TEXTS = {"instructions": ("text", "raw_text"), "instances": ("input", "output")}
-# What cleaning takes out of a raw text; a text without any of it is in the clean text, too, and
-# half as much is to be read.
+# Characters that cleaning removes from a raw text. A search text without them is searched for in
+# the clean text alone, which halves the reading.
 _MARKUP = re.compile(r"[*\"“”]|\s\s|[^\S ]|^\s|\s$")
 _RANGES = {"rouge": "rouge_l", "logprob": "mean_logprob", "tokens": "num_tokens"}
 _ORDER = "round, file_row_number"
@@ -35,16 +35,16 @@ _ORDER = "round, file_row_number"
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which candidates are wanted; None, or nothing, leaves them all.
+    """Which candidates to find; None, or an empty text, does not filter.
 
     table: `instructions` or `instances`.
-    verdict: `accepted` or `rejected`, as the rules judged; what people decided changes none.
-    reason: a reason of rejection, likewise.
+    verdict: `accepted` or `rejected`, by the rules; people's decisions do not change it.
+    reason: of the rejection, by the rules.
     round: number of a round.
     min_rouge, max_rouge: of `rouge_l` (instructions), ends included; NaN is in no range.
     min_logprob, max_logprob: of `mean_logprob`, nats per token, likewise.
     min_tokens, max_tokens: of `num_tokens`, likewise.
-    text: anywhere in raw or clean text, input or output, whatever its case.
+    text: anywhere in raw or clean text, input or output, in upper or lower case.
     instruction_id: only instances of this instruction.
     parent: only instructions whose proposal showed this pool id (its children).
     overridden: only those with (True) or without (False) a person's decision.
@@ -81,7 +81,7 @@ class Page:
 
 def search(
     run: Run,
-    wanted: Filter,
+    filter: Filter,
     *,
     sort: str = "judged",
     descending: bool = False,
@@ -92,24 +92,24 @@ def search(
 
     Args:
         run: the run.
-        wanted: which candidates.
-        sort: `judged` (the order of the run), or one of `sort_columns(wanted.table)`; NaN and
-            null come last either way, ties in the order of the run.
+        filter: which candidates.
+        sort: `judged` (the order of the run), or one of `sort_columns(filter.table)`; NaN and
+            null come last in both directions, ties in the order of the run.
         descending: the largest first.
-        offset: how many to skip.
-        limit: how many at most.
+        offset: number to skip.
+        limit: most rows to return.
 
     Raises:
         ConfigError: no such table, reason, verdict, column, or a bad range.
         StoreError: a file of the run is damaged.
     """
-    order, score = _order(wanted.table, sort, descending)
+    order, score = _order(filter.table, sort, descending)
     if offset < 0 or limit < 1:
         raise ConfigError(f"offset {offset}, limit {limit}: give 0 or more, and 1 or more")
-    found = _found(run, wanted)
-    if found is None:
+    parts = _query_parts(run, filter)
+    if parts is None:
         return Page([], 0, offset)
-    source, where, values, overrides = found
+    source, where, values, overrides = parts
     places = fetch_all(
         run,
         f"WITH found AS MATERIALIZED (SELECT {_ORDER}, {score} AS score FROM {source} {where}) "
@@ -122,7 +122,7 @@ def search(
     chosen = [(number, place) for _, number, place in places if number is not None]
     if not chosen:
         return Page([], total, offset)
-    source = judged(run, wanted.table, {number for number, _ in chosen})
+    source = judged(run, filter.table, {number for number, _ in chosen})
     listed = ", ".join(f"({int(number)}, {int(place)})" for number, place in chosen)
     rows = {
         (row["round"], row.pop("file_row_number")): row
@@ -133,7 +133,7 @@ def search(
 
 def candidates(
     run: Run,
-    wanted: Filter,
+    filter: Filter,
     *,
     sort: str = JUDGED,
     descending: bool = False,
@@ -142,19 +142,19 @@ def candidates(
 ) -> Iterator[dict[str, Any]]:
     """Return every candidate that a filter finds, as `search` sorts and shows them.
 
-    The arguments are checked at once; rows are read as they are taken.
+    The arguments are checked at once; rows are read as they are consumed.
 
     Raises:
         ConfigError: as `search`.
         StoreError: a file of the run is damaged.
     """
-    order, score = _order(wanted.table, sort, descending)
+    order, score = _order(filter.table, sort, descending)
     if offset < 0 or (limit is not None and limit < 1):
         raise ConfigError(f"offset {offset}, limit {limit}: give 0 or more, and 1 or more")
-    found = _found(run, wanted)
-    if found is None:
+    parts = _query_parts(run, filter)
+    if parts is None:
         return iter(())
-    source, where, values, overrides = found
+    source, where, values, overrides = parts
     query = (
         f"SELECT * EXCLUDE (file_row_number, score) FROM (SELECT *, {score} AS score "
         f"FROM {source} {where}) ORDER BY {order} LIMIT ? OFFSET ?"
@@ -169,17 +169,17 @@ def sort_columns(table: str) -> tuple[str, ...]:
     return (JUDGED, *_SORTS[table])
 
 
-def count_by_reason(run: Run, wanted: Filter) -> Mapping[str, int]:
-    """Count what a filter finds by `accepted` or reason, `accepted` first, then the most.
+def count_by_reason(run: Run, filter: Filter) -> Mapping[str, int]:
+    """Count the matches of a filter by `accepted` or reason: `accepted` first, then by size.
 
     Raises:
         ConfigError: as `search`.
         StoreError: a file of the run is damaged.
     """
-    found = _found(run, wanted)
-    if found is None:
+    parts = _query_parts(run, filter)
+    if parts is None:
         return {}
-    source, where, values, _ = found
+    source, where, values, _ = parts
     query = (
         "SELECT coalesce(reason, verdict) AS outcome, count(*) AS rows "
         f"FROM {source} {where} GROUP BY 1 ORDER BY outcome != 'accepted', rows DESC, 1"
@@ -192,14 +192,14 @@ def _with_override(row: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
     return {**row, "override": str(decision.action) if decision else None}
 
 
-def _found(run: Run, wanted: Filter) -> tuple[str, str, list[Any], Overrides] | None:
-    """Return source, WHERE clause, its values, and the overrides; None where no round is wanted."""
+def _query_parts(run: Run, filter: Filter) -> tuple[str, str, list[Any], Overrides] | None:
+    """Return source, WHERE clause, its values, and the overrides; None if no round matches."""
     overrides = read_overrides(run)
-    where, values = where_clause(wanted, overrides)
-    rounds = [n for n in run.rounds() if wanted.round is None or n == wanted.round]
+    where, values = where_clause(filter, overrides)
+    rounds = [n for n in run.rounds() if filter.round is None or n == filter.round]
     if not rounds:
         return None
-    return judged(run, wanted.table, rounds), where, values, overrides
+    return judged(run, filter.table, rounds), where, values, overrides
 
 
 def _order(table: str, sort: str, descending: bool) -> tuple[str, str]:
@@ -214,59 +214,59 @@ def _order(table: str, sort: str, descending: bool) -> tuple[str, str]:
     return f"score {direction} NULLS LAST, {_ORDER}", score
 
 
-def where_clause(wanted: Filter, overrides: Overrides) -> tuple[str, list[Any]]:
+def where_clause(filter: Filter, overrides: Overrides) -> tuple[str, list[Any]]:
     """Return the WHERE clause of a filter and the values of its parameters.
 
     Raises:
-        ConfigError: no such table, verdict or reason, or a filter that the table has not.
+        ConfigError: no such table, verdict or reason, or a filter that the table lacks.
     """
-    check_filter(wanted)
+    check_filter(filter)
     conditions: list[str] = []
     values: list[Any] = []
     for name in ("verdict", "reason", "round", "instruction_id"):
-        if (value := getattr(wanted, name)) is not None:
+        if (value := getattr(filter, name)) is not None:
             conditions.append(f"{name} = ?")
             values.append(value)
     for name, column in _RANGES.items():
         for end, sign in (("min", ">="), ("max", "<=")):
-            if (value := getattr(wanted, f"{end}_{name}")) is not None:
-                # To DuckDB NaN is above every number.
+            if (value := getattr(filter, f"{end}_{name}")) is not None:
+                # DuckDB sorts NaN above every number.
                 nan = f" AND NOT isnan({column})" if column in _SCORES else ""
                 conditions.append(f"{column} {sign} ?{nan}")
                 values.append(value)
-    if wanted.text:
-        columns = list(_TEXTS[wanted.table])
-        if wanted.table == "instructions" and not _MARKUP.search(wanted.text):
+    if filter.text:
+        columns = list(_TEXTS[filter.table])
+        if filter.table == "instructions" and not _MARKUP.search(filter.text):
             columns.remove("raw_text")
         texts = [f"contains(lower({name}), lower(?))" for name in columns]
         conditions.append(f"({' OR '.join(texts)})")
-        values += [wanted.text] * len(texts)
-    if wanted.parent is not None:
+        values += [filter.text] * len(texts)
+    if filter.parent is not None:
         conditions.append("list_contains(parents, ?)")
-        values.append(wanted.parent)
-    if wanted.overridden is not None:
-        # In an empty list, and in none at all, nothing is contained.
-        conditions.append(f"{'' if wanted.overridden else 'NOT '}list_contains(?::VARCHAR[], id)")
+        values.append(filter.parent)
+    if filter.overridden is not None:
+        # Neither an empty list nor null contains anything.
+        conditions.append(f"{'' if filter.overridden else 'NOT '}list_contains(?::VARCHAR[], id)")
         values.append(list(overrides.current))
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
 
 
-def check_filter(wanted: Filter) -> None:
-    """Refuse what would find nothing by mistake.
+def check_filter(filter: Filter) -> None:
+    """Refuse a filter that would find nothing by mistake.
 
     Raises:
-        ConfigError: no such table, verdict or reason, or a filter that the table has not.
+        ConfigError: no such table, verdict or reason, or a filter that the table lacks.
     """
-    check_table(wanted.table)
+    check_table(filter.table)
     for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(reasons()))):
-        value = getattr(wanted, name)
+        value = getattr(filter, name)
         if value is not None and value not in known:
             raise ConfigError(f"{name} {value}: there is none; there are: {', '.join(known)}")
     other = {
         "instructions": ("instruction_id",),
         "instances": ("min_rouge", "max_rouge", "parent"),
-    }[wanted.table]
-    given = [one.name for one in fields(wanted) if getattr(wanted, one.name) is not None]
-    wrong = [name for name in given if name in other]
+    }[filter.table]
+    used = [one.name for one in fields(filter) if getattr(filter, one.name) is not None]
+    wrong = [name for name in used if name in other]
     if wrong:
-        raise ConfigError(f"{', '.join(wrong)}: is no filter of {wanted.table}; leave it out")
+        raise ConfigError(f"{', '.join(wrong)}: is no filter of {filter.table}; leave it out")

@@ -1,8 +1,7 @@
-"""A run's Parquet files as DuckDB sees them: the rows as judged, and what damage means.
+"""A run's Parquet files in DuckDB: the rows as judged, and the errors of damaged files.
 
-The queries read what is committed at that moment, so that a run can be looked at while it
-grows. DuckDB keeps the footers of the files that it has seen; of one that was replaced since
-it reads them again.
+A query reads what is committed at that moment, so a run can be queried while it grows. DuckDB
+caches the footers of files; it reads the footer of a replaced file again.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ import duckdb
 import pyarrow as pa
 
 from selfinstruct.common.errors import ConfigError, StoreError
-from selfinstruct.decisions.judged import read_judged
+from selfinstruct.decisions.view import read_judged
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.batches import batch_numbers, batch_path
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
 
 TABLES = ("instructions", "instances")
-# Rows of supplements come behind those of every round: batch by batch, at this distance.
+# Rows of supplements come after all rounds; each supplement starts at a multiple of this.
 _BATCH_ROWS = 10**9
-# What a supplement says anew of an instruction, and the name by which queries find it.
+# The columns that a supplement replaces, and the table's name in queries.
 _REPLACED = "replaced"
 _CHANGED = pa.schema(
     [
@@ -46,7 +44,7 @@ def check_table(table: str) -> None:
 
 
 def fetch_all(run: Run, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows that a query gives.
+    """Return all rows of a query.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -57,7 +55,7 @@ def fetch_all(run: Run, query: str, values: Sequence[Any] = ()) -> list[tuple[An
 
 
 def fetch_columns(run: Run, query: str, values: Sequence[Any] = ()) -> dict[str, Any]:
-    """Return the columns that a query gives, none of them null, as numpy arrays.
+    """Return the columns of a query, none of them null, as numpy arrays.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -68,7 +66,7 @@ def fetch_columns(run: Run, query: str, values: Sequence[Any] = ()) -> dict[str,
 
 
 def stream(run: Run, query: str, values: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
-    """Yield the rows that a query gives, by column.
+    """Yield the rows of a query, by column.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -83,7 +81,7 @@ def stream(run: Run, query: str, values: Sequence[Any] = ()) -> Iterator[dict[st
 
 @contextmanager
 def damage(run: Run) -> Iterator[None]:
-    """Turn what a damaged file raises into StoreError."""
+    """Turn the errors of a damaged file into StoreError."""
     try:
         yield
     except duckdb.Error as error:
@@ -94,29 +92,28 @@ def damage(run: Run) -> Iterator[None]:
 
 
 def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
-    """Return the SQL for the rows of a table as judged: what was completed is in place.
+    """Return the SQL for the rows of a table as judged, with the rows of supplements in place.
 
-    Which rows of supplements take the place of others is not said again here: decisions/judged.py
-    has the list of them, and every query finds it as the small table `replaced`.
+    decisions/view.py alone decides which rows of supplements replace others. Every query finds
+    them as the small table `replaced`.
 
-    `round` and `file_row_number` give the order in which they were judged. The run must have
-    a round.
+    `round` and `file_row_number` give the order of judging. The run must have a round.
 
     Args:
         run: the run.
         table: `instructions` or `instances`.
-        rounds: those to read; all by default. Supplements are read in any case.
+        rounds: the ones to read; all by default. Supplements are always read.
     """
     chosen = run.rounds() if rounds is None else sorted(rounds)
     recorded = _source(run.round_path(number) / f"{table}.parquet" for number in chosen)
-    numbers = batch_numbers(run, SUPPLEMENTS)
+    numbers = SUPPLEMENTS.numbers(run)
     if not numbers:
         return recorded
     if table == "instances":
         parts = [f"SELECT * FROM {recorded}"]
         for n in numbers:
             place = f"file_row_number + {(n + 1) * _BATCH_ROWS} AS file_row_number"
-            source = _source([batch_path(run, SUPPLEMENTS, n) / "instances.parquet"])
+            source = _source([SUPPLEMENTS.path(run, n) / "instances.parquet"])
             parts.append(f"SELECT * REPLACE ({place}) FROM {source}")
         return f"({' UNION ALL BY NAME '.join(parts)})"
     values = ", ".join(
@@ -130,13 +127,10 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
 
 
 def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
-    """Return a cursor of its own for one query about a run; it sees the run's `replaced` rows."""
+    """Return a new cursor for one query about a run, with the run's `replaced` rows."""
     cursor = _database().cursor()
-    infos = {
-        number: batch_path(run, SUPPLEMENTS, number) / f"{SUPPLEMENTS}.json"
-        for number in batch_numbers(run, SUPPLEMENTS)
-    }
-    # One that is missing is a damage, which the first reading names.
+    infos = {number: SUPPLEMENTS.info_path(run, number) for number in SUPPLEMENTS.numbers(run)}
+    # A missing file is a damage, which the first read reports.
     batches = tuple(
         (number, info.stat().st_mtime_ns if info.exists() else 0) for number, info in infos.items()
     )
@@ -147,7 +141,7 @@ def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
 
 @lru_cache(maxsize=16)
 def _replaced(path: Path, _created: str, _batches: tuple[tuple[int, int], ...]) -> pa.Table:
-    """Return the rows of supplements that take the place of others; each commit may add some."""
+    """Return the rows of supplements that replace others; each commit may add some."""
     rows = read_judged(open_run(path)).replaced()
     return pa.Table.from_pylist(
         [{name: getattr(row, name) for name in _CHANGED.names} for row in rows], schema=_CHANGED
@@ -156,7 +150,7 @@ def _replaced(path: Path, _created: str, _batches: tuple[tuple[int, int], ...]) 
 
 @lru_cache(maxsize=1)
 def _database() -> duckdb.DuckDBPyConnection:
-    """Return the one database of this process; each query has a cursor of its own."""
+    """Return the one database of this process; each query has its own cursor."""
     database = duckdb.connect()
     database.execute("SET parquet_metadata_cache = true")
     return database
@@ -165,13 +159,13 @@ def _database() -> duckdb.DuckDBPyConnection:
 def _source(files: Iterable[Path]) -> str:
     """Return the SQL for Parquet files.
 
-    They are listed one by one: in a pattern, a `[` or `*` in the run's own path would be
-    read as a wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
+    They are listed one by one. In a pattern, a `[` or `*` in the run's own path would be a
+    wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
     """
     listed = ", ".join("'" + _escaped(str(file.absolute())) + "'" for file in files)
     return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
 
 
 def _escaped(path: str) -> str:
-    """Return a path as a SQL literal holds it, with wildcards taken literally."""
+    """Return a path escaped for a SQL literal, with its wildcards escaped."""
     return re.sub(r"([*?\[\]])", r"[\1]", path).replace("'", "''")

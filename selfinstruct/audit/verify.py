@@ -1,4 +1,4 @@
-"""Check everything of a run that can be damaged."""
+"""Check everything in a run that can be damaged."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.audit.sample import read_sample, sample_numbers
-from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.decisions.labels import read_labels
 from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.answers import answer_info
-from selfinstruct.store.batches import batch_info, batch_numbers, batch_path
-from selfinstruct.store.layout import ANSWERS, KINDS, SUPPLEMENTS
+from selfinstruct.store.commits import KINDS
+from selfinstruct.store.run import sha256
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and what is wrong with it: one message for each damage."""
+    """The checked rounds and files, and one message for each damage."""
 
     rounds: int
     files: int
@@ -32,11 +30,11 @@ class Verified:
 def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
     """Compare every file of every commit with its checksum, and read every journal line.
 
-    Unlike `Run.verify` it goes on after a damage, to name them all.
+    Unlike `Run.verify`, it continues after a damage, to name them all.
 
     Args:
         run: the run.
-        advance: told of each round that is done.
+        advance: called with the number of each checked round.
     """
     problems: list[str] = []
     files = 0
@@ -51,10 +49,9 @@ def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
             files += _check_files(run.round_path(number), run.info(number), problems)
         advance(number)
     for kind in KINDS:
-        for number in batch_numbers(run, kind):
+        for number in kind.numbers(run):
             with _noted(problems):
-                info = _batch_info(run, kind, number)
-                files += _check_files(batch_path(run, kind, number), info, problems)
+                files += _check_files(kind.path(run, number), kind.info(run, number), problems)
     for journal in (read_overrides, read_labels):
         with _noted(problems):
             problems += [str(line) for line in journal(run).damaged]
@@ -64,18 +61,12 @@ def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
     return Verified(len(rounds), files, problems)
 
 
-def _batch_info(run: Run, kind: str, number: int) -> dict[str, Any]:
-    if kind == ANSWERS:
-        return answer_info(run, number)
-    return batch_info(run, SUPPLEMENTS, number, {"last_round": int, "instructions": dict})
-
-
 def _check_files(folder: Path, info: Mapping[str, Any], problems: list[str]) -> int:
-    """Note every file that differs; return how many there should be."""
+    """Report every file that differs; return the number of files."""
     for name, checksum in info["checksums"].items():
         path = folder / name
         try:
-            is_whole = atomic.sha256(path) == checksum
+            is_whole = sha256(path) == checksum
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror}); restore it from a backup")
             continue
@@ -88,7 +79,7 @@ def _check_files(folder: Path, info: Mapping[str, Any], problems: list[str]) -> 
 
 @contextmanager
 def _noted(problems: list[str]) -> Iterator[None]:
-    """Keep what is wrong as one more message, and go on."""
+    """Add an error to the problems, and continue."""
     try:
         yield
     except (StoreError, ConfigError) as error:

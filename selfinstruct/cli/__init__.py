@@ -13,8 +13,8 @@ def main() -> None:
 
     code = run(sys.argv[1:])
     if any(thread.name == "vllm-engine" for thread in threading.enumerate()):
-        # An engine that was interrupted while it loaded: Python's own way out would tear
-        # the interpreter down under vLLM's native code, and crash.
+        # An engine was interrupted while it loaded. Python's own exit would tear the interpreter
+        # down under vLLM's native code, and crash.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -19,15 +19,15 @@ from selfinstruct.cli.options import EngineOption, interrupt, required_engine
 def align(
     out: Annotated[Path, typer.Option("--out", help="Folder of the chain.")],
     model: Annotated[
-        str, typer.Option("--model", help="MODEL to begin with: it writes, and is trained.")
+        str, typer.Option("--model", help="MODEL that writes the tasks and is trained.")
     ] = "bundled",
     target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
     judge: Annotated[
         str,
-        typer.Option("--judge", help="MODEL that compares answers at the end; `none`: nobody."),
+        typer.Option("--judge", help="MODEL that compares answers at the end, or `none`."),
     ] = "bundled",
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
+        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
     ] = None,
     engine: EngineOption = None,
     options: Annotated[
@@ -38,12 +38,12 @@ def align(
             help='More options of a stage: --stage sft="--epochs 1". May be repeated.',
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
     """Generate, fine-tune, rank the model's own answers, optimise, and evaluate, in one folder.
 
-    Each stage is a command in a process of its own. The same command again skips what is done
-    and goes on with what is not; another model, target or option wants another folder.
+    Each stage is a command in its own process. Run the same command again to continue: it skips
+    finished stages. Use another folder for another model, target or option.
     """
     from selfinstruct.align.chain import AlignSettings, StageFailed
     from selfinstruct.align.chain import align as run_chain
@@ -65,7 +65,7 @@ def align(
         report = run_chain(out, settings, _run, _tell)
     except (StageFailed, KeyboardInterrupt) as failed:
         arguments = shlex.join(["selfinstruct", *sys.argv[1:]])
-        stderr.print("\nwhat was done is kept. Go on with the same command:")
+        stderr.print("\nfinished stages are kept. To continue, run the same command:")
         stderr.print(f"  {arguments}", markup=False, highlight=False, soft_wrap=True)
         if isinstance(failed, StageFailed):
             raise typer.Exit(failed.code) from failed
@@ -75,32 +75,32 @@ def align(
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _options(given: Sequence[str]) -> dict[str, list[str]]:
+def _options(stage_options: Sequence[str]) -> dict[str, list[str]]:
     from selfinstruct.align.chain import STAGES
     from selfinstruct.common.errors import ConfigError
 
-    found: dict[str, list[str]] = {}
-    for text in given:
+    by_stage: dict[str, list[str]] = {}
+    for text in stage_options:
         name, mark, words = text.partition("=")
         if not mark or name not in STAGES:
             raise ConfigError(
                 f"--stage {text}: give STAGE=OPTIONS, with a stage of {', '.join(STAGES)}"
             )
         try:
-            found.setdefault(name, []).extend(shlex.split(words))
+            by_stage.setdefault(name, []).extend(shlex.split(words))
         except ValueError as error:
             raise ConfigError(f"--stage {text}: {error}") from error
-    return found
+    return by_stage
 
 
 def _run(words: Sequence[str]) -> int:
-    """Run a command; an interruption reaches it too, and it is given the time to end."""
+    """Run a command; on an interruption, wait until it has ended."""
     process = subprocess.Popen([sys.executable, "-m", "selfinstruct", *words])
     try:
         code = process.wait()
     except KeyboardInterrupt:
         if process.poll() is None:
-            process.terminate()  # of Ctrl-C it knows already; of a SIGTERM to us it does not
+            process.terminate()  # the terminal sends it Ctrl-C, but not our SIGTERM
         if process.wait() != 0:
             raise
         code = 0

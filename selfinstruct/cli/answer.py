@@ -26,7 +26,9 @@ def answer(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     model: Annotated[
         str,
-        typer.Option("--model", help="The teacher: a name of `models list`, a folder, a hub name."),
+        typer.Option(
+            "--model", help="The teacher: a name from `models list`, a folder or a hub name."
+        ),
     ],
     engine: EngineOption = None,
     dtype: DtypeOption = None,
@@ -44,7 +46,7 @@ def answer(
 ) -> None:
     """Write better outputs for the accepted tasks with another model, beside the run's own.
 
-    Goes on where it was stopped. `export --answers` chooses which outputs are exported.
+    Run it again to continue after a stop. `export --answers` chooses which outputs are exported.
     """
     from rich.markup import escape
     from rich.progress import Progress
@@ -61,10 +63,10 @@ def answer(
         "model.prompting": prompting and str(prompting),
         "model.system": system and text_or_file(system),
     }
-    given = nested({key: value for key, value in options.items() if value is not None})
-    given = overlay(given, parse_settings(settings or []))
+    values = nested({key: value for key, value in options.items() if value is not None})
+    values = overlay(values, parse_settings(settings or []))
     opened = open_run(run)
-    required_engine(engine_of(given))
+    required_engine(engine_of(values))
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
@@ -72,9 +74,9 @@ def answer(
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task(f"answering with {shown}", total=None)
         try:
-            found = answer_run(
+            answered = answer_run(
                 opened,
-                given,
+                values,
                 make_engine=build_engine,
                 model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
                 advance=lambda done, owed: progress.update(
@@ -83,19 +85,19 @@ def answer(
             )
         except KeyboardInterrupt:
             progress.stop()
-            stderr.print("\n[yellow]interrupted[/]; all committed answers are safe. Go on with:")
+            stderr.print("\n[yellow]interrupted[/]; all committed answers are safe. Continue with:")
             command = shlex.join(["selfinstruct", *sys.argv[1:]])
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
-    if not found.owed:
+    if not answered.owed:
         stdout.print(
-            f"{model} has answered every task in this way already",
+            f"{model} has already answered every task with these settings",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
         return
-    stdout.print(f"{found.accepted} of {found.written} answers accepted", highlight=False)
+    stdout.print(f"{answered.accepted} of {answered.written} answers accepted", highlight=False)
     words = ["selfinstruct", "export", str(run), "--answers", "prefer-teacher"]
     words += ["--format", "messages", "--out", str(run / "messages.jsonl")]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

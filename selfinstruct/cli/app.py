@@ -57,7 +57,7 @@ app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 
 
-# What a path that a user mistyped can do to any command.
+# What a mistyped path can cause in any command.
 _BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR)
 
 
@@ -69,7 +69,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is decided and why."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log decisions and their reasons."),
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
@@ -80,7 +80,7 @@ def _main(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; return its exit code. A traceback means a bug of ours (1)."""
+    """Run one command; return its exit code. A traceback means a bug in selfinstruct (1)."""
     try:
         app(args=list(arguments), prog_name="selfinstruct")
     except SelfInstructError as error:

@@ -20,26 +20,26 @@ from selfinstruct.cli.whatif import whatif
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
 
-# A running process gives a sign every few seconds, but not while a long prompt is read.
+# A running process updates its status every few seconds, but not while it reads a long prompt.
 _STALE_SECONDS = 600
 
 app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
 
 
 def summary(run: RunFolder, as_json: AsJson = False) -> None:
-    """Count the candidates of a run by verdict and reason; where some are rated, how many erred."""
+    """Count the candidates of a run by verdict and reason; estimate error rates from ratings."""
     from selfinstruct.audit.error_rates import measure
     from selfinstruct.audit.queries import summarise
     from selfinstruct.store import open_run
 
     opened = open_run(run)
-    found, measured = summarise(opened), measure(opened)
+    totals, measured = summarise(opened), measure(opened)
     if as_json:
         rates = asdict(measured) if measured else None
-        data = {**asdict(found), "candidates": found.candidates, "error_rates": rates}
+        data = {**asdict(totals), "candidates": totals.candidates, "error_rates": rates}
         print(json.dumps(data, indent=2))
         return
-    _print_summary(found)
+    _print_summary(totals)
     if measured is not None:
         print_measured(measured)
 
@@ -70,45 +70,46 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
         raise typer.Exit(4)
 
 
-def _print_summary(found: Summary) -> None:
+def _print_summary(totals: Summary) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    # Names and reasons come from outside: escaped, they cannot be taken for markup.
-    stdout.print(f"[bold]{escape(found.name)}[/]: {escape(_state(found.status))}", highlight=False)
-    toward = f"{found.recorded_tasks} of {found.target}"
-    is_changed = found.tasks != found.recorded_tasks
-    tasks = f"{found.tasks} tasks (the rounds gave {toward})" if is_changed else f"{toward} tasks"
+    # Names and reasons come from outside: escape them, so that rich reads no markup in them.
     stdout.print(
-        f"{tasks} from {found.candidates} candidates in {found.rounds} rounds, written by "
-        f"{escape(found.model)}",
+        f"[bold]{escape(totals.name)}[/]: {escape(_state(totals.status))}",
+        highlight=False,
+    )
+    toward = f"{totals.recorded_tasks} of {totals.target}"
+    is_changed = totals.tasks != totals.recorded_tasks
+    tasks = f"{totals.tasks} tasks (the rounds gave {toward})" if is_changed else f"{toward} tasks"
+    stdout.print(
+        f"{tasks} from {totals.candidates} candidates in {totals.rounds} rounds, written by "
+        f"{escape(totals.model)}",
         highlight=False,
         soft_wrap=True,
     )
-    speed = found.tokens["generated"] / found.seconds if found.seconds else 0
+    speed = totals.tokens["generated"] / totals.seconds if totals.seconds else 0
     stdout.print(
-        f"{found.tokens['generated']:,} tokens in {found.seconds:.0f} s ({speed:.0f} a second), "
-        f"engine idle {found.engine_idle_share:.1%}, novelty filter {found.novelty_share:.2%}",
+        f"{totals.tokens['generated']:,} tokens in {totals.seconds:.0f} s ({speed:.0f} a second), "
+        f"engine idle {totals.engine_idle_share:.1%}, novelty filter {totals.novelty_share:.2%}",
         highlight=False,
     )
-    stdout.print(thresholds_line(found.likelihood), highlight=False, soft_wrap=True)
-    if found.yields:
-        stdout.print(f"yield by round: {_sparkline(found.yields)}", highlight=False)
-    if found.overrides:
-        decided = ", ".join(f"{count} {action}" for action, count in found.overrides.items())
-        waits = f"; {found.waiting} of them wait for instances" if found.waiting else ""
+    stdout.print(thresholds_line(totals.likelihood), highlight=False, soft_wrap=True)
+    if totals.yields:
+        stdout.print(f"yield by round: {_sparkline(totals.yields)}", highlight=False)
+    if totals.overrides:
+        decided = ", ".join(f"{count} {action}" for action, count in totals.overrides.items())
+        waits = f"; {totals.waiting} of them wait for instances" if totals.waiting else ""
         stdout.print(f"decided by people: {decided}{waits}", highlight=False, soft_wrap=True)
-    if found.failed_requests:
-        failed = ", ".join(f"{n} {stage}" for stage, n in found.failed_requests.items())
-        stdout.print(
-            f"requests that failed for good: {failed}", highlight=False, soft_wrap=True
-        )
-    for problem in found.damaged:
+    if totals.failed_requests:
+        failed = ", ".join(f"{n} {stage}" for stage, n in totals.failed_requests.items())
+        stdout.print(f"requests that failed for good: {failed}", highlight=False, soft_wrap=True)
+    for problem in totals.damaged:
         stderr.print(problem, markup=False, highlight=False, soft_wrap=True)
     tables: Mapping[str, Mapping[str, int]] = {
-        "instructions": found.instructions,
-        "instances": found.instances,
-        "answers of other models": found.answers,
+        "instructions": totals.instructions,
+        "instances": totals.instances,
+        "answers of other models": totals.answers,
     }
     for title, counts in tables.items():
         if not counts and title.startswith("answers"):
@@ -118,7 +119,7 @@ def _print_summary(found: Summary) -> None:
         table.add_column("outcome", footer="all")
         table.add_column("count", justify="right", footer=str(total))
         table.add_column("share", justify="right")
-        standing = found.standing if found.overrides and title == "instructions" else {}
+        standing = totals.standing if totals.overrides and title == "instructions" else {}
         if standing:
             table.add_column("decisions applied", justify="right", footer=str(total))
         for outcome in dict.fromkeys([*counts, *standing]):
@@ -130,18 +131,18 @@ def _print_summary(found: Summary) -> None:
 
 
 def _state(status: Mapping[str, Any]) -> str:
-    """Return the state and its reason; of a running one, how long ago it last gave a sign."""
+    """Return the state and its reason; for a running one, the age of its status."""
     if status["state"] == "running" and isinstance(status.get("heartbeat"), int | float):
         age = max(0.0, time.time() - status["heartbeat"])
         if age < _STALE_SECONDS:
-            return f"running (last sign {age:.0f} s ago)"
-        return f"cut off while running (last sign {age / 60:.0f} min ago); go on with --resume"
+            return f"running (last update {age:.0f} s ago)"
+        return f"cut off while running (last update {age / 60:.0f} min ago); continue with --resume"
     why = f" ({status['reason']})" if status.get("reason") else ""
     return f"{status['state']}{why}"
 
 
 def _sparkline(shares: list[float]) -> str:
-    """Return one bar a round, the full height for the largest, and the last as a number."""
+    """Return one bar per round, full height for the largest, and the first and last share."""
     bars = "▁▂▃▄▅▆▇█"
     top = max(shares) or 1.0
     line = "".join(bars[min(7, int(share / top * 7.99))] for share in shares[-60:])

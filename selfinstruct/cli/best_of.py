@@ -35,15 +35,15 @@ def best_of(
         typer.Argument(metavar="RUN|FILE", help="A run, or JSON lines as for `evaluate --tasks`."),
     ],
     policy: Annotated[str, typer.Option("--policy", help="MODEL that answers.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the chosen answers.")],
-    k: Annotated[int, typer.Option("--k", min=2, help="Answers to choose from.")] = 8,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the chosen answers.")],
+    k: Annotated[int, typer.Option("--k", min=2, help="Number of answers to choose from.")] = 8,
     scorer: Annotated[
         str,
         typer.Option(
             "--scorer",
             parser=labeller_name,
             metavar=NAMES,
-            help=f"What chooses: {listed(one for one in LABELLERS if one.may_choose)}.",
+            help=f"Scorer that chooses: {listed(one for one in LABELLERS if one.may_choose)}.",
         ),
     ] = "likelihood",
     measure: Annotated[
@@ -52,7 +52,7 @@ def best_of(
             "--measure",
             parser=labeller_name,
             metavar=NAMES,
-            help="Another scorer, which says what the choice is worth.",
+            help="Another scorer, which measures the chosen answers.",
         ),
     ] = "reference",
     judge: JudgeOption = None,
@@ -61,18 +61,18 @@ def best_of(
     temperature: TemperatureOption = 0.9,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 192,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Ask no more than so many tasks.")
+        int | None, typer.Option("--limit", min=1, help="Most tasks to answer.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what was begun.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
-    """Sample k answers to each task, and keep the one that a scorer finds best.
+    """Sample k answers to each task, and keep the one with the highest score.
 
-    The chosen answers are rows for `train sft`. What the best of 1, 2, … k is worth is measured
-    by another scorer, with intervals.
+    The chosen answers are rows for `train sft`. Another scorer measures the best of 1, 2, … k, with
+    intervals.
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.best_of import BEST, Choice, require_may_choose

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Show a bar that is moved on by one for each round."""
+    """Show a progress bar over rounds."""
     from rich.progress import track
 
     steps = iter(track(run.rounds(), what, console=stderr, transient=True, disable=quiet))
@@ -26,7 +26,7 @@ def per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], o
 
 
 def thresholds_line(thresholds: Mapping[str, float | None]) -> str:
-    """Return the least nats per token of each kind, as far as they are known."""
+    """Return the known likelihood thresholds of each kind, in nats per token."""
     known = [f"{kind} {value:.2f}" for kind, value in thresholds.items() if value is not None]
     return f"least likelihood, in nats per token: {', '.join(known) or 'none yet'}"
 
@@ -36,7 +36,7 @@ def number(value: float | None) -> str:
 
 
 def deep_plain(value: Any) -> Any:
-    """Turn NaN, which JSON lacks, into null, however deep."""
+    """Turn NaN, which JSON lacks, into null, at any depth."""
     if isinstance(value, Mapping):
         return {key: deep_plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -20,9 +20,9 @@ def complete(
 ) -> None:
     """Write the instances of instructions that are `pending_instances`.
 
-    Such instructions passed when a run was judged again (`audit whatif --out`, `merge`), or were
-    restored by a person (`audit restore`). The model, prompts and rules are those of the run, and
-    so is the engine unless another is given. Goes on where it was stopped.
+    Such instructions passed when a run was judged again (`audit whatif --out`, `merge`), or a
+    person restored them (`audit restore`). The model, prompts and rules are those of the run. So
+    is the engine, unless you name another. Run it again to continue after a stop.
     """
     from rich.progress import Progress, TimeRemainingColumn
 
@@ -45,27 +45,27 @@ def complete(
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("writing instances", total=None)
         try:
-            found = complete_run(
+            result = complete_run(
                 opened,
                 make_engine=build_engine,
                 engine=engine,
                 model_progress=lambda what, _: progress.update(bar, description=f"model: {what}"),
-                advance=lambda done, wanted: progress.update(
-                    bar, description="writing instances", completed=done, total=wanted
+                advance=lambda done, total: progress.update(
+                    bar, description="writing instances", completed=done, total=total
                 ),
             )
         except (KeyboardInterrupt, EngineError, WriteError):
             progress.stop()
-            stderr.print("\n[yellow]stopped early[/]; what was committed is safe. Go on with:")
+            stderr.print("\n[yellow]stopped early[/]; what was committed is safe. Continue with:")
             command = shlex.join(["selfinstruct", *sys.argv[1:]])
             stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
-    notes = [f"{found.tasks} of {found.owed} instructions are tasks now"]
-    if invalid := found.owed - found.tasks - found.failed:
-        others = "the others" if not found.failed else str(invalid)
+    notes = [f"{result.tasks} of {result.owed} instructions are tasks now"]
+    if invalid := result.owed - result.tasks - result.failed:
+        others = "the others" if not result.failed else str(invalid)
         notes.append(f"{others} have no valid instance")
-    if found.failed:
-        notes.append(f"{found.failed} still wait: the engine failed on them; run this again")
+    if result.failed:
+        notes.append(f"{result.failed} still wait: the engine failed on them; run this again")
     stdout.print("; ".join(notes), highlight=False, soft_wrap=True)
     words = ["selfinstruct", "export", str(run), "--format", "messages"]
     words += ["--out", str(run / "messages.jsonl")]

@@ -13,7 +13,7 @@ stdout = Console()
 stderr = Console(stderr=True)
 
 
-# What a terminal would take for a command: model text is shown, never obeyed.
+# What a terminal would obey as a command. Model text is only shown.
 _CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
@@ -23,17 +23,17 @@ def plain(text: str) -> str:
 
 
 def log_to(console: Console) -> None:
-    """Send log messages where a live display is, so that they do not disturb each other."""
+    """Send log messages through the live display's console, so that they do not break it."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, RichHandler):
             handler.console = console
 
 
 def terminal() -> Console:
-    """Return a console on the terminal behind stderr, also while stderr is set aside.
+    """Return a console on the terminal behind stderr, even while stderr is redirected.
 
-    The engine keeps what vLLM writes to stderr while it loads off the screen; progress
-    shown meanwhile needs a handle of its own.
+    The engine hides what vLLM writes to stderr while it loads. Progress shown meanwhile needs
+    its own handle.
     """
     try:
         handle = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 CandidateId = Annotated[str, typer.Argument(help="Such as r00003-p012-i04, or …-n0.")]
-Note = Annotated[str, typer.Option("--note", help="Why; kept with the decision.")]
+Note = Annotated[str, typer.Option("--note", help="Reason, kept with the decision.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; the login name by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -26,10 +26,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def restore(
     run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
 ) -> None:
-    """Take a rejected candidate into the dataset, as the model wrote it.
+    """Put a rejected candidate into the dataset, as the model wrote it.
 
-    An instruction without instances waits for them: `selfinstruct complete` writes them, or
-    `audit edit --output` gives one. An instance comes with its instruction.
+    An instruction without instances waits for them: `selfinstruct complete` writes them, or you
+    type one with `audit edit --output`. Restoring an instance restores its instruction too.
     """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
@@ -41,7 +41,7 @@ def restore(
 def drop(
     run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
 ) -> None:
-    """Keep an accepted candidate out of the dataset; an instruction with all its instances."""
+    """Take a candidate out of the dataset; dropping an instruction drops its instances."""
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 
@@ -56,17 +56,15 @@ def edit(
     input: Annotated[str | None, typer.Option("--input", help="Input, with --output.")] = None,
     output: Annotated[
         str | None,
-        typer.Option(
-            "--output", help="Output; of an instruction it takes the place of its instances."
-        ),
+        typer.Option("--output", help="Output; for an instruction, it replaces its instances."),
     ] = None,
     note: Note = "",
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put your own words into the dataset; the model's are kept in the run.
+    """Replace a candidate's text in the dataset; the run keeps the model's text.
 
-    What is edited is in the dataset, whatever its verdict was.
+    An edited candidate is in the dataset, whatever its verdict was.
     """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
@@ -89,7 +87,7 @@ def undo(
 
 
 def login() -> str:
-    """Return the name of who is logged in; nothing where the system has none."""
+    """Return the login name; an empty text if the system has none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -97,10 +95,10 @@ def login() -> str:
 
 
 def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
-    """Say what was decided, and how the candidate stands now."""
-    from selfinstruct.decisions.lookup import find
+    """Print the decision, and how the candidate stands now."""
+    from selfinstruct.decisions.lookup import find, outcome_of
     from selfinstruct.decisions.overrides import read_overrides
-    from selfinstruct.decisions.standing import PENDING, outcome_of
+    from selfinstruct.decisions.standing import PENDING
 
     outcome = outcome_of(find(run, entry.id), read_overrides(run))
     if as_json:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from selfinstruct.audit.estimates import Estimate
 
 
-def print_measured(found: Measured) -> None:
-    """Print what ratings say about the filters, rule by rule and in all."""
+def print_measured(measured: Measured) -> None:
+    """Print the error rates that the ratings give, by rule and overall."""
     from rich.table import Table
 
-    for rates in found.tables.values():
+    for rates in measured.tables.values():
         table = Table(title=f"error rates of {rates.table}", title_justify="left")
         for column in ("rule", "rated", "of", "good", "false rejects, 95 %"):
             table.add_column(column, justify="left" if column == "rule" else "right")
@@ -33,10 +33,10 @@ def print_measured(found: Measured) -> None:
         _say(f"recall: {estimate(rates.recall)} of all that is good was accepted")
         if rates.unrated:
             _say(f"not rated, and so unknown: {', '.join(rates.unrated)}")
-    agreed = "" if found.agreement is None else f", agreement (alpha) {found.agreement:.2f}"
-    even = f", {found.unsettled} without a majority" if found.unsettled else ""
-    _say(f"rated: {found.rated} by {plain(', '.join(found.raters))}{even}{agreed}")
-    if found.stale:
+    agreed = "" if measured.agreement is None else f", agreement (alpha) {measured.agreement:.2f}"
+    even = f", {measured.unsettled} without a majority" if measured.unsettled else ""
+    _say(f"rated: {measured.rated} by {plain(', '.join(measured.raters))}{even}{agreed}")
+    if measured.stale:
         stderr.print(
             "the run has changed since the sample was drawn; draw another with: audit sample "
             "(ratings stay)",
@@ -45,11 +45,11 @@ def print_measured(found: Measured) -> None:
         )
 
 
-def print_what_if_rates(found: Sequence[WhatIfRates]) -> None:
+def print_what_if_rates(tables: Sequence[WhatIfRates]) -> None:
     """Print what other thresholds would do to the error rates."""
     from rich.table import Table
 
-    for rates in found:
+    for rates in tables:
         table = Table(title=f"error rates of {rates.table}, 95 %", title_justify="left")
         for column in ("", "recorded", "judged again"):
             table.add_column(column, justify="left" if not column else "right")
@@ -57,17 +57,17 @@ def print_what_if_rates(found: Sequence[WhatIfRates]) -> None:
         for title, name in (
             ("bad among the kept", "false_accept"),
             ("good among the rejected", "false_reject"),
-            ("kept of all that is good", "recall"),
+            ("kept among the good", "recall"),
         ):
             both = (getattr(one, name) for one in (rates.before, rates.after))
             table.add_row(title, *(estimate(one) for one in both))
         stdout.print(table)
 
 
-def estimate(found: Estimate) -> str:
+def estimate(share: Estimate) -> str:
     """Return a share with its interval, such as `12% (5 to 24)`."""
-    value = "unknown" if found.value is None else f"{found.value:.0%}"
-    return f"{value} ({100 * found.low:.0f} to {100 * found.high:.0f})"
+    value = "unknown" if share.value is None else f"{share.value:.0%}"
+    return f"{value} ({100 * share.low:.0f} to {100 * share.high:.0f})"
 
 
 def _say(text: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from selfinstruct.evaluate.evaluation import Contestant, Evaluation
     from selfinstruct.labellers.duels import Duel
 
-# What is worth a column on a terminal; report.json has all.
+# The measures that have a column on a terminal; report.json has all.
 _SHOWN = {
     "rouge_l": "ROUGE-L",
     "rouge_l_cut": "ROUGE-L, cut as the reference",
@@ -50,11 +50,13 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="Folder for report.json and report.html.")],
     tasks: Annotated[
         Path | None,
-        typer.Option("--tasks", help="JSON lines with `instruction`, `instances` (200 of ours)."),
+        typer.Option(
+            "--tasks", help="JSON lines with `instruction` and `instances` (default: our 200)."
+        ),
     ] = None,
     few_shot: Annotated[
         list[str] | None,
-        typer.Option("--few-shot", metavar="NAME=N", help="Show that model N worked seed tasks."),
+        typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
     ] = None,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Longest answer, the same for all.")
@@ -64,7 +66,12 @@ def evaluate(
     ] = 1,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", min=0.01, max=5, help="Of several answers (default 0.7)."),
+        typer.Option(
+            "--temperature",
+            min=0.01,
+            max=5,
+            help="Sampling temperature of several answers (default 0.7).",
+        ),
     ] = None,
     judge: Annotated[
         str | None,
@@ -72,28 +79,30 @@ def evaluate(
     ] = None,
     judge_prompt: Annotated[
         Path | None,
-        typer.Option("--judge-prompt", help="What it is asked: Jinja; `task`, `first`, `second`."),
+        typer.Option(
+            "--judge-prompt", help="Jinja template of its question, with `task`, `first`, `second`."
+        ),
     ] = None,
     judge_tasks: Annotated[
         int | None,
-        typer.Option("--judge-tasks", min=1, help="Judge the first so many tasks alone."),
+        typer.Option("--judge-tasks", min=1, help="Judge only this many tasks, the first ones."),
     ] = None,
     plain_text: Annotated[
         str | None,
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity (100 of ours); `none`: leave it out.",
+            help="Passages for last word and perplexity (default: our 100), or `none`.",
         ),
     ] = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
-    """Have models answer tasks, and say by how much they differ.
+    """Have models answer tasks, and report by how much they differ.
 
-    The same encoding, stop strings and token limit for all: a model's own chat template, or
-    the canonical text for one that has none. Differences have paired bootstrap intervals.
+    All models get the same stop strings and token limit. Each gets its own chat template, or the
+    canonical text if it has none. Differences have paired bootstrap intervals.
     """
     from rich.progress import Progress
 
@@ -111,7 +120,7 @@ def evaluate(
 
     for option, value in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
         if judge is None and value is not None:
-            raise ConfigError(f"{option}: nobody is asked; give --judge too")
+            raise ConfigError(f"{option}: there is no judge; give --judge too")
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
     contestants = _contestants(models, few_shot or [])
@@ -179,7 +188,7 @@ def _contestants(models: list[str], few_shot: list[str]) -> list[Contestant]:
             raise ConfigError(f"--model {text}: give NAME=MODEL, such as base=gemma-3-270m")
         contestants.append(Contestant(name, model, shots.pop(name, 0)))
     if shots:
-        raise ConfigError(f"--few-shot {', '.join(shots)}: is the name of no --model")
+        raise ConfigError(f"--few-shot {', '.join(shots)}: no --model has this name")
     return contestants
 
 

@@ -22,21 +22,25 @@ class AnswersName(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    format: Annotated[Format, typer.Option("--format", help="How a task is written down.")],
+    format: Annotated[Format, typer.Option("--format", help="Format of the file.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; replaced if it is there.")],
     answers: Annotated[
         AnswersName,
-        typer.Option("--answers", help="Whose outputs; teachers' come from `selfinstruct answer`."),
+        typer.Option("--answers", help="Whose outputs; `selfinstruct answer` writes a teacher's."),
     ] = AnswersName.OWN,
+    reasoning: Annotated[
+        bool,
+        typer.Option("--reasoning", help="Keep what the model thought before its answers."),
+    ] = False,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
     push: Annotated[
         str | None,
-        typer.Option("--push", metavar="REPO", help="Hand file and card to the hub, as REPO."),
+        typer.Option("--push", metavar="REPO", help="Upload file and card to the hub, as REPO."),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="With --push: a new repository is private.")
+        bool, typer.Option("--private", help="With --push: make a new repository private.")
     ] = False,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet."""
@@ -47,6 +51,7 @@ def export(
         out,
         format=str(format),
         answers=str(answers),
+        reasoning=reasoning,
         card=card,
         push=push,
         private=private,

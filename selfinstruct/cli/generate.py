@@ -24,59 +24,75 @@ from selfinstruct.cli.options import (
 def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/first.")],
     target: Annotated[
-        int | None, typer.Option("--target", help="Tasks wanted (default 100).")
+        int | None, typer.Option("--target", help="Number of tasks to reach (default 100).")
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="`bundled` (default), a name of `models list`, a folder, a hub name."
+            "--model",
+            help="`bundled` (default), a name from `models list`, a folder or a hub name.",
         ),
     ] = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
+        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language of the tasks and prompts: de, vi, zh (default: English). "
+            "Give seeds in that language.",
+        ),
     ] = None,
     domain: Annotated[
         str | None,
-        typer.Option("--domain", help="The field that all tasks are of, such as veterinary care."),
+        typer.Option("--domain", help="Domain of all tasks, such as veterinary care."),
     ] = None,
     topics: Annotated[
-        Path | None, typer.Option("--topics", help="Topics, one a line; a proposal is given one.")
+        Path | None,
+        typer.Option("--topics", help="File of topics, one per line; each proposal gets one."),
     ] = None,
     avoid: Annotated[
         Path | None,
-        typer.Option("--avoid", help="Texts that no task may repeat: lines, or JSONL."),
+        typer.Option("--avoid", help="File of texts that no task may repeat: lines or JSONL."),
     ] = None,
     system: SystemOption = None,
     prompts: Annotated[
-        Path | None, typer.Option("--prompts", help="Folder with templates of your own.")
+        Path | None, typer.Option("--prompts", help="Folder with your own templates.")
     ] = None,
     prompting: PromptingOption = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of every draw and sampled token (default 0).")
+        int | None, typer.Option("--seed", help="Random seed of the run (default 0).")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, or start it.")
+        bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
     ] = False,
     min_yield: Annotated[
         float | None,
-        typer.Option("--min-yield", help="Stop when fewer of the candidates become tasks (0.01)."),
+        typer.Option(
+            "--min-yield",
+            help="Stop when a smaller share of candidates becomes tasks (default 0.01).",
+        ),
     ] = None,
     min_logprob: Annotated[
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Drop what the model finds less likely, in nats per token, such as -2.5 "
-            "(default: found from the first candidates).",
+            help="Reject texts that the model finds less likely, in nats per token, such as -2.5 "
+            "(default: set from the first candidates).",
         ),
     ] = None,
     max_logprob: Annotated[
         float | None,
-        typer.Option("--max-logprob", help="Drop what is likelier, such as -0.05: repetition."),
+        typer.Option(
+            "--max-logprob", help="Reject texts that are likelier, such as -0.05: repetition."
+        ),
     ] = None,
     max_rounds: Annotated[
         int | None, typer.Option("--max-rounds", help="Stop after so many rounds.")
@@ -96,7 +112,7 @@ def generate(
 ) -> None:
     """Generate an instruction dataset from seed tasks, until the target or a stop rule.
 
-    Stop it with Ctrl-C and go on with --resume; raise --target to grow a finished run.
+    Stop it with Ctrl-C, and continue with --resume. Raise --target to grow a finished run.
     """
     from selfinstruct import api
     from selfinstruct.cli.watch import Watcher
@@ -104,7 +120,7 @@ def generate(
     from selfinstruct.config.values import parse_settings
     from selfinstruct.store import open_run
 
-    given = parse_settings(settings or [])
+    parsed = parse_settings(settings or [])
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
@@ -117,6 +133,7 @@ def generate(
                 engine=engine,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
+                language=language,
                 domain=domain,
                 topics=topics,
                 avoid=avoid,
@@ -131,17 +148,17 @@ def generate(
                 max_logprob=max_logprob,
                 max_rounds=max_rounds,
                 max_tokens=max_tokens,
-                settings=given,
+                settings=parsed,
                 progress=watcher,
             )
         except KeyboardInterrupt:
             watcher.stop()
-            stderr.print("\n[yellow]interrupted[/]; all committed rounds are safe. Go on with:")
+            stderr.print("\n[yellow]interrupted[/]; all committed rounds are safe. Continue with:")
             _print_resume_command()
             raise
         except (EngineError, WriteError):
             watcher.stop()
-            stderr.print("[yellow]stopped early[/]; all committed rounds are safe. Go on with:")
+            stderr.print("[yellow]stopped early[/]; all committed rounds are safe. Continue with:")
             _print_resume_command()
             raise
         watcher.finished(open_run(run.path), str(run.stop_reason))

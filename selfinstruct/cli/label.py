@@ -29,17 +29,20 @@ class Sampled(StrEnum):
 def sample(
     run: RunFolder,
     per_reason: Annotated[
-        int, typer.Option("--per-reason", min=1, help="How many of each reason, and accepted.")
+        int,
+        typer.Option(
+            "--per-reason", min=1, help="Number to draw of each reason, and of the accepted."
+        ),
     ] = 50,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed draws others.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the draw.")] = 0,
     stage: Annotated[
         Sampled, typer.Option("--stage", help="Which candidates.")
     ] = Sampled.INSTRUCTIONS,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a sample of every outcome, to be rated with `audit label`.
+    """Draw a sample of every outcome, to rate with `audit label`.
 
-    A larger sample of the same seed holds the smaller one, and what was rated stays rated.
+    A larger sample with the same seed contains the smaller one. Ratings stay.
     """
     from selfinstruct.audit.sample import draw_sample, sample_path
     from selfinstruct.store import open_run
@@ -68,10 +71,10 @@ def label(
         str | None, typer.Option("--rater", help="Who rates; the login name by default.")
     ] = None,
 ) -> None:
-    """Rate the sample: the texts alone, mixed, without their verdicts.
+    """Rate the sample: texts in mixed order, without their verdicts.
 
-    Keys: a b c d rate, s skips for now, u takes the last one back, q ends; each rating is on
-    disk at once. Several people rate the same sample under names of their own.
+    Keys: a b c d rate, s skips for now, u undoes the last rating, q quits. Each rating is saved at
+    once. Several people can rate the same sample, each under their own name.
     """
     from selfinstruct.audit.rating import needed_sample, rater_progress
     from selfinstruct.audit.sample import blind_texts
@@ -99,7 +102,7 @@ def label(
         else:
             _say(f"{plain(key)!r} is no key here: a b c d, s skip, u undo, q quit")
     left = now.total - now.rated
-    done = "all are rated" if not left else f"{left} left; go on with the same command"
+    done = "all are rated" if not left else f"{left} left; continue with the same command"
     _say(f"{now.rated} of {now.total} rated by {plain(name)}, {done}")
     if now.rated:
         _say(f"  selfinstruct audit summary {run}")
@@ -118,7 +121,7 @@ def _act(run: Run, key: str, id: str, rater: str) -> None:
 
 
 def _keys() -> Iterator[str]:
-    """Yield keys as they are pressed; characters of a pipe or file."""
+    """Yield keys as they are pressed, or the characters of a pipe or file."""
     if sys.stdin.isatty():
         while True:
             yield typer.getchar().lower()

@@ -1,4 +1,4 @@
-"""What the commands that label answers share: who labels, progress, how to go on."""
+"""What the commands that label answers share: who labels, progress, how to continue."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ JudgeOption = Annotated[
 ]
 JudgePromptOption = Annotated[
     Path | None,
-    typer.Option("--judge-prompt", help="What it is asked: Jinja; `task`, `first`, `second`."),
+    typer.Option(
+        "--judge-prompt", help="Jinja template of its question, with `task`, `first`, `second`."
+    ),
 ]
 RewardModelOption = Annotated[
     str | None,
@@ -62,7 +64,8 @@ RewardModelOption = Annotated[
     ),
 ]
 TemperatureOption = Annotated[
-    float, typer.Option("--temperature", min=0.01, max=5, help="They are sampled at.")
+    float,
+    typer.Option("--temperature", min=0.01, max=5, help="Sampling temperature of the answers."),
 ]
 
 
@@ -94,7 +97,7 @@ def scorers_of(
         if model is None and asking:
             raise ConfigError(f"{option}: names the model that `{asking[0]}` asks; give it")
     if judge_prompt is not None and judge is None:
-        raise ConfigError("--judge-prompt: nobody is asked; give --judge too")
+        raise ConfigError("--judge-prompt: there is no judge; give --judge too")
     template = None if judge_prompt is None else read_template(judge_prompt)
     scorers = []
     for labeller in labellers:
@@ -133,6 +136,6 @@ def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, 
             if (out / "answers").is_dir() and not isinstance(error, ConfigError):
                 arguments = [word for word in sys.argv[1:] if word != "--resume"]
                 command = shlex.join(["selfinstruct", *arguments, "--resume"])
-                stderr.print("\nwhat was committed is safe. Go on with:")
+                stderr.print("\nwhat was committed is safe. Continue with:")
                 stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise

@@ -37,24 +37,29 @@ def list_candidates(
     ] = None,
     verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Only those that hold this text, in any case.")
+        str | None,
+        typer.Option("--text", help="Only those that contain this text, in upper or lower case."),
     ] = None,
     round: Annotated[int | None, typer.Option("--round", help="Only those of this round.")] = None,
     min_rouge: Annotated[float | None, typer.Option("--min-rouge", help="Least ROUGE-L.")] = None,
     max_rouge: Annotated[float | None, typer.Option("--max-rouge", help="Most ROUGE-L.")] = None,
     min_logprob: Annotated[
-        float | None, typer.Option("--min-logprob", help="Least nats per token.")
+        float | None, typer.Option("--min-logprob", help="Lowest nats per token.")
     ] = None,
     max_logprob: Annotated[
-        float | None, typer.Option("--max-logprob", help="Most nats per token.")
+        float | None, typer.Option("--max-logprob", help="Highest nats per token.")
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", help="By a column, such as rouge_l or mean_logprob.")
+        str, typer.Option("--sort", help="Column to sort by, such as rouge_l or mean_logprob.")
     ] = "judged",
     descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out the first.")] = 0,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="Number to skip.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Most candidates to list.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
 ) -> None:
     """List candidates with their verdicts, scores and nearest neighbours."""
     from selfinstruct import api

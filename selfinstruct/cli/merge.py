@@ -18,7 +18,8 @@ def merge(
     """Join runs under one novelty index; the result is a run like any other."""
     from rich.progress import track
 
-    from selfinstruct.decisions.view import count, read_view
+    from selfinstruct.decisions.counts import count
+    from selfinstruct.decisions.view import read_view
     from selfinstruct.store import open_run
     from selfinstruct.verdicts.merge import merge as merge_runs
 
@@ -35,7 +36,7 @@ def merge(
     decisions = sum(len(view.overrides.current) for view in views)
     if decisions:
         stderr.print(
-            f"decisions of people ({decisions}) are not taken over: a merged run starts without",
+            f"decisions of people ({decisions}) are not taken over: a merged run has none",
             highlight=False,
         )
     command = shlex.join(["selfinstruct", "audit", "summary", str(out)])

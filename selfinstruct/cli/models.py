@@ -1,4 +1,4 @@
-"""`selfinstruct models`: what can be named, preparing it, and how it is prompted best."""
+"""`selfinstruct models`: list the named models, prepare them, and choose how to prompt one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that can be named, and whether they are prepared."""
+    """List the models that have a name, and whether they are prepared."""
     from rich.table import Table
 
     from selfinstruct.models import CATALOGUE, is_prepared, prepared_path
@@ -30,7 +30,7 @@ def list_models() -> None:
         place = str(prepared_path(entry)) if is_prepared(entry) else "not yet"
         table.add_row(entry.name, entry.title, entry.license, place)
     stdout.print(table)
-    stderr.print("A folder or a hub name can be given to --model as well.")
+    stderr.print("--model takes a folder or a hub name as well.")
 
 
 @app.command("prepare")

@@ -24,7 +24,7 @@ class Dtype(StrEnum):
 
 
 class Prompting(StrEnum):
-    """How the model is spoken to."""
+    """How prompts reach the model."""
 
     AUTO = "auto"
     BASE = "base"
@@ -39,7 +39,7 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="What runs the model: "
+        help="Engine that runs the model: "
         + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
         + f" (default {DEFAULT_ENGINE}).",
     ),
@@ -50,12 +50,12 @@ PromptingOption = Annotated[
 ]
 SystemOption = Annotated[
     str | None,
-    typer.Option("--system", help="System prompt for chat prompting: a text, or a file of it."),
+    typer.Option("--system", help="System prompt for chat prompting: a text, or a file with it."),
 ]
 
 
 def required_engine(name: str | None) -> EngineKind:
-    """Return the engine of a name, or the default one, of which no package is missing.
+    """Return the engine of a name, or the default one; no package of it is missing.
 
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
@@ -73,7 +73,7 @@ def text_or_file(value: str) -> str:
         path = Path(value).expanduser()
         if not path.is_file():
             return value
-    except (OSError, RuntimeError, ValueError):  # no name of a file: it is a text
+    except (OSError, RuntimeError, ValueError):  # not a file name: a text
         return value
     try:
         return path.read_text(encoding="utf-8").strip()
@@ -82,5 +82,5 @@ def text_or_file(value: str) -> str:
 
 
 def interrupt(_number: int, _frame: object) -> None:
-    """Treat a request to terminate as Ctrl-C: what is committed stays, how to resume is said."""
+    """Treat SIGTERM as Ctrl-C: commits stay, and a message says how to resume."""
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What is shown of a run while it goes: counts, speed, rejects, the newest task."""
+"""The panel of a running run: counts, speed, rejects, the newest task."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from selfinstruct.common.progress import RoundCommitted, Working
 from selfinstruct.common.records import ACCEPTED
 
 _REASONS_SHOWN = 5
-_SPEED_SECONDS = 20.0  # the speed shown is the mean over the last so many
+_SPEED_SECONDS = 20.0  # the speed shown is the mean over this time
 
 
 @dataclass
 class PanelState:
-    """What has been told of a run so far; `now` can be set by tests."""
+    """What the events of a run have said so far; tests set `now`."""
 
     title: str
     working: Working | None = None
@@ -38,7 +38,7 @@ class PanelState:
     speed_points: list[tuple[float, int]] = field(default_factory=list)
 
     def work(self, event: Working, now: float) -> None:
-        """Take in that requests came back."""
+        """Record requests that came back."""
         if self.tasks_at_start is None:
             self.tasks_at_start = event.tasks
         if event.round != self.round_started[0]:
@@ -49,8 +49,8 @@ class PanelState:
             self.speed_points.pop(0)
 
     def commit(self, event: RoundCommitted) -> None:
-        """Take in that a round is on disk."""
-        # A new one: the display's thread may be reading the old.
+        """Record a committed round."""
+        # A new object: the display's thread may be reading the old one.
         self.outcomes = self.outcomes + Counter(event.info["instructions"])
         self.last_yield = event.info["yield"]
         self.idle_share = event.info["engine_idle_share"]
@@ -60,7 +60,7 @@ class PanelState:
 
     @property
     def speed(self) -> float | None:
-        """Generated tokens a second, over the last while."""
+        """Generated tokens per second, over the last `_SPEED_SECONDS`."""
         if len(self.speed_points) < 2:
             return None
         (start, before), (end, after) = self.speed_points[0], self.speed_points[-1]
@@ -75,7 +75,7 @@ class PanelState:
         return (event.target - event.tasks) * pace
 
     def round_eta(self, now: float) -> float | None:
-        """Seconds until the requests that are known of are done, at the pace of this round."""
+        """Seconds until all known requests are done, at the pace of this round."""
         event = self.working
         if event is None or not event.returned or not event.requests:
             return None

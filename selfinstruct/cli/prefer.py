@@ -26,16 +26,18 @@ from selfinstruct.labellers.registry import LABELLERS
 
 
 def prefer(
-    run: Annotated[Path, typer.Argument(help="The run whose accepted tasks are asked.")],
-    policy: Annotated[str, typer.Option("--policy", help="MODEL that answers; to be trained.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the preferences.")],
+    run: Annotated[Path, typer.Argument(help="Run with the accepted tasks to answer.")],
+    policy: Annotated[
+        str, typer.Option("--policy", help="MODEL that answers, and will be trained.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the preferences.")],
     labeller: Annotated[
         str,
         typer.Option(
             "--labeller",
             parser=labeller_name,
             metavar=NAMES,
-            help=f"What says which answer is better: {listed(LABELLERS)}.",
+            help=f"Labeller that says which answer is better: {listed(LABELLERS)}.",
         ),
     ] = "likelihood",
     judge: JudgeOption = None,
@@ -48,19 +50,26 @@ def prefer(
         float, typer.Option("--min-margin", min=0, help="Least difference of scores in a pair.")
     ] = 0.0,
     pairs_per_task: Annotated[
-        int, typer.Option("--pairs-per-task", min=1, help="To train on, the widest first.")
+        int,
+        typer.Option(
+            "--pairs-per-task",
+            min=1,
+            help="Most training pairs of one task, the widest margin first.",
+        ),
     ] = 3,
     length_balance: Annotated[
         bool,
-        typer.Option("--length-balance", help="Drop pairs until longer is chosen half the time."),
+        typer.Option(
+            "--length-balance", help="Drop pairs until the longer answer is chosen half the time."
+        ),
     ] = False,
     held_out: Annotated[
-        int, typer.Option("--held-out", min=1, help="Least pairs held out, by whole tasks.")
+        int, typer.Option("--held-out", min=1, help="Fewest pairs to hold out, by whole tasks.")
     ] = 60,
-    seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what was begun.")] = False,
 ) -> None:
     """Sample a policy's answers to the tasks of a run, label them, and pair them for DPO.
 

@@ -10,7 +10,7 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 
-# Pages that follow a run keep a connection open: at the end they are not waited for.
+# Pages that follow a run keep a connection open. A stop does not wait for them.
 _GOODBYE_SECONDS = 2
 
 
@@ -19,30 +19,31 @@ def serve(
         Path, typer.Option("--root", help="Folder of runs; new ones are made in it.")
     ] = Path("outputs"),
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; any but loopback wants a token.")
+        str, typer.Option("--host", help="Address to listen on; any but loopback needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: a free one.")] = (
-        8700
-    ),
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = (8700),
     token: Annotated[
         str | None,
         typer.Option(
             "--token",
             envvar="SELFINSTRUCT_TOKEN",
-            help="Token to ask for; off loopback one is made where none is given.",
+            help="Token that clients send; off loopback, one is made by default.",
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow-host", metavar="NAME", help="A further name of this service. May be repeated."
+            "--allow-host",
+            metavar="NAME",
+            help="Another host name of this service. May be repeated.",
         ),
     ] = None,
 ) -> None:
     """Open the web service over a folder of runs: audit, rate, what-if, start and watch runs.
 
-    Runs that were started from it go on when it is stopped; a service that is started again finds
-    them.
+    Runs that were started from it continue when it stops. A service that starts again finds them.
     """
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.common.paths import user_path
@@ -75,9 +76,9 @@ def serve(
         listening = config.bind_socket()
     except SystemExit:  # uvicorn's way to say that it cannot
         raise ConfigError(
-            f"{host}:{port}: cannot be listened on; is it taken? give another --host or --port"
+            f"{host}:{port}: cannot be listened on; it may be in use: give another --host or --port"
         ) from None
-    listening.listen(config.backlog)  # who follows the address at once waits a moment
+    listening.listen(config.backlog)  # a browser that opens the address at once waits a moment
     name = socket.gethostname() if host in EVERY_ADDRESS else host
     named = f"[{name}]" if ":" in name else name
     address = f"http://{named}:{listening.getsockname()[1]}"
@@ -86,7 +87,7 @@ def serve(
         _say(f"once, in your browser: {address}/login?key={access.login_key}")
     if access.token is not None and token is None:
         _say(f"token: {access.token}")
-    _hint("stop it with Ctrl-C; what was started from it goes on")
+    _hint("stop it with Ctrl-C; runs started from it continue")
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -1,4 +1,4 @@
-"""`selfinstruct audit show|verify`: one candidate and all around it; whether a run is whole."""
+"""`selfinstruct audit show|verify`: one candidate with its context; whether a run is whole."""
 
 from __future__ import annotations
 
@@ -24,64 +24,64 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     from selfinstruct.audit.candidate import show_candidate
     from selfinstruct.store import open_run
 
-    found = show_candidate(open_run(run), id)
+    detail = show_candidate(open_run(run), id)
     if as_json:
-        print(json.dumps(deep_plain(asdict(found)), indent=2, ensure_ascii=False))
+        print(json.dumps(deep_plain(asdict(detail)), indent=2, ensure_ascii=False))
         return
-    _print_detail(found)
+    _print_detail(detail)
 
 
 def verify(run: RunFolder, as_json: AsJson = False) -> None:
-    """Check every file of a run against its checksum, and every line; exit code 4 on damage."""
+    """Check the checksum of every file, and every line of the journals; exit code 4 on damage."""
     from selfinstruct.audit.verify import verify_run
     from selfinstruct.store import open_run
 
     opened = open_run(run)
     with per_round(opened, "checking", quiet=as_json) as advance:
-        found = verify_run(opened, advance)
+        verified = verify_run(opened, advance)
     if as_json:
-        print(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        print(json.dumps(asdict(verified), indent=2, ensure_ascii=False))
     else:
-        for problem in found.problems:
+        for problem in verified.problems:
             _say(problem)
-        _say(f"{found.rounds} rounds, {found.files} files, {len(found.problems)} damaged")
-    if found.problems:
+        _say(f"{verified.rounds} rounds, {verified.files} files, {len(verified.problems)} damaged")
+    if verified.problems:
         raise typer.Exit(4)
 
 
-def _print_detail(found: Detail) -> None:
-    row = found.row
+def _print_detail(detail: Detail) -> None:
+    row = detail.row
     recorded = row["reason"] or row["verdict"]
-    changed = "" if found.outcome == recorded else f" (recorded: {recorded})"
-    _say(f"{row['id']}: {found.outcome}{changed}, round {row['round']}")
-    if found.table == "instructions":
+    changed = "" if detail.outcome == recorded else f" (recorded: {recorded})"
+    _say(f"{row['id']}: {detail.outcome}{changed}, round {row['round']}")
+    if detail.table == "instructions":
         _part("text", row["text"])
         if row["raw_text"] != row["text"]:
             _part("as the model wrote it", row["raw_text"])
     else:
-        assert found.instruction is not None
-        _part(f"instruction {found.instruction['id']}", found.instruction["text"])
+        assert detail.instruction is not None
+        _part(f"instruction {detail.instruction['id']}", detail.instruction["text"])
         _part("input", row["input"])
         _part("output", row["output"])
-    for check in found.checks:
+    for check in detail.checks:
         held = {True: "held", False: "failed", None: "not judged"}[check.passed]
         score = number(check.score) or "none"
         _say(f"{check.name}: {score}, threshold {number(check.threshold) or 'none'}: {held}")
-    if found.neighbour is not None:
-        _print_neighbour(found.neighbour, row["text"])
-    for title, texts in (("parents", [f"{one.id}: {one.text}" for one in found.parents]),):
+    if detail.neighbour is not None:
+        _print_neighbour(detail.neighbour, row["text"])
+    for title, texts in (("parents", [f"{one.id}: {one.text}" for one in detail.parents]),):
         if texts:
             _part(title, "\n".join(texts))
-    if found.children_total:
-        _part(f"children ({found.children_total})", " ".join(found.children))
-    for one in found.instances:
+    if detail.children_total:
+        _part(f"children ({detail.children_total})", " ".join(detail.children))
+    for one in detail.instances:
         outcome = one["reason"] or one["verdict"]
         _part(f"instance {one['id']}: {outcome}", f"{one['input']}\n→ {one['output']}".strip())
-    for asked in found.asked:
+    for asked in detail.asked:
         sampling = json.dumps(dict(asked.sampling))
         _part(f"{asked.id}, {asked.template}, seed {asked.seed}, {sampling}", asked.prompt)
         _part(f"its completion ({asked.finish_reason})", asked.text)
-    for entry in found.overrides:
+    for entry in detail.overrides:
         why = f": {entry.note}" if entry.note else ""
         _say(f"{entry.at} {entry.action} by {entry.by}{why}")
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT
     from selfinstruct.train.watching import TrainProgress
 
-app = typer.Typer(help="Train a model on a run, by TRL.", no_args_is_help=True)
+app = typer.Typer(help="Train a model on a run, with TRL.", no_args_is_help=True)
 
-ModelOption = Annotated[str, typer.Option("--model", help="A name of `models list`, a folder, …")]
+ModelOption = Annotated[str, typer.Option("--model", help="A name from `models list`, a folder, …")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the trained model.")]
 LoraOption = Annotated[
     bool, typer.Option("--lora/--full", help="Train LoRA adapters, or all weights.")
@@ -37,16 +37,18 @@ AdapterOnlyOption = Annotated[
     bool, typer.Option("--adapter-only", help="Save the adapter alone; do not merge it.")
 ]
 MaxLengthOption = Annotated[
-    int, typer.Option("--max-length", min=16, help="Longer rows are left out, and counted.")
+    int, typer.Option("--max-length", min=16, help="Longer rows are left out and counted.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML with fields of TRL's configuration.")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="One such field. May be repeated."),
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="One field of TRL's configuration. May be repeated."
+    ),
 ]
 
 
@@ -150,7 +152,7 @@ def _say_how_to_go_on(out: Path) -> None:
 
     checkpoint = last_checkpoint(out / CHECKPOINTS)
     kept = f"{checkpoint.name} is safe" if checkpoint else "before there was a checkpoint"
-    stderr.print(f"\n[yellow]stopped early[/], {kept}. Go on with:", highlight=False)
+    stderr.print(f"\n[yellow]stopped early[/], {kept}. Continue with:", highlight=False)
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = shlex.join(["selfinstruct", *arguments, "--resume"])
     stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

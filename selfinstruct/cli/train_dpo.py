@@ -55,13 +55,14 @@ def dpo(
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.5, help="Of a file: share held out.")
+        float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
     ] = 0.2,
     fresh: Annotated[
-        int, typer.Option("--fresh", min=1, help="Prompts that are answered anew to watch it.")
+        int,
+        typer.Option("--fresh", min=1, help="Prompts to answer at each evaluation, to watch it."),
     ] = 32,
     fresh_tokens: Annotated[
-        int, typer.Option("--fresh-tokens", min=1, help="Longest of these answers.")
+        int, typer.Option("--fresh-tokens", min=1, help="Most tokens of such an answer.")
     ] = 128,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
@@ -70,8 +71,8 @@ def dpo(
 ) -> None:
     """Train a policy to prefer the chosen answers, by direct preference optimisation.
 
-    What it did to both objectives is watched on pairs that are held out and on fresh answers:
-    health.html has the curves, and the end says what is wrong.
+    Held-out pairs and fresh answers show what training does to the policy. health.html has the
+    curves; the last lines say what is wrong.
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences
@@ -136,4 +137,4 @@ def print_health(health: Health) -> None:
         stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
         stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
     if not health.warnings:
-        stdout.print("nothing is wrong that these numbers would show")
+        stdout.print("these numbers show nothing wrong")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from selfinstruct.train.recipes.reward import RewardResult
     from selfinstruct.train.recipes.reward_report import CheckReport
 
-# So many of the missed checks are named.
+# Missed checks to show.
 _SHOWN = 10
 
 
@@ -48,7 +48,7 @@ def reward(
         typer.Option(
             "--check",
             metavar="FILE",
-            help="Pairs with a clear winner to try it on (100 of ours); `none`: leave it out.",
+            help="Pairs with a clear winner to test it on (default: our 100), or `none`.",
         ),
     ] = None,
     lora: LoraOption = True,
@@ -61,7 +61,7 @@ def reward(
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.5, help="Of a file: share held out.")
+        float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
     ] = 0.2,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
@@ -70,8 +70,8 @@ def reward(
 ) -> None:
     """Train a reward model on preferences, by Bradley and Terry's model of pairs.
 
-    Says how often it is right on pairs that are held out, whether it is as right as it is
-    sure, and whether it looks at more than length.
+    Reports how often it is right on held-out pairs, whether it is right as often as its
+    confidence says, and whether it looks at more than length.
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences

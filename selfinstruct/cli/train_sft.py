@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ from selfinstruct.cli.train import (
     trl_options,
 )
 
-# So many rows that repeat tasks of an evaluation are shown.
+# Rows to show of those that repeat tasks of an evaluation.
 _SHOWN = 10
 
 
@@ -49,7 +50,8 @@ def sft(
     ] = None,
     max_length: MaxLengthOption = 1024,
     validation: Annotated[
-        float, typer.Option("--validation", min=0, max=0.5, help="Share held out, the last rows.")
+        float,
+        typer.Option("--validation", min=0, max=0.5, help="Share to hold out: the last rows."),
     ] = 0.1,
     answers: Annotated[
         AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
@@ -59,7 +61,7 @@ def sft(
     ] = False,
     decontaminate: Annotated[
         Path | None,
-        typer.Option("--decontaminate", help="Leave out what repeats tasks of this file."),
+        typer.Option("--decontaminate", help="Leave out rows that repeat tasks of this file."),
     ] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
@@ -73,18 +75,19 @@ def sft(
     """
     from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.data.rows import near_threshold, read_rows, split_rows
+    from selfinstruct.train.data.rows import read_rows, split_rows
     from selfinstruct.train.recipe import Job, Source
     from selfinstruct.train.recipes.sft import SFT, SftSettings
 
     options = trl_options(config, settings, epochs, learning_rate)
-    rows = read_rows(data, answers=Answers(str(answers)), with_seeds=with_seeds)
+    train_data = read_rows(data, answers=Answers(str(answers)), with_seeds=with_seeds)
     if decontaminate is not None:
-        rows = _without_copies(rows, decontaminate)
-    split = split_rows(rows, validation, near_threshold(data))
+        train_data = replace(train_data, rows=_without_copies(train_data.rows, decontaminate))
+    split = split_rows(train_data, validation)
     if split.near:
         stderr.print(
-            f"{len(split.near)} of the last rows are near neighbours of others: in neither part",
+            f"{len(split.near)} of the last rows are near neighbours of training rows: "
+            "in neither part",
             highlight=False,
         )
     sft_settings = SftSettings(
@@ -114,7 +117,7 @@ def _without_copies(rows: list[Any], file: Path) -> list[Any]:
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.evaluate.tasks import read_eval_tasks
     from selfinstruct.prompts.canonical import user_text
-    from selfinstruct.train.data.rows import decontaminate
+    from selfinstruct.train.data.decontaminate import decontaminate
 
     tasks = read_eval_tasks(file, "--decontaminate")
     texts = [user_text(task.instruction, task.input) for task in tasks]

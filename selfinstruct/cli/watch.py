@@ -1,4 +1,4 @@
-"""Show a run as it goes: a live panel on a terminal, one line a round elsewhere."""
+"""Show a running run: a live panel on a terminal, one line per round elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from selfinstruct.common.progress import (
     Working,
 )
 from selfinstruct.common.records import ACCEPTED
-from selfinstruct.decisions.view import count, read_view
+from selfinstruct.decisions.counts import count
+from selfinstruct.decisions.view import read_view
 from selfinstruct.store import Run
 
 _STOP_WORDS = {
@@ -91,8 +92,8 @@ class Watcher:
                 self._line(f"loading {event.model} into {event.engine}")
                 self._state.title = f"loading {event.model}"
             case EngineReady():
-                told = [f"{key} {v}" for key, v in event.settings.items() if v is not None]
-                self._line(f"engine ready in {event.seconds:.1f} s: {'; '.join(told)}")
+                settings = [f"{key} {v}" for key, v in event.settings.items() if v is not None]
+                self._line(f"engine ready in {event.seconds:.1f} s: {'; '.join(settings)}")
                 self._state = PanelState(self._name)
             case Probing():
                 back = f"{event.returned} of {event.requests}"
@@ -116,7 +117,7 @@ class Watcher:
                 self._line(f"warning: {event.text}", "yellow")
 
     def finished(self, run: Run, reason: str) -> None:
-        """Say why it stopped, what there is, and what to do next."""
+        """Print why the run stopped, its counts, and the next commands."""
         self.stop()
         self._console.print(
             Text.assemble(("done", "green"), f": {_STOP_WORDS.get(reason, reason)} ({reason})")
@@ -143,7 +144,7 @@ class Watcher:
 def _round_line(event: RoundCommitted) -> str:
     info = event.info
     candidates = sum(info["instructions"].values())
-    # Two rounds are under way at a time: one may be done as the one before it is.
+    # Two rounds are under way at a time: both may end at once.
     speed = (
         f"{info['tokens']['generated'] / info['seconds']:.0f} tok/s  "
         if info["seconds"] > 1

@@ -31,67 +31,69 @@ def whatif(
     ] = None,
     min_logprob: Annotated[
         float | None,
-        typer.Option("--min-logprob", help="Least nats per token, such as -2.5, of every kind."),
+        typer.Option("--min-logprob", help="Lowest nats per token, such as -2.5, for every kind."),
     ] = None,
     max_logprob: Annotated[
-        float | None, typer.Option("--max-logprob", help="Most nats per token, such as -0.05.")
+        float | None, typer.Option("--max-logprob", help="Highest nats per token, such as -0.05.")
     ] = None,
     quantile: Annotated[
         float | None,
-        typer.Option("--quantile", help="Share of the first candidates to find too improbable."),
+        typer.Option(
+            "--quantile", help="Share of the first candidates to reject as too improbable."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write what comes of it as a run of its own.")
+        Path | None, typer.Option("--out", help="Write the result as a new run.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Judge the candidates of a run again by other thresholds; the run stays as it is.
 
-    The proposals are those of the run: with other thresholds the loop would have gone on from
-    another pool and proposed other tasks. With --out, instructions that pass only now are
+    The proposals stay those of the run. With other thresholds, the loop would have grown another
+    pool and proposed other tasks. With --out, instructions that pass only now are
     `pending_instances`, and `selfinstruct complete` writes their instances.
     """
     from selfinstruct.store import open_run
     from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
 
     opened = open_run(run)
-    wanted = Thresholds(rouge, min_logprob, max_logprob, quantile)
+    thresholds = Thresholds(rouge, min_logprob, max_logprob, quantile)
     if out is not None:
         from selfinstruct.verdicts.rejudge import check_free
 
         check_free(out)
     with per_round(opened, "judging again", quiet=as_json) as advance:
-        found = what_if(opened, wanted, advance)
+        result = what_if(opened, thresholds, advance)
     if out is not None:
         with per_round(opened, "writing", quiet=as_json) as advance:
-            save_what_if(opened, wanted, out, lambda _: advance(0))
-    rates, stale = _rates(opened, found)
+            save_what_if(opened, thresholds, out, lambda _: advance(0))
+    rates, stale = _rates(opened, result)
     if as_json:
-        data = {**_what_if_data(found, wanted), "error_rates": [asdict(one) for one in rates]}
+        data = {**_what_if_data(result, thresholds), "error_rates": [asdict(one) for one in rates]}
         print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
-        _print_what_if(found)
+        _print_what_if(result)
         print_what_if_rates(rates)
     if stale:
         stderr.print(f"no error rates: {stale}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         return
     if out is not None:
-        _print_next(out, pending=found.after.get(PENDING, 0))
+        _print_next(out, pending=result.after.get(PENDING, 0))
 
 
-def _rates(run: Run, found: WhatIf) -> tuple[list[WhatIfRates], str | None]:
-    """Return the error rates, or why the ratings that there are say nothing about them."""
+def _rates(run: Run, result: WhatIf) -> tuple[list[WhatIfRates], str | None]:
+    """Return the error rates, or why the existing ratings do not give them."""
     from selfinstruct.audit.error_rates import what_if_rates
     from selfinstruct.common.errors import ConfigError
 
     try:
-        return what_if_rates(run, found), None
+        return what_if_rates(run, result), None
     except ConfigError as error:
         return [], str(error)
 
 
-def _what_if_data(found: WhatIf, wanted: Thresholds) -> dict[str, Any]:
+def _what_if_data(result: WhatIf, thresholds: Thresholds) -> dict[str, Any]:
     """Return what --json prints: of instructions at the top, of instances in `instances`."""
 
     def counted(after: Mapping[str, int], changes: Sequence[Change]) -> dict[str, Any]:
@@ -106,10 +108,10 @@ def _what_if_data(found: WhatIf, wanted: Thresholds) -> dict[str, Any]:
         }
 
     return {
-        **asdict(wanted),
-        **counted(found.after, found.changes),
-        "instances": counted(found.instances_after, found.instance_changes),
-        "likelihood": dict(found.thresholds),
+        **asdict(thresholds),
+        **counted(result.after, result.changes),
+        "instances": counted(result.instances_after, result.instance_changes),
+        "likelihood": dict(result.thresholds),
     }
 
 
@@ -120,13 +122,13 @@ def _print_next(out: Path, *, pending: int) -> None:
     stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_what_if(found: WhatIf) -> None:
+def _print_what_if(result: WhatIf) -> None:
     from rich.table import Table
     from rich.text import Text
 
     for title, before, after in (
-        ("instructions", found.before, found.after),
-        ("instances", found.instances_before, found.instances_after),
+        ("instructions", result.before, result.after),
+        ("instances", result.instances_before, result.instances_after),
     ):
         table = Table(title=title, title_justify="left")
         for column in ("outcome", "recorded", "judged again", "change"):
@@ -135,22 +137,22 @@ def _print_what_if(found: WhatIf) -> None:
             was, now = before[outcome], after[outcome]
             table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
         stdout.print(table)
-    stdout.print(thresholds_line(found.thresholds), highlight=False, soft_wrap=True)
-    if not found.changes and not found.instance_changes:
+    stdout.print(thresholds_line(result.thresholds), highlight=False, soft_wrap=True)
+    if not result.changes and not result.instance_changes:
         stdout.print("no candidate changes")
         return
     shown = Table(title="changes, the first 20", title_justify="left")
     columns = ("id", "recorded", "judged again", "nats/token", "ROUGE-L", "neighbour")
     for column in (*columns, "text"):
         shown.add_column(column, overflow="fold")
-    for one in [*found.changes, *found.instance_changes][:20]:
+    for one in [*result.changes, *result.instance_changes][:20]:
         scores = (number(one.mean_logprob), number(one.rouge_l))
         cells = (one.id, one.before, one.after, *scores, one.neighbour_id, one.text)
         shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
     stdout.print(shown)
     for what, count in (
-        ("instruction", len(found.changes)),
-        ("instance", len(found.instance_changes)),
+        ("instruction", len(result.changes)),
+        ("instance", len(result.instance_changes)),
     ):
         if count:
             stdout.print(f"1 {what} changes" if count == 1 else f"{count} {what}s change")

@@ -1,12 +1,123 @@
-"""Read a user's files of JSON objects, one per line."""
+"""Files of JSON objects, one per line: those of a user, and our own, which only grow.
+
+A user's file must be right in every line (`read_objects`). To a file of our own, entries are
+appended whole and flushed to the disk. A crash can tear the last line. Readers report it and skip
+it, and the next entry begins on a line of its own: earlier entries are never lost.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError, StoreError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedLine:
+    """A line that cannot be read; the other lines count."""
+
+    path: Path
+    number: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.number}: {self.problem}; the line is skipped"
+
+
+def append_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one entry, like `append_lines`."""
+    append_lines(path, [entry])
+
+
+def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Append entries; once this returns they are on disk for good.
+
+    Several processes may append at once: each locks the file while it writes. So a run can be
+    annotated while it grows.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    lines = [json.dumps(dict(entry), ensure_ascii=False) + "\n" for entry in entries]
+    text = "".join(lines).encode("utf-8")
+    with refusal(path):
+        is_new = not path.exists()
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                text = b"\n" + text  # the previous line was torn
+            while text:
+                text = text[os.write(handle, text) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if is_new:
+            atomic.sync(path.parent)
+
+
+def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[DamagedLine]]:
+    """Return (line number, entry) of every line that holds a JSON object, and the damaged lines.
+
+    Raises:
+        StoreError: the file is there but cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    entries: list[tuple[int, dict[str, Any]]] = []
+    damaged: list[DamagedLine] = []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            damaged.append(DamagedLine(path, number, f"is not JSON ({error})"))
+            continue
+        if isinstance(value, dict):
+            entries.append((number, value))
+        else:
+            damaged.append(DamagedLine(path, number, "is not a JSON object"))
+    return entries, damaged
+
+
+def parse_lines(
+    path: Path, parse: Callable[[dict[str, Any]], T], what: str
+) -> tuple[list[T], list[DamagedLine]]:
+    """Return the parsed entry of every line, and the lines that cannot be parsed.
+
+    Args:
+        path: of the file; a missing file counts as empty.
+        parse: raises KeyError, TypeError or ValueError for a line that it cannot use.
+        what: the name of an entry, for the report about damaged lines.
+
+    Raises:
+        StoreError: the file is there but cannot be read.
+    """
+    lines, damaged = read_lines(path)
+    entries = []
+    for number, line in lines:
+        try:
+            entries.append(parse(line))
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"is no {what} ({type(error).__name__}: {error})"
+            damaged.append(DamagedLine(path, number, problem))
+    return entries, sorted(damaged, key=lambda line: line.number)
 
 
 def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:

@@ -205,24 +205,29 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstruction:
-    """One item of the list that a proposal's completion continues."""
+    """One item of the list that a proposal's completion continues; `cut`: chat around it."""
 
     start: int
     end: int
     raw: str
     text: str
     truncated: bool
+    cut: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstance:
-    """One input and output; a span is (0, 0) where the completion wrote none."""
+    """One input and output; a span is (0, 0) where the completion wrote none.
+
+    `cut` holds the chat around them that is in neither.
+    """
 
     input: str
     output: str
     input_span: tuple[int, int]
     output_span: tuple[int, int]
     truncated: bool
+    cut: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +270,7 @@ class InstructionCandidate:
     verdict: str | None = None
     reason: str | None = None
     threshold: float | None = None
+    cut: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,3 +305,4 @@ class InstanceCandidate:
     reason: str | None = None
     threshold: float | None = None
     answer_to: str | None = None
+    cut: str | None = None

@@ -206,6 +206,9 @@ class RunConfig(Section):
         le=RULES_VERSION,
     )
     seed: int = semantic(0, "seed of every draw and every sampled token", ge=0, lt=2**63)
+    language: NonEmpty | None = semantic(
+        None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
+    )
     seeds: str | None = field("input", None, "file of seed tasks; null: the shipped ones")
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")

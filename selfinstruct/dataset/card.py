@@ -1,4 +1,4 @@
-"""A dataset card: what is in an export, what made it, what was filtered, and examples."""
+"""A dataset card: the content of an export, how it was made and filtered, and examples."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.decisions.view import View, count, read_view
+from selfinstruct.decisions.counts import count
+from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import Run
-from selfinstruct.store.answers import answer_batches, answer_info
+from selfinstruct.store.commits import ANSWERS
 
 MARK = "<!-- dataset card by selfinstruct -->"
 _EXAMPLES = 10
@@ -67,7 +68,7 @@ def check_card(folder: Path) -> Path:
     """Return where the card of a folder goes.
 
     Raises:
-        ConfigError: a README.md is there that is no card of ours.
+        ConfigError: the README.md there is not a card of ours.
     """
     path = folder / "README.md"
     try:
@@ -119,16 +120,16 @@ _SIZES = (
 
 
 def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
-    """Return the models that wrote what is exported, each once."""
+    """Return the models that wrote the export, each once."""
     merged = [one["model"] for one in run.meta.get("merged_from", [])]
-    found = [*(merged or [run.meta["model"]])]
+    models = [*(merged or [run.meta["model"]])]
     if answers is not Answers.OWN:
-        found += [answer_info(run, number)["model"] for number in answer_batches(run)]
-    return list({model["digest"]: model for model in found}.values())
+        models += [ANSWERS.info(run, number)["model"] for number in ANSWERS.numbers(run)]
+    return list({model["digest"]: model for model in models}.values())
 
 
 def _licence(models: Sequence[Mapping[str, Any]]) -> str:
-    """Return the licence of all of them, or each that there is."""
+    """Return the licences of the models, each once."""
     entries = [CATALOGUE.get(str(model["name"])) for model in models]
     names = [entry.license if entry is not None else "see the model" for entry in entries]
     return "; ".join(dict.fromkeys(names))
@@ -187,7 +188,7 @@ def _made(
 
 
 def _least(infos: Sequence[Mapping[str, Any]]) -> str:
-    """Return the least log-probability that was asked for in the end, by kind."""
+    """Return the likelihood thresholds at the end of the run, by kind."""
     last = infos[-1].get("likelihood", {}) if infos else {}
     known = [f"{kind} at least {value:.2f}" for kind, value in last.items() if value is not None]
     return f"{', '.join(known)} nats per token under the model itself" if known else ""
@@ -196,14 +197,14 @@ def _least(infos: Sequence[Mapping[str, Any]]) -> str:
 def _teachers(run: Run, answers: Answers) -> str:
     if answers is Answers.OWN:
         return ""
-    infos = [answer_info(run, number) for number in answer_batches(run)]
+    infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
     names = sorted({_model(info["model"]) for info in infos})
     which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."
 
 
 def _filtered(run: Run) -> str:
-    """Return the verdicts of the rules, and what people changed after that."""
+    """Return the verdicts of the rules, and people's later changes."""
     view = read_view(run)
     judged = count(view).judged
     lines = ["| outcome | instructions | instances | |", "|---|---:|---:|---|"]
@@ -219,7 +220,7 @@ def _filtered(run: Run) -> str:
 
 
 def _decided(view: View) -> str:
-    """Say what people changed after that."""
+    """Return a sentence about people's later changes."""
     decisions = view.overrides.current
     if not decisions:
         return ""
@@ -259,7 +260,7 @@ def _examples(rows: Sequence[ExportRow], seed: int) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """Return model text as an indented block: whatever is in it is shown, not rendered."""
+    """Return model text as an indented block, which Markdown shows and does not render."""
     shown = text if len(text) <= _LONGEST else text[:_LONGEST] + " […]"
     return "\n".join(f"    {line}" for line in shown.splitlines())
 

@@ -1,13 +1,14 @@
 """Run -> training files that `datasets.load_dataset` and TRL read as they are.
 
-The rows are those of the run as it stands: what people decided (`audit restore`, `drop`, `edit`)
-is in them.
+The rows are those of the run as it stands: people's decisions (`audit restore`, `drop`, `edit`)
+are applied.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +17,41 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 from selfinstruct.inputs.run_inputs import stored_inputs
 from selfinstruct.store import Run
+from selfinstruct.store.commits import KINDS
 from selfinstruct.store.layout import OWN
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def export(run: Run, format: Format, out: Path, answers: Answers = Answers.OWN) -> int:
+def export(
+    run: Run,
+    format: Format,
+    out: Path,
+    answers: Answers = Answers.OWN,
+    *,
+    reasoning: bool = False,
+) -> int:
     """Write the dataset of a run to a file, whole or not at all; return the number of rows.
 
+    Args:
+        run: the run.
+        format: how a row is written.
+        out: the file.
+        answers: whose outputs.
+        reasoning: write what the model thought before its outputs too.
+
     Raises:
-        ConfigError: the run holds no task yet, or the file cannot be written.
+        ConfigError: the run holds no task yet, no reasoning that was asked for, or the file
+            cannot be written.
     """
-    rows = _rows_to_export(run, answers)
+    rows: Sequence[ExportRow] = _rows_to_export(run, answers)
+    if reasoning:
+        rows = with_reasoning(run, rows)
     _refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
@@ -80,8 +100,9 @@ def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
 
 
 def _refuse_own_files(run: Run, out: Path) -> None:
-    """An export may lie in the run's folder, beside what the run is made of."""
+    """Refuse to overwrite the run's own files; an export may lie beside them in its folder."""
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
-    if inside and target.relative_to(folder).parts[0] in OWN:
+    own = OWN | {kind.name for kind in KINDS}
+    if inside and target.relative_to(folder).parts[0] in own:
         raise ConfigError(f"{out}: is a part of the run itself; give another --out")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
+    from selfinstruct.dataset.reasoning import ReasonedRow
     from selfinstruct.dataset.rows import ExportRow
     from selfinstruct.prompts import PromptLibrary
 
@@ -20,7 +21,7 @@ Content = Callable[[Sequence["ExportRow"], "PromptLibrary"], bytes]
 
 
 def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Content:
-    """Return what writes rows as JSON lines, one object a row."""
+    """Return a function that writes rows as JSON lines, one object per row."""
 
     def content(rows: Sequence[ExportRow], prompts: PromptLibrary) -> bytes:
         lines = (json.dumps(write(row, prompts), ensure_ascii=False) + "\n" for row in rows)
@@ -33,25 +34,26 @@ def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     return {
         "messages": [
             {"role": "user", "content": _user_text(row)},
-            {"role": "assistant", "content": row.output},
+            {"role": "assistant", "content": _answer(row)},
         ]
     }
 
 
 def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]:
     prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
-    return {"prompt": prompt, "completion": row.output}
+    return {"prompt": prompt, "completion": _answer(row)}
 
 
 def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
-    return {"instruction": row.instruction, "input": row.input, "output": row.output}
+    fields = {"instruction": row.instruction, "input": row.input, "output": row.output}
+    return {**fields, "reasoning": row.reasoning} if _is_reasoned(row) else fields
 
 
 def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     return {
         "conversations": [
             {"from": "human", "value": _user_text(row)},
-            {"from": "gpt", "value": row.output},
+            {"from": "gpt", "value": _answer(row)},
         ]
     }
 
@@ -76,12 +78,28 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
             ("override", pa.string()),
         ]
     )
+    if rows and _is_reasoned(rows[0]):
+        schema = schema.append(pa.field("reasoning", pa.string()))
     table = pa.Table.from_pylist(
         [{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema
     )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _is_reasoned(row: ExportRow) -> TypeGuard[ReasonedRow]:
+    """Whether the export was asked to keep the model's thinking (`--reasoning`)."""
+    from selfinstruct.dataset.reasoning import ReasonedRow
+
+    return isinstance(row, ReasonedRow)
+
+
+def _answer(row: ExportRow) -> str:
+    """Return the output, with the thinking before it if that was asked for."""
+    if not _is_reasoned(row) or row.reasoning is None:
+        return row.output
+    return f"<think>\n{row.reasoning}\n</think>\n\n{row.output}"
 
 
 def _user_text(row: ExportRow) -> str:
@@ -91,7 +109,7 @@ def _user_text(row: ExportRow) -> str:
 
 
 class Format(StrEnum):
-    """How the tasks of a run are written down.
+    """A format of exported tasks.
 
     content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
     """

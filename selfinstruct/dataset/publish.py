@@ -1,4 +1,4 @@
-"""Hand an exported dataset and its card to the model hub."""
+"""Upload an exported dataset and its card to the model hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def check_repo(repo: str) -> None:
-    """Refuse, before anything is written, what cannot be a repository, or cannot be reached.
+    """Refuse a bad repository name, or a missing library, before anything is written.
 
     Raises:
         ConfigError: a bad name, or `datasets` is not installed.
@@ -34,7 +34,7 @@ def push(repo: str, file: Path, card: str, *, private: bool) -> str:
         repo: OWNER/NAME.
         file: JSON lines or Parquet, as exported.
         card: the dataset card.
-        private: whether a new repository is to be private.
+        private: make a new repository private.
 
     Raises:
         PublishError: the hub refuses, or cannot be reached; the file stays as it is.

@@ -1,4 +1,4 @@
-"""The dataset of a run as it stands, row by row: what exports, training and preferences read."""
+"""The dataset of a run as it stands, row by row, for exports, training and preferences."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from enum import StrEnum
 from selfinstruct.decisions.overrides import Action, Override
 from selfinstruct.decisions.view import read_view
 from selfinstruct.store import Run
-from selfinstruct.store.answers import best_answers
+from selfinstruct.store.commits import best_answers
 
 
 class Answers(StrEnum):
-    """Whose outputs: the run's own, a teacher's (`selfinstruct answer`), or the better of both.
+    """Whose outputs: the run's own, a teacher's (`selfinstruct answer`), or both.
 
-    `prefer-teacher` takes the teacher's where it has an accepted one, else the run's own.
+    `prefer-teacher` takes the teacher's output if it was accepted, else the run's own.
     """
 
     OWN = "own"
@@ -25,7 +25,7 @@ class Answers(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One accepted instance of an accepted instruction, or what a person made of it.
+    """One accepted instance of an accepted instruction, with people's edits.
 
     override: what a person decided about instruction or instance (`restore`, `edit`), or None.
         Scores of an edited text are NaN.

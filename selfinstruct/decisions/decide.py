@@ -22,7 +22,7 @@ from selfinstruct.store import Run
 
 
 def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
-    """Take a rejected candidate into the dataset, as the model wrote it.
+    """Put a rejected candidate into the dataset, as the model wrote it.
 
     Raises:
         ConfigError: no such candidate; it is in the dataset already; or it cannot be alone
@@ -33,7 +33,7 @@ def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
     standing = stand(candidate.instruction, candidate.instances, overrides.current)
     if standing.outcome == PENDING and candidate.instance is None:
         raise ConfigError(
-            f"{id}: is wanted already, and waits for its instances; write them with: selfinstruct "
+            f"{id}: is kept already, and waits for its instances; write them with: selfinstruct "
             f"complete {run.path}, or type one: audit edit {id} --output TEXT"
         )
     if _is_in(candidate, standing):
@@ -58,7 +58,7 @@ def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
     decision = overrides.current.get(id)
     if decision is not None and decision.action is Action.DROP:
         raise ConfigError(f"{id}: is dropped already; take that back with: audit undo")
-    # What waits for its instances is not in the dataset yet, and need not come in.
+    # A candidate that waits for its instances can be dropped before it is in the dataset.
     if not _is_in(candidate, standing):
         own = candidate.instance.reason if candidate.instance else None
         outcome = own or standing.outcome
@@ -68,10 +68,10 @@ def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a person writes in place of the model's words; None leaves a text as it is.
+    """A person's texts in place of the model's; None keeps a text as it is.
 
-    `text` is an instruction's. An `output` (and an `input`) that is typed for an instruction
-    replaces its instances, so that it waits for none.
+    `text` is for an instruction. An `output` (and an `input`) of an instruction replaces its
+    instances, so it does not wait for any.
     """
 
     text: str | None = None
@@ -80,7 +80,7 @@ class Words:
 
 
 def edit(run: Run, id: str, words: Words, *, by: str, note: str = "") -> Override:
-    """Put a person's words into the dataset, in place of the model's, which are kept.
+    """Replace the model's text in the dataset by a person's; the run keeps the model's.
 
     An edited candidate is in the dataset, whatever its verdict. An edit adds to the edit before it.
 
@@ -115,7 +115,7 @@ def undo(run: Run, id: str, *, by: str, note: str = "") -> Override:
     """Take back the last decision about a candidate.
 
     Raises:
-        ConfigError: there is none to take back.
+        ConfigError: there is none.
         WriteError: the disk refuses.
     """
     find(run, id)
@@ -125,19 +125,19 @@ def undo(run: Run, id: str, *, by: str, note: str = "") -> Override:
 
 
 def now() -> str:
-    """Return the time as journals have it: UTC, to the second."""
+    """Return the time in the form of journals: UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _decide(run: Run, entry: Override) -> Override:
     if not entry.by.strip():
-        raise ConfigError("nobody is named who decides this; give --by NAME")
+        raise ConfigError("the author has no name; give --by NAME")
     append_override(run, entry)
     return entry
 
 
 def _is_in(candidate: Candidate, standing: Standing) -> bool:
-    """Whether it is in the dataset, or would be but for instances that it waits for."""
+    """Whether it is in the dataset, or only waits for its instances."""
     if candidate.instance is None:
         return standing.is_kept
     return any(row.id == candidate.instance.id for row in standing.instances)
@@ -177,7 +177,7 @@ def _check_restorable_instance(
 
 
 def _check_task_of(candidate: Candidate, overrides: Overrides) -> None:
-    """An instance alone is no task: its instruction must have passed, or be restored."""
+    """Refuse an instance whose instruction has neither passed nor been restored."""
     task = candidate.instruction
     decision = overrides.current.get(task.id)
     if decision is None:
@@ -193,7 +193,7 @@ def _check_task_of(candidate: Candidate, overrides: Overrides) -> None:
 
 
 def _with_earlier(entry: Override, overrides: Overrides) -> Override:
-    """Return an edit with what an earlier edit changed, so that the last one says it all."""
+    """Return an edit with the changes of earlier edits, so that the last one is complete."""
     before = overrides.current.get(entry.id)
     if before is None or before.action is not Action.EDIT:
         return entry
@@ -203,7 +203,7 @@ def _with_earlier(entry: Override, overrides: Overrides) -> Override:
 
 
 def _check_text(candidate: Candidate, entry: Override) -> None:
-    """What was not parsed has no text of its own to fall back on."""
+    """Refuse an incomplete edit of a candidate that was not parsed: it has no text of its own."""
     if isinstance(candidate.row, InstanceCandidate):
         if entry.output is None and not candidate.row.output.strip():
             raise ConfigError(f"{entry.id}: has no output; give one with --output")

@@ -1,8 +1,8 @@
 """A person's ratings, on the scale of the paper (§4.3 of arXiv:2212.10560).
 
-`labels.jsonl` holds one rating a line and only grows. A rater's last rating of an id counts;
-`undo` takes it back. Good is A or B. Several raters settle a label by majority of good and
-bad; a tie settles nothing, and another rater decides it.
+`labels.jsonl` has one rating per line and only grows. A rater's last rating of an id counts;
+`undo` takes it back. A and B are good. If several people rate, the majority of good or bad settles
+a label; a tie needs another rater.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.agreement import ordinal_alpha
-from selfinstruct.common.journal import DamagedLine, append_line, parse_lines
+from selfinstruct.common.jsonlines import DamagedLine, append_line, parse_lines
 from selfinstruct.store import Run
 from selfinstruct.store.layout import LABELS
 
@@ -45,7 +45,7 @@ RATING_HELP: dict[Rating, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A line of labels.jsonl; rating None takes the rater's last rating of the id back."""
+    """A line of labels.jsonl; rating None undoes the rater's last rating of the id."""
 
     id: str
     rater: str
@@ -55,7 +55,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """All ratings of a run; `current` is by (id, rater), in the order in which they were given."""
+    """All ratings of a run; `current` is by (id, rater), in order of time."""
 
     entries: Sequence[Label]
     current: Mapping[tuple[str, str], Rating]
@@ -63,7 +63,7 @@ class Labels:
 
     @property
     def raters(self) -> list[str]:
-        """Everyone who has a rating that counts, in alphabetical order."""
+        """All raters with a rating that counts, in alphabetical order."""
         return sorted({rater for _, rater in self.current})
 
 
@@ -84,7 +84,7 @@ def read_labels(run: Run) -> Labels:
 def fold_labels(entries: Sequence[Label]) -> dict[tuple[str, str], Rating]:
     """Return the rating that counts for each (id, rater), the latest last.
 
-    An undo gives back the rating that the one it takes back had replaced.
+    An undo restores the rater's previous rating of the id.
     """
     standing: dict[tuple[str, str], list[Rating]] = {}
     for entry in entries:
@@ -108,9 +108,9 @@ def settled(labels: Labels) -> dict[str, bool]:
 
 
 def agreement(labels: Labels) -> float | None:
-    """Return Krippendorff's ordinal alpha of all raters; None where no two rated the same.
+    """Return Krippendorff's ordinal alpha of all raters; None if no two rated the same id.
 
-    1 is full agreement, 0 that of chance.
+    1 is full agreement, 0 is chance.
     """
     units: dict[str, list[int]] = {}
     scale = list(Rating)

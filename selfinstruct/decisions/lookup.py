@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.judged import by_round, read_judged
+from selfinstruct.decisions.overrides import Overrides
+from selfinstruct.decisions.standing import instance_outcome, stand
+from selfinstruct.decisions.view import by_round, read_judged
 from selfinstruct.store import Run
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An instruction with its instances, as judged; `instance` if that is the candidate."""
+    """An instruction with its instances, as judged; `instance` is set if it is the candidate."""
 
     instruction: InstructionCandidate
     instances: list[InstanceCandidate]
@@ -28,7 +30,7 @@ class Candidate:
 
 
 def find(run: Run, id: str) -> Candidate:
-    """Return one candidate with what belongs to it.
+    """Return one candidate with its instruction and instances.
 
     Raises:
         ConfigError: the run has none of this id; names the nearest.
@@ -41,7 +43,7 @@ def find(run: Run, id: str) -> Candidate:
 
 
 def find_all(run: Run, names: Iterable[str]) -> dict[str, Candidate]:
-    """Return those of the candidates that the run has, by id; each round of them is read once.
+    """Return the candidates that the run has, by id; each of their rounds is read once.
 
     Raises:
         StoreError: a file of the run is damaged.
@@ -63,8 +65,20 @@ def find_all(run: Run, names: Iterable[str]) -> dict[str, Candidate]:
     return candidates
 
 
+def outcome_of(candidate: Candidate, overrides: Overrides) -> str:
+    """Return the outcome of a candidate, with people's decisions applied.
+
+    It is `accepted`, `pending_instances`, `dropped`, or the reason of its rejection. An instance
+    whose instruction is not kept has the instruction's outcome.
+    """
+    standing = stand(candidate.instruction, candidate.instances, overrides.current)
+    if candidate.instance is None:
+        return standing.outcome
+    return instance_outcome(standing, candidate.instance, overrides.current)
+
+
 def _hint(run: Run, id: str) -> str:
-    """Return what to do about an id that there is not."""
+    """Return what to do about an unknown id."""
     rounds = run.rounds()
     if not rounds:
         return "it has no rounds yet"

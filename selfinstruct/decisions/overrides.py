@@ -1,8 +1,8 @@
-"""What a person decided about candidates after the run did: restore, drop, edit, undo.
+"""People's decisions about candidates, after the run's own verdicts: restore, drop, edit, undo.
 
-`overrides.jsonl` holds one decision a line and only grows. The last decision about an id
-wins; `undo` takes the last one back, and the one before it counts again. They apply to a
-run as it stands (standing.py, view.py); pool, novelty, replay and resume ignore them.
+`overrides.jsonl` has one decision per line and only grows. The last decision about an id wins;
+after `undo`, the one before it counts again. Decisions apply to a run as it stands (standing.py,
+view.py); pool, novelty, replay and resume ignore them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.journal import DamagedLine, append_line, parse_lines
+from selfinstruct.common.jsonlines import DamagedLine, append_line, parse_lines
 from selfinstruct.store import Run
 from selfinstruct.store.layout import OVERRIDES
 
@@ -31,9 +31,9 @@ class Action(StrEnum):
 class Override:
     """A line of overrides.jsonl.
 
-    text, input, output: what a person wrote (edit); None leaves what the model wrote. On an
-        instruction, `output` (with `input`) takes the place of its instances.
-    by: who. at: when, UTC, as `2025-01-31T12:00:00Z`. note: why.
+    text, input, output: a person's texts (edit); None keeps the model's. An `output` (with
+        `input`) of an instruction replaces its instances.
+    by: the author. at: time in UTC, as `2025-01-31T12:00:00Z`. note: the author's reason.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Overrides:
-    """All decisions about a run; `current` has for each id the one that counts now."""
+    """All decisions about a run; `current` has the one that counts now, by id."""
 
     entries: Sequence[Override]
     current: Mapping[str, Override]
@@ -80,7 +80,7 @@ def append_override(run: Run, entry: Override) -> None:
 
 
 def fold(entries: Sequence[Override]) -> dict[str, Override]:
-    """Return the decision that counts for each id: the last that no later undo took back."""
+    """Return the decision that counts for each id: the last one that was not undone."""
     standing: dict[str, list[Override]] = {}
     for entry in entries:
         decisions = standing.setdefault(entry.id, [])

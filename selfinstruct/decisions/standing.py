@@ -1,10 +1,10 @@
-"""How a run's candidates stand once a person's decisions are applied: what is exported.
+"""How a run's candidates stand with people's decisions applied: what an export has.
 
-An instruction is kept if it was accepted, restored or edited, and not dropped; and one that
-fell only for want of a valid instance is kept with an instance that a person restored. Of its
-instances those are kept that were accepted, restored or edited, and not dropped; with a
-restored instruction those come back that fell with it. An output that a person typed for an
-instruction takes the place of all its instances.
+An instruction is kept if it was accepted, restored or edited, and not dropped. One that was
+rejected only because it has no valid instance is kept if a person restores an instance of it. Its
+instances are kept if they were accepted, restored or edited, and not dropped. Restoring an
+instruction also restores the instances that were rejected only with it. An output that a person
+typed for an instruction replaces all its instances.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import ACCEPTED, NAN, InstanceCandidate, InstructionCandidate
-from selfinstruct.decisions.lookup import Candidate
-from selfinstruct.decisions.overrides import Action, Override, Overrides
+from selfinstruct.decisions.overrides import Action, Override
 from selfinstruct.filters.outcomes import LACKS_INSTANCES, NO_INSTANCES, PENDING_INSTANCES
 from selfinstruct.filters.rules import fails_by_its_text
 
@@ -25,11 +24,11 @@ PENDING = PENDING_INSTANCES.reason
 
 @dataclass(frozen=True)
 class Standing:
-    """An instruction with a person's words in it, and those of its instances that are kept.
+    """An instruction with a person's edits, and its kept instances.
 
     outcome: `accepted`, `pending_instances` (kept, but it has no instance yet), `dropped`, or
-        the reason for which it was rejected.
-    changed: ids of the instruction or instances in which something is a person's.
+        the reason of its rejection.
+    changed: ids of the instruction and instances that a person edited.
     """
 
     instruction: InstructionCandidate
@@ -39,7 +38,7 @@ class Standing:
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is in the dataset, or will be as soon as it has an instance."""
+        """Whether it is in the dataset, or will be once it has an instance."""
         return self.outcome in (ACCEPTED, PENDING)
 
     def is_reworded(self, instance: InstanceCandidate) -> bool:
@@ -55,8 +54,8 @@ def stand(
     """Apply the decisions that count now to one instruction.
 
     Args:
-        instruction: as recorded, what was completed in place.
-        instances: all of its instances, likewise.
+        instruction: as judged, later completions in place.
+        instances: all its instances, likewise.
         decisions: by id.
     """
     decision = decisions.get(instruction.id)
@@ -82,22 +81,10 @@ def stand(
     return Standing(row, edited, _outcome(instances, kept, decisions), changed)
 
 
-def outcome_of(candidate: Candidate, overrides: Overrides) -> str:
-    """Return what became of a candidate, a person's decisions applied.
-
-    `accepted`, `pending_instances`, `dropped`, or the reason for which it was rejected; of an
-    instance whose instruction is not kept, that of the instruction.
-    """
-    standing = stand(candidate.instruction, candidate.instances, overrides.current)
-    if candidate.instance is None:
-        return standing.outcome
-    return instance_outcome(standing, candidate.instance, overrides.current)
-
-
 def instance_outcome(
     standing: Standing, instance: InstanceCandidate, decisions: Mapping[str, Override]
 ) -> str:
-    """Return what became of an instance, a person's decisions applied.
+    """Return the outcome of an instance, with people's decisions applied.
 
     Args:
         standing: of its instruction.
@@ -111,7 +98,7 @@ def instance_outcome(
         return DROPPED
     if instance.verdict != ACCEPTED and decision is None:
         return str(instance.reason)
-    # It passed, but its instruction is not kept, or has an output that a person typed.
+    # It passed, but its instruction is not kept, or a person typed another output.
     return DROPPED if standing.is_kept else standing.outcome
 
 
@@ -139,7 +126,7 @@ def _outcome(
     kept: Sequence[InstanceCandidate],
     decisions: Mapping[str, Override],
 ) -> str:
-    """Return what becomes of an instruction that is wanted."""
+    """Return the outcome of an instruction that is not rejected or dropped."""
     if kept:
         return ACCEPTED
     if not instances:
@@ -155,7 +142,7 @@ def _is_edit(decisions: Mapping[str, Override], id: str) -> bool:
 def _edited_instruction(
     row: InstructionCandidate, decision: Override | None
 ) -> InstructionCandidate:
-    """Return a row with a person's text; the scores were the model's text's."""
+    """Return a row with a person's text, without scores: those were of the model's text."""
     if decision is None or decision.text is None:
         return row
     return replace(row, text=decision.text, rouge_l=NAN, mean_logprob=NAN)

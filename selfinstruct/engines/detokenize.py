@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 
@@ -10,6 +10,16 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
     """Return the ids that a `tokenizers.Tokenizer` omits from decoded text."""
     added = tokenizer.get_added_tokens_decoder()
     return frozenset(number for number, token in added.items() if token.special)
+
+
+def special_tokens(tokenizer: Any, texts: Collection[str]) -> dict[int, str]:
+    """Return those of a tokenizer's special tokens that have one of these texts, by id."""
+    added = tokenizer.get_added_tokens_decoder()
+    return {
+        number: token.content
+        for number, token in added.items()
+        if token.special and token.content in texts
+    }
 
 
 def token_spans(

@@ -13,6 +13,7 @@ from typing import Any
 from selfinstruct.common.errors import EngineError
 from selfinstruct.common.records import Completion, Prompt, Request
 from selfinstruct.engines.base import ALL, SCORED, Capabilities, EngineUsage, IdleClock
+from selfinstruct.engines.thinking import Written, apart, opens_thinking
 
 Script = Callable[[Request], "str | tuple[str, str]"]
 """Returns the text for a request, or (text, finish_reason)."""
@@ -122,16 +123,21 @@ class ScriptedEngine:
             text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
         spans = _tokens(text)
         ids = tuple(self.encode(text))
+        written = Written(text, [start for start, _ in spans], [end for _, end in spans])
+        thinking, shown = None, written
+        if request.scored is None:
+            thinking, shown = apart(written, opened=opens_thinking(prompt))
         with_logprobs = self.capabilities.logprobs or request.scored is not None
         return Completion(
             request=request,
-            text=text,
+            text=shown.text,
             token_ids=ids,
             token_logprobs=tuple(_logprob(id, prompt) for id in ids) if with_logprobs else None,
-            token_starts=tuple(start for start, _ in spans),
-            token_ends=tuple(end for _, end in spans),
+            token_starts=tuple(shown.starts),
+            token_ends=tuple(shown.ends),
             finish_reason=finish_reason,
             num_prompt_tokens=len(_tokens(prompt)),
+            thinking=thinking,
             prompt=prompt,
         )
 

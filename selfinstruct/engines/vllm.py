@@ -20,10 +20,10 @@ from selfinstruct.common.records import Completion, LocalModel, Prompt, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
-from selfinstruct.engines.detokenize import special_ids, token_spans
+from selfinstruct.engines.detokenize import special_ids, special_tokens, token_spans
 from selfinstruct.engines.machine import Machine, detect_machine
 from selfinstruct.engines.rendering import render
-from selfinstruct.engines.thinking import opens_thinking, split_thinking
+from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
 from selfinstruct.engines.vllm_arguments import (
     one_token_arguments,
@@ -52,6 +52,7 @@ class VllmEngine:
         self._tokenizer = load_tokenizer(model)
         self._backend = self._tokenizer.backend_tokenizer
         self._special = special_ids(self._backend)
+        self._marks = special_tokens(self._backend, MARKS)
         self._limit = min(model.context_length, engine.context_length or model.context_length)
         self._driver: Driver | None = None
         self._clock = IdleClock()
@@ -217,18 +218,23 @@ class VllmEngine:
         result = output.outputs[0]
         token_ids = tuple(int(token) for token in result.token_ids)
         text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
+        marks = [
+            (start, self._marks[token])
+            for token, start in zip(token_ids, starts, strict=True)
+            if token in self._marks
+        ]
         if not text.startswith(result.text):
             # The two decodings differ (invalid UTF-8 in the middle), so no span is reliable.
-            starts, ends = [0] * len(token_ids), [0] * len(token_ids)
-        opened = opens_thinking(prompt)
-        thinking, text, shift = split_thinking(result.text, opened=opened)
+            starts, ends, marks = [0] * len(token_ids), [0] * len(token_ids), []
+        written = Written(result.text, starts, ends)
+        thinking, answer = apart(written, marks, opened=opens_thinking(prompt))
         return Completion(
             request=request,
-            text=text,
+            text=answer.text,
             token_ids=token_ids,
             token_logprobs=_logprobs(token_ids, result.logprobs),
-            token_starts=tuple(max(0, start - shift) for start in starts),
-            token_ends=tuple(max(0, end - shift) for end in ends),
+            token_starts=tuple(answer.starts),
+            token_ends=tuple(answer.ends),
             finish_reason=str(result.finish_reason),
             num_prompt_tokens=len(prompt_ids),
             thinking=thinking,

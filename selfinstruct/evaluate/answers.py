@@ -1,7 +1,7 @@
-"""Have a model answer tasks, and score the references and plain text under it.
+"""Let a model answer tasks, and score the references and plain text under it.
 
-Encoding (a model's own chat template, else the canonical text), stop strings and token limit are
-the same for every model. So what differs is the model.
+Stop strings and token limit are the same for every model. Each gets its own chat template, or the
+canonical text if it has none. So only the model differs.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _LEAST_CONTEXT = 512
 class Answer:
     """What a model wrote for a task.
 
-    `stopped` says that it ended by itself and not at the token limit. `reference_logprob` is
-    the mean log-likelihood of the reference in nats per token, NaN where it does not fit.
+    `stopped`: it ended by itself and not at the token limit. `reference_logprob`: mean
+    log-likelihood of the reference in nats per token, NaN if it does not fit.
     """
 
     task_id: str
@@ -53,10 +53,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Questions:
-    """What a model is asked.
+    """The questions to a model.
 
-    `shots` are worked tasks that are shown before each task. One sample is greedy; several
-    `samples` are drawn at `temperature`, each with a seed of its own. `passages` are plain text
+    `shots` are worked tasks shown before each task. One sample is greedy; several `samples` are
+    drawn at `temperature`, each with its own seed. `passages` are plain text
     to score.
     """
 
@@ -70,9 +70,9 @@ class Questions:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """What came back of a model: answers and scored passages.
+    """A model's answers and scored passages.
 
-    `answers` are in the order of the tasks, `samples` to each.
+    `answers` are in the order of the tasks, `samples` per task.
     """
 
     answers: list[Answer]
@@ -82,7 +82,7 @@ class ModelAnswers:
 def answer_questions(
     engine: Engine, asked: Questions, *, advance: Callable[[int, int], object] = max
 ) -> ModelAnswers:
-    """Answer every task; starts the engine and leaves it running.
+    """Answer every task; this starts the engine and leaves it running.
 
     Args:
         engine: not started yet.
@@ -137,7 +137,7 @@ def _longest(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) ->
 
 
 def _requests(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -> list[Request]:
-    """Return the requests to answer; to score too, of an engine that can."""
+    """Return the requests for answers, and for scores if the engine can score."""
     how = SamplingConfig(temperature=asked.temperature, max_tokens=asked.max_tokens, stop=STOP)
     requests = []
     for number, task in enumerate(asked.tasks):

@@ -20,6 +20,7 @@ from selfinstruct.evaluate.metrics import equal_length, mean, measure
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, perplexity
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
+from selfinstruct.filters.length import count_words
 from selfinstruct.inputs.shots import worked_shots
 from selfinstruct.labellers.duels import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
@@ -263,7 +264,7 @@ def _values(asked: Questions, own: ModelAnswers) -> dict[str, list[float]]:
 
 def _words(asked: Questions, own: ModelAnswers) -> list[float]:
     """Return the words of the answers that are judged: the first of each task."""
-    return [float(len(answer.text.split())) for answer in own.answers[:: asked.samples]]
+    return [float(count_words(answer.text)) for answer in own.answers[:: asked.samples]]
 
 
 def _verdicts(

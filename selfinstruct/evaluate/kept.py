@@ -1,4 +1,4 @@
-"""The answers of a model, kept as JSON: the same evaluation asked again goes on from them."""
+"""The answers of a model, kept as JSON, so that the same evaluation can continue from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfinstruct.evaluate.plain_text import PassageScore
 
 
 def read_kept(path: Path, key: str) -> ModelAnswers | None:
-    """Return the kept answers, if they are to the same question."""
+    """Return the kept answers, if their question was the same."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["key"] != key:

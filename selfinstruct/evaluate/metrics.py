@@ -13,6 +13,7 @@ from statistics import fmean
 from selfinstruct.common.records import NAN
 from selfinstruct.evaluate.answers import Answer
 from selfinstruct.evaluate.tasks import EvalTask
+from selfinstruct.filters.length import count_words, first_words
 from selfinstruct.filters.similarity import normalised, rouge_f
 from selfinstruct.filters.text import repetition
 
@@ -30,8 +31,8 @@ def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
     What is said behind the end of an answer does not count. A shorter answer stays shorter: of
     two at one length, see `rouge_l_equal`.
     """
-    words = len(task.reference.split())
-    return rouge_f(task.reference, " ".join(answer.text.split()[:words]))
+    words = count_words(task.reference)
+    return rouge_f(task.reference, first_words(answer.text, words))
 
 
 def rouge_l_equal(task: EvalTask, answer: Answer, other: Answer) -> tuple[float, float]:
@@ -39,9 +40,9 @@ def rouge_l_equal(task: EvalTask, answer: Answer, other: Answer) -> tuple[float,
 
     Neither learning to stop nor learning to go on raises it, but what is said in as many words.
     """
-    both = [answer.text.split(), other.text.split()]
-    room = min(len(words) for words in both)
-    first, second = (rouge_f(task.reference, " ".join(words[:room])) for words in both)
+    both = [answer.text, other.text]
+    room = min(count_words(text) for text in both)
+    first, second = (rouge_f(task.reference, first_words(text, room)) for text in both)
     return first, second
 
 
@@ -80,8 +81,8 @@ def reference_logprob(task: EvalTask, answer: Answer) -> float:
 
 
 def length(task: EvalTask, answer: Answer) -> float:
-    """Words of the answer."""
-    return float(len(answer.text.split()))
+    """Words of the answer; in a script without spaces, its characters."""
+    return float(count_words(answer.text))
 
 
 def repetitive(task: EvalTask, answer: Answer) -> float:

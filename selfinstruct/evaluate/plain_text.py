@@ -1,7 +1,7 @@
-"""What fine-tuning costs a model in plain text: the last word, and perplexity.
+"""Plain text under a model, before and after fine-tuning: the last word, and perplexity.
 
-Passages whose last word needs the whole of them, as in LAMBADA (Paperno et al. 2016,
-arXiv:1606.06031); what alignment takes away there is its tax (Ouyang et al. 2022,
+The last word of a passage can only be guessed from the whole passage, as in LAMBADA (Paperno et
+al. 2016, arXiv:1606.06031). What alignment loses there is its tax (Ouyang et al. 2022,
 arXiv:2203.02155, §4.2).
 """
 
@@ -26,10 +26,10 @@ _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 @dataclass(frozen=True, slots=True)
 class PassageScore:
-    """What became of one passage; NaN where it does not fit the context.
+    """The scores of one passage; NaN if it does not fit the context.
 
-    `logprob` is its log-likelihood after its first word, in nats per word; `last_word` is 1
-    where the model, greedily, went on with the last word, and 0 where it did not.
+    `logprob`: log-likelihood after its first word, in nats per word. `last_word`: 1 if the model
+    continues greedily with the last word, else 0.
     """
 
     logprob: float
@@ -62,7 +62,7 @@ def read_passages(path: Path) -> list[str]:
 
 
 def passage_requests(engine: Engine, passages: Sequence[str]) -> list[Request]:
-    """Return two requests a passage: to score all after its first word, and to end it."""
+    """Return two requests per passage: to score all but its first word, and to write its last."""
     greedy = SamplingConfig(max_tokens=8)
     requests = []
     for number, passage in enumerate(passages):

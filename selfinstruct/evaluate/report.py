@@ -36,7 +36,7 @@ _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
 
 
 def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
-    """Write report.json and a self-contained report.html; return the former.
+    """Write report.json and a self-contained report.html; return the content of report.json.
 
     `comparisons` is a list of `a`, `b`, `metric`, `difference` (a − b), `low`, `high`, `n`.
 
@@ -110,7 +110,7 @@ def _page(evaluation: Evaluation) -> str:
 
 
 def _plot(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Return where the marks of a forest plot stand: differences and their intervals."""
+    """Return the positions of a forest plot's marks: differences and their intervals."""
     low = min(0.0, *(one.low for one in comparisons))
     high = max(0.0, *(one.high for one in comparisons))
     room = (high - low) or 1.0

@@ -1,4 +1,4 @@
-"""Tasks to evaluate on: an instruction, an input, and what a good answer looks like."""
+"""Tasks to evaluate on: an instruction, an input, and a reference answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfinstruct.common.paths import shipped_file
 
 @dataclass(frozen=True, slots=True)
 class EvalTask:
-    """One instance of a task; `closed` says that its reference is the one right answer."""
+    """One instance of a task; `closed`: its reference is the only right answer."""
 
     id: str
     instruction: str
@@ -32,8 +32,8 @@ def shipped_eval_tasks() -> Path:
 def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:
     """Read tasks with references: JSON lines with `instruction` and `instances`.
 
-    Each instance counts as a task. `closed` may say whether it has one right answer;
-    without it, classification tasks are closed and others are not. Other keys are ignored, so
+    Each instance counts as a task. `closed` may say whether it has one right answer. Without it,
+    only classification tasks are closed. Other keys are ignored, so
     that seed files and those of the paper's release can be read.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.fingerprint import fingerprint
-from selfinstruct.common.journal import append_lines, parse_lines
+from selfinstruct.common.jsonlines import append_lines, parse_lines
 from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.isolated import Advance

@@ -15,17 +15,17 @@ Floats = NDArray[np.float64]
 
 _RESAMPLES = 1000
 _REFITS = 400
-# Of the regression on length: keeps a coefficient finite where wins are all on one side.
+# Regularises the regression on length: a coefficient stays finite if one side always wins.
 _RIDGE = 0.05
 _TOLERANCE = 1e-10
 
 
 class Decided(StrEnum):
-    """What decides a duel that a judge saw in both orders.
+    """How two verdicts, one in each order, decide a duel.
 
-    AGREEING: the verdict, where both orders have the same; otherwise it is a tie (Zheng et al.
-        2023, arXiv:2306.05685, §3.4).
-    BALANCE: the mean of both orders' log-odds, in which a leaning to one side cancels out (Wang
+    AGREEING: the verdict if both orders have the same, otherwise a tie (Zheng et al. 2023,
+        arXiv:2306.05685, §3.4).
+    BALANCE: the mean of both orders' log-odds, which cancels a preference for one place (Wang
         et al. 2023, arXiv:2305.17926, balanced position calibration).
     """
 
@@ -37,7 +37,7 @@ class Decided(StrEnum):
 class WinRate:
     """How often `a` beat `b`, ties as halves, with 95 % bootstrap intervals over `n` tasks.
 
-    `at_equal_length` is what the rate would be if both answers were as long.
+    `at_equal_length`: the rate if both answers had the same length.
     """
 
     decided: Decided
@@ -57,8 +57,8 @@ class WinRate:
 class Rating:
     """A model's strength in log-odds, with mean zero over the models, and its 95 % interval.
 
-    The strength is None where the likelihood has no maximum: one group of models never lost to
-    the other. The interval is None where it is not finite, for the same reason in its draws.
+    The strength is None if the likelihood has no maximum: one group of models never lost to the
+    other. The interval is None if it is not finite, since many draws have no maximum.
     """
 
     model: str
@@ -75,9 +75,9 @@ def win_rates(
     """Return the win rate of each pair of models.
 
     Args:
-        decided: what decided the duels.
-        preferences: of each pair (a, b), by task: 1 where a won, 0 where b did, 0.5 for a tie,
-            NaN where the judge could not be asked.
+        decided: how the duels were decided.
+        preferences: of each pair (a, b), by task: 1 if a won, 0 if b did, 0.5 for a tie, NaN if
+            the judge could not be asked.
         lengths: words of each model's answers, by task.
     """
     rates = []
@@ -112,7 +112,7 @@ def win_rates(
 
 
 def rate_at_equal_length(values: Floats, longer: Floats) -> float:
-    """Return the win rate that is left when length is taken out.
+    """Return the win rate without the effect of length.
 
     A logistic regression of the preference on tanh(difference of length / its standard
     deviation), read at no difference (Dubois et al. 2024, arXiv:2404.04475, §3).
@@ -157,7 +157,7 @@ def ratings(
     rng = np.random.default_rng(0)
     drawn = [fit(rng.integers(count, size=count)) for _ in range(_REFITS)]
     kept = [strength for strength in drawn if strength is not None]
-    # Where more draws than the interval leaves out have no maximum, its ends are not finite.
+    # If more draws than the interval leaves out have no maximum, its ends are not finite.
     if len(kept) < 0.975 * _REFITS:
         rated = [Rating(model, float(strengths[n]), None, None) for n, model in enumerate(models)]
     else:
@@ -179,8 +179,8 @@ def bradley_terry(wins: Floats) -> Floats | None:
         wins: (models, models): how often the row beat the column, a tie as half of a win each.
 
     Returns:
-        None where there is no maximum: the models fall into two groups of which one never lost
-        to the other (Ford 1957).
+        None if there is no maximum: the models fall into two groups, and one group never lost to
+        the other (Ford 1957).
     """
     if not _connected(wins > 0):
         return None

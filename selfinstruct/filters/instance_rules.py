@@ -8,7 +8,7 @@ repeats, the first is kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ def check_instances(
     parsed: Sequence[ParsedInstance],
     config: Any,
     markers: Markers,
+    same: Callable[[str], str] = str,
 ) -> list[Failure | None]:
     """Return for each instance of an instruction the first rule that it breaks, or None.
 
@@ -45,6 +46,7 @@ def check_instances(
         parsed: the instances, in order.
         config: has the section of each rule.
         markers: the words of the templates.
+        same: what two inputs, or two outputs, must have in common to count as the same.
     """
     by_itself = [rule for rule in rules if rule.when is When.TEXT]
     among = [rule for rule in rules if rule.when is When.AMONG]
@@ -57,16 +59,17 @@ def check_instances(
     outputs: dict[str, set[str]] = {}
     for instance, failure in zip(parsed, alone, strict=True):
         if failure is None:
-            outputs.setdefault(instance.input, set()).add(instance.output)
+            outputs.setdefault(same(instance.input), set()).add(same(instance.output))
     failures: list[Failure | None] = []
     seen: set[tuple[str, str]] = set()
     kept = 0
     for instance, own in zip(parsed, alone, strict=True):
-        pair = (instance.input, instance.output)
+        pair = (same(instance.input), same(instance.output))
         others = InstanceFacts(
             instruction,
-            *pair,
-            outputs=frozenset(outputs.get(instance.input, ())),
+            instance.input,
+            instance.output,
+            outputs=frozenset(outputs.get(pair[0], ())),
             is_repeat=pair in seen,
             place=kept + 1,
         )
@@ -197,7 +200,7 @@ INSTANCE_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share of repeated word trigrams in an output; null: off",
+                    "rule: largest share of repeated runs of words in a text; null: off",
                     ge=0,
                     le=1,
                 ),

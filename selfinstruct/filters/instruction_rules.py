@@ -15,6 +15,7 @@ from pydantic import StringConstraints
 
 from selfinstruct.common.fields import NonEmpty, semantic
 from selfinstruct.filters import text as texts
+from selfinstruct.filters.length_rules import LENGTH_RULES
 from selfinstruct.filters.rule import Bound, InstructionFacts, Measure, Of, Rule, When, keys, switch
 
 # The words of the paper's release (its `generate_instructions` filter): tasks that a text
@@ -25,8 +26,6 @@ UNSUITABLE_KEYWORDS = [
     *("draw", "plot", "video", "videos", "audio", "music", "flowchart", "diagram", "diagrams"),
     *("photo", "photos", "screenshot", "screenshots"),
 ]
-# Least share of letters that must belong to the script in `rules.script`.
-_LEAST_SCRIPT_SHARE = 0.9
 
 
 def _is_truncated(facts: InstructionFacts, _: Any) -> bool:
@@ -91,35 +90,7 @@ INSTRUCTION_RULES = [
         details="the last item of a completion that hit its token limit, or a text that ends on "
         "a comma, a colon or a word such as “the”",
     ),
-    _rule(
-        name="min_words",
-        reason="too_short",
-        help="fewer words than `min_words`",
-        limits=keys(
-            min_words=(
-                int | None,
-                semantic(4, "fewest words (the paper: above 3); null: off", ge=0),
-            )
-        ),
-        measure=Measure(
-            lambda facts, _: texts.word_count(facts.text),
-            Bound.AT_LEAST,
-            lambda _, limits: limits.min_words,
-        ),
-    ),
-    _rule(
-        name="max_words",
-        reason="too_long",
-        help="more words than `max_words`",
-        limits=keys(
-            max_words=(int | None, semantic(150, "most words (the paper: 150); null: off", ge=1))
-        ),
-        measure=Measure(
-            lambda facts, _: texts.word_count(facts.text),
-            Bound.AT_MOST,
-            lambda _, limits: limits.max_words,
-        ),
-    ),
+    *LENGTH_RULES,
     _rule(
         name="keywords",
         reason="unsuitable_keyword",
@@ -127,7 +98,10 @@ INSTRUCTION_RULES = [
         limits=keys(
             keywords=(
                 tuple[NonEmpty, ...],
-                semantic(tuple(UNSUITABLE_KEYWORDS), "whole words, in any case; empty: off"),
+                semantic(
+                    tuple(UNSUITABLE_KEYWORDS),
+                    "words for what needs eyes, ears or a disk; empty: off",
+                ),
             ),
             forbidden_starts=(
                 tuple[NonEmpty, ...],
@@ -156,14 +130,18 @@ INSTRUCTION_RULES = [
                     "LATIN",
                     "script of the letters, by its Unicode name (LATIN, CYRILLIC, CJK…); null: off",
                 ),
-            )
+            ),
+            script_share=(
+                float,
+                semantic(0.9, "least share of the letters that are of `rules.script`", ge=0, le=1),
+            ),
         ),
         measure=Measure(
             lambda facts, limits: texts.script_share(facts.text, limits.script),
             Bound.AT_LEAST,
-            lambda _, __: _LEAST_SCRIPT_SHARE,
+            lambda _, limits: limits.script_share,
         ),
-        details="fewer than nine letters in ten",
+        details="a smaller share than `rules.script_share`: nine letters in ten",
     ),
     _rule(
         name="prompt_echo",
@@ -209,7 +187,7 @@ INSTRUCTION_RULES = [
             max_repetition=(
                 float | None,
                 semantic(
-                    0.2, "rule: largest share of repeated word trigrams; null: off", ge=0, le=1
+                    0.2, "rule: largest share of repeated runs of words; null: off", ge=0, le=1
                 ),
             )
         ),

@@ -7,8 +7,12 @@ versioned, since runs keep the decisions of their time.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from selfinstruct.common.versions import Versioned
+from selfinstruct.filters.phrases import holds_phrase
+from selfinstruct.filters.pointing import lacks_what_it_points_to
 
 # Things that an instruction can point to; they must then be in the input.
 _GIVEN_THING = (
@@ -40,4 +44,25 @@ def points_to_input(instruction: str) -> bool:
     return bool(_POINTS.search(instruction)) and not _QUOTED_OR_SHOWN.search(instruction)
 
 
-POINTS_TO_INPUT = Versioned(points_to_input)
+POINTS_TO_INPUT = Versioned(points_to_input, (3, lacks_what_it_points_to))
+
+# A quotation, or text after a colon, of any script. 《…》 is a title, and shows nothing.
+_SHOWN = re.compile(r"[\"“”„«»「『`]|[:：]\s*\S|\[[^\]]+\]|\{[^}]+\}")  # noqa: RUF001
+
+
+def points_to_given(instruction: str, phrases: Sequence[str]) -> bool:
+    """Whether the instruction has a phrase that refers to something that it does not contain."""
+    return holds_phrase(instruction, phrases) and not _SHOWN.search(instruction)
+
+
+def refers_to_input(instruction: str, version: int, limits: Any) -> bool:
+    """Whether the instruction refers to something given that it does not contain.
+
+    Args:
+        instruction: its text.
+        version: of the rules.
+        limits: section `instances` of the config: its phrases replace the English ones.
+    """
+    if limits.input_phrases:
+        return points_to_given(instruction, limits.input_phrases)
+    return POINTS_TO_INPUT.at(version)(instruction)

@@ -50,12 +50,18 @@ class Failure:
     threshold: float | None = None
 
 
+def _holds_nothing(_text: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class InstructionFacts:
     """The facts that a rule on instructions may use.
 
     truncated: the completion hit its token limit within this text.
     prompt_lines: the proposal template's own lines, casefolded.
+    shown: the tasks that its prompt showed.
+    held: gives the id of a pooled text that a text holds whole, or None.
     mean_logprob: nats per token; NaN if it could not be scored.
     logprob_threshold: least nats per token, if there is a threshold.
     rouge_l: F-measure with the nearest text of the pool; NaN if none is near.
@@ -70,6 +76,8 @@ class InstructionFacts:
     rouge_l: float = NAN
     scorable: bool = True
     kind: Kind = Kind.INSTRUCTION
+    shown: tuple[str, ...] = ()
+    held: Callable[[str], str | None] = _holds_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +198,9 @@ def keys(**fields: Any) -> type[Section]:
     return create_model("Limits", __base__=Section, **fields)
 
 
-def switch(name: str, description: str) -> type[Section]:
-    """Return the limits of a rule that is on or off."""
-    return keys(**{name: (bool, semantic(True, description))})
+def switch(name: str, description: str, **more: Any) -> type[Section]:
+    """Return the limits of a rule that is on or off; `more` goes to the key's field."""
+    return keys(**{name: (bool, semantic(True, description, **more))})
 
 
 def first_failure(rules: Iterable[Rule], facts: Any, config: Any) -> Failure | None:

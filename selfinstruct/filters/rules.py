@@ -11,6 +11,13 @@ from functools import cache
 
 from selfinstruct.common.fields import Section
 from selfinstruct.common.versions import newest
+from selfinstruct.filters.changes import (
+    CHANGED_INSTANCE_RULES,
+    CHANGED_INSTRUCTION_RULES,
+    COPIES_PROMPT,
+    HOLDS_ANSWER,
+    HOLDS_KNOWN,
+)
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.outcomes import (
@@ -21,17 +28,25 @@ from selfinstruct.filters.outcomes import (
     PARSE_FAILURE,
     PENDING_INSTANCES,
 )
+from selfinstruct.filters.phrase_rules import PHRASE_INSTANCE_RULES, PHRASE_INSTRUCTION_RULES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
 
 # In the order of the flow, instructions first. It must be complete before the first check.
 RULES: list[Rule] = [
     PARSE_FAILURE,
+    COPIES_PROMPT,
     *INSTRUCTION_RULES,
+    *CHANGED_INSTRUCTION_RULES,
+    HOLDS_ANSWER,
+    *PHRASE_INSTRUCTION_RULES,
     *INSTRUCTION_SCORE_RULES,
+    HOLDS_KNOWN,
     ENGINE_ERROR,
     INSTANCE_PARSE_FAILURE,
     *INSTANCE_RULES,
+    *CHANGED_INSTANCE_RULES,
+    *PHRASE_INSTANCE_RULES,
     *INSTANCE_SCORE_RULES,
     NO_INSTANCES,
     PENDING_INSTANCES,

@@ -25,7 +25,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config, overlay
-from selfinstruct.decisions.judged import read_judged
+from selfinstruct.decisions.view import read_judged
 from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.requests import RequestBuilder
@@ -33,15 +33,7 @@ from selfinstruct.generate.session import Session
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.store import Run, run_lock
-from selfinstruct.store.answers import (
-    AnswerBatch,
-    answer_batches,
-    answer_info,
-    commit_answers,
-    next_batch,
-    read_answers,
-    verify_answers,
-)
+from selfinstruct.store.commits import ANSWERS, Commit
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.later import verdict_on_answer
 
@@ -101,7 +93,7 @@ def answer(
     inputs = stored_inputs(run)
     with run_lock(run.path):
         run.verify()
-        verify_answers(run)
+        ANSWERS.verify(run)
         model = resolve_model(config.model.name, model_progress)
         engine = make_engine(model, config.model, config.engine)
         mode = _mode(model, engine, config)
@@ -156,7 +148,7 @@ def _answer_batch(
         advance: called with the number of answers that are back.
     """
     run = session.run
-    number = next_batch(run)
+    number = ANSWERS.next_number(run)
     started = time.perf_counter()
     requests = [_request(session.builder, task, number) for task in owed]
     completions = ask_all(session.engine, requests, lambda returned, _: advance(returned))
@@ -173,7 +165,7 @@ def _answer_batch(
         },
         "seconds": round(time.perf_counter() - started, 3),
     }
-    commit_answers(run, AnswerBatch(number, completions, rows, info))
+    ANSWERS.commit(run, Commit(completions, (), rows, info))
     return rows
 
 
@@ -191,9 +183,9 @@ def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
     """
     answered = {
         row.answer_to
-        for number in answer_batches(run)
-        if _same_way(answer_info(run, number), way)
-        for row in read_answers(run, number)
+        for number in ANSWERS.numbers(run)
+        if _same_way(ANSWERS.info(run, number), way)
+        for row in ANSWERS.read_instances(run, number)
     }
     return [
         Owed(judged.instruction, instance)

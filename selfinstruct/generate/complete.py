@@ -17,8 +17,8 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstructionCandidate, LocalModel
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
-from selfinstruct.decisions.judged import by_round
-from selfinstruct.decisions.view import read_view, waiting
+from selfinstruct.decisions.counts import waiting
+from selfinstruct.decisions.view import by_round, read_view
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.failures import Retries
@@ -30,7 +30,7 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.supplements import Supplement, commit_supplement
+from selfinstruct.store.commits import SUPPLEMENTS, Commit
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.later import verdicts_of_supplement
 
@@ -209,8 +209,8 @@ def _complete_batch(
         "seconds": round(time.perf_counter() - started, 3),
     }
     if rows:
-        supplement = Supplement(completions, verdicts.instructions, verdicts.instances, info)
-        commit_supplement(session.run, supplement)
+        commit = Commit(completions, verdicts.instructions, verdicts.instances, info)
+        SUPPLEMENTS.commit(session.run, commit)
     return Supplemented(len(owed), verdicts.tasks, len(failed))
 
 

@@ -44,8 +44,10 @@ from selfinstruct.generate.prompting import known_modes, modes_text
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
+from selfinstruct.inputs.languages import warn_of_other_language
 from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, resolve_model
+from selfinstruct.prompts.language import read_language
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
@@ -90,6 +92,8 @@ def launch(
         )
     config = resolve_config(values, existing, source)
     inputs = read_inputs(config, values, existing)
+    if existing is None:
+        warn_of_other_language(inputs.seeds, config.language)
     if existing is not None:
         _refuse_changes(existing, config, inputs)
     with run_lock(out):
@@ -269,6 +273,8 @@ def resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> R
     config = build_config(values, source)
     entry = CATALOGUE.get(config.model.name)
     recommended = dict(entry.recommended) if entry is not None else {}
+    if config.language:
+        recommended = overlay(recommended, read_language(config.language).config)
     if config.propose.domain:
         # A long list drifts out of its domain: the first items keep to it (docs/own.md).
         length = config.propose.in_context + _ITEMS_OF_A_DOMAIN

@@ -22,7 +22,8 @@ from selfinstruct.common.records import (
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.engines.base import Engine
-from selfinstruct.filters.points import POINTS_TO_INPUT
+from selfinstruct.filters.length import WORDS
+from selfinstruct.filters.points import refers_to_input
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.prompts.chat_template import with_system
@@ -97,6 +98,7 @@ class RequestBuilder:
             random.Random(derive_seed(config.seed, "fewshot")),
             for_classify=config.classify.exemplars,
             for_instances=config.instances.exemplars,
+            count=WORDS.at(config.rules_version),
         )
         self._check_steering()
 
@@ -173,7 +175,7 @@ class RequestBuilder:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
-        points = POINTS_TO_INPUT.at(self.rules_version)(instruction)
+        points = refers_to_input(instruction, self.rules_version, self._config.instances)
         values: dict[str, Any] = {"instruction": instruction}
         if is_classification:
             form, name = Form.OUTPUT_FIRST, "output_first"

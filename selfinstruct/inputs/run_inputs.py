@@ -89,7 +89,8 @@ def read_inputs(config: RunConfig, values: Mapping[str, Any], run: Run | None) -
     if own is not None and values.get("prompts") is None:
         prompts = own.prompts
     else:
-        prompts = load_prompts(user_path(config.prompts, "--prompts") if config.prompts else None)
+        folder = user_path(config.prompts, "--prompts") if config.prompts else None
+        prompts = load_prompts(folder, config.language)
     return parse_inputs(files, prompts, sources)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selfinstruct.common import ids
+from selfinstruct.filters.length import count_words
 from selfinstruct.filters.similarity import rouge_f
 from selfinstruct.labellers.base import (
     RUN,
@@ -24,7 +25,7 @@ def label(labelling: Labelling) -> Labelled:
 
 
 def _reference(prompt: TaskPrompt) -> ScoredAnswer:
-    words = len(prompt.reference.split())
+    words = count_words(prompt.reference)
     return ScoredAnswer(
         ids.reference(prompt.id), prompt.id, prompt.reference, words, True, RUN, 1.0
     )

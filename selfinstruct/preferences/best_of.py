@@ -1,8 +1,8 @@
-"""Best of k: the one of a policy's answers that a scorer finds best, and what choosing is worth.
+"""Best of k: the best of a policy's answers by a scorer, and the gain by choosing.
 
-The chosen answers are data to fine-tune on (rejection sampling). Another scorer than the one that
-chooses measures what the best of n is worth, for every n up to k: by its own word a scorer always
-chose well (Gao et al. 2022, arXiv:2210.10760).
+The chosen answers are data to fine-tune on (rejection sampling). A second scorer measures the best
+of n for every n up to k, since by its own scores the first one always chooses well (Gao et al.
+2022, arXiv:2210.10760).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ BEST = "best.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """What the best of `n` is worth by the other scorer: a mean over prompts, a 95 % interval.
+    """The worth of the best of `n`: its mean score by the second scorer, with a 95 % interval.
 
-    `gain` is that worth less the worth of one answer. `divergence` bounds how far choosing takes
+    `gain` is that worth minus the worth of one answer. `divergence` bounds how far choosing moves
     the policy, in nats: log n − (n − 1)/n (Stiennon et al. 2020, arXiv:2009.01325, app. G.3).
     """
 
@@ -51,13 +51,13 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The scorer that chooses, and another that says what the choice is worth."""
+    """The scorer that chooses, and a second one that measures the choice."""
 
     scorer: Scorer
     measure: Scorer
 
     def __post_init__(self) -> None:
-        """Refuse a scorer that would choose by the solution, or judge its own choice.
+        """Refuse a scorer that would choose by the solution, or measure its own choice.
 
         Raises:
             ConfigError: naming the option.
@@ -66,13 +66,13 @@ class Choice:
         require_may_choose(chooses)
         if chooses.name == measures.name:
             raise ConfigError(
-                f"--measure {measures.name}: is the scorer that chooses; what it chose is good by "
-                "its own word always, give another"
+                f"--measure {measures.name}: is the scorer that chooses; by its own scores its "
+                "choice is always good; give another"
             )
 
     @property
     def scored_by_policy(self) -> bool:
-        """Whether the policy scores its answers as it writes them."""
+        """Whether the policy scores its answers while it writes them."""
         return self.scorer.scored_by_policy or self.measure.scored_by_policy
 
 
@@ -97,16 +97,16 @@ def best_of(
     """Sample, choose, and measure; write the chosen answers and the report, and return it.
 
     Args:
-        prompts: what is asked.
+        prompts: the tasks to answer.
         policy: the model that answers.
-        how: how answers are drawn; `how.k` is the number to choose from.
-        choice: who chooses, and who measures.
+        how: how answers are sampled; `how.k` is the number to choose from.
+        choice: the scorer that chooses, and the one that measures.
         work: the folder of `best.jsonl`, `report.json` and the answers themselves, and how models
             are run. Stages are `answers`, `scores` and `worth`.
         dtype: of the models.
 
     Raises:
-        ConfigError: nothing to ask, or other settings than in the folder.
+        ConfigError: no prompts, or other settings than in the folder.
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
@@ -141,7 +141,7 @@ def best_of(
 
 
 def _identity(scorer: Scorer, dtype: str) -> dict[str, Any]:
-    """Return what a folder is resumed by."""
+    """Return the settings that must be the same to resume a folder."""
     return {
         "labeller": scorer.labeller.name,
         "model": scorer.labelled_by(dtype),
@@ -156,7 +156,7 @@ def _chosen(
     worth: Mapping[str, Sequence[float]],
     k: int,
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the best usable answer of each prompt, as lines of JSON, and what there is to report.
+    """Return the best usable answer of each prompt, as lines of JSON, and the report.
 
     Raises:
         ConfigError: no answer is usable.
@@ -168,7 +168,7 @@ def _chosen(
         own = answers[prompt.id]
         usable = usable_answers(own, dropped)
         usable_ids = {answer.id for answer in usable}
-        # Of what may not be chosen the curve must know, too.
+        # The curve needs the answers that may not be chosen, too.
         scores.append([answer.score if answer.id in usable_ids else math.nan for answer in own])
         if usable:
             best = max(usable, key=lambda answer: answer.score)
@@ -199,16 +199,16 @@ def _chosen(
 def best_of_curve(
     scores: Sequence[Sequence[float]], worth: Sequence[Sequence[float]], k: int
 ) -> list[CurvePoint]:
-    """Return what the best of n answers is worth, for n from 1 to k.
+    """Return the worth of the best of n answers, for n from 1 to k.
 
     For a prompt it is the mean over all subsets of n of its k answers. The i-th best by score
     (i from 0) is the best of a share C(k − 1 − i, n − 1) / C(k, n) of them. An unscored answer
-    is chosen last. By a judge, an answer's score is its share of the duels with all k.
+    is chosen last. With a judge, an answer's score is its share of wins against all k.
 
     Args:
-        scores: by prompt, of its k answers, by the scorer that chooses; NaN where unscored.
-        worth: the same answers by the other scorer; a prompt with an unknown one is left out.
-        k: answers of each prompt.
+        scores: of each prompt's k answers, by the scorer that chooses; NaN if unscored.
+        worth: of the same answers, by the other scorer; a prompt with an unknown one is left out.
+        k: answers per prompt.
     """
     curves = []
     for own, values in zip(scores, worth, strict=True):

@@ -1,12 +1,12 @@
-"""Where preferences are kept. Work is committed batch by batch; a resumed command asks the rest.
+"""The folder of preferences. Work is committed batch by batch; a resumed command does the rest.
 
 preferences.json       the settings; written first
-answers/00000.parquet  answers of the policy, with their scores where the policy gives them
-votes/00000.parquet    what a judge says of two answers
+answers/00000.parquet  answers of the policy, with its own scores if it gives them
+votes/00000.parquet    a judge's votes on two answers
 train.parquet          pairs in TRL's explicit preference format
 held_out.parquet       the same, of prompts that are not trained on
-labelled.parquet       all answers with what the labeller says of them, the unusable too
-report.json            counts, lengths; written last: its presence says that all is there
+labelled.parquet       all answers with the labeller's scores, including unusable ones
+report.json            counts and lengths; written last, so it marks a finished folder
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _PAIRS = pa.schema(
 
 
 def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
-    """Begin a folder, or go on with it; return whether all is there already.
+    """Start a folder or continue it; return whether it is finished.
 
     Raises:
         ConfigError: it holds something else, or preferences by other settings.
@@ -103,7 +103,7 @@ def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool
             )
     done = (out / REPORT).is_file()
     if not done and not resume:
-        raise ConfigError(f"{out}: was begun and not finished; --resume goes on with it")
+        raise ConfigError(f"{out}: was begun and not finished; --resume continues it")
     return done
 
 
@@ -123,7 +123,7 @@ def commit_rows(out: Path, kind: str, rows: Iterable[ScoredAnswer | Vote]) -> No
 
 
 def read_scored(out: Path) -> list[ScoredAnswer]:
-    """Return all committed answers, in the order in which they were committed."""
+    """Return all committed answers, in the order of their commits."""
     return [ScoredAnswer(**row) for row in _rows(out, ANSWERS)]
 
 
@@ -173,12 +173,12 @@ def write_labelled(
     usable: Collection[str],
     prompts: Mapping[str, tuple[str, bool]],
 ) -> None:
-    """Write all answers with what the labeller says of them.
+    """Write all answers with the labeller's scores.
 
     Args:
         out: the folder.
         answers: of all prompts.
-        usable: ids of those that may be learnt from: whole, not empty, not repeated, scored.
+        usable: ids of answers to learn from: finished, not empty, not repeated, scored.
         prompts: by id: what a user writes, and whether the prompt is held out.
     """
     rows = [
@@ -196,7 +196,7 @@ def write_labelled(
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
-    """Write the report, which says that all is there."""
+    """Write the report, which marks the folder as finished."""
     with refusal(out / REPORT):
         atomic.write_json(out / REPORT, dict(report))
 

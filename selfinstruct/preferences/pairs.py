@@ -1,4 +1,4 @@
-"""Pairs to learn a preference from: of a task's scored answers, a better and a worse one."""
+"""Pairs to learn a preference from: a better and a worse of a task's scored answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from enum import StrEnum
 from itertools import combinations
 
 from selfinstruct.common.statistics import wilson
+from selfinstruct.filters.length import count_words
+from selfinstruct.filters.similarity import composed
 from selfinstruct.labellers.base import (
     Answers,
     Margin,
@@ -18,12 +20,12 @@ from selfinstruct.labellers.base import (
     score_margin,
 )
 
-# With fewer pairs than this to train on, there is nothing to learn.
+# Fewer training pairs than this teach nothing.
 LEAST_PAIRS = 8
 
 
 class Dropped(StrEnum):
-    """Why an answer, or a pair of two, is not learnt from."""
+    """Why an answer or a pair is left out."""
 
     EMPTY = "empty"
     TRUNCATED = "truncated"
@@ -56,14 +58,14 @@ def make_pairs(
 
     Args:
         answers: by prompt, in the order of the prompts.
-        min_margin: least difference of the scores; nothing less than a difference is enough.
-        most: pairs that are kept of a prompt, the widest first.
-        margin_of: how two answers compare.
-        may_pair: whether two answers are to be compared at all.
+        min_margin: least difference of the scores; equal scores never make a pair.
+        most: most pairs of a prompt, the widest first.
+        margin_of: how much better the first of two answers is.
+        may_pair: whether two answers may be compared.
 
     Returns:
-        The pairs, and how many answers and pairs were dropped, by reason. An answer counts as a
-        duplicate where its words were those of an earlier one.
+        The pairs, and how many answers and pairs were dropped, by reason. An answer is a
+        duplicate if it has the words of an earlier one.
     """
     pairs: list[Pair] = []
     dropped: Counter[Dropped] = Counter()
@@ -92,7 +94,7 @@ def usable_answers(
     seen: set[str] = set()
     kept = []
     for answer in answers:
-        words = " ".join(answer.text.split())
+        words = composed(" ".join(answer.text.split()))
         if not words:
             dropped[Dropped.EMPTY] += 1
         elif not answer.finished:
@@ -110,7 +112,7 @@ def usable_answers(
 def length_balanced(pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
     """Drop pairs until the longer answer is chosen as often as the shorter one.
 
-    Of those that there are too many of, the widest differences of length go first.
+    The pairs with the widest difference of length go first, of the more frequent kind.
 
     Returns:
         The pairs that are left, in their order, and how many were dropped.
@@ -125,17 +127,16 @@ def length_balanced(pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
 
 
 def length_gap(pair: Pair) -> int:
-    """Return by how many words the chosen answer is longer."""
-    return len(pair.chosen.text.split()) - len(pair.rejected.text.split())
+    """Return how many words longer the chosen answer is."""
+    return count_words(pair.chosen.text) - count_words(pair.rejected.text)
 
 
 @dataclass(frozen=True, slots=True)
 class LengthReport:
     """How well "longer" predicts "chosen": its share with a 95 % interval, ties as halves.
 
-    The interval is that of as many observations as there are prompts, since pairs of one prompt
-    have answers in common.
-    `biased` where the interval leaves out one half and the share is past 60 % or below 40 %.
+    The interval counts each prompt as one observation, since pairs of one prompt share answers.
+    `biased`: the interval excludes one half, and the share is above 60 % or below 40 %.
     """
 
     pairs: int
@@ -147,7 +148,7 @@ class LengthReport:
     biased: bool
 
 
-# A labeller that looks at length alone reaches 1; less than this is hardly seen in training.
+# A labeller that looks only at length reaches 1; less than this hardly shows in training.
 _BIAS = 0.1
 
 
@@ -160,8 +161,8 @@ def length_report(pairs: Sequence[Pair]) -> LengthReport:
     low, high = wilson(share * prompts, prompts)
     return LengthReport(
         pairs=len(pairs),
-        chosen_words=_mean([len(pair.chosen.text.split()) for pair in pairs]),
-        rejected_words=_mean([len(pair.rejected.text.split()) for pair in pairs]),
+        chosen_words=_mean([count_words(pair.chosen.text) for pair in pairs]),
+        rejected_words=_mean([count_words(pair.rejected.text) for pair in pairs]),
         longer_chosen=share,
         low=low,
         high=high,
@@ -172,9 +173,9 @@ def length_report(pairs: Sequence[Pair]) -> LengthReport:
 def split_pairs(
     pairs: Sequence[Pair], group_of: Mapping[str, str], held_out: int
 ) -> tuple[list[Pair], list[Pair]]:
-    """Hold out the widest pair of each of the last prompts; no group is on both sides.
+    """Hold out the widest pair of each of the last prompts; no group is in both parts.
 
-    One pair of a prompt: two with an answer in common are one observation, not two.
+    Only one pair of a prompt is held out: two pairs with a common answer are not independent.
 
     Args:
         pairs: in the order of their prompts.
@@ -182,7 +183,7 @@ def split_pairs(
         held_out: least number of pairs to hold out.
 
     Returns:
-        Pairs to train on, and those held out: fewer than wanted where there are not enough.
+        Pairs to train on, and held-out pairs: fewer than `held_out` if there are not enough.
     """
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -199,10 +200,10 @@ def split_balanced(
 ) -> tuple[list[Pair], list[Pair], LengthReport]:
     """Split pairs as `split_pairs` does, and balance the lengths of both parts.
 
-    As many more prompts are held out as balancing costs pairs.
+    It holds out one more prompt for each pair that balancing drops.
 
     Returns:
-        Pairs to train on, those held out, and the lengths of both before they were balanced.
+        Pairs to train on, held-out pairs, and the lengths of both before balancing.
     """
     least = held_out
     while True:

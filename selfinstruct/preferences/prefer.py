@@ -29,7 +29,7 @@ from selfinstruct.preferences.sample import SampleSettings, prompts_of
 from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import Run, folder_lock
 
-# Settings that decide about pairs alone: free to change without asking anybody again.
+# Settings that affect only the pairs: they may change without asking a model again.
 _PAIRING = {"min_margin", "pairs_per_task", "balance_lengths", "held_out"}
 
 
@@ -50,9 +50,9 @@ class PreferSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Paired:
-    """Pairs to train on, and those held out.
+    """Pairs to train on, and held-out pairs.
 
-    `before` are their lengths before balancing; `tasks` is how many tasks had a pair then.
+    `before`: their lengths before balancing. `tasks`: number of tasks with a pair then.
     """
 
     train: Sequence[Pair]
@@ -70,15 +70,15 @@ def prefer(
     Answers are the policy's own: nothing that the run rejected is ever in a pair.
 
     Args:
-        run: whose accepted tasks are the prompts.
-        policy: the model that answers, and is to be trained.
-        settings: how.
+        run: its accepted tasks are the prompts.
+        policy: the model that answers, and will be trained.
+        settings: of the preferences.
         scorer: the labeller.
         work: the folder of the preferences, and how models are run. Stages are `answers` and
             `labels`.
 
     Raises:
-        ConfigError: nothing to ask, other settings than in the folder, or too few pairs.
+        ConfigError: no prompts, other settings than in the folder, or too few pairs.
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
@@ -140,10 +140,10 @@ def _paired(labelled: Labelled, prompts: Sequence[TaskPrompt], settings: PreferS
 
 
 def _require_enough(paired: _Paired, prompts: int, settings: PreferSettings, out: Path) -> None:
-    """Refuse pairs that are too few to hold out and to train on.
+    """Refuse too few pairs.
 
     Raises:
-        ConfigError: they are.
+        ConfigError: there are too few to hold out and to train on.
     """
     if len(paired.held) >= settings.held_out and len(paired.train) >= LEAST_PAIRS:
         return
@@ -164,7 +164,7 @@ def _write(
     paired: _Paired,
     lineage: Mapping[str, str],
 ) -> None:
-    """Write the pairs, and all answers with what the labeller says of them."""
+    """Write the pairs, and all answers with the labeller's scores."""
     user_of = {prompt.id: prompt.user for prompt in prompts}
     folder.write_pairs(out, TRAIN, paired.train, user_of, lineage)
     folder.write_pairs(out, HELD_OUT, paired.held, user_of, lineage)

@@ -1,4 +1,4 @@
-"""A policy's own answers to the tasks of a run, several to each."""
+"""A policy's own answers to the tasks of a run, several per task."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from selfinstruct.labellers.likelihood import instructed_prompts, score_written
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.store import Run
+from selfinstruct.verdicts.parse.spans import block
 
-# Prompts of one commit: what a crash can cost at most.
+# Prompts of one commit; a crash loses at most these.
 BATCH = 64
 _LEAST_CONTEXT = 512
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    """How answers are drawn: `k` to each prompt. `scored` has the policy score them too."""
+    """How answers are sampled: `k` per prompt. With `scored`, the policy scores them too."""
 
     k: int
     temperature: float
@@ -53,7 +54,7 @@ def sample_answers(
     advance: Callable[[int, int], object],
     batch_size: int = BATCH,
 ) -> None:
-    """Have every prompt answered that has no answers yet; committed batch by batch.
+    """Answer every prompt that has no answers yet, and commit batch by batch.
 
     With `how.scored`, the policy scores each answer too, by the labeller `likelihood`.
 
@@ -106,10 +107,11 @@ def _requests(prompt_id: str, asked: Mapping[str, Prompt], how: SampleSettings) 
 
 
 def _answer(completion: Completion) -> ScoredAnswer:
+    span = block(completion.text, 0, len(completion.text))  # code keeps its indentation
     return ScoredAnswer(
         id=completion.id,
         prompt_id=completion.request.about,
-        text=completion.text.strip(),
+        text=completion.text[slice(*span)],
         num_tokens=len(completion.token_ids),
         finished=completion.finish_reason == "stop",
     )

@@ -1,4 +1,4 @@
-"""Where preferences are made, and the two steps that ask models: answers, and their labels."""
+"""The folder of preferences, and the two steps that ask models: answers, and their labels."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from selfinstruct.preferences.sample import SampleSettings, sample_answers
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where work is done, and how.
+    """The folder of the work, and how models run.
 
     out: the folder.
-    processes: run models.
-    advance: told (stage, done, of how many).
-    resume: go on with what was begun in `out`.
+    processes: they run the models.
+    advance: called with (stage, done, total).
+    resume: continue what was begun in `out`.
     """
 
     out: Path
@@ -41,7 +41,7 @@ class Workplace:
     def answers(
         self, policy: LocalModel, prompts: Sequence[TaskPrompt], how: SampleSettings, dtype: str
     ) -> Answers:
-        """Have the policy answer what it has not answered yet; return all its answers.
+        """Let the policy answer the remaining prompts; return all its answers.
 
         Raises:
             EngineError: the engine failed; committed answers stay.
@@ -60,7 +60,7 @@ class Workplace:
         answers: Answers,
         dtype: str,
     ) -> Labelled:
-        """Have answers labelled.
+        """Label answers.
 
         Raises:
             EngineError: an engine failed; committed votes stay.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from selfinstruct.common.records import SeedTask
+from selfinstruct.filters.length import count_words
 
 # Short exemplars keep the shared start of the prompts short, and so every prefill.
 _MAX_WORDS = 90
@@ -35,6 +36,7 @@ def choose_fewshot(
     *,
     for_classify: int,
     for_instances: int,
+    count: Callable[[str], int] = count_words,
 ) -> FewShot:
     """Draw compact exemplars from the seeds; add shipped ones where the seeds are too few.
 
@@ -44,8 +46,9 @@ def choose_fewshot(
         rng: for the draw.
         for_classify: number of exemplars for classification.
         for_instances: number of exemplars for instances, of each kind.
+        count: returns the number of words of a text.
     """
-    own = [seed for seed in rng.sample(list(seeds), len(seeds)) if _is_compact(seed)]
+    own = [seed for seed in rng.sample(list(seeds), len(seeds)) if _is_compact(seed, count)]
     instructions = {seed.instruction for seed in own}
     tasks = [*own, *(task for task in shipped if task.instruction not in instructions)]
     labelled = [t for t in tasks if t.is_classification and all(i.input for i in t.instances)]
@@ -55,7 +58,7 @@ def choose_fewshot(
     # everything a label, or nothing (measured, docs/engine.md).
     turns = zip_longest(labelled[:half], free[: for_classify - half])
     mixed = [task for pair in turns for task in pair if task is not None]
-    long_first = _long_first(free)
+    long_first = _long_first(free, count)
     return FewShot(
         classify=[_worked(task) for task in mixed],
         with_input=[_worked(t) for t in long_first if t.instances[0].input][:for_instances],
@@ -64,18 +67,18 @@ def choose_fewshot(
     )
 
 
-def _long_first(tasks: list[SeedTask]) -> list[SeedTask]:
+def _long_first(tasks: list[SeedTask], count: Callable[[str], int]) -> list[SeedTask]:
     """Put tasks with longer outputs first: a model writes as much as the prompt shows."""
-    return sorted(tasks, key=lambda t: len(t.instances[0].output.split()) < _LEAST_OUTPUT)
+    return sorted(tasks, key=lambda t: count(t.instances[0].output) < _LEAST_OUTPUT)
 
 
-def _is_compact(seed: SeedTask) -> bool:
+def _is_compact(seed: SeedTask, count: Callable[[str], int]) -> bool:
     if not seed.instances:
         return False
     texts = [seed.instruction]
     for instance in seed.instances[:_MAX_INSTANCES]:
         texts += [instance.input, instance.output]
-    return sum(len(text.split()) for text in texts) <= _MAX_WORDS
+    return sum(map(count, texts)) <= _MAX_WORDS
 
 
 def _worked(task: SeedTask) -> Exemplar:

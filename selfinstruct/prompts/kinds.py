@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfinstruct.filters.similarity import composed
+
 # The kind shows at the start and at the end; an endless instruction costs no endless search.
 _MOST_CHARACTERS = 600
 # What follows is what the task is about, and says nothing of its answer.
@@ -34,7 +36,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def kind_by_words(instruction: str, rules: Sequence[KindRule]) -> bool | None:
     """Whether an instruction wants a label, by the first rule that matches; None if none does."""
-    text = " ".join(instruction.split(_CODE, maxsplit=1)[0].split())
+    text = " ".join(composed(instruction).split(_CODE, maxsplit=1)[0].split())
     if len(text) > _MOST_CHARACTERS:
         half = _MOST_CHARACTERS // 2
         text = f"{text[:half]} {text[-half:]}"

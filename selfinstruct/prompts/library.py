@@ -14,7 +14,10 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Markers, Message, SeedTask
+from selfinstruct.common.versions import RULES_VERSION, Versioned
+from selfinstruct.filters.length import WORDS
 from selfinstruct.prompts.kinds import KindRule
+from selfinstruct.prompts.language import read_language
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -22,6 +25,10 @@ SHIPPED = Path(__file__).parent / "templates"
 # contain them: they are removed from every value that a template gets.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _ROLES = ("system", "user", "assistant")
+_SENTENCE_ENDS = Versioned(
+    re.compile(r"(?<=[.!?]) "),
+    (3, re.compile(r"(?<=[.!?]) |(?<=[。！？])")),  # noqa: RUF001
+)
 _TURN = re.compile(f"{_OPEN}({'|'.join(_ROLES)}){_CLOSE}")
 
 
@@ -55,15 +62,20 @@ class PromptLibrary:
             for role, content in zip(parts[1::2], parts[2::2], strict=True)
         ]
 
-    def own_lines(self) -> frozenset[str]:
-        """Return the lines and sentences of the proposal templates themselves, casefolded."""
+    def own_lines(self, version: int = RULES_VERSION) -> frozenset[str]:
+        """Return the lines and sentences of the proposal templates themselves, casefolded.
+
+        Args:
+            version: of the rules; before version 3, a script without spaces has none.
+        """
+        words, ends = WORDS.at(version), _SENTENCE_ENDS.at(version)
         text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
         lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
         return frozenset(
             sentence.strip().casefold()
             for line in lines
-            for sentence in [line, *re.split(r"(?<=[.!?]) ", line)]
-            if len(sentence.split()) > 3
+            for sentence in [line, *ends.split(line)]
+            if words(sentence) > 3
         )
 
     @cached_property
@@ -97,13 +109,20 @@ class PromptLibrary:
             raise ConfigError(f"{name}: cannot be rendered: {error}") from error
 
 
-def load_prompts(folder: Path | None = None) -> PromptLibrary:
-    """Load the shipped templates; files of `folder` replace those of the same name.
+def load_prompts(folder: Path | None = None, language: str | None = None) -> PromptLibrary:
+    """Load the shipped templates, in a language if one is given.
+
+    Args:
+        folder: its files replace those of the same name.
+        language: code of a language; None for English.
 
     Raises:
-        ConfigError: no such folder, a file that no stage uses, or one that cannot be read.
+        ConfigError: no such folder or language, a file that no stage uses, or one that cannot be
+            read.
     """
     files = {path.name: _read(path) for path in _template_files(SHIPPED)}
+    if language is not None:
+        files = read_language(language).files(files)
     if folder is not None:
         if not folder.is_dir():
             raise ConfigError(f"{folder}: is not a folder of templates; check --prompts")

@@ -1,7 +1,8 @@
 """A run on disk: rounds are committed by a rename, and read back as records."""
 
+from selfinstruct.store.folder import create_run, open_run, rename_run
 from selfinstruct.store.lock import folder_lock, run_exists, run_lock
-from selfinstruct.store.run import RoundData, Run, create_run, open_run, rename_run
+from selfinstruct.store.run import RoundData, Run
 
 __all__ = [
     "RoundData",

@@ -8,17 +8,15 @@ LOCK_FILE = ".selfinstruct.lock"
 INPUTS = "inputs"
 CALIBRATION = "calibration.parquet"
 ROUNDS = "rounds"
-ANSWERS, SUPPLEMENTS = "answers", "supplements"
-# The kinds of commits beside the rounds.
-KINDS = (ANSWERS, SUPPLEMENTS)
+# The tables of a round, and of every other commit that has them.
+COMPLETIONS = "completions.parquet"
+INSTRUCTIONS = "instructions.parquet"
+INSTANCES = "instances.parquet"
 OVERRIDES = "overrides.jsonl"
 LABELS = "labels.jsonl"
 SAMPLES = "samples"
 
-# Everything that belongs to a run: nothing else may use these names.
+# What a run has beside its kinds of commits (`commits.KINDS`): nothing else may use these names.
 OWN = frozenset(
-    {
-        *(RUN_FILE, STATUS_FILE, LOCK_FILE, INPUTS, CALIBRATION, ROUNDS),
-        *(*KINDS, OVERRIDES, LABELS, SAMPLES),
-    }
+    {RUN_FILE, STATUS_FILE, LOCK_FILE, INPUTS, CALIBRATION, ROUNDS, OVERRIDES, LABELS, SAMPLES}
 )

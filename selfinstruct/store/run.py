@@ -1,4 +1,4 @@
-"""A run's folder: create it, commit a round, recover, read.
+"""A run's folder: read it, commit a round, recover.
 
     run.yaml               schema version, resolved config, model identity, versions
     inputs/                the seed file and the prompt templates as used
@@ -39,13 +39,10 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 from selfinstruct.store import schema
-from selfinstruct.store.layout import CALIBRATION, RUN_FILE
+from selfinstruct.store.layout import CALIBRATION, COMPLETIONS, INSTANCES, INSTRUCTIONS, RUN_FILE
 
 log = logging.getLogger(__name__)
 
-_COMPLETIONS = "completions.parquet"
-_INSTRUCTIONS = "instructions.parquet"
-_INSTANCES = "instances.parquet"
 _ROUND = "round.json"
 _ROUND_KEYS: dict[str, type | tuple[type, ...]] = {
     "target": int,
@@ -114,7 +111,7 @@ class Run:
             return []
         path = self.path / CALIBRATION
         with damage(path):
-            if atomic.sha256(path) != recorded["sha256"]:
+            if sha256(path) != recorded["sha256"]:
                 raise ValueError("not what was committed: checksum")
             return schema.read_calibration(path)
 
@@ -141,7 +138,7 @@ class Run:
         self, number: int, ids: Collection[str] | None = None
     ) -> list[InstructionCandidate]:
         """Return the instructions of a round as recorded: those with these ids, or all."""
-        path = self.round_path(number) / _INSTRUCTIONS
+        path = self.round_path(number) / INSTRUCTIONS
         with damage(path):
             return schema.read_instructions(path, ids)
 
@@ -149,12 +146,12 @@ class Run:
         self, number: int, instruction_ids: Collection[str] | None = None
     ) -> list[InstanceCandidate]:
         """Return the instances of a round as recorded: those of these instructions, or all."""
-        path = self.round_path(number) / _INSTANCES
+        path = self.round_path(number) / INSTANCES
         with damage(path):
             return schema.read_instances(path, instruction_ids)
 
     def completions(self, number: int) -> list[Completion]:
-        path = self.round_path(number) / _COMPLETIONS
+        path = self.round_path(number) / COMPLETIONS
         with damage(path):
             return schema.read_completions(path, self.markers)
 
@@ -185,12 +182,7 @@ class Run:
         """
         self.calibration()
         for number in self.rounds():
-            for name, checksum in self.info(number)["checksums"].items():
-                path = self.round_path(number) / name
-                if not path.is_file() or atomic.sha256(path) != checksum:
-                    raise StoreError(
-                        f"{path}: is not what was committed (checksum); restore it from a backup"
-                    )
+            check_files(self.round_path(number), self.info(number))
 
     def commit(self, data: RoundData) -> None:
         """Write a round; once this returns it is on disk for good.
@@ -207,11 +199,14 @@ class Run:
         if work.exists():
             shutil.rmtree(work)
         work.mkdir(parents=True)
-        schema.write_completions(work / _COMPLETIONS, data.completions)
-        schema.write_instructions(work / _INSTRUCTIONS, data.instructions)
-        schema.write_instances(work / _INSTANCES, data.instances)
-        checksums = {path.name: atomic.sha256(path) for path in sorted(work.iterdir())}
-        info = {"schema_version": schema.SCHEMA_VERSION, **data.info, "checksums": checksums}
+        schema.write_completions(work / COMPLETIONS, data.completions)
+        schema.write_instructions(work / INSTRUCTIONS, data.instructions)
+        schema.write_instances(work / INSTANCES, data.instances)
+        info = {
+            "schema_version": schema.SCHEMA_VERSION,
+            **data.info,
+            "checksums": checksums_of(work),
+        }
         (work / _ROUND).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
         atomic.commit_folder(work, target)
 
@@ -225,7 +220,7 @@ class Run:
         """Store the present stopping and throughput settings; return the run with them."""
         meta = {**self.meta, "config": dict(config)}
         if meta["config"] != self.meta["config"]:
-            _write_meta(self.path, meta)
+            write_meta(self.path, meta)
         return Run(self.path, meta)
 
     def write_status(self, state: str, **details: Any) -> None:
@@ -244,77 +239,40 @@ class Run:
         return status if isinstance(status, dict) and "state" in status else {"state": "unknown"}
 
 
-def open_run(path: Path) -> Run:
-    """Open an existing run for reading.
-
-    Raises:
-        ConfigError: the folder is not a run.
-        StoreError: run.yaml is damaged or newer than this code.
-    """
-    file = path / RUN_FILE
-    if not file.is_file():
-        raise ConfigError(f"{path}: is not a run (it has no {RUN_FILE}); check the folder")
-    try:
-        meta = yaml.safe_load(file.read_text(encoding="utf-8"))
-        check_version(meta, file)
-        sections = (meta["config"], meta["inputs"], meta["model"])
-        if not all(isinstance(section, dict) for section in sections):
-            raise TypeError("config, inputs and model must be mappings")
-        meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise StoreError(f"{file}: is damaged ({what}); restore it from a backup") from error
-    return Run(path, meta)
-
-
-def rename_run(work: Path, out: Path) -> None:
-    """Rename a run that was made under another name; `out` may be an empty folder.
+def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
+    """Write a run's run.yaml.
 
     Raises:
         WriteError: the disk refuses.
     """
-    with refusal(out):
-        work.rename(out)
-        atomic.sync(out.parent)
-
-
-def create_run(
-    path: Path,
-    meta: Mapping[str, Any],
-    inputs: Mapping[str, bytes],
-    calibration: Sequence[CalibrationScore] = (),
-    starts: Sequence[int] = (0,),
-) -> Run:
-    """Write the files that make a folder a run; run.yaml comes last.
-
-    Args:
-        path: the run's folder.
-        meta: content of run.yaml.
-        inputs: contents of the files of `inputs/`, by name.
-        calibration: scores of the calibration texts.
-        starts: the rounds from which they count.
-
-    Raises:
-        WriteError: the disk refuses.
-    """
-    scores = schema.calibration_bytes(calibration)
-    recorded = {"starts": list(starts), "sha256": hashlib.sha256(scores).hexdigest()}
-    full = {"schema_version": schema.SCHEMA_VERSION, **meta, "calibration": recorded}
-    with refusal(path):
-        atomic.write_bytes(path / CALIBRATION, scores)
-        (path / "rounds").mkdir(exist_ok=True)
-        for name, content in inputs.items():
-            file = path / "inputs" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(file, content)
-    _write_meta(path, full)
-    return Run(path, full)
-
-
-def _write_meta(path: Path, meta: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True)
     with refusal(path / RUN_FILE):
         atomic.write_text(path / RUN_FILE, text)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex: the checksum of all committed files."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def checksums_of(folder: Path) -> dict[str, str]:
+    """Return the checksum of each file of a commit that is being written, by name."""
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
+
+
+def check_files(folder: Path, info: Mapping[str, Any]) -> None:
+    """Compare the files of a commit with the checksums that its JSON has.
+
+    Raises:
+        StoreError: a file differs; names the first.
+    """
+    for name, checksum in info["checksums"].items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != checksum:
+            raise StoreError(
+                f"{path}: is not what was committed (checksum); restore it from a backup"
+            )
 
 
 def check_version(data: Any, path: Path) -> None:

@@ -87,6 +87,7 @@ INSTRUCTIONS = pa.schema(
         ("verdict", pa.string()),
         ("reason", pa.string()),
         ("threshold", pa.float64()),
+        ("cut", pa.string()),
     ]
 )
 
@@ -115,6 +116,7 @@ INSTANCES = pa.schema(
         ("reason", pa.string()),
         ("threshold", pa.float64()),
         ("answer_to", pa.string()),
+        ("cut", pa.string()),
     ]
 )
 

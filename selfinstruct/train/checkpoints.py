@@ -49,7 +49,7 @@ def check_out(out: Path, resume: bool) -> Path | None:
         return checkpoint if resume else None
     if checkpoint is not None and not resume:
         raise ConfigError(
-            f"{out}: holds the checkpoints of a training that was stopped; --resume goes on with "
+            f"{out}: holds the checkpoints of a training that was stopped; --resume continues "
             "it, another --out starts afresh"
         )
     begun = (out / CHECKPOINTS).is_dir() or (out / PART).is_dir()
@@ -149,7 +149,7 @@ def written(out: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrainError(
-            f"{out}: cannot be written or read ({reason}); {safe}: free space, then go on with "
+            f"{out}: cannot be written or read ({reason}); {safe}: free space, then continue with "
             "--resume"
         ) from error
     except RuntimeError as error:
@@ -157,5 +157,5 @@ def written(out: Path) -> Iterator[None]:
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
         raise TrainError(
-            f"{out}: cannot be written ({error}); {safe}: free space, then go on with --resume"
+            f"{out}: cannot be written ({error}); {safe}: free space, then continue with --resume"
         ) from error

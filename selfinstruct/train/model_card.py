@@ -54,7 +54,7 @@ def data_name(data: Path) -> str:
 
 
 def origin(source: Source) -> str:
-    """Return who wrote the data, where that is known: for a run."""
+    """Return who wrote the data, if that is known: for a run."""
     if not (source.data.is_dir() and run_exists(source.data)):
         return ""
     seeds = ", beside seed tasks that people wrote" if "with seeds" in source.choices else ""
@@ -75,7 +75,7 @@ def pair_rows(train: int, held_out: int, dropped: Mapping[str, int]) -> dict[str
 
 
 def held_out_accuracy(accuracy: Interval) -> str:
-    """Return the accuracy in percent with its interval; nothing where no pair was held out."""
+    """Return the accuracy in percent with its interval; an empty text without held-out pairs."""
     if math.isnan(accuracy.mean):
         return ""
     ends = f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f})"

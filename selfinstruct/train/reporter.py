@@ -20,11 +20,11 @@ from transformers.trainer_utils import has_length
 from selfinstruct.common.errors import DivergedError
 from selfinstruct.train.watching import Listen, TrainProgress
 
-# In a checkpoint: what was counted until then.
+# In a checkpoint: the counts up to it.
 _COUNTS = "counts.json"
 # How the columns of token ids are named.
 _IDS = "input_ids"
-# Of a batch, in an error.
+# Characters of a batch that an error shows.
 _SHOWN_TOKENS, _SHOWN_CHARACTERS = 24, 80
 
 
@@ -47,7 +47,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         return self._before + time.perf_counter() - self._started
 
     def waits_for(self, what: str, done: int, total: int) -> None:
-        """Tell that the training waits for something, of which `done` of `total` are done."""
+        """Report that the training waits for other work, with `done` of `total` parts finished."""
         self._listen(TrainProgress(done, total, 0.0, None, None, self.tokens, self.seconds, what))
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:

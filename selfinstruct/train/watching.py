@@ -1,4 +1,4 @@
-"""How far a training is: the record that watchers get, and which process speaks."""
+"""The progress of a training: the record that listeners get, and which process reports."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 class TrainProgress:
     """The training logged a step; `tokens` and `seconds` include those before a resume.
 
-    `what` is `training`, or the name of something that the training waits for. Then `step` of
-    `steps` are done of that.
+    `what` is `training`, or the name of work that the training waits for. Then `step` of `steps`
+    of that work are done.
     """
 
     step: int
@@ -29,5 +29,5 @@ Listen = Callable[[TrainProgress], object]
 
 
 def is_main_process() -> bool:
-    """Whether this process writes and prints: one of those that `torchrun` starts."""
+    """Whether this process writes and prints: only one of those that `torchrun` starts does."""
     return os.environ.get("RANK", "0") == "0"

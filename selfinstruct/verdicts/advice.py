@@ -38,6 +38,7 @@ _FIRST = {
     PARSE_FAILURE.reason: f"the model writes no numbered list: {_OTHER_PROMPTING}",
     NO_INSTANCES.reason: "see why: selfinstruct audit list RUN --table instances; "
     f"{_OTHER_PROMPTING}",
+    "copies_prompt": f"the model copies the tasks that it is shown: {_OTHER_PROMPTING}",
     "not_novel": f"give more seeds, and more varied ones; {_OTHER_PROMPTING}",
 }
 

@@ -5,7 +5,7 @@ A candidate that breaks one is rejected. The others have no verdict yet: see rou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,10 +25,12 @@ from selfinstruct.common.records import (
     Reading,
     Stage,
 )
+from selfinstruct.filters.changes import COPIES_PROMPT
 from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
 from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
 from selfinstruct.filters.rule import Failure, InstructionFacts, Of, When, first_failure
+from selfinstruct.filters.similarity import SAME_TEXT
 from selfinstruct.verdicts.classification import CLASSIFIES, references_among
 from selfinstruct.verdicts.parse import (
     PARSE_DIRECT,
@@ -45,21 +47,35 @@ FAILURES_SINCE = 3
 
 
 def check_instruction_texts(
-    proposals: Sequence[Completion], round: int, rulebook: Rulebook
+    proposals: Sequence[Completion],
+    round: int,
+    rulebook: Rulebook,
+    text_of: Callable[[str], str | None],
 ) -> list[InstructionCandidate]:
-    """Parse the proposals of a round and check every instruction by the rules on its text."""
-    own_lines = rulebook.prompts.own_lines()
+    """Parse the proposals of a round and check every instruction by the rules on its text.
+
+    Args:
+        proposals: completions of the propose stage, in the order of their proposals.
+        round: the round's number.
+        rulebook: config and templates of the run.
+        text_of: gives the text of a task that a prompt showed, by its pool id.
+    """
+    own_lines = rulebook.prompts.own_lines(rulebook.version)
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     candidates = []
     for completion in proposals:
         if has_failed(completion, rulebook.version):
             continue
         parsed = read_proposal(completion, rulebook.version)
+        parents = completion.request.parents if COPIES_PROMPT in rules else ()
+        shown = tuple(filter(None, map(text_of, parents)))
         if not parsed:
             candidates.append(unparsed(completion, round))
         for item, instruction in enumerate(parsed):
             candidate = instruction_row(completion, round, item, instruction)
-            facts = InstructionFacts(instruction.text, instruction.truncated, own_lines)
+            facts = InstructionFacts(
+                instruction.text, instruction.truncated, own_lines, shown=shown
+            )
             failure = first_failure(rules, facts, rulebook.config)
             candidates.append(with_failure(candidate, failure))
     return candidates
@@ -87,7 +103,8 @@ def check_instance_texts(
         outcome = ENGINE_ERROR if failed else INSTANCE_PARSE_FAILURE
         return [with_failure(row, Failure(outcome.reason))]
     config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
-    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers)
+    same = SAME_TEXT.at(rulebook.version)
+    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers, same)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
         row = instance_row(candidate.id, candidate.round, completion, number, instance)
@@ -181,6 +198,7 @@ def instruction_row(
         mean_logprob=span.mean_logprob,
         num_tokens=span.num_tokens,
         unscored_reason=span.unscored_reason,
+        cut=parsed.cut,
     )
 
 
@@ -207,6 +225,7 @@ def instance_row(
         num_tokens=output.num_tokens,
         unscored_reason=output.unscored_reason,
         kind=kind_written(completion.request.reading),
+        cut=parsed.cut,
     )
 
 

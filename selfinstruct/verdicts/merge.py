@@ -16,6 +16,7 @@ from pathlib import Path
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig, semantic_values
+from selfinstruct.filters.similarity import composed
 from selfinstruct.inputs.run_inputs import Inputs, parse_inputs, stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.verdicts.rejudge import Derivation, Source, check_free, write_derived_run
@@ -86,15 +87,16 @@ def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
                 "completions cannot be read by the same rules; merge runs of one --prompts"
             )
     avoid = [text for _, text in first.avoid]
-    id_of = {text: id for id, text in reversed(first.first_pool)}
+    id_of = {composed(text): id for id, text in reversed(first.first_pool)}
     names: list[dict[str, str]] = []
     for inputs in all_inputs:
         renamed: dict[str, str] = {}
         for id, text in inputs.first_pool:
-            if text not in id_of:
+            same = composed(text)
+            if same not in id_of:
                 avoid.append(text)
-                id_of[text] = ids.avoid(len(avoid))
-            renamed[id] = id_of[text]
+                id_of[same] = ids.avoid(len(avoid))
+            renamed[id] = id_of[same]
         names.append(renamed)
     files = {name: text for name, text in first.files.items() if not name.startswith("avoid")}
     if avoid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from selfinstruct.common.records import (
     ACCEPTED,
@@ -65,6 +65,19 @@ class Standards:
 
     index: NoveltyIndex
     thresholds: LikelihoodThresholds
+    # Tasks of a run that was judged again, by id: its prompts showed them, and they are rejected
+    # now, so that the index lacks them.
+    others: dict[str, str] = field(default_factory=dict)
+
+    def text_of(self, id: str) -> str | None:
+        """Return the text of a task that a prompt may have shown, by its pool id."""
+        return self.index.text_of(id) or self.others.get(id)
+
+    def remember(self, instructions: Iterable[InstructionCandidate]) -> None:
+        """Keep the texts of instructions that may have been shown and are not in the index."""
+        for candidate in instructions:
+            if candidate.is_classification is not None and not is_pooled(candidate):
+                self.others[candidate.id] = candidate.text
 
     def take_in(
         self,
@@ -76,6 +89,7 @@ class Standards:
         for candidate in instructions:
             if is_pooled(candidate):
                 self.index.add(candidate.id, candidate.text)
+        self.remember(instructions)
         see_round(self.thresholds, round, instructions, instances)
 
 
@@ -97,6 +111,7 @@ class PoolKeeper:
 
     def close_round(self, candidates: Sequence[InstructionCandidate]) -> None:
         """Take in the last verdicts of a round that was checked by `standards`."""
+        self.standards.remember(candidates)
         self._pool += [(c.id, c.text) for c in candidates if is_pooled(c)]
         if any(c.reason == OVER_TARGET.reason for c in candidates):
             index = first_index(self._pool, self._config)

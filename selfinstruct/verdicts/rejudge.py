@@ -22,19 +22,9 @@ from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
-from selfinstruct.store.answers import (
-    AnswerBatch,
-    answer_batches,
-    answer_info,
-    commit_answers,
-    next_batch,
-    read_answer_completions,
-    read_answers,
-    verify_answers,
-)
 from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.commits import ANSWERS, SUPPLEMENTS, Commit, read_supplements
 from selfinstruct.store.layout import LOCK_FILE
-from selfinstruct.store.supplements import Supplement, commit_supplement, read_supplements
 from selfinstruct.verdicts.counts import counted
 from selfinstruct.verdicts.later import verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
@@ -100,7 +90,7 @@ def write_derived_run(
     check_free(out)
     for source in derivation.sources:
         source.run.verify()
-        verify_answers(source.run)
+        ANSWERS.verify(source.run)
     # Under another name until it is whole: a run that is cut off is never taken for one.
     work = out.with_name(f".{out.name}.writing")
     with run_lock(work):
@@ -244,12 +234,12 @@ def _take_over(
     for supplement in read_supplements(run):
         thresholds = keeper.standards.thresholds
         _take_over_supplement(supplement, written, offset, rulebook, thresholds)
-    for batch in answer_batches(run):
+    for batch in ANSWERS.numbers(run):
         _take_over_answers(run, batch, written, offset)
 
 
 def _take_over_supplement(
-    supplement: Supplement,
+    supplement: Commit,
     written: Run,
     offset: int,
     rulebook: Rulebook,
@@ -273,8 +263,8 @@ def _take_over_supplement(
         **({"restored": restored} if restored else {}),
         **counted(verdicts),
     }
-    commit_supplement(
-        written, Supplement(completions, verdicts.instructions, verdicts.instances, info)
+    SUPPLEMENTS.commit(
+        written, Commit(completions, verdicts.instructions, verdicts.instances, info)
     )
 
 
@@ -291,11 +281,10 @@ def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
             completion_id=moved(row.completion_id),
             answer_to=moved(row.answer_to or ""),
         )
-        for row in read_answers(run, batch)
+        for row in ANSWERS.read_instances(run, batch)
     ]
-    completions = [_moved(c, offset, {}) for c in read_answer_completions(run, batch)]
-    number = next_batch(written)
-    commit_answers(written, AnswerBatch(number, completions, rows, answer_info(run, batch)))
+    completions = [_moved(c, offset, {}) for c in ANSWERS.read_completions(run, batch)]
+    ANSWERS.commit(written, Commit(completions, (), rows, ANSWERS.info(run, batch)))
 
 
 def _moved(completion: Completion, offset: int, renamed: Mapping[str, str]) -> Completion:

@@ -10,14 +10,8 @@ from typing import Any
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.answers import (
-    answer_batches,
-    read_answer_completions,
-    read_answers,
-    verify_answers,
-)
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.supplements import Supplement, read_supplements
+from selfinstruct.store.commits import ANSWERS, Commit, read_supplements
 from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rounds import verdicts_of_round
@@ -68,7 +62,7 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
 
 
 def _replay_supplement(
-    run: Run, supplement: Supplement, rulebook: Rulebook, thresholds: LikelihoodThresholds
+    run: Run, supplement: Commit, rulebook: Rulebook, thresholds: LikelihoodThresholds
 ) -> list[Difference]:
     """Compare the verdicts on instances that were written later."""
     ids = {row.id for row in supplement.instructions}
@@ -85,11 +79,11 @@ def _replay_supplement(
 
 
 def _replay_answers(
-    run: Run, supplements: Sequence[Supplement], rulebook: Rulebook
+    run: Run, supplements: Sequence[Commit], rulebook: Rulebook
 ) -> list[Difference]:
     """Compare the verdicts on the answers of other models."""
-    verify_answers(run)
-    batches = answer_batches(run)
+    ANSWERS.verify(run)
+    batches = ANSWERS.numbers(run)
     if not batches:
         return []
     rounds = run.rounds()
@@ -98,8 +92,8 @@ def _replay_answers(
     answered |= {row.id: row for later in supplements for row in later.instances}
     differences: list[Difference] = []
     for number in batches:
-        recorded = read_answers(run, number)
-        by_id = {c.id: c for c in read_answer_completions(run, number)}
+        recorded = ANSWERS.read_instances(run, number)
+        by_id = {c.id: c for c in ANSWERS.read_completions(run, number)}
         replayed = [
             verdict_on_answer(
                 tasks[row.instruction_id],

@@ -22,6 +22,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.changes import HOLDS_KNOWN
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.novelty.index import NOTHING_NEAR, NoveltyIndex
 from selfinstruct.filters.outcomes import (
@@ -89,7 +90,7 @@ def check_instructions(
         with_instances: in a recorded round, ids of the instructions whose instances were
             requested; others that pass are `pending_instances`.
     """
-    candidates = check_instruction_texts(proposals, round, rulebook)
+    candidates = check_instruction_texts(proposals, round, rulebook, standards.text_of)
     return check_instruction_scores(candidates, round, rulebook, standards, with_instances)
 
 
@@ -123,8 +124,11 @@ def check_instruction_scores(
             logprob_threshold=least,
             rouge_l=scored.rouge_l,
             scorable=standards.index.scorable(scored.text),
+            held=standards.index.held,
         )
         failure = first_failure(rules, facts, config)
+        if failure is not None and failure.reason == HOLDS_KNOWN.reason:
+            scored = replace(scored, neighbour_id=standards.index.held(scored.text))
         if failure is None:
             standards.index.add(scored.id, scored.text)
             if with_instances is not None and scored.id not in with_instances:

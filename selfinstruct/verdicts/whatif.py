@@ -24,7 +24,7 @@ from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.supplements import Supplement, in_place, read_supplements
+from selfinstruct.store.commits import Commit, in_place, read_supplements
 from selfinstruct.verdicts.candidates import Row
 from selfinstruct.verdicts.pool import PoolKeeper, Standards
 from selfinstruct.verdicts.rejudge import Derivation, Source, write_derived_run
@@ -214,7 +214,7 @@ def _verdicts_again(
 
 
 def _supplement_again(
-    supplement: Supplement, after: _Rows, rulebook: Rulebook, thresholds: LikelihoodThresholds
+    supplement: Commit, after: _Rows, rulebook: Rulebook, thresholds: LikelihoodThresholds
 ) -> Verdicts:
     """Check instances again that were written later.
 

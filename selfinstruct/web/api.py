@@ -47,7 +47,7 @@ router = APIRouter(responses=PROBLEMS)
 
 @dataclass(frozen=True)
 class Found:
-    """A page of candidates, and how many of all that were found have which outcome."""
+    """A page of candidates, and the counts of all matches by outcome."""
 
     page: Page
     by_reason: Mapping[str, int]
@@ -89,7 +89,7 @@ def get_candidates(run: RunOf, query: Annotated[CandidateQuery, Query()]) -> Fou
 
 @router.get("/runs/{name}/candidates/{id}", tags=["candidates"])
 def get_candidate(run: RunOf, id: str) -> Detail:
-    """Return everything that is known of one candidate."""
+    """Return everything about one candidate."""
     return candidate_of(run, id)
 
 
@@ -131,13 +131,13 @@ def find(run: Run, query: CandidateQuery) -> Found:
     Raises:
         ConfigError: no such reason or column.
     """
-    wanted = query.filter()
+    filter = query.filter()
     page = search(
         run,
-        wanted,
+        filter,
         sort=query.sort,
         descending=query.descending,
         offset=query.offset,
         limit=query.limit,
     )
-    return Found(page, count_by_reason(run, wanted))
+    return Found(page, count_by_reason(run, filter))

@@ -1,4 +1,4 @@
-"""REST: what people decide and find: overrides, samples, ratings, error rates."""
+"""REST: what people decide and rate: overrides, samples, ratings, error rates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/runs/{name}", responses=PROBLEMS)
 
 @dataclass(frozen=True)
 class Ratings:
-    """All ratings of a run, and how far its raters agree (Krippendorff's ordinal alpha)."""
+    """All ratings of a run, and the agreement of its raters (Krippendorff's ordinal alpha)."""
 
     entries: list[Label]
     raters: list[str]
@@ -33,7 +33,7 @@ class Ratings:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a rater is to rate next, and how far they are; `text` is None at the end."""
+    """What a rater rates next, and their progress; `text` is None at the end."""
 
     progress: RaterProgress
     text: BlindText | None
@@ -47,7 +47,7 @@ def get_overrides(run: RunOf) -> list[Override]:
 
 @router.post("/overrides", tags=["overrides"], status_code=201)
 def post_override(run: RunOf, decision: Decision) -> Override:
-    """Restore, drop or edit a candidate, or take the last decision about it back."""
+    """Restore, drop or edit a candidate, or undo the last decision about it."""
     return decide(run, decision)
 
 
@@ -58,9 +58,9 @@ def get_sample(run: RunOf) -> Sample:
 
 
 @router.post("/sample", tags=["labels"], status_code=201)
-def post_sample(run: RunOf, wanted: SampleWanted) -> Sample:
-    """Draw a stratified sample to rate; ratings of the one before go on counting."""
-    return draw_sample(run, wanted.per_reason, wanted.seed, wanted.tables)
+def post_sample(run: RunOf, body: SampleWanted) -> Sample:
+    """Draw a stratified sample to rate; ratings of earlier samples still count."""
+    return draw_sample(run, body.per_reason, body.seed, body.tables)
 
 
 @router.get("/labels", tags=["labels"])
@@ -72,23 +72,23 @@ def get_labels(run: RunOf) -> Ratings:
 
 @router.get("/labels/next", tags=["labels"])
 def get_next(run: RunOf, rater: str) -> Turn:
-    """Return the next text of the sample for a rater: the text alone, so that they rate blind."""
+    """Return the next text of the sample for a rater: only the text, so that they rate blind."""
     return turn_of(run, rater)
 
 
 @router.post("/labels", tags=["labels"], status_code=201)
-def post_label(run: RunOf, given: RatingGiven) -> Label | None:
-    """Record a rating, or take the rater's last one back (null, if there is none)."""
-    if given.rating is None:
-        return undo_rating(run, given.rater)
-    if given.id is None:
-        raise ConfigError("rating: says nothing without the id that it is of")
-    return rate(run, given.id, given.rating, given.rater)
+def post_label(run: RunOf, body: RatingGiven) -> Label | None:
+    """Record a rating, or undo the rater's last one (null if there is none)."""
+    if body.rating is None:
+        return undo_rating(run, body.rater)
+    if body.id is None:
+        raise ConfigError("rating: needs the id of its candidate")
+    return rate(run, body.id, body.rating, body.rater)
 
 
 @router.get("/error-rates", tags=["labels"])
 def get_error_rates(run: RunOf) -> Measured | None:
-    """Return how often the filters err, by the ratings so far; null before there are any."""
+    """Return how often the filters err, by the ratings so far; null without ratings."""
     return measure(run)
 
 
@@ -96,7 +96,7 @@ def decide(run: Run, decision: Decision) -> Override:
     """Record a decision.
 
     Raises:
-        ConfigError: it cannot be taken about this candidate.
+        ConfigError: this candidate cannot be decided so.
     """
     id, by, note = decision.id, decision.by, decision.note
     match decision.action:
@@ -124,12 +124,12 @@ def sample_of(run: Run) -> Sample:
 
 
 def turn_of(run: Run, rater: str, skip: tuple[str, ...] = ()) -> Turn:
-    """Return what a rater is to rate next.
+    """Return what a rater rates next.
 
     Raises:
         NotFoundError: no sample was drawn.
     """
     labels: Labels = read_labels(run)
-    found = rater_progress(sample_of(run), labels, rater, skip)
-    text = blind_texts(run, [found.next_id])[0] if found.next_id else None
-    return Turn(found, text)
+    progress = rater_progress(sample_of(run), labels, rater, skip)
+    text = blind_texts(run, [progress.next_id])[0] if progress.next_id else None
+    return Turn(progress, text)

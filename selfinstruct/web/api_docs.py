@@ -1,4 +1,4 @@
-"""The page of the REST API, written from its OpenAPI description: needs no script, no network."""
+"""The page of the REST API, made from its OpenAPI description, without script or network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST: what takes time: new runs, resumed runs, completions, what-if, and their jobs."""
+"""REST: work that takes time: new runs, resumed runs, completions, what-if, and their jobs."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ router = APIRouter(responses=PROBLEMS)
 
 @dataclass(frozen=True)
 class Judged:
-    """What other thresholds decide, and by the ratings what that costs; None without ratings."""
+    """The verdicts of other thresholds, and their error rates; None without ratings."""
 
     found: WhatIf
     rates: list[WhatIfRates] | None
 
 
 @router.post("/runs", tags=["jobs"], status_code=202)
-def post_run(service: ServiceOf, wanted: RunWanted) -> Job:
+def post_run(service: ServiceOf, body: RunWanted) -> Job:
     """Start a new run."""
-    return start_run(service.jobs, service.root, wanted.new_run())
+    return start_run(service.jobs, service.root, body.new_run())
 
 
 @router.post("/runs/{name}/resume", tags=["jobs"], status_code=202)
 def post_resume(service: ServiceOf, run: RunOf, rules: StopRules) -> Job:
-    """Go on with a run; a raised target grows it."""
+    """Continue a run; a raised target grows it."""
     return resume_run(service.jobs, run, rules.model_dump())
 
 
 @router.post("/runs/{name}/complete", tags=["jobs"], status_code=202)
 def post_complete(service: ServiceOf, run: RunOf) -> Job:
-    """Have the instances written that instructions lack (`pending_instances`)."""
+    """Write the missing instances of `pending_instances` instructions."""
     return complete_run(service.jobs, run)
 
 
@@ -57,9 +57,9 @@ def get_what_if(run: RunOf, query: Annotated[WhatIfQuery, Query()]) -> Judged:
 
 
 @router.post("/runs/{name}/what-if", tags=["what-if"], status_code=202)
-def post_what_if(service: ServiceOf, run: RunOf, wanted: WhatIfSaved) -> Job:
-    """Write what other thresholds decide as a run of its own."""
-    return save_what_if(service.jobs, service.root, run, wanted.thresholds(), wanted.name)
+def post_what_if(service: ServiceOf, run: RunOf, body: WhatIfSaved) -> Job:
+    """Write the verdicts of other thresholds as a new run."""
+    return save_what_if(service.jobs, service.root, run, body.thresholds(), body.name)
 
 
 @router.get("/jobs", tags=["jobs"])
@@ -82,7 +82,7 @@ def get_log(service: ServiceOf, id: str) -> str:
 
 @router.post("/jobs/{id}/cancel", tags=["jobs"])
 def post_cancel(service: ServiceOf, id: str) -> Job:
-    """Ask a job to stop, like Ctrl-C: what it has committed stays."""
+    """Ask a job to stop, like Ctrl-C; its commits stay."""
     return service.jobs.stop(id)
 
 
@@ -97,12 +97,12 @@ def get_job_events(service: ServiceOf, id: str) -> StreamingResponse:
     return event_stream(changes(look, lambda now: not now["going"]))
 
 
-def judged(run: Run, wanted: Thresholds) -> Judged:
-    """Judge a run again, with what the ratings say of it, as far as there are any."""
-    found = what_if(run, wanted)
+def judged(run: Run, thresholds: Thresholds) -> Judged:
+    """Judge a run again, with error rates if there are ratings."""
+    result = what_if(run, thresholds)
     if newest_sample(run) is None:
-        return Judged(found, None)
+        return Judged(result, None)
     try:
-        return Judged(found, what_if_rates(run, found))
+        return Judged(result, what_if_rates(run, result))
     except ConfigError:  # the run has grown since its sample was drawn
-        return Judged(found, None)
+        return Judged(result, None)

@@ -1,4 +1,4 @@
-"""The service put together: pages, REST, static files, and errors that say what to do."""
+"""The whole service: pages, REST, static files, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def create_app(
     app = FastAPI(
         title="selfinstruct",
         version=__version__,
-        summary="Runs of instruction data: look at them, decide about them, start them.",
+        summary="Runs of instruction data: inspect them, decide, and start new ones.",
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -70,19 +70,19 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _bug)
-    # Around all else, so that even the answer to a bug of ours has its headers.
+    # The outermost layer, so that even the response to a bug of ours has its headers.
     return Guard(app, access)
 
 
 def _plotly() -> FileResponse:
-    """Plotly's own script, as the installed package brings it."""
+    """Plotly's own script, from the installed package."""
     path = resources.files("plotly") / "package_data" / "plotly.min.js"
     headers = {"Cache-Control": f"private, max-age={_DAY}"}
     return FileResponse(str(path), media_type="text/javascript", headers=headers)
 
 
 def _own_error(request: Request, error: Exception) -> Response:
-    """Turn what the program refuses into a status; the message says what to do."""
+    """Turn an error of the program into a status; the message says what to do."""
     if isinstance(error, NotFoundError):
         status = 404
     elif isinstance(error, BusyError | StoreError):
@@ -96,7 +96,7 @@ def _own_error(request: Request, error: Exception) -> Response:
 
 
 def _bad_request(request: Request, error: Exception) -> Response:
-    """Name each field that is wrong; what was sent is not repeated."""
+    """Name each wrong field, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
     lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()]
     return _problem(request, 422, "\n".join(lines))
@@ -109,13 +109,13 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, _: Exception) -> Response:
-    return _problem(request, 500, "a bug of ours; what the service printed says where")
+    return _problem(request, 500, "a bug of ours; the service's own output says where")
 
 
 def _problem(
     request: Request, status: int, problem: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    # A lone half of a surrogate pair, sent in an address or a body, has no UTF-8.
+    # A lone surrogate, sent in an address or a body, has no UTF-8.
     problem = problem.encode("utf-8", "replace").decode("utf-8")
     if request.url.path.startswith(API):
         return JSONResponse({"detail": problem}, status_code=status, headers=dict(headers or {}))

@@ -1,4 +1,4 @@
-"""What a program or a form may ask for: values with their limits, unknown names refused."""
+"""What a program or a form may send: values with their limits; unknown names are refused."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Note = Annotated[str, Field(max_length=2_000)]
 
 
 class Asked(BaseModel):
-    """A body or a query; what is not known is an error."""
+    """A body or a query; an unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class CandidateQuery(Asked):
-    """Which candidates, in which order, which page of them."""
+    """Which candidates, their order, and which page."""
 
     table: Table = "instructions"
     verdict: Literal["accepted", "rejected"] | None = None
@@ -57,7 +57,7 @@ class CandidateQuery(Asked):
 
 
 class Decision(Asked):
-    """A person's decision about a candidate; an edit says what is to stand there."""
+    """A person's decision about a candidate; an edit has the new texts."""
 
     id: Id
     action: Action
@@ -69,7 +69,7 @@ class Decision(Asked):
 
 
 class RatingGiven(Asked):
-    """A rating of a candidate of the sample; null takes the rater's last one back."""
+    """A rating of a candidate of the sample; null undoes the rater's last one."""
 
     rater: Name
     id: Id | None = None
@@ -85,7 +85,7 @@ class SampleWanted(Asked):
 
 
 class WhatIfQuery(Asked):
-    """Thresholds to judge by instead; null leaves what the run was judged by."""
+    """Thresholds to judge by instead; null keeps the run's own."""
 
     rouge: Share | None = None
     min_logprob: Logprob | None = None
@@ -97,13 +97,13 @@ class WhatIfQuery(Asked):
 
 
 class WhatIfSaved(WhatIfQuery):
-    """Thresholds, and the name of the run that is to be written with them."""
+    """Thresholds, and the name of the new run."""
 
     name: Name
 
 
 class StopRules(Asked):
-    """When to stop; null leaves what the run has."""
+    """When to stop; null keeps the run's own value."""
 
     target: Count | None = None
     min_yield: Share | None = None
@@ -112,7 +112,7 @@ class StopRules(Asked):
 
 
 class RunWanted(StopRules):
-    """A new run. `seeds` is a text: JSON lines, or one instruction a line; null: those shipped."""
+    """A new run. `seeds` is a text: JSON lines, or one instruction per line; null: ours."""
 
     name: Name
     model: Annotated[str, Field(min_length=1, max_length=200)] = "bundled"

@@ -10,16 +10,15 @@ from pathlib import Path
 from selfinstruct.audit.histograms import Histogram, histogram, seed_similarity
 from selfinstruct.audit.search import Filter
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.batches import batch_numbers
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
 
-# Bins of a length: the page cuts off its few longest, and draws the others wider.
+# Bins of a length. The page cuts off the few longest texts, and draws the other bins wider.
 _LENGTHS = 120
 
 
 @dataclass(frozen=True)
 class Charts:
-    """Of one run: yield by round, and histograms by what is measured."""
+    """Yield by round, and a histogram of each measure, of one run."""
 
     yields: Sequence[float]
     rouge_l: Histogram
@@ -31,12 +30,12 @@ class Charts:
 
 
 def charts_of(run: Run) -> Charts:
-    """Count what the page of a run draws; what was counted before is remembered.
+    """Count what the page of a run draws, or return the cached counts.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
-    committed = (len(run.rounds()), len(batch_numbers(run, SUPPLEMENTS)))
+    committed = (len(run.rounds()), len(SUPPLEMENTS.numbers(run)))
     return _counted(run.path, str(run.meta.get("created")), committed)
 
 

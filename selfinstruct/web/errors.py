@@ -1,4 +1,4 @@
-"""What a request can be refused for, beside what the rest of the program refuses."""
+"""Errors of requests, beside those of the rest of the program."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class NotFoundError(ConfigError):
 
 
 class BusyError(ConfigError):
-    """What was asked for has to wait for a job that goes on."""
+    """A running job is in the way of a request."""

@@ -1,4 +1,4 @@
-"""Server-sent events: a page is told when something changed, and asks for what is new."""
+"""Server-sent events: they tell a page that something changed; it then loads the new state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 _EVERY_SECONDS = 1.0
-# A comment now and then keeps proxies from closing a silent connection.
+# A comment at this interval keeps proxies from closing a silent connection.
 _COMMENT_EVERY = 15
 
 
@@ -25,7 +25,7 @@ async def changes(
     Args:
         look: returns the state as JSON can hold it; runs in a thread.
         is_last: whether a state is final: no other follows it.
-        every: seconds between two looks.
+        every: seconds between two calls of `look`.
     """
     before: Mapping[str, Any] | None = None
     silent = 0
@@ -45,7 +45,7 @@ async def changes(
 
 
 def event_stream(events: AsyncIterator[str]) -> StreamingResponse:
-    """Return the answer that streams events."""
+    """Return the response that streams events."""
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )

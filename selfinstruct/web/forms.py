@@ -1,4 +1,4 @@
-"""What pages with forms share: reading one, saying what is wrong with it, knowing its writer."""
+"""What pages with forms share: reading a form, its errors, and the name of its user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _YEAR = 365 * 24 * 3600
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form; line ends are as everywhere else, not as browsers send them."""
+    """Return the fields of a form, with plain newlines; browsers send carriage returns as well."""
     form = await request.form()
     return {
         key: value.replace("\r\n", "\n") for key, value in form.items() if isinstance(value, str)
@@ -29,7 +29,7 @@ FormOf = Annotated[dict[str, str], Depends(form_of)]
 
 
 def filled(form: dict[str, str]) -> dict[str, str]:
-    """Return the fields of a form that something was typed into."""
+    """Return the fields of a form that are not empty."""
     return {key: value for key, value in form.items() if value.strip()}
 
 
@@ -39,7 +39,7 @@ def run_values(run: Run, tab: str) -> dict[str, Any]:
 
 
 def explained(error: ValidationError | ConfigError) -> str:
-    """Return what is wrong with a form or an address, a line for each field."""
+    """Return what is wrong with a form or an address, one line per field."""
     if isinstance(error, ConfigError):
         return str(error)
     lines = []

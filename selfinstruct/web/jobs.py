@@ -1,13 +1,13 @@
-"""Commands that run beside the service, each in a process and a folder of its own.
+"""Commands that run beside the service, each in its own process and folder.
 
 ROOT/.jobs/20260102-030405-6789ab/
 job.json    what was started, when, and by which process; written once
 log.txt     what the command printed
-stop.json   that somebody asked it to stop
+stop.json   present once somebody asked it to stop
 exit.json   its exit code (supervise.py)
 
-Everything that is known of a job is in its folder: a service that is started again finds its
-jobs as they are. How far a run is, its own status.json says.
+A job's folder has everything about it, so a restarted service finds its jobs again. A run's own
+status.json has its progress.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A command that was started; `why` is why it failed: the last lines that it printed.
+    """A command that was started; `why` has its last lines if it failed.
 
-    `state` is `running`, `stopping`, `done`, `stopped`, `failed`, or `lost`: its process is gone
-    and nobody saw how.
+    `state` is `running`, `stopping`, `done`, `stopped`, `failed`, or `lost`: its process is
+    gone without an exit code.
     """
 
     id: str
@@ -88,14 +88,14 @@ class Jobs:
         """Start a command of this program.
 
         Args:
-            kind: what it does, in one word.
+            kind: its job in one word.
             run: name of the run that it writes.
-            arguments: returns those of the command line, given the job's folder.
-            loads_model: whether it needs the device: then it goes alone.
+            arguments: returns the command line's arguments, from the job's folder.
+            loads_model: whether it needs the device; only one such job runs at a time.
             files: texts to put into the job's folder first, by name.
 
         Raises:
-            BusyError: a job writes this run, or holds a model, already.
+            BusyError: another job writes this run or holds a model.
         """
         with self._lock:
             self._refuse_while_busy(run, loads_model)
@@ -140,12 +140,14 @@ class Jobs:
         """
         said = self._read(id, _JOB_FILE)
         stop_asked = self._read(id, STOP_FILE) is not None
-        for child in self._children:  # one that ended stays a zombie until it is asked for
+        for child in self._children:  # an ended process stays a zombie until its status is read
             child.poll()
         if said is None:
             raise NotFoundError(f"job {id[:40]!r}: there is none; see the list of jobs")
         alive = said["started"] is not None and _started(said["pid"]) == said["started"]
-        ended = self._read(id, EXIT_FILE)  # after the look at the process, which writes it last
+        ended = self._read(
+            id, EXIT_FILE
+        )  # read after the check of the process, which writes it last
         code = ended["code"] if ended else None
         if ended is None:
             state = ("stopping" if stop_asked else "running") if alive else "lost"
@@ -157,7 +159,7 @@ class Jobs:
         if state == "failed":
             why = last_words(self.log(id)) or f"exit code {code}"
         if state == "lost":
-            killed = "its process was killed, or the machine was started again"
+            killed = "its process was killed, or the machine restarted"
             why = f"{last_words(self.log(id))}\n{killed}".lstrip()
         return Job(
             id=said["id"],
@@ -190,7 +192,7 @@ class Jobs:
         return text if not start else text.partition("\n")[2]
 
     def stop(self, id: str) -> Job:
-        """Ask a job to stop: like Ctrl-C, what it has committed stays.
+        """Ask a job to stop, like Ctrl-C; its commits stay.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -235,7 +237,7 @@ class Jobs:
 
 
 def last_words(log: str) -> str:
-    """Return the error that a command ended with, or else its last lines."""
+    """Return the error at the end of a command's output, or else its last lines."""
     lines = log.splitlines()
     errors = [number for number, line in enumerate(lines) if line.startswith("error:")]
     return "\n".join(lines[errors[-1] :] if errors else lines[-_LAST_LINES:])
@@ -244,7 +246,7 @@ def last_words(log: str) -> str:
 def _started(pid: int) -> str | None:
     """Return when a process began, in ticks since boot; None for one that is gone.
 
-    With it, a pid that was given to another process is not taken for ours. A zombie is gone.
+    It tells our process from a later one with the same pid. A zombie counts as gone.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

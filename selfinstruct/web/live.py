@@ -1,4 +1,4 @@
-"""How far a run or a job is, in a few words: what a live page watches."""
+"""The progress of a run or a job, which a live page watches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from selfinstruct.web.service import Service
 
 
 def run_progress(service: Service, name: str) -> dict[str, Any]:
-    """Return the state of a run and of the job that writes it, as JSON holds it."""
+    """Return the state of a run and of the job that writes it, as JSON values."""
     run = open_named(service.root, name)
     line = run_line(run)
     job = service.jobs.of_run(name)
@@ -32,6 +32,6 @@ def job_progress(service: Service, id: str) -> dict[str, Any]:
 
 
 def is_over(progress: Mapping[str, Any]) -> bool:
-    """Whether nothing more is to come: neither the run nor a job of it goes on."""
+    """Whether the state is final: neither the run nor a job of it is running."""
     job = progress["job"]
     return progress["state"] != "running" and not (job and job["going"])

@@ -1,4 +1,4 @@
-"""Pages: the runs, one run, its candidates, and one candidate with what is decided about it."""
+"""Pages: the runs, one run, its candidates, and one candidate with its decisions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 _CHARTS = (
     ("yields", "Yield by round", "tasks per instruction candidate"),
-    ("rouge_l", "Novelty of instructions", "what nothing in the pool comes near has no score"),
+    ("rouge_l", "Novelty of instructions", "candidates without a near neighbour have no score"),
     ("instruction_logprob", "Likelihood of instructions", "mean over the tokens"),
     ("output_logprob", "Likelihood of outputs and labels", "mean over the tokens"),
     ("instruction_words", "Length of instructions", "words"),
@@ -57,19 +57,19 @@ def runs_page(service: ServiceOf) -> HTMLResponse:
 
 @router.get("/runs/{name}", response_model=None)
 def run_page(service: ServiceOf, name: str) -> Response:
-    """One run; a run that is only being started shows its job."""
+    """One run; a run that is still starting shows its job."""
     job = service.jobs.of_run(name)
     if job is not None and not run_exists(run_path(service.root, name)):
         return RedirectResponse(f"/jobs/{job.id}", status_code=303)
     run = open_named(service.root, name)
-    line, found, measured = run_line(run), summarise(run), measure(run)
+    line, summary, measured = run_line(run), summarise(run), measure(run)
     strata = [one for rates in measured.tables.values() for one in rates.strata] if measured else []
     values = {
         "line": line,
-        "found": found,
+        "found": summary,
         "job": job,
         "live": line.state == "running" or (job is not None and job.going),
-        "pending": found.standing.get(PENDING_INSTANCES.reason, 0),
+        "pending": summary.standing.get(PENDING_INSTANCES.reason, 0),
         "formats": list(Format),
         "charts": _CHARTS,
         "measured": measured,
@@ -82,24 +82,26 @@ def run_page(service: ServiceOf, name: str) -> Response:
 @router.get("/runs/{name}/candidates")
 def candidates_page(run: RunOf, request: Request) -> HTMLResponse:
     """Candidates, as the address says."""
-    given = {name: value for name, value in request.query_params.items() if value != ""}
+    parameters = {name: value for name, value in request.query_params.items() if value != ""}
     try:
-        query = CandidateQuery.model_validate(given)
-        found = find(run, query)
+        query = CandidateQuery.model_validate(parameters)
+        matches = find(run, query)
         problem = None
     except (ValidationError, ConfigError) as error:
-        query, found, problem = CandidateQuery(), None, explained(error)
+        query, matches, problem = CandidateQuery(), None, explained(error)
     values = {
         "query": query,
-        "found": found,
+        "found": matches,
         "problem": problem,
         "reasons": list(reasons()),
         "sorts": ("judged", *sort_columns(query.table)),
-        "more_filters": bool(given.keys() - _FIRST_FILTERS),
-        "narrowed": urlencode({k: v for k, v in given.items() if k not in {"reason", "offset"}}),
-        "earlier": _turned(given, query, -query.limit) if query.offset else None,
-        "later": _turned(given, query, query.limit)
-        if found and query.offset + query.limit < found.page.total
+        "more_filters": bool(parameters.keys() - _FIRST_FILTERS),
+        "narrowed": urlencode(
+            {k: v for k, v in parameters.items() if k not in {"reason", "offset"}}
+        ),
+        "earlier": _turned(parameters, query, -query.limit) if query.offset else None,
+        "later": _turned(parameters, query, query.limit)
+        if matches and query.offset + query.limit < matches.page.total
         else None,
     }
     status = 422 if problem else 200
@@ -114,7 +116,7 @@ def candidate_page(run: RunOf, id: str, request: Request) -> HTMLResponse:
 
 @router.post("/runs/{name}/candidates/{id}", response_model=None)
 def decide_page(run: RunOf, id: str, request: Request, form: FormOf) -> Response:
-    """Restore, drop, edit, undo; then the candidate again, as it is now."""
+    """Restore, drop, edit or undo; then show the candidate as it is now."""
     try:
         decision = _decision(run, id, form)
         decide(run, decision)
@@ -130,7 +132,7 @@ def _candidate(run: Run, id: str, request: Request, problem: str | None = None) 
     config, row = stored_config(run), detail.row
     prompts = stored_inputs(run).prompts
     if detail.table == "instructions":
-        rules = instruction_rules(row, config, prompts.own_lines())
+        rules = instruction_rules(row, config, prompts.own_lines(config.rules_version))
     else:
         text = detail.instruction["text"] if detail.instruction else ""
         rules = instance_rules(row, text, config, prompts.markers)
@@ -148,16 +150,16 @@ def _candidate(run: Run, id: str, request: Request, problem: str | None = None) 
 
 
 def _decision(run: Run, id: str, form: Mapping[str, str]) -> Decision:
-    """Read a decision from a form; of an edit, only what was changed in it."""
-    wanted: dict[str, Any] = {key: form[key] for key in ("action", "by", "note") if key in form}
+    """Read a decision from a form; an edit has only the changed texts."""
+    decision: dict[str, Any] = {key: form[key] for key in ("action", "by", "note") if key in form}
     if form.get("action") == Action.EDIT:
         shown = _texts(candidate_of(run, id))
-        wanted |= {key: form[key] for key, text in shown.items() if form.get(key, text) != text}
-    return Decision.model_validate({"id": id, **wanted})
+        decision |= {key: form[key] for key, text in shown.items() if form.get(key, text) != text}
+    return Decision.model_validate({"id": id, **decision})
 
 
 def _texts(detail: Detail) -> dict[str, str]:
-    """Return what the fields of an edit begin with: the edit that counts, or the model's text."""
+    """Return the initial texts of the edit form: the current edit, or the model's text."""
     names = ("text", "input", "output")
     edits = {name: getattr(detail.override, name, None) for name in names}
     return {
@@ -169,5 +171,5 @@ def candidate_address(run: Run, id: str) -> str:
     return f"{run_address(run.name)}/candidates/{quote(id, safe='')}"
 
 
-def _turned(given: Mapping[str, str], query: CandidateQuery, by: int) -> str:
-    return urlencode({**given, "offset": max(0, query.offset + by)})
+def _turned(parameters: Mapping[str, str], query: CandidateQuery, by: int) -> str:
+    return urlencode({**parameters, "offset": max(0, query.offset + by)})

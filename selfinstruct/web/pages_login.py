@@ -1,4 +1,4 @@
-"""The way in where a token is asked for: the one-time address, or the token typed."""
+"""Log in where a token is needed: by the one-time address, or by typing the token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def login_page(service: ServiceOf, key: str | None = None) -> Response:
     if key is None:
         return page("login", {"onward": False})
     if not service.access.use_login_key(key):
-        return _again("This address was used already, or is wrong. Type the token.")
+        return _again("This address is wrong, or was used before. Type the token.")
     return _in(service)
 
 
@@ -31,10 +31,10 @@ def login(service: ServiceOf, form: FormOf) -> Response:
 
 
 def _in(service: ServiceOf) -> HTMLResponse:
-    """Set the cookie, and go on from a page of our own.
+    """Set the cookie, and continue from a page of our own.
 
-    Not by a redirect: to a browser that came here by a link elsewhere, its target would still
-    be asked for by that other site, and a SameSite=Strict cookie would not be sent.
+    A redirect would not do. If a link of another site led here, the browser would count the
+    redirected request as that site's, and would not send a SameSite=Strict cookie.
     """
     response = page("login", {"onward": True})
     service.access.open_session(response)

@@ -1,4 +1,4 @@
-"""The page on which a person rates a sample, seeing the texts and nothing else."""
+"""The page on which a person rates a sample; it shows only the texts."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ _MOST_SKIPPED = 200
 
 @router.get("/runs/{name}/rate")
 def rate_page(run: RunOf, request: Request) -> HTMLResponse:
-    """The next text for a rater; `skip` in the address holds those left for later."""
+    """The next text for a rater; `skip` in the address has the ids left for later."""
     rater = request.query_params.get("rater", "").strip()[:80]
     return _rate(run, request, rater, _skipped(request))
 
 
 @router.post("/runs/{name}/rate", response_model=None)
 def rated(run: RunOf, request: Request, form: FormOf) -> Response:
-    """Record a rating or take one back; then the next text."""
-    given = filled(form)
-    if given.get("rating") == "undo":
-        given = {"rater": given.get("rater", "")}
+    """Record a rating or undo one; then show the next text."""
+    fields = filled(form)
+    if fields.get("rating") == "undo":
+        fields = {"rater": fields.get("rater", "")}
     try:
-        wanted = RatingGiven.model_validate(given)
-        if wanted.rating is None or wanted.id is None:
-            undo_rating(run, wanted.rater)
+        rating = RatingGiven.model_validate(fields)
+        if rating.rating is None or rating.id is None:
+            undo_rating(run, rating.rater)
         else:
-            rate(run, wanted.id, wanted.rating, wanted.rater)
+            rate(run, rating.id, rating.rating, rating.rater)
     except (ValidationError, ConfigError) as error:
-        return _rate(run, request, given.get("rater", ""), [], explained(error))
-    query = urlencode({"rater": wanted.rater, "skip": _skipped(request)}, doseq=True)
+        return _rate(run, request, fields.get("rater", ""), [], explained(error))
+    query = urlencode({"rater": rating.rater, "skip": _skipped(request)}, doseq=True)
     address = f"{run_address(run.name)}/rate?{query}"
     response = RedirectResponse(address, status_code=303)
-    remember_name(response, wanted.rater)
+    remember_name(response, rating.rater)
     return response
 
 
 @router.post("/runs/{name}/sample", response_model=None)
 def sampled(run: RunOf, request: Request, form: FormOf) -> Response:
-    """Draw a sample; then the page to rate it."""
-    given = filled(form)
-    tables = given.pop("tables", "instructions")
+    """Draw a sample; then show the page to rate it."""
+    fields = filled(form)
+    tables = fields.pop("tables", "instructions")
     both = ["instructions", "instances"]
     try:
-        wanted = SampleWanted.model_validate(
-            {**given, "tables": both if tables == "both" else [tables]}
+        sample = SampleWanted.model_validate(
+            {**fields, "tables": both if tables == "both" else [tables]}
         )
-        draw_sample(run, wanted.per_reason, wanted.seed, wanted.tables)
+        draw_sample(run, sample.per_reason, sample.seed, sample.tables)
     except (ValidationError, ConfigError) as error:
         return _rate(run, request, "", [], explained(error))
     return RedirectResponse(f"{run_address(run.name)}/rate", status_code=303)

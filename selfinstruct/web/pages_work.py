@@ -1,4 +1,4 @@
-"""Pages that start something and follow it: new runs, what-if, jobs."""
+"""Pages that start work and follow it: new runs, what-if, jobs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from selfinstruct.web.work import complete_run, known_models, resume_run, save_w
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-# Changes that a what-if page shows; the rest is counted.
+# Changes that a what-if page lists; it counts the rest.
 _SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Slider:
-    """A threshold: what the run had (`was`, None is off), and what is asked for instead."""
+    """A threshold: the run's value (`was`; None: off), and the one to try."""
 
     name: str
     title: str
@@ -50,10 +50,10 @@ def new_page(service: ServiceOf) -> HTMLResponse:
 
 @router.post("/new", response_model=None)
 def new_run(service: ServiceOf, form: FormOf) -> Response:
-    """Start a run; then its job."""
+    """Start a run; then show its job."""
     try:
-        wanted = RunWanted.model_validate(filled(form))
-        job = start_run(service.jobs, service.root, wanted.new_run())
+        new = RunWanted.model_validate(filled(form))
+        job = start_run(service.jobs, service.root, new.new_run())
     except (ValidationError, ConfigError) as error:
         return _new(service, form, explained(error))
     return _to(job)
@@ -61,7 +61,7 @@ def new_run(service: ServiceOf, form: FormOf) -> Response:
 
 @router.post("/runs/{name}/resume", response_model=None)
 def resumed(service: ServiceOf, run: RunOf, form: FormOf) -> Response:
-    """Go on with a run; then its job."""
+    """Continue a run; then show its job."""
     try:
         rules = StopRules.model_validate(filled(form))
     except ValidationError as error:
@@ -71,26 +71,26 @@ def resumed(service: ServiceOf, run: RunOf, form: FormOf) -> Response:
 
 @router.post("/runs/{name}/complete", response_model=None)
 def completed(service: ServiceOf, run: RunOf) -> Response:
-    """Have the instances written that lack; then the job."""
+    """Write the missing instances; then show the job."""
     return _to(complete_run(service.jobs, run))
 
 
 @router.get("/runs/{name}/what-if")
 def what_if_page(run: RunOf, request: Request) -> HTMLResponse:
-    """What other thresholds, those of the address, would have decided."""
+    """The verdicts of the thresholds in the address."""
     return _what_if(run, filled(dict(request.query_params)))
 
 
 @router.post("/runs/{name}/what-if", response_model=None)
 def what_if_saved(service: ServiceOf, run: RunOf, form: FormOf) -> Response:
-    """Write it as a run of its own; then the job."""
-    given = filled(form)
+    """Write it as a new run; then show the job."""
+    form_values = filled(form)
     try:
-        wanted = WhatIfSaved.model_validate(given)
-        job = save_what_if(service.jobs, service.root, run, wanted.thresholds(), wanted.name)
+        saved = WhatIfSaved.model_validate(form_values)
+        job = save_what_if(service.jobs, service.root, run, saved.thresholds(), saved.name)
     except (ValidationError, ConfigError) as error:
-        given.pop("name", None)
-        return _what_if(run, given, explained(error))
+        form_values.pop("name", None)
+        return _what_if(run, form_values, explained(error))
     return _to(job)
 
 
@@ -115,7 +115,7 @@ def job_page(service: ServiceOf, id: str) -> HTMLResponse:
 
 @router.post("/jobs/{id}/stop", response_model=None)
 def stopped(service: ServiceOf, id: str) -> Response:
-    """Ask a job to stop; then the job as it is."""
+    """Ask a job to stop; then show it."""
     return _to(service.jobs.stop(id))
 
 
@@ -123,11 +123,13 @@ def _to(job: Job) -> Response:
     return RedirectResponse(f"/jobs/{job.id}", status_code=303)
 
 
-def _new(service: Service, given: Mapping[str, str], problem: str | None = None) -> HTMLResponse:
+def _new(
+    service: Service, form_values: Mapping[str, str], problem: str | None = None
+) -> HTMLResponse:
     fields = dict.fromkeys(RunWanted.model_fields, "")
     values = {
         "here": "new",
-        "given": {**fields, **given},
+        "given": {**fields, **form_values},
         "models": known_models(service.root),
         "defaults": RunConfig(),
         "problem": problem,
@@ -135,17 +137,17 @@ def _new(service: Service, given: Mapping[str, str], problem: str | None = None)
     return page("new", values, 422 if problem else 200)
 
 
-def _what_if(run: Run, given: Mapping[str, str], problem: str | None = None) -> HTMLResponse:
-    query, found = WhatIfQuery(), None
+def _what_if(run: Run, form_values: Mapping[str, str], problem: str | None = None) -> HTMLResponse:
+    query, result = WhatIfQuery(), None
     try:
-        query = WhatIfQuery.model_validate(given)
-        if query != WhatIfQuery():  # by its own thresholds a run is what it is
-            found = judged(run, query.thresholds())
+        query = WhatIfQuery.model_validate(form_values)
+        if query != WhatIfQuery():  # its own thresholds would change nothing
+            result = judged(run, query.thresholds())
     except (ValidationError, ConfigError) as error:
         problem = explained(error)
     values = {
         "sliders": _sliders(run, query),
-        "judged": found,
+        "judged": result,
         "shown": _SHOWN,
         "outcomes": lambda before, after: sorted(
             {*before, *after}, key=lambda word: (word != "accepted", -before[word], word)
@@ -158,22 +160,24 @@ def _what_if(run: Run, given: Mapping[str, str], problem: str | None = None) -> 
 
 def _sliders(run: Run, query: WhatIfQuery) -> list[Slider]:
     config = stored_config(run)
-    found = "found from its first candidates" if config.likelihood.quantile else ""
+    note = "set from its first candidates" if config.likelihood.quantile else ""
     return [
-        Slider("rouge", "novelty: most ROUGE-L", 0, 1, 0.01, config.novelty.threshold, query.rouge),
         Slider(
-            *("quantile", "likelihood: least likely share", 0.01, 0.5, 0.01),
+            "rouge", "novelty: highest ROUGE-L", 0, 1, 0.01, config.novelty.threshold, query.rouge
+        ),
+        Slider(
+            *("quantile", "likelihood: share to reject as least likely", 0.01, 0.5, 0.01),
             config.likelihood.quantile,
             query.quantile,
         ),
         Slider(
-            *("min_logprob", "or least nats per token", -6, 0, 0.05),
+            *("min_logprob", "or lowest nats per token", -6, 0, 0.05),
             config.likelihood.min_logprob,
             query.min_logprob,
-            found,
+            note,
         ),
         Slider(
-            *("max_logprob", "most nats per token", -3, 0, 0.02),
+            *("max_logprob", "highest nats per token", -3, 0, 0.02),
             config.likelihood.max_logprob,
             query.max_logprob,
         ),

@@ -1,4 +1,4 @@
-"""Templates, and how they write numbers, times and marked texts. Everything is escaped."""
+"""Templates, and how they format numbers, times and marked texts. Everything is escaped."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def pieces(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[str, b
 
 
 def coded(text: str) -> Markup:
-    """Return a text of ours with what stands in backticks as code; all of it escaped."""
+    """Return a text of ours, escaped, with the parts in backticks as code."""
     parts = text.split("`")
     code = Markup("<code>{}</code>")
     return Markup("").join(

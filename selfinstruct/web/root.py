@@ -12,26 +12,26 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError, SelfInstructError
 from selfinstruct.common.records import ACCEPTED
+from selfinstruct.decisions.counts import Counts, count
 from selfinstruct.decisions.overrides import overrides_path
-from selfinstruct.decisions.view import Counts, count, read_view
+from selfinstruct.decisions.view import read_view
 from selfinstruct.store import Run, open_run, run_exists
-from selfinstruct.store.batches import batch_info, batch_numbers
-from selfinstruct.store.layout import SUPPLEMENTS
+from selfinstruct.store.commits import SUPPLEMENTS
 from selfinstruct.web.errors import NotFoundError
 
-# A running process gives a sign every few seconds, but not while a long prompt is read.
+# A running process updates its status every few seconds, but not while it reads a long prompt.
 STALE_SECONDS = 600
-# What a new run may be called; a run that is there already may have any name.
+# Allowed names of new runs; an existing run may have any name.
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """What the list of runs says of one; `damage` is why the rest is not known.
+    """A line of the list of runs; `damage` says why the other values are missing.
 
-    `state` is `running`, `stopped`, `failed`, `cut off` (no sign for long) or `unknown`.
-    `tasks` are those of the run as it stands; `recorded_tasks` those of its rounds, which the
-    target counts; `accepted` the instructions that the rules accepted, `candidates` all.
+    `state` is `running`, `stopped`, `failed`, `cut off` (no update for long) or `unknown`.
+    `tasks` counts the run as it stands; `recorded_tasks` counts its rounds, as the target does;
+    `accepted` counts the instructions that the rules accepted, `candidates` all.
     """
 
     name: str
@@ -61,14 +61,14 @@ class RunLine:
 
 
 def run_path(root: Path, name: str) -> Path:
-    """Return the folder of a run by its name: a folder right in the root, and nowhere else.
+    """Return the folder of a run by its name: always a folder directly in the root.
 
     Raises:
-        NotFoundError: the name is none, or leads out of the root.
+        NotFoundError: it is not a name, or leads out of the root.
     """
     odd = not name or len(name) > 255 or name.startswith(".") or "/" in name or "\\" in name
     if odd or not name.isprintable():
-        raise NotFoundError(f"{name[:80]!r} is no name of a run; see the list of runs")
+        raise NotFoundError(f"{name[:80]!r} is not a name of a run; see the list of runs")
     path = root / name
     if path.resolve().parent != root.resolve():
         raise NotFoundError(f"run {name!r}: leads out of the folder of runs; see the list of runs")
@@ -112,14 +112,14 @@ def list_runs(root: Path) -> list[RunLine]:
 
 
 def run_line(run: Run) -> RunLine:
-    """Return the line of one run; of its tables only what supplements or decisions touch is read.
+    """Return the line of one run; reads only the rows that supplements or decisions touch.
 
     Raises:
         StoreError: a file of it is damaged.
     """
     infos = [run.info(number) for number in run.rounds()]
     keys = {"tokens": dict, "seconds": float}
-    later = [batch_info(run, SUPPLEMENTS, n, keys) for n in batch_numbers(run, SUPPLEMENTS)]
+    later = [SUPPLEMENTS.info(run, n, keys) for n in SUPPLEMENTS.numbers(run)]
     counts = _counts(run)
     state, reason = state_of(run.status())
     target = infos[-1]["target"] if infos else run.meta["config"]["stop"]["target"]
@@ -143,13 +143,13 @@ def run_line(run: Run) -> RunLine:
 
 
 def _counts(run: Run) -> Counts:
-    """Return the counts of a run; what was counted before is remembered until something is new."""
+    """Return the counts of a run, cached until a commit or a decision is added."""
     journal = overrides_path(run)
     decided = journal.stat() if journal.exists() else None
     return _counted(
         run.path,
         str(run.meta.get("created")),
-        (len(run.rounds()), len(batch_numbers(run, SUPPLEMENTS))),
+        (len(run.rounds()), len(SUPPLEMENTS.numbers(run))),
         (decided.st_size, decided.st_mtime_ns) if decided else None,
     )
 
@@ -163,10 +163,10 @@ def _counted(
 
 
 def state_of(status: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return state and reason; a process that gave no sign for long was cut off."""
+    """Return state and reason; a running run without an update for long was cut off."""
     state, beat = str(status["state"]), status.get("heartbeat")
     if state == "running" and isinstance(beat, int | float) and time.time() - beat > STALE_SECONDS:
-        return "cut off", "its process gave no sign for ten minutes; it can be resumed"
+        return "cut off", "its process has sent no update for ten minutes; it can be resumed"
     reason = status.get("reason")
     return state, str(reason) if reason else None
 

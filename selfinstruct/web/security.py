@@ -1,10 +1,10 @@
-"""Who may speak to the service, and what its answers allow a browser to do.
+"""Who may use the service, and what its responses allow a browser to do.
 
-A request passes four doors, in this order. *Host*: the name it was sent to must be ours, or
-a page that makes its own name point at this machine (DNS rebinding) could read the runs.
-*Origin*: a page of another site may not send us anything. *Token*: where one is set, a
-program sends it as a bearer, a browser has a cookie. *Size*: a body is limited. Every answer
-then carries a Content-Security-Policy that runs no inline script, whatever a text holds.
+A request passes four checks, in this order. *Host*: the request must be for a name of ours.
+Otherwise a page could point its own name at this machine (DNS rebinding) and read the runs.
+*Origin*: a page of another site may not send us anything. *Token*: if one is set, a program sends
+it as a bearer, and a browser has a cookie. *Size*: a body is limited. Every response has a
+Content-Security-Policy that runs no inline script, whatever a text contains.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _OPEN_PATHS = ("/login", "/static/")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
-# Plotly puts style elements into the page, which only 'unsafe-inline' lets through; a style can
-# run nothing. `blob:` and `data:` are how it saves a plot as a picture.
+# Plotly adds style elements to the page, which only 'unsafe-inline' allows; a style runs no code.
+# It saves a plot as a picture by `blob:` and `data:`.
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -50,7 +50,7 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
 class Access:
     """The names that the service answers to, its token, and the browsers that gave it.
 
-    `token` is None where none is asked for. `login_key` opens a session once.
+    `token` is None if none is needed. `login_key` opens one session.
     """
 
     names: frozenset[str]
@@ -73,7 +73,7 @@ class Access:
     sessions: set[str] = field(default_factory=set)
 
     def knows_host(self, header: str | None) -> bool:
-        """Whether a Host header names this service; its port is free, as tunnels change it."""
+        """Whether a Host header names this service; any port will do, since tunnels change it."""
         try:
             name = urlsplit(f"//{header}").hostname if header else None
         except ValueError:
@@ -82,26 +82,26 @@ class Access:
             return False
         if name in self.names:
             return True
-        # An address, unlike a name, cannot be made to point elsewhere.
+        # Unlike a name, an address cannot be pointed elsewhere.
         return self.any_address and _is_address(name)
 
     def admits(self, headers: Headers, cookie: str | None) -> bool:
         """Whether a request has the token, or a session that was opened with it."""
         if self.token is None:
             return True
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_token(given.strip()):
+        scheme, _, offered = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_token(offered.strip()):
             return True
         return cookie is not None and cookie in self.sessions
 
-    def is_token(self, given: str) -> bool:
-        wanted = self.token or ""
-        return bool(wanted) and hmac.compare_digest(given.encode(), wanted.encode())
+    def is_token(self, offered: str) -> bool:
+        expected = self.token or ""
+        return bool(expected) and hmac.compare_digest(offered.encode(), expected.encode())
 
-    def use_login_key(self, given: str) -> bool:
-        """Whether this is the key of the one-time address; it is spent by that."""
+    def use_login_key(self, offered: str) -> bool:
+        """Whether this is the key of the one-time address; the key works only once."""
         right = self.login_key is not None and hmac.compare_digest(
-            given.encode(), self.login_key.encode()
+            offered.encode(), self.login_key.encode()
         )
         if right:
             self.login_key = None
@@ -119,11 +119,11 @@ def access_for(host: str, token: str | None, allowed: Iterable[str] = ()) -> Acc
 
     Args:
         host: address or name that is listened on.
-        token: what was asked for; off the loopback one is made where none is given.
+        token: the one to use; without one, a token is made unless `host` is loopback.
         allowed: further names by which the service is called, behind a proxy.
 
     Raises:
-        ConfigError: the token is too short to keep anybody out.
+        ConfigError: the token is too short.
     """
     if token is not None and len(token) < MIN_TOKEN:
         raise ConfigError(
@@ -143,7 +143,7 @@ def access_for(host: str, token: str | None, allowed: Iterable[str] = ()) -> Acc
 
 
 class Guard:
-    """ASGI middleware: the four doors, and the headers of every answer."""
+    """ASGI middleware: the four checks, and the headers of every response."""
 
     def __init__(self, app: ASGIApp, access: Access, max_body: int = MAX_BODY) -> None:
         self._app = app
@@ -195,7 +195,7 @@ class Guard:
         return None
 
     def _limited(self, receive: Receive) -> Receive:
-        """Count a body that does not say how long it is."""
+        """Limit a body that has no Content-Length."""
         seen = 0
 
         async def counted() -> Message:
@@ -210,10 +210,10 @@ class Guard:
 
 
 def _same_origin(request: Request) -> bool:
-    """Whether a request comes from a page of ours, from no page, or only asks for one.
+    """Whether a request comes from a page of ours, from no page, or only loads a page.
 
-    Browsers send Origin with whatever could change something; what a page of another site
-    merely links to has none.
+    Browsers send Origin with every request that could change something, but not when somebody
+    follows a link.
     """
     origin = request.headers.get("origin")
     if origin is not None:

@@ -1,4 +1,4 @@
-"""What every request is answered from: the folder of runs, and the jobs in it."""
+"""The state behind every request: the folder of runs, and the jobs in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfinstruct.web.security import Access
 
 @dataclass(frozen=True)
 class Service:
-    """The state of the service: all of it but sessions is on disk."""
+    """The state of the service; all but the sessions is on disk."""
 
     root: Path
     jobs: Jobs

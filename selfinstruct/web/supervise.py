@@ -1,8 +1,8 @@
-"""The process between the service and a job: it outlives the one, and tells how the other ended.
+"""The process between the service and a job: it outlives the service, and records the job's end.
 
 `python -m selfinstruct.web.supervise FOLDER COMMAND...` runs the command with its output in
-FOLDER/log.txt and writes FOLDER/exit.json when it ends. Once there is a FOLDER/stop.json the
-command is asked to end, by SIGTERM; if it has not done so a minute later, it is killed.
+FOLDER/log.txt and writes FOLDER/exit.json when it ends. Once FOLDER/stop.json
+exists, it sends the command SIGTERM, and kills it a minute later if it still runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.2
 
 
 def supervise(folder: Path, command: list[str]) -> None:
-    """Run a command to its end, and write down how it ended."""
+    """Run a command to its end, and record its exit code."""
     with (folder / LOG_FILE).open("ab") as log:
         child = subprocess.Popen(
             command,

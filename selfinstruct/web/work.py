@@ -1,7 +1,7 @@
-"""What the service has done by a job: runs generated, resumed, completed, judged again.
+"""The work that the service starts as jobs: generate, resume, complete, judge again.
 
-A request names models and texts, never paths: seed tasks come as text and are put into the
-job's own folder, with the configuration that the command reads.
+A request names models and texts, never paths. Seed tasks come as text, and are written into the
+job's own folder with the configuration that the command reads.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _CONFIG = "config.yaml"
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a new run is asked to be; None leaves the default. `seeds` is a text.
+    """The settings of a new run; None keeps the default. `seeds` is a text.
 
-    `seeds` holds seed tasks as JSON lines, or one instruction a line.
+    `seeds` has seed tasks as JSON lines, or one instruction per line.
     """
 
     name: str
@@ -72,7 +72,7 @@ _KEYS = {
 
 
 def known_models(root: Path) -> list[str]:
-    """Return what a run may be written by: the catalogue's models, and folders in the root."""
+    """Return the models that can write a run: the catalogue's, and folders in the root."""
     trained = sorted(
         path.name
         for path in (root.iterdir() if root.is_dir() else ())
@@ -81,28 +81,28 @@ def known_models(root: Path) -> list[str]:
     return [*CATALOGUE, *trained]
 
 
-def start_run(jobs: Jobs, root: Path, wanted: NewRun) -> Job:
+def start_run(jobs: Jobs, root: Path, new: NewRun) -> Job:
     """Start a new run.
 
     Raises:
         ConfigError: a value cannot be used; nothing was started.
     """
-    out = new_run_path(root, wanted.name)
-    asked = asdict(wanted)
+    out = new_run_path(root, new.name)
+    asked = asdict(new)
     dotted = {key: asked[name] for name, key in _KEYS.items() if asked[name] is not None}
-    dotted["model.name"] = _model(root, wanted.model)
+    dotted["model.name"] = _model(root, new.model)
     values = nested(dotted)
     build_config(values, "request")
     files: dict[str, str] = {}
-    if wanted.seeds and wanted.seeds.strip():
-        name = "seeds.jsonl" if wanted.seeds.lstrip().startswith("{") else "seeds.txt"
-        parse_seeds(wanted.seeds.encode(), Path(name))
-        files[name] = wanted.seeds
+    if new.seeds and new.seeds.strip():
+        name = "seeds.jsonl" if new.seeds.lstrip().startswith("{") else "seeds.txt"
+        parse_seeds(new.seeds.encode(), Path(name))
+        files[name] = new.seeds
     return _generate(jobs, out, values, files)
 
 
 def resume_run(jobs: Jobs, run: Run, stopping: Mapping[str, int | float | None]) -> Job:
-    """Go on with a run, by other stop rules if any are given.
+    """Continue a run, with other stop rules if given.
 
     Args:
         jobs: gets the job.
@@ -112,17 +112,17 @@ def resume_run(jobs: Jobs, run: Run, stopping: Mapping[str, int | float | None])
     Raises:
         ConfigError: a value cannot be used.
     """
-    given = {key: value for key, value in stopping.items() if value is not None}
-    values = nested({f"stop.{key}": value for key, value in given.items()})
+    changed = {key: value for key, value in stopping.items() if value is not None}
+    values = nested({f"stop.{key}": value for key, value in changed.items()})
     build_config(values, "request")
     return _generate(jobs, run.path, values, {})
 
 
 def complete_run(jobs: Jobs, run: Run) -> Job:
-    """Have the instances written that instructions of a run lack.
+    """Write the missing instances of a run's instructions.
 
     Raises:
-        ConfigError: none lacks any.
+        ConfigError: none is missing.
     """
     if not pending(run):
         raise ConfigError(f"run {run.name!r}: no instruction waits for its instances")
@@ -130,16 +130,16 @@ def complete_run(jobs: Jobs, run: Run) -> Job:
     return jobs.start("complete", run.name, lambda _: arguments, loads_model=True)
 
 
-def save_what_if(jobs: Jobs, root: Path, run: Run, wanted: Thresholds, name: str) -> Job:
-    """Have what other thresholds decide written as a run of its own.
+def save_what_if(jobs: Jobs, root: Path, run: Run, thresholds: Thresholds, name: str) -> Job:
+    """Write the verdicts of other thresholds as a new run.
 
     Raises:
         ConfigError: a threshold is out of range, or the name cannot be used.
     """
     out = new_run_path(root, name)
-    config_with(stored_config(run), wanted)
-    given = {key: value for key, value in asdict(wanted).items() if value is not None}
-    options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    config_with(stored_config(run), thresholds)
+    chosen = {key: value for key, value in asdict(thresholds).items() if value is not None}
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in chosen.items()]
     arguments = ["audit", "whatif", _path(run.path), *options, f"--out={_path(out)}"]
     return jobs.start("what-if", name, lambda _: arguments, loads_model=False)
 
@@ -148,12 +148,12 @@ def _generate(jobs: Jobs, out: Path, values: Mapping[str, Any], seeds: Mapping[s
     config = yaml.safe_dump(dict(values), allow_unicode=True)
 
     def arguments(folder: Path) -> list[str]:
-        given = [f"--seeds={folder / name}" for name in seeds]
+        seed_options = [f"--seeds={folder / name}" for name in seeds]
         return [
             "generate",
             f"--out={_path(out)}",
             f"--config={folder / _CONFIG}",
-            *given,
+            *seed_options,
             "--resume",
         ]
 
@@ -162,15 +162,15 @@ def _generate(jobs: Jobs, out: Path, values: Mapping[str, Any], seeds: Mapping[s
 
 
 def _path(path: Path) -> str:
-    """Return a path as an argument: absolute, so that it is never taken for an option."""
+    """Return a path as an argument: absolute, so that it is never read as an option."""
     return str(path.absolute())
 
 
 def _model(root: Path, name: str) -> str:
-    """Return a model as the command line knows it.
+    """Return a model as the command line takes it.
 
     Raises:
-        ConfigError: it is none of the catalogue, of the root, or of the hub.
+        ConfigError: it is not in the catalogue, in the root, or a hub name.
     """
     if name in CATALOGUE:
         return name
@@ -185,7 +185,7 @@ def _model(root: Path, name: str) -> str:
 
 
 def _is_model_folder(root: Path, name: str) -> bool:
-    """Whether a folder right in the root holds a model, such as one that was trained there."""
+    """Whether a folder directly in the root holds a model, such as one trained there."""
     if not name or name.startswith(".") or "/" in name or not name.isprintable():
         return False
     path = root / name

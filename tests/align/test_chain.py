@@ -131,7 +131,7 @@ def test_what_is_gone_is_made_anew_with_all_that_was_made_of_it(tmp_path: Path) 
     go()
     shutil.rmtree(out / "dpo")
     again, go = chain(out)
-    with pytest.raises(ConfigError, match=r"dpo is to be done, .*delete .*evaluation, or"):
+    with pytest.raises(ConfigError, match=r"dpo must run, .*delete .*evaluation, or"):
         go()
     assert again.ran == []
     shutil.rmtree(out / "evaluation")
@@ -205,7 +205,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_who_labels_does_not_judge(tmp_path: Path) -> None:
     options = {"prefer": ["--labeller", "judge", "--judge", "big"]}
     _, go = chain(tmp_path / "out", judge="big", options=options)
-    with pytest.raises(ConfigError, match="--judge big: labels the pairs already"):
+    with pytest.raises(ConfigError, match="--judge big: already labels the pairs"):
         go()
     assert not (tmp_path / "out").exists()
 
@@ -226,7 +226,7 @@ def test_the_command(
     out = tmp_path / "out"
     monkeypatch.setattr("selfinstruct.cli.align._run", Commands(out, fails="sft"))
     assert cli(["align", "--out", str(out), "--stage", "sft=--epochs 1"]) == 3
-    assert "Go on with the same command" in capfd.readouterr().err
+    assert "To continue, run the same command" in capfd.readouterr().err
     done = Commands(out)
     monkeypatch.setattr("selfinstruct.cli.align._run", done)
     assert cli(["align", "--out", str(out), "--stage", "sft=--epochs 1"]) == 0

@@ -130,7 +130,7 @@ def test_rating_in_the_terminal(
     captured = capfd.readouterr()
     assert "'x' is no key here" in captured.err
     assert "3 of" in captured.err
-    assert "go on with the same command" in captured.err
+    assert "continue with the same command" in captured.err
     assert list(read_labels(run).current.values()) == [Rating.A, Rating.B, Rating.D]
     assert not re.search(r"not_novel|accepted|no_instances", captured.out)  # blind
     press("uuq", monkeypatch)
@@ -152,7 +152,7 @@ def test_rating_in_the_terminal(
     [rates] = data["error_rates"]
     assert rates["after"]["kept"] > rates["before"]["kept"]
     assert cli(["audit", "whatif", path, "--rouge", "0.95"]) == 0
-    assert "kept of all that is good" in capfd.readouterr().out
+    assert "kept among the good" in capfd.readouterr().out
 
 
 def test_a_sample_of_before_is_told(

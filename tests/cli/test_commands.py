@@ -38,7 +38,7 @@ def test_summary_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("age", "expected"), [(3, "running (last sign 3 s ago)"), (7200, "cut off while running")]
+    ("age", "expected"), [(3, "running (last update 3 s ago)"), (7200, "cut off while running")]
 )
 def test_summary_of_a_run_that_was_cut_off(
     run: Run,

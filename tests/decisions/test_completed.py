@@ -9,14 +9,13 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.common import ids
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
-from selfinstruct.decisions.lookup import find
+from selfinstruct.decisions.lookup import find, outcome_of
 from selfinstruct.decisions.overrides import read_overrides
-from selfinstruct.decisions.standing import outcome_of
 from selfinstruct.generate.complete import Supplemented, pending
 from selfinstruct.generate.state import committed_state
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.supplements import read_supplements
+from selfinstruct.store.commits import read_supplements
 from selfinstruct.train.data.rows import read_rows
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
@@ -39,7 +38,7 @@ def test_a_restored_instruction_waits_is_completed_and_exported(small: Run) -> N
     assert set(shown(small)) > set(before)
     assert pending(small) == []
     assert summarise(small).waiting == 0
-    assert [one.id for one in read_rows(small.path)] == [one.id for one in export_rows(small)]
+    assert [one.id for one in read_rows(small.path).rows] == [one.id for one in export_rows(small)]
 
 
 def test_what_ignores_decisions_still_does_when_they_are_completed(

@@ -146,7 +146,7 @@ def test_what_cannot_be_decided_is_said(small: Run) -> None:
             refused()
     assert not overrides_path(small).exists()
     restore(small, rejected.id, by="a")
-    with pytest.raises(ConfigError, match="is wanted already, and waits for its instances"):
+    with pytest.raises(ConfigError, match="is kept already, and waits for its instances"):
         restore(small, rejected.id, by="a")
     edit(small, rejected.id, Words(output="Yes."), by="a")
     with pytest.raises(ConfigError, match="is restored already, and so in the dataset"):

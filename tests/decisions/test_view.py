@@ -14,11 +14,11 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.search import Filter, candidates, count_by_reason
 from selfinstruct.audit.tables import TABLES
 from selfinstruct.dataset.rows import Answers, export_rows
+from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.decide import drop, restore
-from selfinstruct.decisions.lookup import find_all
+from selfinstruct.decisions.lookup import find_all, outcome_of
 from selfinstruct.decisions.overrides import read_overrides
-from selfinstruct.decisions.standing import outcome_of
-from selfinstruct.decisions.view import count, read_view
+from selfinstruct.decisions.view import read_view
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.answer import Answered, answer
 from selfinstruct.generate.complete import pending

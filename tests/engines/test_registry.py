@@ -26,8 +26,7 @@ from selfinstruct.generate.complete import pending
 from selfinstruct.generate.launch import scores_depend_on
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.answers import answer_info, read_answers
-from selfinstruct.store.supplements import read_supplements
+from selfinstruct.store.commits import ANSWERS, read_supplements
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.engines.kinds import OPTIONS, SCRIPTED, add_scripted
 
@@ -106,8 +105,8 @@ def test_generate_answer_and_complete_by_a_scripted_engine(
 
     teacher = ["answer", str(out), "--model", str(model_folder), "--engine", "scripted"]
     assert cli([*teacher, "--set", "model.prompting=base"]) == 0, capfd.readouterr().err
-    assert answer_info(run, 0)["settings"] == {"device": "script"}
-    assert {row.output for row in read_answers(run, 0)} == {"Said by the script."}
+    assert ANSWERS.info(run, 0)["settings"] == {"device": "script"}
+    assert {row.output for row in ANSWERS.read_instances(run, 0)} == {"Said by the script."}
 
     # Without --engine, the run's own completes it.
     save_what_if(run, Thresholds(rouge=0.6), tmp_path / "looser")

@@ -14,7 +14,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.common.errors import ConfigError, EngineError
-from selfinstruct.common.journal import append_line
+from selfinstruct.common.jsonlines import append_line
 from selfinstruct.common.records import LocalModel, Request
 from selfinstruct.common.statistics import paired_difference
 from selfinstruct.engines.isolated import Advance, Loaded

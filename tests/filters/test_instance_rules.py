@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from selfinstruct.common.records import Markers, ParsedInstance
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.instance_rules import INSTANCE_RULES, check_instances
-from selfinstruct.filters.rule import Failure
+from selfinstruct.filters.rule import Failure, Of
+from selfinstruct.filters.rules import rules_in_force
+from selfinstruct.filters.similarity import SAME_TEXT
 
 MARKERS = Markers()
 INSTRUCTION = "Name the capital of a country."
@@ -171,3 +174,18 @@ def test_instances_beyond_the_most_are_surplus() -> None:
 
 def test_no_instances_have_no_verdicts() -> None:
     assert reasons([]) == []
+
+
+@pytest.mark.parametrize(("version", "reason"), [(2, "conflicting_outputs"), (3, None)])
+def test_forms_of_unicode_are_no_difference_from_version_3_on(
+    version: int, reason: str | None
+) -> None:
+    forms = [unicodedata.normalize(form, "Cà phê.") for form in ("NFC", "NFD")]
+    parsed = [instance("x", form) for form in forms]
+    rules = rules_in_force(Of.INSTANCE, version)
+    same = SAME_TEXT.at(version)
+    failures = check_instances(rules, INSTRUCTION, parsed, RunConfig(), MARKERS, same)
+    assert [failure and failure.reason for failure in failures] == [
+        reason,
+        reason or "duplicate_instance",
+    ]

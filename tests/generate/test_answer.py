@@ -22,7 +22,7 @@ from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.answer import Answered, answer
 from selfinstruct.store import Run, open_run, schema
-from selfinstruct.store.answers import answer_batches, answer_info, read_answers
+from selfinstruct.store.commits import ANSWERS
 from selfinstruct.verdicts.replay import replay
 from tests.conftest import draw
 from tests.engines.kinds import stand_in_for_vllm
@@ -69,8 +69,8 @@ def test_every_accepted_instance_is_answered_once(run: Run, teacher_folder: Path
     found = ask(run, teacher_folder, advance=lambda *step: told.append(step))
     assert (found.owed, found.written) == (len(owed), len(owed))
     assert told[-1] == (len(owed), len(owed))
-    [batch] = answer_batches(run)
-    rows = read_answers(run, batch)
+    [batch] = ANSWERS.numbers(run)
+    rows = ANSWERS.read_instances(run, batch)
     assert [row.answer_to for row in rows] == owed
     assert [row.id for row in rows] == [f"{id}-a00000" for id in owed]
     assert found.accepted == sum(row.verdict == ACCEPTED for row in rows)
@@ -94,7 +94,7 @@ def test_inputs_are_kept_and_shown(run: Run, teacher_folder: Path) -> None:
     for row in export_rows(run):
         expected = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
         assert prompts[ids.answer(row.id, 0)] == f"<user>{expected}<assistant>"
-    answers = {row.answer_to: row for row in read_answers(run, 0)}
+    answers = {row.answer_to: row for row in ANSWERS.read_instances(run, 0)}
     assert all(answers[row.id].input == row.input for row in export_rows(run))
     assert any(row.input for row in export_rows(run))
 
@@ -129,10 +129,12 @@ def test_an_engine_that_dies_loses_one_batch(run: Run, teacher_folder: Path) -> 
     owed = len(list(export_rows(run)))
     with pytest.raises(EngineError):
         ask(run, teacher_folder, batch_size=4, engine={"die_after": 10, "batch": 2})
-    assert len(answer_batches(run)) == 2
+    assert len(ANSWERS.numbers(run)) == 2
     found = ask(run, teacher_folder, batch_size=4)
     assert found.owed == owed - 8
-    answered = [row.answer_to for n in answer_batches(run) for row in read_answers(run, n)]
+    answered = [
+        row.answer_to for n in ANSWERS.numbers(run) for row in ANSWERS.read_instances(run, n)
+    ]
     assert answered == [row.id for row in export_rows(run)]
 
 
@@ -145,7 +147,7 @@ def test_another_teacher_answers_again_and_the_newest_wins(
     assert found.owed == found.written
     outputs = {row.output for row in export_rows(run, Answers.PREFER_TEACHER)}
     assert outputs == {"The newest answer of all."}
-    infos = [answer_info(run, number) for number in answer_batches(run)]
+    infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
     assert infos[0]["model"]["digest"] != infos[1]["model"]["digest"]
 
 
@@ -166,13 +168,13 @@ def test_the_command(
     arguments = ["answer", str(run.path), "--model", str(teacher_folder)]
     assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
     assert "answers accepted" in capfd.readouterr().out
-    assert answer_info(run, 0)["sampling"]["max_tokens"] == 99
+    assert ANSWERS.info(run, 0)["sampling"]["max_tokens"] == 99
     assert cli([*arguments, "--set", "instances.sampling.max_tokens=99"]) == 0
-    assert "in this way already" in capfd.readouterr().out
+    assert "already answered every task" in capfd.readouterr().out
     # Another sampling is another answer.
     assert cli(arguments) == 0
     assert "answers accepted" in capfd.readouterr().out
-    assert len(answer_batches(run)) == 2
+    assert len(ANSWERS.numbers(run)) == 2
     for other in ("stop.target=3", "instances.placeholder=false", "novelty.threshold=0.5"):
         assert cli([*arguments, "--set", other]) == 2
         assert other.split("=")[0].split(".")[0] in capfd.readouterr().err
@@ -189,7 +191,7 @@ def test_answers_that_were_tampered_with_are_not_exported(
 ) -> None:
     ask(run, teacher_folder)
     file = run.path / "answers" / "00000" / "instances.parquet"
-    rows = [replace(row, output="TAMPERED") for row in read_answers(run, 0)]
+    rows = [replace(row, output="TAMPERED") for row in ANSWERS.read_instances(run, 0)]
     schema.write_instances(file, rows)
     with pytest.raises(StoreError, match="is not what was committed"):
         export(run, Format.ALPACA, tmp_path / "x.jsonl", Answers.PREFER_TEACHER)

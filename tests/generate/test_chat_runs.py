@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from selfinstruct.common.records import Completion, LocalModel, Prompt, Request, Stage
 from selfinstruct.engines.rendering import render
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.engines.thinking import opens_thinking, split_thinking
+from selfinstruct.engines.thinking import opens_thinking
 from selfinstruct.store import Run
 from selfinstruct.verdicts.replay import replay
 from tests.conftest import varied_script
@@ -30,18 +29,6 @@ def engine_of(kind: str) -> dict[str, Any]:
     class Templated(ScriptedEngine):
         def render(self, prompt: Prompt) -> str:
             return render(prompt, MODEL, own)
-
-        def collect(self) -> list[Completion]:
-            return [self._without_thinking(completion) for completion in super().collect()]
-
-        def _without_thinking(self, completion: Completion) -> Completion:
-            opened = opens_thinking(completion.prompt or "")
-            thinking, text, shift = split_thinking(completion.text, opened=opened)
-            starts = tuple(max(0, start - shift) for start in completion.token_starts)
-            ends = tuple(max(0, end - shift) for end in completion.token_ends)
-            return replace(
-                completion, text=text, thinking=thinking, token_starts=starts, token_ends=ends
-            )
 
     return {"kind": Templated}
 
@@ -66,6 +53,7 @@ def test_a_template_without_a_system_role(tmp_path: Path, generate: Generate) ->
         tmp_path / "run",
         engine=engine_of("no system role, turns alternate, as Gemma"),
         model__prompting="chat",
+        instances__direct=False,
         model__system="Answer like a pirate.",
     )
     assert reason == "target"
@@ -84,6 +72,7 @@ def test_a_model_that_always_thinks(tmp_path: Path, generate: Generate, thinking
         thinks,
         engine=engine_of("thinking always"),
         model__prompting="chat",
+        instances__direct=False,
         model__thinking=thinking,
     )
     assert reason == "target"
@@ -105,6 +94,7 @@ def test_thinking_is_switched_off_by_a_variable(tmp_path: Path, generate: Genera
         tmp_path / "run",
         engine=engine_of("thinking by a variable, as Qwen 3"),
         model__prompting="chat",
+        instances__direct=False,
     )
     prompts = [str(c.prompt) for n in run.rounds() for c in run.completions(n)]
     assert all("<think>\n\n</think>\n\n" in prompt for prompt in prompts)

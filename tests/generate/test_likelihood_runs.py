@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfinstruct.audit.queries import summarise
-from selfinstruct.common.atomic import sha256
 from selfinstruct.common.errors import EngineError, StoreError
 from selfinstruct.common.progress import Calibrated, Event
 from selfinstruct.common.records import InstanceCandidate, InstructionCandidate, Kind, Stage
@@ -24,6 +23,7 @@ from selfinstruct.filters.likelihood import quantile
 from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.run import sha256
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
@@ -265,7 +265,7 @@ def test_killed_between_calibration_and_the_first_round_it_starts_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfinstruct.store.run._write_meta", die)
+        patch.setattr("selfinstruct.store.folder.write_meta", die)
         with pytest.raises(KeyboardInterrupt):
             generate(tmp_path / "run")
     assert not (tmp_path / "run").exists()

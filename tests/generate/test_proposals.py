@@ -139,7 +139,8 @@ def test_every_stage_in_each_kind_of_template(kind: str, system: str | None) -> 
 
 
 def test_a_run_of_a_chat_model_replays(tmp_path: Path, generate: Generate) -> None:
-    run, reason = generate(tmp_path / "run", model__prompting="chat")
+    values = {"model__prompting": "chat", "instances__direct": False}
+    run, reason = generate(tmp_path / "run", **values)
     assert reason == "target"
     assert replay(run) == []
     proposals = [c for c in run.completions(0) if c.request.template == "propose.chat.jinja"]

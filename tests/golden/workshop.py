@@ -19,8 +19,7 @@ from selfinstruct.generate.answer import answer
 from selfinstruct.generate.complete import complete
 from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.answers import answer_batches, read_answer_completions, read_answers
-from selfinstruct.store.supplements import read_supplements
+from selfinstruct.store.commits import ANSWERS, read_supplements
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.whatif import Thresholds, what_if
 from tests.golden.adapter import GoldenEngine, completion_record, digest, request_record
@@ -95,8 +94,8 @@ def read_back(run: Run) -> dict[str, Any]:
             _part(one.completions, one.instructions, one.instances) for one in read_supplements(run)
         ],
         "answers": [
-            _part(read_answer_completions(run, number), [], read_answers(run, number))
-            for number in answer_batches(run)
+            _part(ANSWERS.read_completions(run, number), [], ANSWERS.read_instances(run, number))
+            for number in ANSWERS.numbers(run)
         ],
         "calibration": digest(
             [
@@ -143,13 +142,13 @@ def complete_more(folder: Path, golden: Golden) -> dict[str, Any]:
 def answer_more(folder: Path, golden: Golden) -> dict[str, Any]:
     """Have a copy of a run answered, by raw text; return what was asked and how it was judged."""
     run = open_run(folder)
-    before = answer_batches(run)
+    before = ANSWERS.numbers(run)
     engine = answer_all(run, golden, "base")
-    new = [number for number in answer_batches(run) if number not in before]
+    new = [number for number in ANSWERS.numbers(run) if number not in before]
     return {
         **requests_of(engine),
         "answers": [
-            _part(read_answer_completions(run, number), [], read_answers(run, number))
+            _part(ANSWERS.read_completions(run, number), [], ANSWERS.read_instances(run, number))
             for number in new
         ],
     }
@@ -170,7 +169,7 @@ def exports(
     Arrow that wrote them.
     """
     found: dict[str, dict[str, str]] = {}
-    for answers in Answers if answer_batches(run) else (Answers.OWN,):
+    for answers in Answers if ANSWERS.numbers(run) else (Answers.OWN,):
         for format in map(Format, formats):
             out = folder / f"{answers}.{format}"
             export(run, format, out, answers)

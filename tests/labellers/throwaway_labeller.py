@@ -1,4 +1,4 @@
-"""Add a labeller that nobody has, and print as JSON where it shows. Run by test_labellers.py.
+"""Add the labeller of CONTRIBUTING.md, and print as JSON where it shows. Run by test_labellers.py.
 
 A process of its own: the choices of the options are made from the labellers as the program starts.
 """
@@ -13,16 +13,9 @@ from typing import Any
 import pytest
 
 from selfinstruct.labellers import registry
-from selfinstruct.labellers.base import Labelled, Labeller, Labelling, Needs, score_each
+from tests.test_contributing import skeleton
 
-
-def label(labelling: Labelling) -> Labelled:
-    return Labelled(score_each(labelling, lambda prompt, answer: -len(answer.text.split())))
-
-
-registry.LABELLERS.append(
-    Labeller(name="shortest", help="the fewest words", needs=Needs.NOTHING, label=label)
-)
+registry.LABELLERS.append(skeleton("SHORTEST"))
 
 import pyarrow.parquet as pq  # noqa: E402
 

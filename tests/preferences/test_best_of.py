@@ -51,7 +51,7 @@ def test_the_best_answer_by_the_scorer_is_a_row_to_train_on(run: Run, tmp_path: 
         own = [one for one in answers if one.prompt_id == prompts[row["prompt"]].id and one.text]
         best = max(own, key=lambda one: one.score)
         assert (row["completion"], row["score"]) == (best.text, best.score)
-    assert [row.answer for row in read_rows(tmp_path / "out" / BEST)] == [
+    assert [row.answer for row in read_rows(tmp_path / "out" / BEST).rows] == [
         row["completion"] for row in rows
     ]
     # One answer is worth what answers are worth on average, and the best of all what was chosen.
@@ -110,7 +110,7 @@ def test_killed_and_resumed_chooses_the_same(
     choose(run, tmp_path / "whole")
     with pytest.raises(EngineError):
         choose(run, tmp_path / "killed", Engines(die_after=30))
-    with pytest.raises(ConfigError, match="--resume goes on"):
+    with pytest.raises(ConfigError, match="--resume continues"):
         choose(run, tmp_path / "killed")
     choose(run, tmp_path / "killed", resume=True)
     for name in (BEST, "report.json"):

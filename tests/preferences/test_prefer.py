@@ -297,7 +297,7 @@ def test_killed_and_resumed_gives_the_same_pairs(
         make(run, out, Engines(die_after=40))
     kept = len(read_scored(out))
     assert 0 < kept < 3 * len(prompts_of(run))
-    with pytest.raises(ConfigError, match="--resume goes on"):
+    with pytest.raises(ConfigError, match="--resume continues"):
         make(run, out)
     apart = Engines()
     make(run, out, apart, resume=True)

@@ -81,8 +81,11 @@ def test_a_request_that_does_not_say_is_read_as_it_was_then(
 def test_new_and_old_columns_say_the_same(
     tmp_path: Path, generate: Generate, prompting: str
 ) -> None:
-    """What is told with a request is what would have been found from its template and prompt."""
-    run, _ = generate(tmp_path / "run", model__prompting=prompting)
+    """What is told with a request is what would have been found from its template and prompt.
+
+    So it is in runs that are as old as that; later, a turn may be opened.
+    """
+    run, _ = generate(tmp_path / "run", model__prompting=prompting, rules_version=2)
     for number in run.rounds():
         told = run.completions(number)
         path = run.round_path(number) / "completions.parquet"

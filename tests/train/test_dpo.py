@@ -101,7 +101,7 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(
     with pytest.raises(KeyboardInterrupt):
         train(model, out, listen=stop)
     assert last_checkpoint(out / CHECKPOINTS) is not None
-    with pytest.raises(ConfigError, match="--resume goes on"):
+    with pytest.raises(ConfigError, match="--resume continues"):
         train(model, out)
     with pytest.raises(ConfigError, match="other values of beta"):
         train(model, out, resume=True, beta=0.5)

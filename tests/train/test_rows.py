@@ -15,7 +15,8 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.store import Run
-from selfinstruct.train.data.rows import TrainRow, decontaminate, read_rows, split_rows
+from selfinstruct.train.data.decontaminate import decontaminate
+from selfinstruct.train.data.rows import TrainData, TrainRow, read_rows, split_rows
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -26,19 +27,19 @@ def run(tmp_path: Path, generate: Generate) -> Run:
 
 
 def test_every_format_of_an_export_gives_the_same_rows(tmp_path: Path, run: Run) -> None:
-    own = [(row.user, row.answer) for row in read_rows(run.path)]
+    own = [(row.user, row.answer) for row in read_rows(run.path).rows]
     assert len(own) == len(list(export_rows(run)))
-    for format in (Format.MESSAGES, Format.ALPACA, Format.SHAREGPT, Format.PROMPT_COMPLETION):
+    for format in (format for format in Format if format.suffix == "jsonl"):
         file = tmp_path / f"{format}.jsonl"
         export(run, format, file)
-        assert [(row.user, row.answer) for row in read_rows(file)] == own
+        assert [(row.user, row.answer) for row in read_rows(file).rows] == own
 
 
 def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
-    rows = read_rows(run.path, with_seeds=True)
+    rows = read_rows(run.path, with_seeds=True).rows
     assert [row.id for row in rows[:2]] == ["seed:seed_task_0-0", "seed:seed_task_1-0"]
-    assert len(rows) == len(read_rows(run.path)) + 12
-    held = split_rows(rows, 0.5, 1.0)
+    assert len(rows) == len(read_rows(run.path).rows) + 12
+    held = split_rows(TrainData(rows, 1.0), 0.5)
     assert not any(row.id.startswith("seed:") for row in held.validation)
 
 
@@ -78,7 +79,9 @@ def test_separators_within_json_are_no_ends_of_lines(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     row = {"prompt": "a\u2028b", "completion": "c\u0085d\u2029e"}
     file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert [(one.user, one.answer) for one in read_rows(file)] == [("a\u2028b", "c\u0085d\u2029e")]
+    assert [(one.user, one.answer) for one in read_rows(file).rows] == [
+        ("a\u2028b", "c\u0085d\u2029e")
+    ]
 
 
 def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:
@@ -95,8 +98,8 @@ def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:
 
 
 def test_validation_is_whole_proposals_of_the_last_rounds(run: Run) -> None:
-    rows = read_rows(run.path)
-    split = split_rows(rows, 0.2, 0.5)
+    rows = read_rows(run.path).rows
+    split = split_rows(TrainData(rows, 0.5), 0.2)
     held = [*split.validation, *split.near]
     assert 0.2 * len(rows) <= len(held) < 0.4 * len(rows)
     assert len(split.train) + len(held) == len(rows)
@@ -116,9 +119,9 @@ def test_validation_is_whole_proposals_of_the_last_rounds(run: Run) -> None:
 
 
 def test_no_validation_where_none_is_wanted(run: Run) -> None:
-    rows = read_rows(run.path)
-    assert split_rows(rows, 0.0, 0.5).train == rows
-    assert len(split_rows(rows[:1], 0.5, 0.5).train) == 1
+    rows = read_rows(run.path).rows
+    assert split_rows(TrainData(rows, 0.5), 0.0).train == rows
+    assert len(split_rows(TrainData(rows[:1], 0.5), 0.5).train) == 1
 
 
 def row(id: str, instruction: str, answer: str = "x") -> TrainRow:
@@ -144,4 +147,4 @@ def test_rows_of_seed_files(tmp_path: Path) -> None:
     file = tmp_path / "seeds.jsonl"
     instances: list[dict[str, Any]] = [{"input": "i", "output": "o"}, {"output": "p"}]
     file.write_text(json.dumps({"instruction": "Do.", "instances": instances}))
-    assert [(r.user, r.answer) for r in read_rows(file)] == [("Do.\n\ni", "o"), ("Do.", "p")]
+    assert [(r.user, r.answer) for r in read_rows(file).rows] == [("Do.\n\ni", "o"), ("Do.", "p")]

@@ -79,7 +79,7 @@ def test_killed_and_resumed_gives_the_same_losses(
     found = last_checkpoint(out / "checkpoints")
     assert found is not None
     assert found.name == "checkpoint-10"
-    with pytest.raises(ConfigError, match="--resume goes on"):
+    with pytest.raises(ConfigError, match="--resume continues"):
         train(model, out, options=options, patience=0)
     resumed = train(model, out, resume=True, options=options, patience=0)
     assert resumed.steps == whole.steps

@@ -17,7 +17,7 @@ from selfinstruct.decisions.decide import drop
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.answer import answer
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.answers import answer_batches
+from selfinstruct.store.commits import ANSWERS
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, what_if
@@ -165,7 +165,7 @@ def test_answers_come_along(tmp_path: Path, pair: list[Run]) -> None:
             advance=lambda done, owed: None,
         )
     merged = merge(pair, tmp_path / "both")
-    assert len(answer_batches(merged)) == 2
+    assert len(ANSWERS.numbers(merged)) == 2
     before = {r.output for run in pair for r in export_rows(run, Answers.TEACHER)}
     after = {r.output for r in export_rows(merged, Answers.TEACHER)}
     assert after <= before

@@ -77,7 +77,7 @@ def test_a_run_with_an_odd_name_is_reached(client: TestClient, root: Path, varie
 
 def test_an_empty_root(client: TestClient) -> None:
     assert "There is no run in" in client.get("/").text
-    assert "Nothing was started" in client.get("/jobs").text
+    assert "No job was started" in client.get("/jobs").text
 
 
 def test_how_numbers_and_texts_are_written() -> None:

@@ -51,7 +51,7 @@ def test_every_part_counts_the_same_tasks(
         "list of runs": run_line(decided).tasks,
         "API, list": client.get("/api/v1/runs").json()[0]["tasks"],
         "API": client.get("/api/v1/runs/first").json()["tasks"],
-        "training": len({row.instruction for row in read_rows(decided.path)}),
+        "training": len({row.instruction for row in read_rows(decided.path).rows}),
         "prompts": len({prompt.group for prompt in prompts_of(decided)}),
     }
     assert told == dict.fromkeys(told, NOW)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from selfinstruct.common.records import NAN
 from selfinstruct.common.versions import RULES_VERSION, Versioned
-from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, TOKENS, Tokenizer
+from selfinstruct.filters.novelty.held import HeldTexts
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, TOKENS, Tokenizer
 
 if TYPE_CHECKING:
     from selfinstruct.filters.novelty.token_pool import TokenPool
@@ -50,8 +51,8 @@ class NoveltyIndex:
 
     Args:
         threshold: F-measure above which `nearest` finds a text, unless it gets another floor.
-        tokenizer: `rouge`, `unicode`, or `auto`: the query's text decides which of the two is
-            used, and the pool is compared in the same tokens.
+        tokenizer: `rouge`, `unicode`, or `auto`: each text decides for itself which of the two is
+            used (before version 3, the query's text decides for the pool too).
         version: of the rules; it decides how texts are split.
     """
 
@@ -63,9 +64,12 @@ class NoveltyIndex:
         self._tokenizer = tokenizer
         self._choose_tokenizer = CHOOSE_TOKENIZER.at(version)
         self._split = TOKENS.at(version)
+        self._own_tokens = OWN_TOKENS.at(version)
         self._ids: list[str] = []
         self._texts: list[str] = []
-        self._pools: dict[Tokenizer, TokenPool] = {}
+        self._pools: dict[Tokenizer | None, TokenPool] = {}
+        self._held = HeldTexts()
+        self._numbers: dict[str, int] = {}
         self._last: tuple[str, Tokenizer, list[str]] | None = None
 
     def __len__(self) -> int:
@@ -118,18 +122,38 @@ class NoveltyIndex:
             self.add(id, text)
         return match
 
-    def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
-        """Return the pool in one tokenizer's tokens, with all texts that were added since.
+    def held(self, text: str) -> str | None:
+        """Return the id of a pooled text of 8 words or more that a text holds whole, or None.
 
-        Texts are split only when needed: most runs never need the second tokenizer.
+        What follows a colon or is quoted may be the text's input, and holds nothing.
+        """
+        for number in range(len(self._held), len(self._texts)):
+            self._held.add(self._texts[number])
+        number_held = self._held.find(text, self._texts)
+        return None if number_held is None else self._ids[number_held]
+
+    def text_of(self, id: str) -> str | None:
+        """Return the pooled text of an id, or None."""
+        for number in range(len(self._numbers), len(self._ids)):
+            self._numbers.setdefault(self._ids[number], number)
+        number_of = self._numbers.get(id)
+        return None if number_of is None else self._texts[number_of]
+
+    def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
+        """Return the pool that a query is compared with, with all texts that were added since.
+
+        Before version 3, there is one for each tokenizer, in its tokens. Texts are split only when
+        needed: most runs never need the second.
         """
         from selfinstruct.filters.novelty.token_pool import TokenPool
 
-        pool = self._pools.get(tokenizer)
+        key = None if self._own_tokens else tokenizer
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[tokenizer] = TokenPool(floor)
-        for number in range(len(pool), len(self._texts)):
-            pool.add(self._tokens(self._texts[number], tokenizer))
+            pool = self._pools[key] = TokenPool(floor)
+        for text in self._texts[len(pool) :]:
+            own = self.tokenizer_of(text) if self._own_tokens else tokenizer
+            pool.add(self._tokens(text, own))
         return pool
 
     def _tokens(self, text: str, tokenizer: Tokenizer) -> list[str]:

@@ -1,9 +1,12 @@
 """The tokens that ROUGE-L compares: the paper's, or Unicode words for other languages.
 
 rouge-score keeps only lower-cased runs of `[a-z0-9]`, so a Chinese, Arabic or Hindi text
-has no token and every duplicate of it would pass. Unicode words are runs of letters,
-marks and digits; in a script without spaces (Chinese, Japanese, Thai, Lao, Khmer,
-Burmese) each character, with its marks, is a token.
+has no token and every duplicate of it would pass, and “Viết về bố.” equals “Viết về bò.”. Unicode
+words are runs of letters, marks and digits; in a script without spaces (Chinese, Japanese, Thai,
+Lao, Khmer, Burmese) each character, with its marks, is a token.
+
+From version 3 on, `auto` takes rouge-score's tokens of a text only if they lose none of its letters
+and digits. Then they are its Unicode words, and texts of both kinds can be compared.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import regex
 
 from selfinstruct.common.versions import Versioned
 
-_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD = regex.compile(rf"(?V1)[{_SPACELESS}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{_SPACELESS}]]+")
+# Scripts that put no spaces between words.
+SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = regex.compile(rf"(?V1)[{SPACELESS}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{SPACELESS}]]+")
 _ROUGE_WORD = re.compile(r"[a-z0-9]+")
 _ROUGE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 
@@ -55,5 +59,52 @@ def tokens(text: str, tokenizer: Tokenizer) -> list[str]:
     return [str(word) for word in _WORD.findall(folded)]
 
 
-CHOOSE_TOKENIZER = Versioned(choose_tokenizer)
-TOKENS = Versioned(tokens)
+# What rouge-score would drop: other letters and digits, and the mark on a letter. Marks that only
+# choose how a character is drawn (of an emoji, for one) are no loss.
+_LOST = regex.compile(r"(?V1)[[\p{L}\p{N}]--[\x00-\x7f]]|[a-z0-9][[\p{Mn}\p{Mc}]--\p{DI}]")
+_INVISIBLE = regex.compile(r"\p{DI}+")  # soft hyphens, joiners, marks of direction
+_WORD_3 = regex.compile(
+    rf"(?V1)[{SPACELESS}]\p{{M}}*"
+    rf"|[[\p{{L}}\p{{N}}]--[{SPACELESS}]][[\p{{L}}\p{{N}}\p{{M}}]--[{SPACELESS}]]*"
+)
+
+
+def choose_tokenizer_3(text: str, setting: str) -> Tokenizer:
+    """Return the tokenizer for a text, by the setting `rouge`, `unicode` or `auto`.
+
+    `auto` takes the paper's where it loses no letter, digit or mark on a letter.
+    """
+    if setting != "auto":
+        return Tokenizer(setting)
+    if text.isascii():
+        return Tokenizer.ROUGE
+    lost = _LOST.search(unicodedata.normalize("NFC", text).lower())
+    return Tokenizer.UNICODE if lost else Tokenizer.ROUGE
+
+
+def tokens_3(text: str, tokenizer: Tokenizer) -> list[str]:
+    """Return the tokens of a text, in order; the same for all canonically equivalent texts.
+
+    For `rouge`, those of rouge-score's `tokenize.tokenize` of the text in NFC.
+    """
+    if text.isascii():  # its Unicode words are rouge-score's tokens
+        return _ROUGE_WORD.findall(text.lower())
+    if tokenizer is Tokenizer.ROUGE:
+        return _ROUGE_WORD.findall(unicodedata.normalize("NFC", text).lower())
+    return [str(word) for word in _WORD_3.findall(folded(text))]
+
+
+def folded(text: str) -> str:
+    """Return a text as Unicode words compare it: without case, variants and invisible characters.
+
+    Close to Unicode's toNFKC_Casefold (UAX 31, R5). A dotted capital I is an i: “İzmir”, “izmir”.
+    """
+    visible = _INVISIBLE.sub("", text)
+    lower = unicodedata.normalize("NFKC", visible).casefold()
+    return unicodedata.normalize("NFKC", lower).replace("i\u0307", "i")
+
+
+CHOOSE_TOKENIZER = Versioned(choose_tokenizer, (3, choose_tokenizer_3))
+TOKENS = Versioned(tokens, (3, tokens_3))
+OWN_TOKENS = Versioned(False, (3, True))
+"""Whether each text of a pool is split as it would be as a query; before, as the query is split."""

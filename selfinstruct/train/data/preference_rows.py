@@ -91,7 +91,7 @@ def _folder_rows(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
     if not (folder / REPORT).is_file():
         raise ConfigError(
             f"{folder}: holds no finished preferences; make them with `selfinstruct prefer`, or "
-            "go on with it by --resume"
+            "continue it with --resume"
         )
     return read_table(folder / TRAIN), read_table(folder / HELD_OUT)
 

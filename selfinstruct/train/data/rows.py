@@ -1,10 +1,9 @@
-"""Training rows: reads them from a run or a file, holds some out, and decontaminates."""
+"""Training rows: reads them from a run or a file, and holds some out for validation."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ from typing import Any
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
+from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import NoveltyConfig
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.prompts.canonical import unframed, user_text
-from selfinstruct.store import open_run, run_exists
+from selfinstruct.store import Run, open_run, run_exists
 
-# A text that shares so many words in sequence is a copy (GPT-3, arXiv:2005.14165, app. C).
-_NGRAM = 13
-_WORD = re.compile(r"\w+")
+# An instruction, what a user writes, and the answer.
+_Task = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,19 @@ class TrainRow:
 
 
 @dataclass(frozen=True)
+class TrainData:
+    """The rows of a run or a file, in the order in which they were written.
+
+    near_above: the ROUGE-L above which two of their instructions are near neighbours.
+    rules_version: version of the rules by which instructions are split into words.
+    """
+
+    rows: list[TrainRow]
+    near_above: float
+    rules_version: int = RULES_VERSION
+
+
+@dataclass(frozen=True)
 class Split:
     """Rows to train on, rows to validate with, and rows that are too near to the former."""
 
@@ -49,22 +61,10 @@ class Split:
     near: list[TrainRow]
 
 
-@dataclass(frozen=True, slots=True)
-class Contamination:
-    """A removed row, the text that it repeats, and how it does: `rouge_l` or `13-gram`."""
-
-    row: TrainRow
-    text: str
-    how: str
-
-
-def read_rows(
-    data: Path, *, answers: Answers = Answers.OWN, with_seeds: bool = False
-) -> list[TrainRow]:
+def read_rows(data: Path, *, answers: Answers = Answers.OWN, with_seeds: bool = False) -> TrainData:
     """Read training rows from a run's folder or a file.
 
-    Files are JSON lines: messages, prompt-completion, alpaca or sharegpt, as `export` writes
-    them, or tasks with instances, as in seed files.
+    Files are JSON lines, each in one of `_LAYOUTS`: as `export` writes them, or as in seed files.
 
     Args:
         data: the folder or file.
@@ -73,47 +73,50 @@ def read_rows(
 
     Raises:
         ConfigError: there is none, or a line cannot be used. Names file, line and fix.
+        StoreError: the run is damaged.
     """
     if data.is_dir():
         if not run_exists(data):
             raise ConfigError(f"{data}: is no run; give a run's folder or a file as --data")
-        rows = _run_rows(data, answers, with_seeds)
+        train_data = _read_run(open_run(data), answers, with_seeds)
     else:
         if with_seeds:
             raise ConfigError(f"{data}: is a file, which has no seeds; leave --with-seeds out")
-        rows = _file_rows(data)
-    if not rows:
+        train_data = TrainData(_file_rows(data), NoveltyConfig().audit_floor)
+    if not train_data.rows:
         raise ConfigError(f"{data}: holds no task to train on; generate some first")
-    return rows
+    return train_data
 
 
-def _run_rows(path: Path, answers: Answers, with_seeds: bool) -> list[TrainRow]:
-    run = open_run(path)
-    rows = []
-    if with_seeds:
-        for seed in stored_inputs(run).seeds:
-            for number, instance in enumerate(seed.instances):
-                user = user_text(seed.instruction, instance.input)
-                id = ids.example(seed.pool_id, number)
-                rows.append(TrainRow(id, seed.instruction, user, instance.output))
+def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
+    rows = list(_seed_rows(run)) if with_seeds else []
     for row in export_rows(run, answers):
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
         rows.append(TrainRow(row.id, row.instruction, user, row.output, row.round, proposal))
-    return rows
+    config = stored_config(run)
+    return TrainData(rows, config.novelty.audit_floor, config.rules_version)
+
+
+def _seed_rows(run: Run) -> Iterator[TrainRow]:
+    for seed in stored_inputs(run).seeds:
+        for number, instance in enumerate(seed.instances):
+            user = user_text(seed.instruction, instance.input)
+            id = ids.example(seed.pool_id, number)
+            yield TrainRow(id, seed.instruction, user, instance.output)
 
 
 def _file_rows(path: Path) -> list[TrainRow]:
     rows: list[TrainRow] = []
-    for number, data in read_objects(path, "--data"):
+    layouts = " or ".join("{" + ", ".join(map(json.dumps, keys)) + "}" for keys in _LAYOUTS)
+    for number, line in read_objects(path, "--data"):
         where = f"{path}:{number}"
         try:
-            tasks = [_pair(data)] if "instances" not in data else _instances(data)
+            tasks = _line_tasks(line)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{where}: cannot be read as a training row ({type(error).__name__}: {error}); "
-                'give {"messages"}, {"prompt", "completion"}, {"instruction", "input", "output"}, '
-                '{"conversations"} or {"instruction", "instances"}'
+                f"give {layouts}"
             ) from error
         for place, (instruction, user, answer) in enumerate(tasks):
             if not user.strip() or not answer.strip():
@@ -124,35 +127,69 @@ def _file_rows(path: Path) -> list[TrainRow]:
     return rows
 
 
-def _pair(data: dict[str, Any]) -> tuple[str, str, str]:
-    """Return (instruction, what a user writes, answer) of one line."""
-    if "messages" in data:
-        user, answer = _turns(data["messages"], "role", "content", ("user", "assistant"))
-        return user, user, answer
-    if "conversations" in data:
-        user, answer = _turns(data["conversations"], "from", "value", ("human", "gpt"))
-        return user, user, answer
-    if "prompt" in data:
-        prompt, completion = data["prompt"], data["completion"]
-        if isinstance(prompt, list):
-            user, answer = _turns([*prompt, *completion], "role", "content", ("user", "assistant"))
-            return user, user, answer
-        # `export` writes the whole prompt of a base model, which contains what the user wrote.
-        user = unframed(_text(prompt))
-        return user, user, _text(completion).strip()
-    input = _text(data.get("input") or "")
-    instruction = _text(data["instruction"])
-    return instruction, user_text(instruction, input), _text(data["output"])
+def _instances(line: Mapping[str, Any]) -> list[_Task]:
+    instruction = _text(line["instruction"])
+    tasks = []
+    for instance in line["instances"]:
+        if not isinstance(instance, dict):
+            raise TypeError(f"an instance is no object but {json.dumps(instance)[:60]}")
+        user = user_text(instruction, _text(instance.get("input") or ""))
+        tasks.append((instruction, user, _text(instance["output"])))
+    return tasks
 
 
-def _turns(turns: Any, role: str, content: str, roles: tuple[str, str]) -> tuple[str, str]:
-    """Return what the user and the assistant say, if that is the whole conversation."""
+def _messages(line: Mapping[str, Any]) -> list[_Task]:
+    return [_turns(line["messages"], "role", "content", ("user", "assistant"))]
+
+
+def _conversations(line: Mapping[str, Any]) -> list[_Task]:
+    return [_turns(line["conversations"], "from", "value", ("human", "gpt"))]
+
+
+def _prompt(line: Mapping[str, Any]) -> list[_Task]:
+    prompt, completion = line["prompt"], line["completion"]
+    if isinstance(prompt, list):
+        return [_turns([*prompt, *completion], "role", "content", ("user", "assistant"))]
+    # `export` writes the whole prompt of a base model, which contains what the user wrote.
+    user = unframed(_text(prompt))
+    return [(user, user, _text(completion).strip())]
+
+
+def _instruction(line: Mapping[str, Any]) -> list[_Task]:
+    input = _text(line.get("input") or "")
+    instruction = _text(line["instruction"])
+    return [(instruction, user_text(instruction, input), _text(line["output"]))]
+
+
+# A line has the first of these layouts whose first key it has.
+_LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], list[_Task]]] = {
+    ("instances", "instruction"): _instances,
+    ("messages",): _messages,
+    ("conversations",): _conversations,
+    ("prompt", "completion"): _prompt,
+    ("instruction", "input", "output"): _instruction,
+}
+
+
+def _line_tasks(line: Mapping[str, Any]) -> list[_Task]:
+    """Return the tasks of a line.
+
+    Raises:
+        KeyError, TypeError, ValueError: it has none of the layouts.
+    """
+    read = next((read for keys, read in _LAYOUTS.items() if keys[0] in line), _instruction)
+    return read(line)
+
+
+def _turns(turns: Any, role: str, content: str, roles: tuple[str, str]) -> _Task:
+    """Return the task of a conversation that is one turn of the user and one of the assistant."""
     if not isinstance(turns, list) or [turn[role] for turn in turns] != list(roles):
         raise ValueError(
             f"a row is one turn of {roles[0]} and one of {roles[1]}, without others (a system "
             "prompt, earlier turns): they would not be learnt"
         )
-    return _text(turns[0][content]), _text(turns[1][content])
+    user, answer = (_text(turn[content]) for turn in turns)
+    return user, user, answer
 
 
 def _text(value: Any) -> str:
@@ -161,32 +198,20 @@ def _text(value: Any) -> str:
     return value
 
 
-def _instances(data: dict[str, Any]) -> list[tuple[str, str, str]]:
-    instruction = _text(data["instruction"])
-    tasks = []
-    for instance in data["instances"]:
-        if not isinstance(instance, dict):
-            raise TypeError(f"an instance is no object but {json.dumps(instance)[:60]}")
-        user = user_text(instruction, _text(instance.get("input") or ""))
-        tasks.append((instruction, user, _text(instance["output"])))
-    return tasks
-
-
-def split_rows(rows: Sequence[TrainRow], share: float, near_above: float) -> Split:
+def split_rows(data: TrainData, share: float) -> Split:
     """Hold out the last proposals for validation, without near neighbours in training.
 
     Proposals stay whole, and the last ones go first. No earlier proposal has seen their tasks, so
-    nothing in training descends from them. For a file, the last rows are held out.
+    nothing in training descends from them. For a file, the last rows are held out. A validation
+    row is left out of both parts if its instruction is a near neighbour of one in training.
 
     Args:
-        rows: all rows, in the order in which they were written.
+        data: all rows.
         share: of the rows to hold out, about.
-        near_above: a validation row is left out of both parts if its instruction has a ROUGE-L
-            above this with an instruction in training.
     """
-    validation_rows = round(share * len(rows))
+    validation_rows = round(share * len(data.rows))
     groups: dict[str, list[TrainRow]] = {}
-    for row in rows:
+    for row in data.rows:
         groups.setdefault(row.proposal or row.id, []).append(row)
     order = sorted(groups.values(), key=lambda group: group[0].round)
     held: list[TrainRow] = []
@@ -195,50 +220,9 @@ def split_rows(rows: Sequence[TrainRow], share: float, near_above: float) -> Spl
     ):
         held = order.pop() + held
     kept = {row.id for group in order for row in group}
-    train = [row for row in rows if row.id in kept]
-    index = NoveltyIndex(near_above, NoveltyConfig().tokenizer)
+    train = [row for row in data.rows if row.id in kept]
+    index = NoveltyIndex(data.near_above, NoveltyConfig().tokenizer, data.rules_version)
     index.add_all((row.id, row.instruction) for row in train)
-    near = [row for row in held if index.nearest(row.instruction, near_above) is not None]
+    near = [row for row in held if index.nearest(row.instruction) is not None]
     apart = {row.id for row in near}
     return Split(train, [row for row in held if row.id not in apart], near)
-
-
-def near_threshold(data: Path) -> float:
-    """Return the ROUGE-L above which two instructions of this data are neighbours."""
-    if data.is_dir() and run_exists(data):
-        return stored_config(open_run(data)).novelty.audit_floor
-    return NoveltyConfig().audit_floor
-
-
-def decontaminate(
-    rows: Sequence[TrainRow], texts: Iterable[str], threshold: float
-) -> tuple[list[TrainRow], list[Contamination]]:
-    """Remove rows that repeat a text of an evaluation.
-
-    Args:
-        rows: training rows.
-        texts: instructions (and inputs) of the evaluation.
-        threshold: a row is removed if its instruction has a ROUGE-L above this with a text. A
-            row that shares 13 words in sequence with a text is removed too.
-    """
-    avoided = list(texts)
-    index = NoveltyIndex(threshold, NoveltyConfig().tokenizer)
-    index.add_all((str(number), text) for number, text in enumerate(avoided))
-    grams = {gram: text for text in avoided for gram in _ngrams(text)}
-    kept: list[TrainRow] = []
-    removed: list[Contamination] = []
-    for row in rows:
-        match = index.nearest(row.instruction, threshold)
-        shared = next((g for g in _ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
-        if match is not None:
-            removed.append(Contamination(row, avoided[int(match.id)], "rouge_l"))
-        elif shared is not None:
-            removed.append(Contamination(row, grams[shared], "13-gram"))
-        else:
-            kept.append(row)
-    return kept, removed
-
-
-def _ngrams(text: str) -> Iterable[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
-    return (tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1))

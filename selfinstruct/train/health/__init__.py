@@ -1,1 +1,1 @@
-"""The health of a training on preferences: the verdict, its page, and the callback that looks."""
+"""The health of a training on preferences: the verdict, its page, and the measuring callback."""

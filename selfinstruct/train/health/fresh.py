@@ -15,7 +15,7 @@ _SCORED = 4
 
 @dataclass(frozen=True)
 class FreshPrompts:
-    """Prompts that the policy answers at each look, as token ids, and how to sample answers."""
+    """Prompts that the policy answers at each measurement, as token ids, and the sampling."""
 
     prompts: Sequence[Sequence[int]]
     max_tokens: int

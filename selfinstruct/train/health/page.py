@@ -16,7 +16,7 @@ _COLOURS = ("#2e9e5b", "#c2452d")
 
 
 class WatchedResult(Protocol):
-    """What the page shows of a result; that of any training on pairs has it."""
+    """The parts of a result that the page shows; any training on pairs has them."""
 
     @property
     def train_pairs(self) -> int: ...
@@ -69,7 +69,7 @@ def _line(history: Sequence[Point], name: str, zero: float = 0.0) -> list[tuple[
 
 
 def _chart(series: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any] | None:
-    """Return the positions of a line chart's marks, or None where there is nothing to draw."""
+    """Return the positions of a line chart's marks, or None if there is nothing to draw."""
     points = [point for line in series.values() for point in line]
     if not points:
         return None

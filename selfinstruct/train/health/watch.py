@@ -1,4 +1,4 @@
-"""Looks at a policy before its first step and at each evaluation."""
+"""Measures a policy before its first step and at each evaluation."""
 
 from __future__ import annotations
 
@@ -39,16 +39,17 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
             self.history = [Point(**_with_nan(row)) for row in known]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Look at the policy before its first step, unless that was done.
+        """Measure the policy before its first step, unless that was done.
 
-        Not earlier: accelerate would take a model that is evaluated before `Trainer.train` for
-        ready, and never wrap it. Several processes would then each train a model of their own.
+        It cannot be done earlier: accelerate takes a model that is evaluated before
+        `Trainer.train` as ready, and never wraps it. Several processes would then each train
+        their own model.
         """
         if self.history:
             return
         if self._trainer.state.global_step:
             raise TrainError(
-                f"{self._path}: is gone, and with it how the policy was before its first step; "
+                f"{self._path}: is gone, and with it the measures from before the first step; "
                 "train into another --out"
             )
         if self._trainer.eval_dataset is not None:
@@ -60,7 +61,7 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
         self._look(kwargs.get("metrics") or {})
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Look at the last policy, where it is the one to save and was not seen yet."""
+        """Measure the last policy, if it is the one to save and was not measured yet."""
         last_seen = self.history[-1].step
         if self._best_step() is None and last_seen < self._trainer.state.global_step:
             self._look({})
@@ -103,7 +104,7 @@ class HealthWatch(TrainerCallback):  # type: ignore[misc]
             tokens=fmean(sample.tokens for sample in samples),
             endless=fmean(not sample.ended for sample in samples),
         )
-        # A resumed training looks again at steps after its checkpoint.
+        # A resumed training measures the steps after its checkpoint again.
         self.history = [known for known in self.history if known.step < point.step] + [point]
         if self._trainer.accelerator.is_main_process:
             atomic.write_json(self._path, [_with_null(asdict(known)) for known in self.history])

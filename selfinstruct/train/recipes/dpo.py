@@ -48,7 +48,7 @@ class DpoSettings:
     loss_type: tuple[str, ...] = ("sigmoid",)
     max_length: int = 1024
     patience: int = 1
-    # Each evaluation samples new answers to so many held-out prompts, of at most so many tokens.
+    # Each evaluation samples new answers: the number of held-out prompts, and the most tokens.
     fresh: int = 32
     fresh_tokens: int = 128
     seed: int = 0

@@ -1,5 +1,5 @@
-// What all pages share: parts that follow a run while it goes, and forms that act when changed.
-// Texts come as HTML that the server has escaped; nothing here builds HTML from strings.
+// What all pages share: parts that follow a running run, and forms that act when changed.
+// Texts arrive as HTML that the server has escaped; nothing here builds HTML from strings.
 
 /** Replace parts of this page by those of a fresh copy of it; return the copy. */
 export async function refresh(address, ...ids) {

@@ -28,8 +28,8 @@ function layout(title, extra) {
   };
 }
 
-/** Where a histogram is drawn from and to; cut off at the right where a handful of very long texts
- * would press all others flat. */
+/** The range of a histogram. It is cut off at the right if a few very long texts would flatten
+ * all other bars. */
 function reach(found, cut) {
   const counts = found.accepted.map((count, i) => count + found.rejected[i]);
   const from = found.edges[Math.max(0, counts.findIndex((count) => count))];
@@ -80,7 +80,7 @@ function histogram(element, found, title, query, cut = false) {
   }
 }
 
-/** Draw a plot if there is anything in it; say whether there was. */
+/** Draw a plot unless it is empty; return whether it was drawn. */
 function draw(element, traces, shape) {
   if (!traces.some((trace) => trace.y.some((count) => count))) {
     element.textContent = "nothing to draw yet";

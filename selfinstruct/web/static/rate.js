@@ -1,4 +1,4 @@
-// Rating by keyboard: A B C D rate, U takes the last rating back, S leaves a text for later.
+// Rating by keyboard: A B C D rate, U undoes the last rating, S leaves a text for later.
 // The next text takes the place of this one without a new page, so that no key is lost.
 let busy = false;
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,7 +12,12 @@ from rouge_score.rouge_scorer import RougeScorer, _score_lcs
 
 from selfinstruct.common.versions import Versioned
 from selfinstruct.filters.novelty.index import Match, NoveltyIndex
-from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
+from selfinstruct.filters.novelty.tokens import (
+    Tokenizer,
+    choose_tokenizer_3,
+    tokens,
+    tokens_3,
+)
 from selfinstruct.inputs.seeds import parse_seeds, shipped_seeds
 
 ORACLE = RougeScorer(["rougeL"], use_stemmer=False)
@@ -121,7 +127,7 @@ def test_a_text_with_a_token_is_scorable() -> None:
         ("वसंत के बारे में एक कविता लिखो", "वसंत के बारे में एक गीत लिखो", 6 / 7),
         ("اكتب قصيدة عن الربيع", "اكتب قصيدة عن الشتاء", 3 / 4),
         ("Напиши стихи про весну", "НАПИШИ стихи про весну!", 1.0),
-        # The query decides: its Unicode words are compared with those of an English text.
+        # An English text's tokens are its Unicode words.
         ("Write x poem 春", "春 书 诗 x", 1 / 4),
     ],
 )
@@ -135,12 +141,67 @@ def test_other_languages_are_compared_in_unicode_words(
     assert (match.id, match.score) == ("t1", pytest.approx(score))
 
 
-def test_a_text_is_judged_in_the_papers_tokens_if_half_of_its_letters_are_such() -> None:
-    index = NoveltyIndex()
+def test_before_version_3_half_of_the_letters_decide() -> None:
+    index = NoveltyIndex(version=2)
     assert index.tokenizer_of("ab 春天") is Tokenizer.ROUGE
     assert index.tokenizer_of("a 春天") is Tokenizer.UNICODE
     assert index.tokenizer_of("Größe und Länge") is Tokenizer.ROUGE
     assert index.tokenizer_of("…") is Tokenizer.ROUGE
+
+
+NOT_ALIKE = [
+    ("Viết về bố.", "Viết về bò.", 2 / 3),
+    ("Schön war die Größe.", "Schon war die Große.", 2 / 4),
+    ("Résume le texte.", "Resume le texte.", 2 / 3),
+    ("Şiir yaz, aşk üzerine.", "Siir yaz, ask uzerine.", 1 / 4),
+]
+
+
+@pytest.mark.parametrize(("pooled", "text", "score"), NOT_ALIKE)
+def test_letters_with_diacritics_are_letters(pooled: str, text: str, score: float) -> None:
+    for one, other in ((pooled, text), (text, pooled)):
+        index = index_of("name a bird", one, threshold=0.0)
+        match = index.nearest(other)
+        assert match is not None
+        assert (match.id, match.score) == ("t1", pytest.approx(score))
+    assert rouge_l("Viết về bố.", "Viết về bò.") == 1.0  # what the paper's tokens say
+
+
+@pytest.mark.parametrize("tokenizer", ["auto", "rouge", "unicode"])
+@pytest.mark.parametrize("text", ["Écris un poème", "Größe und Länge", "한국의 시", "Viết về bò"])
+def test_forms_of_unicode_do_not_matter(text: str, tokenizer: str) -> None:
+    index = index_of(unicodedata.normalize("NFD", text), tokenizer=tokenizer)
+    if index.scorable(text):
+        assert index.nearest(unicodedata.normalize("NFC", text)) == Match("t0", 1.0)
+
+
+# Words with the same letters for rouge-score, in several languages and forms.
+MIXED = st.lists(
+    st.sampled_from(
+        ["name", "bố", "bò", "b", "bo\u0302\u0301", "grösse", "Größe", "gr", "诗", "7"]
+    ),
+    min_size=1,
+    max_size=12,
+).map(" ".join) | st.text(max_size=12)
+
+
+def f_measure_of(one: list[str], other: list[str]) -> float:
+    return float(_score_lcs(one, other).fmeasure) if one and other else 0.0
+
+
+@settings(deadline=None)
+@given(st.lists(MIXED, min_size=1, max_size=8), MIXED, THRESHOLDS)
+def test_a_pool_of_many_languages_is_compared_by_the_definition(
+    pool: list[str], text: str, floor: float
+) -> None:
+    """Rouge-score's tokens of each text where they lose nothing, else its Unicode words."""
+    split = [tokens_3(other, choose_tokenizer_3(other, "auto")) for other in (*pool, text)]
+    scores = [f_measure_of(other, split[-1]) for other in split[:-1]]
+    best = max(scores)
+    found = index_of(*pool, threshold=floor).nearest(text)
+    assert found == (Match(f"t{scores.index(best)}", best) if best > floor else None)
+    backwards = [f_measure_of(split[-1], other) for other in split[:-1]]
+    assert backwards == pytest.approx(scores)  # it does not matter which of two is the query
 
 
 def test_an_empty_pool_is_near_to_nothing() -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.common.errors import StoreError, WriteError
-from selfinstruct.common.journal import append_line, read_lines
+from selfinstruct.common.jsonlines import append_line, read_lines
 
 
 def test_nothing_is_there_before_the_first_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Completion texts and what is read from them."""
+"""The parsers of versions 1 and 2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.common.records import Markers, ParsedInstance
-from selfinstruct.verdicts.parse import (
+from selfinstruct.verdicts.parse.first import (
     clean_instruction,
     parse_direct,
     parse_input_first,

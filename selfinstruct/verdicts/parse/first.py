@@ -1,10 +1,4 @@
-"""Read instructions, class labels and instances from the text of a completion.
-
-The functions are pure: `audit replay` runs them again on the recorded completions. A text that
-cannot be parsed gives an empty list. Parsers and cleaning are versioned at the end of this file: a
-change is a new function beside the old one. Spans are half-open ranges of characters of the
-completion's text.
-"""
+"""The parsers of versions 1 and 2: runs of that time are read by them, so they stay as they are."""
 
 from __future__ import annotations
 
@@ -12,7 +6,6 @@ import re
 from dataclasses import replace
 
 from selfinstruct.common.records import Markers, ParsedInstance, ParsedInstruction
-from selfinstruct.common.versions import Versioned
 
 _NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
 # Marks of bold text at the edge of a word; 2**10 and 2 ** 10 do not match.
@@ -177,10 +170,3 @@ def _mark_last(instances: list[ParsedInstance], finish_reason: str) -> list[Pars
     if instances and finish_reason == "length":
         instances[-1] = replace(instances[-1], truncated=True)
     return instances
-
-
-PARSE_PROPOSAL = Versioned(parse_proposal)
-PARSE_LABEL = Versioned(parse_label)
-PARSE_INPUT_FIRST = Versioned(parse_input_first)
-PARSE_OUTPUT_FIRST = Versioned(parse_output_first)
-PARSE_DIRECT = Versioned(parse_direct)

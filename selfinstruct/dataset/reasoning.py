@@ -1,0 +1,69 @@
+"""What a model thought before its outputs: kept apart in a run, and exported where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from selfinstruct.common import ids
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Stage
+from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.decisions.overrides import Action
+from selfinstruct.store import Run
+from selfinstruct.store.commits import KINDS
+from selfinstruct.store.layout import COMPLETIONS
+from selfinstruct.store.run import damage
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonedRow(ExportRow):
+    """A row with the thinking before its output; None where the model wrote none."""
+
+    reasoning: str | None = None
+
+
+def with_reasoning(run: Run, rows: Sequence[ExportRow]) -> list[ReasonedRow]:
+    """Return the rows with what the model thought before it wrote their outputs.
+
+    A person's own text has no thinking.
+
+    Raises:
+        ConfigError: no completion of the run has any.
+        StoreError: a file of the run is damaged.
+    """
+    thoughts = {id: text for path in _files(run) for id, text in _thoughts(path)}
+    reasoned = [ReasonedRow(**asdict(row), reasoning=_of(row, thoughts)) for row in rows]
+    if not any(row.reasoning for row in reasoned):
+        raise ConfigError(
+            f"{run.path}: holds no reasoning; leave out --reasoning, or generate with a reasoning "
+            "model and --set model.thinking=true"
+        )
+    return reasoned
+
+
+def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
+    if row.override == Action.EDIT:
+        return None
+    teacher = thoughts.get(ids.request(row.id, Stage.ANSWER))
+    return teacher or thoughts.get(ids.request(row.instruction_id, Stage.INSTANCES))
+
+
+def _files(run: Run) -> Iterator[Path]:
+    for number in run.rounds():
+        yield run.round_path(number) / COMPLETIONS
+    for kind in KINDS:
+        for number in kind.numbers(run):
+            yield kind.path(run, number) / COMPLETIONS
+
+
+def _thoughts(path: Path) -> list[tuple[str, str]]:
+    """Return (completion, thinking) of a file, where there is any."""
+    with damage(path):
+        table = pq.read_table(path, columns=["id", "thinking"])
+        table = table.filter(pc.is_valid(table["thinking"]))
+        return [(row["id"], row["thinking"]) for row in table.to_pylist() if row["thinking"]]

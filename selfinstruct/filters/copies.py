@@ -1,0 +1,65 @@
+"""Whether an instruction is, or holds, one that is known already.
+
+Texts are compared as words: NFKC, casefolded, without punctuation; in a script without spaces each
+character is one. A text holds another if it has the other's words side by side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
+
+# A shown text of fewer words is part of too many others; equal texts are copies at any length.
+_LEAST_SHOWN = 3
+_COLON = re.compile(r"[:：]\s")  # noqa: RUF001
+_QUOTED = re.compile(r"[\"“”„«「『][^\"“”»」』]{0,600}[\"“”»」』]|`[^`]{0,600}`")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text by which copies are found."""
+    return tokens(text, Tokenizer.UNICODE)
+
+
+def copies_shown(text: str, shown: Iterable[str]) -> bool:
+    """Whether the text equals a task that its prompt showed, or holds one of 3 words or more."""
+    own = words_of(text)
+    framed = f" {' '.join(own)} "
+    for other in shown:
+        theirs = words_of(other)
+        if theirs and theirs == own:
+            return True
+        if len(theirs) >= _LEAST_SHOWN and f" {' '.join(theirs)} " in framed:
+            return True
+    return False
+
+
+def own_starts(text: str) -> tuple[list[str], list[bool]]:
+    """Return the words of a text, and for each whether the instruction itself speaks there.
+
+    What follows a colon or stands in quotation marks may be the input of the task.
+    """
+    words: list[str] = []
+    own: list[bool] = []
+    for piece, is_own in _pieces(text):
+        more = words_of(piece)
+        words += more
+        own += [is_own] * len(more)
+    return words, own
+
+
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    colon = _COLON.search(text)
+    end = colon.end() if colon else len(text)
+    pieces: list[tuple[str, bool]] = []
+    at = 0
+    for quoted in _QUOTED.finditer(text, 0, end):
+        pieces += [(text[at : quoted.start()], True), (quoted.group(), False)]
+        at = quoted.end()
+    return [*pieces, (text[at:end], True), (text[end:], False)]
+
+
+def weight(words: Sequence[str]) -> float:
+    """Return the length of a text in words; a character of a script without spaces is half one."""
+    return sum(0.5 if len(word) == 1 and ord(word) > 0x0E00 else 1.0 for word in words)

@@ -1,0 +1,85 @@
+"""Whether a text repeats its prompt: the frames of the templates, or the instruction.
+
+Only our own frames count. A markdown heading is none, and neither is an example in a docstring that
+says `Input:`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from selfinstruct.common.records import Markers
+from selfinstruct.filters.code import is_code
+
+_FRAME = (
+    r"#{1,6} *(?:Task|Answer)[ \t]*:?[ \t]*$|#{1,6} *(?:Instruction|Response) *:|###[ \t]*$|Task:"
+)
+_FRAME_LINE = re.compile(rf"^(?:{_FRAME})", re.MULTILINE)
+_FRAME_INSIDE = re.compile(
+    r"(?:^|[.?!:;)\"”] )(?:#{3,6} *(?:Task|Answer|Input|Output|Label|Instruction|Response)\b|Task:)"
+    r"|(?:^| )###(?: |$)|^#{1,6} *(?:Task|Answer|Input|Output|Label)\b",
+)
+_EXAMPLE = re.compile(
+    r"\b(?:examples?|samples?|e\.g|for instance|format|constraints|test cases?|function)\b",
+    re.IGNORECASE,
+)
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_WORD = re.compile(r"\w+")
+# A shorter instruction may well be the beginning of its answer.
+_LEAST_WORDS = 3
+
+
+def echoes_proposal(text: str, prompt_lines: frozenset[str]) -> bool:
+    """Whether an instruction is a line of its prompt, or holds a frame or an instance.
+
+    Args:
+        text: one line; the lines of the completion are joined.
+        prompt_lines: the proposal template's own lines, casefolded.
+    """
+    if text.casefold() in prompt_lines or _FRAME_INSIDE.search(text):
+        return True
+    marker = re.search(r"\b(?:task|input|output|label):(?=\s|$)", text, re.IGNORECASE)
+    if marker is None:
+        return False
+    # A colon at the end announces an input; an example of a program's input is none of ours.
+    if marker.end() == len(text) and marker.group().casefold() == "input:":
+        return False
+    return not _EXAMPLE.search(text, 0, marker.start())
+
+
+def echoes_frame(text: str, markers: Markers) -> bool:
+    """Whether a line of an input or output starts with a frame or a marker of the templates.
+
+    A line that is indented or inside code, and the lines after “Example”, belong to the text.
+    """
+    prose = _FENCE.sub("\n", text)
+    if _FRAME_LINE.search(prose):
+        return True
+    marked = _marker_lines((markers.input, markers.output, markers.label)).search(prose)
+    return marked is not None and not _EXAMPLE.search(prose, 0, marked.start())
+
+
+@lru_cache(maxsize=8)
+def _marker_lines(markers: tuple[str, ...]) -> re.Pattern[str]:
+    words = "|".join(re.escape(marker) for marker in markers)
+    return re.compile(rf"^(?:\*\*)?(?:{words})", re.MULTILINE)
+
+
+def repeats_instruction(instruction: str, input: str, output: str) -> bool:
+    """Whether the instruction stands in place of the answer, or in the input.
+
+    Code may repeat it: a docstring says what the function does.
+    """
+    own = _folded(instruction)
+    if own.count(" ") + 1 < _LEAST_WORDS:
+        return bool(own) and own == _folded(output)
+    if _folded(output) == own:
+        return True
+    starts = not is_code(output) and f"{_folded(output)} ".startswith(f"{own} ")
+    inside = not is_code(input) and f" {own} " in f" {_folded(input)} "
+    return starts or inside
+
+
+def _folded(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))

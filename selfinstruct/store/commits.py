@@ -1,0 +1,284 @@
+"""Commits beside the rounds of a run: one list of their kinds, one protocol for all of them.
+
+    answers/00000/           answers of another model to the tasks of the run (`answer`)
+      completions.parquet    every request and completion
+      instances.parquet      every answer as an instance; `answer_to` is the instance it answers
+      answers.json           model, settings, counts by reason, tokens, seconds, checksums
+    supplements/00000/       instances of instructions that lacked them (`complete`)
+      completions.parquet    every request and completion
+      instructions.parquet   the instructions as they stand now: accepted, or no_instances
+      instances.parquet      their instances, with verdicts
+      supplements.json       last round that the model had written, restored instructions, counts,
+                             tokens, seconds, checksums
+
+A commit is written as answers/.00000.tmp and renamed, like a round; its JSON has the checksums of
+its other files. Rounds are never rewritten: a supplement's row replaces the pending row with the
+same id in its round (`in_place`). If a person restored the instruction, the row in its round stays,
+and only code that applies the overrides uses the supplement's instances (`decisions/view.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import StoreError
+from selfinstruct.common.records import (
+    ACCEPTED,
+    Completion,
+    InstanceCandidate,
+    InstructionCandidate,
+)
+from selfinstruct.filters.outcomes import PENDING_INSTANCES
+from selfinstruct.store import schema
+from selfinstruct.store.layout import COMPLETIONS, INSTANCES, INSTRUCTIONS
+from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit; `info` is the content of its JSON.
+
+    instructions: empty for a kind that has none.
+    """
+
+    completions: Sequence[Completion]
+    instructions: Sequence[InstructionCandidate]
+    instances: Sequence[InstanceCandidate]
+    info: Mapping[str, Any]
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Instructions that a person restored, by id, with the text that the instances are for.
+
+        Supplements that are older than overrides have none.
+        """
+        return dict(self.info.get("restored", {}))
+
+
+@dataclass(frozen=True)
+class CommitKind:
+    """A kind of commits.
+
+    name: of their folder in the run, and of the JSON of each.
+    required: keys that the JSON must have, with their types.
+    model_keys: keys that `model` in the JSON must have.
+    has_instructions: whether there is an instructions.parquet.
+    """
+
+    name: str
+    required: Mapping[str, type]
+    model_keys: frozenset[str] = frozenset()
+    has_instructions: bool = False
+
+    def numbers(self, run: Run) -> list[int]:
+        """Return the numbers of the commits of a run."""
+        folder = run.path / self.name
+        if not folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+    def next_number(self, run: Run) -> int:
+        """Return the number of the next commit."""
+        return max(self.numbers(run), default=-1) + 1
+
+    def path(self, run: Run, number: int) -> Path:
+        """Return the folder of a commit."""
+        return run.path / self.name / f"{number:05d}"
+
+    def info_path(self, run: Run, number: int) -> Path:
+        """Return the JSON of a commit."""
+        return self.path(run, number) / f"{self.name}.json"
+
+    def info(self, run: Run, number: int, also: Mapping[str, type] | None = None) -> dict[str, Any]:
+        """Return the content of a commit's JSON.
+
+        Args:
+            run: the run.
+            number: of the commit.
+            also: more keys that it must have, with their types.
+
+        Raises:
+            StoreError: it is damaged, newer than this code, or lacks a required key.
+        """
+        path = self.info_path(run, number)
+        info = _read_info(path, {**self.required, **(also or {})})
+        if self.model_keys and not self.model_keys <= info["model"].keys():
+            raise StoreError(f"{path}: is damaged (no valid model); restore it from a backup")
+        return info
+
+    def verify(self, run: Run) -> None:
+        """Compare every file of every commit with its checksum.
+
+        Raises:
+            StoreError: a file differs; names the first.
+        """
+        for number in self.numbers(run):
+            check_files(self.path(run, number), _read_info(self.info_path(run, number), {}))
+
+    def read_completions(self, run: Run, number: int) -> list[Completion]:
+        """Return the requests and completions of a commit."""
+        path = self.path(run, number) / COMPLETIONS
+        with damage(path):
+            return schema.read_completions(path, run.markers)
+
+    def read_instructions(self, run: Run, number: int) -> list[InstructionCandidate]:
+        """Return the instructions of a commit."""
+        path = self.path(run, number) / INSTRUCTIONS
+        with damage(path):
+            return schema.read_instructions(path)
+
+    def read_instances(self, run: Run, number: int) -> list[InstanceCandidate]:
+        """Return the instances of a commit, with their verdicts."""
+        path = self.path(run, number) / INSTANCES
+        with damage(path):
+            return schema.read_instances(path)
+
+    def commit(self, run: Run, commit: Commit) -> None:
+        """Write the next commit; once this returns it is on disk for good.
+
+        Raises:
+            WriteError: the disk refuses.
+        """
+        target = self.path(run, self.next_number(run))
+        work = target.with_name(f".{target.name}.tmp")
+        with refusal(target):
+            if work.exists():
+                log.warning(
+                    "discarding the unfinished %s/%s; it will be written again",
+                    self.name,
+                    work.name,
+                )
+                shutil.rmtree(work)
+            work.mkdir(parents=True)
+            schema.write_completions(work / COMPLETIONS, commit.completions)
+            if self.has_instructions:
+                schema.write_instructions(work / INSTRUCTIONS, commit.instructions)
+            schema.write_instances(work / INSTANCES, commit.instances)
+            info = {
+                **commit.info,
+                "schema_version": schema.SCHEMA_VERSION,
+                "checksums": checksums_of(work),
+            }
+            atomic.write_json(work / f"{self.name}.json", info)
+            atomic.commit_folder(work, target)
+
+
+ANSWERS = CommitKind(
+    "answers", {"model": dict, "answers": dict}, frozenset({"name", "digest", "prompting"})
+)
+SUPPLEMENTS = CommitKind(
+    "supplements", {"last_round": int, "instructions": dict}, has_instructions=True
+)
+KINDS = (ANSWERS, SUPPLEMENTS)
+
+
+def best_answers(run: Run) -> dict[str, InstanceCandidate]:
+    """Return the newest accepted answer to each instance, by the instance's id.
+
+    Raises:
+        StoreError: a file is not what was committed.
+    """
+    ANSWERS.verify(run)
+    best: dict[str, InstanceCandidate] = {}
+    for number in ANSWERS.numbers(run):
+        for row in ANSWERS.read_instances(run, number):
+            if row.verdict == ACCEPTED and row.answer_to is not None:
+                best[row.answer_to] = row
+    return best
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The completed instructions of a run by id, and the instances of each.
+
+    An instruction that was no longer pending when it was judged again keeps its earlier verdict,
+    and its instances were rejected with it.
+    """
+
+    instructions: Mapping[str, InstructionCandidate] = field(default_factory=dict)
+    instances: Mapping[str, Sequence[InstanceCandidate]] = field(default_factory=dict)
+
+
+def read_supplements(run: Run) -> list[Commit]:
+    """Return all supplements of a run, in order.
+
+    Raises:
+        StoreError: a file is not what was committed.
+    """
+    return [
+        Commit(
+            SUPPLEMENTS.read_completions(run, number),
+            SUPPLEMENTS.read_instructions(run, number),
+            SUPPLEMENTS.read_instances(run, number),
+            info,
+        )
+        for number, info in _checked_supplements(run)
+    ]
+
+
+def read_completed(run: Run) -> Completed:
+    """Return the completed instructions of a run; reads no completion.
+
+    Raises:
+        StoreError: a supplement is not what was committed.
+    """
+    instructions: dict[str, InstructionCandidate] = {}
+    instances: dict[str, list[InstanceCandidate]] = {}
+    for number, _ in _checked_supplements(run):
+        for row in SUPPLEMENTS.read_instructions(run, number):
+            instructions[row.id] = row
+        for instance in SUPPLEMENTS.read_instances(run, number):
+            instances.setdefault(instance.instruction_id, []).append(instance)
+    return Completed(instructions, instances)
+
+
+def in_place(
+    recorded: InstructionCandidate, completed: InstructionCandidate | None
+) -> InstructionCandidate:
+    """Return the row that counts: a supplement's, if the round's row is pending.
+
+    Args:
+        recorded: the instruction's row in its round.
+        completed: its row in the last supplement that has one.
+    """
+    if completed is None or recorded.reason != PENDING_INSTANCES.reason:
+        return recorded
+    return completed
+
+
+def _checked_supplements(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and info of each supplement, once the checksums of all of them are right."""
+    SUPPLEMENTS.verify(run)
+    for number in SUPPLEMENTS.numbers(run):
+        info = SUPPLEMENTS.info(run, number)
+        if not 0 <= info["last_round"] < len(run.rounds()):
+            raise StoreError(
+                f"{SUPPLEMENTS.path(run, number)}: was written when the run had a round "
+                f"{info['last_round']}, which is missing; restore the rounds from a backup, or "
+                "move the supplement away"
+            )
+        yield number, info
+
+
+def _read_info(path: Path, required: Mapping[str, type]) -> dict[str, Any]:
+    try:
+        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
+    check_version(info, path)
+    keys = {"checksums": dict, **required}
+    wrong = [key for key, type in keys.items() if not isinstance(info.get(key), type)]
+    if wrong:
+        names = ", ".join(wrong)
+        raise StoreError(f"{path}: is damaged (no valid {names}); restore it from a backup")
+    return info

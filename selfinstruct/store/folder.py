@@ -1,0 +1,85 @@
+"""Make a folder a run (its run.yaml is written last), and open one that is a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.records import CalibrationScore
+from selfinstruct.store import schema
+from selfinstruct.store.layout import CALIBRATION, RUN_FILE
+from selfinstruct.store.run import Run, check_version, write_meta
+
+
+def open_run(path: Path) -> Run:
+    """Open an existing run for reading.
+
+    Raises:
+        ConfigError: the folder is not a run.
+        StoreError: run.yaml is damaged or newer than this code.
+    """
+    file = path / RUN_FILE
+    if not file.is_file():
+        raise ConfigError(f"{path}: is not a run (it has no {RUN_FILE}); check the folder")
+    try:
+        meta = yaml.safe_load(file.read_text(encoding="utf-8"))
+        check_version(meta, file)
+        sections = (meta["config"], meta["inputs"], meta["model"])
+        if not all(isinstance(section, dict) for section in sections):
+            raise TypeError("config, inputs and model must be mappings")
+        meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise StoreError(f"{file}: is damaged ({what}); restore it from a backup") from error
+    return Run(path, meta)
+
+
+def rename_run(work: Path, out: Path) -> None:
+    """Rename a run that was made under another name; `out` may be an empty folder.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    with refusal(out):
+        work.rename(out)
+        atomic.sync(out.parent)
+
+
+def create_run(
+    path: Path,
+    meta: Mapping[str, Any],
+    inputs: Mapping[str, bytes],
+    calibration: Sequence[CalibrationScore] = (),
+    starts: Sequence[int] = (0,),
+) -> Run:
+    """Write the files that make a folder a run; run.yaml comes last.
+
+    Args:
+        path: the run's folder.
+        meta: content of run.yaml.
+        inputs: contents of the files of `inputs/`, by name.
+        calibration: scores of the calibration texts.
+        starts: the rounds from which they count.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    scores = schema.calibration_bytes(calibration)
+    recorded = {"starts": list(starts), "sha256": hashlib.sha256(scores).hexdigest()}
+    full = {"schema_version": schema.SCHEMA_VERSION, **meta, "calibration": recorded}
+    with refusal(path):
+        atomic.write_bytes(path / CALIBRATION, scores)
+        (path / "rounds").mkdir(exist_ok=True)
+        for name, content in inputs.items():
+            file = path / "inputs" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_bytes(file, content)
+    write_meta(path, full)
+    return Run(path, full)

@@ -1,0 +1,49 @@
+"""Leave out training rows that repeat the texts of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from selfinstruct.config.schema import NoveltyConfig
+from selfinstruct.filters.ngrams import ngrams
+from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.train.data.rows import TrainRow
+
+
+@dataclass(frozen=True, slots=True)
+class Contamination:
+    """A removed row, the text that it repeats, and how it does: `rouge_l` or `13-gram`."""
+
+    row: TrainRow
+    text: str
+    how: str
+
+
+def decontaminate(
+    rows: Sequence[TrainRow], texts: Iterable[str], threshold: float
+) -> tuple[list[TrainRow], list[Contamination]]:
+    """Remove rows that repeat a text of an evaluation.
+
+    Args:
+        rows: training rows.
+        texts: instructions (and inputs) of the evaluation.
+        threshold: a row is removed if its instruction has a ROUGE-L above this with a text. A
+            row that shares a run of words with a text (`ngrams`) is removed too.
+    """
+    avoided = list(texts)
+    index = NoveltyIndex(threshold, NoveltyConfig().tokenizer)
+    index.add_all((str(number), text) for number, text in enumerate(avoided))
+    grams = {gram: text for text in avoided for gram in ngrams(text)}
+    kept: list[TrainRow] = []
+    removed: list[Contamination] = []
+    for row in rows:
+        match = index.nearest(row.instruction, threshold)
+        shared = next((g for g in ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
+        if match is not None:
+            removed.append(Contamination(row, avoided[int(match.id)], "rouge_l"))
+        elif shared is not None:
+            removed.append(Contamination(row, grams[shared], "13-gram"))
+        else:
+            kept.append(row)
+    return kept, removed

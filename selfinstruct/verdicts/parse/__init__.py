@@ -1,0 +1,19 @@
+"""Read instructions, class labels and instances from the text of a completion.
+
+The functions are pure: `audit replay` runs them again on the recorded completions. A text that
+cannot be parsed gives an empty list. Spans are half-open ranges of characters of the completion's
+text. A change of a parser is a new function beside the old one, and a new pair here.
+"""
+
+from __future__ import annotations
+
+from selfinstruct.common.versions import Versioned
+from selfinstruct.verdicts.parse import first
+from selfinstruct.verdicts.parse.instances import read_direct, read_input_first, read_output_first
+from selfinstruct.verdicts.parse.lists import read_list
+
+PARSE_PROPOSAL = Versioned(first.parse_proposal, (3, read_list))
+PARSE_LABEL = Versioned(first.parse_label)
+PARSE_INPUT_FIRST = Versioned(first.parse_input_first, (3, read_input_first))
+PARSE_OUTPUT_FIRST = Versioned(first.parse_output_first, (3, read_output_first))
+PARSE_DIRECT = Versioned(first.parse_direct, (3, read_direct))
