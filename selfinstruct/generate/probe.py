@@ -41,8 +41,8 @@ from selfinstruct.verdicts.rulebook import Rulebook
 
 log = logging.getLogger(__name__)
 
-_PROPOSALS, _PROPOSAL_TOKENS = 6, 160
-_TASKS, _TASK_TOKENS = 10, 200
+_PROPOSALS, _PROPOSAL_TOKENS = 5, 120
+_TASKS, _TASK_TOKENS = 8, 120
 # A shown task, or one that holds it: these are no proposals at all.
 _COPIES = ("copies_prompt", "holds_known")
 # Shares that differ by less are equal in a probe of this size.
@@ -234,7 +234,8 @@ def _judged_instances(
         candidate = _candidate(id, tasks[id])
         rows = check_instance_texts(candidate, completion, rulebook, {})
         unparsed += any(row.reason == "parse_failure" for row in rows)
-        kept += any(row.verdict is None for row in rows)
+        # The probe's own limit cuts long answers off.
+        kept += any(row.verdict is None or row.reason == "truncated" for row in rows)
     return len(completions), unparsed, 0, kept
 
 

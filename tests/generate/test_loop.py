@@ -120,6 +120,8 @@ def test_five_seeds_without_classification_are_enough(tmp_path: Path, generate: 
         from tests.conftest import varied_script
 
         prompts.setdefault(request.template, request.prompt)
+        if request.about == "r00000-p000":
+            return " Is the customer review about the lamp happy or sad?"
         return varied_script(request)
 
     _, reason = generate(tmp_path / "run", script, seeds=str(few), stop__target=20)
