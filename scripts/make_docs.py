@@ -158,7 +158,7 @@ COLUMNS = {
         "raw_text": "as the model wrote it",
         "text": "cleaned of list marks, bold marks and line breaks",
         "parents": "ids of the tasks that the proposal showed",
-        "is_classification": "what the model called it, where it was asked",
+        "is_classification": "whether it is classification: by its words or by an answer",
         "mean_logprob": "nats per token",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
