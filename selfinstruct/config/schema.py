@@ -137,8 +137,8 @@ class InstancesSettings(Section):
     direct_system: NonEmpty | None = semantic(
         None, "system prompt of such answers, if `model.system` is null"
     )
-    # The paper: greedy.
-    sampling: SamplingConfig = SamplingConfig(max_tokens=320)
+    # The paper: greedy. Of a chat model's answers, 63 of 199 were longer than 320 tokens.
+    sampling: SamplingConfig = SamplingConfig(max_tokens=640)
 
 
 class LikelihoodSettings(Section):

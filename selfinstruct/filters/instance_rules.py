@@ -62,7 +62,6 @@ def check_instances(
             outputs.setdefault(same(instance.input), set()).add(same(instance.output))
     failures: list[Failure | None] = []
     seen: set[tuple[str, str]] = set()
-    kept = 0
     for instance, own in zip(parsed, alone, strict=True):
         pair = (same(instance.input), same(instance.output))
         others = InstanceFacts(
@@ -71,11 +70,11 @@ def check_instances(
             instance.output,
             outputs=frozenset(outputs.get(pair[0], ())),
             is_repeat=pair in seen,
-            place=kept + 1,
+            place=len(seen) + 1,
+            place_of_output=sum(output == pair[1] for _, output in seen) + 1,
         )
         failure = own or first_failure(among, others, config)
         if failure is None:
-            kept += 1
             seen.add(pair)
         failures.append(failure)
     return failures
@@ -227,7 +226,8 @@ INSTANCE_RULES = [
     ),
     _rule(
         name="max_per_instruction",
-        help="more instances than `instances.max_per_instruction`",
+        help="more instances than `instances.max_per_instruction`, or more with one output than "
+        "`instances.max_per_output`",
         limits=keys(
             max_per_instruction=(
                 int,
@@ -241,5 +241,29 @@ INSTANCE_RULES = [
             Bound.AT_MOST,
             lambda _, limits: limits.max_per_instruction,
         ),
+    ),
+    _rule(
+        name="max_per_output",
+        limits=keys(
+            max_per_output=(
+                int | None,
+                semantic(
+                    1,
+                    "most instances of an instruction that are kept with the same output, so that "
+                    "labels are balanced; null: off",
+                    ge=1,
+                ),
+            )
+        ),
+        when=When.AMONG,
+        reason="surplus_instance",
+        measure=Measure(
+            lambda facts, _: facts.place_of_output,
+            Bound.AT_MOST,
+            lambda _, limits: limits.max_per_output,
+        ),
+        details="each label of a classification task is kept once (the paper, §2.2: without "
+        "balance, a model writes inputs of one label)",
+        since=3,
     ),
 ]

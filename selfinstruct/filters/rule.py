@@ -87,6 +87,7 @@ class InstanceFacts:
     outputs: all outputs for the same input, of instances that pass by themselves.
     is_repeat: an earlier instance has the same input and output.
     place: its number among the instances that are kept, from 1.
+    place_of_output: its number among those of them that have the same output, from 1.
     kind: whether the output is a text or a label.
     """
 
@@ -98,6 +99,7 @@ class InstanceFacts:
     outputs: frozenset[str] = frozenset()
     is_repeat: bool = False
     place: int = 1
+    place_of_output: int = 1
     mean_logprob: float = NAN
     logprob_threshold: float | None = None
     kind: Kind = Kind.OUTPUT

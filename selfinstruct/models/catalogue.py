@@ -44,7 +44,7 @@ CATALOGUE = {
             # repetition penalty it repeats itself, and without a system prompt it writes too much.
             recommended={
                 "instances": {
-                    "sampling": {"repetition_penalty": 1.1},
+                    "sampling": {"repetition_penalty": 1.1, "max_tokens": 320},
                     "direct_system": "Answer in at most three sentences, or a short list.",
                 }
             },
@@ -60,7 +60,7 @@ CATALOGUE = {
             must_accept="https://ai.google.dev/gemma/terms",
             recommended={
                 "classify": {"exemplars": 24},
-                "instances": {"exemplars": 8},
+                "instances": {"exemplars": 8, "sampling": {"max_tokens": 320}},
             },
             prompting={"propose": "base", "classify": "base", "instances": "base"},
         ),

@@ -172,6 +172,22 @@ def test_instances_beyond_the_most_are_surplus() -> None:
     assert last == Failure("surplus_instance", 1)
 
 
+def test_each_label_is_kept_once_from_version_3_on() -> None:
+    labels = ["good", "good", "bad", "good", "bad"]
+    parsed = [instance(str(number), label) for number, label in enumerate(labels)]
+
+    def of(version: int, **config: Any) -> list[str | None]:
+        rules = rules_in_force(Of.INSTANCE, version)
+        values = RunConfig.model_validate({"instances": {"max_per_instruction": 9, **config}})
+        failures = check_instances(rules, INSTRUCTION, parsed, values, MARKERS)
+        return [failure and failure.reason for failure in failures]
+
+    surplus = "surplus_instance"
+    assert of(3) == [None, surplus, None, surplus, surplus]
+    assert of(3, max_per_output=2) == [None, None, None, surplus, None]
+    assert of(3, max_per_output=None) == of(2) == [None] * 5
+
+
 def test_no_instances_have_no_verdicts() -> None:
     assert reasons([]) == []
 
