@@ -54,6 +54,10 @@ def test_an_opening_is_cut(opening: str, gap: str) -> None:
         ("Here is the corrected sentence: She goes home.", "She goes home."),
         ("Certainly! Here is the code:\n    x = 1\n    y = 2", "    x = 1\n    y = 2"),
         ("Sure, here are three tips:\n1. Sleep.\n2. Eat.", "1. Sleep.\n2. Eat."),
+        (
+            "Certainly! A palindrome reads the same backwards.",
+            "A palindrome reads the same backwards.",
+        ),
     ],
 )
 def test_what_follows_the_opening_is_the_answer(text: str, output: str) -> None:
@@ -67,6 +71,7 @@ def test_what_follows_the_opening_is_the_answer(text: str, output: str) -> None:
         "Here are three tips:\n1. Sleep.\n2. Eat.",
         "Sure, here is a poem:",
         "Sure!",
+        "Sure! what a day it was.",
         "Of course you may come along.",
         "Certainly the most famous of them is Paris.",
         "Sure, here are three tips: sleep, eat and rest.",

@@ -52,6 +52,8 @@ _ALONE = re.compile(
     r"|好的|当然(?:可以)?)[!.！。]\s*\n",
     re.IGNORECASE,
 )
+# "Certainly! A palindrome is a word that …": the sentence stands alone.
+_EXCLAIMED = re.compile(r"(?:sure(?: thing)?|certainly|of course)![ \t]+", re.IGNORECASE)
 _YES_START = re.compile(rf"¡?{_YES}[ \t]*[,!.，！。、:：]?(?=\W|[^\x00-\x7f])", re.IGNORECASE)
 _HELP_START = re.compile(_HELP, re.IGNORECASE)
 _HERE_START = re.compile(_HERE, re.IGNORECASE)
@@ -108,7 +110,9 @@ def opening_end(text: str, start: int, end: int) -> int:
         place = _after_space(text, helped.end(), right)
     announced = _after_announcement(text, place, right, polite=agreed or helped is not None)
     if announced is None:
-        if not (helped or _ALONE.match(text, left, right)):
+        exclaimed = _EXCLAIMED.match(text, left, right)
+        stands_alone = exclaimed is not None and _starts_anew(text, exclaimed.end())
+        if not (helped or stands_alone or _ALONE.match(text, left, right)):
             return start
     else:
         place = announced
