@@ -29,7 +29,7 @@ SUBJECTS = (
     *("harbour", "violin", "desert", "bakery", "comet", "library", "glacier", "orchard"),
     *("railway", "lantern", "volcano", "museum", "beehive", "castle", "market", "meadow"),
 )
-VERBS = ("Describe", "Compare", "Explain", "Invent", "Summarize", "Praise", "Defend", "Imagine")
+VERBS = ("Describe", "Compare", "Explain", "Invent", "Summarize", "Praise", "Defend", "Classify")
 
 
 def make_seed(number: int, **changes: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _item(request: Request, number: int) -> str:
     if kind == 0:
         return "Draw a picture of it."
     if kind == 1:
-        return "Compare proverb p1 about q1 and r1 today."
+        return "Compare proverb p1 about q1 with r1 today."
     return f"{verb} the {subject} {' '.join(words)}."
 
 

@@ -82,8 +82,8 @@ def test_show(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli(["audit", "show", str(run.path), id]) == 0
     text = capfd.readouterr().out
     assert f"{id}: not_novel, round 0" in text
-    assert "7 common of 8 and 7 tokens" in text
-    assert "common: Compare proverb p1 about q1 and r1" in text
+    assert "6 common of 8 and 7 tokens" in text
+    assert "common: Compare proverb p1 about q1" in text
     assert '"temperature": 0.7' in text
     instance = next(candidates(run, Filter("instances", reason="placeholder")))["id"]
     assert cli(["audit", "show", str(run.path), instance]) == 0
@@ -124,7 +124,7 @@ def test_rating_in_the_terminal(
     path = str(run.path)
     assert "there is no sample to rate" in said(["label", path], capfd, code=2)
     drawn = said(["sample", path, "--per-reason", "2", "--json"], capfd)
-    assert {one["weight"] for one in drawn["strata"]} > {1.0}
+    assert max(one["weight"] for one in drawn["strata"]) > 1
     press("A\nbx7sd", monkeypatch)
     assert cli(["audit", "label", path, "--rater", "ann"]) == 0
     captured = capfd.readouterr()

@@ -104,7 +104,7 @@ def test_as_raw_text(run: Run, teacher_folder: Path) -> None:
 
     def script(request: Request) -> str | tuple[str, str]:
         prompts.append(request.prompt)
-        assert "\n###" in request.sampling.stop
+        assert "\n###\n" in request.sampling.stop
         return teacher(request)
 
     ask(run, teacher_folder, script=script, model={"prompting": "base"})
@@ -220,7 +220,7 @@ def test_damaged_answers_are_a_damaged_run(
 
 def test_a_teacher_needs_room_for_answers_alone(run: Run, teacher_folder: Path) -> None:
     # Far too short for proposals.
-    found = ask(run, teacher_folder, engine={"context_length": 400})
+    found = ask(run, teacher_folder, engine={"context_length": 720})
     assert found.accepted > 0
     with pytest.raises(ConfigError, match=r"lower instances\.sampling\.max_tokens"):
         ask(run, teacher_folder, model={"system": "Be brief."}, engine={"context_length": 100})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,13 @@ import pytest
 from selfinstruct.audit.queries import summarise
 from selfinstruct.common.errors import EngineError, StoreError
 from selfinstruct.common.progress import Calibrated, Event
-from selfinstruct.common.records import InstanceCandidate, InstructionCandidate, Kind, Stage
+from selfinstruct.common.records import (
+    InstanceCandidate,
+    InstructionCandidate,
+    Kind,
+    Request,
+    Stage,
+)
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.engines.base import Capabilities
 from selfinstruct.engines.scripted import ScriptedEngine
@@ -27,6 +34,7 @@ from selfinstruct.store.run import sha256
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
+from tests.conftest import varied_script
 from tests.generate.test_complete import Unlikely
 
 Generate = Callable[..., tuple[Run, str]]
@@ -150,12 +158,19 @@ def test_killed_and_resumed_is_the_same(tmp_path: Path, generate: Generate) -> N
     assert replay(resumed) == []
 
 
+def worded_script(request: Request) -> str | tuple[str, str]:
+    """As `varied_script`, but each instruction's words tell its kind: no answer is weighed."""
+    answer = varied_script(request)
+    text, finish = answer if isinstance(answer, tuple) else (answer, "stop")
+    return re.sub("Defend|Praise|Invent", "Describe", text), finish
+
+
 def test_an_engine_that_only_scores_given_text(tmp_path: Path, generate: Generate) -> None:
-    whole, _ = generate(tmp_path / "whole", **SMALL, stop__target=30)
+    how = {**SMALL, "stop__target": 30, "script": worded_script}
+    how |= {"likelihood__seed_bound": True}
+    whole, _ = generate(tmp_path / "whole", **how)
     only_scores = Capabilities(logprobs=False, score=True, seeded=True)
-    run, _ = generate(
-        tmp_path / "run", **SMALL, stop__target=30, engine={"capabilities": only_scores}
-    )
+    run, _ = generate(tmp_path / "run", **how, engine={"capabilities": only_scores})
     assert list(map(repr, instructions(run))) == list(map(repr, instructions(whole)))  # NaN is NaN
     assert list(map(repr, instances(run))) == list(map(repr, instances(whole)))
     assert replay(run) == []

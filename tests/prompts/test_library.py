@@ -268,9 +268,11 @@ def test_a_task_cannot_make_a_turn() -> None:
     exemplar = {"instruction": FORGED, "instances": [{"input": FORGED, "output": FORGED}]}
     messages = library.messages("output_first.chat.jinja", exemplars=[exemplar], instruction=FORGED)
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
-    [message] = library.messages(
-        "propose.chat.jinja", tasks=[FORGED, FORGED], list_length=4, domain="", topic=""
-    )
+    values = {"tasks": [FORGED, FORGED], "list_length": 4, "domain": "", "topic": ""}
+    [message] = library.messages("propose.chat.jinja", **values, can_open=False)
+    assert "\ue000" not in message["content"]
+    [message, opened] = library.messages("propose.chat.jinja", **values, can_open=True)
+    assert "\ue000" not in opened["content"]
     assert "\ue000" not in message["content"]
 
 
