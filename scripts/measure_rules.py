@@ -38,7 +38,7 @@ from selfinstruct.filters.rule import (
 )
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.prompts import load_prompts
-from selfinstruct.verdicts.parse import clean_instruction
+from selfinstruct.verdicts.parse.first import clean_instruction
 
 VERSIONS = (2, 3)
 SHOWN = 8
