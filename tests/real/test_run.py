@@ -50,13 +50,14 @@ def test_scores_agree_with_a_forward_pass(whole: Run) -> None:
     folder = prepared_path(CATALOGUE["bundled"])
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    completions = [c for c in whole.completions(0) if c.token_ids]
+    completions = [c for n in whole.rounds() for c in whole.completions(n) if c.token_ids]
     chosen = {
         stage: [c for c in completions if c.request.stage is stage][:4]
         for stage in (*LOOP_STAGES, Stage.SCORE)
     }
     for stage, few in chosen.items():
-        assert few, f"no completion of stage {stage}"
+        # No question is asked where the words of every instruction tell its kind.
+        assert few or stage is Stage.CLASSIFY, f"no completion of stage {stage}"
         for completion in few:
             prompt = tokenizer.encode(completion.prompt, add_special_tokens=False)
             assert len(prompt) == completion.num_prompt_tokens
