@@ -9,6 +9,7 @@ from typing import Any
 
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES
+from selfinstruct.common.errors import StoreError
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.labels import read_labels
@@ -31,7 +32,7 @@ class Summary:
     waiting: restored instructions that wait for their instances.
     failed_requests: requests of the rounds that the engine failed on for good, by stage.
     advice: what to do where one reason takes most of the first round's candidates, or None.
-    damaged: messages about journal lines that cannot be read.
+    damaged: messages about journal lines, or a configuration, that cannot be read.
     """
 
     name: str
@@ -73,6 +74,8 @@ def summarise(run: Run) -> Summary:
     seconds = sum(info["seconds"] for info in [*infos, *later])
     novelty = sum(info.get("novelty_seconds", 0.0) for info in infos)
     idle = sum(info["engine_idle_share"] * info["seconds"] for info in infos)
+    labels = read_labels(run)
+    advice, unread = _advice(run) if infos else (None, [])
     return Summary(
         name=run.name,
         model=run.meta["model"]["name"],
@@ -96,16 +99,24 @@ def summarise(run: Run) -> Summary:
         likelihood=infos[-1].get("likelihood", {}) if infos else {},
         overrides=dict(Counter(str(decision.action) for decision in overrides.current.values())),
         waiting=counts.awaited,
-        damaged=[str(line) for line in (*overrides.damaged, *read_labels(run).damaged)],
+        damaged=[str(problem) for problem in (*overrides.damaged, *labels.damaged, *unread)],
         failed_requests=dict(sum((Counter(info.get("failed", {})) for info in infos), Counter())),
-        advice=_advice(run) if infos else None,
+        advice=advice,
     )
 
 
-def _advice(run: Run) -> str | None:
-    """Return what to do where one reason takes most of the first round's candidates."""
-    advice = advice_on_round(run.instructions(0), stored_config(run))
-    return str(advice) if advice else None
+def _advice(run: Run) -> tuple[str | None, list[StoreError]]:
+    """Return what to do where one reason takes most of the first round's candidates.
+
+    A configuration that cannot be read gives no advice, and is returned: the counts stand without
+    it.
+    """
+    try:
+        config = stored_config(run)
+    except StoreError as damage:
+        return None, [damage]
+    advice = advice_on_round(run.instructions(0), config)
+    return str(advice) if advice else None, []
 
 
 def _by_size(counts: Mapping[str, int]) -> dict[str, int]:
