@@ -10,7 +10,8 @@ from selfinstruct.common.progress import Probed
 def probe_table(probed: Probed) -> Table:
     """Return the table that says which prompting suits the model, and why."""
     how = "known from before" if probed.cached else f"{probed.seconds:.0f} s, once"
-    table = Table(title=f"prompting ({how})", title_justify="left")
+    # Without padding at its edges it fits 80 columns.
+    table = Table(title=f"prompting ({how})", title_justify="left", pad_edge=False)
     for column in ("stage", "mode"):
         table.add_column(column)
     for column in ("tried", "unparsed", "copies", "kept", "share", "tokens"):
