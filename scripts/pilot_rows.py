@@ -112,7 +112,7 @@ def _same_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _ledger(run: Path, name: str, schema: pa.Schema) -> dict[str, dict[str, Any]]:
     """Return the rows of a table of all commits of a run, by id."""
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for file in sorted(run.glob(f"*/[0-9]*/{name}.parquet")):
         stored = [column for column in schema.names if column in pq.read_schema(file).names]
         rows |= {row["id"]: row for row in pq.read_table(file, columns=stored).to_pylist()}

@@ -32,6 +32,14 @@ PACK = 1024
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Rows that are learnt together, and how."""
+
+    rows: Sequence[TrainRow]
+    settings: SftSettings
+
+
+@dataclass(frozen=True)
 class Scored:
     """A training: nats per token of each reference by step, and what it took."""
 
@@ -64,44 +72,61 @@ class Student:
 
     def train(
         self,
-        rows: Sequence[TrainRow],
-        settings: SftSettings,
+        stages: Sequence[Stage],
         tasks: Sequence[EvalTask],
         at: Sequence[int],
     ) -> Scored:
-        """Train a fresh adapter, and score the references after the steps named."""
-        from transformers import TrainerCallback
+        """Train a fresh adapter, stage after stage; score references after steps of the last."""
+        began = time.process_time()
+        network, adapter = self.network, self._adapter
+        tokens = 0
+        for stage in stages:
+            last = stage is stages[-1]
+            callbacks = [self._scorer(tasks, at)] if last else []
+            trainer = self._trained(stage, network, adapter, callbacks)
+            network, adapter = trainer.model, None
+            tokens += trainer.reporter.tokens
+        history = trainer.state.log_history
+        self.network = network.unload()
+        losses = [(row["step"], row["loss"]) for row in history if "loss" in row]
+        return Scored(callbacks[0].nats, losses, tokens, time.process_time() - began)
 
+    def _trained(self, stage: Stage, network: Any, adapter: Any, callbacks: Sequence[Any]) -> Any:
         from selfinstruct.train.reporter import Reporter
 
-        student, nats = self, {}
-
-        class Score(TrainerCallback):  # type: ignore[misc]
-            def on_step_end(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
-                if state.global_step in at:
-                    kwargs["model"].eval()
-                    nats[state.global_step] = student.score(tasks, kwargs["model"])
-                    kwargs["model"].train()
-
-        began = time.process_time()
-        examples = self.encoded(rows, settings)
+        examples = self.encoded(stage.rows, stage.settings)
         with tempfile.TemporaryDirectory() as folder:
-            job = Job(Split(list(rows), [], []), self.model, Path(folder), settings)
+            job = Job(Split(list(stage.rows), [], []), self.model, Path(folder), stage.settings)
             config_class, trainer_class = SFT.classes()
             trainer = trainer_class(
-                model=self.network,
+                model=network,
                 args=config_class(**{**trl_arguments(SFT, job, examples), "save_strategy": "no"}),
                 train_dataset=SFT.dataset(examples.train),
                 processing_class=self.tokenizer,
-                peft_config=self._adapter,
-                callbacks=[Score()],
+                peft_config=adapter,
+                callbacks=callbacks,
                 reporter=Reporter(lambda _: None, Path(folder) / CHECKPOINTS),
             )
             trainer.train()
-            history = trainer.state.log_history
-            self.network = trainer.model.unload()
-        losses = [(row["step"], row["loss"]) for row in history if "loss" in row]
-        return Scored(nats, losses, trainer.reporter.tokens, time.process_time() - began)
+        return trainer
+
+    def _scorer(self, tasks: Sequence[EvalTask], at: Sequence[int]) -> Any:
+        """Return a callback with `nats`: those of each reference, by step."""
+        from transformers import TrainerCallback
+
+        score = self.score
+
+        class Scorer(TrainerCallback):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.nats: dict[int, list[float]] = {}
+
+            def on_step_end(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
+                if state.global_step in at:
+                    kwargs["model"].eval()
+                    self.nats[state.global_step] = score(tasks, kwargs["model"])
+                    kwargs["model"].train()
+
+        return Scorer()
 
 
 def reference(task: EvalTask, tokenizer: Any) -> Encoded:

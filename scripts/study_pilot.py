@@ -1,6 +1,6 @@
 """What rows teach, in minutes: train on selections of rows, and score references.
 
-    python scripts/study_pilot.py ARMS.yaml --out WORK [--only ARM...] [--report-only]
+    python scripts/study_pilot.py ARMS.yaml --out WORK [--only ARM...] [--minutes M] [--report-only]
 
 ARMS.yaml says which student learns what, and which tasks it is measured on:
 
@@ -18,12 +18,14 @@ ARMS.yaml says which student learns what, and which tasks it is measured on:
       own: [{from: seeds}, {from: outputs/first}]
       long: [{from: seeds, times: 3}, {from: outputs/first, where: words(output) >= 20}]
       slow: {rows: [{from: seeds}], learning_rate: 0.00005}
+      later: {first: {rows: [{from: outputs/first}], steps: 20}, rows: [{from: seeds}]}
 
 An arm is a list of parts (scripts/pilot_rows.py says what a part may have), or has them under
-`rows` beside settings of its own; its `options` are fields of TRL's SFTConfig. The measure is the
-mean log-likelihood of a reference in nats per token, the mean over tasks. Nothing is generated.
-Each training is kept in WORK; what is there is not done again. Intervals are those of a paired
-bootstrap over tasks and training seeds together.
+`rows` beside settings of its own; its `options` are fields of TRL's SFTConfig. Rows under `first`
+are learnt before the others, in steps that `steps` and `at` do not count. The measure is the mean
+log-likelihood of a reference in nats per token, the mean over tasks. Nothing is generated. Each
+training is kept in WORK; what is there is not done again. Intervals are those of a paired bootstrap
+over tasks and training seeds together.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +73,15 @@ class Arm:
     at: tuple[int, ...]
     learning_rate: float
     options: Mapping[str, Any] = field(default_factory=dict)
+    first: Arm | None = None
+
+    @property
+    def stages(self) -> list[Arm]:
+        """The arm, after what it learns before."""
+        return [*(self.first.stages if self.first else []), self]
+
+    def rows(self) -> list[TrainRow]:
+        return [row for part in self.parts for row in part_rows(part)]
 
     def settings(self, seed: int) -> SftSettings:
         options = {"max_steps": self.steps, "learning_rate": self.learning_rate, **self.options}
@@ -125,63 +138,79 @@ def _half(id: str) -> int:
 
 def _arm(name: str, arm: Any, shared: Mapping[str, Any], path: Path) -> Arm:
     own = {"rows": arm} if isinstance(arm, list) else dict(arm or {})
-    unknown = sorted(set(own) - {"rows", "steps", "at", "learning_rate", "options"})
+    unknown = sorted(set(own) - {"rows", "steps", "at", "learning_rate", "options", "first"})
     if unknown:
         raise ConfigError(f"{path}: arm {name}: {', '.join(unknown)}: unknown")
     chosen = {"steps": 20, "learning_rate": 1e-4, "options": {}, **shared, **own}
     steps = int(chosen["steps"])
     at = tuple(chosen.get("at", (steps,)))
     rate = float(chosen["learning_rate"])
-    return Arm(name, own.get("rows", []), steps, at, rate, chosen["options"])
+    first = _arm(f"{name}, first", own["first"], shared, path) if "first" in own else None
+    return Arm(name, own.get("rows", []), steps, at, rate, chosen["options"], first)
 
 
-def measure(study: Study, work: Path, only: Sequence[str], console: Console) -> None:
-    """Train and score what is not in the folder yet; all arms are checked before the first."""
+def measure(
+    study: Study, work: Path, only: Sequence[str], console: Console, *, seconds: float = math.inf
+) -> None:
+    """Train and score what is not in the folder yet; all arms are checked before the first.
+
+    No training begins after so many seconds.
+    """
+    began = time.monotonic()
     rows = {
-        name: [row for part in arm.parts for row in part_rows(part)]
+        name: [stage.rows() for stage in arm.stages]
         for name, arm in study.arms.items()
         if not only or name in only
     }
-    empty = [name for name in rows if study.arms[name].parts and not rows[name]]
-    if empty:
-        raise ConfigError(f"arm {', '.join(empty)}: no row is left; widen `where`")
+    for name, own in rows.items():
+        for stage, learnt in zip(study.arms[name].stages, own, strict=True):
+            if stage.parts and not learnt:
+                raise ConfigError(f"arm {stage.name}: no row is left; widen `where`")
     model = resolve_model(study.model, lambda *_: None)
     student = None
     work.mkdir(parents=True, exist_ok=True)
     for seed in study.seeds:
         for name, own in rows.items():
             arm = study.arms[name]
-            if not own and seed != study.seeds[0]:
+            if not arm.parts and seed != study.seeds[0]:
                 continue
             key = _key(study, arm, seed, own, model.digest)
             path = work / f"{name}-{seed}.json"
             if path.exists() and json.loads(path.read_text(encoding="utf-8"))["key"] == key:
                 continue
+            if time.monotonic() - began > seconds:
+                return
             if student is None:
                 from pilot_training import Student
 
                 student = Student(model)
-            done = {"key": key, "rows": len(own), **_trained(student, study, arm, seed, own)}
+            count = sum(map(len, own))
+            done = {"key": key, "rows": count, **_trained(student, study, arm, seed, own)}
             atomic.write_bytes(path, json.dumps(done).encode())
             console.print(f"{name}, seed {seed}: {_told(done)}", highlight=False)
 
 
-def _key(study: Study, arm: Arm, seed: int, rows: Sequence[TrainRow], digest: str) -> str:
+def _key(study: Study, arm: Arm, seed: int, rows: Sequence[Sequence[TrainRow]], digest: str) -> str:
     asked = [(task.id, task.instruction, task.input, task.reference) for task in study.tasks]
-    learnt = [(row.user, row.answer) for row in rows]
-    settings = {**vars(arm), "name": "", "parts": ""}
+    learnt = [[(row.user, row.answer) for row in stage] for stage in rows]
+    settings = [(vars(stage.settings(seed)), stage.at) for stage in arm.stages]
     return fingerprint(
         {"settings": settings, "seed": seed, "rows": learnt, "tasks": asked, "model": digest}
     )
 
 
 def _trained(
-    student: Any, study: Study, arm: Arm, seed: int, rows: Sequence[TrainRow]
+    student: Any, study: Study, arm: Arm, seed: int, rows: Sequence[Sequence[TrainRow]]
 ) -> dict[str, Any]:
     ids = [task.id for task in study.tasks]
-    if not rows:
+    if not arm.parts:
         return {"nats": {"0": dict(zip(ids, student.score(study.tasks), strict=True))}}
-    scored = student.train(rows, arm.settings(seed), study.tasks, arm.at)
+    from pilot_training import Stage
+
+    stages = [
+        Stage(learnt, stage.settings(seed)) for stage, learnt in zip(arm.stages, rows, strict=True)
+    ]
+    scored = student.train(stages, study.tasks, arm.at)
     nats = {str(step): dict(zip(ids, own, strict=True)) for step, own in scored.nats.items()}
     return {**vars(scored), "nats": nats}
 
@@ -292,13 +321,15 @@ def main() -> None:
     parser.add_argument("arms", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[], help="these arms alone")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin none after these")
     parser.add_argument("--report-only", action="store_true")
     options = parser.parse_args()
     console = Console(stderr=True)
     try:
         study = read_study(options.arms)
         if not options.report_only:
-            measure(study, options.out, options.only, console)
+            seconds = 60 * options.minutes
+            measure(study, options.out, options.only, console, seconds=seconds)
     except ConfigError as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -130,17 +130,23 @@ def test_an_arm_learns_as_train_sft_does_and_is_not_done_twice(
     rows = [TrainRow(str(n), "Name it.", f"Name {n}", "blue") for n in range(12)]
     arm = pilot.Arm("own", [{}], 3, (2, 3), 1e-3)
     settings = arm.settings(1)
+    stages = [training.Stage(rows, settings)]
     tasks = [training.EvalTask("t", "Name it.", "", "blue", False, None)]
     student = training.Student(model)
     untrained = student.score(tasks)
-    scored = student.train(rows, settings, tasks, arm.at)
+    scored = student.train(stages, tasks, arm.at)
     result = train(SFT, Job(Split(rows, [], []), model, tmp_path / "sft", settings), lambda _: None)
     assert scored.losses == result.losses
     assert scored.tokens == result.tokens
     assert untrained[0] < scored.nats[2][0] < scored.nats[3][0]
     # The next arm begins with the model's own weights, and learns the same.
     assert student.score(tasks) == untrained
-    assert student.train(rows, settings, tasks, arm.at).nats == scored.nats
+    assert student.train(stages, tasks, arm.at).nats == scored.nats
+    # Learnt after themselves, the rows are known better from the first step.
+    twice = student.train(stages * 2, tasks, arm.at)
+    assert twice.losses[0][1] < scored.losses[0][1]
+    assert twice.nats[3][0] > scored.nats[3][0]
+    assert student.score(tasks) == untrained
 
 
 def test_a_study_is_read_measured_and_goes_on(
@@ -169,6 +175,7 @@ def test_a_study_is_read_measured_and_goes_on(
             "nothing": {},
             "blue": [{"from": str(rows), "where": "output = 'blue'"}],
             "both": {"rows": [{"from": str(rows)}], "learning_rate": 0.001},
+            "later": {"first": [{"from": str(rows), "most": 1}], "rows": [{"from": str(rows)}]},
         },
     }
     path = tmp_path / "arms.yaml"
@@ -177,7 +184,7 @@ def test_a_study_is_read_measured_and_goes_on(
     work = tmp_path / "work"
     pilot.measure(study, work, [], Console(quiet=True))
     table = {row["arm"]: row for row in pilot.report(study, work)}
-    assert [table[name]["rows"] for name in ("nothing", "blue", "both")] == [0, 1, 2]
+    assert [table[name]["rows"] for name in values["arms"]] == [0, 1, 2, 3]
     assert table["both"]["seeds"] == 2
     assert set(table["both"]["groups"]) == {"a", "b"}
     assert table["both"]["difference"][0] == pytest.approx(
@@ -186,7 +193,7 @@ def test_a_study_is_read_measured_and_goes_on(
     kept = {file.name: file.stat().st_mtime_ns for file in work.iterdir()}
     assert set(kept) == {
         "nothing-0.json",
-        *(f"{a}-{s}.json" for a in ("blue", "both") for s in (0, 1)),
+        *(f"{a}-{s}.json" for a in ("blue", "both", "later") for s in (0, 1)),
     }
     pilot.measure(study, work, [], Console(quiet=True))
     assert {file.name: file.stat().st_mtime_ns for file in work.iterdir()} == kept
