@@ -56,7 +56,7 @@ class Student:
         self.model = model
         self.tokenizer = load_tokenizer(model)
         self._bare = not self.tokenizer.chat_template
-        self.network, self._adapter = load_network(model, "lora", SftSettings().lora_r)
+        self.network, self.adapter = load_network(model, "lora", SftSettings().lora_r)
 
     def encoded(self, rows: Sequence[TrainRow], settings: SftSettings) -> Examples:
         """Return rows as `train sft` encodes them."""
@@ -78,12 +78,12 @@ class Student:
     ) -> Scored:
         """Train a fresh adapter, stage after stage; score references after steps of the last."""
         began = time.process_time()
-        network, adapter = self.network, self._adapter
+        network, adapter = self.network, self.adapter
         tokens = 0
         for stage in stages:
             last = stage is stages[-1]
             callbacks = [self._scorer(tasks, at)] if last else []
-            trainer = self._trained(stage, network, adapter, callbacks)
+            trainer = self.trained(stage, network, adapter, callbacks)
             network, adapter = trainer.model, None
             tokens += trainer.reporter.tokens
         history = trainer.state.log_history
@@ -91,7 +91,8 @@ class Student:
         losses = [(row["step"], row["loss"]) for row in history if "loss" in row]
         return Scored(callbacks[0].nats, losses, tokens, time.process_time() - began)
 
-    def _trained(self, stage: Stage, network: Any, adapter: Any, callbacks: Sequence[Any]) -> Any:
+    def trained(self, stage: Stage, network: Any, adapter: Any, callbacks: Sequence[Any]) -> Any:
+        """Return the trainer after a stage; `adapter` is None where the network has one."""
         from selfinstruct.train.reporter import Reporter
 
         examples = self.encoded(stage.rows, stage.settings)
@@ -148,7 +149,7 @@ def mean_logprobs(network: Any, rows: Sequence[Encoded]) -> list[float]:
     with torch.inference_mode(), autocast:
         for pack in packs(rows):
             owners = [row.id for row in pack for label in row.labels[1:] if label != IGNORED]
-            logprobs = _pack_logprobs(network, pack)
+            logprobs = (-pack_losses(network, pack)).tolist()
             for row in pack:
                 own = [
                     value for owner, value in zip(owners, logprobs, strict=True) if owner == row.id
@@ -171,8 +172,8 @@ def packs(rows: Sequence[Encoded]) -> Iterator[list[Encoded]]:
         yield pack
 
 
-def _pack_logprobs(network: Any, pack: Sequence[Encoded]) -> list[float]:
-    """Return the log-likelihood of every label of a pack whose rows do not see one another."""
+def pack_losses(network: Any, pack: Sequence[Encoded]) -> Any:
+    """Return the nats of every label of a pack whose rows do not see one another."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -186,5 +187,4 @@ def _pack_logprobs(network: Any, pack: Sequence[Encoded]) -> list[float]:
     logits = network(
         input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=keep
     ).logits
-    losses = cross_entropy(logits[0].float(), following[keep], reduction="none")
-    return [-float(loss) for loss in losses]
+    return cross_entropy(logits[0].float(), following[keep], reduction="none")
