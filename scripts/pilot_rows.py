@@ -53,6 +53,8 @@ def part_rows(part: Mapping[str, Any]) -> list[TrainRow]:
             raise ConfigError("from: seeds: has no columns; leave where and order out")
     else:
         columns = table(part)
+        if not columns:
+            raise ConfigError(f"part {dict(part)}: the source holds no row; generate some first")
         texts = {row["id"]: row for row in columns}
         rows = [_train_row(texts[id]) for id in selected(columns, part)]
     if part.get("most") is not None and "order" not in part:

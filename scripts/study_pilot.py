@@ -8,6 +8,7 @@ ARMS.yaml says which student learns what, and which tasks it is measured on:
     tasks: seeds/eval_tasks.jsonl      any file of tasks with references
     group: application                 a key of its lines to report by (optional)
     half: first                        or second: of the tasks, by a hash of their ids (optional)
+    stand_for: {mail: 20, code: 80}    how many tasks those of a group stand for (optional)
     steps: 20                          the same for each arm, about 1,000 tokens each
     at: [20]                           the steps after which references are scored
     learning_rate: 0.0001
@@ -44,7 +45,6 @@ from typing import Any
 import numpy as np
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pilot_rows import part_rows
@@ -95,6 +95,7 @@ class Study:
     model: str
     tasks: list[EvalTask]
     groups: dict[str, str]
+    stand_for: dict[str, float]
     seeds: tuple[int, ...]
     against: str
     arms: dict[str, Arm]
@@ -109,7 +110,7 @@ def read_study(path: Path) -> Study:
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = {
         *("model", "tasks", "group", "half", "steps", "at", "learning_rate", "options", "seeds"),
-        *("against", "arms"),
+        *("against", "arms", "stand_for"),
     }
     wrong = sorted(set(values) - known) + sorted({"model", "tasks", "arms"} - set(values))
     if wrong:
@@ -129,7 +130,10 @@ def read_study(path: Path) -> Study:
     if against not in arms:
         raise ConfigError(f"{path}: against is {against!r}, which is no arm of it")
     seeds = tuple(values.get("seeds", (0, 1, 2)))
-    return Study(str(values["model"]), tasks, groups, seeds, against, arms)
+    stand_for = {str(name): float(count) for name, count in values.get("stand_for", {}).items()}
+    if stand_for and {groups.get(task.id) for task in tasks} - set(stand_for):
+        raise ConfigError(f"{path}: stand_for: name every group that `group` gives")
+    return Study(str(values["model"]), tasks, groups, stand_for, seeds, against, arms)
 
 
 def _half(id: str) -> int:
@@ -220,29 +224,42 @@ def _told(done: Mapping[str, Any]) -> str:
     return f"{', '.join(means)}; {done['rows']} rows, {done.get('cpu_seconds', 0):.0f} CPU seconds"
 
 
-def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
-    """Return the mean of first − second and its 95 % interval.
+def weights(study: Study) -> np.ndarray:
+    """Return the weight of each task in a mean over all: equal, but for `stand_for`."""
+    if not study.stand_for:
+        return np.ones(len(study.tasks))
+    own = [study.groups[task.id] for task in study.tasks]
+    return np.array([study.stand_for[group] / own.count(group) for group in own])
+
+
+def difference(
+    first: np.ndarray, second: np.ndarray, weights: np.ndarray
+) -> tuple[float, float, float]:
+    """Return the weighed mean of first − second and its 95 % interval.
 
     Paired bootstrap (Efron 1979): tasks and training seeds are both drawn with replacement.
 
     Args:
-        first: values by training seed and task; NaN where a task is not measured.
+        first: values by training seed and task.
         second: the same of the other arm; the same seeds and tasks.
+        weights: of the tasks.
     """
     values = first - second
     rng = np.random.default_rng(0)
     seeds, tasks = values.shape
     # Drawing seeds and tasks apart is weighing each by how often it was drawn.
     by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
-    by_task = rng.multinomial(tasks, np.full(tasks, 1 / tasks), size=RESAMPLES) / tasks
+    by_task = rng.multinomial(tasks, np.full(tasks, 1 / tasks), size=RESAMPLES) * weights
+    by_task /= by_task.sum(axis=1, keepdims=True)
     means = np.einsum("rt,rt->r", by_seed @ values, by_task)
     low, high = np.quantile(means, (0.025, 0.975))
-    return float(values.mean()), float(low), float(high)
+    return float(np.average(values.mean(axis=0), weights=weights)), float(low), float(high)
 
 
 def report(study: Study, work: Path) -> list[dict[str, Any]]:
     """Return a row for each arm and step whose trainings are all there."""
     base = _values(study, work, study.against)
+    weighed = weights(study)
     rows = []
     for name in study.arms:
         for step, (own, done) in _values(study, work, name).items():
@@ -252,14 +269,15 @@ def report(study: Study, work: Path) -> list[dict[str, Any]]:
                 "rows": done[0]["rows"],
                 "seeds": len(done),
                 "cpu_seconds": round(sum(one.get("cpu_seconds", 0) for one in done)),
-                "nats": float(own.mean()),
+                "nats": float(np.average(own.mean(axis=0), weights=weighed)),
+                "tokens": round(sum(one.get("tokens", 0) for one in done) / len(done)),
                 "groups": _by_group(study, own),
             }
             beside = base.get(step)
             if beside is not None and name != study.against and len(own) == len(beside[0]):
-                row["difference"] = difference(own, beside[0])
+                row["difference"] = difference(own, beside[0], weighed)
                 row["group_differences"] = {
-                    group: difference(own[:, places], beside[0][:, places])
+                    group: difference(own[:, places], beside[0][:, places], np.ones(len(places)))
                     for group, places in _places(study).items()
                 }
             rows.append(row)
@@ -292,26 +310,45 @@ def _by_group(study: Study, own: np.ndarray) -> dict[str, float]:
     return {group: float(own[:, at].mean()) for group, at in _places(study).items()}
 
 
-def shown(rows: Sequence[Mapping[str, Any]], against: str) -> Table:
-    """Return the report as a table."""
-    table = Table()
+def cells(rows: Sequence[Mapping[str, Any]], against: str) -> list[list[str]]:
+    """Return the report as cells, the head first; groups as differences where there are any."""
     groups = list(rows[0]["groups"]) if rows else []
-    for name in ("arm", "step", "rows", "nats/token", f"− {against}", *groups, "CPU s"):
-        table.add_column(name, overflow="fold")
+    head = [
+        "arm",
+        "step",
+        "rows",
+        "tokens",
+        "seeds",
+        "nats/token",
+        f"− {against}",
+        *groups,
+        "CPU minutes",
+    ]
+    lines = [head]
     for row in rows:
         apart = row.get("group_differences", {})
         by_group = [
-            f"{apart[group][0]:+.3f}" if apart else f"{row['groups'][group]:.3f}"
-            for group in groups
+            interval(apart[group]) if apart else f"{row['groups'][group]:.3f}" for group in groups
         ]
-        cells = [row["arm"], str(row["step"]), str(row["rows"]), f"{row['nats']:.3f}"]
-        table.add_row(*cells, interval(row.get("difference")), *by_group, str(row["cpu_seconds"]))
-    return table
+        counts = [str(row[name]) for name in ("step", "rows", "tokens", "seeds")]
+        minutes = f"{row['cpu_seconds'] / 60:.1f}"
+        beside = interval(row.get("difference"))
+        lines.append([row["arm"], *counts, f"{row['nats']:.3f}", beside, *by_group, minutes])
+    return lines
 
 
 def interval(values: Sequence[float] | None) -> str:
-    """Return a difference and its interval, as tables show them."""
-    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*values) if values else "–"
+    """Return a difference and its interval, as tables show them; bold where it leaves out zero."""
+    if not values:
+        return "–"
+    text = "{:+.3f} ({:+.3f} to {:+.3f})".format(*values).replace("-", "−")
+    return f"**{text}**" if values[1] > 0 or values[2] < 0 else text
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Return cells as a table in Markdown."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
 def main() -> None:
@@ -336,7 +373,7 @@ def main() -> None:
     rows = report(study, options.out)
     content = json.dumps(rows, indent=1).encode()
     atomic.write_bytes(options.out / "report.json", content)
-    Console().print(shown(rows, study.against))
+    print(markdown(cells(rows, study.against)))
 
 
 if __name__ == "__main__":

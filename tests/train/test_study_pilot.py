@@ -83,13 +83,20 @@ def test_an_expression_that_is_wrong_names_the_columns(
 def test_the_interval_covers_tasks_and_seeds(scripts: dict[str, ModuleType]) -> None:
     # Two seeds that differ by 2 on every task: only the draw of seeds can widen the interval.
     values = np.array([[0.0] * 50, [2.0] * 50])
-    assert scripts["study_pilot"].difference(values, np.zeros((2, 50))) == pytest.approx((1, 0, 2))
+    assert scripts["study_pilot"].difference(
+        values, np.zeros((2, 50)), np.ones(50)
+    ) == pytest.approx((1, 0, 2))
     # One seed: tasks alone, whose mean has a standard error of 1 / sqrt(400) = 0.05.
     tasks = np.array([[-1.0, 1.0] * 200])
-    mean, low, high = scripts["study_pilot"].difference(tasks, np.zeros((1, 400)))
+    mean, low, high = scripts["study_pilot"].difference(tasks, np.zeros((1, 400)), np.ones(400))
     assert mean == 0
     assert low == pytest.approx(-0.098, abs=0.01)
     assert high == pytest.approx(-low, abs=0.01)
+    # Weights of 3 and 1 move the mean to (−3 + 1) / 4.
+    weighed = np.array([3.0, 1.0] * 200)
+    mean, low, high = scripts["study_pilot"].difference(tasks, np.zeros((1, 400)), weighed)
+    assert mean == pytest.approx(-0.5)
+    assert low < -0.5 < high
 
 
 def test_references_are_scored_as_transformers_scores_each_alone(
@@ -190,6 +197,11 @@ def test_a_study_is_read_measured_and_goes_on(
     assert table["both"]["difference"][0] == pytest.approx(
         table["both"]["nats"] - table["blue"]["nats"]
     )
+    lines = pilot.markdown(pilot.cells(list(table.values()), "blue")).splitlines()
+    assert lines[0].startswith(
+        "| arm | step | rows | tokens | seeds | nats/token | − blue | a | b |"
+    )
+    assert len(lines) == 2 + len(values["arms"])
     kept = {file.name: file.stat().st_mtime_ns for file in work.iterdir()}
     assert set(kept) == {
         "nothing-0.json",
@@ -202,6 +214,12 @@ def test_a_study_is_read_measured_and_goes_on(
     first, second = ({task.id for task in study.tasks} for study in halves)
     assert first | second == {f"t{n}" for n in range(8)}
     assert not first & second
+    heavy = pilot.read_study(_with(path, values, stand_for={"a": 30, "b": 10}))
+    assert pilot.report(heavy, work)[1]["nats"] == pytest.approx(
+        (3 * table["blue"]["groups"]["a"] + table["blue"]["groups"]["b"]) / 4
+    )
+    with pytest.raises(ConfigError, match="name every group"):
+        pilot.read_study(_with(path, values, stand_for={"a": 30}))
     with pytest.raises(ConfigError, match="steep: unknown"):
         pilot.read_study(_with(path, values, steep=3))
     with pytest.raises(ConfigError, match="which is no arm"):
