@@ -29,11 +29,11 @@ import pyarrow.parquet as pq
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.dataset.rows import Answers, export_rows
-from selfinstruct.inputs.seeds import shipped_seeds
+from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import open_run
 from selfinstruct.store.schema import INSTANCES, INSTRUCTIONS
-from selfinstruct.train.data.rows import TrainRow, read_rows
+from selfinstruct.train.data.rows import TrainRow
 
 KEYS = ("from", "answers", "scores", "where", "order", "most", "times")
 
@@ -47,16 +47,11 @@ def part_rows(part: Mapping[str, Any]) -> list[TrainRow]:
     unknown = sorted(set(part) - set(KEYS))
     if unknown or "from" not in part:
         raise ConfigError(f"part {dict(part)}: {unknown or 'no from'}; the keys are {KEYS}")
-    if part["from"] == "seeds":
-        rows = read_rows(shipped_seeds()).rows
-        if "where" in part or "order" in part:
-            raise ConfigError("from: seeds: has no columns; leave where and order out")
-    else:
-        columns = table(part)
-        if not columns:
-            raise ConfigError(f"part {dict(part)}: the source holds no row; generate some first")
-        texts = {row["id"]: row for row in columns}
-        rows = [_train_row(texts[id]) for id in selected(columns, part)]
+    columns = table(part)
+    if not columns:
+        raise ConfigError(f"part {dict(part)}: the source holds no row; generate some first")
+    texts = {row["id"]: row for row in columns}
+    rows = [_train_row(texts[id]) for id in selected(columns, part)]
     if part.get("most") is not None and "order" not in part:
         rows = drawn(rows, int(part["most"]))
     return rows * int(part.get("times", 1))
@@ -87,6 +82,20 @@ def selected(columns: list[dict[str, Any]], part: Mapping[str, Any]) -> list[str
 
 def table(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a run or of JSON lines, with all of their columns."""
+    if part["from"] == "seeds":
+        path = shipped_seeds()
+        tasks = parse_seeds(read_seed_bytes(path), path)
+        return [
+            {
+                "id": f"{task.pool_id}-{place}",
+                "instruction": task.instruction,
+                "is_classification": task.is_classification,
+                "input": instance.input,
+                "output": instance.output,
+            }
+            for task in tasks
+            for place, instance in enumerate(task.instances)
+        ]
     source = Path(part["from"])
     if not source.is_dir():
         lines = [{"id": f"line-{number}", **line} for number, line in read_objects(source, "from")]

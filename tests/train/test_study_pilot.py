@@ -46,6 +46,17 @@ def test_rows_are_selected_by_columns_of_the_ledger(
     ] * 2
 
 
+def test_seed_tasks_are_those_that_train_sft_reads(scripts: dict[str, ModuleType]) -> None:
+    from selfinstruct.inputs.seeds import shipped_seeds
+    from selfinstruct.train.data.rows import read_rows
+
+    part_rows = scripts["pilot_rows"].part_rows
+    read = [(row.user, row.answer) for row in read_rows(shipped_seeds()).rows]
+    assert [(row.user, row.answer) for row in part_rows({"from": "seeds"})] == read
+    closed = part_rows({"from": "seeds", "where": "words(output) <= 3", "times": 2})
+    assert len(closed) == 2 * sum(len(answer.split()) <= 3 for _, answer in read)
+
+
 def test_scores_of_a_file_are_columns(
     scripts: dict[str, ModuleType], small: Run, tmp_path: Path
 ) -> None:
@@ -63,7 +74,7 @@ def test_scores_of_a_file_are_columns(
     [
         ({"where": "true"}, "no from"),
         ({"from": "seeds", "were": "true"}, "'were'"),
-        ({"from": "seeds", "where": "true"}, "has no columns"),
+        ({"from": "seeds", "where": "nothing_such"}, "the columns are .*is_classification"),
     ],
 )
 def test_parts_that_cannot_be(
