@@ -46,6 +46,7 @@ def serve(
     Runs that were started from it continue when it stops. A service that starts again finds them.
     """
     from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.installing import extra_line
     from selfinstruct.common.paths import user_path
 
     try:
@@ -55,8 +56,7 @@ def serve(
         from selfinstruct.web.security import EVERY_ADDRESS, access_for
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the web service needs {error.name}; install it with: "
-            "pip install 'selfinstruct[serve]'"
+            f"the web service needs {error.name}; install it with: {extra_line('serve')}"
         ) from error
     folder = user_path(root, "--root")
     access = access_for(host, token, allow_host or ())
