@@ -97,15 +97,14 @@ check() {
     began=$SECONDS
     case $1 in
         uvx)
-            command="uvx --from $(basename "$wheel") selfinstruct --help"
             quietly "$uv" tool run --python "$python" --from "$wheel" selfinstruct --help
-            row "$command" $((SECONDS - began)) "–" "itself"
+            row uvx $((SECONDS - began)) "–" "uvx --from WHEEL selfinstruct --help"
             return ;;
         pipx)
             quietly "$work/tools/bin/pipx" install --python "$(command -v "$python")" "$wheel"
             began=$((SECONDS - began))
             quietly "$work/bin/selfinstruct" --help
-            row "pipx install WHEEL" "$began" "$(megabytes "$work/pipx")" "selfinstruct --help"
+            row pipx "$began" "$(megabytes "$work/pipx")" "selfinstruct --help"
             return ;;
     esac
     if [[ $tool == pip ]]; then

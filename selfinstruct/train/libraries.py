@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.installing import check_torch_builds, extra_line, version_of
+from selfinstruct.common.installing import extra_line, version_of
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
@@ -14,14 +14,13 @@ def require_trl() -> None:
     """Check that the libraries are installed, before anything is loaded.
 
     Raises:
-        ConfigError: a library is missing, or broken by another. Says what to install or remove.
+        ConfigError: a library is missing. Says what to install.
     """
     missing = [name for name in _LIBRARIES if version_of(name) is None]
     if missing:
         raise ConfigError(
             f"training needs {', '.join(missing)}; install with: {extra_line('train')}"
         )
-    check_torch_builds()
 
 
 def quiet() -> None:
