@@ -133,7 +133,9 @@ row() { printf '| %s | %s | %s | `%s` |\n' "$@" >>"$work/table"; }
 
 "$python" -m venv "$work/tools"
 quietly "$work/tools/bin/python" -m pip install uv pipx
-uv=$work/tools/bin/uv
+mkdir "$work/path"
+ln -s "$work/tools/bin/uv" "$work/path/uv"
+uv=$work/path/uv PATH=$work/path:$PATH  # as people have it: uv is on the path, and no pip with it
 hand_on_pip_settings "$work/tools/bin/python"
 quietly "$uv" build --wheel --out-dir "$work/dist" --python "$python" .
 wheel=$(echo "$work"/dist/*.whl)

