@@ -6,6 +6,7 @@
 #
 #   PYTHON=python3.12    the interpreter to use
 #   PIP=pip==23.2.1      the pip to install with; by default the newest
+#   UNDER="nice -n 19"   what to run the commands under
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/pip_settings.sh
@@ -123,7 +124,8 @@ check() {
     local words
     read -ra words <<<"$command"
     words[0]=$here/venv/bin/selfinstruct
-    (cd "$here/folder" && if [[ $what == serve ]]; then ask_service "${words[@]}"; else quietly "${words[@]}"; fi)
+    # shellcheck disable=SC2086  # a command and its options
+    (cd "$here/folder" && if [[ $what == serve ]]; then ask_service "${words[@]}"; else quietly ${UNDER:-} "${words[@]}"; fi)
     row "$1" "$seconds" "$size" "$command"
     rm -rf "$here"
 }

