@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from selfinstruct.store import Run
+from selfinstruct.store import Run, open_run
 from selfinstruct.web.render import clock, coded, percent, pieces, score, short
 
 Generate = Callable[..., tuple[Run, str]]
@@ -34,6 +35,17 @@ def test_every_candidate_has_a_page(client: TestClient, varied: Run) -> None:
             assert str(row.reason or row.verdict) in answer.text
     assert len(seen) > 10
     assert client.get("/runs/varied/candidates/nothing").status_code == 404
+
+
+def test_what_was_cut_off_an_answer_is_shown(client: TestClient, root: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden/runs/third"
+    run = open_run(Path(shutil.copytree(golden, root / "third")))
+    rows = [row for number in run.rounds() for row in run.instances(number)]
+    [opened] = [row for row in rows if row.cut]
+    page = client.get(f"/runs/third/candidates/{opened.id}").text
+    assert '<pre id="cut">Sure, here is what I think:</pre>' in page
+    whole = next(row for row in rows if not row.cut)
+    assert 'id="cut"' not in client.get(f"/runs/third/candidates/{whole.id}").text
 
 
 def test_filters_stay_in_the_address(client: TestClient, varied: Run) -> None:
