@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from selfinstruct.common.versions import Versioned
 from selfinstruct.filters.length import has_spaceless
 
 _MARK = re.compile(r"[?？؟]\W*$")  # noqa: RUF001
@@ -34,6 +35,38 @@ _EMPTY = frozenset(
 )
 
 
+# What is classified, when it is spoken of with an article: it is in an input.
+_CLASSIFIED = re.compile(
+    r"\b(?:an?|given|following|each|every) (?:[\w-]+ ){0,2}(?:sentences?|texts?|paragraphs?|"
+    r"passages?|words?|lists?|numbers?|phrases?|e-?mails?|messages?|reviews?|statements?|code|"
+    r"snippets?|poems?|items?|stor(?:y|ies)|headlines?|articles?|essays?|tweets?|letters?|"
+    r"questions?|comments?|posts?|claims?|customers?|products?|strings?|arrays?|patients?)\b",
+    re.IGNORECASE,
+)
+# "The sky" and "the largest" are known; most else that is "the" is in an input.
+_DEFINITE = re.compile(
+    r"\b[Tt]he (?!(?:sun|moon|earth|sky|world|oceans?|sea|universe|human|capital|same|internet|"
+    r"equator|past|future|number \d+|\w+est|most|first|[A-Z])\b|[A-Z])"
+)
+_FORM_OF_ANSWER = re.compile(
+    r"\s+\(?(?:please )?(?:answer|reply|respond|write|say|choose)\b[^.?!]{0,80}[.!]?\)?$",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?]\s+\S")
+
+
+def stands_alone(text: str) -> bool:
+    """Whether a text is one question that is answered without an input (English).
+
+    “Is a tomato a fruit?” is; “Is the comment friendly?” and “Is it a fruit?” are not.
+    """
+    asked = _FORM_OF_ANSWER.sub("", text)
+    if not (_ASKS.match(asked) and _MARK.search(asked)) or _SENTENCE_END.search(asked):
+        return False
+    in_input = _CLASSIFIED.search(asked) or _DEFINITE.search(asked)
+    return not in_input and names_its_subject(asked)
+
+
 def is_question(text: str) -> bool:
     """Whether a text ends with a question mark, or starts as a question does (English)."""
     return bool(_MARK.search(text) or _ASKS.match(text))
@@ -53,3 +86,12 @@ def names_its_subject(text: str) -> bool:
 def is_short_question(text: str) -> bool:
     """Whether a text is a question that says what it asks about, in words between spaces."""
     return not has_spaceless(text) and is_question(text) and names_its_subject(text)
+
+
+def never(text: str) -> bool:  # noqa: ARG001
+    """Versions 1 to 3 ask for an input of every classification task."""
+    return False
+
+
+STANDS_ALONE = Versioned(never, (4, stands_alone))
+"""Whether a question is answered without an input, as the rules of a version see it."""

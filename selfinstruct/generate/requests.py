@@ -24,6 +24,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.points import refers_to_input
+from selfinstruct.filters.questions import STANDS_ALONE
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 from selfinstruct.prompts.chat_template import with_system
@@ -34,6 +35,8 @@ _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
 # From here on, a chat template that ends with a turn of the model opens that turn.
 _OPENED_SINCE = 3
+# From here on, the labels of worked classification tasks come in two orders.
+_TURNED_SINCE = 4
 # A mode like chat, in which the model always begins a turn of its own.
 PLAIN = "plain"
 # Tasks of known kinds that the model is asked about, of each kind.
@@ -172,14 +175,17 @@ class RequestBuilder:
         return requests
 
     def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
-        """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
+        """Ask for inputs and outputs: output-first for classification, input-first otherwise.
+
+        A question that stands alone has no input, and its label is its answer.
+        """
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
         points = refers_to_input(instruction, self.rules_version, self._config.instances)
         values: dict[str, Any] = {"instruction": instruction}
-        if is_classification:
+        if is_classification and not self.stands_alone(instruction):
             form, name = Form.OUTPUT_FIRST, "output_first"
-            values["exemplars"] = _others(self._fewshot.classification, instruction)
+            values["exemplars"] = self._labelled(about, instruction)
             values["opened"] = markers.label if base else ""
         elif not base and not points and self._config.instances.direct:
             form, name = Form.WHOLE, "direct"
@@ -191,6 +197,24 @@ class RequestBuilder:
             values["opened"] = markers.input if base and points else ""
         question = _Question(Stage.INSTANCES, form, name, self._config.instances.sampling)
         return self._request(about, question, **values)
+
+    def stands_alone(self, instruction: str) -> bool:
+        """Whether an instruction is a question without an input, by the rules of the run."""
+        points = refers_to_input(instruction, self.rules_version, self._config.instances)
+        return STANDS_ALONE.at(self.rules_version)(instruction) and not points
+
+    def _labelled(self, about: str, instruction: str) -> list[Exemplar]:
+        """Return worked classification tasks; half of the requests see their labels turned round.
+
+        A model opens with the label that comes first in what it is shown.
+        """
+        exemplars = _others(self._fewshot.classification, instruction)
+        if (
+            self.rules_version < _TURNED_SINCE
+            or derive_seed(self._config.seed, about, "labels") % 2
+        ):
+            return exemplars
+        return [{**one, "instances": one["instances"][::-1]} for one in exemplars]
 
     def answer(self, about: str, instruction: str, input: str) -> Request:
         """Ask for the output of a task with its input; `about` is the answer's id."""
