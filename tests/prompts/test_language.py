@@ -12,6 +12,7 @@ import yaml
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ParsedInstance, SeedTask
+from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.filters.instance_rules import check_instances
@@ -24,7 +25,7 @@ from selfinstruct.prompts.language import languages, read_language
 from selfinstruct.prompts.library import SHIPPED, load_prompts
 
 CODES = ["de", "vi", "zh"]
-VERSION = 3
+VERSION = RULES_VERSION
 # Without Jinja, a template of these has nothing to translate, or one text for every language.
 ONE_FOR_ALL = {"task.jinja", "prompts.yaml"}
 
@@ -162,6 +163,9 @@ GOOD = [
     ("de", "Erkläre, wie man als Kind Radfahren lernt."),
     ("de", "Welches Bildungssystem hat Finnland?"),
     ("de", "Schreibe eine Einladung zum Sommerfest der Grundschule."),
+    ("de", "Ist ein Wal ein Fisch? Begründe."),  # to an English rule, a question and a name
+    ("de", "Was ist Fluorid?"),
+    ("vi", "Nước là gì?"),
     ("vi", "Giải thích vì sao bầu trời có màu xanh."),
     ("vi", "Kể tên ba loài hoa nở vào mùa xuân."),
     ("zh", "用Python写一个函数，计算列表的平均值。"),

@@ -87,6 +87,16 @@ def test_a_run_with_an_odd_name_is_reached(client: TestClient, root: Path, varie
     assert client.get("/runs/my%20run%20%26%20more%3F/candidates").status_code == 200
 
 
+def test_the_form_of_a_new_run_offers_the_languages(client: TestClient) -> None:
+    page = client.get("/new").text
+    for code in ("", "de", "vi", "zh"):
+        assert f'<option value="{code}"' in page
+    given = {"name": "first", "model": "bundled", "language": "tlh"}
+    refused = client.post("/new", data=given, headers={"origin": "http://127.0.0.1:8700"})
+    assert refused.status_code == 422
+    assert "there are: de, vi, zh" in refused.text
+
+
 def test_an_empty_root(client: TestClient) -> None:
     assert "There is no run in" in client.get("/").text
     assert "No job was started" in client.get("/jobs").text
