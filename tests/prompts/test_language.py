@@ -55,6 +55,15 @@ def test_every_template_with_words_is_there_in_the_language(code: str) -> None:
     assert with_words == set(read_language(code).templates)
 
 
+@pytest.mark.parametrize("code", [None, *languages()])
+def test_a_heading_stops_no_answer(code: str | None) -> None:
+    """A line of `###` alone separates tasks; `### Steps` belongs to an answer."""
+    stops = load_prompts(None, code).stop
+    for stage in ("input_first", "output_first", "answer"):
+        assert "\n###\n" in stops[stage]
+        assert not any(text in "Ja.\n### Steps\n1. Read." for text in stops[stage])
+
+
 @pytest.mark.parametrize("code", languages())
 @pytest.mark.parametrize("domain", ["", "astronomie"])
 @pytest.mark.parametrize("can_open", [True, False])
