@@ -206,7 +206,7 @@ class RequestBuilder:
     def _labelled(self, about: str, instruction: str) -> list[Exemplar]:
         """Return worked classification tasks; half of the requests see their labels turned round.
 
-        A model opens with the label that comes first in what it is shown.
+        So no label comes first in every prompt.
         """
         exemplars = _others(self._fewshot.classification, instruction)
         if (

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from selfinstruct.common.records import ACCEPTED, Form, Request, Stage
+from selfinstruct.common.records import ACCEPTED, Form, Kind, Request, Stage
+from selfinstruct.config.values import build_config
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.generate.calibrate import calibration_requests
+from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.inputs.run_inputs import parse_inputs
+from selfinstruct.prompts import load_prompts
 from selfinstruct.store import Run
+from selfinstruct.verdicts.candidates import kind_written
 from selfinstruct.verdicts.replay import replay
-from tests.conftest import draw
+from tests.conftest import draw, make_seed
 
 Generate = Callable[..., tuple[Run, str]]
 ALONE = "Is a {} tomato number{} a fruit or a vegetable?"
@@ -34,6 +42,24 @@ def script(request: Request) -> str:
         text = " calm\nInput: A quiet day.\nLabel: wild\nInput: A storm at sea."
         return text if request.reading.opened else f"Label:{text}"
     return "Output: A fruit."
+
+
+@pytest.mark.parametrize(("version", "kind"), [(3, Kind.LABEL), (4, Kind.OUTPUT)])
+def test_a_seed_without_an_input_is_calibrated_as_it_is_asked(version: int, kind: Kind) -> None:
+    seed = make_seed(0, instruction="Is a tomato a fruit?", is_classification=True)
+    seed["instances"] = [{"input": "", "output": "yes"}]
+    lines = [seed, *(make_seed(number) for number in range(1, 9))]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    inputs = parse_inputs({"seeds.jsonl": text.encode()}, load_prompts())
+    engine = ScriptedEngine(lambda _: "")
+    modes = {"propose": "base", "classify": "base", "instances": "base"}
+    builder = RequestBuilder(
+        build_config({"rules_version": version}, "test"), inputs, engine, modes
+    )
+    requests = calibration_requests(inputs.seeds[:2], builder, 8)
+    about = [one for one in requests if one.parents == (inputs.seeds[0].pool_id,)]
+    outputs = [one for one in about if one.reading.form is not Form.LIST]
+    assert [kind_written(one.reading) for one in outputs] == [kind]
 
 
 def asked(run: Run, template: str) -> list[str]:
