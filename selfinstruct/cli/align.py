@@ -44,6 +44,9 @@ def align(
 
     Each stage is a command in its own process. Run the same command again to continue: it skips
     finished stages. Use another folder for another model, target or option.
+
+    Example:
+        selfinstruct align --out outputs/aligned --target 150
     """
     from selfinstruct.align.chain import AlignSettings, StageFailed
     from selfinstruct.align.chain import align as run_chain

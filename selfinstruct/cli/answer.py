@@ -47,6 +47,9 @@ def answer(
     """Write better outputs for the accepted tasks with another model, beside the run's own.
 
     Run it again to continue after a stop. `export --answers` chooses which outputs are exported.
+
+    Example:
+        selfinstruct answer outputs/first --model gemma-3-270m
     """
     from rich.markup import escape
     from rich.progress import Progress

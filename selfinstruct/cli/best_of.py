@@ -73,6 +73,9 @@ def best_of(
 
     The chosen answers are rows for `train sft`. Another scorer measures the best of 1, 2, … k, with
     intervals.
+
+    Example:
+        selfinstruct best-of outputs/first --policy bundled --k 8 --out outputs/best
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.best_of import BEST, Choice, require_may_choose

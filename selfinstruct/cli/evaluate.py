@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import DtypeOption, EngineOption, interrupt, required_engine
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def evaluate(
     tasks: Annotated[
         Path | None,
         typer.Option(
-            "--tasks", help="JSON lines with `instruction` and `instances` (default: our 200)."
+            "--tasks",
+            help="JSON lines with `instruction` and `instances`." + default("the 200 shipped"),
         ),
     ] = None,
     few_shot: Annotated[
@@ -70,12 +72,14 @@ def evaluate(
             "--temperature",
             min=0.01,
             max=5,
-            help="Sampling temperature of several answers (default 0.7).",
+            help="Sampling temperature of several answers." + default(f"{_TEMPERATURE}"),
         ),
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option("--judge", help="MODEL that says which of two answers is better."),
+        typer.Option(
+            "--judge", help="MODEL that says which of two answers is better." + default("none")
+        ),
     ] = None,
     judge_prompt: Annotated[
         Path | None,
@@ -85,24 +89,32 @@ def evaluate(
     ] = None,
     judge_tasks: Annotated[
         int | None,
-        typer.Option("--judge-tasks", min=1, help="Judge only this many tasks, the first ones."),
+        typer.Option(
+            "--judge-tasks",
+            min=1,
+            help="Judge only this many tasks, the first ones." + default("all"),
+        ),
     ] = None,
     plain_text: Annotated[
         str | None,
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity (default: our 100), or `none`.",
+            help="Passages for last word and perplexity, or `none`." + default("the 100 shipped"),
         ),
     ] = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
-    """Have models answer tasks, and report by how much they differ.
+    r"""Have models answer tasks, and report by how much they differ.
 
     All models get the same stop strings and token limit. Each gets its own chat template, or the
     canonical text if it has none. Differences have paired bootstrap intervals.
+
+    Example:
+        selfinstruct evaluate --model base=bundled --model sft=outputs/sft \
+          --out outputs/eval
     """
     from rich.progress import Progress
 

@@ -43,7 +43,11 @@ def export(
         bool, typer.Option("--private", help="With --push: make a new repository private.")
     ] = False,
 ) -> None:
-    """Write the accepted tasks of a run as JSON lines or Parquet."""
+    """Write the accepted tasks of a run as JSON lines or Parquet.
+
+    Example:
+        selfinstruct export outputs/first --format messages --out tasks.jsonl
+    """
     from selfinstruct import api
 
     done = api.export(

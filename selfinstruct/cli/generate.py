@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     DtypeOption,
     EngineOption,
@@ -24,27 +25,32 @@ from selfinstruct.cli.options import (
 def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/first.")],
     target: Annotated[
-        int | None, typer.Option("--target", help="Number of tasks to reach (default 100).")
+        int | None, typer.Option("--target", help="Number of tasks to reach." + default("100"))
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
-            help="`bundled` (default), a name from `models list`, a folder or a hub name.",
+            help="MODEL that writes: `bundled`, a name from `models list`, a folder or a hub name."
+            + default("bundled"),
         ),
     ] = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
+        Path | None,
+        typer.Option(
+            "--seeds",
+            help="Seed tasks: JSONL, or .txt with one per line." + default("the 175 shipped"),
+        ),
     ] = None,
     language: Annotated[
         str | None,
         typer.Option(
             "--language",
             metavar="CODE",
-            help="Language of the tasks and prompts: de, vi, zh (default: English). "
-            "Give seeds in that language.",
+            help="Language of the tasks and prompts: de, vi, zh. Give seeds in that language."
+            + default("English"),
         ),
     ] = None,
     domain: Annotated[
@@ -61,14 +67,17 @@ def generate(
     ] = None,
     system: SystemOption = None,
     prompts: Annotated[
-        Path | None, typer.Option("--prompts", help="Folder with your own templates.")
+        Path | None,
+        typer.Option(
+            "--prompts", help="Folder with your own templates." + default("those shipped")
+        ),
     ] = None,
     prompting: PromptingOption = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Random seed of the run (default 0).")
+        int | None, typer.Option("--seed", help="Random seed of the run." + default("0"))
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
@@ -77,25 +86,27 @@ def generate(
         float | None,
         typer.Option(
             "--min-yield",
-            help="Stop when a smaller share of candidates becomes tasks (default 0.01).",
+            help="Stop when a smaller share of candidates becomes tasks." + default("0.01"),
         ),
     ] = None,
     min_logprob: Annotated[
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Reject texts that the model finds less likely, in nats per token, such as -2.5 "
-            "(default: set from the first candidates).",
+            help="Reject texts that the model finds less likely, in nats per token, such as -2.5."
+            + default("set from the first candidates"),
         ),
     ] = None,
     max_logprob: Annotated[
         float | None,
         typer.Option(
-            "--max-logprob", help="Reject texts that are likelier, such as -0.05: repetition."
+            "--max-logprob",
+            help="Reject texts that are likelier, such as -0.05: repetition." + default("none"),
         ),
     ] = None,
     max_rounds: Annotated[
-        int | None, typer.Option("--max-rounds", help="Stop after so many rounds.")
+        int | None,
+        typer.Option("--max-rounds", help="Stop after so many rounds." + default("no limit")),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", help="Stop after so many generated tokens.")
@@ -113,6 +124,9 @@ def generate(
     """Generate an instruction dataset from seed tasks, until the target or a stop rule.
 
     Stop it with Ctrl-C, and continue with --resume. Raise --target to grow a finished run.
+
+    Example:
+        selfinstruct generate --out outputs/first --target 100
     """
     from selfinstruct import api
     from selfinstruct.cli.watch import Watcher

@@ -61,7 +61,11 @@ def list_candidates(
         bool, typer.Option("--json", help="Print one JSON object per line.")
     ] = False,
 ) -> None:
-    """List candidates with their verdicts, scores and nearest neighbours."""
+    """List candidates with their verdicts, scores and nearest neighbours.
+
+    Example:
+        selfinstruct audit list outputs/first --reason not_novel --limit 20
+    """
     from selfinstruct import api
 
     rows = api.open_run(run).candidates(

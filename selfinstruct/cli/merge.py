@@ -15,7 +15,11 @@ def merge(
     runs: Annotated[list[Path], typer.Argument(help="Folders of the runs, two or more.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the merged run.")],
 ) -> None:
-    """Join runs under one novelty index; the result is a run like any other."""
+    """Join runs under one novelty index; the result is a run like any other.
+
+    Example:
+        selfinstruct merge outputs/first outputs/second --out outputs/both
+    """
     from rich.progress import track
 
     from selfinstruct.decisions.counts import count

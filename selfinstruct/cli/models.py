@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.help import add
 from selfinstruct.cli.options import EngineOption
 
 app = typer.Typer(
@@ -16,9 +17,12 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
 def list_models() -> None:
-    """List the models that have a name, and whether they are prepared."""
+    """List the models that have a name, and whether they are prepared.
+
+    Example:
+        selfinstruct models list
+    """
     from rich.table import Table
 
     from selfinstruct.models import CATALOGUE, is_prepared, prepared_path
@@ -33,14 +37,17 @@ def list_models() -> None:
     stderr.print("--model takes a folder or a hub name as well.")
 
 
-@app.command("prepare")
 def prepare(
     name: Annotated[str, typer.Argument(help="A name of `models list`.")],
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="You have read the licence and accept it.")
     ] = False,
 ) -> None:
-    """Prepare a model now instead of on its first use."""
+    """Prepare a model now instead of on its first use.
+
+    Example:
+        selfinstruct models prepare bundled
+    """
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.models import CATALOGUE, prepare_model
@@ -59,7 +66,6 @@ def prepare(
     stdout.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command("probe")
 def probe(
     model: Annotated[
         str, typer.Argument(help="`bundled`, a name of `models list`, a folder or a hub name.")
@@ -73,6 +79,9 @@ def probe(
     """Try which prompting suits a model: a few proposals and answers in each mode.
 
     `generate` does the same for a model that it does not know, and keeps the choice in the run.
+
+    Example:
+        selfinstruct models probe bundled
     """
     from selfinstruct import api
     from selfinstruct.cli.probe import probe_table
@@ -100,3 +109,8 @@ def probe(
     if measured is not None:
         kept = ", ".join(f"{stage} {mode}" for stage, mode in measured.items())
         stdout.print(f"--prompting auto keeps what was measured for this model: {kept}")
+
+
+add(app, "list", list_models)
+add(app, "prepare", prepare)
+add(app, "probe", probe)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfinstruct.cli.help import default
 from selfinstruct.config.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS
 
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ class Prompting(StrEnum):
 
 
 DtypeOption = Annotated[
-    Dtype | None, typer.Option("--dtype", help="float32 repeats a run exactly on a CPU.")
+    Dtype | None,
+    typer.Option(
+        "--dtype",
+        help="Type of the weights; float32 repeats a run exactly on a CPU."
+        + default("auto: bfloat16 where the machine is fast at it, else float32"),
+    ),
 ]
 EngineOption = Annotated[
     str | None,
@@ -41,12 +47,16 @@ EngineOption = Annotated[
         metavar="NAME",
         help="Engine that runs the model: "
         + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
-        + f" (default {DEFAULT_ENGINE}).",
+        + f".{default(DEFAULT_ENGINE)}",
     ),
 ]
 PromptingOption = Annotated[
     Prompting | None,
-    typer.Option("--prompting", help="Raw text, chat template, or what suits the model."),
+    typer.Option(
+        "--prompting",
+        help="base: raw text; chat: the model's chat template."
+        + default("auto: for each stage what suits the model, as `models probe` shows"),
+    ),
 ]
 SystemOption = Annotated[
     str | None,

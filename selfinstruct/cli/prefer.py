@@ -74,6 +74,9 @@ def prefer(
     """Sample a policy's answers to the tasks of a run, label them, and pair them for DPO.
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
+
+    Example:
+        selfinstruct prefer outputs/first --policy outputs/sft --out outputs/pairs
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.prefer import PreferSettings

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -48,10 +49,15 @@ def dpo(
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="At most (default 2).")
+        float | None, typer.Option("--epochs", min=0.01, help="Most epochs." + default("2"))
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 3e-4, for `full` 5e-6.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest learning rate." + default("3e-4, with --full 5e-6"),
+        ),
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
@@ -69,10 +75,14 @@ def dpo(
     config: ConfigOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Train a policy to prefer the chosen answers, by direct preference optimisation.
+    r"""Train a policy to prefer the chosen answers, by direct preference optimisation.
 
     Held-out pairs and fresh answers show what training does to the policy. health.html has the
     curves; the last lines say what is wrong.
+
+    Example:
+        selfinstruct train dpo --data outputs/pairs --model outputs/sft \
+          --out outputs/dpo
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences

@@ -11,6 +11,7 @@ import typer
 
 from selfinstruct.cli.console import stderr
 from selfinstruct.cli.export import AnswersName
+from selfinstruct.cli.help import default
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -43,10 +44,15 @@ def sft(
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="At most (default 3).")
+        float | None, typer.Option("--epochs", min=0.01, help="Most epochs." + default("3"))
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 2e-4, for `full` 2e-5.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest learning rate." + default("2e-4, with --full 2e-5"),
+        ),
     ] = None,
     max_length: MaxLengthOption = 1024,
     validation: Annotated[
@@ -72,6 +78,9 @@ def sft(
 
     The loss is on the answers alone, and training stops when the validation loss no longer
     falls.
+
+    Example:
+        selfinstruct train sft --data outputs/first --model bundled --out outputs/sft
     """
     from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
