@@ -13,31 +13,38 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.options import EngineOption, interrupt, required_engine
+from selfinstruct.cli.options import (
+    ANY_MODEL,
+    EngineOption,
+    SeedsOption,
+    interrupt,
+    renamed,
+    required_engine,
+)
 
 
 def align(
     out: Annotated[Path, typer.Option("--out", help="Folder of the chain.")],
     model: Annotated[
-        str, typer.Option("--model", help="MODEL that writes the tasks and is trained.")
+        str,
+        typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {ANY_MODEL}."),
     ] = "bundled",
     target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
     judge: Annotated[
         str,
         typer.Option("--judge", help="MODEL that compares answers at the end, or `none`."),
     ] = "bundled",
-    seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
-    ] = None,
+    seeds: SeedsOption = None,
     engine: EngineOption = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
-            "--stage",
+            "--stage-options",
             metavar="STAGE=OPTIONS",
-            help='More options of a stage: --stage sft="--epochs 1". May be repeated.',
+            help='More options of a stage, such as sft="--epochs 1". May be repeated.',
         ),
     ] = None,
+    stage: Annotated[list[str] | None, renamed("--stage")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
     """Generate, fine-tune, rank the model's own answers, optimise, and evaluate, in one folder.
@@ -58,7 +65,7 @@ def align(
         judge=None if judge == "none" else judge,
         seed=seed,
         seeds=seeds,
-        options=_options(options or []),
+        options=_options([*(stage or []), *(options or [])]),
         engine=engine,
     )
     if engine is not None:
@@ -87,12 +94,12 @@ def _options(stage_options: Sequence[str]) -> dict[str, list[str]]:
         name, mark, words = text.partition("=")
         if not mark or name not in STAGES:
             raise ConfigError(
-                f"--stage {text}: give STAGE=OPTIONS, with a stage of {', '.join(STAGES)}"
+                f"--stage-options {text}: give STAGE=OPTIONS, with a stage of {', '.join(STAGES)}"
             )
         try:
             by_stage.setdefault(name, []).extend(shlex.split(words))
         except ValueError as error:
-            raise ConfigError(f"--stage {text}: {error}") from error
+            raise ConfigError(f"--stage-options {text}: {error}") from error
     return by_stage
 
 

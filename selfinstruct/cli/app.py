@@ -29,12 +29,13 @@ from selfinstruct.cli import (
     train_sft,
 )
 from selfinstruct.cli.console import stderr
-from selfinstruct.cli.help import add
+from selfinstruct.cli.help import add, ending
 from selfinstruct.common.errors import SelfInstructError
 
 app = typer.Typer(
     name="selfinstruct",
     help="Grow a few seed tasks into a filtered instruction dataset, and audit every reject.",
+    epilog=ending("selfinstruct generate --out outputs/first"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -15,7 +15,7 @@ from selfinstruct.cli.cells import per_round, plain_row, thresholds_line
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder
 from selfinstruct.cli.error_rates import print_measured
-from selfinstruct.cli.help import add
+from selfinstruct.cli.help import add, ending
 from selfinstruct.cli.whatif import whatif
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 # A running process updates its status every few seconds, but not while it reads a long prompt.
 _STALE_SECONDS = 600
 
-app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at every candidate of a run and its verdict.",
+    epilog=ending("selfinstruct audit summary outputs/first"),
+    no_args_is_help=True,
+)
 
 
 def summary(run: RunFolder, as_json: AsJson = False) -> None:

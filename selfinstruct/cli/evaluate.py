@@ -13,7 +13,14 @@ import typer
 
 from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
 from selfinstruct.cli.help import default
-from selfinstruct.cli.options import DtypeOption, EngineOption, interrupt, required_engine
+from selfinstruct.cli.options import (
+    ANSWERS,
+    LABELS,
+    DtypeOption,
+    EngineOption,
+    interrupt,
+    required_engine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +60,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--tasks",
-            help="JSON lines with `instruction` and `instances`." + default("the 200 shipped"),
+            help="JSON lines with `instruction` and `instances`." + default("the shipped ones"),
         ),
     ] = None,
     few_shot: Annotated[
@@ -61,10 +68,22 @@ def evaluate(
         typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
     ] = None,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Longest answer, the same for all.")
+        int,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            help="Most tokens of an answer, the same for all.",
+            rich_help_panel=ANSWERS,
+        ),
     ] = 192,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="Answers to each task; 1 is greedy.")
+        int,
+        typer.Option(
+            "--samples",
+            min=1,
+            help="Answers to each task; 1 is greedy.",
+            rich_help_panel=ANSWERS,
+        ),
     ] = 1,
     temperature: Annotated[
         float | None,
@@ -73,18 +92,23 @@ def evaluate(
             min=0.01,
             max=5,
             help="Sampling temperature of several answers." + default(f"{_TEMPERATURE}"),
+            rich_help_panel=ANSWERS,
         ),
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
-            "--judge", help="MODEL that says which of two answers is better." + default("none")
+            "--judge",
+            help="MODEL that says which of two answers is better." + default("none"),
+            rich_help_panel=LABELS,
         ),
     ] = None,
     judge_prompt: Annotated[
         Path | None,
         typer.Option(
-            "--judge-prompt", help="Jinja template of its question, with `task`, `first`, `second`."
+            "--judge-prompt",
+            help="Jinja template of its question, with `task`, `first`, `second`.",
+            rich_help_panel=LABELS,
         ),
     ] = None,
     judge_tasks: Annotated[
@@ -93,6 +117,7 @@ def evaluate(
             "--judge-tasks",
             min=1,
             help="Judge only this many tasks, the first ones." + default("all"),
+            rich_help_panel=LABELS,
         ),
     ] = None,
     plain_text: Annotated[
@@ -100,7 +125,7 @@ def evaluate(
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity, or `none`." + default("the 100 shipped"),
+            help="Passages for last word and perplexity, or `none`." + default("the shipped ones"),
         ),
     ] = None,
     engine: EngineOption = None,

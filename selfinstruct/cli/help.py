@@ -19,8 +19,12 @@ def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
     """
     text, _, example = inspect.cleandoc(function.__doc__ or "").partition(f"\n\n{_EXAMPLE}\n")
     paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
-    shown = f"{_EXAMPLE}\n\n{escape(example.rstrip())}" if example else None
-    app.command(name, help=escape("\n\n".join(paragraphs)), epilog=shown)(function)
+    app.command(name, help=escape("\n\n".join(paragraphs)), epilog=ending(example))(function)
+
+
+def ending(example: str) -> str:
+    """Return the last lines of a help: a command that works."""
+    return f"{_EXAMPLE}\n\n{escape(example.strip())}"
 
 
 def default(meaning: str) -> str:

@@ -11,6 +11,7 @@ import typer
 from selfinstruct.cli.cells import number, plain_row
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import RunFolder
+from selfinstruct.cli.options import renamed
 
 
 class StageName(StrEnum):
@@ -38,8 +39,11 @@ def list_candidates(
     verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
     text: Annotated[
         str | None,
-        typer.Option("--text", help="Only those that contain this text, in upper or lower case."),
+        typer.Option(
+            "--contains", help="Only those that contain this text, in upper or lower case."
+        ),
     ] = None,
+    former: Annotated[str | None, renamed("--text")] = None,
     round: Annotated[int | None, typer.Option("--round", help="Only those of this round.")] = None,
     min_rouge: Annotated[float | None, typer.Option("--min-rouge", help="Least ROUGE-L.")] = None,
     max_rouge: Annotated[float | None, typer.Option("--max-rouge", help="Most ROUGE-L.")] = None,
@@ -73,7 +77,7 @@ def list_candidates(
         verdict=verdict and str(verdict),
         reason=reason,
         round=round,
-        text=text,
+        text=former if text is None else text,
         min_rouge=min_rouge,
         max_rouge=max_rouge,
         min_logprob=min_logprob,

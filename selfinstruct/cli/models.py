@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.help import add
-from selfinstruct.cli.options import EngineOption
+from selfinstruct.cli.help import add, ending
+from selfinstruct.cli.options import ANY_MODEL, EngineOption, SeedsOption
 
 app = typer.Typer(
-    help="List and prepare models, and try how one is prompted best.", no_args_is_help=True
+    help="List and prepare models, and try how one is prompted best.",
+    epilog=ending("selfinstruct models list"),
+    no_args_is_help=True,
 )
 
 
@@ -67,13 +68,9 @@ def prepare(
 
 
 def probe(
-    model: Annotated[
-        str, typer.Argument(help="`bundled`, a name of `models list`, a folder or a hub name.")
-    ],
+    model: Annotated[str, typer.Argument(help=f"{ANY_MODEL}.")],
     engine: EngineOption = None,
-    seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
-    ] = None,
+    seeds: SeedsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Try which prompting suits a model: a few proposals and answers in each mode.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,12 +32,20 @@ class Prompting(StrEnum):
     CHAT = "chat"
 
 
+# Panels of --help: an option is in the same one in every command.
+MODEL, TASKS, STOPS, FILTERS = "The model", "The tasks", "When to stop", "What is rejected"
+ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who labels", "The pairs", "Training"
+# Where a command takes any MODEL.
+ANY_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
+
 DtypeOption = Annotated[
     Dtype | None,
     typer.Option(
         "--dtype",
-        help="Type of the weights; float32 repeats a run exactly on a CPU."
+        metavar="TYPE",
+        help=f"Type of the weights: {', '.join(Dtype)}; float32 repeats a run exactly on a CPU."
         + default("auto: bfloat16 where the machine is fast at it, else float32"),
+        rich_help_panel=MODEL,
     ),
 ]
 EngineOption = Annotated[
@@ -48,6 +56,7 @@ EngineOption = Annotated[
         help="Engine that runs the model: "
         + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
         + f".{default(DEFAULT_ENGINE)}",
+        rich_help_panel=MODEL,
     ),
 ]
 PromptingOption = Annotated[
@@ -56,11 +65,24 @@ PromptingOption = Annotated[
         "--prompting",
         help="base: raw text; chat: the model's chat template."
         + default("auto: for each stage what suits the model, as `models probe` shows"),
+        rich_help_panel=MODEL,
+    ),
+]
+SeedsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--seeds",
+        help="Seed tasks: JSONL, or .txt with one per line." + default("the shipped ones"),
+        rich_help_panel=TASKS,
     ),
 ]
 SystemOption = Annotated[
     str | None,
-    typer.Option("--system", help="System prompt for chat prompting: a text, or a file with it."),
+    typer.Option(
+        "--system",
+        help="System prompt for chat prompting: a text, or a file with it.",
+        rich_help_panel=MODEL,
+    ),
 ]
 
 
@@ -94,3 +116,8 @@ def text_or_file(value: str) -> str:
 def interrupt(_number: int, _frame: object) -> None:
     """Treat SIGTERM as Ctrl-C: commits stay, and a message says how to resume."""
     raise KeyboardInterrupt
+
+
+def renamed(option: str, **limits: float) -> Any:
+    """Return an option's former name, which still works and is not shown."""
+    return typer.Option(option, hidden=True, **limits)

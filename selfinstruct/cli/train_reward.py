@@ -9,6 +9,7 @@ import typer
 
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.help import default
+from selfinstruct.cli.options import TRAINING
 from selfinstruct.cli.train import (
     ConfigOption,
     FourBitsOption,
@@ -49,13 +50,17 @@ def reward(
         typer.Option(
             "--check",
             metavar="FILE",
-            help="Pairs with a clear winner to test it on, or `none`." + default("the 100 shipped"),
+            help="Pairs with a clear winner to test it on, or `none`."
+            + default("the shipped ones"),
         ),
     ] = None,
     lora: LoraOption = True,
     load_in_4bit: FourBitsOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="Most epochs." + default("2"))
+        float | None,
+        typer.Option(
+            "--epochs", min=0.01, help="Most epochs." + default("2"), rich_help_panel=TRAINING
+        ),
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -63,6 +68,7 @@ def reward(
             "--learning-rate",
             min=0,
             help="Highest learning rate." + default("1e-4, with --full 1e-5"),
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     max_length: MaxLengthOption = 1024,

@@ -37,7 +37,7 @@ _STOP_WORDS = {
     "target": "the target is reached",
     "min_yield": "the yield fell below --min-yield",
     "max_rounds": "--max-rounds is reached",
-    "max_tokens": "--max-tokens is reached",
+    "max_tokens": "--max-total-tokens is reached",
 }
 
 

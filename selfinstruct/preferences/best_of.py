@@ -66,7 +66,7 @@ class Choice:
         require_may_choose(chooses)
         if chooses.name == measures.name:
             raise ConfigError(
-                f"--measure {measures.name}: is the scorer that chooses; by its own scores its "
+                f"--measure {measures.name}: is the labeller that chooses; by its own scores its "
                 "choice is always good; give another"
             )
 
@@ -83,7 +83,7 @@ def require_may_choose(labeller: Labeller) -> None:
         ConfigError: it does.
     """
     if not labeller.may_choose:
-        raise ConfigError(f"--scorer {labeller.name}: would choose by the solution; give another")
+        raise ConfigError(f"--labeller {labeller.name}: would choose by the solution; give another")
 
 
 def best_of(
