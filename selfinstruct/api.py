@@ -23,6 +23,7 @@ from selfinstruct.common.progress import (
     Probed,
     RoundCommitted,
 )
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.dataset import export as exporting
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
@@ -504,5 +505,8 @@ def _choice(kind: type[Choice], value: str, name: str) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        known = ", ".join(str(one) for one in kind)
-        raise ConfigError(f"{name} {value!r}: there is none; there are: {known}") from error
+        known = [str(one) for one in kind]
+        raise ConfigError(
+            f"{name} {value!r}: there is none; {did_you_mean(value, known)}there are: "
+            f"{', '.join(known)}"
+        ) from error

@@ -26,7 +26,7 @@ from typing import Any
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.store import folder_lock
 
 STAGES = ("generate", "export", "sft", "prefer", "dpo", "evaluate")
@@ -259,7 +259,7 @@ def _read(out: Path) -> _Kept:
         done = {row["name"]: StageDone(**row) for row in stored["done"]}
         return _Kept(done, dict(stored["begun"]), dict(stored["seconds"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); give another --out") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); give another --out") from error
 
 
 def _write(out: Path, kept: _Kept) -> None:
@@ -274,5 +274,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{path}: is damaged ({error}); delete the folder that it is in, and run align again"
+            f"{path}: is damaged ({why(error)}); delete the folder that it is in, and run "
+            "align again"
         ) from error

@@ -87,19 +87,21 @@ def align(
 
 def _options(stage_options: Sequence[str]) -> dict[str, list[str]]:
     from selfinstruct.align.chain import STAGES
-    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError, why
+    from selfinstruct.common.suggest import did_you_mean
 
     by_stage: dict[str, list[str]] = {}
     for text in stage_options:
         name, mark, words = text.partition("=")
         if not mark or name not in STAGES:
             raise ConfigError(
-                f"--stage-options {text}: give STAGE=OPTIONS, with a stage of {', '.join(STAGES)}"
+                f"--stage-options {text}: give STAGE=OPTIONS; {did_you_mean(name, STAGES)}"
+                f"the stages are {', '.join(STAGES)}"
             )
         try:
             by_stage.setdefault(name, []).extend(shlex.split(words))
         except ValueError as error:
-            raise ConfigError(f"--stage-options {text}: {error}") from error
+            raise ConfigError(f"--stage-options {text}: {why(error)}") from error
     return by_stage
 
 

@@ -75,7 +75,7 @@ def edit(
     An edited candidate is in the dataset, whatever its verdict was.
 
     Example:
-        selfinstruct audit edit outputs/first r00000-p000-i00 --text "Name three birds."
+        selfinstruct audit edit outputs/first r00000-p000-i00 --text "Name a bird."
     """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run

@@ -132,14 +132,13 @@ def evaluate(
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
-    r"""Have models answer tasks, and report by how much they differ.
+    """Have models answer tasks, and report by how much they differ.
 
     All models get the same stop strings and token limit. Each gets its own chat template, or the
     canonical text if it has none. Differences have paired bootstrap intervals.
 
     Example:
-        selfinstruct evaluate --model base=bundled --model sft=outputs/sft \
-          --out outputs/eval
+        selfinstruct evaluate --model base=bundled --model sft=outputs/sft --out eval
     """
     from rich.progress import Progress
 

@@ -31,10 +31,12 @@ def labeller_name(text: str) -> str:
     Raises:
         BadParameter: there is none of that name.
     """
-    names = [labeller.name for labeller in LABELLERS]
-    if text not in names:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, names))}.")
-    return text
+    from selfinstruct.common.errors import ConfigError
+
+    try:
+        return labeller_of(text).name
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def listed(labellers: Iterable[Labeller]) -> str:

@@ -51,12 +51,15 @@ def prepare(
     """
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.suggest import did_you_mean
     from selfinstruct.models import CATALOGUE, prepare_model
 
     entry = CATALOGUE.get(name)
     if entry is None:
-        known = ", ".join(CATALOGUE)
-        raise ConfigError(f"no model {name!r} to prepare; there are: {known}")
+        raise ConfigError(
+            f"no model {name!r} to prepare; {did_you_mean(name, CATALOGUE)}there are: "
+            f"{', '.join(CATALOGUE)}"
+        )
     if entry.must_accept and not accept_license:
         raise ConfigError(
             f"model {name!r} comes under the {entry.license} ({entry.must_accept}); "

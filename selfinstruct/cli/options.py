@@ -99,7 +99,7 @@ def required_engine(name: str | None) -> EngineKind:
 
 def text_or_file(value: str) -> str:
     """Return the content of a file of that name if there is one, else the text itself."""
-    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.texts import read_text
 
     try:
         path = Path(value).expanduser()
@@ -107,10 +107,7 @@ def text_or_file(value: str) -> str:
             return value
     except (OSError, RuntimeError, ValueError):  # not a file name: a text
         return value
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --system") from error
+    return read_text(path, "--system").strip()
 
 
 def interrupt(_number: int, _frame: object) -> None:

@@ -99,14 +99,13 @@ def dpo(
     config: ConfigOption = None,
     settings: SetOption = None,
 ) -> None:
-    r"""Train a policy to prefer the chosen answers, by direct preference optimisation.
+    """Train a policy to prefer the chosen answers, by direct preference optimisation.
 
     Held-out pairs and fresh answers show what training does to the policy. health.html has the
     curves; the last lines say what is wrong.
 
     Example:
-        selfinstruct train dpo --data outputs/pairs --model outputs/sft \
-          --out outputs/dpo
+        selfinstruct train dpo --data outputs/pairs --model outputs/sft --out dpo
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences

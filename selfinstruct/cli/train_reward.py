@@ -80,14 +80,13 @@ def reward(
     config: ConfigOption = None,
     settings: SetOption = None,
 ) -> None:
-    r"""Train a reward model on preferences, by Bradley and Terry's model of pairs.
+    """Train a reward model on preferences, by Bradley and Terry's model of pairs.
 
     Reports how often it is right on held-out pairs, whether it is right as often as its
     confidence says, and whether it looks at more than length.
 
     Example:
-        selfinstruct train reward --data outputs/pairs --model bundled \
-          --out outputs/reward
+        selfinstruct train reward --data outputs/pairs --model bundled --out reward
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from selfinstruct.common.errors import ConfigError, PublishError
+from selfinstruct.common.errors import ConfigError, PublishError, why
 from selfinstruct.models import hub_errors
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -57,7 +57,7 @@ def push(repo: str, file: Path, card: str, *, private: bool) -> str:
         read(str(file)).push_to_hub(repo, split="train")
     except (*hub_errors(), DatasetsError) as error:
         raise PublishError(
-            f"{repo}: the hub did not take it ({error}); log in with `hf auth login`, check the "
-            f"name, and try again: {file} is complete"
+            f"{repo}: the hub did not take it ({why(error)}); log in with `hf auth login`, check "
+            f"the name, and try again: {file} is complete"
         ) from error
     return str(url)

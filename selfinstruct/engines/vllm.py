@@ -14,7 +14,7 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.errors import ConfigError, EngineError, why
 from selfinstruct.common.memory import keep_freed_memory
 from selfinstruct.common.records import Completion, LocalModel, Prompt, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
@@ -87,7 +87,7 @@ class VllmEngine:
             try:
                 self._driver.start(arguments)
             except (TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
-                message = f"vLLM refuses its options: {error}; check engine.options"
+                message = f"vLLM refuses its options: {why(error)}; check engine.options"
                 raise ConfigError(message) from error
             except Exception as error:
                 raise EngineError(_load_failure(error, captured)) from error
@@ -304,4 +304,4 @@ def _failure(request: Request, prompt: str, prompt_tokens: int, message: str) ->
 
 def _load_failure(error: Exception, captured: Mapping[str, str]) -> str:
     tail = "\n".join(captured.get("text", "").splitlines()[-15:])
-    return f"vLLM could not load the model: {error}\n{tail}".rstrip()
+    return f"vLLM could not load the model: {why(error)}\n{tail}".rstrip()

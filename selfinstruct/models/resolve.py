@@ -7,9 +7,10 @@ import json
 import re
 from pathlib import Path
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import LocalModel
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.models.catalogue import (
     CATALOGUE,
     CatalogueEntry,
@@ -44,9 +45,26 @@ def resolve_model(name: str, progress: Progress) -> LocalModel:
     path = user_path(name, "--model")
     if path.exists():
         return _local_model(name, path, None)
-    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
-        raise ConfigError(f"model {name!r}: no such folder; check --model")
+    meant = _meant(name, path)
+    if meant or name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
+        none = "no such folder" if "/" in name else "no such model, and no such folder"
+        raise ConfigError(f"model {name!r}: {none}; {meant}check --model")
     return _local_model(name, _download(name, progress), None)
+
+
+def _meant(name: str, path: Path) -> str:
+    """Return what a mistyped name is taken for: a name of the catalogue, or a folder.
+
+    The hub is not asked for such a name: hardly any of its models has a name without an owner, and
+    a folder that has all but this entry is no owner.
+    """
+    if "/" not in name:
+        return did_you_mean(name, CATALOGUE)
+    try:
+        beside = [str(other) for other in path.parent.iterdir() if (other / "config.json").exists()]
+    except OSError:
+        return ""
+    return did_you_mean(str(path), beside)
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
@@ -78,7 +96,7 @@ def _download(name: str, progress: Progress) -> Path:
     except hub_errors() as error:
         raise ConfigError(
             f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
-            f"and the hub cannot be reached for it ({type(error).__name__}); check --model"
+            "and the hub cannot be reached for it; check --model, and the network"
         ) from error
     return Path(folder)
 
@@ -91,7 +109,7 @@ def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalMo
     except FileNotFoundError:
         raise ConfigError(f"model {name!r}: the folder has no config.json; check --model") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"model {name!r}: config.json cannot be read: {error}") from error
+        raise ConfigError(f"model {name!r}: config.json cannot be read: {why(error)}") from error
     if not isinstance(config, dict) or not any(p.suffix in _WEIGHTS for p in path.iterdir()):
         raise ConfigError(f"model {name!r}: the folder has no weights (*.safetensors)")
     prompting = entry.prompting if entry is not None else None

@@ -11,7 +11,7 @@ import yaml
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.records import CalibrationScore
 from selfinstruct.store import schema
 from selfinstruct.store.layout import CALIBRATION, RUN_FILE
@@ -36,8 +36,7 @@ def open_run(path: Path) -> Run:
             raise TypeError("config, inputs and model must be mappings")
         meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise StoreError(f"{file}: is damaged ({what}); restore it from a backup") from error
+        raise StoreError(f"{file}: is damaged ({why(error)}); restore it from a backup") from error
     return Run(path, meta)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
-from selfinstruct.common.errors import ConfigError, TrainError
+from selfinstruct.common.errors import ConfigError, TrainError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.watching import is_main_process
@@ -90,7 +90,7 @@ def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: is damaged ({error}); give another --out") from error
+        raise ConfigError(f"{path}: is damaged ({why(error)}); give another --out") from error
     wrong = [key for key in {**known, **asked} if known.get(key) != asked.get(key)]
     if wrong:
         raise ConfigError(
@@ -125,7 +125,7 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
             with suppress(OSError):
                 made.rmdir()
                 made.parent.rmdir()
-        raise ConfigError(f"{what}: {error}") from error
+        raise ConfigError(f"{what}: {why(error)}") from error
 
 
 @contextmanager
@@ -157,5 +157,6 @@ def written(out: Path) -> Iterator[None]:
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
         raise TrainError(
-            f"{out}: cannot be written ({error}); {safe}: free space, then continue with --resume"
+            f"{out}: cannot be written ({why(error)}); {safe}: free space, then continue with "
+            "--resume"
         ) from error

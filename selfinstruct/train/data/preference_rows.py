@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
 from selfinstruct.preferences.pairs import LEAST_PAIRS
@@ -115,7 +115,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     try:
         rows = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --data") from error
+        raise ConfigError(f"{path}: cannot be read ({why(error)}); check --data") from error
     return [{**row, "where": f"{path}: row {number}"} for number, row in enumerate(rows, 1)]
 
 

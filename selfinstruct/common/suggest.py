@@ -1,0 +1,29 @@
+"""What a mistyped name may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+# Of difflib's ratio: one letter wrong, missing or swapped in a short word.
+_NEAR = 0.75
+# Letters of a beginning that says what is meant.
+_LEAST = 3
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like this one, if any is; case does not count."""
+    by_lower = {other.lower(): other for other in known}
+    lower = name.lower()
+    if len(lower) >= _LEAST:
+        for beginning, other in by_lower.items():
+            if beginning.startswith(lower):
+                return other
+    matches = get_close_matches(lower, by_lower, n=1, cutoff=_NEAR)
+    return by_lower[matches[0]] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'? `, to stand before the advice of a message, or nothing."""
+    match = near(name, known)
+    return f"did you mean {match!r}? " if match is not None else ""
