@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from selfinstruct.cli.options import (
     renamed,
     required_engine,
 )
+
+if TYPE_CHECKING:
+    from selfinstruct.align.chain import AlignSettings, Stage
 
 
 def align(
@@ -68,8 +71,7 @@ def align(
         options=_options([*(stage or []), *(options or [])]),
         engine=engine,
     )
-    if engine is not None:
-        required_engine(engine)
+    _check(out, settings)
     signal.signal(signal.SIGTERM, interrupt)
     try:
         report = run_chain(out, settings, _run, _tell)
@@ -83,6 +85,52 @@ def align(
     write_page(report, out)
     _print(report)
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _check(out: Path, settings: AlignSettings) -> None:
+    """Refuse at once what a stage would refuse after hours.
+
+    Raises:
+        ConfigError: a model, a file, an option of a stage, or a missing package.
+    """
+    from selfinstruct.align.chain import stages_of
+    from selfinstruct.common.paths import user_path
+    from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes
+    from selfinstruct.models import check_model
+    from selfinstruct.train.libraries import require_trl
+
+    for stage in stages_of(out, settings):
+        _parse(stage)
+    if settings.seeds is not None:
+        seeds = user_path(settings.seeds, "--seeds")
+        parse_seeds(read_seed_bytes(seeds), seeds)
+    check_model(settings.model)
+    if settings.judge is not None:
+        check_model(settings.judge)
+    required_engine(settings.engine)
+    require_trl()
+
+
+def _parse(stage: Stage) -> None:
+    """Parse the command of a stage, as its process will.
+
+    Raises:
+        ConfigError: an option or a value is wrong.
+    """
+    import typer.main
+    from typer.exceptions import TyperException
+
+    from selfinstruct.cli.app import app
+    from selfinstruct.common.errors import ConfigError
+
+    command: Any = typer.main.get_command(app)
+    words = list(stage.words)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    try:
+        command.make_context(stage.name, words)
+    except TyperException as error:
+        raise ConfigError(f"--stage-options {stage.name}: {error.format_message()}") from error
 
 
 def _options(stage_options: Sequence[str]) -> dict[str, list[str]]:

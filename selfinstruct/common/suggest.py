@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Of difflib's ratio: one letter wrong, missing or swapped in a short word.
-_NEAR = 0.75
+# Of difflib's ratio; in a word of up to four letters one wrong letter weighs more.
+_NEAR, _NEAR_IF_SHORT = 0.75, 0.66
+_SHORT = 4
 # Letters of a beginning that says what is meant.
 _LEAST = 3
 
@@ -19,7 +20,8 @@ def near(name: str, known: Iterable[str]) -> str | None:
         for beginning, other in by_lower.items():
             if beginning.startswith(lower):
                 return other
-    matches = get_close_matches(lower, by_lower, n=1, cutoff=_NEAR)
+    cutoff = _NEAR_IF_SHORT if len(lower) <= _SHORT else _NEAR
+    matches = get_close_matches(lower, by_lower, n=1, cutoff=cutoff)
     return by_lower[matches[0]] if matches else None
 
 

@@ -9,6 +9,7 @@ training.json              moved in last; then the model is whole
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,6 +127,26 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
                 made.rmdir()
                 made.parent.rmdir()
         raise ConfigError(f"{what}: {why(error)}") from error
+
+
+@contextmanager
+def nothing_left(out: Path) -> Iterator[None]:
+    """Remove what a failed training made, unless there is something to continue from.
+
+    A whole checkpoint stays, and so does what an interruption leaves, for --resume.
+    """
+    begun = (out / CHECKPOINTS).exists()
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except Exception:
+        if not begun and is_main_process() and last_checkpoint(out / CHECKPOINTS) is None:
+            for folder in (CHECKPOINTS, PART):
+                shutil.rmtree(out / folder, ignore_errors=True)
+            with suppress(OSError):  # somebody has put a file there
+                for folder in missing:
+                    folder.rmdir()
+        raise
 
 
 @contextmanager
