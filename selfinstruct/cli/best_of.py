@@ -13,9 +13,10 @@ from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.help import default
 from selfinstruct.cli.labelling import (
     NAMES,
+    AnswerTokensOption,
+    FormerTokensOption,
     JudgeOption,
     JudgePromptOption,
-    MaxTokensOption,
     RewardModelOption,
     TemperatureOption,
     labeller_name,
@@ -74,7 +75,8 @@ def best_of(
     judge_prompt: JudgePromptOption = None,
     reward_model: RewardModelOption = None,
     temperature: TemperatureOption = 0.9,
-    max_tokens: MaxTokensOption = 192,
+    answer_tokens: AnswerTokensOption = 192,
+    max_tokens: FormerTokensOption = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Most tasks to answer." + default("all")),
@@ -106,7 +108,8 @@ def best_of(
     chooses, measures = scorers_of([labeller, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     choice = Choice(chooses, measures)
-    how = SampleSettings(k, temperature, max_tokens, seed, scored=choice.scored_by_policy)
+    longest = answer_tokens if max_tokens is None else max_tokens
+    how = SampleSettings(k, temperature, longest, seed, scored=choice.scored_by_policy)
     with resumable(out, ("answers", "scores", "worth")) as advance:
         work = Workplace(out, processes_of(kind), advance, resume)
         report = choose(prompts, local, how, choice, work, str(dtype or "auto"))

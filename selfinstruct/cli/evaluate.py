@@ -19,6 +19,7 @@ from selfinstruct.cli.options import (
     DtypeOption,
     EngineOption,
     interrupt,
+    renamed,
     required_engine,
 )
 
@@ -67,15 +68,16 @@ def evaluate(
         list[str] | None,
         typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
     ] = None,
-    max_tokens: Annotated[
+    answer_tokens: Annotated[
         int,
         typer.Option(
-            "--max-tokens",
+            "--answer-tokens",
             min=1,
             help="Most tokens of an answer, the same for all.",
             rich_help_panel=ANSWERS,
         ),
     ] = 192,
+    max_tokens: Annotated[int | None, renamed("--max-tokens", min=1)] = None,
     samples: Annotated[
         int,
         typer.Option(
@@ -162,7 +164,7 @@ def evaluate(
     contestants = _contestants(models, few_shot or [])
     asked = Questions(
         read_eval_tasks(tasks or shipped_eval_tasks()),
-        max_tokens,
+        answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
         passages=()

@@ -24,7 +24,6 @@ from selfinstruct.cli.options import (
     SeedsOption,
     SystemOption,
     interrupt,
-    renamed,
     text_or_file,
 )
 
@@ -113,15 +112,14 @@ def generate(
             rich_help_panel=STOPS,
         ),
     ] = None,
-    max_total_tokens: Annotated[
+    max_tokens: Annotated[
         int | None,
         typer.Option(
-            "--max-total-tokens",
+            "--max-tokens",
             help="Stop after so many generated tokens." + default("no limit"),
             rich_help_panel=STOPS,
         ),
     ] = None,
-    max_tokens: Annotated[int | None, renamed("--max-tokens")] = None,
     min_yield: Annotated[
         float | None,
         typer.Option(
@@ -188,7 +186,7 @@ def generate(
                 min_logprob=min_logprob,
                 max_logprob=max_logprob,
                 max_rounds=max_rounds,
-                max_tokens=max_tokens if max_total_tokens is None else max_total_tokens,
+                max_tokens=max_tokens,
                 settings=parsed,
                 progress=watcher,
             )

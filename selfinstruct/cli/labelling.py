@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
-from selfinstruct.cli.options import ANSWERS, LABELS, interrupt
+from selfinstruct.cli.options import ANSWERS, LABELS, interrupt, renamed
 from selfinstruct.labellers.base import MODEL_OPTIONS, Needs
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
@@ -81,10 +81,15 @@ TemperatureOption = Annotated[
         rich_help_panel=ANSWERS,
     ),
 ]
-MaxTokensOption = Annotated[
+AnswerTokensOption = Annotated[
     int,
-    typer.Option("--max-tokens", min=1, help="Most tokens of an answer.", rich_help_panel=ANSWERS),
+    typer.Option(
+        "--answer-tokens", min=1, help="Most tokens of an answer.", rich_help_panel=ANSWERS
+    ),
 ]
+
+
+FormerTokensOption = Annotated[int | None, renamed("--max-tokens", min=1)]
 
 
 def scorers_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +26,19 @@ def merge(
     from selfinstruct.decisions.counts import count
     from selfinstruct.decisions.view import read_view
     from selfinstruct.store import open_run
+    from selfinstruct.store.layout import RUN_FILE
     from selfinstruct.verdicts.merge import merge as merge_runs
 
     opened = [open_run(path) for path in runs]
+    for first, second in combinations(opened, 2):
+        if (first.path / RUN_FILE).read_bytes() == (second.path / RUN_FILE).read_bytes():
+            stderr.print(
+                f"{second.path} is the same run as {first.path}: it adds no task",
+                style="yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     total = sum(len(run.rounds()) for run in opened)
     steps = iter(track(range(total), "merging", console=stderr, transient=True))
     merged = merge_runs(opened, out, lambda _: next(steps, None))

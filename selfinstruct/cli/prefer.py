@@ -10,9 +10,10 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.labelling import (
+    AnswerTokensOption,
+    FormerTokensOption,
     JudgeOption,
     JudgePromptOption,
-    MaxTokensOption,
     RewardModelOption,
     TemperatureOption,
     labeller_name,
@@ -57,7 +58,8 @@ def prefer(
         int, typer.Option("--k", min=1, help="Answers to each task.", rich_help_panel=ANSWERS)
     ] = 4,
     temperature: TemperatureOption = 0.9,
-    max_tokens: MaxTokensOption = 192,
+    answer_tokens: AnswerTokensOption = 192,
+    max_tokens: FormerTokensOption = None,
     min_margin: Annotated[
         float,
         typer.Option(
@@ -115,7 +117,7 @@ def prefer(
     settings = PreferSettings(
         k=k,
         temperature=temperature,
-        max_tokens=max_tokens,
+        max_tokens=answer_tokens if max_tokens is None else max_tokens,
         min_margin=min_margin,
         pairs_per_task=pairs_per_task,
         balance_lengths=length_balance,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.cli.cells import number, per_round, plain_row, thresholds_line
+from selfinstruct.cli.cells import Cut, number, per_round, plain_row, thresholds_line
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.error_rates import print_what_if_rates
 from selfinstruct.cli.help import default
@@ -160,8 +160,8 @@ def _print_what_if(result: WhatIf) -> None:
         shown.add_column(column, overflow="fold")
     for one in [*result.changes, *result.instance_changes][:20]:
         scores = (number(one.mean_logprob), number(one.rouge_l))
-        cells = (one.id, one.before, one.after, *scores, one.neighbour_id, one.text)
-        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
+        cells = (one.id, one.before, one.after, *scores, one.neighbour_id)
+        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells), Cut(one.text))
     stdout.print(shown)
     for what, count in (
         ("instruction", len(result.changes)),

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from selfinstruct.common import atomic
+from selfinstruct.common import atomic, ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.inputs.run_inputs import stored_inputs
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
 from selfinstruct.store.layout import OWN
@@ -64,6 +66,13 @@ def export(
     return len(rows)
 
 
+def count_teachers(run: Run, answers: Answers) -> int:
+    """Return how many rows of an export have a teacher's output instead of the run's own."""
+    if answers is Answers.OWN:
+        return 0
+    return sum(ids.is_answer(row.id) for row in export_rows(run, answers))
+
+
 def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Dataset:
     """Return the rows that `export` would write, as a `datasets.Dataset`.
 
@@ -89,6 +98,8 @@ def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
         ConfigError: it is empty.
     """
     rows = list(export_rows(run, answers))
+    if stored_config(run).export_nulls:
+        rows = [_with_nulls(row) for row in rows]
     if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
         raise ConfigError(
             f"{run.path}: has no accepted answers of a teacher; "
@@ -97,6 +108,13 @@ def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
     if not rows:
         raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
     return rows
+
+
+def _with_nulls(row: ExportRow) -> ExportRow:
+    """Return a row as readers of tables expect it: null for a score that could not be computed."""
+    scores = ("mean_logprob", "rouge_l")
+    unknown: dict[str, Any] = {name: None for name in scores if math.isnan(getattr(row, name))}
+    return replace(row, **unknown) if unknown else row
 
 
 def _refuse_own_files(run: Run, out: Path) -> None:

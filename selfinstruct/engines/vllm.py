@@ -21,7 +21,7 @@ from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, special_tokens, token_spans
-from selfinstruct.engines.machine import Machine, detect_machine
+from selfinstruct.engines.machine import Machine, bound_cores, detect_machine
 from selfinstruct.engines.rendering import render
 from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
@@ -182,7 +182,7 @@ class VllmEngine:
             "TOKENIZERS_PARALLELISM": "false",
         }
         if self.machine.device == "cpu":
-            cores = self._engine.threads or ",".join(map(str, self.machine.cores))
+            cores = bound_cores(self._engine.threads, self.machine.cores)
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))

@@ -182,7 +182,7 @@ def _chosen(
     if not lines:
         raise ConfigError(
             f"{out}: no answer to {len(prompts)} prompts is whole and scored "
-            f"({dict(sorted(dropped.items()))}); give a larger --max-tokens and another --out"
+            f"({dict(sorted(dropped.items()))}); give a larger --answer-tokens and another --out"
         )
     values = [list(worth[prompt.id]) for prompt in prompts]
     curve = best_of_curve(scores, values, k)

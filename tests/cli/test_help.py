@@ -103,14 +103,20 @@ def test_an_option_name_has_one_meaning() -> None:
     assert several == set(), {name: dict(kinds[name]) for name in several}
     shown = {
         word: {name for name in LEAVES if word in visible(LEAVES[name])}
-        for word in ("--held-out", "--held-out-pairs", "--labeller", "--max-tokens", "--contains")
+        for word in (
+            "--held-out",
+            "--held-out-pairs",
+            "--labeller",
+            "--max-tokens",
+            "--answer-tokens",
+        )
     }
     assert shown == {
         "--held-out": {"train sft", "train dpo", "train reward"},
         "--held-out-pairs": {"prefer"},
         "--labeller": {"prefer", "best-of"},
-        "--max-tokens": {"prefer", "best-of", "evaluate"},
-        "--contains": {"audit list"},
+        "--max-tokens": {"generate"},
+        "--answer-tokens": {"prefer", "best-of", "evaluate"},
     }
 
 
@@ -126,7 +132,7 @@ FORMER = {
         ["--validation", "0.2"],
     ),
     "--stage": (["align", "--out", "o"], ["--stage", "sft=--epochs 1"]),
-    "--max-tokens": (["generate", "--out", "o"], ["--max-tokens", "9"]),
+    "--max-tokens": (["evaluate", "--model", "a=b", "--out", "o"], ["--max-tokens", "9"]),
     "--text": (["audit", "list", "run"], ["--text", "bird"]),
 }
 
