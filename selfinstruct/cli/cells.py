@@ -51,10 +51,13 @@ class Cut:
 
         width = options.max_width
         lines = Text(self._text).wrap(console, width, overflow="fold")
-        shown = [line.plain.rstrip() for line in lines[: self._LINES]]
+        shown = lines[: self._LINES]
+        for line in shown:
+            line.rstrip()
         if len(lines) > self._LINES:
-            shown[-1] = f"{shown[-1][: width - 1]}…"
-        yield Text("\n".join(shown))
+            shown[-1].truncate(width - 1)
+            shown[-1].append("…")
+        yield Text("\n").join(shown)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         from rich.measure import Measurement

@@ -33,7 +33,7 @@ def merge(
     for first, second in combinations(opened, 2):
         if (first.path / RUN_FILE).read_bytes() == (second.path / RUN_FILE).read_bytes():
             stderr.print(
-                f"{second.path} is the same run as {first.path}: it adds no task",
+                f"{second.path} is the same run as {first.path}; leave one out",
                 style="yellow",
                 markup=False,
                 highlight=False,

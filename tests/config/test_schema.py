@@ -93,7 +93,7 @@ def test_the_papers_numbers_are_the_defaults() -> None:
         ("engine.driver", "fast"),
         ("engine.kv_cache_gb", 0),
         ("engine.context_length", 63),
-        ("engine.threads", 4),
+        ("engine.threads", 0),
         ("model.prompting", "loud"),
         ("model.thinking", "perhaps"),
     ],
