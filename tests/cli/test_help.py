@@ -172,7 +172,7 @@ def test_completion_knows_commands_and_options(shell: str) -> None:
     assert "prompt-completion" in completed("selfinstruct export run --format p")
 
 
-def test_completion_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_can_be_shown() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "selfinstruct", "--show-completion", "bash"],
         env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
@@ -182,3 +182,23 @@ def test_completion_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "_SELFINSTRUCT_COMPLETE=complete_bash" in done.stdout
+
+
+def test_completion_can_be_installed(tmp_path: Path) -> None:
+    """For the shell that is named, since a test has none around it; into a home of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "selfinstruct", "--install-completion", "bash"],
+        env={
+            **os.environ,
+            "HOME": str(tmp_path),
+            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bash completion installed in" in done.stdout
+    script = tmp_path / ".bash_completions" / "selfinstruct.sh"
+    assert "complete -o default -F _selfinstruct_completion selfinstruct" in script.read_text()
+    assert str(script) in (tmp_path / ".bashrc").read_text()
