@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 # Of difflib's ratio; in a word of up to four letters one wrong letter weighs more.
 _NEAR, _NEAR_IF_SHORT = 0.75, 0.66
@@ -29,3 +30,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'? `, to stand before the advice of a message, or nothing."""
     match = near(name, known)
     return f"did you mean {match!r}? " if match is not None else ""
+
+
+def folder_meant(path: Path, file: str) -> str:
+    """Return like `did_you_mean` which folder beside this path is meant: one that has this file."""
+    try:
+        beside = [found.parent.name for found in path.parent.glob(f"*/{file}")]
+    except OSError:  # a name that no folder can have
+        return ""
+    match = near(path.name, beside)
+    return f"did you mean {str(path.with_name(match))!r}? " if match is not None else ""

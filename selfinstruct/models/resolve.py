@@ -11,7 +11,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import LocalModel
-from selfinstruct.common.suggest import did_you_mean
+from selfinstruct.common.suggest import did_you_mean, folder_meant
 from selfinstruct.models.catalogue import (
     CATALOGUE,
     CatalogueEntry,
@@ -77,11 +77,7 @@ def _meant(name: str, path: Path) -> str:
     """
     if "/" not in name:
         return did_you_mean(name, CATALOGUE)
-    try:
-        beside = [str(other) for other in path.parent.iterdir() if (other / "config.json").exists()]
-    except OSError:
-        return ""
-    return did_you_mean(str(path), beside)
+    return folder_meant(path, "config.json")
 
 
 def hub_errors() -> tuple[type[Exception], ...]:

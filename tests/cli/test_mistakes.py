@@ -77,6 +77,17 @@ def test_a_mistyped_folder_is_not_asked_of_the_hub(
     check_model("HuggingFaceTB/SmolLM2-135M")  # an owner's
 
 
+def test_a_mistyped_run_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "other"):
+        (tmp_path / "outputs" / name).mkdir(parents=True)
+        (tmp_path / "outputs" / name / "run.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    message = refused(["audit", "summary", "outputs/frist"], capfd, tmp_path)
+    assert "(there is no such folder); did you mean 'outputs/first'? check" in message
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-xl", "t5-small", "bert-base-uncased", "phi"])
 def test_names_of_the_hub_are_none_of_ours(name: str) -> None:
     assert near(name, CATALOGUE) is None
