@@ -115,6 +115,6 @@ def interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def renamed(option: str, **limits: float) -> Any:
+def renamed(option: str, **limits: Any) -> Any:
     """Return an option's former name, which still works and is not shown."""
     return typer.Option(option, hidden=True, **limits)

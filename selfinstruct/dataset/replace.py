@@ -121,7 +121,7 @@ def _is_table_of_ours(content: bytes) -> bool:
         names = pq.read_schema(io.BytesIO(content)).names
     except pa.ArrowException:
         return False
-    return names[: len(COLUMNS)] == COLUMNS
+    return bool(names[: len(COLUMNS)] == COLUMNS)
 
 
 def _lines_of(run: Run) -> Iterator[set[bytes]]:

@@ -141,8 +141,8 @@ def nothing_left(out: Path) -> Iterator[None]:
         yield
     except Exception:
         if not begun and is_main_process() and last_checkpoint(out / CHECKPOINTS) is None:
-            for folder in (CHECKPOINTS, PART):
-                shutil.rmtree(out / folder, ignore_errors=True)
+            for name in (CHECKPOINTS, PART):
+                shutil.rmtree(out / name, ignore_errors=True)
             with suppress(OSError):  # somebody has put a file there
                 for folder in missing:
                     folder.rmdir()
