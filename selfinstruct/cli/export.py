@@ -22,13 +22,20 @@ class AnswersName(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    format: Annotated[Format, typer.Option("--format", help="Format of the file.")],
+    format: Annotated[
+        Format,
+        typer.Option("--format", metavar="NAME", help=f"Format of the file: {', '.join(Format)}."),
+    ],
     out: Annotated[
         Path, typer.Option("--out", help="File to write; an earlier export is replaced.")
     ],
     answers: Annotated[
         AnswersName,
-        typer.Option("--answers", help="Whose outputs; `selfinstruct answer` writes a teacher's."),
+        typer.Option(
+            "--answers",
+            metavar="WHOSE",
+            help=f"Whose outputs: {', '.join(AnswersName)}; `answer` writes a teacher's.",
+        ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
         bool,

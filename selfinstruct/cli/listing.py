@@ -15,6 +15,7 @@ from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import RunFolder
 from selfinstruct.cli.options import renamed
 
+WHICH = "Which candidates"
 # On a terminal of fewer columns than the first, all but ids and texts fold at the second.
 _WIDE, _NARROW = 110, 10
 
@@ -36,27 +37,42 @@ class VerdictName(StrEnum):
 def list_candidates(
     run: RunFolder,
     stage: Annotated[
-        StageName, typer.Option("--stage", help="Which candidates.")
+        StageName, typer.Option("--stage", help="Which candidates.", rich_help_panel=WHICH)
     ] = StageName.INSTRUCTIONS,
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Only those rejected for this reason.")
+        str | None,
+        typer.Option(
+            "--reason", help="Only those rejected for this reason.", rich_help_panel=WHICH
+        ),
     ] = None,
-    verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
+    verdict: Annotated[
+        VerdictName | None, typer.Option("--verdict", help="Only these.", rich_help_panel=WHICH)
+    ] = None,
     text: Annotated[
         str | None,
         typer.Option(
-            "--contains", help="Only those that contain this text, in upper or lower case."
+            "--contains",
+            help="Only those that contain this text, in upper or lower case.",
+            rich_help_panel=WHICH,
         ),
     ] = None,
     former: Annotated[str | None, renamed("--text")] = None,
-    round: Annotated[int | None, typer.Option("--round", help="Only those of this round.")] = None,
-    min_rouge: Annotated[float | None, typer.Option("--min-rouge", help="Least ROUGE-L.")] = None,
-    max_rouge: Annotated[float | None, typer.Option("--max-rouge", help="Most ROUGE-L.")] = None,
+    round: Annotated[
+        int | None, typer.Option("--round", help="Only those of this round.", rich_help_panel=WHICH)
+    ] = None,
+    min_rouge: Annotated[
+        float | None, typer.Option("--min-rouge", help="Least ROUGE-L.", rich_help_panel=WHICH)
+    ] = None,
+    max_rouge: Annotated[
+        float | None, typer.Option("--max-rouge", help="Most ROUGE-L.", rich_help_panel=WHICH)
+    ] = None,
     min_logprob: Annotated[
-        float | None, typer.Option("--min-logprob", help="Lowest nats per token.")
+        float | None,
+        typer.Option("--min-logprob", help="Lowest nats per token.", rich_help_panel=WHICH),
     ] = None,
     max_logprob: Annotated[
-        float | None, typer.Option("--max-logprob", help="Highest nats per token.")
+        float | None,
+        typer.Option("--max-logprob", help="Highest nats per token.", rich_help_panel=WHICH),
     ] = None,
     sort: Annotated[
         str, typer.Option("--sort", help="Column to sort by, such as rouge_l or mean_logprob.")

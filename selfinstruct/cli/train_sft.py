@@ -66,7 +66,12 @@ def sft(
     ] = 0.1,
     validation: Annotated[float | None, renamed("--validation", min=0, max=0.5)] = None,
     answers: Annotated[
-        AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
+        AnswersName,
+        typer.Option(
+            "--answers",
+            metavar="WHOSE",
+            help=f"Whose outputs to learn: {', '.join(AnswersName)}.",
+        ),
     ] = AnswersName.OWN,
     with_seeds: Annotated[
         bool, typer.Option("--with-seeds", help="Learn the run's seed tasks too.")

@@ -86,7 +86,7 @@ def test_long_helps_have_panels() -> None:
         for option in options(command):
             if not option.hidden:
                 panels[getattr(option, "rich_help_panel", None) or "Options"] += 1
-        assert max(panels.values(), default=0) <= 14, f"{name}: {dict(panels)}"
+        assert max(panels.values(), default=0) <= 10, f"{name}: {dict(panels)}"
 
 
 def test_an_option_name_has_one_meaning() -> None:
