@@ -108,8 +108,8 @@ def test_a_text_may_hold_any_character_that_json_allows(character: str) -> None:
         (seed_line(name=" "), "name", "empty"),
         (seed_line(instruction=...), "instruction", "missing"),
         (seed_line(instruction=""), "instruction", "empty"),
-        (seed_line(instruction=["x"]), "instruction", "['x']"),
-        (seed_line(is_classification="yes"), "is_classification", "'yes'"),
+        (seed_line(instruction=["x"]), "instruction", '["x"]'),
+        (seed_line(is_classification="yes"), "is_classification", '"yes"'),
         (seed_line(is_classification=1), "is_classification", "1"),
         (seed_line(instances=...), "instances", "missing"),
         (seed_line(instances=[]), "instances", "empty"),
@@ -138,7 +138,7 @@ def test_a_bad_field_is_named_with_file_and_line(line: str, field: str, what: st
     [
         ("Name a bird.", "is not JSON"),
         ('{"id": 1', "is not JSON"),
-        ("[1, 2]", "is [1, 2], no object"),
+        ("[1, 2]", r"is \[1, 2\], no object"),
         ("null", "is null, no object"),
         (seed_line() + seed_line(), "is not JSON"),
         *(
