@@ -430,6 +430,7 @@ def export(
         raise ConfigError("--private goes with --push REPO")
     opened = (run if isinstance(run, Run) else open_run(run))._run
     file = user_path(out, "out")
+    exporting.refuse_own_files(opened, file)
     check_suffix(file, choice[0])
     before = replaced(opened, file, force=force)
     if card:

@@ -54,7 +54,7 @@ def export(
     rows: Sequence[ExportRow] = _rows_to_export(run, answers)
     if reasoning:
         rows = with_reasoning(run, rows)
-    _refuse_own_files(run, out)
+    refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
     content = format.content(rows, stored_inputs(run).prompts)
@@ -117,8 +117,12 @@ def _with_nulls(row: ExportRow) -> ExportRow:
     return replace(row, **unknown) if unknown else row
 
 
-def _refuse_own_files(run: Run, out: Path) -> None:
-    """Refuse to overwrite the run's own files; an export may lie beside them in its folder."""
+def refuse_own_files(run: Run, out: Path) -> None:
+    """Refuse to overwrite the run's own files; an export may lie beside them in its folder.
+
+    Raises:
+        ConfigError: the file is one of the run's.
+    """
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
     own = OWN | {kind.name for kind in KINDS}

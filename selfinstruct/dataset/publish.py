@@ -53,7 +53,9 @@ def push(repo: str, file: Path, card: str, *, private: bool) -> str:
             repo_type="dataset",
             commit_message="Dataset card",
         )
-        read = Dataset.from_parquet if file.suffix == ".parquet" else Dataset.from_json
+        with file.open("rb") as opened:  # the name need not say what it is
+            is_parquet = opened.read(4) == b"PAR1"
+        read = Dataset.from_parquet if is_parquet else Dataset.from_json
         read(str(file)).push_to_hub(repo, split="train")
     except (*hub_errors(), DatasetsError) as error:
         raise PublishError(

@@ -48,12 +48,12 @@ def check_out(out: Path, resume: bool) -> Path | None:
     checkpoint = last_checkpoint(out / CHECKPOINTS)
     if not is_main_process():  # the main process may have begun to write
         return checkpoint if resume else None
-    if checkpoint is not None and not resume:
-        raise ConfigError(
-            f"{out}: holds the checkpoints of a training that was stopped; --resume continues "
-            "it, another --out starts afresh"
-        )
     begun = (out / CHECKPOINTS).is_dir() or (out / PART).is_dir()
+    if begun and not resume:
+        raise ConfigError(
+            f"{out}: holds a training that was stopped; --resume continues it, another --out "
+            "starts afresh"
+        )
     if out.exists() and any(out.iterdir()) and not (resume and begun):
         raise ConfigError(
             f"{out}: is not empty, and no training was begun in it; give another --out"

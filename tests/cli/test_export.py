@@ -190,3 +190,17 @@ def test_runs_of_before_export_what_they_did(
     column = pq.read_table(tmp_path / "x.parquet")["rouge_l"]
     assert column.null_count == 0
     assert any(math.isnan(value) for value in column.to_pylist())
+
+
+def test_the_runs_own_files_cannot_be_forced(export: Export) -> None:
+    before = (export.run.path / "run.yaml").read_bytes()
+    message = export(export.run.path / "run.yaml", "--force", code=2)
+    assert "is a part of the run itself; give another --out" in message
+    assert (export.run.path / "run.yaml").read_bytes() == before
+
+
+def test_a_record_that_is_damaged_is_no_permission(export: Export, tmp_path: Path) -> None:
+    out = tmp_path / "train.jsonl"
+    out.write_bytes(b"mine")
+    (tmp_path / RECORD).write_text('{"file": "train.jsonl"}\nnot json\n')
+    assert "no export wrote it" in export(out, code=2)

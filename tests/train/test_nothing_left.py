@@ -69,6 +69,8 @@ def test_an_interruption_can_be_continued(
         with pytest.raises(KeyboardInterrupt):
             train(model, out)
     assert (out / CHECKPOINTS / ASKED).is_file()
+    with pytest.raises(ConfigError, match="was stopped; --resume continues it"):
+        train(model, out)
     train(model, out, resume=True)
     assert (out / REPORT).is_file()
 

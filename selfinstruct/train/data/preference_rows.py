@@ -97,7 +97,7 @@ def _folder_rows(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
 
 
 def _file_rows(path: Path) -> list[dict[str, Any]]:
-    rows = read_table(path) if path.suffix == ".parquet" else read_lines(path)
+    rows = read_table(path) if path.suffix.lower() == ".parquet" else read_lines(path)
     if not rows:
         raise ConfigError(f"{path}: holds no pair; give one {{prompt, chosen, rejected}} a line")
     return rows
