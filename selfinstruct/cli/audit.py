@@ -17,6 +17,7 @@ from selfinstruct.cli.decide import AsJson, RunFolder
 from selfinstruct.cli.error_rates import print_measured
 from selfinstruct.cli.help import add, ending
 from selfinstruct.cli.whatif import whatif
+from selfinstruct.common.texts import shown
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
@@ -72,8 +73,8 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
     else:
         for difference in differences[:50]:
             stdout.print(
-                f"{difference.id}: {difference.field}: recorded {difference.recorded!r}, "
-                f"replayed {difference.replayed!r}",
+                f"{difference.id}: {difference.field}: recorded {shown(difference.recorded)}, "
+                f"replayed {shown(difference.replayed)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError, why
+from selfinstruct.common.texts import shown
 from selfinstruct.labellers.base import ScoredAnswer, Vote
 from selfinstruct.preferences.pairs import Pair
 
@@ -98,7 +99,8 @@ def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool
     for key in sorted(known.keys() | settings.keys()):
         if known.get(key) != settings.get(key):
             raise ConfigError(
-                f"{out}: was made with {key} {known.get(key)!r}, not {settings.get(key)!r}; "
+                f"{out}: was made with {key} {shown(known.get(key))}, not "
+                f"{shown(settings.get(key))}; "
                 "give the same, or another --out"
             )
     done = (out / REPORT).is_file()
