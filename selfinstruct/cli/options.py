@@ -35,6 +35,7 @@ class Prompting(StrEnum):
 # Panels of --help: an option is in the same one in every command.
 MODEL, TASKS, STOPS, FILTERS = "The model", "The tasks", "When to stop", "What is rejected"
 ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who labels", "The pairs", "Training"
+FIELDS = "Fields of TRL"
 # Where a command takes any MODEL.
 ANY_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
 

@@ -16,7 +16,7 @@ import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.help import ending
-from selfinstruct.cli.options import ANY_MODEL, TRAINING, interrupt
+from selfinstruct.cli.options import ANY_MODEL, FIELDS, TRAINING, interrupt
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -66,7 +66,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         help="YAML with fields of TRL's configuration; options given here win over it.",
-        rich_help_panel=TRAINING,
+        rich_help_panel=FIELDS,
     ),
 ]
 SetOption = Annotated[
@@ -75,7 +75,7 @@ SetOption = Annotated[
         "--set",
         metavar="FIELD=VALUE",
         help="One field of TRL's configuration, such as warmup_steps=10. May be repeated.",
-        rich_help_panel=TRAINING,
+        rich_help_panel=FIELDS,
     ),
 ]
 
