@@ -88,7 +88,7 @@ def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     for path, message in (
         (tmp_path / "empty.jsonl", "holds no task"),
-        (tmp_path / "none", "cannot be read"),
+        (tmp_path / "none", "no such file; check --data"),
         (tmp_path, "is no run"),
     ):
         with pytest.raises(ConfigError, match=message):
