@@ -50,6 +50,7 @@ def serve(
         selfinstruct serve --root outputs
     """
     from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.installing import extra_line
     from selfinstruct.common.paths import user_path
 
     try:
@@ -59,8 +60,7 @@ def serve(
         from selfinstruct.web.security import EVERY_ADDRESS, access_for
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the web service needs {error.name}; install it with: "
-            "pip install 'selfinstruct[serve]'"
+            f"the web service needs {error.name}; install it with: {extra_line('serve')}"
         ) from error
     folder = user_path(root, "--root")
     access = access_for(host, token, allow_host or ())

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common import atomic, ids
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
@@ -83,7 +84,7 @@ def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Data
         from datasets import Dataset
     except ImportError as error:
         raise ConfigError(
-            "to_dataset() needs the datasets package: pip install datasets"
+            f"to_dataset() needs the datasets package: {install_line('datasets')}"
         ) from error
     content = format.content(_rows_to_export(run, answers), stored_inputs(run).prompts)
     if format.suffix == "parquet":

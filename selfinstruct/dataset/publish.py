@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from selfinstruct.common.errors import ConfigError, PublishError, why
+from selfinstruct.common.installing import install_line
 from selfinstruct.models import hub_errors
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -22,7 +23,9 @@ def check_repo(repo: str) -> None:
     try:
         import datasets  # noqa: F401
     except ImportError as error:
-        raise ConfigError("--push needs the datasets package: pip install datasets") from error
+        raise ConfigError(
+            f"--push needs the datasets package: {install_line('datasets')}"
+        ) from error
 
 
 def push(repo: str, file: Path, card: str, *, private: bool) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.installing import extra_line, version_of
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.suggest import did_you_mean, folder_meant
@@ -89,6 +90,11 @@ def hub_errors() -> tuple[type[Exception], ...]:
 
 
 def _download(name: str, progress: Progress) -> Path:
+    if version_of("huggingface-hub") is None:
+        raise ConfigError(
+            f"model {name!r}: a download from the hub needs huggingface-hub; install it with: "
+            + extra_line("train")
+        )
     progress(f"downloading {name} from the hub", 0.0)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
