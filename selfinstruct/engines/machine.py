@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def detect_machine() -> Machine:
         fast_bfloat16=bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
         memory_gb=_free_memory_gb(),
     )
+
+
+def bound_cores(threads: int | str | None, allowed: Sequence[int]) -> str:
+    """Return the cores to bind as vLLM names them: those given, as many as given, or all allowed.
+
+    Where fewer are allowed than given, as on a smaller machine, all of them are.
+    """
+    if isinstance(threads, str):
+        return threads
+    return ",".join(map(str, allowed[:threads]))
 
 
 def installed_vllm() -> str | None:
