@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,21 @@ def said(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 0)
     captured = capfd.readouterr()
     assert found == code, captured.err
     return json.loads(captured.out) if code in (0, 4) else " ".join(captured.err.split())
+
+
+def test_what_was_cut_off_an_answer_is_shown(tmp_path: Path, capfd: Any) -> None:
+    """In a golden run of version 3, some answers open with chat."""
+    path = str(Path(shutil.copytree(ROOT / "tests/golden/runs/third", tmp_path / "third")))
+    assert cli(["audit", "list", path, "--stage", "instances", "--json", "--limit", "500"]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    opened = "Sure, here is what I think:"
+    [id] = [row["id"] for row in rows if row["cut"]]
+    assert cli(["audit", "show", path, id]) == 0
+    assert f"cut off around it:\n   {opened}\n" in capfd.readouterr().out
+    assert said(["show", path, id, "--json"], capfd)["row"]["cut"] == opened
+    whole = next(row["id"] for row in rows if not row["cut"])
+    assert cli(["audit", "show", path, whole]) == 0
+    assert "cut off" not in capfd.readouterr().out
 
 
 def id_of(run: Run, **wanted: Any) -> str:
@@ -190,4 +206,48 @@ def test_what_the_page_on_audits_says_runs(
         "edit",
         "undo",
         "drop",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("stage", ["instructions", "instances"])
+def test_long_texts_are_cut_to_two_lines(
+    stage: str,
+    width: int,
+    run: Run,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rich.console import Console
+
+    from selfinstruct.cli import listing
+
+    row = next(candidates(run, Filter(table=stage, verdict="accepted")))
+    long = {"text": "word\n\n" * 300, "input": "", "output": "日本語 answer " * 300}
+    page = io.StringIO()
+    monkeypatch.setattr(listing, "stdout", Console(file=page, width=width))
+    listing._print_rows([{**row, **long}], listing.StageName(stage), run.path)
+    lines = page.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    body = [line for line in lines if "word" in line or "日本" in line or "answer" in line]
+    assert len(body) == 2
+    assert "…" in body[1]
+    assert row["id"] in page.getvalue()
+    assert "audit show" in capfd.readouterr().err
+
+
+def test_a_short_text_is_whole(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from selfinstruct.cli.cells import Cut
+
+    console = Console(file=io.StringIO(), width=10)
+    with console.capture() as capture:
+        console.print(Cut("one two"), Cut("one two three four five"), Cut("x" * 30))
+    assert capture.get().split("\n")[:5] == [
+        "one two",
+        "one two",
+        "three fou…",
+        "x" * 10,
+        "x" * 9 + "…",
     ]
