@@ -54,6 +54,7 @@ class EngineConfig(Section):
     threads: str | None = throughput(None, "CPU cores to bind, such as `0-15`; null: all allowed")
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
+    base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
         {}, "other options of the engine, by their own names; those that only set speed are free"

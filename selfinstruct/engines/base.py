@@ -26,12 +26,14 @@ class Capabilities:
         alone if the arithmetic does (float32 on a CPU, batch-invariant mode on a GPU); otherwise
         the last bits of a logit depend on the batch.
     continues: continues a turn of the model that the prompt opens (`Conversation.opened`).
+    texts: continues a raw text; some servers answer conversations alone.
     """
 
     logprobs: bool
     score: bool
     seeded: bool
     continues: bool = True
+    texts: bool = True
 
 
 ALL = Capabilities(logprobs=True, score=True, seeded=True)

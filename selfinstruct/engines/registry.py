@@ -6,6 +6,7 @@ To add an engine, add a file here, its options in `config/engine_options.py`, an
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from selfinstruct.config.engine_options import EngineOptions
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, Capabilities, Engine
 from selfinstruct.engines.machine import require_vllm
+from selfinstruct.models.endpoint import is_endpoint
 
 EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 """Builds an engine without loading its model."""
@@ -47,8 +49,20 @@ def _vllm(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engin
     return VllmEngine(model, config, engine)
 
 
+def _http(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
+    from selfinstruct.engines.http import HttpEngine
+
+    return HttpEngine(model, config, engine)
+
+
+def _require_openai() -> None:
+    if importlib.util.find_spec("openai") is None:
+        raise ConfigError("the package `openai` is missing; install it with: pip install openai")
+
+
 ENGINES: list[EngineKind] = [
     EngineKind(engine_options.VLLM, require=require_vllm, build=_vllm, capabilities=ALL),
+    EngineKind(engine_options.OPENAI, require=_require_openai, build=_http),
 ]
 
 
@@ -64,15 +78,22 @@ def engine_kind(name: str) -> EngineKind:
     raise ConfigError(engine_options.no_engine(name, [kind.name for kind in ENGINES]))
 
 
-def required_engine(name: str | None) -> EngineKind:
-    """Return the engine of a name, or the default one, of which no package is missing.
+def required_engine(name: str | None, model: str = "") -> EngineKind:
+    """Return the engine of a name, or the one that suits the model; no package of it is missing.
 
     To be called before a model is downloaded for it.
+
+    Args:
+        name: the engine that the user gives; None chooses.
+        model: its name; the address of a server is asked by the engine `openai`.
 
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
     """
-    kind = engine_kind(engine_options.DEFAULT_ENGINE if name is None else name)
+    served = engine_options.OPENAI.name if is_endpoint(model) else engine_options.DEFAULT_ENGINE
+    if name is not None and is_endpoint(model) and name != served:
+        raise ConfigError(f"--engine {name} cannot run {model}, which a server runs; leave it out")
+    kind = engine_kind(served if name is None else name)
     kind.require()
     return kind
 

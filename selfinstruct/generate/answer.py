@@ -161,7 +161,7 @@ def _answer_batch(
         "answers": count_outcomes(rows),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),
-            "generated": sum(len(c.token_ids) for c in completions),
+            "generated": sum(c.num_output_tokens for c in completions),
         },
         "seconds": round(time.perf_counter() - started, 3),
     }
