@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from os import PathLike
@@ -246,6 +246,7 @@ def generate(
     target: int | None = None,
     model: str | None = None,
     engine: str | None = None,
+    base_url: Sequence[str] | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
     language: str | None = None,
@@ -275,8 +276,10 @@ def generate(
     Args:
         out: the run's folder, such as `outputs/first`.
         target: tasks wanted.
-        model: `bundled`, a name of `selfinstruct models list`, a folder, or a hub name.
+        model: `bundled`, a name of `selfinstruct models list`, a folder, a hub name, or the address
+            of a server, `http://host:8000/v1#name`.
         engine: what runs the model, such as `vllm`.
+        base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
@@ -316,6 +319,7 @@ def generate(
     from selfinstruct.config.values import engine_of, nested, overlay, read_yaml
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.launch import launch
+    from selfinstruct.models.endpoint import with_endpoint
 
     folder = user_path(out, "out")
     arguments: dict[str, Any] = {
@@ -327,6 +331,7 @@ def generate(
         "likelihood.max_logprob": max_logprob,
         "model.name": model,
         "engine.name": engine,
+        "engine.base_url": list(base_url) if base_url else None,
         "model.dtype": dtype,
         "model.prompting": prompting,
         "model.system": system,
@@ -342,6 +347,7 @@ def generate(
     given = overlay(given, nested(settings or {}))
     if config is not None:
         given = overlay(read_yaml(Path(config)), given)
+    given = with_endpoint(given)
     required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
     listen = progress or _log_event
     run, reason = launch(
@@ -467,10 +473,11 @@ def probe_model(
     from selfinstruct.config.values import engine_of, nested, overlay
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.probe_model import probe_model as run_probe
+    from selfinstruct.models.endpoint import with_endpoint
 
     arguments = {"model.name": model, "engine.name": engine, "seeds": seeds and str(seeds)}
     given = nested({key: value for key, value in arguments.items() if value is not None})
-    given = overlay(given, nested(settings or {}))
+    given = with_endpoint(overlay(given, nested(settings or {})))
     required_engine(engine_of(given))
     return run_probe(given, make_engine=build_engine, listen=progress or _log_event)
 

@@ -13,6 +13,7 @@ import typer
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.options import (
     DtypeOption,
+    BaseUrlOption,
     EngineOption,
     PromptingOption,
     SystemOption,
@@ -31,6 +32,7 @@ def answer(
         ),
     ],
     engine: EngineOption = None,
+    base_url: BaseUrlOption = None,
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -54,17 +56,19 @@ def answer(
     from selfinstruct.config.values import engine_of, nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.answer import answer as answer_run
+    from selfinstruct.models.endpoint import with_endpoint
     from selfinstruct.store import open_run
 
     options: dict[str, Any] = {
         "model.name": model,
         "engine.name": engine,
+        "engine.base_url": base_url,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),
         "model.system": system and text_or_file(system),
     }
     values = nested({key: value for key, value in options.items() if value is not None})
-    values = overlay(values, parse_settings(settings or []))
+    values = with_endpoint(overlay(values, parse_settings(settings or [])))
     opened = open_run(run)
     required_engine(engine_of(values))
     console = terminal()

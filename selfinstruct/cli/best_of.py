@@ -82,7 +82,7 @@ def best_of(
 
     require_may_choose(labeller_of(scorer))
     prompts = _prompts(tasks)[:limit]
-    kind = required_engine(engine)
+    kind = required_engine(engine, policy, judge)
     chooses, measures = scorers_of([scorer, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     choice = Choice(chooses, measures)

@@ -12,6 +12,7 @@ import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
 from selfinstruct.cli.options import (
+    BaseUrlOption,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -34,6 +35,7 @@ def generate(
         ),
     ] = None,
     engine: EngineOption = None,
+    base_url: BaseUrlOption = None,
     dtype: DtypeOption = None,
     seeds: Annotated[
         Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
@@ -131,6 +133,7 @@ def generate(
                 target=target,
                 model=model,
                 engine=engine,
+                base_url=base_url,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
                 language=language,

@@ -44,6 +44,15 @@ EngineOption = Annotated[
         + f" (default {DEFAULT_ENGINE}).",
     ),
 ]
+BaseUrlOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--base-url",
+        metavar="URL",
+        help="Address of a server that serves the model, such as http://host:8000/v1. "
+        "Repeat it for several servers.",
+    ),
+]
 PromptingOption = Annotated[
     Prompting | None,
     typer.Option("--prompting", help="Raw text, chat template, or what suits the model."),
@@ -54,15 +63,15 @@ SystemOption = Annotated[
 ]
 
 
-def required_engine(name: str | None) -> EngineKind:
-    """Return the engine of a name, or the default one; no package of it is missing.
+def required_engine(name: str | None, *models: str | None) -> EngineKind:
+    """Return the engine of a name, or the one that suits the models; no package is missing.
 
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
     """
     from selfinstruct.engines.registry import required_engine as required
 
-    return required(name)
+    return required(name, *(model for model in models if model is not None))
 
 
 def text_or_file(value: str) -> str:

@@ -93,7 +93,7 @@ def prefer(
         dtype=str(dtype or "auto"),
     )
     opened = open_run(run)
-    kind = required_engine(engine)
+    kind = required_engine(engine, policy, judge)
     (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     with resumable(out, ("answers", "labels")) as advance:

@@ -30,6 +30,7 @@ from selfinstruct.engines.http_requests import (
     vllm_completion,
 )
 from selfinstruct.engines.http_servers import (
+    MOST_IN_FLIGHT,
     BadReplyError,
     Patience,
     RequestFailedError,
@@ -41,6 +42,7 @@ from selfinstruct.models.endpoint import client_of
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+PATIENCE = Patience()
 _BEGINNING = 1000  # characters of a prompt that choose its server
 _CHARACTERS_A_TOKEN = 3  # few, so that an estimate of a prompt's tokens is too high
 
@@ -61,7 +63,7 @@ class HttpEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        patience = Patience(most=engine.max_num_seqs or Patience.most)
+        patience = replace(PATIENCE, most=engine.max_num_seqs or MOST_IN_FLIGHT)
         servers = [
             Server(url, client_of(url, patience.request, asynchronous=True))
             for url in self._endpoint.urls
@@ -273,6 +275,4 @@ def _beginning(prompt: Prompt) -> str:
 
 
 def _failure(request: Request, message: str) -> Completion:
-    return replace(
-        Completion(request, "", (), None, (), (), "error", 0), error=message
-    )
+    return Completion(request, "", (), None, (), (), "error", 0, error=message)

@@ -27,6 +27,8 @@ T = TypeVar("T")
 # How often a request that a server answers with an error, or in a broken form, is sent.
 TRIES = 6
 _START, _LONGEST_PAUSE = 16, 30.0
+_LEAST, _ONCE_IN = 2.0, 1.0  # requests in flight; seconds
+MOST_IN_FLIGHT = 256
 # A server may have a quarter more requests than its share before others get what is due to it.
 _IMBALANCE = 1.25
 _REFUSED = (401, 403, 404)
@@ -52,7 +54,7 @@ class Patience:
 
     request: float = 600.0
     outage: float = 300.0
-    most: int = 256
+    most: int = MOST_IN_FLIGHT
 
 
 @dataclass
@@ -66,6 +68,7 @@ class Server:
     free_at: float = 0.0
     pause: float = 0.0
     congested: bool = False
+    halved: float = 0.0
     asked: int = field(default=0)
 
     def has_room(self) -> bool:
@@ -77,10 +80,10 @@ class Server:
         self.limit = min(float(most), self.limit + step)
 
     def is_busy(self, seconds: float) -> None:
-        """Halve the requests in flight, and send none for a while."""
-        if time.monotonic() >= self.free_at:  # once for all that were refused together
-            self.limit = max(1.0, self.limit / 2)
-            self.congested = True
+        """Halve the requests in flight, at most once a second, and send none for a while."""
+        if time.monotonic() >= self.halved + _ONCE_IN:  # once for all that are refused together
+            self.limit = max(_LEAST, self.limit / 2)
+            self.congested, self.halved = True, time.monotonic()
         self.free_at = max(self.free_at, time.monotonic() + seconds)
 
     def is_away(self) -> None:
@@ -152,11 +155,13 @@ class Servers:
             server.is_busy(1.0)
             return 0.5, True
         if isinstance(error, openai.APIConnectionError):
+            if not _is_refused(error):
+                return 0.2, True  # the connection broke; the server may be there
             server.is_away()
             return 0.1, False
         if status in _BUSY:
             server.is_busy(_told_to_wait(error))
-            return 0.1, False
+            return 0.3, False
         if status in _REFUSED:
             raise ConfigError(f"{server.url}: {_short(error)}; {_advice(status)}") from error
         if status is not None and status < 500:
@@ -204,12 +209,17 @@ def _weight(url: str, beginning: str) -> bytes:
     return hashlib.blake2b(f"{url}\0{beginning}".encode(), digest_size=8).digest()
 
 
+def _is_refused(error: Exception) -> bool:
+    """Whether no connection was made at all."""
+    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
+
+
 def _told_to_wait(error: Exception) -> float:
-    """Return the seconds of `Retry-After`; 1 where there are none."""
+    """Return the seconds of `Retry-After`; 0 where there are none."""
     response = getattr(error, "response", None)
     value = response.headers.get("retry-after") if response is not None else None
     try:
-        return min(_LONGEST_PAUSE * 2, max(0.05, float(value))) if value else 1.0
+        return min(_LONGEST_PAUSE * 2, max(0.0, float(value))) if value else 0.0
     except ValueError:
         return 1.0  # a date: the servers that this is for send seconds
 

@@ -78,22 +78,23 @@ def engine_kind(name: str) -> EngineKind:
     raise ConfigError(engine_options.no_engine(name, [kind.name for kind in ENGINES]))
 
 
-def required_engine(name: str | None, model: str = "") -> EngineKind:
-    """Return the engine of a name, or the one that suits the model; no package of it is missing.
+def required_engine(name: str | None, *models: str) -> EngineKind:
+    """Return the engine of a name, or the one that suits; no package of it is missing.
 
     To be called before a model is downloaded for it.
 
     Args:
         name: the engine that the user gives; None chooses.
-        model: its name; the address of a server is asked by the engine `openai`.
+        models: names of all that are asked. If servers serve them all, the engine is `openai`.
 
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
     """
-    served = engine_options.OPENAI.name if is_endpoint(model) else engine_options.DEFAULT_ENGINE
-    if name is not None and is_endpoint(model) and name != served:
-        raise ConfigError(f"--engine {name} cannot run {model}, which a server runs; leave it out")
-    kind = engine_kind(served if name is None else name)
+    served = bool(models) and all(is_endpoint(model) for model in models)
+    suits = engine_options.OPENAI.name if served else engine_options.DEFAULT_ENGINE
+    if served and name not in (None, suits):
+        raise ConfigError(f"--engine {name}: {models[0]} is run by a server; leave --engine out")
+    kind = engine_kind(suits if name is None else name)
     kind.require()
     return kind
 

@@ -94,7 +94,7 @@ def answer(
     with run_lock(run.path):
         run.verify()
         ANSWERS.verify(run)
-        model = resolve_model(config.model.name, model_progress)
+        model = resolve_model(config.model.name, model_progress, config.engine.base_url)
         engine = make_engine(model, config.model, config.engine)
         mode = _mode(model, engine, config)
         way = {

@@ -161,7 +161,7 @@ def _config_by(run: Run, engine: str | None) -> RunConfig:
 
 
 def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
-    model = resolve_model(config.model.name, progress)
+    model = resolve_model(config.model.name, progress, config.engine.base_url)
     if model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{run.path}: the model {model.name!r} is not the one that this run was made with "

@@ -164,7 +164,7 @@ def _locked_launch(
 
 def _model_of(out: Path, run: Run | None, config: RunConfig, listen: Listener) -> LocalModel:
     """Return the model that the config names; a run goes on with its own."""
-    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
+    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)), config.engine.base_url)
     if run is not None and model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{out}: the model {model.name!r} is not the one that this run was made with "

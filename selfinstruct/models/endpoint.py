@@ -55,7 +55,26 @@ def resolve_endpoint(name: str, urls: Sequence[str] = ()) -> LocalModel:
     if length:
         config["max_position_embeddings"] = int(length)
     digest = _digest(endpoint, length, _split(root, endpoint))
-    return LocalModel(endpoint.served, Path(), digest, config, None, endpoint)
+    shown = f"{root}#{endpoint.served}" if is_endpoint(name) else endpoint.served
+    return LocalModel(shown, Path(), digest, config, None, endpoint)
+
+
+def with_endpoint(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return configuration values in which a model's address is split into address and name.
+
+    The name decides what a run contains; the address is free to change when it goes on. Values
+    that name servers choose the engine that asks them.
+    """
+    model, engine = dict(values.get("model") or {}), dict(values.get("engine") or {})
+    name = model.get("name")
+    if isinstance(name, str) and is_endpoint(name):
+        url, served = split_endpoint(name)
+        engine = {"base_url": [url], **engine}
+        model["name"] = served or str(_card([url], "")[0]["id"])
+    if engine.get("base_url"):
+        engine.setdefault("name", "openai")
+    sections = {"model": model, "engine": engine}
+    return {**values, **{name: section for name, section in sections.items() if section}}
 
 
 def client_of(url: str, seconds: float, *, asynchronous: bool = False) -> Any:
