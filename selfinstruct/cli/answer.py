@@ -12,8 +12,8 @@ import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.options import (
-    DtypeOption,
     BaseUrlOption,
+    DtypeOption,
     EngineOption,
     PromptingOption,
     SystemOption,

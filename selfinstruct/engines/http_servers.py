@@ -1,4 +1,4 @@
-"""Servers that serve the same model: which one is asked, how many requests at once, what is retried.
+"""Servers of one model: which one is asked, how many requests at once, and what is retried.
 
 - Requests whose prompts begin alike go to the same server, whose prefix cache has the beginning,
   unless it is busier than the others (rendezvous hashing with bounded loads).
@@ -122,14 +122,19 @@ class Servers:
             ConfigError: the server knows neither the key nor the model.
             EngineError: no server could be reached for too long.
         """
-        failures = 0
+        failures, started = 0, time.monotonic()
         while True:
             server = await self._free_server(beginning)
             try:
                 reply = await send(server.client)
-            except Exception as error:  # noqa: BLE001 (sorted by kind; what is unknown is raised)
+            except Exception as error:
                 wait, counts = self._failed(server, error)
                 failures += counts
+                silent = time.monotonic() - max(self._last_answer, started)
+                if silent > self._patience.outage:
+                    raise EngineError(
+                        f"no completion from {server.url} for {silent:.0f} s: {_short(error)}"
+                    ) from error
                 if failures >= TRIES:
                     raise RequestFailedError(f"{_short(error)} ({failures} tries)") from error
             else:

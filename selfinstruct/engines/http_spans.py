@@ -25,9 +25,8 @@ def piece_spans(text: str, pieces: Sequence[str]) -> tuple[list[int], list[int]]
         ends.append(place)
         found = _find(text, piece, place, gap=shared < number)
         if found is None:
-            if _BROKEN not in piece:
-                if shared == number:  # in no text: a special token
-                    shared = number + 1
+            if _BROKEN not in piece and shared == number:  # in no text: a special token
+                shared = number + 1
             continue
         first, last = found
         for earlier in range(shared, number):

@@ -77,6 +77,15 @@ def with_endpoint(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **{name: section for name, section in sections.items() if section}}
 
 
+def require_folder(model: LocalModel) -> None:
+    """Raise ConfigError for a model that a server serves: its weights are not here."""
+    if model.endpoint is not None:
+        raise ConfigError(
+            f"model {model.name}: is behind a server, and this needs its weights; "
+            "give the folder of its weights, or its name on the hub"
+        )
+
+
 def client_of(url: str, seconds: float, *, asynchronous: bool = False) -> Any:
     """Return a client of a server, which sends each request once.
 
