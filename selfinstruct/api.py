@@ -264,6 +264,9 @@ def generate(
     max_logprob: float | None = None,
     max_rounds: int | None = None,
     max_tokens: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Listener | None = None,
 ) -> Run:
@@ -297,6 +300,9 @@ def generate(
         max_logprob: reject what it finds likelier: repetition.
         max_rounds: stop after so many rounds.
         max_tokens: stop after so many generated tokens.
+        max_cost: stop when the tokens of all rounds cost so much.
+        price_in: price of a million tokens of prompts, in any currency.
+        price_out: price of a million generated tokens.
         settings: any key of the config, dotted or nested; these win over all others:
             `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
         progress: called with each event (`RoundCommitted` and others); by default, they are
@@ -327,6 +333,9 @@ def generate(
         "stop.min_yield": min_yield,
         "stop.max_rounds": max_rounds,
         "stop.max_tokens": max_tokens,
+        "stop.max_cost": max_cost,
+        "stop.price_in": price_in,
+        "stop.price_out": price_out,
         "likelihood.min_logprob": min_logprob,
         "likelihood.max_logprob": max_logprob,
         "model.name": model,

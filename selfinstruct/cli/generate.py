@@ -102,6 +102,18 @@ def generate(
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", help="Stop after so many generated tokens.")
     ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", help="Stop when the tokens cost so much; needs the prices."),
+    ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option("--price-in", help="Price of a million tokens of prompts, in any currency."),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option("--price-out", help="Price of a million generated tokens."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -151,6 +163,9 @@ def generate(
                 max_logprob=max_logprob,
                 max_rounds=max_rounds,
                 max_tokens=max_tokens,
+                max_cost=max_cost,
+                price_in=price_in,
+                price_out=price_out,
                 settings=parsed,
                 progress=watcher,
             )

@@ -33,11 +33,11 @@ def engine_of(*servers: FakeServer, **options: object) -> HttpEngine:
     return engine
 
 
-def request(number: int, prompt: object = None, **sampling: object) -> Request:
+def request(number: int, prompt: object = None) -> Request:
     return Request(
         id=f"r{number}", about=f"t{number}", stage=Stage.ANSWER, reading=Reading(Form.WHOLE),
         prompt=prompt or f"Question {number} of many:", seed=number,
-        sampling=SamplingConfig(**{"temperature": 0.7, "min_p": 0.05, "max_tokens": 32, **sampling}),
+        sampling=SamplingConfig(temperature=0.7, min_p=0.05, max_tokens=32),
     )  # fmt: skip
 
 

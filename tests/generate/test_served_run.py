@@ -36,7 +36,11 @@ def answer(prompt: str) -> str:
         )
     if "what kind of answer" in prompt:
         return " text"
-    return f"Output: It looked calm and {SUBJECTS[draw % len(SUBJECTS)]}-like."
+    text = f"It looked calm and {SUBJECTS[draw % len(SUBJECTS)]}-like."
+    opened = re.search(r"(Input|Output):\s*$", prompt)
+    if opened is None:
+        return f"Output: {text}"
+    return f" {text}" if opened[1] == "Output" else f" some notes\nOutput: {text}"
 
 
 def generate(out: Path, seeds: Path, *servers: FakeServer, **options: Any) -> si.Run:
@@ -113,6 +117,19 @@ def test_tokens_are_counted_by_the_server(tmp_path: Path, seeds_file: Path) -> N
     rows = open_run(tmp_path / "run").read_round(0).completions
     assert all(c.token_ids == () and c.num_output_tokens > 0 for c in rows)
     assert differences(tmp_path / "run") == 0
+
+
+def test_a_run_stops_at_its_cost(tmp_path: Path, seeds_file: Path) -> None:
+    with serving(answer, kind="plain") as server:
+        prices = {"price_in": 1.0, "price_out": 1_000.0, "max_cost": 0.3}
+        run = generate(tmp_path / "run", seeds_file, server, target=1000, **prices)
+    stored = open_run(tmp_path / "run")
+    assert run.stop_reason == "max_cost"
+    tokens = [stored.info(number)["tokens"] for number in stored.rounds()]
+    costs = [each["prompt"] / 1e6 + each["generated"] / 1e3 for each in tokens]
+    assert sum(costs) >= 0.3 > sum(costs[:-1])
+    with serving(answer) as server, pytest.raises(ConfigError, match="max_cost needs prices"):
+        generate(tmp_path / "other", seeds_file, server, max_cost=1.0)
 
 
 def test_a_server_that_is_restarted_in_mid_run_needs_no_hand(
