@@ -24,7 +24,7 @@ from tests.engines.http_server import FakeServer, serving
 def answer(prompt: str) -> str:
     """Write as a model would that continues a list, names a kind, and works a task out."""
     draw = int(hashlib.sha256(prompt.encode()).hexdigest(), 16)
-    if re.search(r"\d+\.\s*$", prompt):
+    if re.search(r"\n\d+\.\s*$", prompt):
         number = int(re.findall(r"\d+", prompt)[-1])
         items = []
         for place in range(5):
@@ -37,10 +37,9 @@ def answer(prompt: str) -> str:
     if "what kind of answer" in prompt:
         return " text"
     text = f"It looked calm and {SUBJECTS[draw % len(SUBJECTS)]}-like."
-    opened = re.search(r"(Input|Output):\s*$", prompt)
-    if opened is None:
-        return f"Output: {text}"
-    return f" {text}" if opened[1] == "Output" else f" some notes\nOutput: {text}"
+    if prompt.endswith("Label:"):
+        return " calm\nInput: a quiet day"
+    return f"Output: {text}"
 
 
 def generate(out: Path, seeds: Path, *servers: FakeServer, **options: Any) -> si.Run:
