@@ -23,6 +23,7 @@ from selfinstruct.common.progress import (
     Probed,
     RoundCommitted,
 )
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.dataset import export as exporting
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
@@ -231,13 +232,16 @@ class Exported:
     """What `export` wrote.
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
-    url: the dataset's address on the hub, or None.
+    url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
+    None. teachers: how many of the rows have a teacher's output.
     """
 
     path: Path
     rows: int
     card: Path | None = None
     url: str | None = None
+    replaced: str | None = None
+    teachers: int = 0
 
 
 def generate(
@@ -400,12 +404,13 @@ def export(
     card: bool = False,
     push: str | None = None,
     private: bool = False,
+    force: bool = False,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
     Args:
         run: a run, or its folder.
-        out: the file to write; replaced if it is there.
+        out: the file to write. An earlier export there is replaced.
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
             ids and scores too.
         answers: whose outputs, as in `Run.tasks`.
@@ -414,13 +419,14 @@ def export(
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
+        force: replace a file that no export wrote, or that was changed since, and a card.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or no reasoning that was asked for, or the file
-            cannot be written.
+        ConfigError: the run holds no task yet, or no reasoning that was asked for; or the file
+            cannot be written, has an ending of another format, or was not written by an export.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -430,6 +436,7 @@ def export(
     """
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
+    from selfinstruct.dataset.replace import check_suffix, record, replaced
 
     choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
     if push is not None:
@@ -438,14 +445,19 @@ def export(
         raise ConfigError("--private goes with --push REPO")
     opened = (run if isinstance(run, Run) else open_run(run))._run
     file = user_path(out, "out")
+    exporting.refuse_own_files(opened, file)
+    check_suffix(file, choice[0])
+    before = replaced(opened, file, force=force)
     if card:
-        check_card(file.parent)
+        check_card(file.parent, force=force)
     rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
-    written = write_card(opened, file.parent, *choice) if card else None
+    record(opened, file, rows)
+    written = write_card(opened, file.parent, *choice, force=force) if card else None
     url = None
     if push is not None:
         url = publish.push(push, file, dataset_card(opened, *choice), private=private)
-    return Exported(file, rows, written, url)
+    teachers = exporting.count_teachers(opened, choice[1])
+    return Exported(file, rows, written, url, before, teachers)
 
 
 def _engine_of_run(out: Path) -> str | None:
@@ -520,5 +532,8 @@ def _choice(kind: type[Choice], value: str, name: str) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        known = ", ".join(str(one) for one in kind)
-        raise ConfigError(f"{name} {value!r}: there is none; there are: {known}") from error
+        known = [str(one) for one in kind]
+        raise ConfigError(
+            f"{name} {value!r}: there is none; {did_you_mean(value, known)}there are: "
+            f"{', '.join(known)}"
+        ) from error

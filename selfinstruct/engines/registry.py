@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import install_line
 from selfinstruct.common.records import LocalModel
 from selfinstruct.config import engine_options
 from selfinstruct.config.engine_options import EngineOptions
@@ -57,7 +58,9 @@ def _http(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engin
 
 def _require_openai() -> None:
     if importlib.util.find_spec("openai") is None:
-        raise ConfigError("the package `openai` is missing; install it with: pip install openai")
+        raise ConfigError(
+            f"the package `openai` is missing; install it with: {install_line('openai')}"
+        )
 
 
 ENGINES: list[EngineKind] = [

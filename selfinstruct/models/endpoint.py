@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import install_line
 from selfinstruct.common.records import Endpoint, LocalModel
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -98,8 +99,7 @@ def client_of(url: str, seconds: float, *, asynchronous: bool = False) -> Any:
         import openai
     except ImportError as error:
         raise ConfigError(
-            "the package `openai` is missing, which asks servers; install it with: "
-            "pip install openai"
+            f"the package `openai` is missing, which asks servers: {install_line('openai')}"
         ) from error
     kind = openai.AsyncOpenAI if asynchronous else openai.OpenAI
     key = os.environ.get(KEY_VARIABLE) or "none"
