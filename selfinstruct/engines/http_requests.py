@@ -8,7 +8,7 @@ to `/chat/completions`, with log-probabilities where the server has them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfinstruct.common.records import Completion, Conversation, Request
@@ -139,12 +139,14 @@ def vllm_completion(
     entries = choice.get("logprobs") or {}
     if not isinstance(token_ids, list):
         raise BadReplyError("the reply has no token_ids, though they were asked for")
-    pieces, logprobs = entries.get("tokens"), entries.get("token_logprobs")
-    return _written(
-        request, choice, str(choice["text"]), pieces, logprobs,
-        token_ids=tuple(int(token) for token in token_ids),
-        num_prompt_tokens=len(prompt_ids), counted=len(token_ids), prompt=prompt,
-    )  # fmt: skip
+    told = _Told(
+        str(choice["text"]),
+        entries.get("tokens"),
+        entries.get("token_logprobs"),
+        tuple(int(token) for token in token_ids),
+        len(prompt_ids),
+    )
+    return _written(request, told, choice, prompt)
 
 
 def text_completion(request: Request, reply: Any) -> Completion:
@@ -166,11 +168,9 @@ def text_completion(request: Request, reply: Any) -> Completion:
         entries = choice.get("logprobs") or {}
         pieces, logprobs = entries.get("tokens"), entries.get("token_logprobs")
     seen = request.prompt if isinstance(request.prompt, str) else None
-    completion = _written(
-        request, choice, text, pieces, logprobs,
-        token_ids=(), num_prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        counted=int(usage.get("completion_tokens") or 0), prompt=seen,
-    )  # fmt: skip
+    read, counted = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    told = _Told(text, pieces, logprobs, (), int(read), int(counted))
+    completion = _written(request, told, choice, seen)
     return _with_thinking(completion, _thought(message))
 
 
@@ -182,58 +182,60 @@ def _thought(message: Any) -> str | None:
 
 
 def _with_thinking(completion: Completion, thought: str | None) -> Completion:
-    from dataclasses import replace
-
     return replace(completion, thinking=thought) if thought else completion
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a server tells of a completion: its text, and its tokens as strings where it does."""
+
+    text: str
+    pieces: Any
+    logprobs: Any
+    token_ids: tuple[int, ...] = ()
+    num_prompt_tokens: int = 0
+    counted: int = 0
+
+
 def _written(
-    request: Request,
-    choice: Mapping[str, Any],
-    text: str,
-    pieces: Any,
-    logprobs: Any,
-    *,
-    token_ids: tuple[int, ...],
-    num_prompt_tokens: int,
-    counted: int,
-    prompt: str | None,
+    request: Request, told: _Told, choice: Mapping[str, Any], prompt: str | None
 ) -> Completion:
     """Return a completion, its thinking apart, with the spans of its tokens where they are told."""
-    starts, ends, scores = _spans(text, pieces, logprobs, len(token_ids))
+    starts, ends, scores = _spans(told)
     marks = [
         (start, piece)
-        for piece, start, end in zip(pieces or (), starts, ends, strict=False)
+        for piece, start, end in zip(told.pieces or (), starts, ends, strict=False)
         if piece in MARKS and start == end
     ]
-    written = Written(text, starts, ends)
+    written = Written(told.text, starts, ends)
     thinking, answer = apart(written, marks, opened=opens_thinking(prompt or ""))
     return Completion(
         request=request,
         text=answer.text,
-        token_ids=token_ids,
+        token_ids=told.token_ids,
         token_logprobs=scores,
         token_starts=tuple(answer.starts),
         token_ends=tuple(answer.ends),
         finish_reason=str(choice.get("finish_reason") or "stop"),
-        num_prompt_tokens=num_prompt_tokens,
+        num_prompt_tokens=told.num_prompt_tokens,
         thinking=thinking,
         prompt=prompt,
-        counted_tokens=0 if token_ids else counted,
+        counted_tokens=0 if told.token_ids else told.counted,
     )
 
 
-def _spans(
-    text: str, pieces: Any, logprobs: Any, tokens: int
-) -> tuple[list[int], list[int], tuple[float, ...] | None]:
+def _spans(told: _Told) -> tuple[list[int], list[int], tuple[float, ...] | None]:
     """Return the ranges of tokens and their log-probabilities; None for these if they are unsure.
 
-    A number that is none (NaN, infinite) makes the whole unscored: see `likelihood`.
+    A number that is none (NaN, infinite) stays one: `score_span` says what it means.
     """
-    told = isinstance(pieces, list) and isinstance(logprobs, list) and len(pieces) == len(logprobs)
-    if not told or not pieces or (tokens and len(pieces) != tokens):
+    pieces, logprobs, tokens = told.pieces, told.logprobs, len(told.token_ids)
+    lists = isinstance(pieces, list) and isinstance(logprobs, list)
+    if not lists or not pieces or len(pieces) != len(logprobs):
         return [0] * tokens, [0] * tokens, None
-    spans = piece_spans(text, [str(piece) for piece in pieces])
+    if tokens and len(pieces) != tokens:
+        return [0] * tokens, [0] * tokens, None
+    spans = piece_spans(told.text, [str(piece) for piece in pieces])
     if spans is None or not all(isinstance(value, int | float) for value in logprobs):
         return [0] * len(pieces), [0] * len(pieces), None
     return spans[0], spans[1], tuple(float(value) for value in logprobs)
