@@ -45,6 +45,7 @@ from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
 from selfinstruct.inputs.languages import warn_of_other_language
+from selfinstruct.dataset.read import read_any
 from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, resolve_model
 from selfinstruct.prompts.language import read_language
@@ -91,7 +92,7 @@ def launch(
             f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
     config = resolve_config(values, existing, source)
-    inputs = read_inputs(config, values, existing)
+    inputs = read_inputs(config, values, existing, read_any)
     if existing is None:
         warn_of_other_language(inputs.seeds, config.language)
     if existing is not None:
@@ -355,6 +356,7 @@ def _run_meta(
         "fingerprint": fingerprint(identity),
         "model": {"name": model.name, "digest": model.digest, "prompting": dict(modes)},
         "inputs": {**inputs.digests},
+        "read_from": dict(inputs.sources),
         "packages": _package_versions(),
         "config": config.model_dump(mode="json"),
     }

@@ -21,14 +21,13 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.statistics import paired_difference
+from selfinstruct.inputs.own_folders import BEST
 from selfinstruct.labellers.base import Answers, Labeller, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.pairs import Dropped, usable_answers
 from selfinstruct.preferences.sample import SampleSettings
 from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import folder_lock
-
-BEST = "best.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

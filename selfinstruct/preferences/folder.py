@@ -24,13 +24,12 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.inputs.own_folders import HELD_OUT, LABELLED, REPORT, TRAIN
 from selfinstruct.labellers.base import ScoredAnswer, Vote
 from selfinstruct.preferences.pairs import Pair
 
-SETTINGS, REPORT = "preferences.json", "report.json"
+SETTINGS = "preferences.json"
 ANSWERS, VOTES = "answers", "votes"
-TRAIN, HELD_OUT = "train.parquet", "held_out.parquet"
-LABELLED = "labelled.parquet"
 
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _SCHEMAS = {

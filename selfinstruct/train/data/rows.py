@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.jsonlines import read_objects
+from selfinstruct.common.paths import user_path
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import NoveltyConfig
+from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.purposes import SFT
+from selfinstruct.inputs.read_data import AS_IT_IS, Reading
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
-from selfinstruct.prompts.canonical import unframed, user_text
+from selfinstruct.inputs.single import check_single
+from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run, open_run, run_exists
-
-# An instruction, what a user writes, and the answer.
-_Task = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +61,32 @@ class Split:
     near: list[TrainRow]
 
 
-def read_rows(data: Path, *, answers: Answers = Answers.OWN, with_seeds: bool = False) -> TrainData:
-    """Read training rows from a run's folder or a file.
-
-    Files are JSON lines, each in one of `_LAYOUTS`: as `export` writes them, or as in seed files.
+def read_rows(
+    data: str | Path,
+    *,
+    answers: Answers = Answers.OWN,
+    with_seeds: bool = False,
+    reading: Reading = AS_IT_IS,
+) -> TrainData:
+    """Read training rows from a run, or from data in any format with answers.
 
     Args:
-        data: the folder or file.
+        data: a run's folder, a file, a folder of data, or a name on the hub.
         answers: for a run, whose outputs to learn.
         with_seeds: put the run's seed tasks before its own.
+        reading: how to read a file.
 
     Raises:
         ConfigError: there is none, or a line cannot be used. Names file, line and fix.
         StoreError: the run is damaged.
     """
-    if data.is_dir():
-        if not run_exists(data):
-            raise ConfigError(f"{data}: is no run; give a run's folder or a file as --data")
-        train_data = _read_run(open_run(data), answers, with_seeds)
+    path = user_path(data, "--data")
+    if run_exists(path):
+        train_data = _read_run(open_run(path), answers, with_seeds)
     else:
         if with_seeds:
-            raise ConfigError(f"{data}: is a file, which has no seeds; leave --with-seeds out")
-        train_data = TrainData(_file_rows(data), NoveltyConfig().audit_floor)
+            raise ConfigError(f"{data}: is no run, so it has no seeds; leave --with-seeds out")
+        train_data = TrainData(_file_rows(data, reading), NoveltyConfig().audit_floor)
     if not train_data.rows:
         raise ConfigError(f"{data}: holds no task to train on; generate some first")
     return train_data
@@ -106,96 +110,25 @@ def _seed_rows(run: Run) -> Iterator[TrainRow]:
             yield TrainRow(id, seed.instruction, user, instance.output)
 
 
-def _file_rows(path: Path) -> list[TrainRow]:
-    rows: list[TrainRow] = []
-    layouts = " or ".join("{" + ", ".join(map(json.dumps, keys)) + "}" for keys in _LAYOUTS)
-    for number, line in read_objects(path, "--data"):
-        where = f"{path}:{number}"
-        try:
-            tasks = _line_tasks(line)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{where}: cannot be read as a training row ({type(error).__name__}: {error}); "
-                f"give {layouts}"
-            ) from error
-        for place, (instruction, user, answer) in enumerate(tasks):
-            if not user.strip() or not answer.strip():
-                raise ConfigError(
-                    f"{where}: has no prompt or no answer; give both, or drop the line"
-                )
-            rows.append(TrainRow(ids.example(ids.line(number), place), instruction, user, answer))
-    return rows
+def _file_rows(data: str | Path, reading: Reading) -> list[TrainRow]:
+    return read_any(data, "--data", reading).converted(SFT, _row)
 
 
-def _instances(line: Mapping[str, Any]) -> list[_Task]:
-    instruction = _text(line["instruction"])
-    tasks = []
-    for instance in line["instances"]:
-        if not isinstance(instance, dict):
-            raise TypeError(f"an instance is no object but {json.dumps(instance)[:60]}")
-        user = user_text(instruction, _text(instance.get("input") or ""))
-        tasks.append((instruction, user, _text(instance["output"])))
-    return tasks
-
-
-def _messages(line: Mapping[str, Any]) -> list[_Task]:
-    return [_turns(line["messages"], "role", "content", ("user", "assistant"))]
-
-
-def _conversations(line: Mapping[str, Any]) -> list[_Task]:
-    return [_turns(line["conversations"], "from", "value", ("human", "gpt"))]
-
-
-def _prompt(line: Mapping[str, Any]) -> list[_Task]:
-    prompt, completion = line["prompt"], line["completion"]
-    if isinstance(prompt, list):
-        return [_turns([*prompt, *completion], "role", "content", ("user", "assistant"))]
-    # `export` writes the whole prompt of a base model, which contains what the user wrote.
-    user = unframed(_text(prompt))
-    return [(user, user, _text(completion).strip())]
-
-
-def _instruction(line: Mapping[str, Any]) -> list[_Task]:
-    input = _text(line.get("input") or "")
-    instruction = _text(line["instruction"])
-    return [(instruction, user_text(instruction, input), _text(line["output"]))]
-
-
-# A line has the first of these layouts whose first key it has.
-_LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], list[_Task]]] = {
-    ("instances", "instruction"): _instances,
-    ("messages",): _messages,
-    ("conversations",): _conversations,
-    ("prompt", "completion"): _prompt,
-    ("instruction", "input", "output"): _instruction,
-}
-
-
-def _line_tasks(line: Mapping[str, Any]) -> list[_Task]:
-    """Return the tasks of a line.
+def _row(row: DataRow) -> TrainRow:
+    """Return what a model learns from a row.
 
     Raises:
-        KeyError, TypeError, ValueError: it has none of the layouts.
+        BadRow: it has no prompt or no answer, a system prompt, or several turns.
     """
-    read = next((read for keys, read in _LAYOUTS.items() if keys[0] in line), _instruction)
-    return read(line)
-
-
-def _turns(turns: Any, role: str, content: str, roles: tuple[str, str]) -> _Task:
-    """Return the task of a conversation that is one turn of the user and one of the assistant."""
-    if not isinstance(turns, list) or [turn[role] for turn in turns] != list(roles):
-        raise ValueError(
-            f"a row is one turn of {roles[0]} and one of {roles[1]}, without others (a system "
-            "prompt, earlier turns): they would not be learnt"
+    check_single(row, "a training row")
+    if not row.user.strip() or not row.answer_text.strip():
+        raise BadRow(
+            row.where,
+            f"has no prompt or no answer (read as {row.format}); give both, or drop the row",
+            "no prompt or no answer",
         )
-    user, answer = (_text(turn[content]) for turn in turns)
-    return user, user, answer
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"is no text but {json.dumps(value)[:60]}")
-    return value
+    instruction = row.user if row.instruction is None else row.instruction
+    return TrainRow(row.line_id, instruction, row.user, row.answer_text)
 
 
 def split_rows(data: TrainData, share: float) -> Split:

@@ -1,0 +1,71 @@
+"""Rows as a file holds them, before anything says what they mean."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.inputs.data_row import BadRow
+
+# Endings of compressed files, which come after the ending that says what is in them.
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row, its number (from 1) and its place for messages; `value` is what JSON can hold.
+
+    A row that cannot be parsed is a `BadRow` instead of a value.
+    """
+
+    number: int
+    where: str
+    value: Any
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file that may be compressed, for reading.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    match path.suffix:
+        case ".gz":
+            return cast("BinaryIO", gzip.open(path, "rb"))
+        case ".bz2":
+            return cast("BinaryIO", bz2.open(path, "rb"))
+        case ".xz":
+            return cast("BinaryIO", lzma.open(path, "rb"))
+        case ".zst":
+            import pyarrow as pa
+
+            return cast("BinaryIO", pa.input_stream(str(path), compression="zstd"))
+        case _:
+            return path.open("rb")
+
+
+def suffix_of(path: Path) -> str:
+    """Return the ending that says what is in a file, in lower case: `.jsonl` of `a.jsonl.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def not_utf8(where: str, offset: int, option: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: is not UTF-8 text (byte {offset}); save it as UTF-8, and check {option}"
+    )
+
+
+def bad_json(where: str, error: Exception, column: int | None = None) -> BadRow:
+    """Return the error for a row that is not JSON."""
+    text = getattr(error, "msg", None) or str(error)
+    place = getattr(error, "colno", None) if column is None else column
+    at = f", column {place}" if place is not None else ""
+    return BadRow(where, f"is not JSON ({text}{at}); write one object per line", "not JSON")
