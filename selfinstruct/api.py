@@ -248,6 +248,9 @@ def generate(
     engine: str | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_invalid: bool | None = None,
     language: str | None = None,
     domain: str | None = None,
     topics: StrPath | None = None,
@@ -278,7 +281,10 @@ def generate(
         model: `bundled`, a name of `selfinstruct models list`, a folder, or a hub name.
         engine: what runs the model, such as `vllm`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
-        seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
+        format: of the seeds, such as `alpaca`; None: recognised from their columns.
+        columns: our names of columns of the seeds, and theirs: `{"instruction": "query"}`.
+        skip_invalid: leave out rows of inputs that cannot be used, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
@@ -333,12 +339,16 @@ def generate(
         "language": language,
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
+        "seeds_format": format,
+        "skip_invalid": skip_invalid,
         "topics": topics and str(topics),
         "avoid": avoid and str(avoid),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }
     given = nested({key: value for key, value in arguments.items() if value is not None})
+    if columns is not None:
+        given["seeds_columns"] = dict(columns)
     given = overlay(given, nested(settings or {}))
     if config is not None:
         given = overlay(read_yaml(Path(config)), given)

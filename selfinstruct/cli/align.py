@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.data_options import DATA
 from selfinstruct.cli.options import EngineOption, interrupt, required_engine
 
 
@@ -27,7 +28,7 @@ def align(
         typer.Option("--judge", help="MODEL that compares answers at the end, or `none`."),
     ] = "bundled",
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
+        str | None, typer.Option("--seeds", metavar="DATA", help=f"Seed tasks: {DATA}.")
     ] = None,
     engine: EngineOption = None,
     options: Annotated[

@@ -11,6 +11,13 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.options import (
     DtypeOption,
     EngineOption,
@@ -36,8 +43,11 @@ def generate(
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
+        str | None, typer.Option("--seeds", metavar="DATA", help=f"Seed tasks: {DATA}.")
     ] = None,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     language: Annotated[
         str | None,
         typer.Option(
@@ -52,12 +62,14 @@ def generate(
         typer.Option("--domain", help="Domain of all tasks, such as veterinary care."),
     ] = None,
     topics: Annotated[
-        Path | None,
-        typer.Option("--topics", help="File of topics, one per line; each proposal gets one."),
+        str | None,
+        typer.Option(
+            "--topics", metavar="DATA", help="Topics, one per line; each proposal gets one."
+        ),
     ] = None,
     avoid: Annotated[
-        Path | None,
-        typer.Option("--avoid", help="File of texts that no task may repeat: lines or JSONL."),
+        str | None,
+        typer.Option("--avoid", metavar="DATA", help=f"Texts that no task may repeat: {DATA}."),
     ] = None,
     system: SystemOption = None,
     prompts: Annotated[
@@ -121,6 +133,7 @@ def generate(
     from selfinstruct.store import open_run
 
     parsed = parse_settings(settings or [])
+    reading = reading_of(format, columns, skip_invalid)
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
@@ -133,6 +146,9 @@ def generate(
                 engine=engine,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
+                format=reading.format,
+                columns=reading.columns or None,
+                skip_invalid=reading.skip_invalid or None,
                 language=language,
                 domain=domain,
                 topics=topics,

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.data_options import (
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -33,8 +39,10 @@ if TYPE_CHECKING:
 
 def dpo(
     data: Annotated[
-        Path,
-        typer.Option("--data", help="A folder of `prefer`, or a file of prompt, chosen, rejected."),
+        str,
+        typer.Option(
+            "--data", metavar="DATA", help="A folder of `prefer`, or pairs in any format."
+        ),
     ],
     model: ModelOption,
     out: OutOption,
@@ -64,6 +72,9 @@ def dpo(
     fresh_tokens: Annotated[
         int, typer.Option("--fresh-tokens", min=1, help="Most tokens of such an answer.")
     ] = 128,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -79,6 +90,7 @@ def dpo(
     from selfinstruct.train.recipe import Job, Source
     from selfinstruct.train.recipes.dpo import DPO, PAGE, DpoSettings
 
+    reading = reading_of(format, columns, skip_invalid)
     dpo_settings = DpoSettings(
         method=method_of(lora, load_in_4bit, adapter_only),
         merge=not adapter_only,
@@ -90,9 +102,9 @@ def dpo(
         seed=seed,
         options=trl_options(config, settings, epochs, learning_rate),
     )
-    split = read_preferences(data, held_out=held_out)
+    split = read_preferences(data, held_out=held_out, reading=reading)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, Source(data)))
+    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, Source(Path(data))))
     if result is not None:
         _print(result)
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import plain, stdout
+from selfinstruct.cli.data_options import (
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.train import (
     ConfigOption,
     FourBitsOption,
@@ -34,8 +40,10 @@ _SHOWN = 10
 
 def reward(
     data: Annotated[
-        Path,
-        typer.Option("--data", help="A folder of `prefer`, or a file of prompt, chosen, rejected."),
+        str,
+        typer.Option(
+            "--data", metavar="DATA", help="A folder of `prefer`, or pairs in any format."
+        ),
     ],
     model: ModelOption,
     out: OutOption,
@@ -63,6 +71,9 @@ def reward(
     held_out: Annotated[
         float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
     ] = 0.2,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -80,18 +91,19 @@ def reward(
     from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
     from selfinstruct.train.recipes.reward_report import read_checks, shipped_checks
 
+    reading = reading_of(format, columns, skip_invalid)
     reward_settings = RewardSettings(
         method=method_of(lora, load_in_4bit, adapter_only=False),
         max_length=max_length,
         seed=seed,
         options=trl_options(config, settings, epochs, learning_rate),
     )
-    checks = [] if check == "none" else read_checks(Path(check) if check else shipped_checks())
+    checks = [] if check == "none" else read_checks(check or shipped_checks())
     read = read_ranked if ranked else read_preferences
-    split = read(data, held_out=held_out)
+    split = read(data, held_out=held_out, reading=reading)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
-    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, Source(data)))
+    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, Source(Path(data))))
     if result is not None:
         _print(result)
 

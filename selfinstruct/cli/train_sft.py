@@ -10,6 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.export import AnswersName
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
@@ -34,9 +41,7 @@ _SHOWN = 10
 
 
 def sft(
-    data: Annotated[
-        Path, typer.Option("--data", help="A run's folder, or JSON lines as `export` writes them.")
-    ],
+    data: Annotated[str, typer.Option("--data", metavar="DATA", help=f"What to learn: {DATA}.")],
     model: ModelOption,
     out: OutOption,
     lora: LoraOption = True,
@@ -60,9 +65,16 @@ def sft(
         bool, typer.Option("--with-seeds", help="Learn the run's seed tasks too.")
     ] = False,
     decontaminate: Annotated[
-        Path | None,
-        typer.Option("--decontaminate", help="Leave out rows that repeat tasks of this file."),
+        str | None,
+        typer.Option(
+            "--decontaminate",
+            metavar="DATA",
+            help="Leave out rows that repeat tasks of this data.",
+        ),
     ] = None,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -75,12 +87,16 @@ def sft(
     """
     from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
+    from selfinstruct.store import run_exists
     from selfinstruct.train.data.rows import read_rows, split_rows
     from selfinstruct.train.recipe import Job, Source
     from selfinstruct.train.recipes.sft import SFT, SftSettings
 
+    reading = reading_of(format, columns, skip_invalid)
     options = trl_options(config, settings, epochs, learning_rate)
-    train_data = read_rows(data, answers=Answers(str(answers)), with_seeds=with_seeds)
+    train_data = read_rows(
+        data, answers=Answers(str(answers)), with_seeds=with_seeds, reading=reading
+    )
     if decontaminate is not None:
         train_data = replace(train_data, rows=_without_copies(train_data.rows, decontaminate))
     split = split_rows(train_data, validation)
@@ -97,13 +113,13 @@ def sft(
         seed=seed,
         options=options,
     )
-    choices = {"answers": str(answers)} if data.is_dir() else {}
+    choices = {"answers": str(answers)} if run_exists(Path(data)) else {}
     if with_seeds:
         choices["with seeds"] = "yes"
     if decontaminate is not None:
-        choices["decontaminated against"] = f"`{decontaminate.name}`"
+        choices["decontaminated against"] = f"`{Path(decontaminate).name}`"
     local = resolve_model(model, lambda *_: None)
-    job = Job(split, local, out, sft_settings, resume, Source(data, choices))
+    job = Job(split, local, out, sft_settings, resume, Source(Path(data), choices))
     result = run_recipe(SFT, job)
     if result is not None:
         rows_learnt = f"{result.train_rows} rows"
@@ -112,16 +128,12 @@ def sft(
             print_evaluation(f"base={model}", f"sft={out}", out)
 
 
-def _without_copies(rows: list[Any], file: Path) -> list[Any]:
+def _without_copies(rows: list[Any], file: str) -> list[Any]:
     """Leave out rows that repeat tasks of an evaluation, and say which."""
     from selfinstruct.common.errors import ConfigError
-    from selfinstruct.evaluate.tasks import read_eval_tasks
-    from selfinstruct.prompts.canonical import user_text
-    from selfinstruct.train.data.decontaminate import decontaminate
+    from selfinstruct.train.data.decontaminate import decontaminate, read_avoided
 
-    tasks = read_eval_tasks(file, "--decontaminate")
-    texts = [user_text(task.instruction, task.input) for task in tasks]
-    texts += [task.instruction for task in tasks]
+    texts = read_avoided(file)
     kept, removed = decontaminate(rows, texts, 0.7)
     stderr.print(
         f"{len(removed)} of {len(rows)} rows repeat tasks of {file} and are left out"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from selfinstruct.common.records import Message
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.inputs.data_row import DataRow
 from selfinstruct.inputs.own_folders import BEST, HELD_OUT, REPORT, TRAIN
-from selfinstruct.inputs.read_data import AS_IT_IS, DataFile, Reading, read_source
 from selfinstruct.inputs.raw import RawRow
+from selfinstruct.inputs.read_data import AS_IT_IS, DataFile, ReadAs, read_source
 from selfinstruct.inputs.sources import Source, find_source
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import open_run, run_exists
@@ -23,7 +23,7 @@ from selfinstruct.store import open_run, run_exists
 _OF_A_RUN = "alpaca"
 
 
-def read_any(source: str | Path, option: str, reading: Reading = AS_IT_IS) -> DataFile:
+def read_any(source: str | Path, option: str, reading: ReadAs = AS_IT_IS) -> DataFile:
     """Read a run, a folder that `prefer` or `best-of` wrote, a file, a folder, or the hub.
 
     Args:
@@ -42,12 +42,10 @@ def read_any(source: str | Path, option: str, reading: Reading = AS_IT_IS) -> Da
         if reading.format or reading.columns:
             raise ConfigError(f"{path}: is a run; leave --format and --columns out")
         rows = list(run_rows(path))
-        return DataFile(
-            str(path), rows, "a run", len(rows), Counter(), reading.skip_invalid, path
-        )
+        return DataFile(str(path), rows, "a run", len(rows), Counter(), reading.skip_invalid, path)
     for own in _OWN:
         if own.is_here(path):
-            return read_source(Source(str(path), lambda: own.rows(path, option), path), reading)
+            return read_source(own.source(path, option), reading)
     return read_source(find_source(source, option), reading)
 
 
@@ -83,10 +81,12 @@ class _OwnFolder:
     def is_here(self, folder: Path) -> bool:
         return all((folder / name).is_file() for name in self.needs)
 
-    def rows(self, folder: Path, option: str) -> Iterator[RawRow]:
+    def source(self, folder: Path, option: str) -> Source:
+        return Source(str(folder), lambda: self._rows(folder, option), folder)
+
+    def _rows(self, folder: Path, option: str) -> Iterator[RawRow]:
         for name in self.parts:
-            source: Callable[[], Iterator[RawRow]] = find_source(folder / name, option).rows
-            yield from source()
+            yield from find_source(folder / name, option).rows()
 
 
 _OWN = (

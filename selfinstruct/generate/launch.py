@@ -35,6 +35,7 @@ from selfinstruct.common.records import CalibrationScore, LocalModel, SeedTask
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.config.values import build_config, overlay
+from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
@@ -45,7 +46,6 @@ from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
 from selfinstruct.inputs.languages import warn_of_other_language
-from selfinstruct.dataset.read import read_any
 from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
 from selfinstruct.models import CATALOGUE, resolve_model
 from selfinstruct.prompts.language import read_language

@@ -12,7 +12,7 @@ from selfinstruct.common.records import Message
 from selfinstruct.prompts.canonical import user_text
 
 
-class BadRow(ConfigError):
+class BadRowError(ConfigError):
     """A row that cannot be used; `--skip-invalid` leaves it out, and counts it by `reason`.
 
     Args:

@@ -108,7 +108,7 @@ def _loaded(load: Any, name: str, option: str) -> Any:
     """Return what `load` returns; the library's complaint becomes ours."""
     try:
         return load()
-    except Exception as error:  # noqa: BLE001 (any of a dozen classes of four libraries)
+    except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"{name}: cannot be loaded ({type(error).__name__}: {text}); check {option}: a file, "

@@ -30,15 +30,12 @@ def json_rows(handle: BinaryIO, path: str, option: str) -> Iterator[RawRow]:
     Raises:
         ConfigError: it is not UTF-8, or an array that breaks off.
     """
-    first = b""
     skipped, offset = 0, 0
-    for first in handle:
-        if offset == 0:
-            first = first.removeprefix(_BOM)
-        if first.strip():
-            break
+    first = handle.readline().removeprefix(_BOM)
+    while first and not first.strip():
         skipped, offset = skipped + 1, offset + len(first)
-    if not first.strip():
+        first = handle.readline()
+    if not first:
         return
     if first.lstrip().startswith(b"[") or _begins_an_object(first):
         text = _decoded(first + handle.read(), path, offset, option)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-# A folder of `prefer`: pairs to train on, those held out, and all labelled answers.
+# A folder of `prefer`: its settings, written first; pairs to train on, those held out,
+# and all labelled answers.
+SETTINGS = "preferences.json"
 TRAIN, HELD_OUT = "train.parquet", "held_out.parquet"
 LABELLED = "labelled.parquet"
 # A folder of `best-of`: the chosen answers.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import FORMATS
 from selfinstruct.inputs.formats.base import Format, Kind
 
@@ -48,12 +48,12 @@ class Purpose:
         """Refuse a row of a kind that the command cannot use.
 
         Raises:
-            BadRow: says which kind, and which command takes it.
+            BadRowError: says which kind, and which command takes it.
         """
         kind = kind_of(row)
         if kind in self.takes:
             return
-        raise BadRow(
+        raise BadRowError(
             row.where,
             f"is read as {row.format} ({kind}), which {self.option} cannot use: "
             f"{self.refuses[kind]}",
@@ -84,13 +84,13 @@ AVOID = Purpose(
     takes=_ALL,
     refuses={},
     advice="write one per line, or leave out --avoid",
-    part={kind: "what is asked" for kind in Kind},
+    part=dict.fromkeys(Kind, "what is asked"),
 )
 TOPICS = Purpose(
     option="--topics",
     row="text",
     takes=frozenset({Kind.TASKS, Kind.TEXTS}),
-    refuses={kind: "topics are texts, one per line" for kind in Kind},
+    refuses=dict.fromkeys(Kind, "topics are texts, one per line"),
     advice="write one topic per line, or leave out --topics",
     part={Kind.TASKS: "the instructions"},
 )
@@ -128,6 +128,7 @@ REWARD = Purpose(
     advice="give one {prompt, chosen, rejected} per row",
     part={},
 )
+CHECKS = replace(REWARD, option="train reward --check", row="check")
 REWARD_RANKED = Purpose(
     option="train reward --ranked",
     row="ranked answers",
@@ -144,14 +145,7 @@ PREFER = Purpose(
     advice="give tasks or prompts",
     part=_PROMPTS,
 )
-BEST_OF = Purpose(
-    option="best-of",
-    row="task to answer",
-    takes=_ALL,
-    refuses={},
-    advice="give tasks or prompts",
-    part=_PROMPTS,
-)
+BEST_OF = replace(PREFER, option="best-of")
 EVALUATE = Purpose(
     option="evaluate --tasks",
     row="task",
@@ -166,6 +160,14 @@ EVALUATE = Purpose(
     part={},
 )
 
+DECONTAMINATE = replace(
+    AVOID,
+    option="train sft --decontaminate",
+    row="task",
+    advice="check --decontaminate",
+)
+
 PURPOSES = (
-    *(SEEDS, AVOID, TOPICS, SFT, DPO, REWARD, REWARD_RANKED, PREFER, BEST_OF, EVALUATE),
+    *(SEEDS, TOPICS, AVOID, SFT, DECONTAMINATE, DPO, REWARD, REWARD_RANKED, CHECKS),
+    *(PREFER, BEST_OF, EVALUATE),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.inputs.data_row import BadRow
+from selfinstruct.inputs.data_row import BadRowError
 
 # Endings of compressed files, which come after the ending that says what is in them.
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
@@ -20,7 +20,7 @@ COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 class RawRow:
     """One row, its number (from 1) and its place for messages; `value` is what JSON can hold.
 
-    A row that cannot be parsed is a `BadRow` instead of a value.
+    A row that cannot be parsed is a `BadRowError` instead of a value.
     """
 
     number: int
@@ -63,9 +63,9 @@ def not_utf8(where: str, offset: int, option: str) -> ConfigError:
     )
 
 
-def bad_json(where: str, error: Exception, column: int | None = None) -> BadRow:
+def bad_json(where: str, error: Exception, column: int | None = None) -> BadRowError:
     """Return the error for a row that is not JSON."""
     text = getattr(error, "msg", None) or str(error)
     place = getattr(error, "colno", None) if column is None else column
     at = f", column {place}" if place is not None else ""
-    return BadRow(where, f"is not JSON ({text}{at}); write one object per line", "not JSON")
+    return BadRowError(where, f"is not JSON ({text}{at}); write one object per line", "not JSON")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import format_of
 from selfinstruct.inputs.purposes import Purpose
 from selfinstruct.inputs.recognise import Recogniser
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadAs:
     """How data is to be read.
 
     format: of all rows; None: recognised from each row's columns.
@@ -38,7 +38,7 @@ class Reading:
     skip_invalid: bool = False
 
 
-AS_IT_IS = Reading()
+AS_IT_IS = ReadAs()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class DataFile:
 
         Args:
             purpose: what the rows are for; it refuses some kinds of them by name.
-            convert: raises BadRow for a row that it cannot use.
+            convert: raises BadRowError for a row that it cannot use.
 
         Raises:
             ConfigError: a row cannot be used, or none is left.
@@ -87,7 +87,7 @@ class DataFile:
             try:
                 purpose.check(row)
                 made.append(convert(row))
-            except BadRow as error:
+            except BadRowError as error:
                 if not self.skip_invalid:
                     raise
                 self.skipped[error.reason] += 1
@@ -106,7 +106,7 @@ def counted(skipped: Mapping[str, int]) -> str:
     """Return counts by reason as a text, the largest first."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
     rows = f"{sum(skipped.values()):,} rows: "
-    return rows + ", ".join(f"{count:,} × {reason}" for reason, count in order)
+    return rows + ", ".join(f"{count:,} {reason}" for reason, count in order)
 
 
 def read_data(
@@ -130,10 +130,10 @@ def read_data(
     Raises:
         ConfigError: there is none, or a row cannot be used. Names the place and what to do.
     """
-    return read_source(find_source(source, option), Reading(format, columns or {}, skip_invalid))
+    return read_source(find_source(source, option), ReadAs(format, columns or {}, skip_invalid))
 
 
-def read_source(source: Source, reading: Reading = AS_IT_IS) -> DataFile:
+def read_source(source: Source, reading: ReadAs = AS_IT_IS) -> DataFile:
     """Read rows from where they are, like `read_data`.
 
     Raises:
@@ -151,7 +151,7 @@ def read_source(source: Source, reading: Reading = AS_IT_IS) -> DataFile:
             if reading.columns and isinstance(raw.value, dict):
                 columns |= {name.strip().lower() for name in raw.value}
             rows += recogniser.rows(raw)
-        except BadRow as error:
+        except BadRowError as error:
             if not reading.skip_invalid:
                 raise
             skipped[error.reason] += 1
@@ -163,7 +163,7 @@ def read_source(source: Source, reading: Reading = AS_IT_IS) -> DataFile:
     )
 
 
-def _refuse_unknown_columns(reading: Reading, columns: set[str], name: str) -> None:
+def _refuse_unknown_columns(reading: ReadAs, columns: set[str], name: str) -> None:
     """Refuse `--columns` that no row has.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import FORMATS, format_of
 from selfinstruct.inputs.formats.base import MEANING, Fields, Format
 from selfinstruct.inputs.raw import RawRow
@@ -32,13 +32,13 @@ class Recogniser:
         """Return the records of a raw row.
 
         Raises:
-            BadRow: it has no known format, or a field that cannot be used.
+            BadRowError: it has no known format, or a field that cannot be used.
         """
         columns = self._renamed(raw)
         format, fields = self._format_of(columns, raw.where)
         ignored = self._ignored(format, columns)
         if ignored is not None:
-            raise BadRow(
+            raise BadRowError(
                 raw.where,
                 f'"{ignored}" is {columns[ignored]!r:.60}, which changes what the row means, and '
                 f"{format.name} rows are read without it; give another --format, or leave the "
@@ -57,19 +57,17 @@ class Recogniser:
     def _renamed(self, raw: RawRow) -> Mapping[str, Any]:
         """Return the columns that are not null, in lower case, under the names of `--columns`."""
         value = raw.value
-        if isinstance(value, BadRow):
+        if isinstance(value, BadRowError):
             raise value
         if isinstance(value, str):
             value = {_TEXT: value}
         if not isinstance(value, dict):
-            raise BadRow(
+            raise BadRowError(
                 raw.where,
                 f"is a JSON {type(value).__name__}; write an object {{…}}",
                 "not an object",
             )
-        columns = {
-            name.strip().lower(): cell for name, cell in value.items() if cell is not None
-        }
+        columns = {name.strip().lower(): cell for name, cell in value.items() if cell is not None}
         if self.columns:
             taken = {name: columns.pop(name, None) for name in self.columns.values()}
             for ours, theirs in self.columns.items():
@@ -94,11 +92,11 @@ class Recogniser:
                     return format, fields
         if first is not None and self._ignored(first[0], columns) not in ("chosen", "rejected"):
             return first
-        nearest = max(FORMATS, key=lambda format: _likeness(format, key))
+        nearest = max(FORMATS, key=lambda known: _likeness(known, key))
         if _likeness(nearest, key) > 0 and (key & {"chosen", "rejected", "label"}):
             return nearest, Fields(columns, nearest.names, where)
         names = ", ".join(sorted(key)) or "none"
-        raise BadRow(
+        raise BadRowError(
             where,
             f"has a format that is not known (its columns: {names:.200}); say which columns are "
             "which, such as --columns instruction=query,output=reply, or give --format",
@@ -132,7 +130,7 @@ def _id(columns: Mapping[str, Any], raw: RawRow) -> str:
     """Return a row's own id, or one made of its number.
 
     Raises:
-        BadRow: its id is neither a text nor a whole number.
+        BadRowError: its id is neither a text nor a whole number.
     """
     value = columns.get("id")
     if isinstance(value, str) and value.strip():
@@ -143,4 +141,4 @@ def _id(columns: Mapping[str, Any], raw: RawRow) -> str:
         return str(raw.number)
     shown = json.dumps(value, default=str)[:60]
     problem = "is empty" if value == "" or isinstance(value, str) else f"is {shown}"
-    raise BadRow(raw.where, f'"id" {problem}; give a text, or leave it out', "id: no text")
+    raise BadRowError(raw.where, f'"id" {problem}; give a text, or leave it out', "id: no text")

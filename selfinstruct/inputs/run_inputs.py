@@ -23,7 +23,7 @@ from selfinstruct.config.history import config_of_its_time
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.inputs.hub import hub_name
 from selfinstruct.inputs.purposes import AVOID, TOPICS
-from selfinstruct.inputs.read_data import DataFile, Reading
+from selfinstruct.inputs.read_data import DataFile, ReadAs
 from selfinstruct.inputs.seed_rows import seeds_of, stored_seeds
 from selfinstruct.inputs.seeds import parse_seeds, shipped_seeds
 from selfinstruct.inputs.text_data import stored_texts, texts_of
@@ -34,7 +34,7 @@ from selfinstruct.store import Run
 _KINDS = ("seeds", "topics", "avoid")
 
 # Reads a source, named by an option.
-Read = Callable[[str | Path, str, Reading], DataFile]
+Read = Callable[[str | Path, str, ReadAs], DataFile]
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ def _is_pinned(given: str, known: str | None) -> bool:
     return given == known and hub_name(given) is not None and not Path(given).exists()
 
 
-def _reading(kind: str, config: RunConfig) -> Reading:
+def _reading(kind: str, config: RunConfig) -> ReadAs:
     """Return how a kind is to be read: format and columns are those of the seeds."""
     if kind != "seeds":
-        return Reading(skip_invalid=config.skip_invalid)
-    return Reading(config.seeds_format, config.seeds_columns, config.skip_invalid)
+        return ReadAs(skip_invalid=config.skip_invalid)
+    return ReadAs(config.seeds_format, config.seeds_columns, config.skip_invalid)
 
 
 def _stored(kind: str, data: DataFile, own: Inputs | None) -> tuple[str, bytes, bool]:

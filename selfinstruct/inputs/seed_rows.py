@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.common.errors import SeedError
 from selfinstruct.common.records import Instance, SeedTask
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Kind
 from selfinstruct.inputs.formats.tasks import RELEASE
 from selfinstruct.inputs.purposes import SEEDS, kind_of
@@ -35,7 +35,7 @@ class _Seeds:
         """Add a row.
 
         Raises:
-            BadRow: it is no task on its own, or its id is taken.
+            BadRowError: it is no task on its own, or its id is taken.
         """
         check_single(row, "a seed task")
         instruction = _filled(row.user if row.instruction is None else row.instruction, row)
@@ -48,7 +48,7 @@ class _Seeds:
             self.tasks[key] = replace(known, instances=(*known.instances, *more))
             return
         if row.group in self._lines:
-            raise BadRow(
+            raise BadRowError(
                 row.where,
                 f'"id" {row.group!r} was used on line {self._lines[row.group]}; give each seed an '
                 "id of its own",
@@ -106,7 +106,7 @@ def stored_seeds(file: DataFile, seeds: list[SeedTask]) -> tuple[str, bytes]:
 
 def _filled(text: str, row: DataRow) -> str:
     if not text.strip():
-        raise BadRow(row.where, '"instruction" is empty; give a text', "instruction: empty")
+        raise BadRowError(row.where, '"instruction" is empty; give a text', "instruction: empty")
     return text.strip()
 
 
@@ -114,7 +114,7 @@ def _instances(row: DataRow) -> tuple[Instance, ...]:
     """Return a row's worked example; none for a text alone.
 
     Raises:
-        BadRow: a task has no output.
+        BadRowError: a task has no output.
     """
     output = row.answer_text.strip()
     if output:
@@ -122,7 +122,7 @@ def _instances(row: DataRow) -> tuple[Instance, ...]:
     if kind_of(row) is Kind.TEXTS:
         return ()
     field = f"instances[{row.place}].output" if row.format == RELEASE.name else "output"
-    raise BadRow(row.where, f'"{field}" is empty; give a text', "output: empty")
+    raise BadRowError(row.where, f'"{field}" is empty; give a text', "output: empty")
 
 
 def _name(row: DataRow) -> str:
@@ -130,7 +130,7 @@ def _name(row: DataRow) -> str:
     if row.format == RELEASE.name and name is not None:
         if not isinstance(name, str) or not name.strip():
             state = "empty" if isinstance(name, str) else repr(name)
-            raise BadRow(row.where, f'"name" is {state}; give a text', "name: no text")
+            raise BadRowError(row.where, f'"name" is {state}; give a text', "name: no text")
         return name.strip()
     return f"line_{row.number}" if row.where.endswith(f"{_PLAIN}:{row.number}") else row.group
 
@@ -141,7 +141,7 @@ def _is_classification(row: DataRow) -> bool | None:
         return value
     if row.format != RELEASE.name and str(value).lower() in ("true", "false"):
         return str(value).lower() == "true"
-    raise BadRow(
+    raise BadRowError(
         row.where,
         f'"is_classification" is {value!r}; give true, false or leave out',
         "is_classification: no truth value",

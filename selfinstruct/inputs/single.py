@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 
 
 def check_single(row: DataRow, what: str) -> None:
@@ -13,19 +13,19 @@ def check_single(row: DataRow, what: str) -> None:
         what: what cannot have more, such as `a seed task`.
 
     Raises:
-        BadRow: names what there is too much.
+        BadRowError: names what there is too much.
     """
     roles = [turn["role"] for turn in row.prompt]
     if "system" in roles:
         shown = row.prompt[roles.index("system")]["content"]
-        raise BadRow(
+        raise BadRowError(
             row.where,
             f"has the system prompt {shown!r:.60}, and {what} has none; leave it out with "
             "--columns system=, or drop the row",
             "system prompt",
         )
     if roles != ["user"] or len(row.answer or ("",)) > 1:
-        raise BadRow(
+        raise BadRowError(
             row.where,
             f"is a conversation of several turns, and {what} is one turn of the user and one of "
             "the assistant; cut it down, or drop the row",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.inputs.data_row import BadRow
+from selfinstruct.inputs.data_row import BadRowError
 from selfinstruct.inputs.raw import RawRow, not_utf8
 
 # Rows that are made Python values at once.
@@ -97,9 +97,9 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count) if any(mark in header for mark in ",;\t") else ","
 
 
-def _cells(header: list[str], cells: list[str], where: str) -> dict[str, str | None] | BadRow:
+def _cells(header: list[str], cells: list[str], where: str) -> dict[str, str | None] | BadRowError:
     if len(cells) > len(header):
-        return BadRow(
+        return BadRowError(
             where,
             f"has {len(cells)} cells under {len(header)} columns; quote cells with commas",
             "too many cells",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import Purpose
 from selfinstruct.inputs.read_data import DataFile
 from selfinstruct.inputs.texts import JSON_SUFFIXES, parse_texts
@@ -26,7 +26,7 @@ def _texts(row: DataRow) -> list[str]:
     else:
         texts = [turn["content"].strip() for turn in row.prompt if turn["role"] == "user"]
     if not any(texts):
-        raise BadRow(row.where, "holds no text; write one", "no text")
+        raise BadRowError(row.where, "holds no text; write one", "no text")
     return [text for text in texts if text]
 
 

@@ -25,7 +25,7 @@ from selfinstruct.inputs.own_folders import BEST
 from selfinstruct.labellers.base import Answers, Labeller, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.pairs import Dropped, usable_answers
-from selfinstruct.preferences.sample import SampleSettings
+from selfinstruct.preferences.sample import SampleSettings, require_references
 from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import folder_lock
 
@@ -111,6 +111,7 @@ def best_of(
     """
     if not prompts:
         raise ConfigError("there is no task to ask about; give a run with accepted tasks")
+    require_references([choice.scorer, choice.measure], prompts)
     asked = {
         **asdict(how),
         "dtype": dtype,

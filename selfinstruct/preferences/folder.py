@@ -24,11 +24,10 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError
-from selfinstruct.inputs.own_folders import HELD_OUT, LABELLED, REPORT, TRAIN
+from selfinstruct.inputs.own_folders import LABELLED, REPORT, SETTINGS
 from selfinstruct.labellers.base import ScoredAnswer, Vote
 from selfinstruct.preferences.pairs import Pair
 
-SETTINGS = "preferences.json"
 ANSWERS, VOTES = "answers", "votes"
 
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))

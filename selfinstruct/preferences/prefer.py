@@ -11,9 +11,9 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
+from selfinstruct.inputs.own_folders import HELD_OUT, TRAIN
 from selfinstruct.labellers.base import Labelled, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
-from selfinstruct.preferences.folder import HELD_OUT, TRAIN
 from selfinstruct.preferences.pairs import (
     LEAST_PAIRS,
     Dropped,
@@ -25,7 +25,7 @@ from selfinstruct.preferences.pairs import (
     split_pairs,
     usable_answers,
 )
-from selfinstruct.preferences.sample import SampleSettings, prompts_of
+from selfinstruct.preferences.sample import Prompts, SampleSettings, prompts_of, require_references
 from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import Run, folder_lock
 
@@ -63,14 +63,18 @@ class _Paired:
 
 
 def prefer(
-    run: Run, policy: LocalModel, settings: PreferSettings, scorer: Scorer, work: Workplace
+    data: Run | Prompts,
+    policy: LocalModel,
+    settings: PreferSettings,
+    scorer: Scorer,
+    work: Workplace,
 ) -> dict[str, Any]:
-    """Make preferences of a policy's answers to the tasks of a run; return the report.
+    """Make preferences of a policy's answers to tasks; return the report.
 
-    Answers are the policy's own: nothing that the run rejected is ever in a pair.
+    Answers are the policy's own: nothing that a run rejected is ever in a pair.
 
     Args:
-        run: its accepted tasks are the prompts.
+        data: what to answer; of a run the accepted tasks.
         policy: the model that answers, and will be trained.
         settings: of the preferences.
         scorer: the labeller.
@@ -82,9 +86,11 @@ def prefer(
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
-    prompts = prompts_of(run)
+    asked_of = data if isinstance(data, Prompts) else Prompts(data.path.name, prompts_of(data))
+    prompts, name = asked_of.tasks, asked_of.name
     if not prompts:
-        raise ConfigError(f"{run.path}: has no accepted task to ask about; generate some first")
+        raise ConfigError(f"{name}: has no accepted task to ask about; generate some first")
+    require_references([scorer], prompts)
     asked = {
         **{key: value for key, value in asdict(settings).items() if key not in _PAIRING},
         "policy": policy.digest,
@@ -96,7 +102,7 @@ def prefer(
     lineage = {
         "labeller": scorer.labeller.name,
         "policy": policy.name,
-        "run": str(run.path.name),
+        "run": name,
     }
     how = SampleSettings(
         settings.k,

@@ -17,12 +17,13 @@ from selfinstruct.common.records import LocalModel, Request, Stage
 from selfinstruct.engines.isolated import Loaded
 from selfinstruct.engines.scripted import ScriptedEngine, _word_id
 from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.inputs.own_folders import HELD_OUT, LABELLED, TRAIN
 from selfinstruct.labellers.base import Processes, Scorer
 from selfinstruct.labellers.judge import JUDGE
 from selfinstruct.labellers.likelihood import LIKELIHOOD, PRINCIPLES
 from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.labellers.reward import REWARD, AnsweredConversation
-from selfinstruct.preferences.folder import HELD_OUT, LABELLED, TRAIN, read_scored, read_votes
+from selfinstruct.preferences.folder import read_scored, read_votes
 from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import prompts_of
 from selfinstruct.preferences.workplace import Workplace

@@ -75,7 +75,7 @@ def test_pairs_that_say_nothing_are_dropped_and_counted(tmp_path: Path) -> None:
             "in 36 of 36 pairs the chosen answer is scored below .*labels flipped",
         ),
         ([pair(n, margin=-1.0) for n in range(40)], "labels flipped"),
-        ([{"prompt": "x", "chosen": "y"}], 'a.jsonl:1: "rejected" is None'),
+        ([{"prompt": "x", "chosen": "y"}], 'a.jsonl:1: "rejected" is missing'),
         ([{"prompt": "", "chosen": "y", "rejected": "z"}], '"prompt" is'),
         ([pair(1, prompt=[{"role": "assistant", "content": "x"}])], "no turn of the user"),
         ([], "holds no pair"),

@@ -47,25 +47,31 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
     ("line", "message"),
     [
         ("{", "is not JSON"),
-        ('{"text": "x"}', "cannot be read as a training row"),
-        ('{"messages": [{"role": "user"}]}', "cannot be read as a training row"),
+        ('{"text": "x"}', "is read as texts .*there is no answer to learn"),
+        ('{"messages": [{"role": "user"}]}', r'"messages\[0\].content" is no text but null'),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
-        ("[1, 2]", r"is no object but list"),
-        ('{"instruction": "x", "output": 5}', "cannot be read .*is no text but 5"),
-        ('{"instruction": "x", "instances": ["y"]}', "cannot be read .*no object but .y"),
+        ("[1, 2]", "is a JSON list; write an object"),
+        ('{"instruction": "x", "output": 5}', '"output" is no text but 5'),
+        ('{"instruction": "x", "instances": ["y"]}', r'"instances\[0\]" is .y., but must be an'),
         (
             '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, '
             '{"role": "assistant", "content": "a"}]}',
-            "cannot be read .*one turn of user and one of assistant",
+            "has the system prompt 's', and a training row has none",
         ),
         (
             '{"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "u"}]}',
-            "cannot be read .*one turn of human and one of gpt",
+            r'"conversations\[0\]" is a turn of the assistant before the user',
         ),
         (
             '{"messages": [{"role": "user", "content": null}, {"role": "assistant"}]}',
-            "cannot be read .*is no text but null",
+            r'"messages\[0\].content" is no text but null',
         ),
+        ('{"prompt": "a", "chosen": "b", "rejected": "c"}', ".*pairs are for `train dpo`"),
+        (
+            '{"prompt": "a", "completion": "b", "label": true}',
+            ".*a person did not like",
+        ),
+        ('{"instruction": "x", "output": "y", "images": ["z.png"]}', '"images" is .*which changes'),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -86,10 +92,11 @@ def test_separators_within_json_are_no_ends_of_lines(tmp_path: Path) -> None:
 
 def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "folder").mkdir()
     for path, message in (
         (tmp_path / "empty.jsonl", "holds no task"),
-        (tmp_path / "none", "cannot be read"),
-        (tmp_path, "is no run"),
+        (tmp_path / "none", "no such file"),
+        (tmp_path / "folder", "is an empty folder"),
     ):
         with pytest.raises(ConfigError, match=message):
             read_rows(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 
 
 class Kind(StrEnum):
@@ -58,7 +58,7 @@ class Fields:
         """Return a field's text.
 
         Raises:
-            BadRow: it is missing, or no text.
+            BadRowError: it is missing, or no text.
         """
         value = self.get(field)
         if value is None:
@@ -69,7 +69,7 @@ class Fields:
         """Return a field's text, or an empty one where it is absent.
 
         Raises:
-            BadRow: it is no text.
+            BadRowError: it is no text.
         """
         value = self.get(field)
         return "" if value is None else self.checked(value, self.column(field))
@@ -78,27 +78,27 @@ class Fields:
         """Return a value that must be a text.
 
         Raises:
-            BadRow: it is none, or holds half a character.
+            BadRowError: it is none, or holds half a character.
         """
         if not isinstance(value, str):
             shown = json.dumps(value, default=str)[:60]
-            raise BadRow(
+            raise BadRowError(
                 self.where, f'"{column}" is no text but {shown}; give a text', f"{column}: no text"
             )
         if not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise BadRow(
+                raise BadRowError(
                     self.where,
                     f'"{column}" holds half a character (a lone surrogate); correct it',
                     "half a character",
                 ) from error
         return value
 
-    def bad(self, field: str, problem: str, reason: str) -> BadRow:
+    def bad(self, field: str, problem: str, reason: str) -> BadRowError:
         column = self.column(field)
-        return BadRow(self.where, f'"{column}" {problem}', f"{column}: {reason}")
+        return BadRowError(self.where, f'"{column}" {problem}', f"{column}: {reason}")
 
 
 Convert = Callable[[Fields, DataRow], list[DataRow]]

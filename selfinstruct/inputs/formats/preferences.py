@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from selfinstruct.common.records import Message
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
 from selfinstruct.inputs.formats.turns import (
     check_order,
@@ -29,7 +29,7 @@ def _prompt(fields: Fields) -> Turns | None:
     """Return what is asked, with the system prompt; None if no column says it.
 
     Raises:
-        BadRow: it does not end with a turn of the user.
+        BadRowError: it does not end with a turn of the user.
     """
     system = fields.optional("system")
     before = (Message(role="system", content=system),) if system.strip() else ()
@@ -81,7 +81,7 @@ def _shared(fields: Fields, chosen: Turns, rejected: Turns) -> Turns:
     """Return the turns that both conversations begin with, up to the last of the user.
 
     Raises:
-        BadRow: they have none in common.
+        BadRowError: they have none in common.
     """
     length = 0
     for first, second in zip(chosen, rejected, strict=False):
@@ -92,7 +92,7 @@ def _shared(fields: Fields, chosen: Turns, rejected: Turns) -> Turns:
     while length and chosen[length - 1]["role"] != "user":
         length -= 1
     if not length:
-        raise BadRow(
+        raise BadRowError(
             fields.where,
             '"prompt" is missing, and "chosen" and "rejected" do not begin with the same turn of '
             'the user; give "prompt", or whole conversations',
@@ -109,7 +109,7 @@ def _without(fields: Fields, field: str, prompt: Turns, turns: Turns) -> Turns:
     """Return an answer without the prompt that it may begin with.
 
     Raises:
-        BadRow: more or less than one answer is left.
+        BadRowError: more or less than one answer is left.
     """
     asked = tuple(turn for turn in prompt if turn["role"] != "system")
     own = tuple(turn for turn in turns if turn["role"] != "system")
@@ -151,7 +151,7 @@ def _in_order(fields: Fields) -> Sequence[Any]:
     """Return the answers, the best first, by the ranks or scores that come with them.
 
     Raises:
-        BadRow: they do not fit each other.
+        BadRowError: they do not fit each other.
     """
     answers = fields.get("ranked")
     if not isinstance(answers, list):
@@ -238,9 +238,7 @@ RANKED = Format(
     convert=_ranked,
     help="`prompt`, `ranked`: answers, the best first; also `responses` with `scores` or `ranks`",
     example={"prompt": "Name a river.", "ranked": ["The Danube.", "A long one.", "Blue."]},
-    fits=lambda fields: (
-        "ranked" in fields.columns or fields.has("ranks") or fields.has("scores")
-    ),
+    fits=lambda fields: "ranked" in fields.columns or fields.has("ranks") or fields.has("scores"),
 )
 
 KTO = Format(

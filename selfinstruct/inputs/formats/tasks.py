@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import Message
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
 from selfinstruct.inputs.formats.turns import check_order, divided, turns_of
 from selfinstruct.prompts.canonical import unframed, user_text
@@ -30,13 +30,13 @@ def _history(fields: Fields) -> list[Message]:
     """Return earlier turns, which are written as pairs of the user's text and the answer.
 
     Raises:
-        BadRow: a pair is none.
+        BadRowError: a pair is none.
     """
     value = fields.get("history")
     turns: list[Message] = []
     for place, pair in enumerate(value if isinstance(value, list) else [value] if value else []):
         if not isinstance(pair, list) or len(pair) != 2:
-            raise BadRow(
+            raise BadRowError(
                 fields.where,
                 f'"history[{place}]" is {pair!r:.60}; give a pair of texts',
                 "history: no pair",
@@ -92,18 +92,20 @@ def _instance(fields: Fields, instance: Any, place: str) -> tuple[str, str]:
     """Return input and output.
 
     Raises:
-        BadRow: there is no output, or one is no text.
+        BadRowError: there is no output, or one is no text.
     """
     if not isinstance(instance, Mapping) or not {"input", "output"} & set(instance):
         shown = f"is {instance!r:.60}, but"
-        raise BadRow(
+        raise BadRowError(
             fields.where,
             f'"{place}" {shown} must be an object {{"input", "output"}}',
             "instances: no object",
         )
     input, output = instance.get("input"), instance.get("output")
     if output is None:
-        raise BadRow(fields.where, f'"{place}.output" is missing; give a text', "output: missing")
+        raise BadRowError(
+            fields.where, f'"{place}.output" is missing; give a text', "output: missing"
+        )
     input = "" if input is None else fields.checked(input, f"{place}.input")
     return input, fields.checked(output, f"{place}.output")
 
@@ -152,9 +154,7 @@ def _text(fields: Fields, row: DataRow) -> list[DataRow]:
         input = fields.optional("input")
         instruction = turns[0]["content"]
         user = _turn("user", user_text(instruction, input))
-        return [
-            replace(row, prompt=(*_system(fields), user), instruction=instruction, input=input)
-        ]
+        return [replace(row, prompt=(*_system(fields), user), instruction=instruction, input=input)]
     return [replace(row, prompt=(*_system(fields), *before), answer=answer)]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from selfinstruct.common.records import Message
-from selfinstruct.inputs.data_row import BadRow
+from selfinstruct.inputs.data_row import BadRowError
 from selfinstruct.inputs.formats.base import Fields
 
 # The names of roles in published data.
@@ -38,7 +38,7 @@ def turns_of(fields: Fields, field: str, role: str = "user") -> tuple[Message, .
         role: whose turn one text is.
 
     Raises:
-        BadRow: a turn cannot be used.
+        BadRowError: a turn cannot be used.
     """
     value, column = fields.get(field), fields.column(field)
     if value is None:
@@ -50,7 +50,7 @@ def read_turns(fields: Fields, value: Any, column: str, role: str) -> tuple[Mess
     """Return the turns that a value holds, like `turns_of`.
 
     Raises:
-        BadRow: a turn cannot be used.
+        BadRowError: a turn cannot be used.
     """
     if isinstance(value, str):
         listed = _json_list(value)
@@ -61,7 +61,7 @@ def read_turns(fields: Fields, value: Any, column: str, role: str) -> tuple[Mess
         value = [value] if _is_turn(value) else _of_columns(value)
     if not isinstance(value, list | tuple) or not value:
         shown = json.dumps(value, default=str)[:60]
-        raise BadRow(
+        raise BadRowError(
             fields.where,
             f'"{column}" is {shown}; give a text, or turns of {{"role", "content"}}',
             f"{column}: no turns",
@@ -79,21 +79,19 @@ def transcript(fields: Fields, value: str, column: str) -> tuple[Message, ...]:
     """Return the turns of a text such as `Human: … Assistant: …`, each stripped.
 
     Raises:
-        BadRow: a turn is empty.
+        BadRowError: a turn is empty.
     """
     parts = _SPEAKER.split(fields.checked(value, column))
     roles = ["assistant" if name == "Assistant" else "user" for name in parts[1::2]]
     texts = [text.strip() for text in parts[2::2]]
-    return tuple(
-        Message(role=role, content=text) for role, text in zip(roles, texts, strict=True)
-    )
+    return tuple(Message(role=role, content=text) for role, text in zip(roles, texts, strict=True))
 
 
 def check_order(fields: Fields, turns: Sequence[Message], column: str) -> None:
     """Refuse a conversation that no chat template could write.
 
     Raises:
-        BadRow: names the first turn out of order, or an empty one.
+        BadRowError: names the first turn out of order, or an empty one.
     """
     before = "system"
     for number, turn in enumerate(turns):
@@ -112,7 +110,7 @@ def check_order(fields: Fields, turns: Sequence[Message], column: str) -> None:
             before = role
             continue
         reason = problem.partition(";")[0].removeprefix("is ")
-        raise BadRow(fields.where, f'"{place}" {problem}', f"conversation: {reason}")
+        raise BadRowError(fields.where, f'"{place}" {problem}', f"conversation: {reason}")
 
 
 def divided(turns: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...] | None]:
@@ -126,7 +124,7 @@ def divided(turns: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Messag
 def _turn(fields: Fields, turn: Any, place: str) -> Message:
     if not isinstance(turn, Mapping):
         shown = json.dumps(turn, default=str)[:60]
-        raise BadRow(
+        raise BadRowError(
             fields.where,
             f'"{place}" is {shown}; give a turn of {{"role", "content"}}',
             "conversation: no turn",
@@ -134,13 +132,13 @@ def _turn(fields: Fields, turn: Any, place: str) -> Message:
     named = next((turn[key] for key in _ROLE_KEYS if turn.get(key) is not None), None)
     role = _ROLES.get(named.strip().lower()) if isinstance(named, str) else None
     if role is None:
-        raise BadRow(
+        raise BadRowError(
             fields.where,
             f'"{place}.role" is {named!r:.40}; give system, user, assistant or tool',
             "conversation: unknown role",
         )
-    if turn.get("weight") in (0, "0") or turn.get("train") is False or turn.get("training") is False:
-        raise BadRow(
+    if turn.get("weight") in (0, "0") or False in (turn.get("train"), turn.get("training")):
+        raise BadRowError(
             fields.where,
             f'"{place}" is marked as not to be learnt (its weight or train); remove the mark, or '
             "cut the conversation before it",
@@ -165,7 +163,7 @@ def _content(fields: Fields, content: Any, place: str) -> str:
             text = part.get("text") if isinstance(part, Mapping) else part
             if not isinstance(text, str):
                 kind = part.get("type") if isinstance(part, Mapping) else part
-                raise BadRow(
+                raise BadRowError(
                     fields.where,
                     f'"{place}" has a part of the type {kind!r:.40}; only text can be learnt',
                     "conversation: a part that is no text",
@@ -174,7 +172,7 @@ def _content(fields: Fields, content: Any, place: str) -> str:
         content = "".join(parts)
     if not isinstance(content, str):
         shown = json.dumps(content, default=str)[:60]
-        raise BadRow(
+        raise BadRowError(
             fields.where, f'"{place}" is no text but {shown}; give a text', "conversation: no text"
         )
     return fields.checked(content, place)
@@ -189,7 +187,7 @@ def _call(fields: Fields, content: Any, place: str) -> Message:
             {"name": call["name"], "arguments": call.get("arguments", {})} for call in calls
         ]
     except (ValueError, TypeError, KeyError) as error:
-        raise BadRow(
+        raise BadRowError(
             fields.where,
             f'"{place}" is no call of a tool ({error}); give JSON with "name" and "arguments"',
             "conversation: a call that is not JSON",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from selfinstruct.config.schema import NoveltyConfig
+from selfinstruct.dataset.read import read_any
 from selfinstruct.filters.ngrams import ngrams
 from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.purposes import DECONTAMINATE
 from selfinstruct.train.data.rows import TrainRow
 
 
@@ -18,6 +21,18 @@ class Contamination:
     row: TrainRow
     text: str
     how: str
+
+
+def read_avoided(data: str | Path) -> list[str]:
+    """Return the texts of an evaluation: what is asked with its input, then without.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    rows = read_any(data, "--decontaminate").converted(DECONTAMINATE, lambda row: row)
+    turns = [turn["content"] for row in rows for turn in row.prompt if turn["role"] == "user"]
+    instructions = [row.instruction for row in rows if row.instruction is not None]
+    return [text.strip() for text in (*turns, *instructions) if text.strip()]
 
 
 def decontaminate(

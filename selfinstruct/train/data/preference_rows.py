@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.jsonlines import read_objects
-from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
+from selfinstruct.common.paths import user_path
+from selfinstruct.dataset.read import read_any
+from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.own_folders import HELD_OUT, REPORT, SETTINGS, TRAIN
+from selfinstruct.inputs.purposes import DPO, Purpose
+from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.preferences.pairs import LEAST_PAIRS
 
 
@@ -50,28 +54,47 @@ class PreferenceSplit:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def read_preferences(data: Path, *, held_out: float = 0.1) -> PreferenceSplit:
-    """Read pairs in TRL's explicit preference format.
+def read_preferences(
+    data: str | Path, *, held_out: float = 0.1, reading: ReadAs = AS_IT_IS
+) -> PreferenceSplit:
+    """Read pairs of a better and a worse answer, in any format that has them.
 
     Args:
-        data: a folder that `prefer` wrote, or a Parquet or JSON lines file with `prompt`,
-            `chosen` and `rejected`, as texts or as conversations.
+        data: a folder that `prefer` wrote, a file, a folder of data, or a name on the hub.
         held_out: for a file, the share of its prompts to hold out, the last ones.
+        reading: how to read a file.
 
     Raises:
         ConfigError: there is none, a row cannot be used, labels contradict their own scores, or
             too few pairs are left. Names the place and what to do.
     """
-    if data.is_dir():
-        train, held = _folder_rows(data)
+    path = user_path(data, "--data")
+    if is_ours(path):
+        train, held = (_pairs(path / name, AS_IT_IS, DPO) for name in (TRAIN, HELD_OUT))
     else:
-        train, held = split_prompts(_file_rows(data), held_out)
+        train, held = split_prompts(_pairs(data, reading, DPO), held_out)
     dropped: Counter[str] = Counter()
     usable = [_usable(part, dropped, data) for part in (train, held)]
     return check_split(PreferenceSplit(usable[0], usable[1], dropped), data)
 
 
-def check_split(split: PreferenceSplit, data: Path) -> PreferenceSplit:
+def is_ours(path: Path) -> bool:
+    """Whether a folder is one that `prefer` wrote.
+
+    Raises:
+        ConfigError: it is, and is not finished.
+    """
+    if not path.is_dir() or not (path / SETTINGS).is_file():
+        return False
+    if not (path / REPORT).is_file():
+        raise ConfigError(
+            f"{path}: holds no finished preferences; make them with `selfinstruct prefer`, or "
+            "continue it with --resume"
+        )
+    return True
+
+
+def check_split(split: PreferenceSplit, data: str | Path) -> PreferenceSplit:
     """Return the pairs, if there are enough to train on.
 
     Raises:
@@ -87,54 +110,31 @@ def check_split(split: PreferenceSplit, data: Path) -> PreferenceSplit:
     return split
 
 
-def _folder_rows(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    if not (folder / REPORT).is_file():
-        raise ConfigError(
-            f"{folder}: holds no finished preferences; make them with `selfinstruct prefer`, or "
-            "continue it with --resume"
-        )
-    return read_table(folder / TRAIN), read_table(folder / HELD_OUT)
+def _pairs(data: str | Path, reading: ReadAs, purpose: Purpose) -> list[DataRow]:
+    return read_any(data, "--data", reading).converted(purpose, _checked)
 
 
-def _file_rows(path: Path) -> list[dict[str, Any]]:
-    rows = read_table(path) if path.suffix == ".parquet" else read_lines(path)
-    if not rows:
-        raise ConfigError(f"{path}: holds no pair; give one {{prompt, chosen, rejected}} a line")
-    return rows
-
-
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a Parquet file. Each names its place under `where`.
+def _checked(row: DataRow) -> DataRow:
+    """Return a row whose prompt and answers a model can learn from.
 
     Raises:
-        ConfigError: it cannot be read.
+        BadRowError: an answer has several turns.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --data") from error
-    return [{**row, "where": f"{path}: row {number}"} for number, row in enumerate(rows, 1)]
-
-
-def read_lines(path: Path, option: str = "--data") -> list[dict[str, Any]]:
-    """Return the objects of JSON lines. Each names its place under `where`.
-
-    Raises:
-        ConfigError: the file or a line cannot be read.
-    """
-    return [{**row, "where": f"{path}:{number}"} for number, row in read_objects(path, option)]
+    for name, answer in (("chosen", row.chosen), ("rejected", row.rejected)):
+        if answer is None or len(answer) != 1:
+            raise BadRowError(
+                row.where,
+                f'"{name}" has turns of tools, which cannot be learnt; drop the row',
+                f"{name}: turns of tools",
+            )
+    return row
 
 
-def split_prompts(
-    rows: Sequence[dict[str, Any]], share: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def split_prompts(rows: Sequence[DataRow], share: float) -> tuple[list[DataRow], list[DataRow]]:
     """Hold out the rows of the last prompts."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[DataRow]] = {}
     for row in rows:
-        groups.setdefault(_prompt_id(row), []).append(row)
+        groups.setdefault(prompt_id(row), []).append(row)
     order = list(groups.values())
     count = math.ceil(share * len(order)) if len(order) > 1 else 0
     cut = len(order) - count
@@ -143,7 +143,7 @@ def split_prompts(
 
 
 def _usable(
-    rows: Iterable[Mapping[str, Any]], dropped: Counter[str], data: Path
+    rows: Iterable[DataRow], dropped: Counter[str], data: str | Path
 ) -> list[PreferenceRow]:
     """Drop pairs that teach nothing.
 
@@ -153,7 +153,7 @@ def _usable(
     kept, against = [], []
     for number, columns in enumerate(rows):
         row = preference_row(columns, f"{number}")
-        margin = _margin(columns)
+        margin = _margin(columns.columns)
         if row.chosen.split() == row.rejected.split():
             dropped[str(Unusable.SAME)] += 1
         elif not row.chosen.strip() or not row.rejected.strip():
@@ -162,7 +162,7 @@ def _usable(
             dropped[str(Unusable.TIE)] += 1
         else:
             if margin is not None and margin < 0:
-                against.append(str(columns["where"]))
+                against.append(columns.where)
             kept.append(row)
     if against:
         raise ConfigError(
@@ -173,77 +173,49 @@ def _usable(
     return kept
 
 
-def _margin(row: Mapping[str, Any]) -> float | None:
+# The names of the scores of the chosen and the rejected answer in published data.
+_SCORES = (
+    ("chosen_score", "rejected_score"),
+    ("score_chosen", "score_rejected"),
+    ("chosen_rating", "rejected_rating"),
+    ("chosen-rating", "rejected-rating"),
+)
+
+
+def _margin(columns: Mapping[str, Any]) -> float | None:
     """Return how much better the labeller scored the chosen answer, if the row says so."""
-    chosen, rejected = _number(row.get("chosen_score")), _number(row.get("rejected_score"))
-    if chosen is not None and rejected is not None:
-        return chosen - rejected
-    return _number(row.get("margin"))
+    for names in _SCORES:
+        chosen, rejected = (_number(columns.get(name)) for name in names)
+        if chosen is not None and rejected is not None:
+            return chosen - rejected
+    return _number(columns.get("margin"))
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str):  # a cell of a CSV file
+        try:
+            value = float(value)
+        except ValueError:
+            return None
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None
 
 
-def preference_row(row: Mapping[str, Any], id: str, weight: float = 1.0) -> PreferenceRow:
-    """Return a pair from its columns.
-
-    Raises:
-        ConfigError: a column is missing, or is neither a text nor a conversation.
-    """
-    where = row["where"]
-    messages = _messages(row.get("prompt"), where)
-    if messages[-1][0] != "user":
-        raise ConfigError(f'{where}: "prompt" ends with no turn of the user; end it with one')
+def preference_row(row: DataRow, id: str, weight: float = 1.0) -> PreferenceRow:
+    """Return a pair of a row that has one."""
+    assert row.chosen is not None
+    assert row.rejected is not None
     return PreferenceRow(
         id=id,
-        prompt_id=_prompt_id(row),
-        messages=messages,
-        chosen=answer_text(row.get("chosen"), where, "chosen"),
-        rejected=answer_text(row.get("rejected"), where, "rejected"),
+        prompt_id=prompt_id(row),
+        messages=tuple((turn["role"], turn["content"]) for turn in row.prompt),
+        chosen=row.chosen[-1]["content"],
+        rejected=row.rejected[-1]["content"],
         weight=weight,
     )
 
 
-def _prompt_id(row: Mapping[str, Any]) -> str:
-    return str(row.get("prompt_id") or json.dumps(row.get("prompt"), sort_keys=True))
-
-
-def _messages(prompt: Any, where: str) -> tuple[tuple[str, str], ...]:
-    if isinstance(prompt, str) and prompt.strip():
-        return (("user", prompt),)
-    if isinstance(prompt, list) and prompt and all(_is_turn(turn) for turn in prompt):
-        return tuple((turn["role"], turn["content"]) for turn in prompt)
-    raise ConfigError(
-        f'{where}: "prompt" is {prompt!r:.60}; give a text, or turns of {{"role", "content"}}'
-    )
-
-
-def answer_text(answer: Any, where: str, name: str) -> str:
-    """Return an answer, which is a text or one turn of the assistant.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if isinstance(answer, str):
-        return answer
-    if (
-        isinstance(answer, list)
-        and len(answer) == 1
-        and _is_turn(answer[0])
-        and answer[0]["role"] == "assistant"
-    ):
-        return str(answer[0]["content"])
-    raise ConfigError(
-        f'{where}: "{name}" is {answer!r:.60}; give a text, or one turn of the assistant'
-    )
-
-
-def _is_turn(turn: Any) -> bool:
-    return (
-        isinstance(turn, dict)
-        and isinstance(turn.get("role"), str)
-        and isinstance(turn.get("content"), str)
-    )
+def prompt_id(row: DataRow) -> str:
+    """Return what the rows of one prompt have in common: their own id, or the prompt."""
+    return str(row.columns.get("prompt_id") or json.dumps(row.prompt, sort_keys=True))

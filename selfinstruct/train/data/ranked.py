@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.preferences.folder import LABELLED, REPORT
+from selfinstruct.common.paths import user_path
+from selfinstruct.dataset.read import read_any
+from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.own_folders import LABELLED
+from selfinstruct.inputs.purposes import REWARD_RANKED
+from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
+from selfinstruct.inputs.table_rows import parquet_rows
 from selfinstruct.train.data.preference_rows import (
     PreferenceRow,
     PreferenceSplit,
     Unusable,
-    answer_text,
     check_split,
+    is_ours,
     preference_row,
-    read_lines,
-    read_table,
     split_prompts,
 )
 
@@ -44,28 +49,49 @@ def comparisons(answers: Sequence[tuple[T, float]]) -> list[tuple[T, T, float]]:
     return [(better, worse, 1 / len(pairs)) for better, worse in pairs]
 
 
-def read_ranked(data: Path, *, held_out: float = 0.1) -> PreferenceSplit:
+def read_ranked(
+    data: str | Path, *, held_out: float = 0.1, reading: ReadAs = AS_IT_IS
+) -> PreferenceSplit:
     """Read ranked answers, and expand them into comparisons.
 
     Args:
-        data: a folder that `prefer` wrote, of which all labelled answers are used, or JSON lines
-            with `prompt` and `ranked`, the answers with the best first.
+        data: a folder that `prefer` wrote, of which all labelled answers are used, or data in a
+            format with ranked answers.
         held_out: for a file, the share of its prompts to hold out, the last ones.
+        reading: how to read a file.
 
     Raises:
         ConfigError: there is none, or a row cannot be used.
     """
-    if data.is_dir():
-        if not (data / REPORT).is_file() or not (data / LABELLED).is_file():
+    path = user_path(data, "--data")
+    if is_ours(path):
+        if not (path / LABELLED).is_file():
             raise ConfigError(f"{data}: holds no labelled answers; make them with `prefer`")
-        rows = read_table(data / LABELLED)
-        split = _labelled(rows)
-        return check_split(split, data)
-    rows = read_lines(data)
+        return check_split(_labelled(_table(path / LABELLED)), data)
+    rows = read_any(data, "--data", reading).converted(REWARD_RANKED, _checked)
     train, held = split_prompts(rows, held_out)
     dropped: Counter[str] = Counter()
     split = PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped)
     return check_split(split, data)
+
+
+def _table(path: Path) -> list[dict[str, Any]]:
+    return [raw.value for raw in parquet_rows(path, "--data")]
+
+
+def _checked(row: DataRow) -> DataRow:
+    """Return a row whose answers are one turn each.
+
+    Raises:
+        BadRowError: one has several.
+    """
+    if any(len(answer) != 1 for answer in row.ranked or ()):
+        raise BadRowError(
+            row.where,
+            '"ranked" has turns of tools, which cannot be learnt; drop the row',
+            "ranked: turns of tools",
+        )
+    return row
 
 
 def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
@@ -84,21 +110,20 @@ def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
     return PreferenceSplit(train, held)
 
 
-def _ranked(rows: Sequence[Mapping[str, Any]], dropped: Counter[str]) -> list[PreferenceRow]:
+def _ranked(rows: Sequence[DataRow], dropped: Counter[str]) -> list[PreferenceRow]:
     pairs = []
     for number, row in enumerate(rows):
-        where, ranked = row["where"], row.get("ranked")
-        if not isinstance(ranked, list) or len(ranked) < 2:
-            raise ConfigError(
-                f'{where}: "ranked" is {ranked!r:.60}; give two answers or more, the best first'
-            )
-        texts = [answer_text(answer, where, "ranked") for answer in ranked]
+        answers = row.ranked or ()
+        texts = [" ".join(answer[-1]["content"].split()) for answer in answers]
         # An empty answer teaches nothing, and a repeated one keeps its first place.
-        known = {" ".join(text.split()): text for text in reversed(texts)}
-        kept = [text for text in texts if text.strip() and known[" ".join(text.split())] is text]
-        dropped[str(Unusable.SAME)] += len(texts) - len(kept)
-        scored = [(text, -float(place)) for place, text in enumerate(kept)]
+        kept = [
+            answer
+            for place, answer in enumerate(answers)
+            if texts[place] and texts.index(texts[place]) == place
+        ]
+        dropped[str(Unusable.SAME)] += len(answers) - len(kept)
+        scored = [(answer, -float(place)) for place, answer in enumerate(kept)]
         for n, (better, worse, weight) in enumerate(comparisons(scored)):
-            pair = {**row, "chosen": better, "rejected": worse}
+            pair = replace(row, chosen=better, rejected=worse)
             pairs.append(preference_row(pair, ids.example(str(number), n), weight))
     return pairs

@@ -14,9 +14,9 @@ from selfinstruct.config.schema import NoveltyConfig
 from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
-from selfinstruct.inputs.data_row import BadRow, DataRow
+from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import SFT
-from selfinstruct.inputs.read_data import AS_IT_IS, Reading
+from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.inputs.single import check_single
 from selfinstruct.prompts.canonical import user_text
@@ -66,7 +66,7 @@ def read_rows(
     *,
     answers: Answers = Answers.OWN,
     with_seeds: bool = False,
-    reading: Reading = AS_IT_IS,
+    reading: ReadAs = AS_IT_IS,
 ) -> TrainData:
     """Read training rows from a run, or from data in any format with answers.
 
@@ -110,7 +110,7 @@ def _seed_rows(run: Run) -> Iterator[TrainRow]:
             yield TrainRow(id, seed.instruction, user, instance.output)
 
 
-def _file_rows(data: str | Path, reading: Reading) -> list[TrainRow]:
+def _file_rows(data: str | Path, reading: ReadAs) -> list[TrainRow]:
     return read_any(data, "--data", reading).converted(SFT, _row)
 
 
@@ -118,11 +118,11 @@ def _row(row: DataRow) -> TrainRow:
     """Return what a model learns from a row.
 
     Raises:
-        BadRow: it has no prompt or no answer, a system prompt, or several turns.
+        BadRowError: it has no prompt or no answer, a system prompt, or several turns.
     """
     check_single(row, "a training row")
     if not row.user.strip() or not row.answer_text.strip():
-        raise BadRow(
+        raise BadRowError(
             row.where,
             f"has no prompt or no answer (read as {row.format}); give both, or drop the row",
             "no prompt or no answer",
