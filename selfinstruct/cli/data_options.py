@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfinstruct.cli.console import stderr
+
 if TYPE_CHECKING:
     from selfinstruct.inputs.read_data import ReadAs
+    from selfinstruct.train.data.preference_rows import PreferenceSplit
+    from selfinstruct.train.recipe import Source
 
 # What may be named wherever data is read.
 DATA = "a run, a folder of ours, a file in any known format, or OWNER/NAME on the hub"
 
+MixtureOption = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="DATA[@WEIGHT]",
+        help=f"What to learn: {DATA}. May be repeated; @2 learns its rows twice.",
+    ),
+]
+PairsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="DATA[@WEIGHT]",
+        help="Pairs: a folder of `prefer`, or pairs in any known format. May be repeated; @2 "
+        "learns its pairs twice.",
+    ),
+]
+ValidationDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--validation-data",
+        metavar="DATA",
+        help="Validate on this data, instead of holding rows out.",
+    ),
+]
 FormatOption = Annotated[
     str | None,
     typer.Option(
@@ -32,6 +63,58 @@ SkipInvalidOption = Annotated[
     bool,
     typer.Option("--skip-invalid", help="Leave out rows that cannot be used, and count them."),
 ]
+
+
+# Share of the prompts of a file to hold out, unless another is given.
+_HELD_OUT = 0.2
+
+
+def mixed_pairs(
+    data: Sequence[str],
+    read: Callable[..., PreferenceSplit],
+    held_out: float | None,
+    validation_data: str | None,
+    seed: int,
+) -> PreferenceSplit:
+    """Read pairs of several data sets, and say what each gave.
+
+    Args:
+        data: the values of `--data`.
+        read: reads one of them, with a share to hold out.
+        held_out: that share.
+        validation_data: pairs to hold out instead.
+        seed: of draws.
+
+    Raises:
+        ConfigError: something cannot be read, or too few pairs are left.
+    """
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.train.data.mixture import mix_pairs, parse_part, source_line
+
+    if held_out is not None and validation_data is not None:
+        raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
+    share = _HELD_OUT if held_out is None else held_out
+    parts = [parse_part(text) for text in data]
+    validation = read(validation_data, held_out=0.0) if validation_data is not None else None
+    splits = [
+        (part, read(part.data, held_out=0.0 if validation is not None else share)) for part in parts
+    ]
+    mixed = mix_pairs(splits, seed, validation)
+    for source in mixed.sources:
+        stderr.print(source_line(source), markup=False, highlight=False, soft_wrap=True)
+    return mixed
+
+
+def source_of(data: Sequence[str], validation_data: str | None) -> Source:
+    """Return where data came from, for the card."""
+    from selfinstruct.train.data.mixture import parse_part
+    from selfinstruct.train.recipe import Source
+
+    names = [parse_part(text).data for text in data]
+    choices = {}
+    if validation_data is not None:
+        choices["held out"] = f"`{Path(validation_data).name}`"
+    return Source(Path(names[0]), choices, others=tuple(names[1:]))
 
 
 def reading_of(format: str | None, columns: str | None, skip_invalid: bool) -> ReadAs:

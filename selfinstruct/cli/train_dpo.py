@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +11,12 @@ from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.data_options import (
     ColumnsOption,
     FormatOption,
+    PairsOption,
     SkipInvalidOption,
+    ValidationDataOption,
+    mixed_pairs,
     reading_of,
+    source_of,
 )
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
@@ -38,12 +42,7 @@ if TYPE_CHECKING:
 
 
 def dpo(
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data", metavar="DATA", help="A folder of `prefer`, or pairs in any format."
-        ),
-    ],
+    data: PairsOption,
     model: ModelOption,
     out: OutOption,
     beta: Annotated[
@@ -63,8 +62,11 @@ def dpo(
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--held-out", min=0, max=0.5, help="For a file: share to hold out (default 0.2)."
+        ),
+    ] = None,
     fresh: Annotated[
         int,
         typer.Option("--fresh", min=1, help="Prompts to answer at each evaluation, to watch it."),
@@ -75,6 +77,7 @@ def dpo(
     format: FormatOption = None,
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
+    validation_data: ValidationDataOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -86,8 +89,8 @@ def dpo(
     curves; the last lines say what is wrong.
     """
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.data.preference_rows import read_preferences
-    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.data.preference_rows import read_pairs
+    from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.dpo import DPO, PAGE, DpoSettings
 
     reading = reading_of(format, columns, skip_invalid)
@@ -102,9 +105,12 @@ def dpo(
         seed=seed,
         options=trl_options(config, settings, epochs, learning_rate),
     )
-    split = read_preferences(data, held_out=held_out, reading=reading)
+    read = partial(read_pairs, reading=reading)
+    split = mixed_pairs(data, read, held_out, validation_data, seed)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, Source(Path(data))))
+    result = run_recipe(
+        DPO, Job(split, local, out, dpo_settings, resume, source_of(data, validation_data))
+    )
     if result is not None:
         _print(result)
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +11,12 @@ from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.data_options import (
     ColumnsOption,
     FormatOption,
+    PairsOption,
     SkipInvalidOption,
+    ValidationDataOption,
+    mixed_pairs,
     reading_of,
+    source_of,
 )
 from selfinstruct.cli.train import (
     ConfigOption,
@@ -39,12 +43,7 @@ _SHOWN = 10
 
 
 def reward(
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data", metavar="DATA", help="A folder of `prefer`, or pairs in any format."
-        ),
-    ],
+    data: PairsOption,
     model: ModelOption,
     out: OutOption,
     ranked: Annotated[
@@ -69,11 +68,15 @@ def reward(
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--held-out", min=0, max=0.5, help="For a file: share to hold out (default 0.2)."
+        ),
+    ] = None,
     format: FormatOption = None,
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
+    validation_data: ValidationDataOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -84,10 +87,11 @@ def reward(
     Reports how often it is right on held-out pairs, whether it is right as often as its
     confidence says, and whether it looks at more than length.
     """
+    from selfinstruct.inputs.purposes import REWARD as REWARD_PAIRS
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.data.preference_rows import read_preferences
-    from selfinstruct.train.data.ranked import read_ranked
-    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.data.preference_rows import read_pairs
+    from selfinstruct.train.data.ranked import read_comparisons
+    from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
     from selfinstruct.train.recipes.reward_report import read_checks, shipped_checks
 
@@ -99,11 +103,17 @@ def reward(
         options=trl_options(config, settings, epochs, learning_rate),
     )
     checks = [] if check == "none" else read_checks(check or shipped_checks())
-    read = read_ranked if ranked else read_preferences
-    split = read(data, held_out=held_out, reading=reading)
+    read = (
+        partial(read_comparisons, reading=reading)
+        if ranked
+        else partial(read_pairs, reading=reading, purpose=REWARD_PAIRS)
+    )
+    split = mixed_pairs(data, read, held_out, validation_data, seed)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
-    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, Source(Path(data))))
+    result = run_recipe(
+        REWARD, Job(pairs, local, out, reward_settings, resume, source_of(data, validation_data))
+    )
     if result is not None:
         _print(result)
 

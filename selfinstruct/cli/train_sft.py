@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfinstruct.cli.console import stderr
 from selfinstruct.cli.data_options import (
-    DATA,
     ColumnsOption,
     FormatOption,
+    MixtureOption,
     SkipInvalidOption,
+    ValidationDataOption,
     reading_of,
 )
 from selfinstruct.cli.export import AnswersName
@@ -36,12 +38,18 @@ from selfinstruct.cli.train import (
     trl_options,
 )
 
+if TYPE_CHECKING:
+    from selfinstruct.train.data.mixture import Part
+    from selfinstruct.train.data.rows import TrainData
+
+# Share of the rows to hold out, unless another is given.
+_HELD_OUT = 0.1
 # Rows to show of those that repeat tasks of an evaluation.
 _SHOWN = 10
 
 
 def sft(
-    data: Annotated[str, typer.Option("--data", metavar="DATA", help=f"What to learn: {DATA}.")],
+    data: MixtureOption,
     model: ModelOption,
     out: OutOption,
     lora: LoraOption = True,
@@ -55,15 +63,24 @@ def sft(
     ] = None,
     max_length: MaxLengthOption = 1024,
     validation: Annotated[
-        float,
-        typer.Option("--validation", min=0, max=0.5, help="Share to hold out: the last rows."),
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            "--validation", min=0, max=0.5, help="Share to hold out: the last rows (default 0.1)."
+        ),
+    ] = None,
+    validation_data: ValidationDataOption = None,
     answers: Annotated[
         AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
     ] = AnswersName.OWN,
     with_seeds: Annotated[
-        bool, typer.Option("--with-seeds", help="Learn the run's seed tasks too.")
-    ] = False,
+        float,
+        typer.Option(
+            "--with-seeds",
+            min=0,
+            metavar="[WEIGHT]",
+            help="Learn the seed tasks of runs too; 3: each three times.",
+        ),
+    ] = 0,
     decontaminate: Annotated[
         str | None,
         typer.Option(
@@ -85,21 +102,39 @@ def sft(
     The loss is on the answers alone, and training stops when the validation loss no longer
     falls.
     """
+    from selfinstruct.common.errors import ConfigError
     from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
     from selfinstruct.store import run_exists
-    from selfinstruct.train.data.rows import read_rows, split_rows
+    from selfinstruct.train.data.mixture import mix_rows, parse_part, source_line
+    from selfinstruct.train.data.rows import read_rows
     from selfinstruct.train.recipe import Job, Source
     from selfinstruct.train.recipes.sft import SFT, SftSettings
 
     reading = reading_of(format, columns, skip_invalid)
     options = trl_options(config, settings, epochs, learning_rate)
-    train_data = read_rows(
-        data, answers=Answers(str(answers)), with_seeds=with_seeds, reading=reading
-    )
+    if validation is not None and validation_data is not None:
+        raise ConfigError("--validation-data: holds nothing out; leave --validation out")
+    parts = [parse_part(text) for text in data]
+    read = partial(read_rows, reading=reading)
+    runs = [part.data for part in parts if run_exists(Path(part.data))]
+    own = partial(read, answers=Answers(str(answers)))
+    held = read(validation_data, option="--validation-data").rows if validation_data else None
+    mixture = [
+        (part, own(part.data, with_seeds=with_seeds > 0 and (not runs or part.data in runs)))
+        for part in parts
+    ]
     if decontaminate is not None:
-        train_data = replace(train_data, rows=_without_copies(train_data.rows, decontaminate))
-    split = split_rows(train_data, validation)
+        mixture = _without_copies(mixture, decontaminate)
+    split = mix_rows(
+        mixture,
+        share=_HELD_OUT if validation is None else validation,
+        seeds_weight=with_seeds,
+        seed=seed,
+        validation=held,
+    )
+    for source in split.sources:
+        stderr.print(source_line(source), markup=False, highlight=False, soft_wrap=True)
     if split.near:
         stderr.print(
             f"{len(split.near)} of the last rows are near neighbours of training rows: "
@@ -113,13 +148,16 @@ def sft(
         seed=seed,
         options=options,
     )
-    choices = {"answers": str(answers)} if run_exists(Path(data)) else {}
+    choices = {"answers": str(answers)} if runs else {}
     if with_seeds:
         choices["with seeds"] = "yes"
+    if validation_data is not None:
+        choices["validated on"] = f"`{Path(validation_data).name}`"
     if decontaminate is not None:
         choices["decontaminated against"] = f"`{Path(decontaminate).name}`"
     local = resolve_model(model, lambda *_: None)
-    job = Job(split, local, out, sft_settings, resume, Source(Path(data), choices))
+    source = Source(Path(parts[0].data), choices, others=tuple(part.data for part in parts[1:]))
+    job = Job(split, local, out, sft_settings, resume, source)
     result = run_recipe(SFT, job)
     if result is not None:
         rows_learnt = f"{result.train_rows} rows"
@@ -128,15 +166,19 @@ def sft(
             print_evaluation(f"base={model}", f"sft={out}", out)
 
 
-def _without_copies(rows: list[Any], file: str) -> list[Any]:
+def _without_copies(
+    mixture: list[tuple[Part, TrainData]], file: str
+) -> list[tuple[Part, TrainData]]:
     """Leave out rows that repeat tasks of an evaluation, and say which."""
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.train.data.decontaminate import decontaminate, read_avoided
 
     texts = read_avoided(file)
-    kept, removed = decontaminate(rows, texts, 0.7)
+    cleaned = [(part, data, *decontaminate(data.rows, texts, 0.7)) for part, data in mixture]
+    removed = [copy for *_, copies in cleaned for copy in copies]
+    rows = sum(len(data.rows) for _, data in mixture)
     stderr.print(
-        f"{len(removed)} of {len(rows)} rows repeat tasks of {file} and are left out"
+        f"{len(removed)} of {rows} rows repeat tasks of {file} and are left out"
         f"{f', the first {_SHOWN} of them' if len(removed) > _SHOWN else ''}",
         markup=False,
         highlight=False,
@@ -145,8 +187,8 @@ def _without_copies(rows: list[Any], file: str) -> list[Any]:
     for copy in removed[:_SHOWN]:
         row = {"row": copy.row.id, "how": copy.how, "instruction": copy.row.instruction}
         stderr.print(f"  {json.dumps(row)}", markup=False, highlight=False, soft_wrap=True)
-    if not kept:
+    if len(removed) == rows:
         raise ConfigError(
             f"{file}: every row repeats one of its tasks; nothing is left to train on"
         )
-    return kept
+    return [(part, replace(data, rows=kept)) for part, data, kept, _ in cleaned]

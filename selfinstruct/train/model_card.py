@@ -53,17 +53,23 @@ def data_name(data: Path) -> str:
     return f"`{data.name}`"
 
 
+def data_names(source: Source) -> str:
+    """Return the names of all data sets of a training."""
+    return "; ".join(data_name(Path(data)) for data in (source.data, *source.others))
+
+
 def origin(source: Source) -> str:
     """Return who wrote the data, if that is known: for a run."""
-    if not (source.data.is_dir() and run_exists(source.data)):
+    if not all(run_exists(Path(data)) for data in (source.data, *source.others)):
         return ""
     seeds = ", beside seed tasks that people wrote" if "with seeds" in source.choices else ""
     return f"The data was written by language models and judged by rules alone{seeds}. "
 
 
-def preferences_name(data: Path) -> str:
-    """Return the name of a folder or a file of preferences."""
-    return f"preferences `{data.name}`"
+def preferences_name(source: Source) -> str:
+    """Return the names of the folders or files of preferences."""
+    names = (f"`{Path(data).name}`" for data in (source.data, *source.others))
+    return f"preferences {', '.join(names)}"
 
 
 def pair_rows(train: int, held_out: int, dropped: Mapping[str, int]) -> dict[str, str]:

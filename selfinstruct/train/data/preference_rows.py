@@ -47,15 +47,38 @@ class PreferenceRow:
 
 @dataclass(frozen=True)
 class PreferenceSplit:
-    """Pairs to train on, pairs held out (of other prompts), and how many were dropped and why."""
+    """Pairs to train on, pairs held out (of other prompts), and how many were dropped and why.
+
+    `sources` says what each part of a mixture gave (`mixture.MixedPart`).
+    """
 
     train: list[PreferenceRow]
     held_out: list[PreferenceRow]
     dropped: Counter[str] = field(default_factory=Counter)
+    sources: tuple[Any, ...] = ()
 
 
 def read_preferences(
-    data: str | Path, *, held_out: float = 0.1, reading: ReadAs = AS_IT_IS
+    data: str | Path,
+    *,
+    held_out: float = 0.1,
+    reading: ReadAs = AS_IT_IS,
+    purpose: Purpose = DPO,
+) -> PreferenceSplit:
+    """Read pairs to train on, like `read_pairs`.
+
+    Raises:
+        ConfigError: there is none, or too few pairs are left. Names the place and what to do.
+    """
+    return check_split(read_pairs(data, held_out=held_out, reading=reading, purpose=purpose), data)
+
+
+def read_pairs(
+    data: str | Path,
+    *,
+    held_out: float = 0.1,
+    reading: ReadAs = AS_IT_IS,
+    purpose: Purpose = DPO,
 ) -> PreferenceSplit:
     """Read pairs of a better and a worse answer, in any format that has them.
 
@@ -63,19 +86,20 @@ def read_preferences(
         data: a folder that `prefer` wrote, a file, a folder of data, or a name on the hub.
         held_out: for a file, the share of its prompts to hold out, the last ones.
         reading: how to read a file.
+        purpose: of the command.
 
     Raises:
-        ConfigError: there is none, a row cannot be used, labels contradict their own scores, or
-            too few pairs are left. Names the place and what to do.
+        ConfigError: there is none, a row cannot be used, or labels contradict their own scores.
+            Names the place and what to do.
     """
     path = user_path(data, "--data")
     if is_ours(path):
-        train, held = (_pairs(path / name, AS_IT_IS, DPO) for name in (TRAIN, HELD_OUT))
+        train, held = (_pairs(path / name, AS_IT_IS, purpose) for name in (TRAIN, HELD_OUT))
     else:
-        train, held = split_prompts(_pairs(data, reading, DPO), held_out)
+        train, held = split_prompts(_pairs(data, reading, purpose), held_out)
     dropped: Counter[str] = Counter()
     usable = [_usable(part, dropped, data) for part in (train, held)]
-    return check_split(PreferenceSplit(usable[0], usable[1], dropped), data)
+    return PreferenceSplit(usable[0], usable[1], dropped)
 
 
 def is_ours(path: Path) -> bool:

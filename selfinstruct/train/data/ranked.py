@@ -52,6 +52,17 @@ def comparisons(answers: Sequence[tuple[T, float]]) -> list[tuple[T, T, float]]:
 def read_ranked(
     data: str | Path, *, held_out: float = 0.1, reading: ReadAs = AS_IT_IS
 ) -> PreferenceSplit:
+    """Read ranked answers to train on, like `read_comparisons`.
+
+    Raises:
+        ConfigError: there is none, or too few comparisons are left.
+    """
+    return check_split(read_comparisons(data, held_out=held_out, reading=reading), data)
+
+
+def read_comparisons(
+    data: str | Path, *, held_out: float = 0.1, reading: ReadAs = AS_IT_IS
+) -> PreferenceSplit:
     """Read ranked answers, and expand them into comparisons.
 
     Args:
@@ -67,12 +78,11 @@ def read_ranked(
     if is_ours(path):
         if not (path / LABELLED).is_file():
             raise ConfigError(f"{data}: holds no labelled answers; make them with `prefer`")
-        return check_split(_labelled(_table(path / LABELLED)), data)
+        return _labelled(_table(path / LABELLED))
     rows = read_any(data, "--data", reading).converted(REWARD_RANKED, _checked)
     train, held = split_prompts(rows, held_out)
     dropped: Counter[str] = Counter()
-    split = PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped)
-    return check_split(split, data)
+    return PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped)
 
 
 def _table(path: Path) -> list[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
@@ -54,11 +55,15 @@ class TrainData:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to train on, rows to validate with, and rows that are too near to the former."""
+    """Rows to train on, rows to validate with, and rows that are too near to the former.
+
+    `sources` says what each part of a mixture gave (`mixture.MixedPart`).
+    """
 
     train: list[TrainRow]
     validation: list[TrainRow]
     near: list[TrainRow]
+    sources: tuple[Any, ...] = ()
 
 
 def read_rows(
@@ -67,6 +72,7 @@ def read_rows(
     answers: Answers = Answers.OWN,
     with_seeds: bool = False,
     reading: ReadAs = AS_IT_IS,
+    option: str = "--data",
 ) -> TrainData:
     """Read training rows from a run, or from data in any format with answers.
 
@@ -75,18 +81,19 @@ def read_rows(
         answers: for a run, whose outputs to learn.
         with_seeds: put the run's seed tasks before its own.
         reading: how to read a file.
+        option: the option that named it, for messages.
 
     Raises:
         ConfigError: there is none, or a line cannot be used. Names file, line and fix.
         StoreError: the run is damaged.
     """
-    path = user_path(data, "--data")
+    path = user_path(data, option)
     if run_exists(path):
         train_data = _read_run(open_run(path), answers, with_seeds)
     else:
         if with_seeds:
             raise ConfigError(f"{data}: is no run, so it has no seeds; leave --with-seeds out")
-        train_data = TrainData(_file_rows(data, reading), NoveltyConfig().audit_floor)
+        train_data = TrainData(_file_rows(data, reading, option), NoveltyConfig().audit_floor)
     if not train_data.rows:
         raise ConfigError(f"{data}: holds no task to train on; generate some first")
     return train_data
@@ -110,8 +117,8 @@ def _seed_rows(run: Run) -> Iterator[TrainRow]:
             yield TrainRow(id, seed.instruction, user, instance.output)
 
 
-def _file_rows(data: str | Path, reading: ReadAs) -> list[TrainRow]:
-    return read_any(data, "--data", reading).converted(SFT, _row)
+def _file_rows(data: str | Path, reading: ReadAs, option: str) -> list[TrainRow]:
+    return read_any(data, option, reading).converted(SFT, _row)
 
 
 def _row(row: DataRow) -> TrainRow:
@@ -154,8 +161,16 @@ def split_rows(data: TrainData, share: float) -> Split:
         held = order.pop() + held
     kept = {row.id for group in order for row in group}
     train = [row for row in data.rows if row.id in kept]
-    index = NoveltyIndex(data.near_above, NoveltyConfig().tokenizer, data.rules_version)
-    index.add_all((row.id, row.instruction) for row in train)
-    near = [row for row in held if index.nearest(row.instruction) is not None]
-    apart = {row.id for row in near}
-    return Split(train, [row for row in held if row.id not in apart], near)
+    apart, near = without_near(held, replace(data, rows=train))
+    return Split(train, apart, near)
+
+
+def without_near(
+    rows: Sequence[TrainRow], train: TrainData
+) -> tuple[list[TrainRow], list[TrainRow]]:
+    """Return rows that are no near neighbours of training rows, and those that are."""
+    index = NoveltyIndex(train.near_above, NoveltyConfig().tokenizer, train.rules_version)
+    index.add_all((row.id, row.instruction) for row in train.rows)
+    near = [index.nearest(row.instruction) is not None for row in rows]
+    apart = [row for row, is_near in zip(rows, near, strict=True) if not is_near]
+    return apart, [row for row, is_near in zip(rows, near, strict=True) if is_near]

@@ -17,6 +17,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode_pairs import EncodedPair, encoded_split
+from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.preference_rows import PreferenceSplit
 from selfinstruct.train.health.page import health_page
 from selfinstruct.train.health.verdict import Health, Point, health_of
@@ -68,6 +69,7 @@ class DpoResult:
     losses: list[tuple[int, float]]
     history: list[Point]
     health: Health
+    sources: Sequence[MixedPart] = ()
 
 
 def _encode(split: PreferenceSplit, tokenizer: Any, settings: DpoSettings) -> Examples:
@@ -146,11 +148,12 @@ def _result(training: Training[PreferenceSplit, DpoSettings]) -> DpoResult:
         losses=training.losses,
         history=history,
         health=health_of(pairs, history, training.job.settings.beta),
+        sources=training.job.data.sources,
     )
 
 
 def _report(result: DpoResult) -> dict[str, Any]:
-    return {**asdict(result), "objective": "dpo"}
+    return {**reported(result), "objective": "dpo"}
 
 
 def _files(result: DpoResult) -> dict[str, str]:
@@ -165,8 +168,12 @@ def _card(source: Source, settings: DpoSettings, result: DpoResult) -> Card:
         title="Trained on preferences, by DPO",
         tag="dpo",
         task="text-generation",
-        trained_on=preferences_name(source.data),
-        data=pair_rows(result.train_pairs, result.held_out_pairs, result.dropped),
+        trained_on=preferences_name(source),
+        data={
+            "mixture": shown(result.sources),
+            **source.choices,
+            **pair_rows(result.train_pairs, result.held_out_pairs, result.dropped),
+        },
         outcome={
             "beta": settings.beta,
             "loss": ", ".join(settings.loss_type),
