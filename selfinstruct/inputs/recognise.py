@@ -14,6 +14,8 @@ from selfinstruct.inputs.raw import RawRow
 
 # The column of a row that is a text alone.
 _TEXT = "text"
+# Columns of the formats with several answers to a prompt.
+_OF_SEVERAL = {"chosen", "rejected", "ranked"}
 
 
 @dataclass
@@ -92,8 +94,9 @@ class Recogniser:
                     return format, fields
         if first is not None and self._ignored(first[0], columns) not in ("chosen", "rejected"):
             return first
-        nearest = max(FORMATS, key=lambda known: _likeness(known, key))
-        if _likeness(nearest, key) > 0 and (key & {"chosen", "rejected", "label"}):
+        of_several = [format for format in FORMATS if _OF_SEVERAL & key & set(format.names)]
+        if of_several:  # its own columns say what is missing
+            nearest = max(of_several, key=lambda known: _likeness(known, key))
             return nearest, Fields(columns, nearest.names, where)
         names = ", ".join(sorted(key)) or "none"
         raise BadRowError(

@@ -77,7 +77,7 @@ def test_pairs_that_say_nothing_are_dropped_and_counted(tmp_path: Path) -> None:
         ([pair(n, margin=-1.0) for n in range(40)], "labels flipped"),
         ([{"prompt": "x", "chosen": "y"}], 'a.jsonl:1: "rejected" is missing'),
         ([{"prompt": "", "chosen": "y", "rejected": "z"}], '"prompt" is'),
-        ([pair(1, prompt=[{"role": "assistant", "content": "x"}])], "no turn of the user"),
+        ([pair(1, prompt=[{"role": "assistant", "content": "x"}])], "assistant before the user"),
         ([], "holds no pair"),
     ],
 )
@@ -89,6 +89,7 @@ def test_what_cannot_be_learnt_from(
 
 
 def test_a_folder_must_be_finished(tmp_path: Path) -> None:
+    (tmp_path / "preferences.json").write_text("{}")
     with pytest.raises(ConfigError, match="holds no finished preferences"):
         read_preferences(tmp_path)
 

@@ -20,7 +20,7 @@ from selfinstruct.inputs.formats.turns import (
 from selfinstruct.prompts.canonical import user_text
 
 Turns = tuple[Message, ...]
-_PROMPT = ("prompt", "question", "query", "instruction")
+_PROMPT = ("prompt", "question", "query", "instruction", "conversations")
 _SYSTEM = ("system", "system_prompt")
 _LABELS = {"true": True, "1": True, "false": False, "0": False}
 
