@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from os import PathLike
@@ -231,13 +231,14 @@ class Exported:
     """What `export` wrote.
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
-    url: the dataset's address on the hub, or None.
+    url: the dataset's address on the hub, or None. config: of the trainer, or None.
     """
 
     path: Path
     rows: int
     card: Path | None = None
     url: str | None = None
+    config: Path | None = None
 
 
 def generate(
@@ -389,9 +390,16 @@ def export(
     run: Run | StrPath,
     out: StrPath,
     *,
-    format: str = "messages",
+    format: str | None = None,
+    trainer: str | None = None,
     answers: str = "own",
     reasoning: bool = False,
+    reasons: Sequence[str] = (),
+    restored: bool = False,
+    min_logprob: float | None = None,
+    max_rouge: float | None = None,
+    min_words: int | None = None,
+    system: str | None = None,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -402,10 +410,18 @@ def export(
         run: a run, or its folder.
         out: the file to write; replaced if it is there.
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
-            ids and scores too.
+            ids and scores too; None: `messages`, or what the trainer reads.
+        trainer: a program that will train on it, such as `axolotl`: picks the format, and writes
+            its configuration beside the file.
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
+        reasons: only tasks that were rejected for one of these, and restored by a person.
+        restored: only tasks that a person restored.
+        min_logprob: only outputs at least as likely, in nats per token.
+        max_rouge: only instructions whose ROUGE-L with their nearest neighbour is not above it.
+        min_words: only outputs of at least so many words.
+        system: a system prompt for every row.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -414,8 +430,8 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or no reasoning that was asked for, or the file
-            cannot be written.
+        ConfigError: the run holds no task yet, or none that was selected, or no reasoning that
+            was asked for, or the file cannot be written.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -425,8 +441,19 @@ def export(
     """
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
+    from selfinstruct.dataset.select import Selection
+    from selfinstruct.dataset.trainers import config_path, trainer_of, write_config
 
-    choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
+    program = trainer_of(trainer) if trainer is not None else None
+    if program is not None and format not in (None, program.format):
+        raise ConfigError(f"--for {trainer}: reads {program.format}, not {format}; leave one out")
+    wanted = (
+        program.format if program is not None else _choice(Format, format or "messages", "format")
+    )
+    choice = wanted, _choice(Answers, answers, "answers")
+    selection = Selection(
+        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None
+    )
     if push is not None:
         publish.check_repo(push)
     elif private:
@@ -435,12 +462,17 @@ def export(
     file = user_path(out, "out")
     if card:
         check_card(file.parent)
-    rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
+    if program is not None:
+        config_path(program, file)
+    rows = exporting.export(
+        opened, choice[0], file, choice[1], reasoning=reasoning, selection=selection
+    )
+    config = write_config(program, file) if program is not None else None
     written = write_card(opened, file.parent, *choice) if card else None
     url = None
     if push is not None:
         url = publish.push(push, file, dataset_card(opened, *choice), private=private)
-    return Exported(file, rows, written, url)
+    return Exported(file, rows, written, url, config)
 
 
 def _engine_of_run(out: Path) -> str | None:

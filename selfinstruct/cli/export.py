@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.options import text_or_file
 from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.trainers import TRAINERS, how_to_use, trainer_of
 
 
 class AnswersName(StrEnum):
@@ -22,8 +24,20 @@ class AnswersName(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    format: Annotated[Format, typer.Option("--format", help="Format of the file.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; replaced if it is there.")],
+    format: Annotated[
+        Format | None, typer.Option("--format", help="Format of the file; or give --for.")
+    ] = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TRAINER",
+            help="Program that will train on it: "
+            f"{', '.join(trainer.name for trainer in TRAINERS)}. Picks the format, and writes the "
+            "configuration beside the file.",
+        ),
+    ] = None,
     answers: Annotated[
         AnswersName,
         typer.Option("--answers", help="Whose outputs; `selfinstruct answer` writes a teacher's."),
@@ -32,6 +46,32 @@ def export(
         bool,
         typer.Option("--reasoning", help="Keep what the model thought before its answers."),
     ] = False,
+    reasons: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reason",
+            metavar="REASON",
+            help="Only tasks that were rejected for it and restored. May be repeated.",
+        ),
+    ] = None,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="Only tasks that a person restored.")
+    ] = False,
+    min_logprob: Annotated[
+        float | None,
+        typer.Option("--min-logprob", help="Least log-probability of outputs, nats per token."),
+    ] = None,
+    max_rouge: Annotated[
+        float | None,
+        typer.Option("--max-rouge", min=0, max=1, help="Most ROUGE-L with a nearest neighbour."),
+    ] = None,
+    min_words: Annotated[
+        int | None, typer.Option("--min-words", min=1, help="Least words of an output.")
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option("--system", help="System prompt of every row: a text, or a file with it."),
+    ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -49,16 +89,25 @@ def export(
     done = api.export(
         run,
         out,
-        format=str(format),
+        format=format and str(format),
+        trainer=trainer,
+        reasons=reasons or (),
+        restored=restored,
+        min_logprob=min_logprob,
+        max_rouge=max_rouge,
+        min_words=min_words,
+        system=system and text_or_file(system),
         answers=str(answers),
         reasoning=reasoning,
         card=card,
         push=push,
         private=private,
     )
-    kind = "json" if format.suffix == "jsonl" else format.suffix
+    kind = "parquet" if format is Format.PARQUET else "json"
     _say(f"{done.rows} rows in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
+    if done.config is not None and trainer is not None:
+        _say(f"for {trainer}: {how_to_use(trainer_of(trainer), done.path, done.config)}")
     if done.card is not None:
         _say(f"card in {done.card}")
     if done.url is not None:

@@ -19,6 +19,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected
 from selfinstruct.inputs.run_inputs import stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
@@ -35,6 +36,7 @@ def export(
     answers: Answers = Answers.OWN,
     *,
     reasoning: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> int:
     """Write the dataset of a run to a file, whole or not at all; return the number of rows.
 
@@ -44,12 +46,13 @@ def export(
         out: the file.
         answers: whose outputs.
         reasoning: write what the model thought before its outputs too.
+        selection: which rows, and their system prompt.
 
     Raises:
-        ConfigError: the run holds no task yet, no reasoning that was asked for, or the file
-            cannot be written.
+        ConfigError: the run holds no task yet, none that was selected, no reasoning that was asked
+            for, or the file cannot be written.
     """
-    rows: Sequence[ExportRow] = _rows_to_export(run, answers)
+    rows: Sequence[ExportRow] = selected(_rows_to_export(run, answers), selection, str(run.path))
     if reasoning:
         rows = with_reasoning(run, rows)
     _refuse_own_files(run, out)

@@ -31,27 +31,40 @@ def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Conte
 
 
 def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": _user_text(row)},
-            {"role": "assistant", "content": _answer(row)},
-        ]
-    }
+    return {"messages": [*_prompt_turns(row), _answer_turn(row)]}
+
+
+def _chat_completion(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    return {"prompt": _prompt_turns(row), "completion": [_answer_turn(row)]}
+
+
+def _prompt_turns(row: ExportRow) -> list[dict[str, str]]:
+    system = [{"role": "system", "content": row.system}] if row.system else []
+    return [*system, {"role": "user", "content": _user_text(row)}]
+
+
+def _answer_turn(row: ExportRow) -> dict[str, str]:
+    return {"role": "assistant", "content": _answer(row)}
 
 
 def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]:
     prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
-    return {"prompt": prompt, "completion": _answer(row)}
+    system = f"{row.system}\n\n" if row.system else ""
+    return {"prompt": f"{system}{prompt}", "completion": _answer(row)}
 
 
 def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     fields = {"instruction": row.instruction, "input": row.input, "output": row.output}
+    if row.system:
+        fields = {"system": row.system, **fields}
     return {**fields, "reasoning": row.reasoning} if _is_reasoned(row) else fields
 
 
 def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    system = [{"from": "system", "value": row.system}] if row.system else []
     return {
         "conversations": [
+            *system,
             {"from": "human", "value": _user_text(row)},
             {"from": "gpt", "value": _answer(row)},
         ]
@@ -78,6 +91,8 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
             ("override", pa.string()),
         ]
     )
+    if rows and rows[0].system:
+        schema = schema.append(pa.field("system", pa.string()))
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
     table = pa.Table.from_pylist(
@@ -137,6 +152,12 @@ class Format(StrEnum):
         _lines(_prompt_completion),
         "jsonl",
         "`prompt`: the whole text for a base model, by the template `task.jinja`; `completion`",
+    )
+    CHAT_COMPLETION = (
+        "chat-completion",
+        _lines(_chat_completion),
+        "jsonl",
+        "`prompt`: turns up to the user's; `completion`: the turn of the assistant, which TRL learns",
     )
     ALPACA = (
         "alpaca",

@@ -29,6 +29,8 @@ class ExportRow:
 
     override: what a person decided about instruction or instance (`restore`, `edit`), or None.
         Scores of an edited text are NaN.
+    reasons: why it was rejected, if a person restored it.
+    system: a system prompt that an export was asked to write.
     """
 
     id: str
@@ -41,6 +43,8 @@ class ExportRow:
     mean_logprob: float
     rouge_l: float
     override: str | None = None
+    reasons: tuple[str, ...] = ()
+    system: str | None = None
 
 
 def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
@@ -69,6 +73,7 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
                 row.mean_logprob,
                 instruction.rouge_l,
                 _override(view.overrides.current, instruction.id, instance.id),
+                tuple(str(one.reason) for one in (instruction, instance) if one.reason),
             )
 
 

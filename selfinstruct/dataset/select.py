@@ -1,0 +1,87 @@
+"""Which rows of a run an export takes, and the system prompt that it gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.decisions.overrides import Action
+from selfinstruct.filters.length import count_words
+from selfinstruct.filters.rules import reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What an export takes; a value that is empty or None leaves nothing out.
+
+    Attributes:
+        reasons: only tasks that were rejected for one of these, and restored by a person.
+        restored: only tasks that a person restored.
+        min_logprob: least mean log-probability of the output, in nats per token; an output without
+            one is left out.
+        max_rouge: most ROUGE-L of the instruction with its nearest neighbour. A text that a person
+            edited has none, and is left out.
+        min_words: least words of the output.
+        system: a system prompt for every row.
+    """
+
+    reasons: tuple[str, ...] = ()
+    restored: bool = False
+    min_logprob: float | None = None
+    max_rouge: float | None = None
+    min_words: int | None = None
+    system: str | None = None
+
+    def takes(self, row: ExportRow) -> bool:
+        """Whether a row is exported."""
+        checks = (
+            not self.reasons or not set(self.reasons).isdisjoint(row.reasons),
+            not self.restored or bool(row.reasons),
+            self.min_logprob is None or row.mean_logprob >= self.min_logprob,
+            self.max_rouge is None or self._is_apart(row),
+            self.min_words is None or count_words(row.output) >= self.min_words,
+        )
+        return all(checks)
+
+    def _is_apart(self, row: ExportRow) -> bool:
+        # Without a score, no neighbour was near enough to be recorded, or a person edited it.
+        if math.isnan(row.rouge_l):
+            return row.override != Action.EDIT
+        return self.max_rouge is not None and row.rouge_l <= self.max_rouge
+
+    def said(self) -> str:
+        """Return what is selected as the options that ask for it."""
+        options = [f"--reason {reason}" for reason in self.reasons]
+        options += ["--restored"] if self.restored else []
+        for name in ("min_logprob", "max_rouge", "min_words"):
+            value = getattr(self, name)
+            if value is not None:
+                options.append(f"--{name.replace('_', '-')} {value:g}")
+        return " ".join(options)
+
+
+EVERYTHING = Selection()
+
+
+def selected(rows: Sequence[ExportRow], selection: Selection, run: str) -> list[ExportRow]:
+    """Return the rows that a selection takes, with its system prompt.
+
+    Raises:
+        ConfigError: no such reason, or no row is left.
+    """
+    for reason in selection.reasons:
+        if reason not in reasons():
+            raise ConfigError(
+                f"--reason {reason}: no such reason; there are: {', '.join(map(str, reasons()))}"
+            )
+    taken = [row for row in rows if selection.takes(row)]
+    if not taken:
+        raise ConfigError(
+            f"{run}: none of {len(rows)} rows is left by {selection.said()}; ask for less"
+        )
+    if selection.system is None:
+        return taken
+    return [replace(row, system=selection.system) for row in taken]
