@@ -447,10 +447,8 @@ def export(
     program = trainer_of(trainer) if trainer is not None else None
     if program is not None and format not in (None, program.format):
         raise ConfigError(f"--for {trainer}: reads {program.format}, not {format}; leave one out")
-    wanted = (
-        program.format if program is not None else _choice(Format, format or "messages", "format")
-    )
-    choice = wanted, _choice(Answers, answers, "answers")
+    named = str(program.format) if program is not None else format or "messages"
+    choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
     selection = Selection(
         tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None
     )
@@ -468,10 +466,10 @@ def export(
         opened, choice[0], file, choice[1], reasoning=reasoning, selection=selection
     )
     config = write_config(program, file) if program is not None else None
-    written = write_card(opened, file.parent, *choice) if card else None
+    written = write_card(opened, file.parent, *choice, selection) if card else None
     url = None
     if push is not None:
-        url = publish.push(push, file, dataset_card(opened, *choice), private=private)
+        url = publish.push(push, file, dataset_card(opened, *choice, selection), private=private)
     return Exported(file, rows, written, url, config)
 
 

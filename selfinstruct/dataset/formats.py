@@ -157,7 +157,7 @@ class Format(StrEnum):
         "chat-completion",
         _lines(_chat_completion),
         "jsonl",
-        "`prompt`: turns up to the user's; `completion`: the turn of the assistant, which TRL learns",
+        "`prompt`: turns up to the user's; `completion`: the turn of the assistant",
     )
     ALPACA = (
         "alpaca",

@@ -28,7 +28,8 @@ class Trainer:
         snippet: the configuration.
         suffix: of the configuration's file, after the name of the exported one; None: the file is
             `dataset_info.json`, which lists data sets by name.
-        how: how to use it, in a line; `{config}` and `{file}` are the two files.
+        how: how to use it, in a line; `{config}` is the configuration's file, `{folder}` and
+            `{name}` are those of the exported one.
     """
 
     name: str
@@ -132,7 +133,7 @@ TRAINERS = (
         Format.MESSAGES,
         _unsloth,
         "_unsloth.py",
-        "import read from {config} in your script",
+        "import `read` from {config} in your script",
     ),
     Trainer(
         "torchtune",
