@@ -64,10 +64,9 @@ class Purpose:
 _TEXTS = "there is no answer to learn"
 _ALL = frozenset(Kind)
 _PROMPTS = {
-    Kind.PAIRS: "the prompts",
-    Kind.RANKED: "the prompts",
-    Kind.LABELS: "the prompts",
-    Kind.TEXTS: "the prompts",
+    Kind.PAIRS: "prompt",
+    Kind.RANKED: "prompt",
+    Kind.LABELS: "prompt",
 }
 
 SEEDS = Purpose(
@@ -76,7 +75,7 @@ SEEDS = Purpose(
     takes=frozenset({Kind.TASKS, Kind.TEXTS}),
     refuses={Kind.PAIRS: _PAIRS, Kind.RANKED: _RANKED, Kind.LABELS: _JUDGED},
     advice="write one JSON object per line",
-    part={Kind.TEXTS: "instructions without examples"},
+    part={Kind.TEXTS: "no example"},
 )
 AVOID = Purpose(
     option="--avoid",
@@ -92,7 +91,7 @@ TOPICS = Purpose(
     takes=frozenset({Kind.TASKS, Kind.TEXTS}),
     refuses=dict.fromkeys(Kind, "topics are texts, one per line"),
     advice="write one topic per line, or leave out --topics",
-    part={Kind.TASKS: "the instructions"},
+    part={Kind.TASKS: "prompt"},
 )
 SFT = Purpose(
     option="train sft",
