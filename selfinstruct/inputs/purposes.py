@@ -83,7 +83,7 @@ AVOID = Purpose(
     takes=_ALL,
     refuses={},
     advice="write one per line, or leave out --avoid",
-    part=dict.fromkeys(Kind, "what is asked"),
+    part={kind: "prompt" for kind in Kind if kind is not Kind.TEXTS},
 )
 TOPICS = Purpose(
     option="--topics",
