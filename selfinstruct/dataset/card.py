@@ -42,7 +42,7 @@ def dataset_card(
         answers: whose outputs.
         selection: which rows.
     """
-    rows = selected(list(export_rows(run, answers)), selection, str(run.path))
+    rows = selected(run, list(export_rows(run, answers)), answers, selection)
     config = stored_config(run)
     models = _models(run, answers)
     infos = [run.info(number) for number in run.rounds()]

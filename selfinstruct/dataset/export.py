@@ -19,7 +19,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.dataset.select import EVERYTHING, Selection, selected
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected, with_system
 from selfinstruct.inputs.run_inputs import stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
@@ -52,9 +52,11 @@ def export(
         ConfigError: the run holds no task yet, none that was selected, no reasoning that was asked
             for, or the file cannot be written.
     """
-    rows: Sequence[ExportRow] = selected(_rows_to_export(run, answers), selection, str(run.path))
+    rows: Sequence[ExportRow] = _rows_to_export(run, answers)
+    rows = selected(run, rows, answers, selection)
     if reasoning:
         rows = with_reasoning(run, rows)
+    rows = with_system(rows, selection.system)
     _refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")

@@ -39,7 +39,8 @@ def _chat_completion(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
 
 
 def _prompt_turns(row: ExportRow) -> list[dict[str, str]]:
-    system = [{"role": "system", "content": row.system}] if row.system else []
+    text = _system(row)
+    system = [{"role": "system", "content": text}] if text else []
     return [*system, {"role": "user", "content": _user_text(row)}]
 
 
@@ -49,19 +50,21 @@ def _answer_turn(row: ExportRow) -> dict[str, str]:
 
 def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]:
     prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
-    system = f"{row.system}\n\n" if row.system else ""
+    text = _system(row)
+    system = f"{text}\n\n" if text else ""
     return {"prompt": f"{system}{prompt}", "completion": _answer(row)}
 
 
 def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     fields = {"instruction": row.instruction, "input": row.input, "output": row.output}
-    if row.system:
-        fields = {"system": row.system, **fields}
+    if system := _system(row):
+        fields = {"system": system, **fields}
     return {**fields, "reasoning": row.reasoning} if _is_reasoned(row) else fields
 
 
 def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
-    system = [{"from": "system", "value": row.system}] if row.system else []
+    text = _system(row)
+    system = [{"from": "system", "value": text}] if text else []
     return {
         "conversations": [
             *system,
@@ -91,7 +94,7 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
             ("override", pa.string()),
         ]
     )
-    if rows and rows[0].system:
+    if rows and _system(rows[0]):
         schema = schema.append(pa.field("system", pa.string()))
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
@@ -108,6 +111,13 @@ def _is_reasoned(row: ExportRow) -> TypeGuard[ReasonedRow]:
     from selfinstruct.dataset.reasoning import ReasonedRow
 
     return isinstance(row, ReasonedRow)
+
+
+def _system(row: ExportRow) -> str | None:
+    """Return the system prompt that the export was asked to write, if it was."""
+    from selfinstruct.dataset.rows import PromptedRow
+
+    return row.system if isinstance(row, PromptedRow) else None
 
 
 def _answer(row: ExportRow) -> str:

@@ -29,8 +29,6 @@ class ExportRow:
 
     override: what a person decided about instruction or instance (`restore`, `edit`), or None.
         Scores of an edited text are NaN.
-    reasons: why it was rejected, if a person restored it.
-    system: a system prompt that an export was asked to write.
     """
 
     id: str
@@ -43,7 +41,12 @@ class ExportRow:
     mean_logprob: float
     rouge_l: float
     override: str | None = None
-    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptedRow(ExportRow):
+    """A row with a system prompt, where an export was asked for one."""
+
     system: str | None = None
 
 
@@ -53,6 +56,20 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
     Raises:
         StoreError: a file of the run is damaged.
     """
+    return (row for row, _ in _rows(run, answers))
+
+
+def restored_reasons(run: Run, answers: Answers) -> dict[str, tuple[str, ...]]:
+    """Return why rows were rejected before a person restored them, by the id of the row.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    return {row.id: reasons for row, reasons in _rows(run, answers) if reasons}
+
+
+def _rows(run: Run, answers: Answers) -> Iterator[tuple[ExportRow, tuple[str, ...]]]:
+    """Yield rows, each with the reasons for which its instruction or instance was rejected."""
     teacher = {} if answers is Answers.OWN else best_answers(run)
     view = read_view(run)
     for standing in view.standings():
@@ -62,7 +79,7 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
             if answer is None and answers is Answers.TEACHER:
                 continue
             row = answer or instance
-            yield ExportRow(
+            exported = ExportRow(
                 row.id,
                 instruction.id,
                 instruction.text,
@@ -73,8 +90,8 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
                 row.mean_logprob,
                 instruction.rouge_l,
                 _override(view.overrides.current, instruction.id, instance.id),
-                tuple(str(one.reason) for one in (instruction, instance) if one.reason),
             )
+            yield exported, tuple(str(one.reason) for one in (instruction, instance) if one.reason)
 
 
 def _override(decisions: Mapping[str, Override], *ids: str) -> str | None:

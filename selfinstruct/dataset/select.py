@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.dataset.rows import Answers, ExportRow, PromptedRow, restored_reasons
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.length import count_words
 from selfinstruct.filters.rules import reasons
+from selfinstruct.store import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,16 @@ class Selection:
     min_words: int | None = None
     system: str | None = None
 
-    def takes(self, row: ExportRow) -> bool:
-        """Whether a row is exported."""
+    @property
+    def is_of_restored(self) -> bool:
+        """Whether only tasks count that a person restored."""
+        return self.restored or bool(self.reasons)
+
+    def takes(self, row: ExportRow, rejected_for: Sequence[str]) -> bool:
+        """Whether a row is exported, which was rejected for these reasons and then restored."""
         checks = (
-            not self.reasons or not set(self.reasons).isdisjoint(row.reasons),
-            not self.restored or bool(row.reasons),
+            not self.reasons or not set(self.reasons).isdisjoint(rejected_for),
+            not self.restored or bool(rejected_for),
             self.min_logprob is None or row.mean_logprob >= self.min_logprob,
             self.max_rouge is None or self._is_apart(row),
             self.min_words is None or count_words(row.output) >= self.min_words,
@@ -66,8 +72,10 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def selected(rows: Sequence[ExportRow], selection: Selection, run: str) -> list[ExportRow]:
-    """Return the rows that a selection takes, with its system prompt.
+def selected(
+    run: Run, rows: Sequence[ExportRow], answers: Answers, selection: Selection
+) -> list[ExportRow]:
+    """Return the rows of a run that a selection takes.
 
     Raises:
         ConfigError: no such reason, or no row is left.
@@ -77,11 +85,22 @@ def selected(rows: Sequence[ExportRow], selection: Selection, run: str) -> list[
             raise ConfigError(
                 f"--reason {reason}: no such reason; there are: {', '.join(map(str, reasons()))}"
             )
-    taken = [row for row in rows if selection.takes(row)]
+    rejected_for = restored_reasons(run, answers) if selection.is_of_restored else {}
+    taken = [row for row in rows if selection.takes(row, rejected_for.get(row.id, ()))]
     if not taken:
         raise ConfigError(
-            f"{run}: none of {len(rows)} rows is left by {selection.said()}; ask for less"
+            f"{run.path}: none of {len(rows)} rows is left by {selection.said()}; ask for less"
         )
-    if selection.system is None:
-        return taken
-    return [replace(row, system=selection.system) for row in taken]
+    return taken
+
+
+def with_system(rows: Sequence[ExportRow], system: str | None) -> Sequence[ExportRow]:
+    """Return rows with a system prompt, if there is one."""
+    if system is None:
+        return rows
+    return [
+        replace(row, system=system)
+        if isinstance(row, PromptedRow)
+        else PromptedRow(**asdict(row), system=system)
+        for row in rows
+    ]
