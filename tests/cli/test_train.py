@@ -87,7 +87,7 @@ def test_decontamination_is_told(
         (["--model", "a=bundled", "--few-shot", "b=2"], "no --model has this name"),
         (["--model", "a=bundled", "--few-shot", "a=x"], "give NAME=N"),
         (["--model", "a=./nowhere"], "no such folder"),
-        (["--model", "a=bundled", "--tasks", "none.jsonl"], "cannot be read"),
+        (["--model", "a=bundled", "--tasks", "none.jsonl"], "no such file"),
         (["--model", "a=bundled", "--plain-text", "none.txt"], "check --plain-text"),
         (
             ["--model", "a=bundled", "--judge", "a", "--judge-prompt", "none.jinja"],
