@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ def opened(path: Path) -> BinaryIO:
         case ".zst":
             import pyarrow as pa
 
-            return cast("BinaryIO", pa.input_stream(str(path), compression="zstd"))
+            stream: Any = pa.input_stream(str(path), compression="zstd")
+            return io.BufferedReader(stream)
         case _:
             return path.open("rb")
 

@@ -62,7 +62,7 @@ ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 def array(path: Path, rows: list[Any]) -> Path:
     """Write rows as the best-known instruction sets are: one array, printed for people."""
-    path.write_text(json.dumps(rows, indent=4, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(rows, indent=4), encoding="utf-8")
     return path
 
 

@@ -250,7 +250,7 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
             '"images" is .*changes what the row',
         ),
         ({"question": Q, "choices": ["x", "y"], "answer": "x"}, '"choices" is'),
-        ({"instruction": Q, "output": A, "label": False}, '"label" is False, which changes'),
+        ({"messages": [user(Q), assistant(A)], "label": False}, '"label" is False, which'),
         ({"prompt": Q, "chosen": A}, '"rejected" is missing'),
         ({"chosen": A, "rejected": "No."}, '"prompt" is missing, and "chosen" and "rejected" do'),
         ({"prompt": Q, "ranked": ["one"]}, '"ranked" is .*two answers or more'),
