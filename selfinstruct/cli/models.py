@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.data_options import DATA
 from selfinstruct.cli.options import EngineOption
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def probe(
     ],
     engine: EngineOption = None,
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
+        str | None, typer.Option("--seeds", metavar="DATA", help=f"Seed tasks: {DATA}.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,6 +62,17 @@ def find_source(source: str | os.PathLike[str], option: str) -> Source:
         raise ConfigError(f"{path}: no such file; check {option}")
     name = hub.pinned(name)
     return Source(str(name), lambda: hub.hub_rows(name, option), None)
+
+
+def given_text(text: str, name: str) -> Source:
+    """Return a text that somebody typed as a source: JSON of any form, or lines.
+
+    Args:
+        text: what was typed.
+        name: for messages; its ending says which of the two it is.
+    """
+    read = text_rows if suffix_of(Path(name)) == ".txt" else json_rows
+    return Source(name, lambda: read(io.BytesIO(text.encode()), name, "seeds"), None)
 
 
 def _looks_like_a_path(path: Path) -> bool:
