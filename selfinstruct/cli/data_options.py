@@ -75,8 +75,8 @@ def mixed_pairs(
     held_out: float | None,
     validation_data: str | None,
     seed: int,
-) -> PreferenceSplit:
-    """Read pairs of several data sets, and say what each gave.
+) -> tuple[PreferenceSplit, Source]:
+    """Read pairs of several data sets, say what each gave, and return them and their names.
 
     Args:
         data: the values of `--data`.
@@ -89,32 +89,23 @@ def mixed_pairs(
         ConfigError: something cannot be read, or too few pairs are left.
     """
     from selfinstruct.common.errors import ConfigError
-    from selfinstruct.train.data.mixture import mix_pairs, parse_part, source_line
+    from selfinstruct.train.data.mixture import Part, mix_pairs, parse_part, source_line
+    from selfinstruct.train.recipe import Source
 
     if held_out is not None and validation_data is not None:
         raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
     share = _HELD_OUT if held_out is None else held_out
-    parts = [parse_part(text) for text in data]
     validation = read(validation_data, held_out=0.0) if validation_data is not None else None
-    splits = [
-        (part, read(part.data, held_out=0.0 if validation is not None else share)) for part in parts
-    ]
+    splits = []
+    for part in map(parse_part, data):
+        split = read(part.data, held_out=0.0 if validation is not None else share)
+        splits.append((Part(split.name, part.weight), split))
     mixed = mix_pairs(splits, seed, validation)
     for source in mixed.sources:
         stderr.print(source_line(source), markup=False, highlight=False, soft_wrap=True)
-    return mixed
-
-
-def source_of(data: Sequence[str], validation_data: str | None) -> Source:
-    """Return where data came from, for the card."""
-    from selfinstruct.train.data.mixture import parse_part
-    from selfinstruct.train.recipe import Source
-
-    names = [parse_part(text).data for text in data]
-    choices = {}
-    if validation_data is not None:
-        choices["held out"] = f"`{Path(validation_data).name}`"
-    return Source(Path(names[0]), choices, others=tuple(names[1:]))
+    choices = {} if validation is None else {"held out": f"`{Path(validation.name).name}`"}
+    first, *others = (part.data for part, _ in splits)
+    return mixed, Source(Path(first), choices, others=tuple(others))
 
 
 def reading_of(format: str | None, columns: str | None, skip_invalid: bool) -> ReadAs:

@@ -16,7 +16,6 @@ from selfinstruct.cli.data_options import (
     ValidationDataOption,
     mixed_pairs,
     reading_of,
-    source_of,
 )
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
@@ -106,11 +105,9 @@ def dpo(
         options=trl_options(config, settings, epochs, learning_rate),
     )
     read = partial(read_pairs, reading=reading)
-    split = mixed_pairs(data, read, held_out, validation_data, seed)
+    split, source = mixed_pairs(data, read, held_out, validation_data, seed)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(
-        DPO, Job(split, local, out, dpo_settings, resume, source_of(data, validation_data))
-    )
+    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, source))
     if result is not None:
         _print(result)
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)

@@ -16,7 +16,6 @@ from selfinstruct.cli.data_options import (
     ValidationDataOption,
     mixed_pairs,
     reading_of,
-    source_of,
 )
 from selfinstruct.cli.train import (
     ConfigOption,
@@ -108,12 +107,10 @@ def reward(
         if ranked
         else partial(read_pairs, reading=reading, purpose=REWARD_PAIRS)
     )
-    split = mixed_pairs(data, read, held_out, validation_data, seed)
+    split, source = mixed_pairs(data, read, held_out, validation_data, seed)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
-    result = run_recipe(
-        REWARD, Job(pairs, local, out, reward_settings, resume, source_of(data, validation_data))
-    )
+    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, source))
     if result is not None:
         _print(result)
 

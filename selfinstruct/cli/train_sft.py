@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -115,15 +116,10 @@ def sft(
     options = trl_options(config, settings, epochs, learning_rate)
     if validation is not None and validation_data is not None:
         raise ConfigError("--validation-data: holds nothing out; leave --validation out")
-    parts = [parse_part(text) for text in data]
     read = partial(read_rows, reading=reading)
-    runs = [part.data for part in parts if run_exists(Path(part.data))]
-    own = partial(read, answers=Answers(str(answers)))
     held = read(validation_data, option="--validation-data").rows if validation_data else None
-    mixture = [
-        (part, own(part.data, with_seeds=with_seeds > 0 and (not runs or part.data in runs)))
-        for part in parts
-    ]
+    runs = [part for part in map(parse_part, data) if run_exists(Path(part.data))]
+    mixture = _mixture(data, partial(read, answers=Answers(str(answers))), seeds=with_seeds > 0)
     if decontaminate is not None:
         mixture = _without_copies(mixture, decontaminate)
     split = mix_rows(
@@ -150,13 +146,14 @@ def sft(
     )
     choices = {"answers": str(answers)} if runs else {}
     if with_seeds:
-        choices["with seeds"] = "yes"
+        choices["with seeds"] = "yes" if with_seeds == 1 else f"{with_seeds:g} times"
     if validation_data is not None:
         choices["validated on"] = f"`{Path(validation_data).name}`"
     if decontaminate is not None:
         choices["decontaminated against"] = f"`{Path(decontaminate).name}`"
     local = resolve_model(model, lambda *_: None)
-    source = Source(Path(parts[0].data), choices, others=tuple(part.data for part in parts[1:]))
+    first, *others = (part.data for part, _ in mixture)
+    source = Source(Path(first), choices, others=tuple(others))
     job = Job(split, local, out, sft_settings, resume, source)
     result = run_recipe(SFT, job)
     if result is not None:
@@ -164,6 +161,25 @@ def sft(
         print_trained(rows_learnt, result.tokens, result.steps, result.seconds)
         if not adapter_only:
             print_evaluation(f"base={model}", f"sft={out}", out)
+
+
+def _mixture(
+    data: list[str], read: Callable[..., TrainData], *, seeds: bool
+) -> list[tuple[Part, TrainData]]:
+    """Read the data sets, each with its weight and its full name.
+
+    Seed tasks are those of the runs among them; without a run, `read` refuses them.
+    """
+    from selfinstruct.store import run_exists
+    from selfinstruct.train.data.mixture import Part, parse_part
+
+    parts = [parse_part(text) for text in data]
+    is_run = [run_exists(Path(part.data)) for part in parts]
+    mixture = []
+    for part, own in zip(parts, is_run, strict=True):
+        rows = read(part.data, with_seeds=seeds and (own or not any(is_run)))
+        mixture.append((Part(rows.name, part.weight), rows))
+    return mixture
 
 
 def _without_copies(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.paths import shipped_file
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import format_of
 from selfinstruct.inputs.purposes import Purpose
@@ -105,7 +106,8 @@ class DataFile:
 def counted(skipped: Mapping[str, int]) -> str:
     """Return counts by reason as a text, the largest first."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
-    rows = f"{sum(skipped.values()):,} rows: "
+    total = sum(skipped.values())
+    rows = f"{total:,} row{'' if total == 1 else 's'}: "
     return rows + ", ".join(f"{count:,} {reason}" for reason, count in order)
 
 
@@ -157,10 +159,21 @@ def read_source(source: Source, reading: ReadAs = AS_IT_IS) -> DataFile:
             skipped[error.reason] += 1
     _refuse_unknown_columns(reading, columns, source.name)
     if count:
-        log.info("%s: read %s rows as %s", source.name, f"{count:,}", recogniser.said())
+        log.log(
+            logging.DEBUG if _is_shipped(source) else logging.INFO,
+            "%s: read %s rows as %s",
+            source.name,
+            f"{count:,}",
+            recogniser.said(),
+        )
     return DataFile(
         source.name, rows, recogniser.said(), count, skipped, reading.skip_invalid, source.path
     )
+
+
+def _is_shipped(source: Source) -> bool:
+    """Whether a file comes with the project, so that nobody needs to hear of it."""
+    return source.path is not None and source.path == shipped_file(source.path.name)
 
 
 def _refuse_unknown_columns(reading: ReadAs, columns: set[str], name: str) -> None:

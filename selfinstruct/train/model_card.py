@@ -50,7 +50,13 @@ def data_name(data: Path) -> str:
         run = open_run(data)
         fingerprint = run.meta.get("fingerprint", "")
         return f"run `{run.name}` (fingerprint `{fingerprint}`, by {run.meta['model']['name']})"
-    return f"`{data.name}`"
+    return f"`{short_name(data)}`"
+
+
+def short_name(data: Path | str) -> str:
+    """Return the name of a file or folder without its folder; a name on the hub as it is."""
+    path = Path(data)
+    return path.name if path.exists() else str(data)
 
 
 def data_names(source: Source) -> str:
@@ -68,7 +74,7 @@ def origin(source: Source) -> str:
 
 def preferences_name(source: Source) -> str:
     """Return the names of the folders or files of preferences."""
-    names = (f"`{Path(data).name}`" for data in (source.data, *source.others))
+    names = (f"`{short_name(data)}`" for data in (source.data, *source.others))
     return f"preferences {', '.join(names)}"
 
 

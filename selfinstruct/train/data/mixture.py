@@ -168,8 +168,9 @@ def mix_pairs(
         if shared := len({row.prompt_id for row in held} & known):
             log.warning("%d prompts are both trained on and held out", shared)
     plain = len(parts) == 1 and parts[0][0].weight == 1
-    mixed = PreferenceSplit(train, held, dropped, () if plain else tuple(sources))
-    return check_split(mixed, " and ".join(part.data for part, _ in parts))
+    name = " and ".join(part.data for part, _ in parts)
+    mixed = PreferenceSplit(train, held, dropped, () if plain else tuple(sources), name)
+    return check_split(mixed, name)
 
 
 def _renamed(row: PreferenceRow, number: int) -> PreferenceRow:

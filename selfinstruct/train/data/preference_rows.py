@@ -49,13 +49,15 @@ class PreferenceRow:
 class PreferenceSplit:
     """Pairs to train on, pairs held out (of other prompts), and how many were dropped and why.
 
-    `sources` says what each part of a mixture gave (`mixture.MixedPart`).
+    `sources` says what each part of a mixture gave (`mixture.MixedPart`). `name` is that of the
+    folder or file, on the hub with its commit.
     """
 
     train: list[PreferenceRow]
     held_out: list[PreferenceRow]
     dropped: Counter[str] = field(default_factory=Counter)
     sources: tuple[Any, ...] = ()
+    name: str = ""
 
 
 def read_preferences(
@@ -94,12 +96,16 @@ def read_pairs(
     """
     path = user_path(data, "--data")
     if is_ours(path):
-        train, held = (_pairs(path / name, AS_IT_IS, purpose) for name in (TRAIN, HELD_OUT))
+        parts = [read_any(path / name, "--data") for name in (TRAIN, HELD_OUT)]
+        train, held = (part.converted(purpose, _checked) for part in parts)
+        name = str(data)
     else:
-        train, held = split_prompts(_pairs(data, reading, purpose), held_out)
+        file = read_any(data, "--data", reading)
+        train, held = split_prompts(file.converted(purpose, _checked), held_out)
+        name = file.name
     dropped: Counter[str] = Counter()
     usable = [_usable(part, dropped, data) for part in (train, held)]
-    return PreferenceSplit(usable[0], usable[1], dropped)
+    return PreferenceSplit(usable[0], usable[1], dropped, name=name)
 
 
 def is_ours(path: Path) -> bool:
@@ -132,10 +138,6 @@ def check_split(split: PreferenceSplit, data: str | Path) -> PreferenceSplit:
             "labeller decided"
         )
     return split
-
-
-def _pairs(data: str | Path, reading: ReadAs, purpose: Purpose) -> list[DataRow]:
-    return read_any(data, "--data", reading).converted(purpose, _checked)
 
 
 def _checked(row: DataRow) -> DataRow:

@@ -78,11 +78,11 @@ def read_comparisons(
     if is_ours(path):
         if not (path / LABELLED).is_file():
             raise ConfigError(f"{data}: holds no labelled answers; make them with `prefer`")
-        return _labelled(_table(path / LABELLED))
-    rows = read_any(data, "--data", reading).converted(REWARD_RANKED, _checked)
-    train, held = split_prompts(rows, held_out)
+        return replace(_labelled(_table(path / LABELLED)), name=str(data))
+    file = read_any(data, "--data", reading)
+    train, held = split_prompts(file.converted(REWARD_RANKED, _checked), held_out)
     dropped: Counter[str] = Counter()
-    return PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped)
+    return PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped, name=file.name)
 
 
 def _table(path: Path) -> list[dict[str, Any]]:

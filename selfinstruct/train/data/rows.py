@@ -46,11 +46,13 @@ class TrainData:
 
     near_above: the ROUGE-L above which two of their instructions are near neighbours.
     rules_version: version of the rules by which instructions are split into words.
+    name: of the run or file; on the hub with its commit.
     """
 
     rows: list[TrainRow]
     near_above: float
     rules_version: int = RULES_VERSION
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ def read_rows(
     else:
         if with_seeds:
             raise ConfigError(f"{data}: is no run, so it has no seeds; leave --with-seeds out")
-        train_data = TrainData(_file_rows(data, reading, option), NoveltyConfig().audit_floor)
+        file = read_any(data, option, reading)
+        rows = file.converted(SFT, _row)
+        train_data = TrainData(rows, NoveltyConfig().audit_floor, name=file.name)
     if not train_data.rows:
         raise ConfigError(f"{data}: holds no task to train on; generate some first")
     return train_data
@@ -106,7 +110,7 @@ def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
         user = user_text(row.instruction, row.input)
         rows.append(TrainRow(row.id, row.instruction, user, row.output, row.round, proposal))
     config = stored_config(run)
-    return TrainData(rows, config.novelty.audit_floor, config.rules_version)
+    return TrainData(rows, config.novelty.audit_floor, config.rules_version, str(run.path))
 
 
 def _seed_rows(run: Run) -> Iterator[TrainRow]:
@@ -115,10 +119,6 @@ def _seed_rows(run: Run) -> Iterator[TrainRow]:
             user = user_text(seed.instruction, instance.input)
             id = ids.example(seed.pool_id, number)
             yield TrainRow(id, seed.instruction, user, instance.output)
-
-
-def _file_rows(data: str | Path, reading: ReadAs, option: str) -> list[TrainRow]:
-    return read_any(data, option, reading).converted(SFT, _row)
 
 
 def _row(row: DataRow) -> TrainRow:
