@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.records import LocalModel
-from selfinstruct.train.data.rows import Split, TrainRow
+from selfinstruct.train.data.rows import Split
+from selfinstruct.train.data.turns import task_row
 from selfinstruct.train.recipe import Job
 from selfinstruct.train.recipes.sft import SFT, SftResult, SftSettings
 from selfinstruct.train.runner import train as run_recipe
 
 COLOURS = ("red", "blue", "green", "white", "black", "brown")
 ROWS = [
-    TrainRow(
+    task_row(
         f"r{n}", f"Name colour {n}.", f"Name colour {n}.", COLOURS[n % 6], n // 6, f"p{n // 2}"
     )
     for n in range(24)

@@ -13,7 +13,8 @@ from selfinstruct.common.errors import DivergedError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
 from selfinstruct.train.data.encode import IGNORED, encode_rows, prepare_tokenizer
-from selfinstruct.train.data.rows import Split, TrainRow
+from selfinstruct.train.data.rows import Split
+from selfinstruct.train.data.turns import task_row
 from tests.train.sft_runs import ROWS, SPLIT, tokenizer_of, train
 
 
@@ -112,7 +113,7 @@ def test_the_validation_loss_is_per_token_and_not_per_pack(
     from transformers import AutoModelForCausalLM
 
     monkeypatch.setattr("selfinstruct.train.recipes.sft._PACK", 100)
-    long = TrainRow("long", "x", "Name a colour.", "blue and red and green and white, all of them")
+    long = task_row("long", "x", "Name a colour.", "blue and red and green and white, all of them")
     split = Split(ROWS[:20], [ROWS[20], ROWS[21], ROWS[22], long], [])
     out = tmp_path / "out"
     options = {"num_train_epochs": 1, "learning_rate": 0.0}

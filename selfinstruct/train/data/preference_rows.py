@@ -13,8 +13,11 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
+from selfinstruct.common.records import Message
 from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
 from selfinstruct.preferences.pairs import LEAST_PAIRS
+from selfinstruct.prompts.chat_template import has_tools
+from selfinstruct.train.data.turns import answerable, turns_of
 
 
 class Unusable(StrEnum):
@@ -28,14 +31,14 @@ class Unusable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow:
-    """A conversation that ends with a user's turn, and a better and a worse answer to it.
+    """A conversation up to its last answer, and a better and a worse one of that answer.
 
     `weight` is the pair's weight in the loss. All pairs of one prompt have the same `prompt_id`.
     """
 
     id: str
     prompt_id: str
-    messages: tuple[tuple[str, str], ...]  # (role, content)
+    messages: tuple[Message, ...]
     chosen: str
     rejected: str
     weight: float = 1.0
@@ -195,8 +198,6 @@ def preference_row(row: Mapping[str, Any], id: str, weight: float = 1.0) -> Pref
     """
     where = row["where"]
     messages = _messages(row.get("prompt"), where)
-    if messages[-1][0] != "user":
-        raise ConfigError(f'{where}: "prompt" ends with no turn of the user; end it with one')
     return PreferenceRow(
         id=id,
         prompt_id=_prompt_id(row),
@@ -211,14 +212,17 @@ def _prompt_id(row: Mapping[str, Any]) -> str:
     return str(row.get("prompt_id") or json.dumps(row.get("prompt"), sort_keys=True))
 
 
-def _messages(prompt: Any, where: str) -> tuple[tuple[str, str], ...]:
+def _messages(prompt: Any, where: str) -> tuple[Message, ...]:
     if isinstance(prompt, str) and prompt.strip():
-        return (("user", prompt),)
-    if isinstance(prompt, list) and prompt and all(_is_turn(turn) for turn in prompt):
-        return tuple((turn["role"], turn["content"]) for turn in prompt)
-    raise ConfigError(
-        f'{where}: "prompt" is {prompt!r:.60}; give a text, or turns of {{"role", "content"}}'
-    )
+        return (Message(role="user", content=prompt),)
+    if not isinstance(prompt, list) or not prompt:
+        raise ConfigError(
+            f'{where}: "prompt" is {prompt!r:.60}; give a text, or turns of {{"role", "content"}}'
+        )
+    try:
+        return answerable(turns_of(prompt))
+    except ValueError as error:
+        raise ConfigError(f'{where}: "prompt": {error}') from error
 
 
 def answer_text(answer: Any, where: str, name: str) -> str:
@@ -229,21 +233,17 @@ def answer_text(answer: Any, where: str, name: str) -> str:
     """
     if isinstance(answer, str):
         return answer
-    if (
-        isinstance(answer, list)
-        and len(answer) == 1
-        and _is_turn(answer[0])
-        and answer[0]["role"] == "assistant"
-    ):
-        return str(answer[0]["content"])
-    raise ConfigError(
-        f'{where}: "{name}" is {answer!r:.60}; give a text, or one turn of the assistant'
-    )
-
-
-def _is_turn(turn: Any) -> bool:
-    return (
-        isinstance(turn, dict)
-        and isinstance(turn.get("role"), str)
-        and isinstance(turn.get("content"), str)
-    )
+    if not isinstance(answer, list):
+        raise ConfigError(
+            f'{where}: "{name}" is {answer!r:.60}; give a text, or one turn of the assistant'
+        )
+    try:
+        turns = turns_of(answer)
+    except ValueError as error:
+        raise ConfigError(f'{where}: "{name}": {error}') from error
+    if [turn["role"] for turn in turns] != ["assistant"] or has_tools(turns[0]):
+        raise ConfigError(
+            f'{where}: "{name}" is {answer!r:.60}; give one turn of the assistant without tool '
+            "calls: what both answers share belongs into the prompt"
+        )
+    return turns[0]["content"]

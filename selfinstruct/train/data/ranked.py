@@ -22,6 +22,7 @@ from selfinstruct.train.data.preference_rows import (
     read_table,
     split_prompts,
 )
+from selfinstruct.train.data.turns import turns_of
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
     held: list[PreferenceRow] = []
     for prompt_id, own in prompts.items():
         scored = [(row["text"], row["score"]) for row in own if row["usable"]]
-        messages = tuple((turn["role"], turn["content"]) for turn in own[0]["prompt"])
+        messages = turns_of(own[0]["prompt"])
         (held if own[0]["held_out"] else train).extend(
             PreferenceRow(ids.example(prompt_id, n), prompt_id, messages, better, worse, weight)
             for n, (better, worse, weight) in enumerate(comparisons(scored))

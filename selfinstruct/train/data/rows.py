@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,13 @@ from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.prompts.canonical import unframed, user_text
 from selfinstruct.store import Run, open_run, run_exists
-
-# An instruction, what a user writes, and the answer.
-_Task = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRow:
-    """One task to learn: what a user writes, and the answer.
-
-    `proposal` is the proposal that the task came from, whose rows stay together. It is empty for
-    rows of a file and for seeds.
-    """
-
-    id: str
-    instruction: str
-    user: str
-    answer: str
-    round: int = 0
-    proposal: str = ""
+from selfinstruct.train.data.turns import (
+    TrainRow,
+    conversation_row,
+    learnable,
+    task_row,
+    turns_of,
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,7 @@ def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
     for row in export_rows(run, answers):
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
-        rows.append(TrainRow(row.id, row.instruction, user, row.output, row.round, proposal))
+        rows.append(task_row(row.id, row.instruction, user, row.output, row.round, proposal))
     config = stored_config(run)
     return TrainData(rows, config.novelty.audit_floor, config.rules_version)
 
@@ -103,7 +91,7 @@ def _seed_rows(run: Run) -> Iterator[TrainRow]:
         for number, instance in enumerate(seed.instances):
             user = user_text(seed.instruction, instance.input)
             id = ids.example(seed.pool_id, number)
-            yield TrainRow(id, seed.instruction, user, instance.output)
+            yield task_row(id, seed.instruction, user, instance.output)
 
 
 def _file_rows(path: Path) -> list[TrainRow]:
@@ -118,51 +106,53 @@ def _file_rows(path: Path) -> list[TrainRow]:
                 f"{where}: cannot be read as a training row ({type(error).__name__}: {error}); "
                 f"give {layouts}"
             ) from error
-        for place, (instruction, user, answer) in enumerate(tasks):
-            if not user.strip() or not answer.strip():
+        for place, task in enumerate(tasks):
+            if not task.users[0].strip() or not task.answer.strip():
                 raise ConfigError(
                     f"{where}: has no prompt or no answer; give both, or drop the line"
                 )
-            rows.append(TrainRow(ids.example(ids.line(number), place), instruction, user, answer))
+            rows.append(replace(task, id=ids.example(ids.line(number), place)))
     return rows
 
 
-def _instances(line: Mapping[str, Any]) -> list[_Task]:
+def _instances(line: Mapping[str, Any]) -> list[TrainRow]:
     instruction = _text(line["instruction"])
     tasks = []
     for instance in line["instances"]:
         if not isinstance(instance, dict):
             raise TypeError(f"an instance is no object but {json.dumps(instance)[:60]}")
         user = user_text(instruction, _text(instance.get("input") or ""))
-        tasks.append((instruction, user, _text(instance["output"])))
+        tasks.append(task_row("", instruction, user, _text(instance["output"])))
     return tasks
 
 
-def _messages(line: Mapping[str, Any]) -> list[_Task]:
-    return [_turns(line["messages"], "role", "content", ("user", "assistant"))]
+def _messages(line: Mapping[str, Any]) -> list[TrainRow]:
+    return [conversation_row("", learnable(turns_of(line["messages"])))]
 
 
-def _conversations(line: Mapping[str, Any]) -> list[_Task]:
-    return [_turns(line["conversations"], "from", "value", ("human", "gpt"))]
+def _conversations(line: Mapping[str, Any]) -> list[TrainRow]:
+    turns = turns_of(line["conversations"], role="from", content="value")
+    return [conversation_row("", learnable(turns))]
 
 
-def _prompt(line: Mapping[str, Any]) -> list[_Task]:
+def _prompt(line: Mapping[str, Any]) -> list[TrainRow]:
     prompt, completion = line["prompt"], line["completion"]
     if isinstance(prompt, list):
-        return [_turns([*prompt, *completion], "role", "content", ("user", "assistant"))]
+        turns = turns_of([*prompt, *completion])
+        return [conversation_row("", learnable(turns))]
     # `export` writes the whole prompt of a base model, which contains what the user wrote.
     user = unframed(_text(prompt))
-    return [(user, user, _text(completion).strip())]
+    return [task_row("", user, user, _text(completion).strip())]
 
 
-def _instruction(line: Mapping[str, Any]) -> list[_Task]:
+def _instruction(line: Mapping[str, Any]) -> list[TrainRow]:
     input = _text(line.get("input") or "")
     instruction = _text(line["instruction"])
-    return [(instruction, user_text(instruction, input), _text(line["output"]))]
+    return [task_row("", instruction, user_text(instruction, input), _text(line["output"]))]
 
 
 # A line has the first of these layouts whose first key it has.
-_LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], list[_Task]]] = {
+_LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], list[TrainRow]]] = {
     ("instances", "instruction"): _instances,
     ("messages",): _messages,
     ("conversations",): _conversations,
@@ -171,7 +161,7 @@ _LAYOUTS: dict[tuple[str, ...], Callable[[Mapping[str, Any]], list[_Task]]] = {
 }
 
 
-def _line_tasks(line: Mapping[str, Any]) -> list[_Task]:
+def _line_tasks(line: Mapping[str, Any]) -> list[TrainRow]:
     """Return the tasks of a line.
 
     Raises:
@@ -179,17 +169,6 @@ def _line_tasks(line: Mapping[str, Any]) -> list[_Task]:
     """
     read = next((read for keys, read in _LAYOUTS.items() if keys[0] in line), _instruction)
     return read(line)
-
-
-def _turns(turns: Any, role: str, content: str, roles: tuple[str, str]) -> _Task:
-    """Return the task of a conversation that is one turn of the user and one of the assistant."""
-    if not isinstance(turns, list) or [turn[role] for turn in turns] != list(roles):
-        raise ValueError(
-            f"a row is one turn of {roles[0]} and one of {roles[1]}, without others (a system "
-            "prompt, earlier turns): they would not be learnt"
-        )
-    user, answer = (_text(turn[content]) for turn in turns)
-    return user, user, answer
 
 
 def _text(value: Any) -> str:

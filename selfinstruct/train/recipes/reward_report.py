@@ -171,7 +171,9 @@ def check_report(
     ]
     traps = sorted({check.trap for check in checks})
     missed = [
-        Missed(check.row.id, check.trap, check.row.messages[-1][1], pair.rejected - pair.chosen)
+        Missed(
+            check.row.id, check.trap, check.row.messages[-1]["content"], pair.rejected - pair.chosen
+        )
         for check, pair in scored
         if not pair.chosen > pair.rejected
     ]
