@@ -11,6 +11,7 @@ from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -64,6 +65,7 @@ def dpo(
     fresh_tokens: Annotated[
         int, typer.Option("--fresh-tokens", min=1, help="Most tokens of such an answer.")
     ] = 128,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -88,6 +90,7 @@ def dpo(
         fresh=fresh,
         fresh_tokens=fresh_tokens,
         seed=seed,
+        eos_token=eos_token,
         options=trl_options(config, settings, epochs, learning_rate),
     )
     split = read_preferences(data, held_out=held_out)

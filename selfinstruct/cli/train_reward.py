@@ -10,6 +10,7 @@ import typer
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.train import (
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -63,6 +64,7 @@ def reward(
     held_out: Annotated[
         float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
     ] = 0.2,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -84,6 +86,7 @@ def reward(
         method=method_of(lora, load_in_4bit, adapter_only=False),
         max_length=max_length,
         seed=seed,
+        eos_token=eos_token,
         options=trl_options(config, settings, epochs, learning_rate),
     )
     checks = [] if check == "none" else read_checks(Path(check) if check else shipped_checks())

@@ -61,10 +61,7 @@ def set_end_of_answer(tokenizer: Any, eos_token: str | None = None) -> str:
         ConfigError: the choice is no token of the vocabulary, or the template ends an answer with
             no single token.
     """
-    if eos_token is not None and tokenizer.convert_tokens_to_ids(eos_token) in (
-        None,
-        tokenizer.unk_token_id,
-    ):
+    if eos_token is not None and not _is_token(eos_token, tokenizer):
         raise ConfigError(
             f"--eos-token {eos_token!r}: is no token of this model's tokenizer; give the one that "
             "ends an answer in its chat template"
@@ -80,3 +77,9 @@ def set_end_of_answer(tokenizer: Any, eos_token: str | None = None) -> str:
         )
         tokenizer.eos_token = end
     return end
+
+
+def _is_token(text: str, tokenizer: Any) -> bool:
+    """Whether a text is encoded as a single token of its name."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return len(ids) == 1 and bool(tokenizer.convert_tokens_to_ids(text) == ids[0])

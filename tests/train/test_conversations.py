@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,17 @@ pytest.importorskip("transformers")
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
-from selfinstruct.train.data.encode import IGNORED, Encoded, encode_rows, prepare_tokenizer
+from selfinstruct.prompts.canonical import OLDER_TEMPLATES
+from selfinstruct.train.data.encode import (
+    IGNORED,
+    Encoded,
+    EncodedRows,
+    Note,
+    encode_rows,
+    prepare_tokenizer,
+)
 from selfinstruct.train.data.rows import read_rows
-from selfinstruct.train.data.turns import TrainRow, conversation_row
+from selfinstruct.train.data.turns import TrainRow, conversation_row, task_row
 from tests.train.conventions import CONVENTIONS
 from tests.train.tiny import tiny_tokenizer
 
@@ -216,3 +226,107 @@ def test_arguments_in_a_text_are_read_as_json(name: str, tmp_path: Path) -> None
 def test_calls_of_tools_are_refused_where_the_template_has_none(name: str) -> None:
     with pytest.raises(ConfigError, match=r"row tools: .*no form for tool calls"):
         encoded(tokenizer_for(name), conversation_row("tools", TOOLS))
+
+
+def rows_with(tokenizer: Any, user: str, answer: str) -> EncodedRows:
+    row = task_row("r", user, user, answer)
+    return encode_rows([row], tokenizer, max_length=4096, diverse=False, seed=0)
+
+
+def test_control_tokens_of_the_data_are_characters_or_left_out() -> None:
+    tokenizer = tokenizer_for("SmolLM")
+    plain = rows_with(tokenizer, "What is it?", "A mark.")
+    assert plain.notes == Counter()
+    ended = rows_with(tokenizer, "What is it?", "A mark.<|im_end|>\n")
+    assert (ended.rows, ended.notes) == (plain.rows, Counter({Note.ENDED: 1}))
+    within = rows_with(tokenizer, "What is <|im_end|>?", "<|endoftext|> is a mark.")
+    assert within.notes == Counter({Note.AS_TEXT: 1})
+    [row] = within.rows
+    assert tokenizer.decode(row.input_ids) == (
+        "<|im_start|>user\nWhat is <|im_end|>?<|im_end|>\n<|im_start|>assistant\n"
+        "<|endoftext|> is a mark.<|im_end|>"
+    )
+    own = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>", "<|endoftext|>"])
+    assert [row.input_ids.count(token) for token in own] == [2, 2, 0]
+
+
+def test_control_tokens_within_a_conversation_end_no_turn() -> None:
+    tokenizer = tokenizer_for("Gemma 2")
+    turns = (*TURNS[:4], turn("assistant", "It is <end_of_turn>, or <eos>"), *TURNS[5:])
+    [row] = encoded(tokenizer, conversation_row("r", turns))
+    assert learnt(tokenizer, row) == [
+        "Red.<end_of_turn>",
+        "It is <end_of_turn>, or<end_of_turn>",
+        "White.<end_of_turn>",
+    ]
+    ends = row.input_ids.count(tokenizer.eos_token_id)
+    assert ends == 6  # three turns of the user, three answers
+
+
+THOUGHT = "<think>\nIt is easy.\n</think>\n\nRed."
+
+
+def test_an_answer_that_thinks_gets_no_second_part_to_think_in() -> None:
+    tokenizer = tokenizer_for("Qwen 3")
+    [row] = rows_with(tokenizer, "Name a colour.", THOUGHT).rows
+    assert shown(tokenizer, row) == (
+        "<|im_start|>user\nName a colour.<|im_end|>\n<|im_start|>assistant\n"
+        "[<think>\nIt is easy.\n</think>\n\nRed.<|im_end|>]"
+    )
+    [row] = rows_with(tokenizer, "Name a colour.", "Red.").rows
+    assert shown(tokenizer, row).endswith("assistant\n<think>\n\n</think>\n\n[Red.<|im_end|>]")
+
+
+def test_an_opened_part_to_think_in_is_not_opened_again() -> None:
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+    )
+    tokenizer = tiny_tokenizer(template=template, eos="<|im_end|>", control=["<|im_start|>"])
+    [row] = rows_with(tokenizer, "Name a colour.", THOUGHT).rows
+    assert shown(tokenizer, row).endswith(
+        "assistant\n<think>\n[It is easy.\n</think>\n\nRed.<|im_end|>]"
+    )
+
+
+def test_thinking_in_earlier_turns_is_learnt_as_it_was_written() -> None:
+    tokenizer = tokenizer_for("Qwen 3")
+    turns = (TURNS[1], turn("assistant", THOUGHT), TURNS[3], turn("assistant", THOUGHT))
+    found = encode_rows(
+        [conversation_row("r", turns)], tokenizer, max_length=4096, diverse=False, seed=0
+    )
+    assert found.notes == Counter({Note.BY_TURN: 1})
+    first, second = found.rows
+    assert learnt(tokenizer, first) == learnt(tokenizer, second) == [f"{THOUGHT}<|im_end|>"]
+    # As the template writes it once another turn follows.
+    asked = tokenizer.apply_chat_template(
+        list(turns[:3]), tokenize=False, add_generation_prompt=True
+    )
+    assert shown(tokenizer, second).startswith(f"{asked}[")
+
+
+def test_a_choice_of_the_token_that_ends_answers(caplog: pytest.LogCaptureFixture) -> None:
+    tokenizer = tokenizer_for("Phi", eos_token="<|endoftext|>")
+    assert tokenizer.eos_token == "<|endoftext|>"
+    spans = [learnt(tokenizer, row) for row in encoded(tokenizer, ROW)]
+    assert spans == [[f"{answer}<|endoftext|>"] for answer in ANSWERS]
+    caplog.clear()
+    tokenizer_for("Phi")
+    assert "answers end with '<|end|>', as the chat template writes them" in caplog.text
+    for wrong in ("<|stop|>", "two words", ""):
+        with pytest.raises(ConfigError, match=f"--eos-token '{re.escape(wrong)}': is no token"):
+            tokenizer_for("Phi", eos_token=wrong)
+
+
+def test_a_model_of_earlier_gets_the_template_of_today_and_writes_the_same_tasks() -> None:
+    today = tokenizer_for("no template")
+    earlier = tiny_tokenizer(template=OLDER_TEMPLATES[0], bos="<s>", eos="<|endoftext|>")
+    row = task_row("r", "Do.", "Do.\n\nThis.", "Done.")
+    turns = [dict(message) for message in row.messages]
+    assert earlier.apply_chat_template(turns) == today.apply_chat_template(turns)
+    asked = {"add_generation_prompt": True}
+    assert earlier.apply_chat_template(turns[:1], **asked) == today.apply_chat_template(
+        turns[:1], **asked
+    )
+    assert prepare_tokenizer(earlier) is False
+    assert encoded(earlier, row, ROW) == encoded(today, row, ROW)

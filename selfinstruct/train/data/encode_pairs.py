@@ -82,7 +82,7 @@ def encode_pairs(
             dropped[str(Unusable.TOO_LONG)] += 1
         else:
             pairs.append(pair)
-    for note, count in notes.items():
+    for note, count in (+notes).items():
         log.warning("%d %s", count, note)
     return pairs
 

@@ -16,8 +16,7 @@ from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.common.records import Message
 from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
 from selfinstruct.preferences.pairs import LEAST_PAIRS
-from selfinstruct.prompts.chat_template import has_tools
-from selfinstruct.train.data.turns import answerable, turns_of
+from selfinstruct.train.data.turns import answer_of, answerable, turns_of
 
 
 class Unusable(StrEnum):
@@ -238,12 +237,6 @@ def answer_text(answer: Any, where: str, name: str) -> str:
             f'{where}: "{name}" is {answer!r:.60}; give a text, or one turn of the assistant'
         )
     try:
-        turns = turns_of(answer)
+        return answer_of(turns_of(answer))
     except ValueError as error:
         raise ConfigError(f'{where}: "{name}": {error}') from error
-    if [turn["role"] for turn in turns] != ["assistant"] or has_tools(turns[0]):
-        raise ConfigError(
-            f'{where}: "{name}" is {answer!r:.60}; give one turn of the assistant without tool '
-            "calls: what both answers share belongs into the prompt"
-        )
-    return turns[0]["content"]

@@ -106,6 +106,22 @@ def answerable(turns: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(turns)
 
 
+def answer_of(turns: Sequence[Message]) -> str:
+    """Return the text of an answer to compare with others, which is one turn of the assistant.
+
+    Raises:
+        ValueError: it is more than that, or calls tools.
+    """
+    roles = [turn["role"] for turn in turns]
+    if roles != ["assistant"] or has_tools(turns[0]):
+        calls = " with tool calls" if any(map(has_tools, turns)) else ""
+        raise ValueError(
+            f"an answer has turns of {', '.join(roles) or 'nobody'}{calls}; give one turn of the "
+            "assistant without calls: what both answers share belongs into the prompt"
+        )
+    return turns[0]["content"]
+
+
 def _check_order(turns: Sequence[Message]) -> None:
     roles = [turn["role"] for turn in turns]
     if "user" not in roles or "assistant" in roles[: roles.index("user")]:
