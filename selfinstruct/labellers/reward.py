@@ -28,7 +28,7 @@ def label(labelling: Labelling) -> Labelled:
     """Score every answer that is not empty; the model runs in a process of its own."""
     model = labelling.asked_model
     conversations = {
-        answer.id: AnsweredConversation((Message(role="user", content=prompt.user),), answer.text)
+        answer.id: AnsweredConversation(prompt.turns, answer.text)
         for prompt in labelling.prompts
         for answer in labelling.answers[prompt.id]
         if answer.text

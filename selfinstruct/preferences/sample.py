@@ -9,7 +9,7 @@ from pathlib import Path
 
 from selfinstruct.common import ids
 from selfinstruct.common.draws import derive_seed
-from selfinstruct.common.records import Completion, Form, Message, Prompt, Reading, Request, Stage
+from selfinstruct.common.records import Completion, Form, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.engines.base import Engine, ask_all
@@ -66,10 +66,7 @@ def sample_answers(
     owed = [prompt for prompt in prompts if prompt.id not in answered]
     if not owed:
         return
-    asked = {
-        prompt.id: conversation_prompt(engine, [Message(role="user", content=prompt.user)])
-        for prompt in owed
-    }
+    asked = {prompt.id: conversation_prompt(engine, prompt.turns) for prompt in owed}
     instructed = instructed_prompts(engine, owed) if how.scored else {}
     longest = max(prompt_tokens(engine, text) for text in (*asked.values(), *instructed.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))

@@ -34,9 +34,8 @@ def end_of_answer(tokenizer: Any) -> str:
     Raises:
         ConfigError: the template ends an answer with no single token.
     """
-    messages = [{"role": "user", "content": "u"}, {"role": "assistant", "content": _ANSWER}]
-    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    _, _, behind = text.rpartition(_ANSWER)
+    turns = [Message(role="user", content="u"), Message(role="assistant", content=_ANSWER)]
+    _, _, behind = chat_template(tokenizer).finished(turns).rpartition(_ANSWER)
     end = tokenizer.eos_token
     if end and behind.strip().startswith(end):
         return str(end)
@@ -48,6 +47,21 @@ def end_of_answer(tokenizer: Any) -> str:
             "the token that ends an answer with --eos-token"
         )
     return first
+
+
+def further_ends(tokenizer: Any) -> list[int]:
+    """Return the token that ends a turn in the chat template, if it is not the tokenizer's own end.
+
+    Many base models have such a template. A model of them stops only where it is told this token.
+    """
+    if not tokenizer.chat_template:
+        return []
+    try:
+        end = end_of_answer(tokenizer)
+    except ConfigError:  # no single token ends a turn
+        return []
+    known = end == tokenizer.eos_token
+    return [] if known else [int(tokenizer.convert_tokens_to_ids(end))]
 
 
 def set_end_of_answer(tokenizer: Any, eos_token: str | None = None) -> str:
