@@ -39,6 +39,10 @@ AdapterOnlyOption = Annotated[
 MaxLengthOption = Annotated[
     int, typer.Option("--max-length", min=16, help="Longer rows are left out and counted.")
 ]
+EosTokenOption = Annotated[
+    str | None,
+    typer.Option("--eos-token", help="The token that ends an answer, if the template's is wrong."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 ConfigOption = Annotated[

@@ -20,6 +20,7 @@ from selfinstruct.cli.data_options import (
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -77,6 +78,7 @@ def dpo(
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
     validation_data: ValidationDataOption = None,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -102,6 +104,7 @@ def dpo(
         fresh=fresh,
         fresh_tokens=fresh_tokens,
         seed=seed,
+        eos_token=eos_token,
         options=trl_options(config, settings, epochs, learning_rate),
     )
     read = partial(read_pairs, reading=reading)

@@ -19,6 +19,7 @@ from selfinstruct.cli.data_options import (
 )
 from selfinstruct.cli.train import (
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -76,6 +77,7 @@ def reward(
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
     validation_data: ValidationDataOption = None,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -99,6 +101,7 @@ def reward(
         method=method_of(lora, load_in_4bit, adapter_only=False),
         max_length=max_length,
         seed=seed,
+        eos_token=eos_token,
         options=trl_options(config, settings, epochs, learning_rate),
     )
     checks = [] if check == "none" else read_checks(check or shipped_checks())

@@ -24,6 +24,7 @@ from selfinstruct.cli.export import AnswersName
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -63,6 +64,10 @@ def sft(
         float | None, typer.Option("--learning-rate", min=0, help="Default 2e-4, for `full` 2e-5.")
     ] = None,
     max_length: MaxLengthOption = 1024,
+    last_turn_only: Annotated[
+        bool,
+        typer.Option("--last-turn-only", help="Of a conversation, learn the last answer alone."),
+    ] = False,
     validation: Annotated[
         float | None,
         typer.Option(
@@ -93,6 +98,7 @@ def sft(
     format: FormatOption = None,
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -100,8 +106,8 @@ def sft(
 ) -> None:
     """Fine-tune a model on the accepted tasks of a run, and save it for vLLM and transformers.
 
-    The loss is on the answers alone, and training stops when the validation loss no longer
-    falls.
+    The loss is on the answers alone, of a conversation on all of them. Training stops when the
+    validation loss no longer falls.
     """
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.dataset.rows import Answers
@@ -142,6 +148,8 @@ def sft(
         merge=not adapter_only,
         max_length=max_length,
         seed=seed,
+        last_turn_only=last_turn_only,
+        eos_token=eos_token,
         options=options,
     )
     choices = {"answers": str(answers)} if runs else {}

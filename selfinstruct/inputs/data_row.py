@@ -77,6 +77,11 @@ class DataRow:
         return self.prompt[-1]["content"] if self.prompt else ""
 
     @property
+    def turns(self) -> tuple[Message, ...]:
+        """The turns of the answer; none where there is no answer."""
+        return self.answer or ()
+
+    @property
     def answer_text(self) -> str:
         """The last answer as a text; empty where there is none."""
         return self.answer[-1]["content"] if self.answer else ""

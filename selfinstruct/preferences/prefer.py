@@ -94,7 +94,7 @@ def prefer(
     asked = {
         **{key: value for key, value in asdict(settings).items() if key not in _PAIRING},
         "policy": policy.digest,
-        "run": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
+        "run": fingerprint({"prompts": [prompt.compared for prompt in prompts]}),
         "labeller": scorer.labeller.name,
         "labelled_by": scorer.labelled_by(settings.dtype),
         "judge_template": scorer.template,
@@ -171,9 +171,9 @@ def _write(
     lineage: Mapping[str, str],
 ) -> None:
     """Write the pairs, and all answers with the labeller's scores."""
-    user_of = {prompt.id: prompt.user for prompt in prompts}
-    folder.write_pairs(out, TRAIN, paired.train, user_of, lineage)
-    folder.write_pairs(out, HELD_OUT, paired.held, user_of, lineage)
+    turns_of = {prompt.id: prompt.turns for prompt in prompts}
+    folder.write_pairs(out, TRAIN, paired.train, turns_of, lineage)
+    folder.write_pairs(out, HELD_OUT, paired.held, turns_of, lineage)
     group_of = {prompt.id: prompt.group for prompt in prompts}
     held_groups = {group_of[pair.prompt_id] for pair in paired.held}
     answers = labelled.answers
@@ -181,7 +181,7 @@ def _write(
         out,
         [answer for prompt in prompts for answer in answers[prompt.id]],
         {answer.id for own in answers.values() for answer in usable_answers(own, Counter())},
-        {prompt.id: (prompt.user, prompt.group in held_groups) for prompt in prompts},
+        {prompt.id: (prompt.turns, prompt.group in held_groups) for prompt in prompts},
     )
 
 

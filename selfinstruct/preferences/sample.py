@@ -11,7 +11,7 @@ from selfinstruct.common import ids
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
-from selfinstruct.common.records import Completion, Form, Message, Prompt, Reading, Request, Stage
+from selfinstruct.common.records import Completion, Form, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import export_rows
@@ -20,7 +20,6 @@ from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import PREFER, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
-from selfinstruct.inputs.single import check_single
 from selfinstruct.labellers.base import Needs, ScoredAnswer, Scorer, TaskPrompt
 from selfinstruct.labellers.likelihood import instructed_prompts, score_written
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
@@ -90,18 +89,20 @@ def _prompt(row: DataRow) -> TaskPrompt:
     """Return a row as a task to answer; its reference is empty where there is none.
 
     Raises:
-        BadRowError: it has a system prompt, several turns, or no text.
+        BadRowError: it has turns of tools, or no text.
     """
     if row.label is not None:  # a judged answer is no reference
         row = replace(row, answer=None)
-    check_single(row, "a task to answer")
     if not row.user.strip():
         raise BadRowError(row.where, "has no prompt; give a text", "no prompt")
+    if any(turn["role"] == "tool" or "tool_calls" in turn for turn in (*row.prompt, *row.turns)):
+        problem = "has turns of tools, which a policy is not asked to go on with; drop the row"
+        raise BadRowError(row.where, problem, "turns of tools")
     if row.instruction is None:
         user = row.user.strip()
     else:
         user = user_text(row.instruction.strip(), row.input.strip())
-    return TaskPrompt(row.id, row.id, user, row.answer_text.strip())
+    return TaskPrompt(row.id, row.id, user, row.answer_text.strip(), row.prompt[:-1])
 
 
 def require_references(scorers: Sequence[Scorer], prompts: Sequence[TaskPrompt]) -> None:
@@ -148,10 +149,7 @@ def sample_answers(
     owed = [prompt for prompt in prompts if prompt.id not in answered]
     if not owed:
         return
-    asked = {
-        prompt.id: conversation_prompt(engine, [Message(role="user", content=prompt.user)])
-        for prompt in owed
-    }
+    asked = {prompt.id: conversation_prompt(engine, prompt.turns) for prompt in owed}
     instructed = instructed_prompts(engine, owed) if how.scored else {}
     longest = max(prompt_tokens(engine, text) for text in (*asked.values(), *instructed.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))

@@ -111,7 +111,7 @@ def test_our_own_parquet_is_learnt(tmp_path: Path, generate: Generate) -> None:
     si.export(run.path, tmp_path / "run.parquet", format="parquet")
     rows = read_rows(tmp_path / "run.parquet").rows
     own = read_rows(run.path).rows
-    assert [(row.user, row.answer) for row in rows] == [(row.user, row.answer) for row in own]
+    assert [(row.users, row.answer) for row in rows] == [(row.users, row.answer) for row in own]
 
 
 def whole(n: int) -> dict[str, Any]:

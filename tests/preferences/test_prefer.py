@@ -256,8 +256,9 @@ def test_a_reward_model_scores_each_answer_in_its_conversation(
     report = make(run, tmp_path / "out", scorer=Scorer(REWARD, REWARD_MODEL))
     prompts = {prompt.id: prompt for prompt in prompts_of(run)}
     answers = {one.id: one for one in read_scored(tmp_path / "out")}
-    assert {(one.messages, one.answer) for one in asked} == {
-        ((("user", prompts[one.prompt_id].user),), one.text) for one in answers.values()
+    shown = [[(turn["role"], turn["content"]) for turn in one.messages] for one in asked]
+    assert {(str(turns), one.answer) for turns, one in zip(shown, asked, strict=True)} == {
+        (str([("user", prompts[one.prompt_id].user)]), one.text) for one in answers.values()
     }
     for row in pairs(tmp_path / "out"):
         chosen, rejected = (row[name][0]["content"] for name in ("chosen", "rejected"))

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Message
 from selfinstruct.train.data.preference_rows import read_preferences
 from selfinstruct.train.data.ranked import comparisons, read_ranked
 
@@ -41,9 +42,10 @@ def test_texts_and_conversations_are_read_alike(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(turns), tmp_path / "c.parquet")
     third = read_preferences(tmp_path / "c.parquet")
     for one, two, three in zip(first.train, second.train, third.train, strict=True):
-        assert one.messages == two.messages == three.messages == (("user", one.messages[0][1]),)
+        asked = Message(role="user", content=one.messages[0]["content"])
+        assert one.messages == two.messages == three.messages == (asked,)
         assert (one.chosen, one.rejected) == (two.chosen, two.rejected) == ("red", "a dog")
-    assert [row.messages[0][1] for row in first.held_out] == ["Name 9."]
+    assert [row.messages[0]["content"] for row in first.held_out] == ["Name 9."]
 
 
 def test_a_prompt_is_never_on_both_sides(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("trl")
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import LocalModel
+from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.labellers.reward import AnsweredConversation, reward_scores
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
@@ -105,11 +105,12 @@ def test_a_score_does_not_depend_on_what_it_is_padded_with(
     whole: tuple[Path, RewardResult],
 ) -> None:
     reward = trained(whole[0])
-    answers = [AnsweredConversation((("user", "Name it."),), "a" * length) for length in (1, 40, 7)]
+    asked = (Message(role="user", content="Name it."),)
+    answers = [AnsweredConversation(asked, "a" * length) for length in (1, 40, 7)]
     together = reward_scores(reward, answers)
     alone = [reward_scores(reward, [one])[0] for one in answers]
     assert together == pytest.approx(alone, abs=1e-5)
-    [long] = reward_scores(reward, [AnsweredConversation((("user", "x"),), "a" * 600)])
+    [long] = reward_scores(reward, [AnsweredConversation(asked, "a" * 600)])
     assert math.isnan(long)
 
 

@@ -16,7 +16,8 @@ from selfinstruct.dataset.rows import export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.store import Run
 from selfinstruct.train.data.decontaminate import decontaminate
-from selfinstruct.train.data.rows import TrainData, TrainRow, read_rows, split_rows
+from selfinstruct.train.data.rows import TrainData, read_rows, split_rows
+from selfinstruct.train.data.turns import TrainRow, task_row
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -27,12 +28,12 @@ def run(tmp_path: Path, generate: Generate) -> Run:
 
 
 def test_every_format_of_an_export_gives_the_same_rows(tmp_path: Path, run: Run) -> None:
-    own = [(row.user, row.answer) for row in read_rows(run.path).rows]
+    own = [(row.users[0], row.answer) for row in read_rows(run.path).rows]
     assert len(own) == len(list(export_rows(run)))
     for format in (format for format in Format if format.suffix == "jsonl"):
         file = tmp_path / f"{format}.jsonl"
         export(run, format, file)
-        assert [(row.user, row.answer) for row in read_rows(file).rows] == own
+        assert [(row.users[0], row.answer) for row in read_rows(file).rows] == own
 
 
 def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
@@ -54,9 +55,9 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
         ('{"instruction": "x", "output": 5}', '"output" is no text but 5'),
         ('{"instruction": "x", "instances": ["y"]}', r'"instances\[0\]" is .y., but must be an'),
         (
-            '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, '
-            '{"role": "assistant", "content": "a"}]}',
-            "has the system prompt 's', and a training row has none",
+            '{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"},'
+            ' {"role": "user", "content": "v"}]}',
+            "has no prompt or no answer",
         ),
         (
             '{"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "u"}]}',
@@ -85,7 +86,7 @@ def test_separators_within_json_are_no_ends_of_lines(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     row = {"prompt": "a\u2028b", "completion": "c\u0085d\u2029e"}
     file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert [(one.user, one.answer) for one in read_rows(file).rows] == [
+    assert [(one.users[0], one.answer) for one in read_rows(file).rows] == [
         ("a\u2028b", "c\u0085d\u2029e")
     ]
 
@@ -132,7 +133,7 @@ def test_no_validation_where_none_is_wanted(run: Run) -> None:
 
 
 def row(id: str, instruction: str, answer: str = "x") -> TrainRow:
-    return TrainRow(id, instruction, instruction, answer)
+    return task_row(id, instruction, instruction, answer)
 
 
 def test_decontamination_says_what_and_how() -> None:
@@ -154,4 +155,7 @@ def test_rows_of_seed_files(tmp_path: Path) -> None:
     file = tmp_path / "seeds.jsonl"
     instances: list[dict[str, Any]] = [{"input": "i", "output": "o"}, {"output": "p"}]
     file.write_text(json.dumps({"instruction": "Do.", "instances": instances}))
-    assert [(r.user, r.answer) for r in read_rows(file).rows] == [("Do.\n\ni", "o"), ("Do.", "p")]
+    assert [(r.users[0], r.answer) for r in read_rows(file).rows] == [
+        ("Do.\n\ni", "o"),
+        ("Do.", "p"),
+    ]

@@ -16,7 +16,7 @@ from selfinstruct.inputs.formats.turns import (
 )
 
 _TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog")
-_NAMES = {"turns": _TURNS, "system": ("system", "system_prompt"), "tools": ("tools", "functions")}
+_NAMES = {"turns": _TURNS, "system": ("system", "system_prompt")}
 
 
 def _conversation(fields: Fields, row: DataRow) -> list[DataRow]:

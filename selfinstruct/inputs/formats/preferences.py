@@ -22,6 +22,8 @@ from selfinstruct.prompts.canonical import user_text
 Turns = tuple[Message, ...]
 _PROMPT = ("prompt", "question", "query", "instruction", "conversations")
 _SYSTEM = ("system", "system_prompt")
+# The roles of turns that are answered.
+_ASKS = ("user", "tool")
 _LABELS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -45,7 +47,7 @@ def _prompt(fields: Fields) -> Turns | None:
             turns = (Message(role="user", content=text),)
     turns = (*before, *turns)
     check_order(fields, turns, column)
-    if turns[-1]["role"] != "user":
+    if turns[-1]["role"] not in _ASKS:
         raise fields.bad(
             "prompt", "ends with no turn of the user; end it with one", "no turn of the user last"
         )
@@ -89,7 +91,7 @@ def _shared(fields: Fields, chosen: Turns, rejected: Turns) -> Turns:
             break
         length += 1
     system = fields.optional("system")
-    while length and chosen[length - 1]["role"] != "user":
+    while length and chosen[length - 1]["role"] not in _ASKS:
         length -= 1
     if not length:
         raise BadRowError(

@@ -115,7 +115,7 @@ def _prompt_completion(fields: Fields, row: DataRow) -> list[DataRow]:
     completion = turns_of(fields, "completion", "assistant")
     if isinstance(fields.get("prompt"), str) and len(prompt) == 1:
         # An export for a base model has the whole prompt, with what the user wrote in it.
-        prompt = (_turn("user", unframed(prompt[0]["content"])),)
+        prompt = unframed(prompt[0]["content"])
     if isinstance(fields.get("completion"), str) and len(completion) == 1:
         completion = tuple(_turn("assistant", turn["content"].strip()) for turn in completion)
     turns = (*_system(fields), *prompt, *completion)

@@ -11,7 +11,7 @@ from selfinstruct.dataset.read import read_any
 from selfinstruct.filters.ngrams import ngrams
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.purposes import DECONTAMINATE
-from selfinstruct.train.data.rows import TrainRow
+from selfinstruct.train.data.turns import TrainRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,11 @@ def decontaminate(
     kept: list[TrainRow] = []
     removed: list[Contamination] = []
     for row in rows:
-        match = index.nearest(row.instruction, threshold)
-        shared = next((g for g in ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
+        asked = (row.instruction, *row.users[1:])
+        near = (index.nearest(text, threshold) for text in asked)
+        match = next((nearest for nearest in near if nearest is not None), None)
+        written = "\n".join(turn["content"] for turn in row.messages)
+        shared = next((g for g in ngrams(written) if g in grams), None)
         if match is not None:
             removed.append(Contamination(row, avoided[int(match.id)], "rouge_l"))
         elif shared is not None:

@@ -6,19 +6,21 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
+from selfinstruct.common.records import Message
 from selfinstruct.dataset.read import read_any
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.own_folders import HELD_OUT, REPORT, SETTINGS, TRAIN
 from selfinstruct.inputs.purposes import DPO, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.preferences.pairs import LEAST_PAIRS
+from selfinstruct.train.data.turns import answer_of, answerable, turns_of
 
 
 class Unusable(StrEnum):
@@ -32,14 +34,14 @@ class Unusable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow:
-    """A conversation that ends with a user's turn, and a better and a worse answer to it.
+    """A conversation up to its last answer, and a better and a worse one of that answer.
 
     `weight` is the pair's weight in the loss. All pairs of one prompt have the same `prompt_id`.
     """
 
     id: str
     prompt_id: str
-    messages: tuple[tuple[str, str], ...]  # (role, content)
+    messages: tuple[Message, ...]
     chosen: str
     rejected: str
     weight: float = 1.0
@@ -97,11 +99,11 @@ def read_pairs(
     path = user_path(data, "--data")
     if is_ours(path):
         parts = [read_any(path / name, "--data") for name in (TRAIN, HELD_OUT)]
-        train, held = (part.converted(purpose, _checked) for part in parts)
+        train, held = (part.converted(purpose, checked) for part in parts)
         name = str(data)
     else:
         file = read_any(data, "--data", reading)
-        train, held = split_prompts(file.converted(purpose, _checked), held_out)
+        train, held = split_prompts(file.converted(purpose, checked), held_out)
         name = file.name
     dropped: Counter[str] = Counter()
     usable = [_usable(part, dropped, data) for part in (train, held)]
@@ -140,20 +142,48 @@ def check_split(split: PreferenceSplit, data: str | Path) -> PreferenceSplit:
     return split
 
 
-def _checked(row: DataRow) -> DataRow:
+def checked(row: DataRow) -> DataRow:
     """Return a row whose prompt and answers a model can learn from.
 
     Raises:
-        BadRowError: an answer has several turns.
+        BadRowError: an answer has several turns, or no template could show the prompt.
     """
-    for name, answer in (("chosen", row.chosen), ("rejected", row.rejected)):
-        if answer is None or len(answer) != 1:
-            raise BadRowError(
-                row.where,
-                f'"{name}" has turns of tools, which cannot be learnt; drop the row',
-                f"{name}: turns of tools",
-            )
-    return row
+    chosen, rejected = (one_turn(row, name) for name in ("chosen", "rejected"))
+    return replace(row, prompt=asked(row), chosen=chosen, rejected=rejected)
+
+
+def asked(row: DataRow) -> tuple[Message, ...]:
+    """Return the turns of a row that are to be answered.
+
+    Raises:
+        BadRowError: no template could show them.
+    """
+    try:
+        return answerable(turns_of([dict(turn) for turn in row.prompt]))
+    except ValueError as error:
+        raise BadRowError(row.where, f'"prompt": {error}', "prompt: its turns") from error
+
+
+def one_turn(row: DataRow, name: str) -> tuple[Message, ...]:
+    """Return an answer of a row, which is one turn of the assistant without calls of tools.
+
+    Raises:
+        BadRowError: it is more.
+    """
+    return (answer_turn(row, name, getattr(row, name) or ()),)
+
+
+def answer_turn(row: DataRow, name: str, turns: Sequence[Message]) -> Message:
+    """Return an answer as one turn, like `one_turn`.
+
+    Raises:
+        BadRowError: it is more.
+    """
+    try:
+        text = answer_of(turns_of([dict(turn) for turn in turns]))
+    except ValueError as error:
+        raise BadRowError(row.where, f'"{name}": {error}', f"{name}: its turns") from error
+    return Message(role="assistant", content=text)
 
 
 def split_prompts(rows: Sequence[DataRow], share: float) -> tuple[list[DataRow], list[DataRow]]:
@@ -235,7 +265,7 @@ def preference_row(row: DataRow, id: str, weight: float = 1.0) -> PreferenceRow:
     return PreferenceRow(
         id=id,
         prompt_id=prompt_id(row),
-        messages=tuple((turn["role"], turn["content"]) for turn in row.prompt),
+        messages=row.prompt,
         chosen=row.chosen[-1]["content"],
         rejected=row.rejected[-1]["content"],
         weight=weight,

@@ -13,7 +13,7 @@ from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.dataset.read import read_any
-from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.data_row import DataRow
 from selfinstruct.inputs.own_folders import LABELLED
 from selfinstruct.inputs.purposes import REWARD_RANKED
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
@@ -22,11 +22,14 @@ from selfinstruct.train.data.preference_rows import (
     PreferenceRow,
     PreferenceSplit,
     Unusable,
+    answer_turn,
+    asked,
     check_split,
     is_ours,
     preference_row,
     split_prompts,
 )
+from selfinstruct.train.data.turns import turns_of
 
 T = TypeVar("T")
 
@@ -90,18 +93,13 @@ def _table(path: Path) -> list[dict[str, Any]]:
 
 
 def _checked(row: DataRow) -> DataRow:
-    """Return a row whose answers are one turn each.
+    """Return a row whose prompt and answers a model can learn from.
 
     Raises:
-        BadRowError: one has several.
+        BadRowError: an answer has several turns, or no template could show the prompt.
     """
-    if any(len(answer) != 1 for answer in row.ranked or ()):
-        raise BadRowError(
-            row.where,
-            '"ranked" has turns of tools, which cannot be learnt; drop the row',
-            "ranked: turns of tools",
-        )
-    return row
+    answers = (answer_turn(row, "ranked", turns) for turns in row.ranked or ())
+    return replace(row, prompt=asked(row), ranked=tuple((answer,) for answer in answers))
 
 
 def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
@@ -112,7 +110,7 @@ def _labelled(rows: Sequence[Mapping[str, Any]]) -> PreferenceSplit:
     held: list[PreferenceRow] = []
     for prompt_id, own in prompts.items():
         scored = [(row["text"], row["score"]) for row in own if row["usable"]]
-        messages = tuple((turn["role"], turn["content"]) for turn in own[0]["prompt"])
+        messages = turns_of(own[0]["prompt"])
         (held if own[0]["held_out"] else train).extend(
             PreferenceRow(ids.example(prompt_id, n), prompt_id, messages, better, worse, weight)
             for n, (better, worse, weight) in enumerate(comparisons(scored))

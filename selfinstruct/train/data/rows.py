@@ -19,25 +19,15 @@ from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import SFT
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
-from selfinstruct.inputs.single import check_single
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run, open_run, run_exists
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRow:
-    """One task to learn: what a user writes, and the answer.
-
-    `proposal` is the proposal that the task came from, whose rows stay together. It is empty for
-    rows of a file and for seeds.
-    """
-
-    id: str
-    instruction: str
-    user: str
-    answer: str
-    round: int = 0
-    proposal: str = ""
+from selfinstruct.train.data.turns import (
+    TrainRow,
+    conversation_row,
+    learnable,
+    task_row,
+    turns_of,
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,7 @@ def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
     for row in export_rows(run, answers):
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
-        rows.append(TrainRow(row.id, row.instruction, user, row.output, row.round, proposal))
+        rows.append(task_row(row.id, row.instruction, user, row.output, row.round, proposal))
     config = stored_config(run)
     return TrainData(rows, config.novelty.audit_floor, config.rules_version, str(run.path))
 
@@ -118,24 +108,27 @@ def _seed_rows(run: Run) -> Iterator[TrainRow]:
         for number, instance in enumerate(seed.instances):
             user = user_text(seed.instruction, instance.input)
             id = ids.example(seed.pool_id, number)
-            yield TrainRow(id, seed.instruction, user, instance.output)
+            yield task_row(id, seed.instruction, user, instance.output)
 
 
 def _row(row: DataRow) -> TrainRow:
     """Return what a model learns from a row.
 
     Raises:
-        BadRowError: it has no prompt or no answer, a system prompt, or several turns.
+        BadRowError: it has no prompt or no answer, or no template could show its turns.
     """
-    check_single(row, "a training row")
-    if not row.user.strip() or not row.answer_text.strip():
+    if row.answer is None or not row.user.strip():
         raise BadRowError(
             row.where,
             f"has no prompt or no answer (read as {row.format}); give both, or drop the row",
             "no prompt or no answer",
         )
-    instruction = row.user if row.instruction is None else row.instruction
-    return TrainRow(row.line_id, instruction, row.user, row.answer_text)
+    try:
+        turns = learnable(turns_of([dict(turn) for turn in (*row.prompt, *row.answer)]))
+    except ValueError as error:
+        raise BadRowError(row.where, str(error), "conversation") from error
+    learnt = conversation_row(row.line_id, turns)
+    return learnt if row.instruction is None else replace(learnt, instruction=row.instruction)
 
 
 def split_rows(data: TrainData, share: float) -> Split:

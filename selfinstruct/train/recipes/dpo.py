@@ -54,6 +54,7 @@ class DpoSettings:
     fresh_tokens: int = 128
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    eos_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class DpoResult:
 
 
 def _encode(split: PreferenceSplit, tokenizer: Any, settings: DpoSettings) -> Examples:
-    return encoded_split(split, tokenizer, settings.max_length)
+    return encoded_split(split, tokenizer, settings.max_length, settings.eos_token)
 
 
 def _dataset(pairs: Sequence[EncodedPair]) -> Any:

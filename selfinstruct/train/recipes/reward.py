@@ -37,6 +37,7 @@ class RewardSettings:
     patience: int = 1
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    eos_token: str | None = None
     # No field: an adapter alone would not load as a reward model.
     merge: ClassVar[bool] = True
 
@@ -67,7 +68,7 @@ class RewardResult:
 
 
 def _encode(data: RewardData, tokenizer: Any, settings: RewardSettings) -> Examples:
-    return encoded_split(data.pairs, tokenizer, settings.max_length)
+    return encoded_split(data.pairs, tokenizer, settings.max_length, settings.eos_token)
 
 
 def _dataset(pairs: Sequence[EncodedPair]) -> Any:

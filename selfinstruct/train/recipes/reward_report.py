@@ -12,7 +12,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import shipped_file
 from selfinstruct.dataset.read import read_any
 from selfinstruct.inputs.purposes import CHECKS
-from selfinstruct.train.data.preference_rows import PreferenceRow, preference_row
+from selfinstruct.train.data.preference_rows import PreferenceRow, checked, preference_row
 from selfinstruct.train.health.verdict import Interval, share
 
 # Bins of the predicted win rate, between 0.5 and 1.
@@ -149,7 +149,7 @@ def read_checks(path: str | Path) -> list[Check]:
         ConfigError: names file, line and fix.
     """
     checks: dict[str, Check] = {}
-    for row in read_any(path, "--check").converted(CHECKS, lambda row: row):
+    for row in read_any(path, "--check").converted(CHECKS, checked):
         if row.id in checks:
             raise ConfigError(f"{row.where}: id {row.id!r} is that of another row too; rename one")
         trap = str(row.columns.get("trap") or "other")
@@ -171,7 +171,9 @@ def check_report(
     ]
     traps = sorted({check.trap for check in checks})
     missed = [
-        Missed(check.row.id, check.trap, check.row.messages[-1][1], pair.rejected - pair.chosen)
+        Missed(
+            check.row.id, check.trap, check.row.messages[-1]["content"], pair.rejected - pair.chosen
+        )
         for check, pair in scored
         if not pair.chosen > pair.rejected
     ]

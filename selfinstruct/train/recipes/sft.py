@@ -34,6 +34,8 @@ class SftSettings:
     patience: int = 1
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    last_turn_only: bool = False
+    eos_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,13 @@ def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
     Raises:
         ConfigError: no training row fits, or nothing could learn to stop.
     """
-    base = prepare_tokenizer(tokenizer)
+    base = prepare_tokenizer(tokenizer, settings.eos_token)
     encode = partial(
-        encode_rows, tokenizer=tokenizer, max_length=settings.max_length, seed=settings.seed
+        encode_rows,
+        tokenizer=tokenizer,
+        max_length=settings.max_length,
+        seed=settings.seed,
+        last_turn_only=settings.last_turn_only,
     )
     train = encode(split.train, diverse=base and settings.diverse)
     if not train.rows:
@@ -78,6 +84,8 @@ def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
             settings.max_length,
             too_long[0],
         )
+    for note, count in (train.notes + held_out.notes).items():
+        log.warning("%d %s", count, note)
     compared = {"training rows": train.tokens()}
     if held_out.rows:
         compared["validation rows"] = held_out.tokens()
