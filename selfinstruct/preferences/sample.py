@@ -82,7 +82,7 @@ def read_prompts(
         rows[task.id] = task
 
     file.converted(purpose, add)
-    return Prompts(path.name, list(rows.values()))
+    return Prompts(file.name if file.path is None else path.name, list(rows.values()))
 
 
 def _prompt(row: DataRow) -> TaskPrompt:
