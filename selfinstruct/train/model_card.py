@@ -61,12 +61,12 @@ def short_name(data: Path | str) -> str:
 
 def data_names(source: Source) -> str:
     """Return the names of all data sets of a training."""
-    return "; ".join(data_name(Path(data)) for data in (source.data, *source.others))
+    return "; ".join(data_name(Path(data)) for data in source.names)
 
 
 def origin(source: Source) -> str:
     """Return who wrote the data, if that is known: for a run."""
-    if not all(run_exists(Path(data)) for data in (source.data, *source.others)):
+    if not all(run_exists(Path(data)) for data in source.names):
         return ""
     seeds = ", beside seed tasks that people wrote" if "with seeds" in source.choices else ""
     return f"The data was written by language models and judged by rules alone{seeds}. "
@@ -74,7 +74,7 @@ def origin(source: Source) -> str:
 
 def preferences_name(source: Source) -> str:
     """Return the names of the folders or files of preferences."""
-    names = (f"`{short_name(data)}`" for data in (source.data, *source.others))
+    names = (f"`{short_name(data)}`" for data in source.names)
     return f"preferences {', '.join(names)}"
 
 

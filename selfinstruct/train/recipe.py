@@ -49,6 +49,11 @@ class Source:
     choices: Mapping[str, str] = field(default_factory=dict)
     others: Sequence[str] = ()
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all data sets."""
+        return [str(self.data), *self.others]
+
 
 @dataclass(frozen=True)
 class Job(Generic[DataT, SettingsT]):

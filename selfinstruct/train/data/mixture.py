@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit, check_split
-from selfinstruct.train.data.rows import Split, TrainData, TrainRow, split_rows, without_near
+from selfinstruct.train.data.rows import Split, TrainData, split_rows, without_near
+from selfinstruct.train.data.turns import TrainRow
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
