@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from selfinstruct import __version__
+from selfinstruct.inputs.hub import hub_name
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import open_run, run_exists
 from selfinstruct.train.health.verdict import Interval
@@ -55,8 +56,8 @@ def data_name(data: Path) -> str:
 
 def short_name(data: Path | str) -> str:
     """Return the name of a file or folder without its folder; a name on the hub as it is."""
-    path = Path(data)
-    return path.name if path.exists() else str(data)
+    is_on_hub = hub_name(str(data)) is not None and not Path(data).exists()
+    return str(data) if is_on_hub else Path(data).name
 
 
 def data_names(source: Source) -> str:
