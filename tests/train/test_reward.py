@@ -232,7 +232,7 @@ def test_the_shipped_checks() -> None:
     assert len(checks) == 100
     traps = Counter(check.trap for check in checks)
     assert traps == {"length": 25, "politeness": 25, "confident_nonsense": 25, "plain": 25}
-    texts = {check.row.messages[-1][1] for check in checks}
+    texts = {check.row.messages[-1]["content"] for check in checks}
     assert len(texts) == 100
     assert all(check.row.chosen.split() != check.row.rejected.split() for check in checks)
     # Who always takes the longer answer, or the shorter, gets about half of them.
