@@ -52,12 +52,13 @@ class ChatTemplate:
 
     Args:
         tokenizer: a transformers tokenizer that has a chat template.
-        name: of the model, for messages.
+        name: of the model that writes, for messages; empty where a model is trained.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         self._tokenizer = tokenizer
         self._name = name
+        self._whose = f"model {name!r}: its chat template" if name else "the chat template"
 
     def text(self, messages: Sequence[Message], opened: str = "", *, thinking: bool = False) -> str:
         """Return a conversation up to the model's own turn, and the beginning of that turn.
@@ -87,18 +88,19 @@ class ChatTemplate:
     def _rendered(self, messages: Sequence[Message], *, thinking: bool, asks: bool) -> str:
         if any(map(has_tools, messages)) and not self.takes_tools:
             raise ConfigError(
-                f"model {self._name!r}: its chat template has no form for tool calls and their "
-                "results; use a model that was made for tools, or leave these conversations out"
+                f"{self._whose} has no form for tool calls and their results; use a model that was "
+                "made for tools, or leave these conversations out"
             )
         turns = self._turns(messages, thinking=thinking)
         try:
             return self._apply(turns, thinking=thinking, asks=asks)
         except _REFUSALS as error:
             roles = ", ".join(message["role"] for message in turns)
+            way_out = "change the turns, or use another model"
+            if self._name:
+                way_out = "change the turns of your templates (--prompts), or use --prompting base"
             raise ConfigError(
-                f"model {self._name!r}: its chat template refuses a conversation of the roles "
-                f"{roles}: {error}; change the turns of your templates (--prompts), or use "
-                "--prompting base"
+                f"{self._whose} refuses a conversation of the roles {roles}: {error}; {way_out}"
             ) from error
 
     def _turns(self, messages: Sequence[Message], *, thinking: bool) -> list[Message]:
@@ -119,7 +121,7 @@ class ChatTemplate:
             log.info(
                 "the chat template of %s has no system role: system text is put before the first "
                 "user turn",
-                self._name,
+                self._name or "the model",
             )
         return takes
 
@@ -192,7 +194,7 @@ class ChatTemplate:
 
 
 @lru_cache(maxsize=8)
-def chat_template(tokenizer: Any, name: str = "this tokenizer") -> ChatTemplate:
+def chat_template(tokenizer: Any, name: str = "") -> ChatTemplate:
     """Return a tokenizer's chat template; it is tried once for each tokenizer."""
     return ChatTemplate(tokenizer, name)
 
