@@ -107,7 +107,7 @@ class Recogniser:
         )
 
     def _ignored(self, format: Format, columns: Mapping[str, Any]) -> str | None:
-        return format.ignored(columns) if any(name in columns for name in MEANING) else None
+        return None if MEANING.isdisjoint(columns) else format.ignored(columns)
 
     def said(self) -> str:
         """Return what was recognised, such as `alpaca: instruction, input, output`."""

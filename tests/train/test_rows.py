@@ -14,6 +14,7 @@ from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.read_data import ReadAs
 from selfinstruct.store import Run
 from selfinstruct.train.data.decontaminate import decontaminate
 from selfinstruct.train.data.rows import TrainData, read_rows, split_rows
@@ -159,3 +160,41 @@ def test_rows_of_seed_files(tmp_path: Path) -> None:
         ("Do.\n\ni", "o"),
         ("Do.", "p"),
     ]
+
+
+def test_system_prompts_and_history_are_learnt(tmp_path: Path) -> None:
+    row = {
+        "instruction": "And twice?",
+        "input": "4",
+        "output": "8",
+        "system": "Answer with a number.",
+        "history": [["Half of 4?", "2"]],
+    }
+    (tmp_path / "a.json").write_text(json.dumps([row], indent=2))
+    (learnt,) = read_rows(tmp_path / "a.json").rows
+    assert [turn["role"] for turn in learnt.messages] == [
+        *("system", "user", "assistant", "user", "assistant"),
+    ]
+    assert learnt.messages[0]["content"] == "Answer with a number."
+    assert (learnt.users, learnt.answer) == (["Half of 4?", "And twice?\n\n4"], "8")
+    assert learnt.instruction == "And twice?"
+
+
+def test_calls_of_tools_are_learnt_and_their_list_is_not_forgotten(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "sum", "arguments": '{"of": [1]}'}}
+    turns = [
+        {"role": "user", "content": "Add it up."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+        {"role": "assistant", "content": "One."},
+    ]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns}))
+    (learnt,) = read_rows(tmp_path / "a.jsonl").rows
+    assert [turn["role"] for turn in learnt.messages] == ["user", "assistant", "tool", "assistant"]
+    called = learnt.messages[1]["tool_calls"][0]["function"]
+    assert called == {"name": "sum", "arguments": {"of": [1]}}
+    more = {"messages": turns, "tools": [{"name": "sum"}]}
+    (tmp_path / "b.jsonl").write_text(json.dumps(more))
+    with pytest.raises(ConfigError, match=r'b.jsonl:1: "tools" is .*--columns tools='):
+        read_rows(tmp_path / "b.jsonl")
+    assert read_rows(tmp_path / "b.jsonl", reading=ReadAs(columns={"tools": ""})).rows

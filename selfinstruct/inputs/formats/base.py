@@ -22,10 +22,12 @@ class Kind(StrEnum):
 
 
 # Columns that change what a row means. A format that has no use for one refuses the row.
-MEANING = (
-    *("system", "system_prompt", "history", "tools", "functions", "label", "kto_tag"),
-    *("chosen", "rejected", "choices", "options"),
-    *("image", "images", "audio", "audios", "video", "videos"),
+MEANING = frozenset(
+    {
+        *("system", "system_prompt", "history", "tools", "functions", "label", "kto_tag"),
+        *("chosen", "rejected", "choices", "options"),
+        *("image", "images", "audio", "audios", "video", "videos"),
+    }
 )
 _NOTHING: tuple[Any, ...] = (None, "", [], {}, "[]")
 
@@ -48,7 +50,10 @@ class Fields:
     def column(self, field: str) -> str:
         """Return the name of the column that holds a field, or its usual name."""
         names = self.names[field]
-        return next((name for name in names if name in self.columns), names[0])
+        for name in names:
+            if name in self.columns:
+                return name
+        return names[0]
 
     def get(self, field: str) -> Any:
         """Return a field's value, None where it is absent."""
@@ -144,7 +149,7 @@ class Format:
     def ignored(self, columns: Mapping[str, Any]) -> str | None:
         """Return a column that changes the meaning and that the format has no use for."""
         known = {name for names in self.names.values() for name in names}
-        for name in MEANING:
+        for name in sorted(MEANING):
             if name in columns and name not in known and columns[name] not in _NOTHING:
                 if name == "label" and not isinstance(columns[name], bool):
                     continue  # a class or a topic
