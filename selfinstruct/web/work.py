@@ -22,6 +22,7 @@ from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.inputs.seed_rows import seeds_of
 from selfinstruct.inputs.sources import given_text
 from selfinstruct.models import CATALOGUE
+from selfinstruct.prompts.language import read_language
 from selfinstruct.store import Run
 from selfinstruct.verdicts.whatif import Thresholds, config_with
 from selfinstruct.web.jobs import Job, Jobs
@@ -42,6 +43,7 @@ class NewRun:
     model: str = "bundled"
     target: int | None = None
     seeds: str | None = None
+    language: str | None = None
     domain: str | None = None
     system: str | None = None
     dtype: str | None = None
@@ -61,6 +63,7 @@ _KEYS = {
     "min_yield": "stop.min_yield",
     "max_rounds": "stop.max_rounds",
     "max_tokens": "stop.max_tokens",
+    "language": "language",
     "domain": "propose.domain",
     "per_round": "propose.per_round",
     "system": "model.system",
@@ -95,6 +98,8 @@ def start_run(jobs: Jobs, root: Path, new: NewRun) -> Job:
     dotted["model.name"] = _model(root, new.model)
     values = nested(dotted)
     build_config(values, "request")
+    if new.language is not None:
+        read_language(new.language)
     files: dict[str, str] = {}
     if new.seeds and new.seeds.strip():
         name = "seeds.jsonl" if new.seeds.lstrip().startswith(("{", "[")) else "seeds.txt"

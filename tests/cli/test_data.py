@@ -51,7 +51,7 @@ def test_a_mixture_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert train_sft(tmp_path, *words) == 0
     captured = capfd.readouterr()
     said = " ".join(captured.err.split())
-    assert "left out 1 rows: 1 instruction: no text" in said
+    assert "left out 1 row: 1 instruction: no text" in said
     assert f"{second}: 8 rows, weight 2: 16 in an epoch" in said
     assert "trained on 28 rows" in captured.out
     report = json.loads((tmp_path / "out" / "training.json").read_text())
