@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +70,12 @@ class Recogniser:
                 f"is a JSON {type(value).__name__}; write an object {{…}}",
                 "not an object",
             )
-        columns = {name.strip().lower(): cell for name, cell in value.items() if cell is not None}
+        columns = {
+            name.strip().lower(): cell
+            for name, cell in value.items()
+            # NaN is how tables of numbers write an empty cell.
+            if cell is not None and not (isinstance(cell, float) and math.isnan(cell))
+        }
         if self.columns:
             taken = {name: columns.pop(name, None) for name in self.columns.values()}
             for ours, theirs in self.columns.items():

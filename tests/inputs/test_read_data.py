@@ -122,6 +122,7 @@ Q, A = question(0), answer(0)
     [
         ({"instruction": Q, "context": "", "response": A, "category": "open"}, "alpaca"),
         ({"instruction": Q, "input": None, "output": A, "messages": None}, "alpaca"),
+        ({"instruction": Q, "input": float("nan"), "output": A}, "alpaca"),
         ({"Instruction": Q, "OUTPUT": A}, "alpaca"),
         ({"query": Q, "response": A}, "question-answer"),
         ({"problem": Q, "solution": A}, "question-answer"),
