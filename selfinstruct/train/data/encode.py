@@ -71,7 +71,8 @@ class Note(StrEnum):
     @staticmethod
     def said(notes: Counter[Note]) -> list[str]:
         """Return a line for each note that there is."""
-        return [f"{count} row{'s'[: count - 1]}: {note}" for note, count in (+notes).items()]
+        counts = (+notes).items()
+        return [f"{count} {'row' if count == 1 else 'rows'}: {note}" for note, count in counts]
 
 
 def prepare_tokenizer(tokenizer: Any, eos_token: str | None = None) -> bool:
