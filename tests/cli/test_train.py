@@ -87,7 +87,7 @@ def test_conversations_are_learnt_by_a_model_that_ends_turns_its_own_way(
     assert "trained on 12 rows" in captured.out
     said = " ".join(captured.err.split())
     assert "answers end with '<end_of_turn>', as the chat template writes them" in said
-    assert "1 answers end with a control token of the model, which is left out" in said
+    assert "1 row: answers end with a control token of the model, which is left out" in said
     called = {"function": {"name": "add", "arguments": {}}}
     lines[5]["messages"][2] = {"role": "assistant", "tool_calls": [called]}
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))

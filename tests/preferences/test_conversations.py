@@ -70,14 +70,9 @@ def test_pairs_of_conversations(small: Run, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("asked_about")
 def test_a_judge_sees_the_whole_conversation(small: Run, tmp_path: Path) -> None:
     apart = Engines()
-    make(
-        small,
-        tmp_path / "out",
-        apart,
-        SETTINGS,
-        Scorer(JUDGE, JUDGE_MODEL, "{{ task }}{{ first }}"),
-    )
-    judged = next(engine for model, engine in apart.asked if model == JUDGE_MODEL)
+    scorer = Scorer(JUDGE, JUDGE_MODEL)
+    make(small, tmp_path / "out", apart, SETTINGS, scorer)
+    judged = next(engine for model, engine in apart.asked if model == JUDGE_MODEL.name)
     shown = str(judged.requests[0].prompt)
     assert "System: Be brief.\n\nUser: Name a colour.\n\nAssistant: Red.\n\nUser: Ano" in shown
 

@@ -313,9 +313,10 @@ def test_a_choice_of_the_token_that_ends_answers(caplog: pytest.LogCaptureFixtur
     caplog.clear()
     tokenizer_for("Phi")
     assert "answers end with '<|end|>', as the chat template writes them" in caplog.text
-    for wrong in ("<|stop|>", "two words", ""):
-        with pytest.raises(ConfigError, match=f"--eos-token '{re.escape(wrong)}': is no token"):
-            tokenizer_for("Phi", eos_token=wrong)
+    for name in ("Phi", "no template"):
+        for wrong in ("<|stop|>", "two words", ""):
+            with pytest.raises(ConfigError, match=f"--eos-token '{re.escape(wrong)}': is no token"):
+                tokenizer_for(name, eos_token=wrong)
 
 
 def test_a_model_of_earlier_gets_the_template_of_today_and_writes_the_same_tasks() -> None:

@@ -62,11 +62,17 @@ class Note(StrEnum):
     """What is done with a row that is not as most are."""
 
     ENDED = "answers end with a control token of the model, which is left out"
-    AS_TEXT = "rows have control tokens of the model within, which are learnt as plain characters"
+    AS_TEXT = "control tokens of the model stand in the text, and are learnt as plain characters"
     BY_TURN = (
-        "conversations are learnt turn by turn, since the chat template writes earlier turns "
-        "otherwise once others follow"
+        "each answer is learnt from a sequence of its own, since the chat template writes earlier "
+        "turns otherwise once others follow"
     )
+
+    @staticmethod
+    def said(notes: Counter[Note]) -> list[str]:
+        """Return a line for each note that there is."""
+        counts = (+notes).items()
+        return [f"{count} {'row' if count == 1 else 'rows'}: {note}" for note, count in counts]
 
 
 def prepare_tokenizer(tokenizer: Any, eos_token: str | None = None) -> bool:
@@ -91,7 +97,6 @@ def prepare_tokenizer(tokenizer: Any, eos_token: str | None = None) -> bool:
                 "learn to stop; name one with --eos-token"
             )
         tokenizer.chat_template = CHAT_TEMPLATE
-        tokenizer.eos_token = eos_token or tokenizer.eos_token
     end = set_end_of_answer(tokenizer, eos_token)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = end

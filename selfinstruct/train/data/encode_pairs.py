@@ -82,8 +82,8 @@ def encode_pairs(
             dropped[str(Unusable.TOO_LONG)] += 1
         else:
             pairs.append(pair)
-    for note, count in (+notes).items():
-        log.warning("%d %s", count, note)
+    for line in Note.said(notes):
+        log.warning(line)
     return pairs
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.train.data.encode import dataset_of, encode_rows, prepare_tokenizer
+from selfinstruct.train.data.encode import Note, dataset_of, encode_rows, prepare_tokenizer
 from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.rows import Split
 from selfinstruct.train.model_card import data_names, origin
@@ -84,8 +84,8 @@ def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
             settings.max_length,
             too_long[0],
         )
-    for note, count in (train.notes + held_out.notes).items():
-        log.warning("%d %s", count, note)
+    for line in Note.said(train.notes + held_out.notes):
+        log.warning(line)
     compared = {"training rows": train.tokens()}
     if held_out.rows:
         compared["validation rows"] = held_out.tokens()
