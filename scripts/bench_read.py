@@ -13,6 +13,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ def main() -> None:
         for name, (write, parse) in FILES.items():
             path = Path(folder) / name
             write(path, data)
-            plain = seconds(lambda path=path, parse=parse: parse(path))
-            own = seconds(lambda path=path: read_data(path, option="--data"))
+            plain = seconds(partial(parse, path))
+            own = seconds(partial(read_data, path, option="--data"))
             size = path.stat().st_size / 1e6
             rate = len(data) / own
             print(f"{name:14} {size:6.1f} {plain:10.2f} {own:8.2f} {rate:14,.0f}")
