@@ -95,7 +95,9 @@ def mixed_pairs(
     if held_out is not None and validation_data is not None:
         raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
     share = _HELD_OUT if held_out is None else held_out
-    validation = read(validation_data, held_out=0.0) if validation_data is not None else None
+    validation = None
+    if validation_data is not None:
+        validation = read(validation_data, held_out=0.0, option="--validation-data")
     splits = []
     for part in map(parse_part, data):
         split = read(part.data, held_out=0.0 if validation is not None else share)

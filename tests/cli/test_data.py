@@ -106,6 +106,46 @@ def test_options_that_cannot_be_used(
     assert not (tmp_path / "out").exists()
 
 
+COMMANDS = {
+    "seeds": ["generate", "--seeds", "FILE"],
+    "avoid": ["generate", "--avoid", "FILE"],
+    "topics": ["generate", "--topics", "FILE"],
+    "sft": ["train", "sft", "--data", "FILE", "--model", "none"],
+    "decontaminate": ["train", "sft", "--data", "GOOD", "--decontaminate", "FILE", "--model", "no"],
+    "dpo": ["train", "dpo", "--data", "FILE", "--model", "none"],
+    "dpo held out": [
+        "train",
+        "dpo",
+        "--data",
+        "GOOD",
+        "--validation-data",
+        "FILE",
+        "--model",
+        "no",
+    ],
+    "reward": ["train", "reward", "--data", "FILE", "--model", "none"],
+    "reward ranked": ["train", "reward", "--ranked", "--data", "FILE", "--model", "none"],
+    "prefer": ["prefer", "FILE", "--policy", "none"],
+    "best-of": ["best-of", "FILE", "--policy", "none", "--measure", "judge", "--judge", "none"],
+    "evaluate": ["evaluate", "--tasks", "FILE", "--model", "a=none"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_bad_row_stops_every_command(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = array(tmp_path / "bad.json", [ROWS["alpaca"](0), {"instruction": "Sing.", "output": 5}])
+    good = data(tmp_path, "preference" if command.startswith("dpo") else "alpaca")
+    files = {"FILE": str(bad), "GOOD": str(good)}
+    words = [files.get(word, word) for word in COMMANDS[command]]
+    out = tmp_path / "out"
+    assert cli([*words, "--out", str(out)]) == 2
+    said = "".join(capfd.readouterr().err.split())
+    assert f'{bad}:7:"output"isnotextbut5;giveatext' in said
+    assert not out.exists()
+
+
 def test_our_own_parquet_is_learnt(tmp_path: Path, generate: Generate) -> None:
     run, _ = generate(tmp_path / "run", stop__target=12)
     si.export(run.path, tmp_path / "run.parquet", format="parquet")

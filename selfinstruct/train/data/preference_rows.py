@@ -83,6 +83,7 @@ def read_pairs(
     held_out: float = 0.1,
     reading: ReadAs = AS_IT_IS,
     purpose: Purpose = DPO,
+    option: str = "--data",
 ) -> PreferenceSplit:
     """Read pairs of a better and a worse answer, in any format that has them.
 
@@ -91,18 +92,19 @@ def read_pairs(
         held_out: for a file, the share of its prompts to hold out, the last ones.
         reading: how to read a file.
         purpose: of the command.
+        option: the option that named it, for messages.
 
     Raises:
         ConfigError: there is none, a row cannot be used, or labels contradict their own scores.
             Names the place and what to do.
     """
-    path = user_path(data, "--data")
+    path = user_path(data, option)
     if is_ours(path):
-        parts = [read_any(path / name, "--data") for name in (TRAIN, HELD_OUT)]
+        parts = [read_any(path / name, option) for name in (TRAIN, HELD_OUT)]
         train, held = (part.converted(purpose, checked) for part in parts)
         name = str(data)
     else:
-        file = read_any(data, "--data", reading)
+        file = read_any(data, option, reading)
         train, held = split_prompts(file.converted(purpose, checked), held_out)
         name = file.name
     dropped: Counter[str] = Counter()

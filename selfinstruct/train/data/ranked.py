@@ -64,7 +64,11 @@ def read_ranked(
 
 
 def read_comparisons(
-    data: str | Path, *, held_out: float = 0.1, reading: ReadAs = AS_IT_IS
+    data: str | Path,
+    *,
+    held_out: float = 0.1,
+    reading: ReadAs = AS_IT_IS,
+    option: str = "--data",
 ) -> PreferenceSplit:
     """Read ranked answers, and expand them into comparisons.
 
@@ -73,23 +77,24 @@ def read_comparisons(
             format with ranked answers.
         held_out: for a file, the share of its prompts to hold out, the last ones.
         reading: how to read a file.
+        option: the option that named it, for messages.
 
     Raises:
         ConfigError: there is none, or a row cannot be used.
     """
-    path = user_path(data, "--data")
+    path = user_path(data, option)
     if is_ours(path):
         if not (path / LABELLED).is_file():
             raise ConfigError(f"{data}: holds no labelled answers; make them with `prefer`")
-        return replace(_labelled(_table(path / LABELLED)), name=str(data))
-    file = read_any(data, "--data", reading)
+        return replace(_labelled(_table(path / LABELLED, option)), name=str(data))
+    file = read_any(data, option, reading)
     train, held = split_prompts(file.converted(REWARD_RANKED, _checked), held_out)
     dropped: Counter[str] = Counter()
     return PreferenceSplit(_ranked(train, dropped), _ranked(held, dropped), dropped, name=file.name)
 
 
-def _table(path: Path) -> list[dict[str, Any]]:
-    return [raw.value for raw in parquet_rows(path, "--data")]
+def _table(path: Path, option: str) -> list[dict[str, Any]]:
+    return [raw.value for raw in parquet_rows(path, option)]
 
 
 def _checked(row: DataRow) -> DataRow:
