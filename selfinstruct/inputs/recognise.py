@@ -126,7 +126,8 @@ class Recogniser:
             (name,) = totals
             names = [name for names in format_of(name).names.values() for name in names]
             return f"{name}: {', '.join(column for column in names if column in used[name])}"
-        return ", ".join(f"{count:,} {name}" for name, count in totals.items())
+        listed = ", ".join(f"{count:,} {name}" for name, count in totals.items())
+        return listed or "no known format"
 
 
 def _likeness(format: Format, columns: frozenset[str]) -> float:
@@ -144,6 +145,8 @@ def _id(columns: Mapping[str, Any], raw: RawRow) -> str:
     value = columns.get("id")
     if isinstance(value, str) and value.strip():
         return value.strip()
+    if isinstance(value, float) and value.is_integer():  # a table with a missing id
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None:
