@@ -19,7 +19,16 @@ from selfinstruct.cli.data_options import (
     SkipInvalidOption,
     reading_of,
 )
-from selfinstruct.cli.options import DtypeOption, EngineOption, interrupt, required_engine
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import (
+    ANSWERS,
+    LABELS,
+    DtypeOption,
+    EngineOption,
+    interrupt,
+    renamed,
+    required_engine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,18 +69,31 @@ def evaluate(
         typer.Option(
             "--tasks",
             metavar="DATA",
-            help=f"Tasks with answers to compare with: {DATA} (default: our 200).",
+            help=f"Tasks with answers to compare with: {DATA}." + default("the shipped ones"),
         ),
     ] = None,
     few_shot: Annotated[
         list[str] | None,
         typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
     ] = None,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Longest answer, the same for all.")
+    answer_tokens: Annotated[
+        int,
+        typer.Option(
+            "--answer-tokens",
+            min=1,
+            help="Most tokens of an answer, the same for all.",
+            rich_help_panel=ANSWERS,
+        ),
     ] = 192,
+    max_tokens: Annotated[int | None, renamed("--max-tokens", min=1)] = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="Answers to each task; 1 is greedy.")
+        int,
+        typer.Option(
+            "--samples",
+            min=1,
+            help="Answers to each task; 1 is greedy.",
+            rich_help_panel=ANSWERS,
+        ),
     ] = 1,
     temperature: Annotated[
         float | None,
@@ -79,29 +101,41 @@ def evaluate(
             "--temperature",
             min=0.01,
             max=5,
-            help="Sampling temperature of several answers (default 0.7).",
+            help="Sampling temperature of several answers." + default(f"{_TEMPERATURE}"),
+            rich_help_panel=ANSWERS,
         ),
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option("--judge", help="MODEL that says which of two answers is better."),
+        typer.Option(
+            "--judge",
+            help="MODEL that says which of two answers is better." + default("none"),
+            rich_help_panel=LABELS,
+        ),
     ] = None,
     judge_prompt: Annotated[
         Path | None,
         typer.Option(
-            "--judge-prompt", help="Jinja template of its question, with `task`, `first`, `second`."
+            "--judge-prompt",
+            help="Jinja template of its question, with `task`, `first`, `second`.",
+            rich_help_panel=LABELS,
         ),
     ] = None,
     judge_tasks: Annotated[
         int | None,
-        typer.Option("--judge-tasks", min=1, help="Judge only this many tasks, the first ones."),
+        typer.Option(
+            "--judge-tasks",
+            min=1,
+            help="Judge only this many tasks, the first ones." + default("all"),
+            rich_help_panel=LABELS,
+        ),
     ] = None,
     plain_text: Annotated[
         str | None,
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity (default: our 100), or `none`.",
+            help="Passages for last word and perplexity, or `none`." + default("the shipped ones"),
         ),
     ] = None,
     format: FormatOption = None,
@@ -115,6 +149,9 @@ def evaluate(
 
     All models get the same stop strings and token limit. Each gets its own chat template, or the
     canonical text if it has none. Differences have paired bootstrap intervals.
+
+    Example:
+        selfinstruct evaluate --model base=bundled --model sft=outputs/sft --out eval
     """
     from rich.progress import Progress
 
@@ -142,7 +179,7 @@ def evaluate(
             tasks or shipped_eval_tasks(),
             reading=reading_of(format, columns, skip_invalid) if tasks else AS_IT_IS,
         ),
-        max_tokens,
+        answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
         passages=()

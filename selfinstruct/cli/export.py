@@ -24,9 +24,16 @@ class AnswersName(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write; replaced if it is there.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write; an earlier export is replaced.")
+    ],
     format: Annotated[
-        Format | None, typer.Option("--format", help="Format of the file; or give --for.")
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help=f"Format of the file, unless --for says it: {', '.join(Format)}.",
+        ),
     ] = None,
     trainer: Annotated[
         str | None,
@@ -40,7 +47,11 @@ def export(
     ] = None,
     answers: Annotated[
         AnswersName,
-        typer.Option("--answers", help="Whose outputs; `selfinstruct answer` writes a teacher's."),
+        typer.Option(
+            "--answers",
+            metavar="WHOSE",
+            help=f"Whose outputs: {', '.join(AnswersName)}; `answer` writes a teacher's.",
+        ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
         bool,
@@ -82,8 +93,15 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="With --push: make a new repository private.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that no export wrote, or a README.md.")
+    ] = False,
 ) -> None:
-    """Write the accepted tasks of a run as JSON lines or Parquet."""
+    """Write the accepted tasks of a run as JSON lines or Parquet.
+
+    Example:
+        selfinstruct export outputs/first --format messages --out tasks.jsonl
+    """
     from selfinstruct import api
 
     done = api.export(
@@ -102,8 +120,14 @@ def export(
         card=card,
         push=push,
         private=private,
+        force=force,
     )
     kind = "parquet" if format is Format.PARQUET else "json"
+    if done.replaced is not None:
+        _say(f"replaced {done.path}: {done.replaced}")
+    if answers is AnswersName.PREFER_TEACHER:
+        own = done.rows - done.teachers
+        _say(f"{done.teachers} outputs are the teacher's, {own} are the run's own")
     _say(f"{done.rows} rows in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
     if done.config is not None and trainer is not None:

@@ -18,10 +18,17 @@ from selfinstruct.cli.data_options import (
     SkipInvalidOption,
     reading_of,
 )
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
+    ANY_MODEL,
+    FILTERS,
+    MODEL,
+    STOPS,
+    TASKS,
     DtypeOption,
     EngineOption,
     PromptingOption,
+    SeedsOption,
     SystemOption,
     interrupt,
     text_or_file,
@@ -31,20 +38,27 @@ from selfinstruct.cli.options import (
 def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/first.")],
     target: Annotated[
-        int | None, typer.Option("--target", help="Number of tasks to reach (default 100).")
+        int | None, typer.Option("--target", help="Number of tasks to reach." + default("100"))
     ] = None,
-    model: Annotated[
-        str | None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
         typer.Option(
-            "--model",
-            help="`bundled` (default), a name from `models list`, a folder or a hub name.",
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the config, such as novelty.threshold=0.6 or engine.threads=4. "
+            "May be repeated.",
         ),
     ] = None,
-    engine: EngineOption = None,
-    dtype: DtypeOption = None,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="DATA", help=f"Seed tasks: {DATA}.")
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Random seed of the run." + default("0"))
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
+    ] = False,
+    seeds: SeedsOption = None,
     format: FormatOption = None,
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
@@ -53,78 +67,103 @@ def generate(
         typer.Option(
             "--language",
             metavar="CODE",
-            help="Language of the tasks and prompts: de, vi, zh (default: English). "
-            "Give seeds in that language.",
+            help="Language of the tasks and prompts: de, vi, zh. Give seeds in that language."
+            + default("English"),
+            rich_help_panel=TASKS,
         ),
     ] = None,
     domain: Annotated[
         str | None,
-        typer.Option("--domain", help="Domain of all tasks, such as veterinary care."),
+        typer.Option(
+            "--domain", help="Domain of all tasks, such as veterinary care.", rich_help_panel=TASKS
+        ),
     ] = None,
     topics: Annotated[
         str | None,
         typer.Option(
-            "--topics", metavar="DATA", help="Topics, one per line; each proposal gets one."
+            "--topics",
+            metavar="DATA",
+            help="Topics, one per line; each proposal gets one.",
+            rich_help_panel=TASKS,
         ),
     ] = None,
     avoid: Annotated[
         str | None,
-        typer.Option("--avoid", metavar="DATA", help=f"Texts that no task may repeat: {DATA}."),
+        typer.Option(
+            "--avoid",
+            metavar="DATA",
+            help=f"Texts that no task may repeat: {DATA}.",
+            rich_help_panel=TASKS,
+        ),
     ] = None,
-    system: SystemOption = None,
     prompts: Annotated[
-        Path | None, typer.Option("--prompts", help="Folder with your own templates.")
+        Path | None,
+        typer.Option(
+            "--prompts",
+            help="Folder with your own templates." + default("the shipped ones"),
+            rich_help_panel=TASKS,
+        ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help=f"MODEL that writes: {ANY_MODEL}." + default("bundled"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    engine: EngineOption = None,
+    dtype: DtypeOption = None,
     prompting: PromptingOption = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
+    system: SystemOption = None,
+    max_rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--max-rounds",
+            help="Stop after so many rounds." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Random seed of the run (default 0).")
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            help="Stop after so many generated tokens." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
-    ] = False,
     min_yield: Annotated[
         float | None,
         typer.Option(
             "--min-yield",
-            help="Stop when a smaller share of candidates becomes tasks (default 0.01).",
+            help="Stop when a smaller share of candidates becomes tasks." + default("0.01"),
+            rich_help_panel=STOPS,
         ),
     ] = None,
     min_logprob: Annotated[
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Reject texts that the model finds less likely, in nats per token, such as -2.5 "
-            "(default: set from the first candidates).",
+            help="Reject texts that the model finds less likely, in nats per token, such as -2.5."
+            + default("set from the first candidates"),
+            rich_help_panel=FILTERS,
         ),
     ] = None,
     max_logprob: Annotated[
         float | None,
         typer.Option(
-            "--max-logprob", help="Reject texts that are likelier, such as -0.05: repetition."
-        ),
-    ] = None,
-    max_rounds: Annotated[
-        int | None, typer.Option("--max-rounds", help="Stop after so many rounds.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Stop after so many generated tokens.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any key of the config, such as novelty.threshold=0.6 or "
-            "engine.options.quantization=fp8. May be repeated.",
+            "--max-logprob",
+            help="Reject texts that are likelier, such as -0.05: repetition." + default("none"),
+            rich_help_panel=FILTERS,
         ),
     ] = None,
 ) -> None:
     """Generate an instruction dataset from seed tasks, until the target or a stop rule.
 
     Stop it with Ctrl-C, and continue with --resume. Raise --target to grow a finished run.
+
+    Example:
+        selfinstruct generate --out outputs/first --target 100
     """
     from selfinstruct import api
     from selfinstruct.cli.watch import Watcher

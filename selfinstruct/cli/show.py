@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
-    """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions."""
+    """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
+
+    Example:
+        selfinstruct audit show outputs/first r00000-p000-i00
+    """
     from selfinstruct.audit.candidate import show_candidate
     from selfinstruct.store import open_run
 
@@ -32,7 +36,11 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
 
 
 def verify(run: RunFolder, as_json: AsJson = False) -> None:
-    """Check the checksum of every file, and every line of the journals; exit code 4 on damage."""
+    """Check the checksum of every file, and every line of the journals; exit code 4 on damage.
+
+    Example:
+        selfinstruct audit verify outputs/first
+    """
     from selfinstruct.audit.verify import verify_run
     from selfinstruct.store import open_run
 

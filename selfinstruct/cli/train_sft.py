@@ -21,6 +21,8 @@ from selfinstruct.cli.data_options import (
     reading_of,
 )
 from selfinstruct.cli.export import AnswersName
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import TRAINING, renamed
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -58,25 +60,43 @@ def sft(
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="At most (default 3).")
+        float | None,
+        typer.Option(
+            "--epochs", min=0.01, help="Most epochs." + default("3"), rich_help_panel=TRAINING
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 2e-4, for `full` 2e-5.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest learning rate." + default("2e-4, with --full 2e-5"),
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     max_length: MaxLengthOption = 1024,
     last_turn_only: Annotated[
         bool,
         typer.Option("--last-turn-only", help="Of a conversation, learn the last answer alone."),
     ] = False,
-    validation: Annotated[
+    held_out: Annotated[
         float | None,
         typer.Option(
-            "--validation", min=0, max=0.5, help="Share to hold out: the last rows (default 0.1)."
+            "--held-out",
+            min=0,
+            max=0.5,
+            help="Share to hold out: the last rows." + default("0.1"),
         ),
     ] = None,
+    validation: Annotated[float | None, renamed("--validation", min=0, max=0.5)] = None,
     validation_data: ValidationDataOption = None,
     answers: Annotated[
-        AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
+        AnswersName,
+        typer.Option(
+            "--answers",
+            metavar="WHOSE",
+            help=f"Whose outputs to learn: {', '.join(AnswersName)}.",
+        ),
     ] = AnswersName.OWN,
     with_seeds: Annotated[
         float,
@@ -108,6 +128,9 @@ def sft(
 
     The loss is on the answers alone, of a conversation on all of them. Training stops when the
     validation loss no longer falls.
+
+    Example:
+        selfinstruct train sft --data outputs/first --model bundled --out outputs/sft
     """
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.dataset.rows import Answers
@@ -120,20 +143,23 @@ def sft(
 
     reading = reading_of(format, columns, skip_invalid)
     options = trl_options(config, settings, epochs, learning_rate)
-    if validation is not None and validation_data is not None:
-        raise ConfigError("--validation-data: holds nothing out; leave --validation out")
+    held_out = held_out if validation is None else validation
+    if held_out is not None and validation_data is not None:
+        raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
     read = partial(read_rows, reading=reading)
-    held = read(validation_data, option="--validation-data").rows if validation_data else None
+    validation_rows = None
+    if validation_data is not None:
+        validation_rows = read(validation_data, option="--validation-data").rows
     runs = [part for part in map(parse_part, data) if run_exists(Path(part.data))]
     mixture = _mixture(data, partial(read, answers=Answers(str(answers))), seeds=with_seeds > 0)
     if decontaminate is not None:
         mixture = _without_copies(mixture, decontaminate)
     split = mix_rows(
         mixture,
-        share=_HELD_OUT if validation is None else validation,
+        share=_HELD_OUT if held_out is None else held_out,
         seeds_weight=with_seeds,
         seed=seed,
-        validation=held,
+        validation=validation_rows,
     )
     for source in split.sources:
         stderr.print(source_line(source), markup=False, highlight=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 
 _PLACED = re.compile(r"r\d{5,}-p\d+-i\d+(-n\d+)?")
+_ANSWER = re.compile(r"-a\d{5,}$")
 
 
 def seed(id: str) -> str:
@@ -51,6 +52,11 @@ def instance(instruction: str, number: int) -> str:
 def answer(instance: str, batch: int) -> str:
     """Return the id of another model's answer to an instance."""
     return f"{instance}-a{batch:05d}"
+
+
+def is_answer(id: str) -> bool:
+    """Whether it is the id of another model's answer to an instance."""
+    return _ANSWER.search(id) is not None
 
 
 def typed(instruction: str) -> str:

@@ -77,16 +77,22 @@ def _selection(selection: Selection) -> str:
     return " ".join(parts)
 
 
-def check_card(folder: Path) -> Path:
+def check_card(folder: Path, *, force: bool = False) -> Path:
     """Return where the card of a folder goes.
 
     Raises:
-        ConfigError: the README.md there is not a card of ours.
+        ConfigError: the README.md there is not a card of ours, and `force` is not given.
     """
     path = folder / "README.md"
     try:
-        if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
-            raise ConfigError(f"{path}: is there already, and no card of ours; move it away")
+        if (
+            not force
+            and path.exists()
+            and MARK not in path.read_text(encoding="utf-8", errors="replace")
+        ):
+            raise ConfigError(
+                f"{path}: is there already, and no card of ours; move it away, or give --force"
+            )
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --out") from error
     return path
@@ -98,13 +104,15 @@ def write_card(
     format: Format,
     answers: Answers,
     selection: Selection = EVERYTHING,
+    *,
+    force: bool = False,
 ) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
     Raises:
         ConfigError: another README.md is there, or the folder cannot be written.
     """
-    path = check_card(folder)
+    path = check_card(folder, force=force)
     try:
         atomic.write_text(path, dataset_card(run, format, answers, selection))
     except OSError as error:

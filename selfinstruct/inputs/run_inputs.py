@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import SeedTask
@@ -216,4 +216,4 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (ConfigError, OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error

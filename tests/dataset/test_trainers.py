@@ -159,7 +159,7 @@ def test_only_what_a_person_restored(run: Run, tmp_path: Path) -> None:
         if candidate.reason == "over_target"
     )
     restore(run, rejected.id, by="ann")
-    whole = si.export(run.path, tmp_path / "all.jsonl", format="parquet").rows
+    whole = si.export(run.path, tmp_path / "all.jsonl", format="alpaca").rows
     restored = [row for row in export_rows(run) if row.instruction_id == rejected.id]
     for how in ({"restored": True}, {"reasons": ["over_target"]}):
         done = si.export(run.path, tmp_path / "some.jsonl", format="alpaca", card=True, **how)
