@@ -86,7 +86,7 @@ def test_what_sft_refuses(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--validation-data", "FILE", "--validation", "0.2"], "leave --validation out"),
+        (["--validation-data", "FILE", "--held-out", "0.2"], "leave --held-out out"),
         (["--format", "alpacca"], "--format alpacca: no such format"),
         (["--columns", "output"], "--columns output: give OURS=THEIRS pairs"),
         (["--columns", "output=reply"], "FILE has no such column; it has"),
