@@ -106,9 +106,13 @@ class DataFile:
 def counted(skipped: Mapping[str, int]) -> str:
     """Return counts by reason as a text, the largest first."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
-    total = sum(skipped.values())
-    rows = f"{total:,} row{'' if total == 1 else 's'}: "
-    return rows + ", ".join(f"{count:,} {reason}" for reason, count in order)
+    return f"{_rows(sum(skipped.values()))}: " + ", ".join(
+        f"{count:,} {reason}" for reason, count in order
+    )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def read_data(
@@ -161,9 +165,9 @@ def read_source(source: Source, reading: ReadAs = AS_IT_IS) -> DataFile:
     if count:
         log.log(
             logging.DEBUG if _is_shipped(source) else logging.INFO,
-            "%s: read %s rows as %s",
+            "%s: read %s as %s",
             source.name,
-            f"{count:,}",
+            _rows(count),
             recogniser.said(),
         )
     return DataFile(

@@ -45,13 +45,16 @@ def test_a_pretty_array_is_learnt_and_said(
 
 def test_a_mixture_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first, second = data(tmp_path, "alpaca"), tmp_path / "more.jsonl"
-    lines(second, [*(ROWS["messages"](n) for n in range(12, 20)), {"instruction": 4}])
+    lines(
+        second,
+        [*(ROWS["messages"](n) for n in range(12, 20)), {"instruction": "Sing.", "output": 4}],
+    )
     own = lines(tmp_path / "held.jsonl", [{"prompt": "Sing a song.", "completion": "La la."}])
     words = ["--data", first, "--data", f"{second}@2", "--validation-data", own, "--skip-invalid"]
     assert train_sft(tmp_path, *words) == 0
     captured = capfd.readouterr()
     said = " ".join(captured.err.split())
-    assert "left out 1 row: 1 instruction: no text" in said
+    assert "left out 1 row: 1 output: no text" in said
     assert f"{second}: 8 rows, weight 2: 16 in an epoch" in said
     assert "trained on 28 rows" in captured.out
     report = json.loads((tmp_path / "out" / "training.json").read_text())
