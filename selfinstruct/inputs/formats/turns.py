@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from selfinstruct.common.errors import why
 from selfinstruct.common.records import Message
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError
 from selfinstruct.inputs.formats.base import Fields
 
@@ -60,10 +62,10 @@ def read_turns(fields: Fields, value: Any, column: str, role: str) -> tuple[Mess
     if isinstance(value, Mapping):
         value = [value] if _is_turn(value) else _of_columns(value)
     if not isinstance(value, list | tuple) or not value:
-        shown = json.dumps(value, default=str)[:60]
+        text = shown(value)
         raise BadRowError(
             fields.where,
-            f'"{column}" is {shown}; give a text, or turns of {{"role", "content"}}',
+            f'"{column}" is {text}; give a text, or turns of {{"role", "content"}}',
             f"{column}: no turns",
         )
     turns = [_turn(fields, turn, f"{column}[{n}]") for n, turn in enumerate(value)]
@@ -123,10 +125,10 @@ def divided(turns: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Messag
 
 def _turn(fields: Fields, turn: Any, place: str) -> Message:
     if not isinstance(turn, Mapping):
-        shown = json.dumps(turn, default=str)[:60]
+        text = shown(turn)
         raise BadRowError(
             fields.where,
-            f'"{place}" is {shown}; give a turn of {{"role", "content"}}',
+            f'"{place}" is {text}; give a turn of {{"role", "content"}}',
             "conversation: no turn",
         )
     named = next((turn[key] for key in _ROLE_KEYS if turn.get(key) is not None), None)
@@ -134,7 +136,7 @@ def _turn(fields: Fields, turn: Any, place: str) -> Message:
     if role is None:
         raise BadRowError(
             fields.where,
-            f'"{place}.role" is {named!r:.40}; give system, user, assistant or tool',
+            f'"{place}.role" is {shown(named)}; give system, user, assistant or tool',
             "conversation: unknown role",
         )
     if turn.get("weight") in (0, "0") or False in (turn.get("train"), turn.get("training")):
@@ -165,15 +167,15 @@ def _content(fields: Fields, content: Any, place: str) -> str:
                 kind = part.get("type") if isinstance(part, Mapping) else part
                 raise BadRowError(
                     fields.where,
-                    f'"{place}" has a part of the type {kind!r:.40}; only text can be learnt',
+                    f'"{place}" has a part of the type {shown(kind)}; only text can be learnt',
                     "conversation: a part that is no text",
                 )
             parts.append(text)
         content = "".join(parts)
     if not isinstance(content, str):
-        shown = json.dumps(content, default=str)[:60]
+        text = shown(content)
         raise BadRowError(
-            fields.where, f'"{place}" is no text but {shown}; give a text', "conversation: no text"
+            fields.where, f'"{place}" is no text but {text}; give a text', "conversation: no text"
         )
     return fields.checked(content, place)
 
@@ -189,7 +191,7 @@ def _call(fields: Fields, content: Any, place: str) -> Message:
     except (ValueError, TypeError, KeyError) as error:
         raise BadRowError(
             fields.where,
-            f'"{place}" is no call of a tool ({error}); give JSON with "name" and "arguments"',
+            f'"{place}" is no call of a tool ({why(error)}); give JSON with "name" and "arguments"',
             "conversation: a call that is not JSON",
         ) from error
     made = [{"type": "function", "function": function} for function in functions]
