@@ -102,7 +102,7 @@ def check_order(fields: Fields, turns: Sequence[Message], column: str) -> None:
             problem = "is a system prompt amid the conversation; put it first"
         elif role == "assistant" and before == "system":
             problem = "is a turn of the assistant before the user's first; begin with the user"
-        elif role == before and role in ("user", "assistant"):
+        elif role == before and role in ("user", "assistant") and not _calls(turns, number):
             problem = f"is a second turn of the {role} in a row; join them"
         elif role == "tool" and before not in ("assistant", "tool"):
             problem = "is a tool's answer that no turn asked for; remove it"
@@ -113,6 +113,11 @@ def check_order(fields: Fields, turns: Sequence[Message], column: str) -> None:
             continue
         reason = problem.partition(";")[0].removeprefix("is ")
         raise BadRowError(fields.where, f'"{place}" {problem}', f"conversation: {reason}")
+
+
+def _calls(turns: Sequence[Message], number: int) -> bool:
+    """Whether a turn, or the one before it, calls a tool: some data keeps calls apart."""
+    return any(turn.get("tool_calls") for turn in turns[number - 1 : number + 1])
 
 
 def divided(turns: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...] | None]:
