@@ -17,6 +17,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
@@ -30,15 +31,18 @@ _EXAMPLES = 10
 _LONGEST = 600  # characters shown of a text
 
 
-def dataset_card(run: Run, format: Format, answers: Answers) -> str:
+def dataset_card(
+    run: Run, format: Format, answers: Answers, selection: Selection = EVERYTHING
+) -> str:
     """Return the card of an export as Markdown with the hub's YAML header.
 
     Args:
         run: the run.
         format: how it is exported.
         answers: whose outputs.
+        selection: which rows.
     """
-    rows = list(export_rows(run, answers))
+    rows = selected(run, list(export_rows(run, answers)), answers, selection)
     config = stored_config(run)
     models = _models(run, answers)
     infos = [run.info(number) for number in run.rounds()]
@@ -47,6 +51,7 @@ def dataset_card(run: Run, format: Format, answers: Answers) -> str:
         MARK,
         f"# {run.name}",
         _introduction(models, config, rows, format),
+        _selection(selection),
         "## How it was made",
         _made(run, config, models, infos),
         _teachers(run, answers),
@@ -62,6 +67,14 @@ def dataset_card(run: Run, format: Format, answers: Answers) -> str:
         "and of the seed tasks apply to what was made with them.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _selection(selection: Selection) -> str:
+    """Return what part of the run this is; an empty text for the whole."""
+    parts = [f"Only a part of the run: `{selection.said()}`."] if selection.said() else []
+    if selection.system is not None:
+        parts.append(f"Every row has the system prompt `{selection.system[:_LONGEST]}`.")
+    return " ".join(parts)
 
 
 def check_card(folder: Path, *, force: bool = False) -> Path:
@@ -86,7 +99,13 @@ def check_card(folder: Path, *, force: bool = False) -> Path:
 
 
 def write_card(
-    run: Run, folder: Path, format: Format, answers: Answers, *, force: bool = False
+    run: Run,
+    folder: Path,
+    format: Format,
+    answers: Answers,
+    selection: Selection = EVERYTHING,
+    *,
+    force: bool = False,
 ) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
@@ -95,7 +114,7 @@ def write_card(
     """
     path = check_card(folder, force=force)
     try:
-        atomic.write_text(path, dataset_card(run, format, answers))
+        atomic.write_text(path, dataset_card(run, format, answers, selection))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path

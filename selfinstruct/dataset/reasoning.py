@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Stage
-from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.dataset.rows import ExportRow, PromptedRow
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
@@ -21,7 +21,7 @@ from selfinstruct.store.run import damage
 
 
 @dataclass(frozen=True, slots=True)
-class ReasonedRow(ExportRow):
+class ReasonedRow(PromptedRow):
     """A row with the thinking before its output; None where the model wrote none."""
 
     reasoning: str | None = None
