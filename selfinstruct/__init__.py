@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from selfinstruct.api import Exported, Run, export, generate, open_run
+    from selfinstruct.api import Exported, Run, export, generate, import_dataset, open_run
     from selfinstruct.audit.queries import Summary
     from selfinstruct.common.errors import (
         ConfigError,
@@ -55,12 +55,13 @@ __all__ = [
     "WriteError",
     "export",
     "generate",
+    "import_dataset",
     "open_run",
 ]
 
 # Where each name comes from; tests/test_api.py compares this with the two lists above.
 _HOMES = {
-    "api": ("Exported", "Run", "export", "generate", "open_run"),
+    "api": ("Exported", "Run", "export", "generate", "import_dataset", "open_run"),
     "audit.queries": ("Summary",),
     "common.errors": (
         "ConfigError",

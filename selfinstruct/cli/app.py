@@ -19,6 +19,7 @@ from selfinstruct.cli import (
     evaluate,
     export,
     generate,
+    import_dataset,
     merge,
     models,
     prefer,
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
+app.command("import")(import_dataset.import_dataset)
 app.add_typer(audit.app, name="audit")
 app.command("align")(align.align)
 app.command("answer")(answer.answer)

@@ -248,7 +248,7 @@ class InstructionCandidate:
 
     It has no verdict until it is checked; then it is `accepted`, or `rejected` for one `reason`
     (filters/rules.py lists them). `logprob_threshold` is the least `mean_logprob` that it needed,
-    in nats per token.
+    in nats per token. `template` names what made an imported one.
     """
 
     id: str
@@ -271,6 +271,7 @@ class InstructionCandidate:
     reason: str | None = None
     threshold: float | None = None
     cut: str | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,8 @@ class InstanceCandidate:
 
     An answer of another model (`answer_to`) has the input of the instance that it answers.
     `conditional_gain` is None if the config does not ask for it, and NaN (with
-    `gain_unscored_reason`) if it could not be computed.
+    `gain_unscored_reason`) if it could not be computed. An imported one has the `template` that
+    made it, the `source_id` of its row of the data, and those of the rows `shown` as examples.
     """
 
     id: str
@@ -306,3 +308,6 @@ class InstanceCandidate:
     threshold: float | None = None
     answer_to: str | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
+    shown: tuple[str, ...] | None = None

@@ -27,6 +27,8 @@ from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
 from selfinstruct.store import Run
 
 _KINDS = ("seeds", "topics", "avoid")
+# Data, templates and mixture of an import. A run of imported tasks may have no seeds.
+IMPORT_FILE = "import.yaml"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,27 @@ def read_inputs(config: RunConfig, values: Mapping[str, Any], run: Run | None) -
     return parse_inputs(files, prompts, sources)
 
 
+def import_inputs(config: RunConfig, description: bytes) -> Inputs:
+    """Return the inputs of a run of imported tasks: seeds and texts to avoid only where given.
+
+    Args:
+        config: names the files.
+        description: content of `import.yaml`.
+
+    Raises:
+        ConfigError: a file cannot be used; names file, line and fix.
+    """
+    files: dict[str, bytes] = {IMPORT_FILE: description}
+    sources: dict[str, Path] = {}
+    for kind in ("seeds", "avoid"):
+        if getattr(config, kind):
+            path = user_path(getattr(config, kind), f"--{kind}")
+            name = f"{kind}{_suffix(kind, path)}"
+            files[name], sources[name] = _read(path, kind), path
+    folder = user_path(config.prompts, "--prompts") if config.prompts else None
+    return parse_inputs(files, load_prompts(folder, config.language), sources)
+
+
 def stored_inputs(run: Run) -> Inputs:
     """Return the inputs that a run was made with.
 
@@ -155,7 +178,7 @@ def parse_inputs(
             topics = parse_texts(content, source, "--topics")
         elif name.startswith("avoid"):
             avoid = parse_texts(content, source, "--avoid")
-    if not seeds:
+    if not seeds and IMPORT_FILE not in files:
         raise ConfigError("no seed tasks; check --seeds")
     numbered = tuple((ids.avoid(number), text) for number, text in enumerate(avoid, start=1))
     return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)

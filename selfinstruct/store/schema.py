@@ -88,6 +88,7 @@ INSTRUCTIONS = pa.schema(
         ("reason", pa.string()),
         ("threshold", pa.float64()),
         ("cut", pa.string()),
+        ("template", pa.string()),
     ]
 )
 
@@ -117,6 +118,9 @@ INSTANCES = pa.schema(
         ("threshold", pa.float64()),
         ("answer_to", pa.string()),
         ("cut", pa.string()),
+        ("template", pa.string()),
+        ("source_id", pa.string()),
+        ("shown", pa.list_(pa.string())),
     ]
 )
 
@@ -212,6 +216,8 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
         row["kind"] = Kind(row["kind"])
     if "parents" in row:
         row["parents"] = tuple(row["parents"] or ())
+    if row.get("shown") is not None:
+        row["shown"] = tuple(row["shown"])
     return row
 
 
