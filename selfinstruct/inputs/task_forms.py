@@ -174,10 +174,11 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["words"] = _first_words
+    environment.filters["opening"] = _opening
     return environment
 
 
-def _first_words(text: object, count: int = 5) -> str:
-    """Return the first words of a text: `{{ text | words(4) }}`."""
-    return " ".join(str(text).split()[:count])
+def _opening(text: object, count: int = 4) -> str:
+    """Return the first words of a text, a third of it at most: `{{ text | opening(4) }}`."""
+    words = str(text).split()
+    return " ".join(words[: max(1, min(count, len(words) // 3))])

@@ -96,6 +96,11 @@ class Run:
     def name(self) -> str:
         return self.path.resolve().name
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a model writes this run; none does where its first round was imported."""
+        return not self.meta["model"].get("imported", False)
+
     def rounds(self) -> list[int]:
         """Return the numbers of the committed rounds and imports, from 0 without a gap.
 

@@ -55,7 +55,9 @@ def check_import(what: Import) -> None:
     """Raise ConfigError for a number that is out of range."""
     mixture = what.mixture
     if not what.templates:
-        raise ConfigError("--template is missing; `selfinstruct import --list-templates` lists some")
+        raise ConfigError(
+            "--template is missing; `selfinstruct import --list-templates` lists some"
+        )
     for option, share in (("--inverted", what.inverted), ("--rationale", what.rationale)):
         if share is not None and not 0 <= share <= 1:
             raise ConfigError(f"{option} {share}: a share lies between 0 and 1")
@@ -149,12 +151,11 @@ def import_meta(what: Import, config: RunConfig, inputs: Inputs, table: Table) -
         "selfinstruct": __version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "fingerprint": fingerprint(semantic_values(config) | inputs.digests),
-        # Whoever asks who wrote the run is told: no model.
         "model": {
-            "name": f"import of {what.dataset.name}",
+            "name": f"no model (imported from {what.dataset.name})",
             "digest": table.digest[:16],
             "prompting": {},
-            "imported": True,
+            "imported": table.name,
         },
         "inputs": inputs.digests,
         "packages": {},

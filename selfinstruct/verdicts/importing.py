@@ -189,7 +189,7 @@ def _info(
 
 def _refuse_changes(run: Run, meta: Mapping[str, Any], inputs: Inputs) -> None:
     """Refuse to continue an import with other data, templates or options."""
-    if not run.meta["model"].get(IMPORTED):
+    if run.has_model:
         raise ConfigError(f"{run.path}: is a run of a model; give another --out, and merge the two")
     if run.meta["fingerprint"] == meta["fingerprint"]:
         return
