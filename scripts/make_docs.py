@@ -18,6 +18,7 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import schema
@@ -170,6 +171,7 @@ COLUMNS = {
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat before or after it that was cut off; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -196,8 +198,29 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "answer_to": "of another model's answer: the instance that it answers",
         "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "of an import: the row of the data",
+        "shown": "of an import: the rows shown as examples in its input",
     },
 }
+
+
+def template_table() -> str:
+    """Return a table of the template files that are shipped, and of their forms."""
+    lines = [
+        "| `--template` | what it is | wordings | inverted | with reasons |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for one in shipped_templates():
+        wordings = one.content.templates
+        counts = (
+            len(wordings),
+            sum(wording.inverted is not None for wording in wordings),
+            sum(wording.rationale is not None for wording in wordings),
+        )
+        cells = " | ".join(map(str, counts))
+        lines.append(f"| `{one.content.name}` | {one.content.about} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def column_tables() -> str:
@@ -247,6 +270,7 @@ def generated() -> dict[Path, str]:
     training = docs / "training.md"
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     preferences = docs / "preferences.md"
+    imports = docs / "import.md"
     return {
         docs / "config.md": CONFIG_INTRO + config_table(),
         readme: marked(readme, "reasons", reason_table()),
@@ -258,6 +282,7 @@ def generated() -> dict[Path, str]:
         training: marked(training, "formats", format_table()),
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
+        imports: marked(imports, "templates", template_table()),
     }
 
 

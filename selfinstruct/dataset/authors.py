@@ -22,6 +22,7 @@ def makers(models: Sequence[Mapping[str, Any]], data: Sequence[str]) -> str:
 
 
 def caution(models: Sequence[Mapping[str, Any]], data: Sequence[str]) -> str:
+    """Return what to mind before the examples are used."""
     sentences = []
     if models:
         whose = "The" if data else "All"
@@ -39,10 +40,6 @@ def caution(models: Sequence[Mapping[str, Any]], data: Sequence[str]) -> str:
     return " ".join(sentences)
 
 
-def licence(models: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(licences(models))
-
-
 def licences(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the licences of the models, each once."""
     entries = [CATALOGUE.get(str(model["name"])) for model in models]
@@ -51,6 +48,7 @@ def licences(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def model_title(model: Mapping[str, Any]) -> str:
+    """Return the title of a model, with the digest of its files."""
     entry = CATALOGUE.get(str(model["name"]))
     title = entry.title if entry is not None else str(model["name"])
     return f"{title} (digest `{model['digest']}`)"

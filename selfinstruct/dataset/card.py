@@ -15,7 +15,7 @@ from selfinstruct import __version__
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.authors import caution, licence, licences, makers, model_title
+from selfinstruct.dataset.authors import caution, licences, makers, model_title
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 from selfinstruct.decisions.counts import count
@@ -94,19 +94,19 @@ def write_card(run: Run, folder: Path, format: Format, answers: Answers) -> Path
 
 
 def _header(models: Sequence[Mapping[str, Any]], data: Sequence[str], rows: int) -> str:
-    licence = licence(models) if not data else "; ".join([*licences(models), "see the data"])
+    terms = "; ".join([*licences(models), *(["see the data"] if data else [])])
     size = next(
         (name for limit, name in _SIZES if rows < limit),
         "10M<n<100M",
     )
     header: dict[str, Any] = {
-        "license": licence.lower() if licence == "Apache-2.0" else "other",
+        "license": terms.lower() if terms == "Apache-2.0" else "other",
         "task_categories": ["text-generation"],
         "tags": [*(["synthetic", "self-instruct"] if models else []), "instruction-tuning"],
         "size_categories": [size],
     }
     if header["license"] == "other":
-        header["license_name"] = licence
+        header["license_name"] = terms
     return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
 
 
@@ -152,8 +152,9 @@ def _made(
     infos: Sequence[Mapping[str, Any]],
 ) -> str:
     sampling = config.propose.sampling
+    terms = "; ".join(licences(models))
     by_model = {
-        "model": f"{', '.join(map(model_title, models))}; licence: {licence(models)}",
+        "model": f"{', '.join(map(model_title, models))}; licence: {terms}",
         "type of weights": config.model.dtype,
         "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
         "proposals": f"{config.propose.in_context} tasks shown, temperature "
