@@ -140,7 +140,7 @@ def _tasks_of(
     open_places = [
         place
         for place, form in enumerate(forms)
-        if form.kind != RATIONALE or all(row.columns.get(name) for name in form.columns)
+        if form.kind != RATIONALE or _has_all(row, form)
     ]
     for place in _drawn(open_places, forms, mixture.per_row, draws):
         form = forms[place]
@@ -151,6 +151,10 @@ def _tasks_of(
         input = form.with_examples([one for _, one in shown], texts.input) if shown else texts.input
         ids = tuple(id for id, _ in shown)
         yield place, texts, PlannedInstance(form.name, row.id, ids, input, texts.output)
+
+
+def _has_all(row: TableRow, form: TaskForm) -> bool:
+    return all(row.columns.get(name) not in (None, "") for name in form.columns)
 
 
 def _drawn(

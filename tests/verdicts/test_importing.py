@@ -66,11 +66,13 @@ templates:
     input: "{{ town }} ({{ country }})"
     output: "In {{ country }} people know {{ town }} for {{ known }}."
 """
+FIRST = ("Alt", "Brun", "Cor", "Dal", "Ems", "Fal")
+LAST = ("ach", "berg", "dorf", "heim")
 KNOWN = ("clocks", "salt mines", "tulips", "steep stairs", "old bridges", "goat cheese")
 ROWS = [
     {
         "id": f"town-{n}",
-        "town": f"{'Alt Brun Cor Dal Ems Fal'.split()[n % 6]}{'ach berg dorf heim'.split()[n // 6]}",
+        "town": FIRST[n % 6] + LAST[n // 6],
         "country": ("Norland", "Southmark")[n % 2],
         "known": KNOWN[n * 5 % 6],
     }
