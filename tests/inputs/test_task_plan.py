@@ -41,6 +41,8 @@ ROWS = [
     for n in range(40)
 ]
 
+EVERY = Mixture(per_row=None)
+
 
 def table(rows: list[dict[str, Any]]) -> Table:
     return Table(
@@ -74,7 +76,7 @@ def test_the_weights_of_forms_follow_from_the_shares() -> None:
 
 
 def test_a_text_without_data_is_one_instruction_with_an_instance_for_each_row() -> None:
-    plan = plan_tasks(table(ROWS[:3]), forms(), Mixture(per_row=None))
+    plan = plan_tasks(table(ROWS[:3]), forms(), EVERY)
     by_text = {task.instruction: task for task in plan.tasks}
     ask = by_text["Name the capital of the country."]
     # The form with reasons keeps the instruction, and so adds to its instances.
@@ -148,7 +150,7 @@ def test_the_same_data_and_seed_give_the_same_plan() -> None:
 
 def test_a_row_without_reasons_gets_no_form_with_them() -> None:
     rows = [{**row, "why": None if n % 2 else row["why"]} for n, row in enumerate(ROWS)]
-    plan = plan_tasks(table(rows), forms(), Mixture(per_row=None))
+    plan = plan_tasks(table(rows), forms(), EVERY)
     with_reasons = {
         one.source_id
         for task in plan.tasks
@@ -157,7 +159,7 @@ def test_a_row_without_reasons_gets_no_form_with_them() -> None:
     }
     assert with_reasons == {f"row-{n}" for n in range(1, 41, 2)}
     lacking = [{key: row[key] for key in row if key != "why"} for row in ROWS]
-    assert made(plan_tasks(table(lacking), forms(), Mixture(per_row=None))).total() == 3 * 40
+    assert made(plan_tasks(table(lacking), forms(), EVERY)).total() == 3 * 40
 
 
 @pytest.mark.parametrize(
@@ -174,10 +176,10 @@ def test_a_row_that_cannot_be_used_stops_the_import_or_is_left_out(
 ) -> None:
     rows = [*ROWS[:2], {**ROWS[2], **change}, *ROWS[3:]]
     with pytest.raises(ConfigError, match=message):
-        plan_tasks(table(rows), forms(inverted=0.0), Mixture())
-    plan = plan_tasks(table(rows), forms(inverted=0.0), Mixture(), skip_invalid=True)
+        plan_tasks(table(rows), forms(inverted=0.0), EVERY)
+    plan = plan_tasks(table(rows), forms(inverted=0.0), EVERY, skip_invalid=True)
     assert plan.skipped.total() == 1
-    assert made(plan).total() == len(rows) - 1
+    assert made(plan).total() == 3 * (len(rows) - 1)
 
 
 def test_a_missing_column_is_named_with_those_that_there_are() -> None:
@@ -209,7 +211,7 @@ def test_a_wrong_file_is_refused_by_field(change: tuple[str, str], message: str)
 def test_templates_reach_nothing_but_the_row() -> None:
     text = FILE.replace('"{{ country }}"', '"{{ country.__class__.__mro__ }}"', 1)
     with pytest.raises(ConfigError, match="unsafe"):
-        plan_tasks(table(ROWS), forms(text, inverted=0.0), Mixture(per_row=None))
+        plan_tasks(table(ROWS), forms(text, inverted=0.0), EVERY)
 
 
 def test_optional_columns_and_the_opening_filter() -> None:
@@ -221,7 +223,7 @@ def test_optional_columns_and_the_opening_filter() -> None:
         {"country": "A", "capital": "one two three four five six", "size": 0, "note": "big"},
         {"country": "B", "capital": "one two", "size": 0, "note": None},
     ]
-    plan = plan_tasks(table(rows), forms(text, inverted=0.0), Mixture(per_row=None))
+    plan = plan_tasks(table(rows), forms(text, inverted=0.0), EVERY)
     ask = next(task for task in plan.tasks if task.template == "capitals/ask")
     pairs = {(one.input, one.output) for one in ask.instances}
     assert pairs == {("A (big)", "one two"), ("B", "one")}

@@ -98,9 +98,9 @@ def run(tmp_path: Path, data: Path) -> Run:
     return import_dataset(request(data), tmp_path / "run").run
 
 
-def contents(run: Run) -> list[Any]:
-    """Everything that is recorded, but for times."""
-    return [(run.instructions(n), run.instances(n)) for n in run.rounds()]
+def contents(run: Run) -> list[str]:
+    """Everything that is recorded, but for times; as text, since NaN does not equal itself."""
+    return [repr((run.instructions(n), run.instances(n))) for n in run.rounds()]
 
 
 def test_rows_become_instances_and_data_in_an_instruction_makes_tasks(run: Run) -> None:
@@ -299,9 +299,9 @@ def test_a_merged_run_grows_behind_an_import(tmp_path: Path, run: Run, generate:
 
 
 def test_it_is_judged_again_by_other_thresholds(tmp_path: Path, run: Run) -> None:
-    result = what_if(run, Thresholds(rouge=0.3))
+    result = what_if(run, Thresholds(rouge=0.2))
     assert result.after["not_novel"] > result.before["not_novel"]
-    saved = save_what_if(run, Thresholds(rouge=0.3), tmp_path / "strict")
+    saved = save_what_if(run, Thresholds(rouge=0.2), tmp_path / "strict")
     assert replay(saved) == []
     assert summarise(saved).instructions["not_novel"] == result.after["not_novel"]
     looser = what_if(run, Thresholds(rouge=1.0))
@@ -340,7 +340,7 @@ def test_a_model_is_refused_and_a_teacher_is_not(
 def test_training_reads_it(run: Run) -> None:
     rows = read_rows(run.path).rows
     assert len(rows) == len(list(export_rows(run)))
-    assert rows[0].response
+    assert rows[0].answer
 
 
 def test_seeds_and_texts_to_avoid_count(tmp_path: Path, data: Path) -> None:
