@@ -252,6 +252,7 @@ def generate(
     domain: str | None = None,
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
+    documents: StrPath | None = None,
     system: str | None = None,
     prompts: StrPath | None = None,
     prompting: str | None = None,
@@ -283,6 +284,8 @@ def generate(
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
+        documents: a file or folder of documents; each proposal is given a passage, which is the
+            input of its tasks.
         system: the system prompt for chat prompting.
         prompts: a folder with templates of your own.
         prompting: `base`, `chat`, or `auto` for what suits the model.
@@ -335,6 +338,7 @@ def generate(
         "seeds": seeds and str(seeds),
         "topics": topics and str(topics),
         "avoid": avoid and str(avoid),
+        "documents": documents and str(documents),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }

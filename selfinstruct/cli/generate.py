@@ -59,6 +59,14 @@ def generate(
         Path | None,
         typer.Option("--avoid", help="File of texts that no task may repeat: lines or JSONL."),
     ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            "--documents",
+            help="File or folder of documents (text, Markdown, PDF, HTML); each proposal gets a "
+            "passage, which is the input of its tasks.",
+        ),
+    ] = None,
     system: SystemOption = None,
     prompts: Annotated[
         Path | None, typer.Option("--prompts", help="Folder with your own templates.")
@@ -137,6 +145,7 @@ def generate(
                 domain=domain,
                 topics=topics,
                 avoid=avoid,
+                documents=documents,
                 system=system and text_or_file(system),
                 prompts=prompts,
                 prompting=prompting and str(prompting),

@@ -65,6 +65,8 @@ def _print_detail(detail: Detail) -> None:
         _part("output", row["output"])
     if row["template"] is not None:
         _print_import(row)
+    elif row["source_id"] is not None:
+        _say(f"about the passage {row['source_id']} of the documents")
     for check in detail.checks:
         held = {True: "held", False: "failed", None: "not judged"}[check.passed]
         score = number(check.score) or "none"

@@ -151,6 +151,11 @@ def passage_end(number: int) -> str:
     return f"{passage(number)}-end"
 
 
+def document_passage(document: str, number: int, digest: str) -> str:
+    """Return the id of a passage of a document, by its place and its content."""
+    return f"{document}#{number}-{digest}"
+
+
 def judgement(number: int, order: int, verdict: str) -> str:
     """Return the id of a judged duel, in one order, for one verdict."""
     return f"judge-{number}-{order}-{verdict}"

@@ -21,12 +21,24 @@ from selfinstruct.common.records import SeedTask
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.history import config_of_its_time
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.rule import InstanceFacts, Of, When, first_failure
+from selfinstruct.filters.rules import rules_in_force
+from selfinstruct.inputs.documents import (
+    PASSAGES_FILE,
+    Passage,
+    PassageSize,
+    parse_passages,
+    passages_bytes,
+    read_documents,
+)
 from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
 from selfinstruct.inputs.texts import JSON_SUFFIXES, parse_texts
 from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
 from selfinstruct.store import Run
 
-_KINDS = ("seeds", "topics", "avoid")
+_KINDS = ("seeds", "topics", "avoid", "documents")
+# Files of the inputs that have another name than their option.
+_STEMS = {"documents": "passages"}
 # Data, templates and mixture of an import. A run of imported tasks may have no seeds.
 IMPORT_FILE = "import.yaml"
 
@@ -43,6 +55,7 @@ class Inputs:
     topics: tuple[str, ...]
     avoid: tuple[tuple[str, str], ...]
     prompts: PromptLibrary
+    passages: tuple[Passage, ...] = ()
 
     @property
     def digests(self) -> dict[str, str]:
@@ -55,8 +68,13 @@ class Inputs:
 
     @property
     def first_pool(self) -> list[tuple[str, str]]:
-        """The (id, text) pairs in the novelty index before the first round."""
-        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid]
+        """The (id, text) pairs in the novelty index before the first round.
+
+        Worked tasks that prompts about passages show are among them, as texts to avoid.
+        """
+        shown = self.prompts.passage_tasks if self.passages else []
+        more = [(ids.avoid(n), text) for n, text in enumerate(shown, start=len(self.avoid) + 1)]
+        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid, *more]
 
     def as_stored(self) -> dict[str, bytes]:
         """Return the content of every file of a run's `inputs` folder, by its path there."""
@@ -77,14 +95,18 @@ def read_inputs(config: RunConfig, values: Mapping[str, Any], run: Run | None) -
         StoreError: the run's own inputs are damaged.
     """
     own = stored_inputs(run) if run is not None else None
-    files: dict[str, bytes] = {}
+    kept = own.files if own is not None else {}
+    files = {name: text for name, text in kept.items() if name.startswith("import")}
     sources: dict[str, Path] = {}
     for kind in _KINDS:
         if own is not None and values.get(kind) is None:
-            files |= {name: text for name, text in own.files.items() if name.startswith(kind)}
+            stem = _STEMS.get(kind, kind)
+            files |= {name: text for name, text in own.files.items() if name.startswith(stem)}
             continue
         path = _path_of(kind, config)
-        if path is not None:
+        if kind == "documents":
+            files |= _passages(path, config)
+        elif path is not None:
             name = f"{kind}{_suffix(kind, path)}"
             files[name] = _read(path, kind)
             sources[name] = path
@@ -170,6 +192,7 @@ def parse_inputs(
     seeds: list[SeedTask] = []
     topics: list[str] = []
     avoid: list[str] = []
+    passages: tuple[Passage, ...] = ()
     for name, content in files.items():
         source = (sources or {}).get(name, Path(name))
         if name.startswith("seeds"):
@@ -178,10 +201,12 @@ def parse_inputs(
             topics = parse_texts(content, source, "--topics")
         elif name.startswith("avoid"):
             avoid = parse_texts(content, source, "--avoid")
+        elif name.startswith("passages"):
+            passages = parse_passages(content, source)
     if not seeds and IMPORT_FILE not in files:
         raise ConfigError("no seed tasks; check --seeds")
     numbered = tuple((ids.avoid(number), text) for number, text in enumerate(avoid, start=1))
-    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)
+    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts, passages)
 
 
 def _suffix(kind: str, path: Path) -> str:
@@ -196,6 +221,27 @@ def _path_of(kind: str, config: RunConfig) -> Path | None:
     if value:
         return user_path(value, f"--{kind}")
     return shipped_seeds() if kind == "seeds" else None
+
+
+def _passages(path: Path | None, config: RunConfig) -> dict[str, bytes]:
+    """Return the file of passages that a run keeps, by its name; none without documents."""
+    if path is None:
+        return {}
+    limits = config.passages
+    rules = [
+        rule for rule in rules_in_force(Of.INSTANCE, config.rules_version) if rule.when is When.TEXT
+    ]
+
+    def problem(text: str) -> str | None:
+        failure = first_failure(rules, InstanceFacts("", text, _ANY_OUTPUT), config)
+        return failure.reason if failure else None
+
+    size = PassageSize(limits.least_words, limits.most_words)
+    return {PASSAGES_FILE: passages_bytes(read_documents(path, size, problem))}
+
+
+# An output that no rule rejects: what is checked is the input.
+_ANY_OUTPUT = "It is."
 
 
 def _read(path: Path, kind: str) -> bytes:

@@ -138,9 +138,7 @@ def _tasks_of(
     row = rows[number]
     draws = random.Random(derive_seed(mixture.seed, "import", "forms", number))
     open_places = [
-        place
-        for place, form in enumerate(forms)
-        if form.kind != RATIONALE or _has_all(row, form)
+        place for place, form in enumerate(forms) if form.kind != RATIONALE or _has_all(row, form)
     ]
     for place in _drawn(open_places, forms, mixture.per_row, draws):
         form = forms[place]
