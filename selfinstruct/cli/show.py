@@ -63,10 +63,7 @@ def _print_detail(detail: Detail) -> None:
         _part(f"instruction {detail.instruction['id']}", detail.instruction["text"])
         _part("input", row["input"])
         _part("output", row["output"])
-    if row["template"] is not None:
-        _print_import(row)
-    elif row["source_id"] is not None:
-        _say(f"about the passage {row['source_id']} of the documents")
+    _print_origin(row)
     for check in detail.checks:
         held = {True: "held", False: "failed", None: "not judged"}[check.passed]
         score = number(check.score) or "none"
@@ -90,8 +87,12 @@ def _print_detail(detail: Detail) -> None:
         _say(f"{entry.at} {entry.action} by {entry.by}{why}")
 
 
-def _print_import(row: Mapping[str, Any]) -> None:
-    """Print what an imported candidate was made of."""
+def _print_origin(row: Mapping[str, Any]) -> None:
+    """Print what an imported candidate was made of, or the passage that one is about."""
+    if row["template"] is None:
+        if row["source_id"] is not None:
+            _say(f"about the passage {row['source_id']} of the documents")
+        return
     _say(f"imported by the template {row['template']}")
     if row.get("source_id"):
         shown = f", shown as examples: {', '.join(row['shown'])}" if row["shown"] else ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.filters.length import count_words
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +37,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class PassageSize:
-    """Words of a passage: at least, and at most."""
+    """Words of a passage: at least, and at most; `count` counts the words of a text."""
 
     least: int
     most: int
+    count: Callable[[str], int] = count_words
 
 
 def read_documents(
@@ -109,8 +111,8 @@ def split(text: str, size: PassageSize) -> Iterator[tuple[str, str]]:
     for heading, paragraphs in _sections(text):
         held: list[str] = []
         words = 0
-        for piece in (piece for one in paragraphs for piece in _pieces(one, size.most)):
-            length = len(piece.split())
+        for piece in (piece for one in paragraphs for piece in _pieces(one, size)):
+            length = size.count(piece)
             if held and words + length > size.most:
                 if words >= size.least:
                     yield heading, "\n\n".join(held)
@@ -164,7 +166,7 @@ def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _paragraph(lines: Sequence[str]) -> str:
-    """Return the lines of a paragraph as one, those of a list each by itself; nothing of a table or of code."""
+    """Return a paragraph as one line, a list as a line for each item; empty: a table, or code."""
     if any(line.lstrip().startswith("|") for line in lines):
         return ""
     if all(line.startswith(("    ", "\t")) for line in lines):
@@ -193,21 +195,25 @@ def _with_announcements(paragraphs: Sequence[str]) -> list[str]:
     return joined
 
 
-def _pieces(paragraph: str, most: int) -> Iterator[str]:
+# Lines, and the sentences in them.
+_PARTS = re.compile(r".*?(?:[.!?](?=\s)\s+|[。！？]|\n|\Z)", re.DOTALL)  # noqa: RUF001
+
+
+def _pieces(paragraph: str, size: PassageSize) -> Iterator[str]:
     """Yield a paragraph, cut between lines and sentences where it has too many words.
 
     A sentence that is too long by itself is left out.
     """
-    if len(paragraph.split()) <= most:
+    if size.count(paragraph) <= size.most:
         yield paragraph
         return
     held, words = "", 0
-    for part in re.findall(r".*?(?:[.!?](?=\s)\s+|\n|\Z)", paragraph, re.DOTALL):
-        length = len(part.split())
-        if words and words + length > most:
+    for part in _PARTS.findall(paragraph):
+        length = size.count(part)
+        if words and words + length > size.most:
             yield held.strip()
             held, words = "", 0
-        if length <= most:
+        if length <= size.most:
             held += part
             words += length
     if words:

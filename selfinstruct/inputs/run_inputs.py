@@ -21,6 +21,7 @@ from selfinstruct.common.records import SeedTask
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.history import config_of_its_time
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.rule import InstanceFacts, Of, When, first_failure
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.inputs.documents import (
@@ -236,7 +237,7 @@ def _passages(path: Path | None, config: RunConfig) -> dict[str, bytes]:
         failure = first_failure(rules, InstanceFacts("", text, _ANY_OUTPUT), config)
         return failure.reason if failure else None
 
-    size = PassageSize(limits.least_words, limits.most_words)
+    size = PassageSize(limits.least_words, limits.most_words, WORDS.at(config.rules_version))
     return {PASSAGES_FILE: passages_bytes(read_documents(path, size, problem))}
 
 

@@ -17,6 +17,7 @@ from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.filters.similarity import composed
+from selfinstruct.inputs.documents import PASSAGES_FILE, passages_bytes
 from selfinstruct.inputs.run_inputs import (
     IMPORT_FILE,
     Inputs,
@@ -106,6 +107,9 @@ def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
         names.append(renamed)
     files = {name: text for name, text in first.files.items() if not name.startswith("avoid")}
     files |= _descriptions_of_imports(all_inputs[1:], files)
+    passages = {one.id: one for inputs in all_inputs for one in inputs.passages}
+    if passages:
+        files[PASSAGES_FILE] = passages_bytes(list(passages.values()))
     if avoid:
         lines = (json.dumps({"instruction": text}, ensure_ascii=False) + "\n" for text in avoid)
         files["avoid.jsonl"] = "".join(lines).encode()
