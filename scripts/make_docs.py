@@ -172,6 +172,7 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat before or after it that was cut off; null: none",
         "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the passage that it is about (`inputs/passages.jsonl`); null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -199,7 +200,7 @@ COLUMNS = {
         "answer_to": "of another model's answer: the instance that it answers",
         "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
         "template": "what made it, of an import; null: a model wrote it",
-        "source_id": "of an import: the row of the data",
+        "source_id": "the row of the data that it was made of, or the passage that it is about",
         "shown": "of an import: the rows shown as examples in its input",
     },
 }
