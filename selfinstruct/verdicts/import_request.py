@@ -50,6 +50,17 @@ class Import:
     skip_invalid: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """Limits on the instances of an instruction, by their names in the config.
+
+        They are the import's own: those of the config are about what a model writes.
+        """
+        return {
+            "max_per_instruction": self.max_instances or NO_LIMIT,
+            "max_per_output": self.max_per_output,
+        }
+
 
 def check_import(what: Import) -> None:
     """Raise ConfigError for a number that is out of range."""
@@ -121,10 +132,6 @@ def check_names(templates: Sequence[TaskTemplates]) -> None:
 def import_config(what: Import, plan: Plan) -> RunConfig:
     own: dict[str, Any] = {
         "seed": what.mixture.seed,
-        "instances": {
-            "max_per_instruction": what.max_instances or NO_LIMIT,
-            "max_per_output": what.max_per_output,
-        },
         "stop": {"target": len(plan.tasks)},
     }
     return build_config(overlay(own, what.values), "arguments")
@@ -139,6 +146,7 @@ def description(what: Import, table: Table, templates: Sequence[TaskTemplates]) 
         "constants": dict(what.constants),
         "mixture": {**mixture, "inverted": what.inverted, "rationale": what.rationale},
         "skip_invalid": what.skip_invalid,
+        "limits": what.limits,
         "templates": [
             {"file": one.source, "weight": one.weight, "text": one.text} for one in templates
         ],

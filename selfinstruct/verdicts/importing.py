@@ -40,7 +40,6 @@ from selfinstruct.verdicts.import_request import (
     renamed,
 )
 from selfinstruct.verdicts.imported import (
-    LIMITS,
     import_rulebook,
     planned_candidates,
     verdicts_of_import,
@@ -121,8 +120,7 @@ def _write(
     run.discard_torn()
     run.verify()
     config, inputs = stored_config(run), stored_inputs(run)
-    limits = {name: getattr(config.instances, name) for name in LIMITS}
-    rulebook = import_rulebook(Rulebook(config, inputs.prompts), limits)
+    rulebook = import_rulebook(Rulebook(config, inputs.prompts), what.limits)
     keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))
     done = tasks = 0
     for number in run.rounds():
@@ -146,7 +144,7 @@ def _write(
             tasks += verdicts.tasks
             written += len(verdicts.instances)
             seconds = time.perf_counter() - started
-            info = _info(number, len(plan.tasks), verdicts, limits, seconds)
+            info = _info(number, len(plan.tasks), verdicts, what.limits, seconds)
             rows = (verdicts.instructions, verdicts.instances)
             run.commit(RoundData(number, (), *rows, {**info, "dataset": what.dataset.name}, True))
             advance(written, total)

@@ -237,7 +237,8 @@ def test_a_killed_import_loses_nothing(tmp_path: Path, data: Path) -> None:
     [
         ({"mixture": Mixture(per_row=None, seed=1)}, "mixture"),
         ({"inverted": 0.0}, "mixture"),
-        ({"max_instances": 3}, "config"),
+        ({"max_instances": 3}, "limits"),
+        ({"values": {"novelty": {"threshold": 0.5}}}, "config"),
     ],
 )
 def test_other_options_are_refused_on_resume(
@@ -291,11 +292,12 @@ def test_it_merges_with_what_a_model_wrote_either_way(
 def test_a_merged_run_grows_behind_an_import(tmp_path: Path, run: Run, generate: Generate) -> None:
     written, _ = generate(tmp_path / "written", stop__target=12)
     merged = merge([written, run], tmp_path / "both")
+    rounds = len(merged.rounds())
     target = summarise(merged).tasks + 4
     grown, reason = generate(merged.path, resume=True, stop__target=target)
     assert reason == "target"
     assert replay(grown) == []
-    assert len(grown.rounds()) > len(merged.rounds())
+    assert len(grown.rounds()) > rounds
 
 
 def test_it_is_judged_again_by_other_thresholds(tmp_path: Path, run: Run) -> None:
