@@ -90,6 +90,9 @@ def test_the_templates_render_as_the_shipped_ones_do(
         "list_length": 8,
         "domain": domain,
         "topic": "TOPIC",
+        "examples": library.passages[:2],
+        "passage": "PASSAGE",
+        "count": 4,
         "can_open": can_open,
     }
     for name in read_language(code).templates:
@@ -104,7 +107,10 @@ def test_the_templates_render_as_the_shipped_ones_do(
             other_turns = english.messages(name, **values)
             assert [t["role"] for t in turns] == [t["role"] for t in other_turns]
         assert not re.search(r"\b(?:Task|Input|Output|Label|Answer)\b", text)
-        if name.startswith("propose"):
+        if name.startswith("propose_passage"):
+            assert text.index(library.passages[1]["text"]) < text.index("PASSAGE")
+            assert text.rstrip().endswith("1.") == can_open or ".base." in name
+        elif name.startswith("propose"):
             assert "2. " in text
             assert text.rstrip().endswith("3.") == can_open or ".base." in name
             assert "TOPIC" in text
