@@ -79,7 +79,7 @@ class PromptLibrary:
         text = "\n".join(
             text
             for name, text in self.files.items()
-            if name.startswith(("propose.", "propose_passage."))
+            if name.startswith("propose.")
         )
         lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
         return frozenset(
