@@ -15,9 +15,14 @@ from pathlib import Path
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.trainers import TRAINERS, config_path
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.inputs.formats import FORMATS
+from selfinstruct.inputs.formats.base import Kind
+from selfinstruct.inputs.purposes import PURPOSES
+from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import schema
@@ -103,6 +108,43 @@ def format_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+# The best-known ones first; the list of the code is in the order in which they are recognised.
+DATA_FORMATS = sorted(
+    FORMATS, key=lambda known: (known.kind is not Kind.TASKS, "alpaca" not in known.name)
+)
+
+
+def data_format_table() -> str:
+    """Return a table of every format that data may come in."""
+    lines = ["| `--format` | a row | an example |", "|---|---|---|"]
+    for format in DATA_FORMATS:
+        example = json.dumps(format.example, ensure_ascii=False)
+        lines.append(f"| `{format.name}` | {format.help} | `{example}` |")
+    return "\n".join(lines) + "\n"
+
+
+def data_command_table() -> str:
+    """Return a table of what each command uses of each format."""
+    names = " | ".join(f"`{format.name}`" for format in DATA_FORMATS)
+    lines = [f"| | {names} |", f"|---|{'---|' * len(DATA_FORMATS)}"]
+    for purpose in PURPOSES:
+        cells = " | ".join(
+            purpose.part.get(format.kind, "yes") if purpose.fits(format) else "–"
+            for format in DATA_FORMATS
+        )
+        lines.append(f"| `{purpose.option}` | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def trainer_table() -> str:
+    """Return a table of every program that an export can be made for."""
+    lines = ["| `--for` | format | writes beside it |", "|---|---|---|"]
+    for trainer in TRAINERS:
+        config = config_path(trainer, Path("train.jsonl")).name
+        lines.append(f"| `{trainer.name}` | `{trainer.format}` | `{config}` |")
+    return "\n".join(lines) + "\n"
+
+
 def labeller_table() -> str:
     """Return a table of every labeller, what it says and what it needs."""
     lines = ["| name | what it says | what it needs | in detail |", "|---|---|---|---|"]
@@ -170,6 +212,8 @@ COLUMNS = {
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat before or after it that was cut off; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the passage that it is about (`inputs/passages.jsonl`); null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -196,8 +240,29 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "answer_to": "of another model's answer: the instance that it answers",
         "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the row of the data that it was made of, or the passage that it is about",
+        "shown": "of an import: the rows shown as examples in its input",
     },
 }
+
+
+def template_table() -> str:
+    """Return a table of the template files that are shipped, and of their forms."""
+    lines = [
+        "| `--template` | what it is | wordings | inverted | with reasons |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for one in shipped_templates():
+        wordings = one.content.templates
+        counts = (
+            len(wordings),
+            sum(wording.inverted is not None for wording in wordings),
+            sum(wording.rationale is not None for wording in wordings),
+        )
+        cells = " | ".join(map(str, counts))
+        lines.append(f"| `{one.content.name}` | {one.content.about} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def column_tables() -> str:
@@ -247,17 +312,23 @@ def generated() -> dict[Path, str]:
     training = docs / "training.md"
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     preferences = docs / "preferences.md"
+    data = docs / "data.md"
+    imports = docs / "import.md"
     return {
+        data: marked(
+            data, "data-formats", data_format_table(), "data-commands", data_command_table()
+        ),
         docs / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked(readme, "reasons", reason_table()),
+        readme: marked(readme, "reasons", reason_table(), "data-commands", data_command_table()),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
         ),
         engine: marked(engine, "engines", engine_table()),
-        training: marked(training, "formats", format_table()),
+        training: marked(training, "formats", format_table(), "trainers", trainer_table()),
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
+        imports: marked(imports, "templates", template_table()),
     }
 
 

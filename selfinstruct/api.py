@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from os import PathLike
@@ -233,7 +234,7 @@ class Exported:
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
     url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
-    None. teachers: how many of the rows have a teacher's output.
+    None. teachers: how many of the rows have a teacher's output. config: of the trainer, or None.
     """
 
     path: Path
@@ -242,6 +243,7 @@ class Exported:
     url: str | None = None
     replaced: str | None = None
     teachers: int = 0
+    config: Path | None = None
 
 
 def generate(
@@ -253,10 +255,14 @@ def generate(
     base_url: Sequence[str] | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_invalid: bool | None = None,
     language: str | None = None,
     domain: str | None = None,
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
+    documents: StrPath | None = None,
     system: str | None = None,
     prompts: StrPath | None = None,
     prompting: str | None = None,
@@ -288,11 +294,16 @@ def generate(
         engine: what runs the model, such as `vllm`.
         base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
-        seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
+        format: of the seeds, such as `alpaca`; None: recognised from their columns.
+        columns: our names of columns of the seeds, and theirs: `{"instruction": "query"}`.
+        skip_invalid: leave out rows of inputs that cannot be used, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
+        documents: a file or folder of documents; each proposal is given a passage, which is the
+            input of its tasks.
         system: the system prompt for chat prompting.
         prompts: a folder with templates of your own.
         prompting: `base`, `chat`, or `auto` for what suits the model.
@@ -351,12 +362,17 @@ def generate(
         "language": language,
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
+        "seeds_format": format,
+        "skip_invalid": skip_invalid,
         "topics": topics and str(topics),
         "avoid": avoid and str(avoid),
+        "documents": documents and str(documents),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }
     given = nested({key: value for key, value in arguments.items() if value is not None})
+    if columns is not None:
+        given["seeds_columns"] = dict(columns)
     given = overlay(given, nested(settings or {}))
     if config is not None:
         given = overlay(read_yaml(Path(config)), given)
@@ -372,6 +388,101 @@ def generate(
         source=str(config) if config is not None else "arguments",
     )
     return Run(run, reason)
+
+
+def import_dataset(
+    dataset: StrPath,
+    out: StrPath,
+    *,
+    template: str | Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    value: Mapping[str, str] | None = None,
+    per_row: int | None = 1,
+    inverted: float | None = None,
+    rationale: float | None = None,
+    examples: int | Mapping[int, float] = 0,
+    rows: int | None = None,
+    max_instances: int | None = None,
+    max_per_output: int | None = None,
+    seeds: StrPath | None = None,
+    avoid: StrPath | None = None,
+    config: StrPath | None = None,
+    seed: int = 0,
+    skip_invalid: bool = False,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Run:
+    """Make a run of the rows of a dataset, by templates; no model is asked (docs/import.md).
+
+    The tasks are judged by the rules and the novelty filter as a model's are. What comes out is
+    a run: audit, merge, export and train it.
+
+    Args:
+        dataset: a file of any kind (docs/data.md), a folder, or a name on the hub.
+        out: the run's folder.
+        template: template files, or names of shipped ones; `qa@2` gives a weight among several.
+        columns: the dataset's name of each column that the templates name otherwise.
+        value: columns that the dataset lacks, with the one value that they have in every row.
+        per_row: forms of the templates that each row gets, drawn by weight; None: every form.
+        inverted: share of the rows that get the inverted form, where there is one.
+        rationale: share of the others whose answer gives its reasons, where there is one.
+        examples: worked examples before an input: a number, or the weight of each number.
+        rows: at most so many rows, drawn from all.
+        max_instances: most instances of an instruction.
+        max_per_output: most instances of an instruction with the same output.
+        seeds: seed tasks that no instruction may repeat; none by default.
+        avoid: a file of texts that no instruction may repeat.
+        config: a YAML file with rules and thresholds.
+        seed: of every draw.
+        skip_invalid: leave out rows that a template cannot use, and log how many.
+        resume: continue an import that was cut off, or start it.
+        settings: any key of the config, dotted or nested.
+        progress: called with the instances that are committed, and how many there are.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConfigError: dataset, templates or an argument is wrong; nothing was written.
+        StoreError: the run in `out` is damaged.
+        WriteError: the disk refuses; what was committed is safe.
+
+    Example:
+        >>> si.import_dataset("reviews.csv", "outputs/reviews", template="sentiment").name
+        'reviews'
+    """
+    from selfinstruct.config.values import nested, overlay, read_yaml
+    from selfinstruct.inputs.task_plan import Mixture
+    from selfinstruct.verdicts.import_request import Import
+    from selfinstruct.verdicts.importing import import_dataset as run_import
+
+    given = {"seeds": seeds and str(seeds), "avoid": avoid and str(avoid)}
+    values: dict[str, Any] = {key: path for key, path in given.items() if path}
+    values = overlay(values, nested(settings or {}))
+    if config is not None:
+        values = overlay(read_yaml(Path(config)), values)
+    mixture = Mixture(
+        per_row, {examples: 1.0} if isinstance(examples, int) else dict(examples), rows, seed
+    )
+    what = Import(
+        dataset=os.fspath(dataset),
+        templates=[template] if isinstance(template, str) else list(template),
+        mixture=mixture,
+        columns=dict(columns or {}),
+        constants=dict(value or {}),
+        inverted=inverted,
+        rationale=rationale,
+        max_instances=max_instances,
+        max_per_output=max_per_output,
+        skip_invalid=skip_invalid,
+        values=values,
+    )
+    ignored = progress or (lambda _done, _total: None)
+    done = run_import(what, user_path(out, "out"), resume=resume, advance=ignored)
+    for problem, count in done.skipped.items():
+        log.warning("%d rows were left out: %s", count, problem)
+    return Run(done.run, "imported")
 
 
 def open_run(path: StrPath) -> Run:
@@ -398,9 +509,16 @@ def export(
     run: Run | StrPath,
     out: StrPath,
     *,
-    format: str = "messages",
+    format: str | None = None,
+    trainer: str | None = None,
     answers: str = "own",
     reasoning: bool = False,
+    reasons: Sequence[str] = (),
+    restored: bool = False,
+    min_logprob: float | None = None,
+    max_rouge: float | None = None,
+    min_words: int | None = None,
+    system: str | None = None,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -412,10 +530,18 @@ def export(
         run: a run, or its folder.
         out: the file to write. An earlier export there is replaced.
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
-            ids and scores too.
+            ids and scores too; None: `messages`, or what the trainer reads.
+        trainer: a program that will train on it, such as `axolotl`: picks the format, and writes
+            its configuration beside the file.
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
+        reasons: only tasks that were rejected for one of these, and restored by a person.
+        restored: only tasks that a person restored.
+        min_logprob: only outputs at least as likely, in nats per token.
+        max_rouge: only instructions whose ROUGE-L with their nearest neighbour is not above it.
+        min_words: only outputs of at least so many words.
+        system: a system prompt for every row.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -425,8 +551,9 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or no reasoning that was asked for; or the file
-            cannot be written, has an ending of another format, or was not written by an export.
+        ConfigError: the run holds no task yet, or none that was selected, or no reasoning that
+            was asked for; or the file cannot be written, has an ending of another format, or was
+            not written by an export.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -437,8 +564,17 @@ def export(
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
     from selfinstruct.dataset.replace import check_suffix, record, replaced
+    from selfinstruct.dataset.select import Selection
+    from selfinstruct.dataset.trainers import config_path, trainer_of, write_config
 
-    choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
+    program = trainer_of(trainer) if trainer is not None else None
+    if program is not None and format not in (None, program.format):
+        raise ConfigError(f"--for {trainer}: reads {program.format}, not {format}; leave one out")
+    named = str(program.format) if program is not None else format or "messages"
+    choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
+    selection = Selection(
+        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None
+    )
     if push is not None:
         publish.check_repo(push)
     elif private:
@@ -450,14 +586,21 @@ def export(
     before = replaced(opened, file, force=force)
     if card:
         check_card(file.parent, force=force)
-    rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
+    if program is not None:
+        config_path(program, file)
+    rows = exporting.export(
+        opened, choice[0], file, choice[1], reasoning=reasoning, selection=selection
+    )
     record(opened, file, rows)
-    written = write_card(opened, file.parent, *choice, force=force) if card else None
+    config = write_config(program, file) if program is not None else None
+    written = None
+    if card:
+        written = write_card(opened, file.parent, *choice, selection, force=force)
     url = None
     if push is not None:
-        url = publish.push(push, file, dataset_card(opened, *choice), private=private)
+        url = publish.push(push, file, dataset_card(opened, *choice, selection), private=private)
     teachers = exporting.count_teachers(opened, choice[1])
-    return Exported(file, rows, written, url, before, teachers)
+    return Exported(file, rows, written, url, before, teachers, config)
 
 
 def _engine_of_run(out: Path) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from selfinstruct.common import ids
 from selfinstruct.common.sampling import SamplingConfig
@@ -66,10 +66,17 @@ class SeedTask:
 
 
 class Message(TypedDict):
-    """One turn of a conversation, as chat templates want it."""
+    """One turn of a conversation, as chat templates want it.
+
+    `tool_calls` are the calls of an assistant's turn. A turn of the role `tool` holds a result, and
+    `name` or `tool_call_id` say of which call.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,8 @@ class Reading:
     continues: in a list, whether the prompt ended with that number; otherwise the text may start
         with a preamble.
     tag: in a list, the text before every item, such as the domain of the tasks.
+    source: the id of the passage that it is about, or empty.
+    given: the input that the prompt gave (a passage): the text is the output alone.
     """
 
     form: Form
@@ -170,6 +179,8 @@ class Reading:
     first_number: int = 1
     continues: bool = False
     tag: str = ""
+    source: str = ""
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +287,8 @@ class InstructionCandidate:
 
     It has no verdict until it is checked; then it is `accepted`, or `rejected` for one `reason`
     (filters/rules.py lists them). `logprob_threshold` is the least `mean_logprob` that it needed,
-    in nats per token.
+    in nats per token. `template` names what made an imported one,
+    `source_id` the passage that one is about.
     """
 
     id: str
@@ -299,6 +311,8 @@ class InstructionCandidate:
     reason: str | None = None
     threshold: float | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +321,9 @@ class InstanceCandidate:
 
     An answer of another model (`answer_to`) has the input of the instance that it answers.
     `conditional_gain` is None if the config does not ask for it, and NaN (with
-    `gain_unscored_reason`) if it could not be computed.
+    `gain_unscored_reason`) if it could not be computed. An imported one has the `template` that
+    made it, the `source_id` of its row of the data, and those of the rows `shown` as examples. One
+    about a passage has the passage as its input, and its id as `source_id`.
     """
 
     id: str
@@ -334,3 +350,6 @@ class InstanceCandidate:
     threshold: float | None = None
     answer_to: str | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
+    shown: tuple[str, ...] | None = None

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Stage
-from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.dataset.rows import ExportRow, PromptedRow
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
@@ -21,7 +21,7 @@ from selfinstruct.store.run import damage
 
 
 @dataclass(frozen=True, slots=True)
-class ReasonedRow(ExportRow):
+class ReasonedRow(PromptedRow):
     """A row with the thinking before its output; None where the model wrote none."""
 
     reasoning: str | None = None
@@ -55,6 +55,8 @@ def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
 
 def _files(run: Run) -> Iterator[Path]:
     for number in run.rounds():
+        if run.is_import(number):
+            continue  # no model wrote it
         yield run.round_path(number) / COMPLETIONS
     for kind in KINDS:
         for number in kind.numbers(run):

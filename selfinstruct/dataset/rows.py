@@ -43,12 +43,33 @@ class ExportRow:
     override: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PromptedRow(ExportRow):
+    """A row with a system prompt, where an export was asked for one."""
+
+    system: str | None = None
+
+
 def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
     """Yield the dataset of a run, in the order in which it was generated.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
+    return (row for row, _ in _rows(run, answers))
+
+
+def restored_reasons(run: Run, answers: Answers) -> dict[str, tuple[str, ...]]:
+    """Return why rows were rejected before a person restored them, by the id of the row.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    return {row.id: reasons for row, reasons in _rows(run, answers) if reasons}
+
+
+def _rows(run: Run, answers: Answers) -> Iterator[tuple[ExportRow, tuple[str, ...]]]:
+    """Yield rows, each with the reasons for which its instruction or instance was rejected."""
     teacher = {} if answers is Answers.OWN else best_answers(run)
     view = read_view(run)
     for standing in view.standings():
@@ -58,7 +79,7 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
             if answer is None and answers is Answers.TEACHER:
                 continue
             row = answer or instance
-            yield ExportRow(
+            exported = ExportRow(
                 row.id,
                 instruction.id,
                 instruction.text,
@@ -70,6 +91,7 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
                 instruction.rouge_l,
                 _override(view.overrides.current, instruction.id, instance.id),
             )
+            yield exported, tuple(str(one.reason) for one in (instruction, instance) if one.reason)
 
 
 def _override(decisions: Mapping[str, Override], *ids: str) -> str | None:

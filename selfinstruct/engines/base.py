@@ -50,7 +50,9 @@ class EngineUsage:
 class Engine(Protocol):
     """The interface that the loop uses."""
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; known once it is built."""
 
     @property
     def context_length(self) -> int:

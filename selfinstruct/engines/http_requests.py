@@ -161,8 +161,8 @@ def text_completion(request: Request, reply: Any) -> Completion:
     if isinstance(message, Mapping):
         text = message.get("content") or message.get("refusal") or ""
         content = (choice.get("logprobs") or {}).get("content") or []
-        pieces = [entry.get("token") for entry in content]
-        logprobs = [entry.get("logprob") for entry in content]
+        pieces: Any = [entry.get("token") for entry in content]
+        logprobs: Any = [entry.get("logprob") for entry in content]
     else:
         text = choice["text"]
         entries = choice.get("logprobs") or {}
@@ -251,8 +251,8 @@ def _scored(
         told = entries[-len(token_ids) :]
         found = [_entry(entry, token) for entry, token in zip(told, token_ids, strict=False)]
     else:
-        told = choice.get("logprobs") or {}
-        names, values = told.get("tokens") or [], told.get("token_logprobs") or []
+        written = choice.get("logprobs") or {}
+        names, values = written.get("tokens") or [], written.get("token_logprobs") or []
         found = [(name, value) for name, value in zip(names, values, strict=False)]
     if len(found) < len(token_ids):
         raise BadReplyError("the reply has too few log-probabilities")

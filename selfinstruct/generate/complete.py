@@ -161,6 +161,11 @@ def _config_by(run: Run, engine: str | None) -> RunConfig:
 
 
 def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
+    if not run.has_model:
+        raise ConfigError(
+            f"{run.path}: begins with imported tasks, so no model writes it; type an output "
+            "(audit edit ID --output TEXT), or merge again with a generated run first"
+        )
     model = resolve_model(config.model.name, progress, config.engine.base_url)
     if model.digest != run.meta["model"]["digest"]:
         raise ConfigError(

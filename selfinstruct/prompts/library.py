@@ -42,6 +42,12 @@ class PromptLibrary:
     stop: Mapping[str, Sequence[str]]
     exemplars: tuple[SeedTask, ...]
     kind_rules: tuple[KindRule, ...] = ()
+    passages: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def passage_tasks(self) -> list[str]:
+        """The tasks of the worked passages that proposals about passages show."""
+        return [task for exemplar in self.passages for task in exemplar["tasks"]]
 
     def text(self, name: str, **values: Any) -> str:
         """Render a template of plain text."""
@@ -70,7 +76,11 @@ class PromptLibrary:
             version: of the rules; before version 3, a script without spaces has none.
         """
         words, ends = WORDS.at(version), _SENTENCE_ENDS.at(version)
-        text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
+        text = "\n".join(
+            text
+            for name, text in self.files.items()
+            if name.startswith("propose.")
+        )
         lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
         return frozenset(
             sentence.strip().casefold()
@@ -144,6 +154,7 @@ def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
         settings.stop,
         settings.exemplar_tasks(),
         settings.kind_rules(),
+        settings.passage_exemplars(),
     )
     library.check_syntax()
     return library
