@@ -1,0 +1,155 @@
+"""The recorded self-chats of a run, commit by commit, and new verdicts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.common.chats import ChatTurn, SelfChat
+from selfinstruct.common.errors import StoreError
+from selfinstruct.common.fingerprint import fingerprint
+from selfinstruct.common.records import Completion
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.decisions.view import by_round, read_judged
+from selfinstruct.filters.likelihood import LikelihoodThresholds
+from selfinstruct.store import Run
+from selfinstruct.store.commits import CONVERSATIONS
+from selfinstruct.verdicts.chats import (
+    CHATS_VERSION,
+    SPEAKER_KINDS,
+    ChatVerdicts,
+    Opening,
+    opening_of,
+    see_turns,
+    settings_of,
+    verdicts_of_chats,
+)
+from selfinstruct.verdicts.counts import count_outcomes
+from selfinstruct.verdicts.rulebook import Rulebook
+
+
+@dataclass(frozen=True)
+class ChatCommit:
+    """One commit of self-chats as recorded; `info` is the content of its JSON."""
+
+    number: int
+    info: Mapping[str, Any]
+    chats: Sequence[SelfChat]
+    turns: Sequence[ChatTurn]
+
+    def openings(self) -> list[Opening]:
+        """Return the self-chats without verdicts, with the turns that their tasks gave."""
+        given: dict[str, list[ChatTurn]] = {}
+        for turn in self.turns:
+            if turn.is_opening:
+                given.setdefault(turn.chat_id, []).append(turn)
+        return [
+            opening_of(chat, *(turn.text for turn in given.get(chat.id, ()))) for chat in self.chats
+        ]
+
+
+def read_chat_commits(run: Run) -> Iterator[ChatCommit]:
+    """Yield the commits of self-chats, in order, without their completions.
+
+    Raises:
+        StoreError: a file is damaged, or newer than this code.
+    """
+    for number in CONVERSATIONS.numbers(run):
+        info = CONVERSATIONS.info(run, number)
+        if info["settings"].get("version", CHATS_VERSION) > CHATS_VERSION:
+            raise StoreError(
+                f"{CONVERSATIONS.info_path(run, number)}: was judged by rules that are newer than "
+                "this program knows; upgrade selfinstruct"
+            )
+        yield ChatCommit(
+            number,
+            info,
+            CONVERSATIONS.read_chats(run, number),
+            CONVERSATIONS.read_turns(run, number),
+        )
+
+
+def way_of(info: Mapping[str, Any]) -> str:
+    """Return a digest of how the self-chats of a commit were made, from its JSON.
+
+    Another model, prompting, prompt, sampling or setting makes others. The model's name may change.
+    """
+    model = {key: value for key, value in info["model"].items() if key != "name"}
+    return fingerprint({"model": model, "settings": info["settings"], "prompts": info["prompts"]})
+
+
+class ChatThresholds:
+    """The likelihood thresholds of self-chats: for each making its own, over its commits.
+
+    They are a quantile of the scores of the first turns of each speaker, as those of tasks are of
+    the first candidates. Seed tasks are no guard here: they are no turns of a conversation.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._by_way: dict[str, LikelihoodThresholds] = {}
+
+    def of(self, info: Mapping[str, Any]) -> LikelihoodThresholds:
+        """Return those of a commit's making; they grow as verdicts are given."""
+        fresh = LikelihoodThresholds(self._config.likelihood, {0: {}})
+        return self._by_way.setdefault(way_of(info), fresh)
+
+    def take_in(self, commit: ChatCommit) -> None:
+        """Take in a commit that has its verdicts, as giving them did."""
+        see_turns(self.of(commit.info), commit.number, commit.turns)
+
+
+def in_force(thresholds: LikelihoodThresholds, number: int) -> dict[str, float | None]:
+    """Return the threshold of each speaker in a commit."""
+    return {role: thresholds.least(kind, number) for role, kind in SPEAKER_KINDS.items()}
+
+
+def counted_chats(verdicts: ChatVerdicts) -> dict[str, Any]:
+    """Return the part of a commit's JSON about its verdicts."""
+    return {
+        "conversations": count_outcomes(verdicts.chats),
+        "turns": count_outcomes([turn for turn in verdicts.turns if not turn.is_opening]),
+    }
+
+
+def judge_again(
+    run: Run,
+    commit: ChatCommit,
+    completions: Sequence[Completion],
+    rulebook: Rulebook,
+    thresholds: ChatThresholds,
+) -> ChatVerdicts:
+    """Give verdicts again on the self-chats of a commit.
+
+    Args:
+        run: has the tasks that open them.
+        commit: the self-chats; only their openings and what they were made by are used.
+        completions: of their requests.
+        rulebook: config and templates of the run.
+        thresholds: of the commits before.
+    """
+    return verdicts_of_chats(
+        commit.openings(),
+        completions,
+        commit.number,
+        rulebook,
+        settings_of(commit.info),
+        thresholds.of(commit.info),
+        task_test(run, commit),
+    )
+
+
+def task_test(run: Run, commit: ChatCommit) -> Callable[[SelfChat], bool]:
+    """Return whether the task that opens a self-chat of a commit is one.
+
+    In the run that it was written for, a person's decision makes one too. A run that took the
+    commit over (`merge`, `audit whatif --out`) has no decisions.
+    """
+    wanted = {chat.instruction_id for chat in commit.chats}
+    judged, accepted = read_judged(run), set()
+    for number, ids in by_round(run, wanted).items():
+        for task in judged.round(number, ids):
+            accepted |= {instance.id for instance in task.accepted()}
+    decided = not commit.info.get("taken_over", False)
+    return lambda chat: (decided and chat.opened_by == "person") or chat.instance_id in accepted

@@ -1,0 +1,326 @@
+"""Verdicts on self-chats: a pure function of what was recorded, for `converse` and replay alike.
+
+The opening is a task of the run, so its text and its novelty were judged as a task; nothing of it
+is judged again. Each later turn is judged in three steps:
+
+1. By rules on its text (filters/turns.py), as it comes. A turn that breaks one ends the self-chat.
+2. By its likelihood, once a batch is written. A self-chat ends before the first turn that the model
+   finds less likely than the threshold of its speaker: a quantile of the turns of the first batches
+   of the same making, as for tasks (docs/likelihood.md).
+3. With the others: a turn of the user needs a good reply, and a self-chat two exchanges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfinstruct.common import ids
+from selfinstruct.common.chats import ASSISTANT, USER, ChatTurn, SelfChat, role_of
+from selfinstruct.common.records import ACCEPTED, REJECTED, Completion, Kind, Stage
+from selfinstruct.filters.likelihood import LikelihoodThresholds, score_span
+from selfinstruct.filters.rule import (
+    Failure,
+    InstanceFacts,
+    InstructionFacts,
+    Of,
+    When,
+    first_failure,
+)
+from selfinstruct.filters.rules import steps_of
+from selfinstruct.filters.turns import (
+    AFTER_END,
+    NOT_OF_REPLIES,
+    OPENING_REJECTED,
+    SHORT_CHAT,
+    UNANSWERED,
+    USER_RULES,
+    TurnFacts,
+    says_done,
+    shared_share,
+)
+from selfinstruct.verdicts.candidates import with_scores
+from selfinstruct.verdicts.parse.turns import READ_TURN
+from selfinstruct.verdicts.rulebook import Rulebook
+
+# The version of this code; a commit of self-chats stores its own. A change of what decides stands
+# beside the old, as with the rules (common/versions.py).
+CHATS_VERSION = 1
+# An exchange beside the opening, or it is only the task once more.
+LEAST_EXCHANGES = 2
+# Whose turns have which threshold of the likelihood filter.
+SPEAKER_KINDS = {USER: Kind.INSTRUCTION, ASSISTANT: Kind.OUTPUT}
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """What self-chats are judged by, beside the run's rules: part of each commit's JSON.
+
+    turns: most exchanges, the opening included.
+    max_shared: the largest share of a turn that an earlier one may have too.
+    speakers: the name before the turns of each role, as the prompts have it.
+    ends, polite: phrases by which the user ends a conversation.
+    """
+
+    turns: int
+    max_shared: float
+    speakers: Mapping[str, str]
+    ends: Sequence[str]
+    polite: Sequence[str]
+    version: int = CHATS_VERSION
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A self-chat without verdict, and the two turns that its task gives."""
+
+    chat: SelfChat
+    turns: Sequence[ChatTurn]
+
+
+@dataclass(frozen=True)
+class ChatVerdicts:
+    """The self-chats of a commit with their verdicts, and all their turns, in order."""
+
+    chats: list[SelfChat]
+    turns: list[ChatTurn]
+
+
+def opening_of(chat: SelfChat, user: str = "", answer: str = "") -> Opening:
+    """Return a self-chat before its first verdict.
+
+    Args:
+        chat: what opens it; anything else of the row is left out.
+        user: what the user says first: the instruction, and the input.
+        answer: the output.
+    """
+    bare = replace(chat, exchanges=0, ended=None, verdict=None, reason=None)
+    turns = [
+        ChatTurn(ids.turn(chat.id, number), chat.id, number, role_of(number), None, 0, 0, text)
+        for number, text in enumerate((user, answer))
+    ]
+    return Opening(bare, turns)
+
+
+def request_id(chat_id: str, number: int) -> str:
+    """Return the id of the request for a turn."""
+    return ids.request(ids.turn(chat_id, number), stage_of(number))
+
+
+def stage_of(number: int) -> Stage:
+    """Return the stage of the request for a turn."""
+    return Stage.USER if role_of(number) == USER else Stage.REPLY
+
+
+def check_turn(
+    completion: Completion,
+    earlier: Sequence[ChatTurn],
+    rulebook: Rulebook,
+    settings: ChatSettings,
+) -> ChatTurn:
+    """Read the next turn and check it by the rules on its text.
+
+    Args:
+        completion: of the request for it.
+        earlier: the turns before it, in order; none of them was rejected.
+        rulebook: config and templates of the run.
+        settings: of the self-chats.
+    """
+    number, chat_id = len(earlier), earlier[0].chat_id
+    reading = completion.request.reading
+    parsed = READ_TURN.at(settings.version)(completion.text, completion.finish_reason, reading)
+    span = score_span(completion, *parsed.output_span)
+    shared, shared_with = _most_shared(parsed.output, number, earlier, rulebook.version)
+    turn = ChatTurn(
+        id=ids.turn(chat_id, number),
+        chat_id=chat_id,
+        number=number,
+        role=role_of(number),
+        completion_id=completion.id,
+        char_start=parsed.output_span[0],
+        char_end=parsed.output_span[1],
+        text=parsed.output,
+        mean_logprob=span.mean_logprob,
+        num_tokens=span.num_tokens,
+        unscored_reason=span.unscored_reason,
+        shared=shared,
+        shared_with=shared_with,
+        cut=parsed.cut,
+    )
+    failure = _text_failure(turn, earlier, rulebook, settings, truncated=parsed.truncated)
+    return _failed(turn, failure)
+
+
+def _most_shared(
+    text: str, number: int, earlier: Sequence[ChatTurn], version: int
+) -> tuple[float, str | None]:
+    """Return the largest share that an earlier turn has too, and that turn; the first of equals."""
+    shares = [
+        (shared_share(text, turn.text, version, by_rouge=turn.role == role_of(number)), turn.id)
+        for turn in earlier
+        # An answer may well quote the text that it works on.
+        if role_of(number) == USER or turn.role != USER
+    ]
+    share, id = max(shares, key=lambda pair: pair[0], default=(0.0, None))
+    return share, id if share > 0 else None
+
+
+def _text_failure(
+    turn: ChatTurn,
+    earlier: Sequence[ChatTurn],
+    rulebook: Rulebook,
+    settings: ChatSettings,
+    *,
+    truncated: bool,
+) -> Failure | None:
+    """Return the first rule that a turn's text breaks, or None."""
+    config, is_user = rulebook.config, turn.role == USER
+    done = is_user and says_done(turn.text, settings.ends, settings.polite)
+    own = TurnFacts(turn.text, done, turn.shared, settings.max_shared)
+    rules = rulebook.rules(Of.TURN, When.TEXT, When.TEXT)
+    repeats = [rule for rule in rules if rule.measure is not None]
+    failure = first_failure([rule for rule in rules if rule.measure is None], own, config)
+    if failure is not None:
+        return failure
+    facts: InstructionFacts | InstanceFacts
+    if is_user:
+        facts = InstructionFacts(turn.text, truncated)
+        others = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
+        others = [rule for rule in others if rule.name in USER_RULES]
+    else:
+        asked = earlier[-1].text
+        facts = InstanceFacts(asked, "", turn.text, truncated, rulebook.markers)
+        others = rulebook.rules(Of.INSTANCE, When.TEXT, When.TEXT)
+        others = [rule for rule in others if rule.name not in NOT_OF_REPLIES]
+    return first_failure(others, facts, config) or first_failure(repeats, own, config)
+
+
+def verdicts_of_chats(
+    openings: Sequence[Opening],
+    completions: Sequence[Completion],
+    number: int,
+    rulebook: Rulebook,
+    settings: ChatSettings,
+    thresholds: LikelihoodThresholds,
+    is_task: Callable[[SelfChat], bool],
+) -> ChatVerdicts:
+    """Give verdicts on the self-chats of a commit and on their turns.
+
+    Args:
+        openings: the self-chats, in order.
+        completions: of all their requests, in any order.
+        number: of the commit; the likelihood thresholds count from the one that fixed them.
+        rulebook: config and templates of the run.
+        settings: of the self-chats.
+        thresholds: of self-chats of the same making; they see the scores of these first.
+        is_task: whether the task that opens a self-chat is one, by the rules or a person.
+    """
+    by_id = with_scores({completion.id: completion for completion in completions})
+    written = [_written(opening, by_id, rulebook, settings) for opening in openings]
+    see_turns(thresholds, number, [turn for turns, _ in written for turn in turns])
+    chats: list[SelfChat] = []
+    rows: list[ChatTurn] = []
+    for opening, (turns, last) in zip(openings, written, strict=True):
+        checked = [_check_likelihood(turn, number, rulebook, thresholds) for turn in turns]
+        unlikely = next((turn.reason for turn in checked if _fell_late(turn)), None)
+        chat, checked = _finish(replace(opening.chat, ended=unlikely or last), checked, is_task)
+        chats.append(chat)
+        rows += checked
+    return ChatVerdicts(chats, rows)
+
+
+def _written(
+    opening: Opening,
+    by_id: Mapping[str, Completion],
+    rulebook: Rulebook,
+    settings: ChatSettings,
+) -> tuple[list[ChatTurn], str]:
+    """Return the turns as far as they were asked for, and why there are no more."""
+    turns = list(opening.turns)
+    while len(turns) < 2 * settings.turns:
+        completion = by_id.get(request_id(opening.chat.id, len(turns)))
+        if completion is None:
+            return turns, "no_room"
+        turn = check_turn(completion, turns, rulebook, settings)
+        turns.append(turn)
+        if turn.reason is not None:
+            return turns, turn.reason
+    return turns, "turns"
+
+
+def see_turns(thresholds: LikelihoodThresholds, number: int, turns: Sequence[ChatTurn]) -> None:
+    """Show thresholds the scores of a commit's turns that passed the rules on text."""
+    for role, kind in SPEAKER_KINDS.items():
+        own = [turn for turn in turns if not turn.is_opening and turn.role == role]
+        scores = [turn.mean_logprob for turn in own if passed_its_text(turn.reason)]
+        thresholds.see(kind, number, scores)
+
+
+def passed_its_text(reason: str | None) -> bool:
+    """Whether a turn with a reason had passed the rules on its text; None is accepted."""
+    return reason is None or all(step >= When.LIKELIHOOD for step in steps_of(reason))
+
+
+def _check_likelihood(
+    turn: ChatTurn, number: int, rulebook: Rulebook, thresholds: LikelihoodThresholds
+) -> ChatTurn:
+    """Check a turn by the threshold of its speaker, if it passed the rules on its text."""
+    if turn.is_opening:
+        return turn
+    kind = SPEAKER_KINDS[turn.role]
+    least = thresholds.least(kind, number)
+    turn = replace(turn, logprob_threshold=least)
+    if turn.reason is not None:
+        return turn
+    rules = rulebook.rules(Of.INSTANCE, When.LIKELIHOOD, When.LIKELIHOOD)
+    facts = InstanceFacts(
+        "", "", turn.text, mean_logprob=turn.mean_logprob, logprob_threshold=least, kind=kind
+    )
+    return _failed(turn, first_failure(rules, facts, rulebook.config))
+
+
+def _fell_late(turn: ChatTurn) -> bool:
+    return turn.reason is not None and passed_its_text(turn.reason)
+
+
+def _finish(
+    chat: SelfChat, turns: Sequence[ChatTurn], is_task: Callable[[SelfChat], bool]
+) -> tuple[SelfChat, list[ChatTurn]]:
+    """Give a self-chat and its turns their last verdicts."""
+    end = next((place for place, turn in enumerate(turns) if turn.reason is not None), len(turns))
+    exchanges = end // 2
+    failure: Failure | None = None
+    if not is_task(chat):
+        failure = Failure(OPENING_REJECTED.reason)
+    elif exchanges < LEAST_EXCHANGES:
+        failure = Failure(SHORT_CHAT.reason)
+    rows: list[ChatTurn] = []
+    for place, turn in enumerate(turns):
+        own: Failure | None = None
+        if turn.reason is not None:
+            pass
+        elif place > end:
+            own = Failure(AFTER_END.reason)
+        elif failure is not None:
+            own = failure
+        elif place >= 2 * exchanges:
+            own = Failure(UNANSWERED.reason)
+        done = turn if turn.reason is not None else _failed(turn, own)
+        rows.append(done if done.reason is not None else replace(done, verdict=ACCEPTED))
+    if failure is not None:
+        return replace(chat, exchanges=0, verdict=REJECTED, reason=failure.reason), rows
+    return replace(chat, exchanges=exchanges, verdict=ACCEPTED), rows
+
+
+def _failed(turn: ChatTurn, failure: Failure | None) -> ChatTurn:
+    if failure is None:
+        return turn
+    return replace(turn, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
+
+
+def settings_of(info: Mapping[str, Any]) -> ChatSettings:
+    """Return the settings of a commit, from its JSON."""
+    stored = info["settings"]
+    names = ("turns", "max_shared", "speakers", "ends", "polite", "version")
+    return ChatSettings(**{name: stored[name] for name in names})

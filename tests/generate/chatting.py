@@ -1,0 +1,58 @@
+"""A script that plays both sides of a self-chat, and a way to write some on a test's run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.common.records import Request, Stage
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.generate.converse import Conversed, converse
+from selfinstruct.store import Run
+from tests.conftest import SUBJECTS, draw
+
+QUESTIONS = ("How long does the", "Who looks after the", "What do people pay for the")
+REPLIES = ("Nobody knows it about the", "Most of the year it is the", "A guide told me of the")
+
+
+def chatty(request: Request) -> str | tuple[str, str]:
+    """Ask and answer in varied words; end, repeat, refuse and break off now and then."""
+    kind = draw(request, "kind", 12)
+    words = " ".join(f"w{draw(request, f'word{place}', 900)}" for place in range(6))
+    subject = SUBJECTS[draw(request, "subject", len(SUBJECTS))]
+    if request.stage is Stage.USER:
+        if kind == 0:
+            return " Thanks, that is all."
+        if kind == 1:
+            return "  "
+        if kind == 2:
+            return f" What about the {subject} and", "length"
+        return f" {QUESTIONS[draw(request, 'question', 3)]} {subject} {words}?"
+    assert request.stage is Stage.REPLY
+    if kind == 0:
+        return "I'm sorry, but I cannot help with that."
+    if kind == 1:
+        return ""
+    return f" {REPLIES[draw(request, 'reply', 3)]} {subject}, says {words}."
+
+
+def chat(run: Run, script: Any = chatty, **options: Any) -> Conversed:
+    """Write self-chats on a run with a scripted engine."""
+    values = {"converse": options.pop("converse", {}), **options.pop("values", {})}
+    engine = options.pop("engine", {})
+    return converse(
+        run,
+        values,
+        make_engine=lambda *_: ScriptedEngine(script, **engine),
+        model_progress=lambda what, share: None,
+        advance=options.pop("advance", lambda done, owed: None),
+        **options,
+    )
+
+
+def other_model(folder: Path) -> Path:
+    """Make a folder that counts as another model."""
+    folder.mkdir()
+    (folder / "config.json").write_text('{"max_position_embeddings": 4096}')
+    (folder / "model.safetensors").write_bytes(b"other")
+    return folder
