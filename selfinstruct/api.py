@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from os import PathLike
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from selfinstruct.audit.queries import Summary
+    from selfinstruct.generate.converse import Conversed
     from selfinstruct.generate.probe_model import ModelProbe
     from selfinstruct.verdicts.replay import Difference
 
@@ -353,6 +354,61 @@ def generate(
         source=str(config) if config is not None else "arguments",
     )
     return Run(run, reason)
+
+
+def converse(
+    run: Run | StrPath,
+    *,
+    turns: int | None = None,
+    model: str | None = None,
+    engine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    advance: Callable[[int, int], object] | None = None,
+) -> Conversed:
+    """Let a model carry on each accepted task of a run as a conversation with itself.
+
+    The task and its output are the first exchange; the model then writes as the user and as the
+    assistant (docs/conversations.md). Call it again to continue after a stop, or after the run has
+    grown: tasks that have a conversation of these settings are left alone.
+
+    Args:
+        run: a run, or its folder.
+        turns: most exchanges of a conversation, the task and its output included (default 3).
+        model: another model that plays both sides; the run's own by default.
+        engine: what runs the model, such as `vllm`.
+        settings: any key of `converse`, `model`, `engine` and `instances.sampling`, dotted or
+            nested: `{"converse.max_shared": 0.8}`.
+        advance: called with (conversations that are done, all that were owed).
+
+    Returns:
+        How many conversations were owed, written and accepted.
+
+    Raises:
+        ConfigError: an argument is wrong, or the run's model was changed.
+        EngineError: the engine failed; committed conversations are safe, call it again.
+        WriteError: the disk refuses; likewise.
+        StoreError: the run is damaged.
+
+    Example:
+        >>> si.converse(run, turns=4).accepted
+        147
+    """
+    from selfinstruct.config.values import engine_of, nested, overlay
+    from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.converse import converse as converse_run
+
+    arguments = {"converse.turns": turns, "model.name": model, "engine.name": engine}
+    given = nested({key: value for key, value in arguments.items() if value is not None})
+    given = overlay(given, nested(settings or {}))
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    required_engine(engine_of(given) or _engine_of_run(opened.path))
+    return converse_run(
+        opened,
+        given,
+        make_engine=build_engine,
+        model_progress=lambda step, share: log.debug("model: %s (%.0f%%)", step, 100 * share),
+        advance=advance or (lambda done, owed: log.info("%d/%d conversations", done, owed)),
+    )
 
 
 def open_run(path: StrPath) -> Run:

@@ -16,6 +16,7 @@ from selfinstruct.cli import (
     audit,
     best_of,
     complete,
+    converse,
     evaluate,
     export,
     generate,
@@ -44,6 +45,7 @@ app.add_typer(audit.app, name="audit")
 app.command("align")(align.align)
 app.command("answer")(answer.answer)
 app.command("complete")(complete.complete)
+app.command("converse")(converse.converse)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 train.app.command("sft")(train_sft.sft)

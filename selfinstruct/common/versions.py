@@ -16,6 +16,8 @@ F = TypeVar("F")
 # 2: runs older than the stored version, and those that store 2.
 # 3: parsers that read what models write, fewer false rejections, words of every language.
 RULES_VERSION = 3
+# Of what decides about self-chats alone (verdicts/chats.py); each commit of them stores its own.
+CHATS_VERSION = 1
 
 
 class Versioned(Generic[F]):

@@ -27,13 +27,13 @@ from selfinstruct.generate.open_chat import OpenChat
 from selfinstruct.models import Progress
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run, run_lock
+from selfinstruct.store.chats import ChatCommit, read_chat_commits
 from selfinstruct.store.commits import CONVERSATIONS, Commit
 from selfinstruct.verdicts.chat_commits import (
-    ChatCommit,
     ChatThresholds,
     counted_chats,
     in_force,
-    read_chat_commits,
+    openings_of,
     way_of,
 )
 from selfinstruct.verdicts.chats import Opening, opening_of, verdicts_of_chats
@@ -121,7 +121,7 @@ def _owed(making: Making, recorded: Sequence[ChatCommit]) -> Iterator[Opening]:
     opened: set[tuple[str, str, str]] = set()
     for commit in recorded:
         is_same = way_of(commit.info) == way
-        for opening in commit.openings():
+        for opening in openings_of(commit):
             taken[opening.chat.instruction_id] = taken.get(opening.chat.instruction_id, 0) + 1
             if is_same:
                 opened.add(_texts(opening))

@@ -1,22 +1,19 @@
-"""The recorded self-chats of a run, commit by commit, and new verdicts on them."""
+"""Verdicts again on the recorded self-chats of a run, commit by commit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from selfinstruct.common.chats import ChatTurn, SelfChat
-from selfinstruct.common.errors import StoreError
+from selfinstruct.common.chats import SelfChat
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import Completion
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.decisions.view import by_round, read_judged
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.store import Run
-from selfinstruct.store.commits import CONVERSATIONS
+from selfinstruct.store.chats import ChatCommit
 from selfinstruct.verdicts.chats import (
-    CHATS_VERSION,
     SPEAKER_KINDS,
     ChatVerdicts,
     Opening,
@@ -29,45 +26,13 @@ from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.rulebook import Rulebook
 
 
-@dataclass(frozen=True)
-class ChatCommit:
-    """One commit of self-chats as recorded; `info` is the content of its JSON."""
-
-    number: int
-    info: Mapping[str, Any]
-    chats: Sequence[SelfChat]
-    turns: Sequence[ChatTurn]
-
-    def openings(self) -> list[Opening]:
-        """Return the self-chats without verdicts, with the turns that their tasks gave."""
-        given: dict[str, list[ChatTurn]] = {}
-        for turn in self.turns:
-            if turn.is_opening:
-                given.setdefault(turn.chat_id, []).append(turn)
-        return [
-            opening_of(chat, *(turn.text for turn in given.get(chat.id, ()))) for chat in self.chats
-        ]
-
-
-def read_chat_commits(run: Run) -> Iterator[ChatCommit]:
-    """Yield the commits of self-chats, in order, without their completions.
-
-    Raises:
-        StoreError: a file is damaged, or newer than this code.
-    """
-    for number in CONVERSATIONS.numbers(run):
-        info = CONVERSATIONS.info(run, number)
-        if info["settings"].get("version", CHATS_VERSION) > CHATS_VERSION:
-            raise StoreError(
-                f"{CONVERSATIONS.info_path(run, number)}: was judged by rules that are newer than "
-                "this program knows; upgrade selfinstruct"
-            )
-        yield ChatCommit(
-            number,
-            info,
-            CONVERSATIONS.read_chats(run, number),
-            CONVERSATIONS.read_turns(run, number),
-        )
+def openings_of(commit: ChatCommit) -> list[Opening]:
+    """Return the self-chats of a commit without verdicts, with the turns that their tasks gave."""
+    turns = commit.turns_of()
+    return [
+        opening_of(chat, *(turn.text for turn in turns[chat.id] if turn.is_opening))
+        for chat in commit.chats
+    ]
 
 
 def way_of(info: Mapping[str, Any]) -> str:
@@ -130,7 +95,7 @@ def judge_again(
         thresholds: of the commits before.
     """
     return verdicts_of_chats(
-        commit.openings(),
+        openings_of(commit),
         completions,
         commit.number,
         rulebook,

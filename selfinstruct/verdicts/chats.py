@@ -19,6 +19,7 @@ from typing import Any
 from selfinstruct.common import ids
 from selfinstruct.common.chats import ASSISTANT, USER, ChatTurn, SelfChat, role_of
 from selfinstruct.common.records import ACCEPTED, REJECTED, Completion, Kind, Stage
+from selfinstruct.common.versions import CHATS_VERSION
 from selfinstruct.filters.likelihood import LikelihoodThresholds, score_span
 from selfinstruct.filters.rule import (
     Failure,
@@ -44,9 +45,6 @@ from selfinstruct.verdicts.candidates import with_scores
 from selfinstruct.verdicts.parse.turns import READ_TURN
 from selfinstruct.verdicts.rulebook import Rulebook
 
-# The version of this code; a commit of self-chats stores its own. A change of what decides stands
-# beside the old, as with the rules (common/versions.py).
-CHATS_VERSION = 1
 # An exchange beside the opening, or it is only the task once more.
 LEAST_EXCHANGES = 2
 # Whose turns have which threshold of the likelihood filter.

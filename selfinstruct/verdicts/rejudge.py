@@ -23,6 +23,7 @@ from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
 from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.chats import ChatCommit, read_chat_commits
 from selfinstruct.store.commits import (
     ANSWERS,
     CONVERSATIONS,
@@ -32,12 +33,10 @@ from selfinstruct.store.commits import (
 )
 from selfinstruct.store.layout import LOCK_FILE
 from selfinstruct.verdicts.chat_commits import (
-    ChatCommit,
     ChatThresholds,
     counted_chats,
     in_force,
     judge_again,
-    read_chat_commits,
 )
 from selfinstruct.verdicts.counts import counted
 from selfinstruct.verdicts.later import verdicts_of_supplement

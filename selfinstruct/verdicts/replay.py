@@ -11,8 +11,9 @@ from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.chats import read_chat_commits
 from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, Commit, read_supplements
-from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again, read_chat_commits
+from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again
 from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rounds import verdicts_of_round

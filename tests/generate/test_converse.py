@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from selfinstruct.common.chats import USER
 from selfinstruct.store import Run
 from selfinstruct.store.commits import CONVERSATIONS
 from selfinstruct.verdicts.replay import replay

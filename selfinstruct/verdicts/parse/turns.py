@@ -52,4 +52,4 @@ def _without_quotes(text: str, span: Span) -> Span:
 
 
 READ_TURN = Versioned(read_turn)
-"""By the version of self-chats (verdicts/chats.py), not of the rules."""
+"""By the version of self-chats (`CHATS_VERSION`), not of the rules."""

@@ -1,0 +1,130 @@
+"""`selfinstruct converse`: self-chats that the tasks of a run open."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.options import (
+    DtypeOption,
+    EngineOption,
+    PromptingOption,
+    SystemOption,
+    interrupt,
+    text_or_file,
+)
+
+if TYPE_CHECKING:
+    from selfinstruct.generate.converse import Conversed
+
+TurnsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--turns",
+        min=2,
+        help="Most exchanges of a conversation, the task and its output included.",
+    ),
+]
+
+
+def converse(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    turns: TurnsOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Another model that plays both sides: a name from `models list`, a folder or a "
+            "hub name (default: the run's own).",
+        ),
+    ] = None,
+    engine: EngineOption = None,
+    dtype: DtypeOption = None,
+    prompting: PromptingOption = None,
+    system: SystemOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of converse, model, engine or instances.sampling, such as "
+            "converse.max_shared=0.8. May be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Let the model carry on each accepted task as a conversation with itself.
+
+    Run it again to continue after a stop, or after the run has grown. `export` writes whole
+    conversations in the formats that hold them.
+    """
+    from selfinstruct.config.values import nested, overlay, parse_settings
+
+    options: dict[str, Any] = {
+        "converse.turns": turns,
+        "model.name": model,
+        "engine.name": engine,
+        "model.dtype": dtype and str(dtype),
+        "model.prompting": prompting and str(prompting),
+        "model.system": system and text_or_file(system),
+    }
+    values = nested({key: value for key, value in options.items() if value is not None})
+    signal.signal(signal.SIGTERM, interrupt)
+    show_conversed(run, overlay(values, parse_settings(settings or [])))
+
+
+def show_conversed(run: Path, values: dict[str, Any]) -> None:
+    """Write self-chats with a bar of progress, and say what they are.
+
+    Raises:
+        SelfInstructError: as `converse` does.
+    """
+    from rich.progress import Progress
+
+    from selfinstruct import api
+    from selfinstruct.common.errors import EngineError, WriteError
+
+    console = terminal()
+    log_to(console)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("conversing", total=None)
+        try:
+            result = api.converse(
+                run,
+                settings=values,
+                advance=lambda done, owed: progress.update(
+                    bar, description="conversing", completed=done, total=owed
+                ),
+            )
+        except (KeyboardInterrupt, EngineError, WriteError):
+            progress.stop()
+            stderr.print(
+                "\n[yellow]stopped early[/]; all committed conversations are safe. Continue with:"
+            )
+            words = ["selfinstruct", *sys.argv[1:]]
+            if sys.argv[1:2] == ["generate"] and "--resume" not in words:
+                words.append("--resume")
+            stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
+            raise
+    _print_result(run, result)
+
+
+def _print_result(run: Path, result: Conversed) -> None:
+    if not result.owed:
+        stdout.print("every task has a conversation of these settings", highlight=False)
+        return
+    notes = [
+        f"{result.accepted} of {result.written} conversations accepted, with "
+        f"{result.exchanges} exchanges"
+    ]
+    if result.failed:
+        notes.append(f"{result.failed} are still owed: the engine failed on them; run this again")
+    stdout.print("; ".join(notes), highlight=False, soft_wrap=True)
+    words = ["selfinstruct", "export", str(run), "--format", "messages"]
+    words += ["--out", str(run / "messages.jsonl")]
+    stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
