@@ -123,7 +123,8 @@ class Run:
         score (NaN) is in no range.
 
         Args:
-            stage: `instructions` or `instances`.
+            stage: `instructions` or `instances`; of self-chats, `conversations` or `turns`, which
+                are found by `verdict`, `reason`, `round`, `text` and `overridden` alone.
             verdict: only `accepted` or `rejected`.
             reason: only those rejected for this reason, such as `not_novel`.
             round: only those of the round of this number.
@@ -154,6 +155,7 @@ class Run:
             >>> near = run.candidates(reason="not_novel", max_rouge=0.75, limit=10)
             >>> [(row["text"], row["neighbour_id"]) for row in near]
         """
+        from selfinstruct.audit.chats import CHAT_TABLES, find_chats
         from selfinstruct.audit.search import Filter, candidates
 
         wanted = Filter(
@@ -172,9 +174,8 @@ class Run:
             parent=parent,
             overridden=overridden,
         )
-        return candidates(
-            self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit
-        )
+        find = find_chats if stage in CHAT_TABLES else candidates
+        return find(self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit)
 
     def summary(self) -> Summary:
         """Return the counts of the run: tasks, candidates by reason, yield by round, tokens.
@@ -233,12 +234,16 @@ class Exported:
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
     url: the dataset's address on the hub, or None.
+    conversations: rows that hold a whole conversation. shortened: conversations of which the format
+        holds only the first exchange.
     """
 
     path: Path
     rows: int
     card: Path | None = None
     url: str | None = None
+    conversations: int = 0
+    shortened: int = 0
 
 
 def generate(
@@ -264,6 +269,7 @@ def generate(
     max_logprob: float | None = None,
     max_rounds: int | None = None,
     max_tokens: int | None = None,
+    turns: int | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Listener | None = None,
 ) -> Run:
@@ -295,6 +301,8 @@ def generate(
         max_logprob: reject what it finds likelier: repetition.
         max_rounds: stop after so many rounds.
         max_tokens: stop after so many generated tokens.
+        turns: afterwards, carry on each task as a conversation of at most so many exchanges, as
+            `converse` does.
         settings: any key of the config, dotted or nested; these win over all others:
             `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
         progress: called with each event (`RoundCommitted` and others); by default, they are
@@ -314,11 +322,14 @@ def generate(
         >>> run.stop_reason
         'target'
     """
+    from selfinstruct.config.converse import build_converse_config
     from selfinstruct.config.values import engine_of, nested, overlay, read_yaml
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.launch import launch
 
     folder = user_path(out, "out")
+    if turns is not None:
+        build_converse_config({"turns": turns})
     arguments: dict[str, Any] = {
         "stop.target": target,
         "stop.min_yield": min_yield,
@@ -353,6 +364,8 @@ def generate(
         listen=listen,
         source=str(config) if config is not None else "arguments",
     )
+    if turns is not None:
+        converse(Run(run, reason), turns=turns)
     return Run(run, reason)
 
 
@@ -438,6 +451,7 @@ def export(
     format: str = "messages",
     answers: str = "own",
     reasoning: bool = False,
+    conversations: bool | None = None,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -452,6 +466,8 @@ def export(
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
+        conversations: write whole conversations (`converse`) in the place of the tasks that open
+            them, or never; by default, where the format can (`messages`, `sharegpt`).
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -481,12 +497,16 @@ def export(
     file = user_path(out, "out")
     if card:
         check_card(file.parent)
-    rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
+    whole = exporting.holds_conversations(*choice, conversations)
+    rows = exporting.export(
+        opened, choice[0], file, choice[1], reasoning=reasoning, conversations=conversations
+    )
+    held = exporting.count_conversations(opened) if conversations is not False else 0
     written = write_card(opened, file.parent, *choice) if card else None
     url = None
     if push is not None:
         url = publish.push(push, file, dataset_card(opened, *choice), private=private)
-    return Exported(file, rows, written, url)
+    return Exported(file, rows, written, url, held if whole else 0, 0 if whole else held)
 
 
 def _engine_of_run(out: Path) -> str | None:

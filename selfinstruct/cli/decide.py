@@ -41,7 +41,10 @@ def restore(
 def drop(
     run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
 ) -> None:
-    """Take a candidate out of the dataset; dropping an instruction drops its instances."""
+    """Take a candidate out of the dataset; dropping an instruction drops its instances.
+
+    Of a conversation, dropping a turn ends it before the exchange of that turn.
+    """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 
@@ -96,11 +99,17 @@ def login() -> str:
 
 def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
     """Print the decision, and how the candidate stands now."""
+    from selfinstruct.common import ids
+    from selfinstruct.decisions.decide_chats import chat_outcome, standing_chat
     from selfinstruct.decisions.lookup import find, outcome_of
     from selfinstruct.decisions.overrides import read_overrides
     from selfinstruct.decisions.standing import PENDING
 
-    outcome = outcome_of(find(run, entry.id), read_overrides(run))
+    overrides = read_overrides(run)
+    if ids.chat_of(entry.id):
+        outcome = chat_outcome(standing_chat(run, entry.id, overrides), entry.id)
+    else:
+        outcome = outcome_of(find(run, entry.id), overrides)
     if as_json:
         print(json.dumps({**asdict(entry), "outcome": outcome}, ensure_ascii=False))
         return

@@ -32,6 +32,14 @@ def export(
         bool,
         typer.Option("--reasoning", help="Keep what the model thought before its answers."),
     ] = False,
+    conversations: Annotated[
+        bool | None,
+        typer.Option(
+            "--conversations/--no-conversations",
+            help="Write whole conversations (`selfinstruct converse`) in the place of the tasks "
+            "that open them (default: where the format can).",
+        ),
+    ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -52,6 +60,7 @@ def export(
         format=str(format),
         answers=str(answers),
         reasoning=reasoning,
+        conversations=conversations,
         card=card,
         push=push,
         private=private,
@@ -59,6 +68,13 @@ def export(
     kind = "json" if format.suffix == "jsonl" else format.suffix
     _say(f"{done.rows} rows in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
+    if done.conversations:
+        _say(f"{done.conversations} of the rows are conversations")
+    if done.shortened:
+        _say(
+            f"{done.shortened} conversations are left at their first exchange: {format} holds no "
+            "more; --format messages or sharegpt does"
+        )
     if done.card is not None:
         _say(f"card in {done.card}")
     if done.url is not None:

@@ -100,6 +100,15 @@ def generate(
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", help="Stop after so many generated tokens.")
     ] = None,
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns",
+            min=2,
+            help="Afterwards, carry on each task as a conversation of at most so many exchanges "
+            "(`selfinstruct converse`).",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,6 +124,7 @@ def generate(
     Stop it with Ctrl-C, and continue with --resume. Raise --target to grow a finished run.
     """
     from selfinstruct import api
+    from selfinstruct.cli.converse import show_conversed
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
     from selfinstruct.config.values import parse_settings
@@ -162,6 +172,8 @@ def generate(
             _print_resume_command()
             raise
         watcher.finished(open_run(run.path), str(run.stop_reason))
+    if turns is not None:
+        show_conversed(run.path, {"converse": {"turns": turns}})
 
 
 def _print_resume_command() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +20,8 @@ class StageName(StrEnum):
 
     INSTRUCTIONS = "instructions"
     INSTANCES = "instances"
+    CONVERSATIONS = "conversations"
+    TURNS = "turns"
 
 
 class VerdictName(StrEnum):
@@ -90,27 +94,12 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_lines=stage is StageName.INSTANCES)
-    if stage is StageName.INSTRUCTIONS:
-        for name in ("id", "outcome", "ROUGE-L", "neighbour", "nats/token", "instruction"):
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            cells = (
-                row["id"],
-                _outcome(row),
-                number(row["rouge_l"]),
-                row["neighbour_id"] or "",
-                number(row["mean_logprob"]),
-                row["text"],
-            )
-            table.add_row(*(Text(plain(str(cell))) for cell in cells))
-    else:
-        for name in ("id", "outcome", "nats/token", "input", "output"):
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            score = number(row["mean_logprob"])
-            shown = (row["id"], _outcome(row), score, row["input"], row["output"])
-            table.add_row(*(Text(plain(str(cell))) for cell in shown))
+    table = Table(show_lines=stage is not StageName.INSTRUCTIONS)
+    columns = _COLUMNS[stage]
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(str(cell(row)))) for cell in columns.values()))
     stdout.print(table)
     stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
 
@@ -119,3 +108,45 @@ def _outcome(row: dict[str, Any]) -> str:
     """Return what was recorded, and what a person decided after that."""
     recorded = str(row["reason"] or row["verdict"])
     return f"{recorded}, then {row['override']}" if row["override"] else recorded
+
+
+def _score(column: str) -> Callable[[dict[str, Any]], str]:
+    return lambda row: number(row[column])
+
+
+def _said(row: dict[str, Any]) -> str:
+    return "\n".join(f"{turn['role']}: {turn['text']}" for turn in row["turns"])
+
+
+# What is shown of a row: its columns, and how each is made.
+_COLUMNS: dict[StageName, dict[str, Callable[[dict[str, Any]], Any]]] = {
+    StageName.INSTRUCTIONS: {
+        "id": itemgetter("id"),
+        "outcome": _outcome,
+        "ROUGE-L": _score("rouge_l"),
+        "neighbour": lambda row: row["neighbour_id"] or "",
+        "nats/token": _score("mean_logprob"),
+        "instruction": itemgetter("text"),
+    },
+    StageName.INSTANCES: {
+        "id": itemgetter("id"),
+        "outcome": _outcome,
+        "nats/token": _score("mean_logprob"),
+        "input": itemgetter("input"),
+        "output": itemgetter("output"),
+    },
+    StageName.CONVERSATIONS: {
+        "id": itemgetter("id"),
+        "outcome": _outcome,
+        "exchanges": itemgetter("exchanges"),
+        "ended": itemgetter("ended"),
+        "turns": _said,
+    },
+    StageName.TURNS: {
+        "id": itemgetter("id"),
+        "outcome": _outcome,
+        "nats/token": _score("mean_logprob"),
+        "shared": _score("shared"),
+        "text": itemgetter("text"),
+    },
+}
