@@ -1,8 +1,8 @@
-"""Measure how much of what people wrote the rules on text reject: by reason, version 2 against 3.
+"""Measure how much of what people wrote the rules on text reject: by reason and version.
 
 `python scripts/measure_rules.py FILE...` prints a table for each file of JSON lines. `--show
-REASON` lists what version 3 rejects for a reason, `--check` fails where a share is above 3 %. A
-row is a task in a known shape:
+REASON` lists what the last version rejects for a reason, `--check` fails where a share is above
+3 %. A row is a task in a known shape:
 
 - `instruction` and `instances` (each with `input` and `output`), as in seed files
 - `instruction`, `input` (or `context`) and `output` (or `response`)
@@ -40,7 +40,7 @@ from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.prompts import load_prompts
 from selfinstruct.verdicts.parse.first import clean_instruction
 
-VERSIONS = (2, 3)
+VERSIONS = (2, 3, 4)
 SHOWN = 8
 MOST = 0.03
 _UNSCORED = {"scorable", "novelty", "low_likelihood", "max_logprob"}
@@ -145,9 +145,10 @@ def table(name: str, counts: dict[int, Count]) -> str:
 
 def summary(rows: Sequence[tuple[str, dict[int, Count]]]) -> str:
     """Return the Markdown table of the docs: a line for each file."""
+    by = " | ".join(f"by {version}" for version in VERSIONS)
     lines = [
-        "| set | instructions | rejected by 2 | by 3 | instances | by 2 | by 3 |",
-        "|---|---|---|---|---|---|---|",
+        f"| set | instructions | {by} | instances | {by} |",
+        "|" + "---|" * (3 + 2 * len(VERSIONS)),
     ]
     for name, counts in rows:
         last = counts[VERSIONS[-1]]
@@ -166,7 +167,7 @@ def summary(rows: Sequence[tuple[str, dict[int, Count]]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--show", metavar="REASON", help="list rejects of version 3; `all`: any")
+    parser.add_argument("--show", metavar="REASON", help="list rejects of the last; `all`: any")
     parser.add_argument("--limit", type=int, default=20, help="most rejects listed of each file")
     parser.add_argument("--check", action="store_true", help="fail where a share is above 3 %%")
     options = parser.parse_args()

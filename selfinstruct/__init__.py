@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from selfinstruct.api import Exported, Run, export, generate, open_run
+    from selfinstruct.api import Exported, Run, export, generate, open_run, probe_model
     from selfinstruct.audit.queries import Summary
     from selfinstruct.common.errors import (
         ConfigError,
@@ -56,11 +56,12 @@ __all__ = [
     "export",
     "generate",
     "open_run",
+    "probe_model",
 ]
 
 # Where each name comes from; tests/test_api.py compares this with the two lists above.
 _HOMES = {
-    "api": ("Exported", "Run", "export", "generate", "open_run"),
+    "api": ("Exported", "Run", "export", "generate", "open_run", "probe_model"),
     "audit.queries": ("Summary",),
     "common.errors": (
         "ConfigError",

@@ -78,6 +78,8 @@ def _print_detail(detail: Detail) -> None:
         _part(f"instruction {detail.instruction['id']}", detail.instruction["text"])
         _part("input", row["input"])
         _part("output", row["output"])
+    if row["cut"]:
+        _part("cut off around it", row["cut"])
     for check in detail.checks:
         held = {True: "held", False: "failed", None: "not judged"}[check.passed]
         score = number(check.score) or "none"

@@ -15,7 +15,8 @@ F = TypeVar("F")
 # 1: runs older than `novelty.audit_floor`; `rouge_l` is 0, not NaN, if nothing is near.
 # 2: runs older than the stored version, and those that store 2.
 # 3: parsers that read what models write, fewer false rejections, words of every language.
-RULES_VERSION = 3
+# 4: questions of three words, options and records in inputs, the output of a program.
+RULES_VERSION = 4
 # Of what decides about self-chats alone (verdicts/chats.py); each commit of them stores its own.
 CHATS_VERSION = 1
 

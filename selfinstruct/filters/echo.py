@@ -25,6 +25,10 @@ _EXAMPLE = re.compile(
     re.IGNORECASE,
 )
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+# A call on a line of its own, such as print("x").
+_PROGRAM_LINE = re.compile(
+    r"^[ \t]*[A-Za-z_][\w.]{0,60}\([^\n]{0,300}\)[ \t]*;?[ \t]*(?:(?:#|//)[^\n]*)?$", re.MULTILINE
+)
 _WORD = re.compile(r"\w+")
 # A shorter instruction may well be the beginning of its answer.
 _LEAST_WORDS = 3
@@ -58,6 +62,28 @@ def echoes_frame(text: str, markers: Markers) -> bool:
         return True
     marked = _marker_lines((markers.input, markers.output, markers.label)).search(prose)
     return marked is not None and not _EXAMPLE.search(prose, 0, marked.start())
+
+
+def echoes_outside_code(text: str, markers: Markers) -> bool:
+    """Whether an output has a frame or marker (`echoes_frame`) that is none of its program's.
+
+    What a program prints may stand after it as “Output: 3”.
+    """
+    if not echoes_frame(text, markers):
+        return False
+    kept = text
+    for marked in _marker_lines((markers.output,)).finditer(text):
+        if not _PROGRAM_LINE.search(text, 0, marked.start()) and not is_code(
+            text[: marked.start()]
+        ):
+            return True
+        kept = _blanked(kept, marked)
+    return echoes_frame(kept, markers)
+
+
+def _blanked(text: str, marked: re.Match[str]) -> str:
+    """Return a text of the same length with another character in place of a marker."""
+    return text[: marked.start()] + "." * len(marked.group()) + text[marked.end() :]
 
 
 @lru_cache(maxsize=8)

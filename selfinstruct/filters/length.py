@@ -25,6 +25,11 @@ _WORD = regex.compile(
 )
 
 
+def has_spaceless(text: str) -> bool:
+    """Whether a text has a character of a script without spaces."""
+    return bool(_HAS_SPACELESS.search(text))
+
+
 def count_words(text: str) -> int:
     """Return the number of words."""
     if text.isascii() or not _HAS_SPACELESS.search(text):

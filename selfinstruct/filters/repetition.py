@@ -17,6 +17,11 @@ _CODE_LINE = re.compile(
 )
 # Truth tables are full of them.
 _VALUES = frozenset({"true", "false", "t", "f"})
+_MARKED = re.compile(
+    r"^[ \t]*(?:[-*•+][ \t]+|\(?(?:[A-Za-z]|\d{1,3}|[ivxIVX]{1,4})[.):][ \t]+"
+    r"|[^\W\d_][\w .'’-]{0,30}:[ \t])"
+)
+_LEAST_MARKED = 2
 _RUN = 8
 _LEAST_WORDS = 12
 _LEAST_LETTERS = 0.6
@@ -39,6 +44,20 @@ def repeated_share(text: str) -> float:
         return 0.0
     runs = [tuple(words[place : place + _RUN]) for place in range(len(words) - _RUN + 1)]
     return 1 - len(set(runs)) / len(runs)
+
+
+def without_parallel_lines(text: str) -> str:
+    """Return a text without its options and records: data, whose lines may well be alike.
+
+    They are lines with a mark such as “A.”, “2)” or “Name:”, two or more, no two of them the same
+    but for their marks.
+    """
+    lines = text.splitlines()
+    marked = [line for line in lines if _MARKED.match(line)]
+    bodies = {" ".join(_MARKED.sub("", line).split()).casefold() for line in marked}
+    if len(marked) < _LEAST_MARKED or len(bodies) < len(marked):
+        return text
+    return "\n".join(line for line in lines if not _MARKED.match(line))
 
 
 def _without_code(line: str) -> str:

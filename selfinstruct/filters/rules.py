@@ -18,6 +18,7 @@ from selfinstruct.filters.changes import (
     HOLDS_ANSWER,
     HOLDS_KNOWN,
 )
+from selfinstruct.filters.changes_4 import INSTANCE_CHANGES_4, INSTRUCTION_CHANGES_4
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.outcomes import (
@@ -39,6 +40,7 @@ RULES: list[Rule] = [
     COPIES_PROMPT,
     *INSTRUCTION_RULES,
     *CHANGED_INSTRUCTION_RULES,
+    *INSTRUCTION_CHANGES_4,
     HOLDS_ANSWER,
     *PHRASE_INSTRUCTION_RULES,
     *INSTRUCTION_SCORE_RULES,
@@ -47,6 +49,7 @@ RULES: list[Rule] = [
     INSTANCE_PARSE_FAILURE,
     *INSTANCE_RULES,
     *CHANGED_INSTANCE_RULES,
+    *INSTANCE_CHANGES_4,
     *PHRASE_INSTANCE_RULES,
     *INSTANCE_SCORE_RULES,
     NO_INSTANCES,

@@ -118,7 +118,7 @@ def _scored_list(
 
 def _scored_output(builder: RequestBuilder, seed: SeedTask) -> Request:
     first = seed.instances[0]
-    if seed.is_classification:
+    if seed.is_classification and not builder.stands_alone(seed.instruction):
         request = builder.instances("", seed.instruction, is_classification=True)
         label = f"{builder.markers.label} {first.output}"
         written = f" {first.output}" if isinstance(request.prompt, str) else label

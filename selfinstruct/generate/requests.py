@@ -11,31 +11,28 @@ from selfinstruct.common import ids
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import (
-    Conversation,
     Form,
     Markers,
     Prompt,
-    Reading,
     Request,
     Stage,
 )
-from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.engines.base import Engine
 from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.points import refers_to_input
+from selfinstruct.filters.questions import STANDS_ALONE
+from selfinstruct.generate.templates import PLAIN, Question, Templates, template_file
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
-from selfinstruct.prompts.chat_template import with_system
-from selfinstruct.prompts.reading import ends_in_item, opened_marker, reading_of_list
+
+__all__ = ["PLAIN", "PoolTask", "RequestBuilder"]
 
 # Room for tasks that are generated later and shown in prompts; most are far shorter.
 _SPARE_TOKENS = 400
 _LEAST_CONTEXT = 2048
-# From here on, a chat template that ends with a turn of the model opens that turn.
-_OPENED_SINCE = 3
-# A mode like chat, in which the model always begins a turn of its own.
-PLAIN = "plain"
+# From here on, the labels of worked classification tasks come in two orders.
+_TURNED_SINCE = 4
 # Tasks of known kinds that the model is asked about, of each kind.
 _KNOWN_OF_A_KIND = 4
 
@@ -46,24 +43,6 @@ class PoolTask:
 
     id: str
     instruction: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What a request asks, before its template is filled in.
-
-    template: its name, without the mode and the ending.
-    form: what the completion consists of.
-    parents: pool ids of the tasks that the prompt shows.
-    stop: stop strings beside those of the template and of the sampling.
-    """
-
-    stage: Stage
-    form: Form
-    template: str
-    sampling: SamplingConfig
-    parents: tuple[str, ...] = ()
-    stop: tuple[str, ...] = ()
 
 
 class RequestBuilder:
@@ -91,6 +70,7 @@ class RequestBuilder:
         self._topics = inputs.topics
         self._engine = engine
         self._modes = modes
+        self._filled = Templates(config, inputs.prompts, engine, modes)
         self._seeds = [PoolTask(seed.pool_id, seed.instruction) for seed in inputs.seeds]
         self._fewshot: FewShot = choose_fewshot(
             inputs.seeds,
@@ -130,7 +110,7 @@ class RequestBuilder:
             parents=tuple(task.id for task in tasks),
             stop=(f"\n{self._config.propose.list_length + 1}.",),
         )
-        return self._request(
+        return self._filled.request(
             about,
             question,
             tasks=[" ".join(task.instruction.split()) for task in tasks],
@@ -139,13 +119,13 @@ class RequestBuilder:
             topic=topic,
         )
 
-    def _proposal_question(self) -> _Question:
-        return _Question(Stage.PROPOSE, Form.LIST, "propose", self._config.propose.sampling)
+    def _proposal_question(self) -> Question:
+        return Question(Stage.PROPOSE, Form.LIST, "propose", self._config.propose.sampling)
 
     def classify(self, about: str, instruction: str) -> Request:
         """Ask whether an instruction is classification; `about` is its id."""
-        question = _Question(Stage.CLASSIFY, Form.LABEL, "classify", self._config.classify.sampling)
-        return self._request(
+        question = Question(Stage.CLASSIFY, Form.LABEL, "classify", self._config.classify.sampling)
+        return self._filled.request(
             about,
             question,
             instruction=instruction,
@@ -172,14 +152,17 @@ class RequestBuilder:
         return requests
 
     def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
-        """Ask for inputs and outputs: output-first for classification, input-first otherwise."""
+        """Ask for inputs and outputs: output-first for classification, input-first otherwise.
+
+        A question that stands alone has no input, and its label is its answer.
+        """
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
         points = refers_to_input(instruction, self.rules_version, self._config.instances)
         values: dict[str, Any] = {"instruction": instruction}
-        if is_classification:
+        if is_classification and not self.stands_alone(instruction):
             form, name = Form.OUTPUT_FIRST, "output_first"
-            values["exemplars"] = _others(self._fewshot.classification, instruction)
+            values["exemplars"] = self._labelled(about, instruction)
             values["opened"] = markers.label if base else ""
         elif not base and not points and self._config.instances.direct:
             form, name = Form.WHOLE, "direct"
@@ -189,14 +172,32 @@ class RequestBuilder:
             exemplars = self._fewshot.with_input if points else self._fewshot.without_input
             values["exemplars"] = _others(exemplars, instruction)
             values["opened"] = markers.input if base and points else ""
-        question = _Question(Stage.INSTANCES, form, name, self._config.instances.sampling)
-        return self._request(about, question, **values)
+        question = Question(Stage.INSTANCES, form, name, self._config.instances.sampling)
+        return self._filled.request(about, question, **values)
+
+    def stands_alone(self, instruction: str) -> bool:
+        """Whether an instruction is a question without an input, by the rules of the run."""
+        points = refers_to_input(instruction, self.rules_version, self._config.instances)
+        return STANDS_ALONE.at(self.rules_version)(instruction) and not points
+
+    def _labelled(self, about: str, instruction: str) -> list[Exemplar]:
+        """Return worked classification tasks; half of the requests see their labels turned round.
+
+        So no label comes first in every prompt.
+        """
+        exemplars = _others(self._fewshot.classification, instruction)
+        if (
+            self.rules_version < _TURNED_SINCE
+            or derive_seed(self._config.seed, about, "labels") % 2
+        ):
+            return exemplars
+        return [{**one, "instances": one["instances"][::-1]} for one in exemplars]
 
     def answer(self, about: str, instruction: str, input: str) -> Request:
         """Ask for the output of a task with its input; `about` is the answer's id."""
-        question = _Question(Stage.ANSWER, Form.WHOLE, "answer", self._config.instances.sampling)
+        question = Question(Stage.ANSWER, Form.WHOLE, "answer", self._config.instances.sampling)
         exemplars = self._fewshot.with_input if input else self._fewshot.without_input
-        return self._request(
+        return self._filled.request(
             about,
             question,
             instruction=instruction,
@@ -256,7 +257,7 @@ class RequestBuilder:
     def _context_needs(self) -> dict[str, int]:
         longest = sorted(self._seeds, key=lambda task: -len(task.instruction))
         shown = longest[: self._config.propose.in_context]
-        proposal = self._request(
+        proposal = self._filled.request(
             "",
             self._proposal_question(),
             tasks=[task.instruction for task in shown],
@@ -279,7 +280,7 @@ class RequestBuilder:
 
     def _check_steering(self) -> None:
         """Raise ConfigError where the templates would ignore a setting of the user."""
-        template = _template("propose", self._modes[Stage.PROPOSE])
+        template = template_file("propose", self._modes[Stage.PROPOSE])
         steering = {"domain": self._config.propose.domain, "topic": self._topics}
         for name, value in steering.items():
             if value and name not in self._prompts.files[template]:
@@ -305,80 +306,7 @@ class RequestBuilder:
     def _tokens(self, prompt: Prompt) -> int:
         return len(self._engine.encode(self._engine.render(prompt)))
 
-    def _request(self, about: str, question: _Question, **values: Any) -> Request:
-        """Fill in a question's template with values."""
-        stage, name, sampling = question.stage, question.template, question.sampling
-        # Stages outside the loop are prompted as instances are.
-        mode = self._modes.get(stage, self._modes[Stage.INSTANCES])
-        template = _template(name, mode)
-        prompt: Prompt
-        if mode == "base":
-            prompt = continued = self._prompts.text(template, **values)
-            stop = (*self._prompts.stop.get(name, []), *question.stop, *sampling.stop)
-        else:
-            prompt = self._conversation(question, mode, values)
-            continued = prompt.opened
-            # A model's turn ends by itself; only a list that it continues needs an end.
-            stop = (*(question.stop if continued else ()), *sampling.stop)
-        id = ids.request(about, stage)
-        return Request(
-            id=id,
-            about=about,
-            stage=stage,
-            reading=self._reading(question.form, mode, continued, question.parents),
-            prompt=prompt,
-            sampling=sampling.model_copy(update={"stop": stop}),
-            seed=derive_seed(self._config.seed, id),
-            template=template,
-            parents=question.parents,
-        )
-
-    def _conversation(
-        self, question: _Question, mode: str, values: Mapping[str, Any]
-    ) -> Conversation:
-        template = _template(question.template, mode)
-        classifies = question.stage is Stage.CLASSIFY
-        # A label of one word leaves no room to think.
-        thinking = self._config.model.thinking and not classifies
-        # A model that thinks first cannot go on with an answer.
-        can_open = (
-            self.rules_version >= _OPENED_SINCE
-            and self._engine.capabilities.continues
-            and not thinking
-            and mode != PLAIN
-        )
-        messages = self._prompts.messages(template, **values, can_open=can_open)
-        opened = ""
-        if self.rules_version >= _OPENED_SINCE and messages[-1]["role"] == "assistant":
-            if not can_open:
-                raise ConfigError(
-                    f"{template}: ends with a turn of the assistant, which "
-                    f"{'a model that thinks first' if thinking else 'this engine'} cannot "
-                    "continue; put that turn between {% if can_open %} and {% endif %}"
-                )
-            opened = messages.pop()["content"]
-        system = self._config.model.system
-        if question.template == "direct":
-            system = system or self._config.instances.direct_system
-        if system and not classifies:
-            messages = with_system(messages, system)
-        return Conversation(tuple(messages), opened=opened, thinking=thinking)
-
-    def _reading(self, form: Form, mode: str, continued: str, parents: Sequence[str]) -> Reading:
-        """Return how a completion is read; `continued` is the text that it continues, or ""."""
-        if form is Form.LIST:
-            continues = bool(continued) and (mode == "base" or ends_in_item(continued))
-            return reading_of_list(continued, parents, continues=continues)
-        if form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
-            return Reading(form, opened=opened_marker(continued, self._prompts.markers))
-        return Reading(form)
-
 
 def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
     """Return the exemplars without the task itself: a seed is not shown its own answer."""
     return [exemplar for exemplar in exemplars if exemplar["instruction"] != instruction]
-
-
-def _template(name: str, mode: str) -> str:
-    """Return the file of a template in a mode."""
-    return f"{name}.{'base' if mode == 'base' else 'chat'}.jinja"

@@ -24,6 +24,7 @@ from selfinstruct.filters.rule import (
     off_value,
 )
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.prompts.language import languages, read_language
 from selfinstruct.verdicts.rulebook import Rulebook
 
 # More than a few seeds: at least so many, and at least this share.
@@ -41,6 +42,9 @@ _FIRST = {
     "copies_prompt": f"the model copies the tasks that it is shown: {_OTHER_PROMPTING}",
     "not_novel": f"give more seeds, and more varied ones; {_OTHER_PROMPTING}",
 }
+
+# What a text in another language than the run's is rejected for.
+_OF_A_LANGUAGE = frozenset(("too_short", "too_long", "wrong_script"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +82,19 @@ def advice_on_seeds(seeds: Sequence[SeedTask], rulebook: Rulebook) -> list[Advic
     """
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
     own_lines = rulebook.prompts.own_lines()
-    examples: dict[str, str] = {}
-    broken: Counter[str] = Counter()
+    broken: dict[str, list[str]] = {}
     for seed in seeds:
         facts = InstructionFacts(" ".join(seed.instruction.split()), prompt_lines=own_lines)
         failure = first_failure(rules, facts, rulebook.config)
         if failure is not None:
-            broken[failure.reason] += 1
-            examples.setdefault(failure.reason, seed.instruction)
+            broken.setdefault(failure.reason, []).append(seed.instruction)
     what = "seed tasks are of a kind that would be"
     return [
-        Advice(what, reason, count, len(seeds), examples[reason], _action(reason, rulebook.config))
-        for reason, count in broken.most_common()
-        if count >= max(_LEAST_SEEDS, _LEAST_SHARE * len(seeds))
+        Advice(
+            what, reason, len(texts), len(seeds), texts[0], _action(reason, texts, rulebook.config)
+        )
+        for reason, texts in sorted(broken.items(), key=lambda item: -len(item[1]))
+        if len(texts) >= max(_LEAST_SEEDS, _LEAST_SHARE * len(seeds))
     ]
 
 
@@ -103,17 +107,34 @@ def advice_on_round(candidates: Sequence[InstructionCandidate], config: RunConfi
     ]
     for reason, count in Counter(str(c.reason) for c in rejected).most_common(1):
         if count > _MOST_OF_A_ROUND * len(candidates):
-            example = next(c.text for c in rejected if c.reason == reason)
-            what, action = "candidates of the first round were", _action(reason, config)
-            return Advice(what, reason, count, len(candidates), example, action)
+            texts = [c.text for c in rejected if c.reason == reason]
+            what, action = "candidates of the first round were", _action(reason, texts, config)
+            return Advice(what, reason, count, len(candidates), texts[0], action)
     return None
 
 
-def _action(reason: str, config: RunConfig) -> str:
-    """Return what to do about a reason: what helps first, then the keys of its rules."""
+def _action(reason: str, texts: Sequence[str], config: RunConfig) -> str:
+    """Return what to do about texts rejected for a reason: what helps first, then the keys."""
     keys = [f"--set {text}" for text in _settings(reason, config)]
-    parts = [_FIRST.get(reason, ""), f"to change the rule: {' or '.join(keys)}" if keys else ""]
+    first = _FIRST.get(reason, "")
+    if reason in _OF_A_LANGUAGE and config.language is None:
+        first = _language_of(texts)
+    parts = [first, f"to change the rule: {' or '.join(keys)}" if keys else ""]
     return "; ".join(part for part in parts if part)
+
+
+def _language_of(texts: Sequence[str]) -> str:
+    """Return which --language texts want, or what there is for other languages; or nothing."""
+    for code in languages():
+        language = read_language(code)
+        if language.is_used_in(texts):
+            return f"they look like {language.name}: a new run with --language {code} has its rules"
+    if all(text.isascii() for text in texts):
+        return ""
+    return (
+        f"for another language than English there is --language ({', '.join(languages())}), and "
+        "docs/languages.md for the others"
+    )
 
 
 def _settings(reason: str, config: RunConfig) -> Iterator[str]:

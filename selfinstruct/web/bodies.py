@@ -117,6 +117,7 @@ class RunWanted(StopRules):
     name: Name
     model: Annotated[str, Field(min_length=1, max_length=200)] = "bundled"
     seeds: Annotated[str, Field(max_length=900_000)] | None = None
+    language: Annotated[str, Field(min_length=1, max_length=20)] | None = None
     domain: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     system: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.inputs.run_inputs import stored_config
+from selfinstruct.prompts.language import languages
 from selfinstruct.store import Run, run_exists
 from selfinstruct.web.api_jobs import judged
 from selfinstruct.web.bodies import RunWanted, StopRules, WhatIfQuery, WhatIfSaved
@@ -131,6 +132,7 @@ def _new(
         "here": "new",
         "given": {**fields, **form_values},
         "models": known_models(service.root),
+        "languages": languages(),
         "defaults": RunConfig(),
         "problem": problem,
     }

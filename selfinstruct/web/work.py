@@ -20,6 +20,7 @@ from selfinstruct.generate.complete import pending
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.inputs.seeds import parse_seeds
 from selfinstruct.models import CATALOGUE
+from selfinstruct.prompts.language import read_language
 from selfinstruct.store import Run
 from selfinstruct.verdicts.whatif import Thresholds, config_with
 from selfinstruct.web.jobs import Job, Jobs
@@ -40,6 +41,7 @@ class NewRun:
     model: str = "bundled"
     target: int | None = None
     seeds: str | None = None
+    language: str | None = None
     domain: str | None = None
     system: str | None = None
     dtype: str | None = None
@@ -59,6 +61,7 @@ _KEYS = {
     "min_yield": "stop.min_yield",
     "max_rounds": "stop.max_rounds",
     "max_tokens": "stop.max_tokens",
+    "language": "language",
     "domain": "propose.domain",
     "per_round": "propose.per_round",
     "system": "model.system",
@@ -93,6 +96,8 @@ def start_run(jobs: Jobs, root: Path, new: NewRun) -> Job:
     dotted["model.name"] = _model(root, new.model)
     values = nested(dotted)
     build_config(values, "request")
+    if new.language is not None:
+        read_language(new.language)
     files: dict[str, str] = {}
     if new.seeds and new.seeds.strip():
         name = "seeds.jsonl" if new.seeds.lstrip().startswith("{") else "seeds.txt"

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,21 @@ def said(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 0)
     captured = capfd.readouterr()
     assert found == code, captured.err
     return json.loads(captured.out) if code in (0, 4) else " ".join(captured.err.split())
+
+
+def test_what_was_cut_off_an_answer_is_shown(tmp_path: Path, capfd: Any) -> None:
+    """In a golden run of version 3, some answers open with chat."""
+    path = str(Path(shutil.copytree(ROOT / "tests/golden/runs/third", tmp_path / "third")))
+    assert cli(["audit", "list", path, "--stage", "instances", "--json", "--limit", "500"]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    opened = "Sure, here is what I think:"
+    [id] = [row["id"] for row in rows if row["cut"]]
+    assert cli(["audit", "show", path, id]) == 0
+    assert f"cut off around it:\n   {opened}\n" in capfd.readouterr().out
+    assert said(["show", path, id, "--json"], capfd)["row"]["cut"] == opened
+    whole = next(row["id"] for row in rows if not row["cut"])
+    assert cli(["audit", "show", path, whole]) == 0
+    assert "cut off" not in capfd.readouterr().out
 
 
 def id_of(run: Run, **wanted: Any) -> str:

@@ -1,4 +1,4 @@
-"""A labelled set of good and bad texts of our own, by versions 2 and 3 of the rules."""
+"""A labelled set of good and bad texts of our own, by versions 2, 3 and 4 of the rules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.common.records import Markers
+from selfinstruct.common.versions import RULES_VERSION as NEWEST
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, When, first_failure
@@ -61,17 +62,25 @@ def test_there_are_enough_of_both_kinds() -> None:
 def test_fewer_than_3_in_200_good_texts_are_rejected() -> None:
     for kind in ("instruction", "instance"):
         rows = [row for row in GOOD if row["kind"] == kind]
-        rejected = [(reason(row, 3), row) for row in rows if reason(row, 3)]
+        rejected = [(reason(row, NEWEST), row) for row in rows if reason(row, NEWEST)]
         assert len(rejected) < 0.015 * len(rows), rejected
     # What version 3 is for.
     assert sum(reason(row, 2) is not None for row in GOOD) > 0.3 * len(GOOD)
 
 
+def test_what_version_4_mends() -> None:
+    mended = [row for row in GOOD if reason(row, 3) and not reason(row, 4)]
+    assert {reason(row, 3) for row in mended} == {"too_short", "prompt_echo", "repetitive"}
+    assert [row for row in GOOD if not reason(row, 3) and reason(row, 4)] == []
+
+
 @pytest.mark.parametrize("expected", sorted({row["reason"] for row in BAD}))
 def test_every_bad_text_is_rejected_for_its_reason(expected: str) -> None:
     rows = [row for row in BAD if row["reason"] == expected]
-    assert [(row, reason(row, 3)) for row in rows if reason(row, 3) != expected] == []
+    found = [(row, reason(row, NEWEST)) for row in rows]
+    assert [(row, given) for row, given in found if given != expected] == []
 
 
-def test_no_bad_text_passes_that_version_2_rejected() -> None:
-    assert [row for row in BAD if reason(row, 2) and not reason(row, 3)] == []
+@pytest.mark.parametrize("version", range(2, NEWEST))
+def test_no_bad_text_passes_that_an_older_version_rejected(version: int) -> None:
+    assert [row for row in BAD if reason(row, version) and not reason(row, NEWEST)] == []

@@ -159,6 +159,25 @@ def failed(out: Path) -> None:
     workshop.generate(out, golden, settings, resume=False, engine=engine)
 
 
+def third_failed(out: Path) -> None:
+    """Let a few requests for instances fail for good, so few that the run goes on."""
+    golden = GOLDEN["third_failed"]
+
+    def fails(asked: Asked) -> str | None:
+        late = asked.stage == "instances"
+        return "the server hung up" if late and asked.seed % 9 == 1 else None
+
+    engine = GoldenEngine(golden.voice, thinks=golden.voice.thought, fails=fails)
+    settings = {**SETTINGS, **(golden.settings or {})}
+    workshop.generate(out, golden, settings, resume=False, engine=engine)
+
+
+def third_restored(out: Path) -> None:
+    run = copy("third", out)
+    for reason in ("copies_prompt", "holds_answer", "not_novel"):
+        decisions.restore(run, first(run, reason).id, by="golden")
+
+
 def merged(out: Path) -> None:
     other = Path("other")
     golden = replace(GOLDEN["base"], voice=replace(GOLDEN["base"].voice, salt="other"))
@@ -208,7 +227,10 @@ def restored(out: Path) -> None:
 
 FROM_OTHERS: Mapping[str, Callable[[Path], None]] = {
     one.__name__: one
-    for one in (what_if, completed, stricter, answered, failed, merged, decided, restored)
+    for one in (
+        *(what_if, completed, stricter, answered, failed, merged, decided, restored),
+        *(third_failed, third_restored),
+    )
 }
 
 

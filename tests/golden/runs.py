@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.golden.script import OddVoice, Voice
+from tests.golden.script import OddVoice, ThirdVoice, Voice
 
 HERE = Path(__file__).parent
 RUNS, EXPECTED = Path("runs"), Path("expected")
@@ -51,6 +51,7 @@ _STRICT = Voice("strict")
 _MIXED = {"propose": "base", "classify": "base", "instances": "chat"}
 _NO_SCRIPT = {"rules.script": None, "rules.min_words": None, "seeds": "inputs/chinese.txt"}
 _OLD = Voice("old")
+_THIRD = ThirdVoice("third")
 
 GOLDEN: Mapping[str, Golden] = {
     "base": Golden(
@@ -240,5 +241,66 @@ GOLDEN: Mapping[str, Golden] = {
         Voice("filterless"),
         settings=None,
         asks=("answer",),
+    ),
+    "third": Golden(
+        "version 3: lists and instances of many forms, copies, held answers, kinds by words",
+        _THIRD,
+        settings={"rules_version": 3, "stop.target": 14, "propose.per_round": 5},
+        asks=("answer",),
+    ),
+    "third_opened": Golden(
+        "version 3 with a chat template whose last turn is opened; a shown list goes on",
+        ThirdVoice("third_opened", answers="direct"),
+        settings={
+            "rules_version": 3,
+            "model.prompting": "chat",
+            "model.system": "You are a calm teacher.",
+            "stop.target": 14,
+            "propose.per_round": 5,
+        },
+    ),
+    "third_restored": Golden(
+        "`third` with restored copies and held answers: their instances are written later",
+        _THIRD,
+        settings=None,
+        asks=("complete",),
+    ),
+    "third_odd": Golden(
+        "version 3: marks, nested lists, words for no input, rests of texts",
+        OddVoice("third_odd"),
+        settings={"rules_version": 3, "stop.target": 12, "likelihood.seed_bound": False},
+    ),
+    "third_failed": Golden(
+        "version 3: requests that failed three times, and answers that were all thought",
+        ThirdVoice("third_failed", lists="chat", answers="direct"),
+        thinks=True,
+        settings={
+            "rules_version": 3,
+            "model.prompting": "chat",
+            "model.thinking": True,
+            "stop.target": 12,
+            "propose.per_round": 5,
+        },
+        asks=("complete",),
+    ),
+    "third_chinese": Golden(
+        "version 3 in Chinese: markers, words, phrases and limits of the language",
+        Voice(
+            "third_chinese",
+            first=5,
+            chinese=True,
+            input="输入：",  # noqa: RUF001
+            output="输出：",  # noqa: RUF001
+            label="类别：",  # noqa: RUF001
+            yes="类别",
+        ),
+        settings={
+            "rules_version": 3,
+            "language": "zh",
+            "seeds": "inputs/chinese.txt",
+            "propose.in_context": 4,
+            "propose.from_seeds": 4,
+            "propose.list_length": 9,
+        },
     ),
 }

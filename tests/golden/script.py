@@ -12,6 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+# Of 8 words or more: another item may hold it whole.
+HELD = "Explain how the old harbour of a small town was built."
 SUBJECTS = (
     *("harbour", "violin", "desert", "bakery", "comet", "library", "glacier", "orchard"),
     *("railway", "lantern", "volcano", "museum", "beehive", "castle", "market", "meadow"),
@@ -220,6 +222,72 @@ class OddVoice(Voice):
             f"{given}\nOutput: {output}\nLabel: none\nInput: {given}",
         ]
         return texts[kind]
+
+
+class ThirdVoice(Voice):
+    """Writes what version 3 of the rules reads, cuts, and rejects otherwise than version 2.
+
+    Its lists are numbered in many ways. Its instances have labels of many forms, reasoning, and
+    chat before the answer.
+    """
+
+    def _item(self, kind: str, asked: Any, number: int) -> str:
+        text = super()._item(kind, asked, number)
+        place = _draw(36, self.salt, asked.seed, number, "own")
+        added = {
+            **dict.fromkeys((6, 7), HELD),
+            **dict.fromkeys((8, 9), f"{text.rstrip('.')}. {HELD} Be calm, kind and brief."),
+            0: "Compare proverb p1 about q1 and r1.",
+            1: f"{text.rstrip('.')}. Compare proverb p1 about q1 and r1.",
+            2: f"What is {number} + {number}? {2 * number}",
+            3: f"How old is the {self._subject(asked, number)}? - It is {number} years old.",
+            4: f"**{text}**",
+            5: f"Decide whether a {self._subject(asked, number)} w{asked.seed % 400} is big: "
+            "A or B?",
+        }
+        return added.get(place, text)
+
+    def _list(self, asked: Any) -> str | tuple[str, str]:
+        written = super()._list(asked)
+        text, finish = written if isinstance(written, tuple) else (written, "stop")
+        marks = (". ", ") ", ": ", ".", "\uff0e", "\u3001")
+        mark = marks[_draw(len(marks), asked.seed, "mark")]
+        for number in range(self.first, self.first + self.items):
+            text = text.replace(f"\n{number}. ", f"\n{number}{mark}")
+        return text, finish
+
+    def _pairs(self, how: str, points: bool, asked: Any) -> str | tuple[str, str]:
+        written = super()._pairs(how, points, asked)
+        text, finish = written if isinstance(written, tuple) else (written, "stop")
+        forms = {
+            0: (f"**{self.input.rstrip(':')}**:", f"**{self.output.rstrip(':')}**:"),
+            1: (f"### {self.input}", f"### {self.output}"),
+            2: (self.input.replace(":", " :"), self.output.upper()),
+            3: ("Country:", self.output),
+        }
+        given, result = forms.get(_draw(9, asked.seed, "form"), (self.input, self.output))
+        text = text.replace(self.input, given).replace(self.output, result)
+        return self._around(text, asked), finish
+
+    def _output(self, how: str, asked: Any) -> str | tuple[str, str]:
+        written = super()._output(how, asked)
+        if how != "good" or isinstance(written, tuple):
+            return written
+        endings = {
+            0: f"# Of the {self._subject(asked, 'output')}\n\n{written}",
+            1: f"Sure, here is what I think:\n\n{written}",
+            2: f'    print("{written}")\n    # prints it\nOutput: 3',
+            3: f"{written}\n\nLooking forward to seeing you,\nAda",
+        }
+        return endings.get(_draw(12, asked.seed, "ending"), written)
+
+    def _around(self, text: str, asked: Any) -> str:
+        around = _draw(14, asked.seed, "around")
+        if around == 0:
+            return f"<think>It is about v{asked.seed % 97}.</think>\n{text}"
+        if around == 1:
+            return f"Example 1\n{text}\n\nExample 2\n{text}"
+        return text
 
 
 def _choice(options: tuple[str, ...], *parts: object) -> str:

@@ -12,6 +12,7 @@ import yaml
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ParsedInstance, SeedTask
+from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.filters.instance_rules import check_instances
@@ -24,7 +25,7 @@ from selfinstruct.prompts.language import languages, read_language
 from selfinstruct.prompts.library import SHIPPED, load_prompts
 
 CODES = ["de", "vi", "zh"]
-VERSION = 3
+VERSION = RULES_VERSION
 # Without Jinja, a template of these has nothing to translate, or one text for every language.
 ONE_FOR_ALL = {"task.jinja", "prompts.yaml"}
 
@@ -52,6 +53,15 @@ def test_every_template_with_words_is_there_in_the_language(code: str) -> None:
     shipped = {path.name: path.read_text("utf-8") for path in SHIPPED.iterdir()}
     with_words = {name for name, text in shipped.items() if words_of(text)} - ONE_FOR_ALL
     assert with_words == set(read_language(code).templates)
+
+
+@pytest.mark.parametrize("code", [None, *languages()])
+def test_a_heading_stops_no_answer(code: str | None) -> None:
+    """A line of `###` alone separates tasks; `### Steps` belongs to an answer."""
+    stops = load_prompts(None, code).stop
+    for stage in ("input_first", "output_first", "answer"):
+        assert "\n###\n" in stops[stage]
+        assert not any(text in "Ja.\n### Steps\n1. Read." for text in stops[stage])
 
 
 @pytest.mark.parametrize("code", languages())
@@ -162,6 +172,9 @@ GOOD = [
     ("de", "Erkläre, wie man als Kind Radfahren lernt."),
     ("de", "Welches Bildungssystem hat Finnland?"),
     ("de", "Schreibe eine Einladung zum Sommerfest der Grundschule."),
+    ("de", "Ist ein Wal ein Fisch? Begründe."),  # to an English rule, a question and a name
+    ("de", "Was ist Fluorid?"),
+    ("vi", "Nước là gì?"),
     ("vi", "Giải thích vì sao bầu trời có màu xanh."),
     ("vi", "Kể tên ba loài hoa nở vào mùa xuân."),
     ("zh", "用Python写一个函数，计算列表的平均值。"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from selfinstruct.audit.queries import summarise
@@ -56,6 +57,38 @@ def test_the_setting_is_what_ends_the_warning() -> None:
     assert reasons
     off = build_config({"rules": {"min_words": None, "script": None}}, "test")
     assert advice_on_seeds(seeds(texts), rulebook(off)) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (
+            [f"请写一首关于{one}的短诗。" for one in "春夏秋冬"],
+            "look like Chinese: a new run with --language zh",
+        ),
+        (
+            ["Опиши свой дом.", "Расскажи сказку.", "Напиши письмо."],
+            "--language (de, vi, zh), and docs/",
+        ),
+    ],
+)
+def test_texts_in_another_language_are_told_of_it(texts: list[str], said: str) -> None:
+    found = [str(advice) for advice in advice_on_seeds(seeds(texts), rulebook())]
+    assert found
+    assert all(said in text for text in found)
+
+
+def test_short_english_texts_are_told_of_no_language() -> None:
+    [advice] = advice_on_seeds(seeds([*GOOD, "Sing.", "Run.", "Eat."]), rulebook())
+    assert "language" not in advice.action
+
+
+def test_a_run_in_a_language_is_told_of_no_other() -> None:
+    config = build_config({"language": "de", "rules": {"script": "LATIN"}}, "test")
+    texts = [f"请写一首关于{one}的短诗。" for one in "春夏秋冬"]
+    found = advice_on_seeds(seeds(texts), rulebook(config))
+    assert found
+    assert not any("--language" in str(advice) for advice in found)
 
 
 def test_it_is_said_before_a_model_is_loaded(tmp_path: Path, generate: Generate) -> None:

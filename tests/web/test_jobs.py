@@ -50,6 +50,18 @@ def test_a_run_is_generated_and_grown(jobs: Jobs, root: Path) -> None:
     assert jobs.of_run("new") == again
 
 
+def test_a_run_in_a_language(jobs: Jobs, root: Path) -> None:
+    seeds = (Path(__file__).parents[1] / "data/seeds_de.jsonl").read_text(encoding="utf-8")
+    wanted = small("deutsch", seeds=seeds, language="de")
+    job = ended(jobs, start_run(jobs, root, wanted))
+    assert (job.state, job.why) == ("done", None)
+    config = open_run(root / "deutsch").meta["config"]
+    assert (config["language"], config["rules"]["holds_answer"]) == ("de", False)
+    with pytest.raises(ConfigError, match="language 'xx' is not known; there are: de, vi, zh"):
+        start_run(jobs, root, small("other", language="xx"))
+    assert not (root / "other").exists()
+
+
 def test_a_job_is_stopped_and_its_run_can_go_on(
     jobs: Jobs, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from selfinstruct.store import Run
+from selfinstruct.store import Run, open_run
 from selfinstruct.web.render import clock, coded, percent, pieces, score, short
 
 Generate = Callable[..., tuple[Run, str]]
@@ -34,6 +35,17 @@ def test_every_candidate_has_a_page(client: TestClient, varied: Run) -> None:
             assert str(row.reason or row.verdict) in answer.text
     assert len(seen) > 10
     assert client.get("/runs/varied/candidates/nothing").status_code == 404
+
+
+def test_what_was_cut_off_an_answer_is_shown(client: TestClient, root: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden/runs/third"
+    run = open_run(Path(shutil.copytree(golden, root / "third")))
+    rows = [row for number in run.rounds() for row in run.instances(number)]
+    [opened] = [row for row in rows if row.cut]
+    page = client.get(f"/runs/third/candidates/{opened.id}").text
+    assert '<pre id="cut">Sure, here is what I think:</pre>' in page
+    whole = next(row for row in rows if not row.cut)
+    assert 'id="cut"' not in client.get(f"/runs/third/candidates/{whole.id}").text
 
 
 def test_filters_stay_in_the_address(client: TestClient, varied: Run) -> None:
@@ -73,6 +85,16 @@ def test_a_run_with_an_odd_name_is_reached(client: TestClient, root: Path, varie
     assert 'href="/runs/my%20run%20%26%20more%3F"' in text
     assert client.get("/runs/my%20run%20%26%20more%3F").status_code == 200
     assert client.get("/runs/my%20run%20%26%20more%3F/candidates").status_code == 200
+
+
+def test_the_form_of_a_new_run_offers_the_languages(client: TestClient) -> None:
+    page = client.get("/new").text
+    for code in ("", "de", "vi", "zh"):
+        assert f'<option value="{code}"' in page
+    given = {"name": "first", "model": "bundled", "language": "tlh"}
+    refused = client.post("/new", data=given, headers={"origin": "http://127.0.0.1:8700"})
+    assert refused.status_code == 422
+    assert "there are: de, vi, zh" in refused.text
 
 
 def test_an_empty_root(client: TestClient) -> None:
