@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from selfinstruct.api import Exported, Run, export, generate, open_run, probe_model
+    from selfinstruct.api import Exported, Run, converse, export, generate, open_run, probe_model
     from selfinstruct.audit.queries import Summary
     from selfinstruct.common.errors import (
         ConfigError,
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     )
     from selfinstruct.common.progress import Event, RoundCommitted, Working
     from selfinstruct.dataset.rows import ExportRow
+    from selfinstruct.generate.converse import Conversed
     from selfinstruct.verdicts.replay import Difference
 
 __all__ = [
     "ConfigError",
+    "Conversed",
     "Difference",
     "EngineError",
     "Event",
@@ -53,6 +55,7 @@ __all__ = [
     "Summary",
     "Working",
     "WriteError",
+    "converse",
     "export",
     "generate",
     "open_run",
@@ -61,7 +64,7 @@ __all__ = [
 
 # Where each name comes from; tests/test_api.py compares this with the two lists above.
 _HOMES = {
-    "api": ("Exported", "Run", "export", "generate", "open_run", "probe_model"),
+    "api": ("Exported", "Run", "converse", "export", "generate", "open_run", "probe_model"),
     "audit.queries": ("Summary",),
     "common.errors": (
         "ConfigError",
@@ -74,6 +77,7 @@ _HOMES = {
     ),
     "common.progress": ("Event", "RoundCommitted", "Working"),
     "dataset.rows": ("ExportRow",),
+    "generate.converse": ("Conversed",),
     "verdicts.replay": ("Difference",),
 }
 
