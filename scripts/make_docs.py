@@ -139,7 +139,8 @@ COLUMNS = {
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
-        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or `…-score`",
+        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or "
+        "`…-score`",
         "stage": "what was asked for",
         "template": "template that made the prompt",
         "prompt": "the text that the model saw, BOS and chat markup included",
@@ -217,7 +218,7 @@ COLUMNS = {
         "rouge_l": "novelty of the instruction; NaN: nothing near",
         "neighbour_id": "the nearest",
         "exchanges": "exchanges that are kept, the opening included; 0 if it is rejected",
-        "ended": "`turns` (as many as were wanted), `no_room`, or the reason of the turn that ended it",
+        "ended": "`turns` (as many as were wanted), `no_room`, or the reason of the last turn",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
     },
