@@ -14,6 +14,7 @@ from functools import partial
 import regex
 
 from selfinstruct.common.records import NAN
+from selfinstruct.filters.copies import copies_shown
 from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, TOKENS
 from selfinstruct.filters.phrases import starts_with_phrase
 from selfinstruct.filters.rule import Bound, Measure, Of, Rule, When
@@ -40,12 +41,14 @@ class TurnFacts:
     """The facts that a rule on turns may use.
 
     done: the user has nothing more to ask.
+    shown: turns of the examples in the prompt.
     shared: the largest share of the text that an earlier turn has too.
     most_shared: the largest that may be.
     """
 
     text: str
     done: bool = False
+    shown: Sequence[str] = ()
     shared: float = NAN
     most_shared: float = 1.0
 
@@ -116,6 +119,13 @@ USER_DONE = _turn(
     section="instances",
     details="it only thanks or takes leave",
 )
+COPIES_EXAMPLE = _turn(
+    name="copies_example",
+    reason="copies_example",
+    help="equals a turn of the examples in the prompt, or holds it whole",
+    breaks=lambda facts, _: copies_shown(facts.text, facts.shown),
+    section="instances",
+)
 REPEATS_TURN = _turn(
     name="repeats_turn",
     reason="repeats_turn",
@@ -154,5 +164,5 @@ OPENING_REJECTED = _outcome(
     help="the task that opens the self-chat is none any more",
     details="in a run that was judged again (`merge`, `audit whatif --out`)",
 )
-TURN_RULES = [EMPTY_TURN, USER_DONE, REPEATS_TURN, UNANSWERED, AFTER_END]
+TURN_RULES = [EMPTY_TURN, USER_DONE, COPIES_EXAMPLE, REPEATS_TURN, UNANSWERED, AFTER_END]
 CHAT_RULES = [SHORT_CHAT, OPENING_REJECTED]

@@ -73,6 +73,7 @@ def make(
         speakers=dict(prompts.speakers),
         ends=list(prompts.ends),
         polite=list(prompts.polite),
+        shown=list(prompts.shown),
     )
     info = {
         "model": {"name": model.name, "digest": model.digest, "prompting": modes},

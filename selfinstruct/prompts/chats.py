@@ -57,12 +57,14 @@ class ChatPrompts:
 
     speakers: the name before the turns of each role.
     ends, polite: phrases by which the user ends a conversation (filters/turns.py).
+    shown: turns of the examples.
     """
 
     files: Mapping[str, str]
     speakers: Mapping[str, str]
     ends: tuple[str, ...]
     polite: tuple[str, ...]
+    shown: tuple[str, ...]
     _words: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
     def text(self, turns: Sequence[Turn], speaker: str) -> str:
@@ -119,6 +121,7 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
         {USER: words.user, ASSISTANT: words.assistant},
         tuple(words.ends),
         tuple(words.polite),
+        tuple(text for example in words.examples for text in example),
         words.model_dump(),
     )
     prompts._library.check_syntax()

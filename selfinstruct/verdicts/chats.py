@@ -59,6 +59,7 @@ class ChatSettings:
     max_shared: the largest share of a turn that an earlier one may have too.
     speakers: the name before the turns of each role, as the prompts have it.
     ends, polite: phrases by which the user ends a conversation.
+    shown: turns of the examples in the prompts.
     """
 
     turns: int
@@ -66,6 +67,7 @@ class ChatSettings:
     speakers: Mapping[str, str]
     ends: Sequence[str]
     polite: Sequence[str]
+    shown: Sequence[str]
     version: int = CHATS_VERSION
 
 
@@ -175,7 +177,7 @@ def _text_failure(
     """Return the first rule that a turn's text breaks, or None."""
     config, is_user = rulebook.config, turn.role == USER
     done = is_user and says_done(turn.text, settings.ends, settings.polite)
-    own = TurnFacts(turn.text, done, turn.shared, settings.max_shared)
+    own = TurnFacts(turn.text, done, settings.shown, turn.shared, settings.max_shared)
     rules = rulebook.rules(Of.TURN, When.TEXT, When.TEXT)
     repeats = [rule for rule in rules if rule.measure is not None]
     failure = first_failure([rule for rule in rules if rule.measure is None], own, config)
@@ -320,5 +322,5 @@ def _failed(turn: ChatTurn, failure: Failure | None) -> ChatTurn:
 def settings_of(info: Mapping[str, Any]) -> ChatSettings:
     """Return the settings of a commit, from its JSON."""
     stored = info["settings"]
-    names = ("turns", "max_shared", "speakers", "ends", "polite", "version")
+    names = ("turns", "max_shared", "speakers", "ends", "polite", "shown", "version")
     return ChatSettings(**{name: stored[name] for name in names})
