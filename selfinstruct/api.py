@@ -502,10 +502,11 @@ def export(
         opened, choice[0], file, choice[1], reasoning=reasoning, conversations=conversations
     )
     held = exporting.count_conversations(opened) if conversations is not False else 0
-    written = write_card(opened, file.parent, *choice) if card else None
+    written = write_card(opened, file.parent, *choice, conversations=whole) if card else None
     url = None
     if push is not None:
-        url = publish.push(push, file, dataset_card(opened, *choice), private=private)
+        text = dataset_card(opened, *choice, conversations=whole)
+        url = publish.push(push, file, text, private=private)
     return Exported(file, rows, written, url, held if whole else 0, 0 if whole else held)
 
 

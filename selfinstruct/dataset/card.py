@@ -30,15 +30,16 @@ _EXAMPLES = 10
 _LONGEST = 600  # characters shown of a text
 
 
-def dataset_card(run: Run, format: Format, answers: Answers) -> str:
+def dataset_card(run: Run, format: Format, answers: Answers, *, conversations: bool = False) -> str:
     """Return the card of an export as Markdown with the hub's YAML header.
 
     Args:
         run: the run.
         format: how it is exported.
         answers: whose outputs.
+        conversations: whether tasks are carried on by the self-chats that they open.
     """
-    rows = list(export_rows(run, answers))
+    rows = list(export_rows(run, answers, conversations=conversations))
     config = stored_config(run)
     models = _models(run, answers)
     infos = [run.info(number) for number in run.rounds()]
@@ -79,7 +80,9 @@ def check_card(folder: Path) -> Path:
     return path
 
 
-def write_card(run: Run, folder: Path, format: Format, answers: Answers) -> Path:
+def write_card(
+    run: Run, folder: Path, format: Format, answers: Answers, *, conversations: bool = False
+) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
     Raises:
@@ -87,7 +90,8 @@ def write_card(run: Run, folder: Path, format: Format, answers: Answers) -> Path
     """
     path = check_card(folder)
     try:
-        atomic.write_text(path, dataset_card(run, format, answers))
+        card = dataset_card(run, format, answers, conversations=conversations)
+        atomic.write_text(path, card)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path
@@ -150,7 +154,19 @@ def _introduction(
         f"{' and '.join(map(_model, models))} with "
         "[Self-Instruct](https://arxiv.org/abs/2212.10560) from seed tasks. "
         f"{labels:,} of the tasks are classification; {with_input:,} of the examples have "
-        "an input."
+        f"an input.{_conversations(rows)}"
+    )
+
+
+def _conversations(rows: Sequence[ExportRow]) -> str:
+    """Return a sentence about the rows that are whole conversations."""
+    chats = [row for row in rows if row.turns]
+    if not chats:
+        return ""
+    most = max(len(row.turns) // 2 + 1 for row in chats)
+    return (
+        f" {len(chats):,} of them are conversations of 2 to {most} exchanges, in which a model "
+        "played both sides ([Baize](https://arxiv.org/abs/2304.01196))."
     )
 
 

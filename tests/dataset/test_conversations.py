@@ -93,6 +93,10 @@ def test_formats_of_one_exchange_say_so(
     assert "6 conversations are left at their first exchange: alpaca holds no more" in told
     assert cli(["export", str(run.path), "--format", "messages", *out]) == 0
     assert "6 of the rows are conversations" in capfd.readouterr().err
+    assert cli(["export", str(run.path), "--format", "messages", "--card", *out]) == 0
+    card = (tmp_path / "README.md").read_text()
+    assert "6 of them are conversations of 2 to 3 exchanges" in " ".join(card.split())
+    capfd.readouterr()
     assert cli(["export", str(run.path), "--format", "messages", "--no-conversations", *out]) == 0
     assert "conversations" not in capfd.readouterr().err
     assert cli(["export", str(run.path), "--format", "alpaca", "--conversations", *out]) == 2
