@@ -36,7 +36,7 @@ from selfinstruct.verdicts.chat_commits import (
     openings_of,
     way_of,
 )
-from selfinstruct.verdicts.chats import Opening, opening_of, verdicts_of_chats
+from selfinstruct.verdicts.chats import ChatStandards, Opening, opening_of, verdicts_of_chats
 from selfinstruct.verdicts.counts import written_tokens
 
 # Self-chats of one commit, and those that are open at a time; a crash loses at most the open ones.
@@ -249,9 +249,7 @@ class _Writing:
             [chat.opening for chat in whole],
             completions,
             number,
-            self._making.rulebook,
-            self._making.settings,
-            self._thresholds,
+            ChatStandards(self._making.rulebook, self._making.settings, self._thresholds),
             lambda _: True,  # they are tasks of the run as it stands
         )
         now = time.perf_counter()

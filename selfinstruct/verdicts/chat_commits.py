@@ -15,6 +15,7 @@ from selfinstruct.store import Run
 from selfinstruct.store.chats import ChatCommit
 from selfinstruct.verdicts.chats import (
     SPEAKER_KINDS,
+    ChatStandards,
     ChatVerdicts,
     Opening,
     opening_of,
@@ -98,9 +99,7 @@ def judge_again(
         openings_of(commit),
         completions,
         commit.number,
-        rulebook,
-        settings_of(commit.info),
-        thresholds.of(commit.info),
+        ChatStandards(rulebook, settings_of(commit.info), thresholds.of(commit.info)),
         task_test(run, commit),
     )
 

@@ -72,6 +72,20 @@ class ChatSettings:
 
 
 @dataclass(frozen=True)
+class ChatStandards:
+    """What the self-chats of a commit are judged by.
+
+    rulebook: config and templates of the run.
+    settings: of the self-chats.
+    thresholds: the likelihood thresholds of self-chats of the same making; they grow.
+    """
+
+    rulebook: Rulebook
+    settings: ChatSettings
+    thresholds: LikelihoodThresholds
+
+
+@dataclass(frozen=True)
 class Opening:
     """A self-chat without verdict, and the two turns that its task gives."""
 
@@ -200,9 +214,7 @@ def verdicts_of_chats(
     openings: Sequence[Opening],
     completions: Sequence[Completion],
     number: int,
-    rulebook: Rulebook,
-    settings: ChatSettings,
-    thresholds: LikelihoodThresholds,
+    standards: ChatStandards,
     is_task: Callable[[SelfChat], bool],
 ) -> ChatVerdicts:
     """Give verdicts on the self-chats of a commit and on their turns.
@@ -211,13 +223,12 @@ def verdicts_of_chats(
         openings: the self-chats, in order.
         completions: of all their requests, in any order.
         number: of the commit; the likelihood thresholds count from the one that fixed them.
-        rulebook: config and templates of the run.
-        settings: of the self-chats.
-        thresholds: of self-chats of the same making; they see the scores of these first.
+        standards: what they are judged by; the thresholds see the scores of these first.
         is_task: whether the task that opens a self-chat is one, by the rules or a person.
     """
     by_id = with_scores({completion.id: completion for completion in completions})
-    written = [_written(opening, by_id, rulebook, settings) for opening in openings]
+    rulebook, thresholds = standards.rulebook, standards.thresholds
+    written = [_written(opening, by_id, rulebook, standards.settings) for opening in openings]
     see_turns(thresholds, number, [turn for turns, _ in written for turn in turns])
     chats: list[SelfChat] = []
     rows: list[ChatTurn] = []
