@@ -20,7 +20,7 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.prompts.chats import load_chat_prompts
 from selfinstruct.store import Run
-from selfinstruct.verdicts.chats import ChatSettings
+from selfinstruct.verdicts.chat_turns import ChatSettings
 from selfinstruct.verdicts.rulebook import Rulebook
 
 

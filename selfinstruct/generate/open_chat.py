@@ -7,7 +7,8 @@ from selfinstruct.common.chats import ChatTurn
 from selfinstruct.common.records import Completion, Request, Stage
 from selfinstruct.engines.base import scoring_request
 from selfinstruct.generate.chat_requests import ChatRequests
-from selfinstruct.verdicts.chats import ChatSettings, Opening, check_turn
+from selfinstruct.verdicts.chat_turns import ChatSettings, check_turn
+from selfinstruct.verdicts.chats import Opening
 from selfinstruct.verdicts.rulebook import Rulebook
 
 

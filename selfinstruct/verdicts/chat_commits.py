@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from selfinstruct.common import ids
 from selfinstruct.common.chats import SelfChat
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import Completion
@@ -13,6 +15,7 @@ from selfinstruct.decisions.view import by_round, read_judged
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.store import Run
 from selfinstruct.store.chats import ChatCommit
+from selfinstruct.verdicts.chat_turns import settings_of
 from selfinstruct.verdicts.chats import (
     SPEAKER_KINDS,
     ChatStandards,
@@ -20,7 +23,6 @@ from selfinstruct.verdicts.chats import (
     Opening,
     opening_of,
     see_turns,
-    settings_of,
     verdicts_of_chats,
 )
 from selfinstruct.verdicts.counts import count_outcomes
@@ -112,8 +114,29 @@ def task_test(run: Run, commit: ChatCommit) -> Callable[[SelfChat], bool]:
     """
     wanted = {chat.instruction_id for chat in commit.chats}
     judged, accepted = read_judged(run), set()
-    for number, ids in by_round(run, wanted).items():
-        for task in judged.round(number, ids):
+    for number, own in by_round(run, wanted).items():
+        for task in judged.round(number, own):
             accepted |= {instance.id for instance in task.accepted()}
     decided = not commit.info.get("taken_over", False)
     return lambda chat: (decided and chat.opened_by == "person") or chat.instance_id in accepted
+
+
+def renumbered(commit: ChatCommit, number: int, offset: int) -> ChatCommit:
+    """Return a commit as another run takes it over: as its commit of a number, rounds moved up."""
+
+    def moved(id: str) -> str:
+        return ids.renumbered(id, offset)
+
+    chats = [
+        replace(
+            chat,
+            id=moved(chat.id),
+            instruction_id=moved(chat.instruction_id),
+            instance_id=moved(chat.instance_id),
+            round=chat.round + offset,
+        )
+        for chat in commit.chats
+    ]
+    turns = [replace(turn, id=moved(turn.id), chat_id=moved(turn.chat_id)) for turn in commit.turns]
+    kept = {key: value for key, value in commit.info.items() if key != "checksums"}
+    return ChatCommit(number, {**kept, "taken_over": True}, chats, turns)

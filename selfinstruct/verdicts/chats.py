@@ -14,17 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.chats import ASSISTANT, USER, ChatTurn, SelfChat, role_of
 from selfinstruct.common.records import ACCEPTED, REJECTED, Completion, Kind, Stage
-from selfinstruct.common.versions import CHATS_VERSION
-from selfinstruct.filters.likelihood import LikelihoodThresholds, score_span
+from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.filters.rule import (
     Failure,
     InstanceFacts,
-    InstructionFacts,
     Of,
     When,
     first_failure,
@@ -32,43 +29,18 @@ from selfinstruct.filters.rule import (
 from selfinstruct.filters.rules import steps_of
 from selfinstruct.filters.turns import (
     AFTER_END,
-    NOT_OF_REPLIES,
     OPENING_REJECTED,
     SHORT_CHAT,
     UNANSWERED,
-    USER_RULES,
-    TurnFacts,
-    says_done,
-    shared_share,
 )
 from selfinstruct.verdicts.candidates import with_scores
-from selfinstruct.verdicts.parse.turns import READ_TURN
+from selfinstruct.verdicts.chat_turns import ChatSettings, check_turn, with_failure
 from selfinstruct.verdicts.rulebook import Rulebook
 
 # An exchange beside the opening, or it is only the task once more.
 LEAST_EXCHANGES = 2
 # Whose turns have which threshold of the likelihood filter.
 SPEAKER_KINDS = {USER: Kind.INSTRUCTION, ASSISTANT: Kind.OUTPUT}
-
-
-@dataclass(frozen=True)
-class ChatSettings:
-    """What self-chats are judged by, beside the run's rules: part of each commit's JSON.
-
-    turns: most exchanges, the opening included.
-    max_shared: the largest share of a turn that an earlier one may have too.
-    speakers: the name before the turns of each role, as the prompts have it.
-    ends, polite: phrases by which the user ends a conversation.
-    shown: turns of the examples in the prompts.
-    """
-
-    turns: int
-    max_shared: float
-    speakers: Mapping[str, str]
-    ends: Sequence[str]
-    polite: Sequence[str]
-    shown: Sequence[str]
-    version: int = CHATS_VERSION
 
 
 @dataclass(frozen=True)
@@ -125,89 +97,6 @@ def request_id(chat_id: str, number: int) -> str:
 def stage_of(number: int) -> Stage:
     """Return the stage of the request for a turn."""
     return Stage.USER if role_of(number) == USER else Stage.REPLY
-
-
-def check_turn(
-    completion: Completion,
-    earlier: Sequence[ChatTurn],
-    rulebook: Rulebook,
-    settings: ChatSettings,
-) -> ChatTurn:
-    """Read the next turn and check it by the rules on its text.
-
-    Args:
-        completion: of the request for it.
-        earlier: the turns before it, in order; none of them was rejected.
-        rulebook: config and templates of the run.
-        settings: of the self-chats.
-    """
-    number, chat_id = len(earlier), earlier[0].chat_id
-    reading = completion.request.reading
-    parsed = READ_TURN.at(settings.version)(completion.text, completion.finish_reason, reading)
-    span = score_span(completion, *parsed.output_span)
-    shared, shared_with = _most_shared(parsed.output, number, earlier, rulebook.version)
-    turn = ChatTurn(
-        id=ids.turn(chat_id, number),
-        chat_id=chat_id,
-        number=number,
-        role=role_of(number),
-        completion_id=completion.id,
-        char_start=parsed.output_span[0],
-        char_end=parsed.output_span[1],
-        text=parsed.output,
-        mean_logprob=span.mean_logprob,
-        num_tokens=span.num_tokens,
-        unscored_reason=span.unscored_reason,
-        shared=shared,
-        shared_with=shared_with,
-        cut=parsed.cut,
-    )
-    failure = _text_failure(turn, earlier, rulebook, settings, truncated=parsed.truncated)
-    return _failed(turn, failure)
-
-
-def _most_shared(
-    text: str, number: int, earlier: Sequence[ChatTurn], version: int
-) -> tuple[float, str | None]:
-    """Return the largest share that an earlier turn has too, and that turn; the first of equals."""
-    shares = [
-        (shared_share(text, turn.text, version, by_rouge=turn.role == role_of(number)), turn.id)
-        for turn in earlier
-        # An answer may well quote the text that it works on.
-        if role_of(number) == USER or turn.role != USER
-    ]
-    share, id = max(shares, key=lambda pair: pair[0], default=(0.0, None))
-    return share, id if share > 0 else None
-
-
-def _text_failure(
-    turn: ChatTurn,
-    earlier: Sequence[ChatTurn],
-    rulebook: Rulebook,
-    settings: ChatSettings,
-    *,
-    truncated: bool,
-) -> Failure | None:
-    """Return the first rule that a turn's text breaks, or None."""
-    config, is_user = rulebook.config, turn.role == USER
-    done = is_user and says_done(turn.text, settings.ends, settings.polite)
-    own = TurnFacts(turn.text, done, settings.shown, turn.shared, settings.max_shared)
-    rules = rulebook.rules(Of.TURN, When.TEXT, When.TEXT)
-    repeats = [rule for rule in rules if rule.measure is not None]
-    failure = first_failure([rule for rule in rules if rule.measure is None], own, config)
-    if failure is not None:
-        return failure
-    facts: InstructionFacts | InstanceFacts
-    if is_user:
-        facts = InstructionFacts(turn.text, truncated)
-        others = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
-        others = [rule for rule in others if rule.name in USER_RULES]
-    else:
-        asked = earlier[-1].text
-        facts = InstanceFacts(asked, "", turn.text, truncated, rulebook.markers)
-        others = rulebook.rules(Of.INSTANCE, When.TEXT, When.TEXT)
-        others = [rule for rule in others if rule.name not in NOT_OF_REPLIES]
-    return first_failure(others, facts, config) or first_failure(repeats, own, config)
 
 
 def verdicts_of_chats(
@@ -288,7 +177,7 @@ def _check_likelihood(
     facts = InstanceFacts(
         "", "", turn.text, mean_logprob=turn.mean_logprob, logprob_threshold=least, kind=kind
     )
-    return _failed(turn, first_failure(rules, facts, rulebook.config))
+    return with_failure(turn, first_failure(rules, facts, rulebook.config))
 
 
 def _fell_late(turn: ChatTurn) -> bool:
@@ -317,21 +206,8 @@ def _finish(
             own = failure
         elif place >= 2 * exchanges:
             own = Failure(UNANSWERED.reason)
-        done = turn if turn.reason is not None else _failed(turn, own)
+        done = turn if turn.reason is not None else with_failure(turn, own)
         rows.append(done if done.reason is not None else replace(done, verdict=ACCEPTED))
     if failure is not None:
         return replace(chat, exchanges=0, verdict=REJECTED, reason=failure.reason), rows
     return replace(chat, exchanges=exchanges, verdict=ACCEPTED), rows
-
-
-def _failed(turn: ChatTurn, failure: Failure | None) -> ChatTurn:
-    if failure is None:
-        return turn
-    return replace(turn, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
-
-
-def settings_of(info: Mapping[str, Any]) -> ChatSettings:
-    """Return the settings of a commit, from its JSON."""
-    stored = info["settings"]
-    names = ("turns", "max_shared", "speakers", "ends", "polite", "shown", "version")
-    return ChatSettings(**{name: stored[name] for name in names})

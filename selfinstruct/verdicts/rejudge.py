@@ -37,6 +37,7 @@ from selfinstruct.verdicts.chat_commits import (
     counted_chats,
     in_force,
     judge_again,
+    renumbered,
 )
 from selfinstruct.verdicts.counts import counted
 from selfinstruct.verdicts.later import verdicts_of_supplement
@@ -319,26 +320,10 @@ def _take_over_chats(
 
     One whose task is none any more is rejected. People's decisions are not taken over.
     """
-
-    def moved(id: str) -> str:
-        return ids.renumbered(id, offset)
-
-    chats = [
-        replace(
-            chat,
-            id=moved(chat.id),
-            instruction_id=moved(chat.instruction_id),
-            instance_id=moved(chat.instance_id),
-            round=chat.round + offset,
-        )
-        for chat in commit.chats
-    ]
-    turns = [replace(turn, id=moved(turn.id), chat_id=moved(turn.chat_id)) for turn in commit.turns]
     recorded = CONVERSATIONS.read_completions(run, commit.number)
     completions = [_moved(completion, offset, {}) for completion in recorded]
-    kept = {key: value for key, value in commit.info.items() if key != "checksums"}
     number = CONVERSATIONS.next_number(written)
-    again = ChatCommit(number, {**kept, "taken_over": True}, chats, turns)
+    again = renumbered(commit, number, offset)
     verdicts = judge_again(written, again, completions, rulebook, thresholds)
     info = {
         **again.info,
