@@ -23,6 +23,7 @@ from selfinstruct.common.progress import (
     Probed,
     RoundCommitted,
 )
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.dataset import export as exporting
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
@@ -233,7 +234,8 @@ class Exported:
     """What `export` wrote.
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
-    url: the dataset's address on the hub, or None.
+    url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
+    None. teachers: how many of the rows have a teacher's output.
     conversations: rows that hold a whole conversation. shortened: conversations of which the format
         holds only the first exchange.
     """
@@ -242,6 +244,8 @@ class Exported:
     rows: int
     card: Path | None = None
     url: str | None = None
+    replaced: str | None = None
+    teachers: int = 0
     conversations: int = 0
     shortened: int = 0
 
@@ -455,12 +459,13 @@ def export(
     card: bool = False,
     push: str | None = None,
     private: bool = False,
+    force: bool = False,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
     Args:
         run: a run, or its folder.
-        out: the file to write; replaced if it is there.
+        out: the file to write. An earlier export there is replaced.
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
             ids and scores too.
         answers: whose outputs, as in `Run.tasks`.
@@ -471,13 +476,14 @@ def export(
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
+        force: replace a file that no export wrote, or that was changed since, and a card.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or no reasoning that was asked for, or the file
-            cannot be written.
+        ConfigError: the run holds no task yet, or no reasoning that was asked for; or the file
+            cannot be written, has an ending of another format, or was not written by an export.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -487,6 +493,7 @@ def export(
     """
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
+    from selfinstruct.dataset.replace import check_suffix, record, replaced
 
     choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
     if push is not None:
@@ -495,19 +502,27 @@ def export(
         raise ConfigError("--private goes with --push REPO")
     opened = (run if isinstance(run, Run) else open_run(run))._run
     file = user_path(out, "out")
+    exporting.refuse_own_files(opened, file)
+    check_suffix(file, choice[0])
+    before = replaced(opened, file, force=force)
     if card:
-        check_card(file.parent)
+        check_card(file.parent, force=force)
     whole = exporting.holds_conversations(*choice, conversations)
     rows = exporting.export(
         opened, choice[0], file, choice[1], reasoning=reasoning, conversations=conversations
     )
+    record(opened, file, rows)
     held = exporting.count_conversations(opened) if conversations is not False else 0
-    written = write_card(opened, file.parent, *choice, conversations=whole) if card else None
+    written = None
+    if card:
+        written = write_card(opened, file.parent, *choice, force=force, conversations=whole)
     url = None
     if push is not None:
         text = dataset_card(opened, *choice, conversations=whole)
         url = publish.push(push, file, text, private=private)
-    return Exported(file, rows, written, url, held if whole else 0, 0 if whole else held)
+    teachers = exporting.count_teachers(opened, choice[1])
+    chats = (held, 0) if whole else (0, held)
+    return Exported(file, rows, written, url, before, teachers, *chats)
 
 
 def _engine_of_run(out: Path) -> str | None:
@@ -581,5 +596,8 @@ def _choice(kind: type[Choice], value: str, name: str) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        known = ", ".join(str(one) for one in kind)
-        raise ConfigError(f"{name} {value!r}: there is none; there are: {known}") from error
+        known = [str(one) for one in kind]
+        raise ConfigError(
+            f"{name} {value!r}: there is none; {did_you_mean(value, known)}there are: "
+            f"{', '.join(known)}"
+        ) from error

@@ -19,6 +19,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +27,9 @@ from typing import Any
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.store import folder_lock
+from selfinstruct.store.layout import LOCK_FILE
 
 STAGES = ("generate", "export", "sft", "prefer", "dpo", "evaluate")
 DONE, REPORT = "stages.json", "report.json"
@@ -154,6 +156,8 @@ def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[
             f"--judge {settings.judge}: already labels the pairs, so it would judge its own work; "
             "give another, or `none`"
         )
+    if out.is_dir():
+        _read(out)  # refuses a folder of other files before anything is written into it
     with folder_lock(out):
         kept = _read(out)
         done, spent = kept.done, kept.seconds
@@ -186,6 +190,8 @@ def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[
             finally:
                 spent[stage.name] = spent.get(stage.name, 0.0) + time.perf_counter() - started
                 _write(out, kept)
+            if code == ConfigError.exit_code and not done:
+                _remove_beginnings(out)
             if code != 0:
                 raise StageFailed(stage.name, code)
             done[stage.name] = StageDone(stage.name, list(stage.words), round(spent[stage.name], 1))
@@ -194,6 +200,16 @@ def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[
         with refusal(out / REPORT):
             atomic.write_json(out / REPORT, report)
     return report
+
+
+def _remove_beginnings(out: Path) -> None:
+    """Remove what a chain left whose first stage was refused: it has made nothing."""
+    own = {DONE, LOCK_FILE}
+    with suppress(OSError):
+        if {path.name for path in out.iterdir()} <= own:
+            for name in own:
+                (out / name).unlink(missing_ok=True)
+            out.rmdir()
 
 
 def chain_report(out: Path, done: Sequence[StageDone]) -> dict[str, Any]:
@@ -259,7 +275,7 @@ def _read(out: Path) -> _Kept:
         done = {row["name"]: StageDone(**row) for row in stored["done"]}
         return _Kept(done, dict(stored["begun"]), dict(stored["seconds"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); give another --out") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); give another --out") from error
 
 
 def _write(out: Path, kept: _Kept) -> None:
@@ -274,5 +290,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{path}: is damaged ({error}); delete the folder that it is in, and run align again"
+            f"{path}: is damaged ({why(error)}); delete the folder that it is in, and run "
+            "align again"
         ) from error

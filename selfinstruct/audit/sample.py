@@ -19,7 +19,7 @@ from typing import Any
 from selfinstruct.audit.tables import check_table, fetch_all, judged
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.decide import now
 from selfinstruct.decisions.lookup import find_all
@@ -161,8 +161,7 @@ def read_sample(run: Run, number: int) -> Sample:
         return Sample(number, seed, per_reason, rounds, str(data["at"]), strata)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path}: is damaged ({type(error).__name__}: {error}); draw another sample, the "
-            "ratings stay"
+            f"{path}: is damaged ({why(error)}); draw another sample, the ratings stay"
         ) from error
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from selfinstruct.audit.tables import check_table, fetch_all, judged, stream
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED, REJECTED
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.decisions.overrides import Overrides, read_overrides
 from selfinstruct.filters.rules import reasons
 from selfinstruct.store import Run
@@ -205,8 +206,11 @@ def _query_parts(run: Run, filter: Filter) -> tuple[str, str, list[Any], Overrid
 def _order(table: str, sort: str, descending: bool) -> tuple[str, str]:
     """Return the ORDER BY of a page, and the expression behind its `score`."""
     if sort not in sort_columns(table):
-        known = ", ".join(sort_columns(table))
-        raise ConfigError(f"sort by {sort}: {table} cannot be; there are: {known}")
+        known = sort_columns(table)
+        raise ConfigError(
+            f"sort by {sort}: {table} cannot be; {did_you_mean(sort, known)}there are: "
+            f"{', '.join(known)}"
+        )
     direction = "DESC" if descending else "ASC"
     if sort == JUDGED:
         return f"round {direction}, file_row_number {direction}", "NULL"
@@ -278,4 +282,7 @@ def check_outcomes(filter: Filter) -> None:
     for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(reasons()))):
         value = getattr(filter, name)
         if value is not None and value not in known:
-            raise ConfigError(f"{name} {value}: there is none; there are: {', '.join(known)}")
+            raise ConfigError(
+                f"{name} {value}: there is none; {did_you_mean(value, known)}there are: "
+                f"{', '.join(known)}"
+            )

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.decisions.view import read_judged
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.commits import SUPPLEMENTS
@@ -86,7 +86,7 @@ def damage(run: Run) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise StoreError(
-            f"{run.path}: its tables cannot be read ({error}); restore what is damaged from a "
+            f"{run.path}: its tables cannot be read ({why(error)}); restore what is damaged from a "
             "backup"
         ) from error
 

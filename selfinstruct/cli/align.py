@@ -8,42 +8,55 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.options import EngineOption, interrupt, required_engine
+from selfinstruct.cli.options import (
+    ANY_MODEL,
+    EngineOption,
+    SeedsOption,
+    interrupt,
+    renamed,
+    required_engine,
+)
+
+if TYPE_CHECKING:
+    from selfinstruct.align.chain import AlignSettings, Stage
 
 
 def align(
     out: Annotated[Path, typer.Option("--out", help="Folder of the chain.")],
     model: Annotated[
-        str, typer.Option("--model", help="MODEL that writes the tasks and is trained.")
+        str,
+        typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {ANY_MODEL}."),
     ] = "bundled",
     target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
     judge: Annotated[
         str,
         typer.Option("--judge", help="MODEL that compares answers at the end, or `none`."),
     ] = "bundled",
-    seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
-    ] = None,
+    seeds: SeedsOption = None,
     engine: EngineOption = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
-            "--stage",
+            "--stage-options",
             metavar="STAGE=OPTIONS",
-            help='More options of a stage: --stage sft="--epochs 1". May be repeated.',
+            help='More options of a stage, such as sft="--epochs 1". May be repeated.',
         ),
     ] = None,
+    stage: Annotated[list[str] | None, renamed("--stage")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
     """Generate, fine-tune, rank the model's own answers, optimise, and evaluate, in one folder.
 
     Each stage is a command in its own process. Run the same command again to continue: it skips
     finished stages. Use another folder for another model, target or option.
+
+    Example:
+        selfinstruct align --out outputs/aligned --target 150
     """
     from selfinstruct.align.chain import AlignSettings, StageFailed
     from selfinstruct.align.chain import align as run_chain
@@ -55,11 +68,10 @@ def align(
         judge=None if judge == "none" else judge,
         seed=seed,
         seeds=seeds,
-        options=_options(options or []),
+        options=_options([*(stage or []), *(options or [])]),
         engine=engine,
     )
-    if engine is not None:
-        required_engine(engine)
+    _check(out, settings)
     signal.signal(signal.SIGTERM, interrupt)
     try:
         report = run_chain(out, settings, _run, _tell)
@@ -75,21 +87,69 @@ def align(
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
+def _check(out: Path, settings: AlignSettings) -> None:
+    """Refuse at once what a stage would refuse after hours.
+
+    Raises:
+        ConfigError: a model, a file, an option of a stage, or a missing package.
+    """
+    from selfinstruct.align.chain import stages_of
+    from selfinstruct.common.paths import user_path
+    from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes
+    from selfinstruct.models import check_model
+    from selfinstruct.train.libraries import require_trl
+
+    for stage in stages_of(out, settings):
+        _parse(stage)
+    if settings.seeds is not None:
+        seeds = user_path(settings.seeds, "--seeds")
+        parse_seeds(read_seed_bytes(seeds), seeds)
+    check_model(settings.model)
+    if settings.judge is not None:
+        check_model(settings.judge)
+    required_engine(settings.engine)
+    require_trl()
+
+
+def _parse(stage: Stage) -> None:
+    """Parse the command of a stage, as its process will.
+
+    Raises:
+        ConfigError: an option or a value is wrong.
+    """
+    import typer.main
+    from typer.exceptions import TyperException
+
+    from selfinstruct.cli.app import app
+    from selfinstruct.common.errors import ConfigError
+
+    command: Any = typer.main.get_command(app)
+    words = list(stage.words)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    try:
+        command.make_context(stage.name, words)
+    except TyperException as error:
+        raise ConfigError(f"--stage-options {stage.name}: {error.format_message()}") from error
+
+
 def _options(stage_options: Sequence[str]) -> dict[str, list[str]]:
     from selfinstruct.align.chain import STAGES
-    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.errors import ConfigError, why
+    from selfinstruct.common.suggest import did_you_mean
 
     by_stage: dict[str, list[str]] = {}
     for text in stage_options:
         name, mark, words = text.partition("=")
         if not mark or name not in STAGES:
             raise ConfigError(
-                f"--stage {text}: give STAGE=OPTIONS, with a stage of {', '.join(STAGES)}"
+                f"--stage-options {text}: give STAGE=OPTIONS; {did_you_mean(name, STAGES)}"
+                f"the stages are {', '.join(STAGES)}"
             )
         try:
             by_stage.setdefault(name, []).extend(shlex.split(words))
         except ValueError as error:
-            raise ConfigError(f"--stage {text}: {error}") from error
+            raise ConfigError(f"--stage-options {text}: {why(error)}") from error
     return by_stage
 
 

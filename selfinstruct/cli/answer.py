@@ -12,6 +12,8 @@ import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.options import (
+    ANY_MODEL,
+    MODEL,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -26,9 +28,7 @@ def answer(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     model: Annotated[
         str,
-        typer.Option(
-            "--model", help="The teacher: a name from `models list`, a folder or a hub name."
-        ),
+        typer.Option("--model", help=f"MODEL that teaches: {ANY_MODEL}.", rich_help_panel=MODEL),
     ],
     engine: EngineOption = None,
     dtype: DtypeOption = None,
@@ -47,6 +47,9 @@ def answer(
     """Write better outputs for the accepted tasks with another model, beside the run's own.
 
     Run it again to continue after a stop. `export --answers` chooses which outputs are exported.
+
+    Example:
+        selfinstruct answer outputs/first --model gemma-3-270m
     """
     from rich.markup import escape
     from rich.progress import Progress

@@ -30,32 +30,33 @@ from selfinstruct.cli import (
     train_sft,
 )
 from selfinstruct.cli.console import stderr
+from selfinstruct.cli.help import add, ending
 from selfinstruct.common.errors import SelfInstructError
 
 app = typer.Typer(
     name="selfinstruct",
     help="Grow a few seed tasks into a filtered instruction dataset, and audit every reject.",
+    epilog=ending("selfinstruct generate --out outputs/first"),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("generate")(generate.generate)
+add(app, "generate", generate.generate)
 app.add_typer(audit.app, name="audit")
-app.command("align")(align.align)
-app.command("answer")(answer.answer)
-app.command("complete")(complete.complete)
-app.command("converse")(converse.converse)
-app.command("merge")(merge.merge)
-app.command("export")(export.export)
-train.app.command("sft")(train_sft.sft)
-train.app.command("dpo")(train_dpo.dpo)
-train.app.command("reward")(train_reward.reward)
+add(app, "align", align.align)
+add(app, "answer", answer.answer)
+add(app, "complete", complete.complete)
+add(app, "converse", converse.converse)
+add(app, "merge", merge.merge)
+add(app, "export", export.export)
+add(train.app, "sft", train_sft.sft)
+add(train.app, "dpo", train_dpo.dpo)
+add(train.app, "reward", train_reward.reward)
 app.add_typer(train.app, name="train")
-app.command("prefer")(prefer.prefer)
-app.command("best-of")(best_of.best_of)
-app.command("evaluate")(evaluate.evaluate)
-app.command("serve")(serve.serve)
+add(app, "prefer", prefer.prefer)
+add(app, "best-of", best_of.best_of)
+add(app, "evaluate", evaluate.evaluate)
+add(app, "serve", serve.serve)
 app.add_typer(models.app, name="models")
 
 

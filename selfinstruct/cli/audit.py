@@ -15,7 +15,9 @@ from selfinstruct.cli.cells import per_round, plain_row, thresholds_line
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder
 from selfinstruct.cli.error_rates import print_measured
+from selfinstruct.cli.help import add, ending
 from selfinstruct.cli.whatif import whatif
+from selfinstruct.common.texts import shown
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
@@ -23,11 +25,19 @@ if TYPE_CHECKING:
 # A running process updates its status every few seconds, but not while it reads a long prompt.
 _STALE_SECONDS = 600
 
-app = typer.Typer(help="Look at every candidate of a run and its verdict.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at every candidate of a run and its verdict.",
+    epilog=ending("selfinstruct audit summary outputs/first"),
+    no_args_is_help=True,
+)
 
 
 def summary(run: RunFolder, as_json: AsJson = False) -> None:
-    """Count the candidates of a run by verdict and reason; estimate error rates from ratings."""
+    """Count the candidates of a run by verdict and reason; estimate error rates from ratings.
+
+    Example:
+        selfinstruct audit summary outputs/first
+    """
     from selfinstruct.audit.error_rates import measure
     from selfinstruct.audit.queries import summarise
     from selfinstruct.store import open_run
@@ -45,7 +55,11 @@ def summary(run: RunFolder, as_json: AsJson = False) -> None:
 
 
 def replay(run: RunFolder, as_json: AsJson = False) -> None:
-    """Judge the recorded completions again; exit code 4 if any verdict differs."""
+    """Judge the recorded completions again; exit code 4 if any verdict differs.
+
+    Example:
+        selfinstruct audit replay outputs/first
+    """
     from selfinstruct.store import open_run
     from selfinstruct.verdicts.replay import replay as replay_run
 
@@ -59,8 +73,8 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
     else:
         for difference in differences[:50]:
             stdout.print(
-                f"{difference.id}: {difference.field}: recorded {difference.recorded!r}, "
-                f"replayed {difference.replayed!r}",
+                f"{difference.id}: {difference.field}: recorded {shown(difference.recorded)}, "
+                f"replayed {shown(difference.replayed)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
@@ -152,15 +166,15 @@ def _sparkline(shares: list[float]) -> str:
 
 
 # In the order in which --help lists them.
-app.command("summary")(summary)
-app.command("list")(listing.list_candidates)
-app.command("show")(show.show)
-app.command("verify")(show.verify)
-app.command("replay")(replay)
-app.command("whatif")(whatif)
-app.command("sample")(label.sample)
-app.command("label")(label.label)
-app.command("restore")(decide.restore)
-app.command("drop")(decide.drop)
-app.command("edit")(decide.edit)
-app.command("undo")(decide.undo)
+add(app, "summary", summary)
+add(app, "list", listing.list_candidates)
+add(app, "show", show.show)
+add(app, "verify", show.verify)
+add(app, "replay", replay)
+add(app, "whatif", whatif)
+add(app, "sample", label.sample)
+add(app, "label", label.label)
+add(app, "restore", decide.restore)
+add(app, "drop", decide.drop)
+add(app, "edit", decide.edit)
+add(app, "undo", decide.undo)

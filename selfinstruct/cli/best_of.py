@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
 from selfinstruct.cli.labelling import (
     NAMES,
+    AnswerTokensOption,
+    FormerTokensOption,
     JudgeOption,
     JudgePromptOption,
     RewardModelOption,
@@ -22,7 +25,15 @@ from selfinstruct.cli.labelling import (
     resumable,
     scorers_of,
 )
-from selfinstruct.cli.options import DtypeOption, EngineOption, required_engine
+from selfinstruct.cli.options import (
+    ANSWERS,
+    ANY_MODEL,
+    LABELS,
+    DtypeOption,
+    EngineOption,
+    renamed,
+    required_engine,
+)
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
 if TYPE_CHECKING:
@@ -34,34 +45,41 @@ def best_of(
         Path,
         typer.Argument(metavar="RUN|FILE", help="A run, or JSON lines as for `evaluate --tasks`."),
     ],
-    policy: Annotated[str, typer.Option("--policy", help="MODEL that answers.")],
+    policy: Annotated[str, typer.Option("--policy", help=f"MODEL that answers: {ANY_MODEL}.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the chosen answers.")],
-    k: Annotated[int, typer.Option("--k", min=2, help="Number of answers to choose from.")] = 8,
-    scorer: Annotated[
+    k: Annotated[
+        int, typer.Option("--k", min=2, help="Answers to each task.", rich_help_panel=ANSWERS)
+    ] = 8,
+    labeller: Annotated[
         str,
         typer.Option(
-            "--scorer",
+            "--labeller",
             parser=labeller_name,
-            metavar=NAMES,
-            help=f"Scorer that chooses: {listed(one for one in LABELLERS if one.may_choose)}.",
+            metavar="NAME",
+            help=f"Labeller that chooses: {listed(one for one in LABELLERS if one.may_choose)}.",
+            rich_help_panel=LABELS,
         ),
     ] = "likelihood",
+    scorer: Annotated[str | None, renamed("--scorer")] = None,
     measure: Annotated[
         str,
         typer.Option(
             "--measure",
             parser=labeller_name,
-            metavar=NAMES,
-            help="Another scorer, which measures the chosen answers.",
+            metavar="NAME",
+            help=f"Another labeller, which measures the chosen answers: {NAMES}.",
+            rich_help_panel=LABELS,
         ),
     ] = "reference",
     judge: JudgeOption = None,
     judge_prompt: JudgePromptOption = None,
     reward_model: RewardModelOption = None,
     temperature: TemperatureOption = 0.9,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 192,
+    answer_tokens: AnswerTokensOption = 192,
+    max_tokens: FormerTokensOption = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Most tasks to answer.")
+        int | None,
+        typer.Option("--limit", min=1, help="Most tasks to answer." + default("all")),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     engine: EngineOption = None,
@@ -71,8 +89,11 @@ def best_of(
 ) -> None:
     """Sample k answers to each task, and keep the one with the highest score.
 
-    The chosen answers are rows for `train sft`. Another scorer measures the best of 1, 2, … k, with
-    intervals.
+    The chosen answers are rows for `train sft`. Another labeller measures the best of 1, 2, … k,
+    with intervals.
+
+    Example:
+        selfinstruct best-of outputs/first --policy bundled --k 8 --out outputs/best
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.best_of import BEST, Choice, require_may_choose
@@ -80,13 +101,15 @@ def best_of(
     from selfinstruct.preferences.sample import SampleSettings
     from selfinstruct.preferences.workplace import Workplace
 
-    require_may_choose(labeller_of(scorer))
+    labeller = labeller if scorer is None else labeller_name(scorer)
+    require_may_choose(labeller_of(labeller))
     prompts = _prompts(tasks)[:limit]
     kind = required_engine(engine)
-    chooses, measures = scorers_of([scorer, measure], judge, judge_prompt, reward_model)
+    chooses, measures = scorers_of([labeller, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     choice = Choice(chooses, measures)
-    how = SampleSettings(k, temperature, max_tokens, seed, scored=choice.scored_by_policy)
+    longest = answer_tokens if max_tokens is None else max_tokens
+    how = SampleSettings(k, temperature, longest, seed, scored=choice.scored_by_policy)
     with resumable(out, ("answers", "scores", "worth")) as advance:
         work = Workplace(out, processes_of(kind), advance, resume)
         report = choose(prompts, local, how, choice, work, str(dtype or "auto"))

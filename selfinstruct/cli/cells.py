@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from selfinstruct.cli.console import stderr
+from selfinstruct.cli.console import plain, stderr
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
+
     from selfinstruct.store import Run
 
 
@@ -33,6 +36,34 @@ def thresholds_line(thresholds: Mapping[str, float | None]) -> str:
 
 def number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+class Cut:
+    """A text in a table's cell, on two lines at most: `audit show` has all of it."""
+
+    _LINES = 2
+
+    def __init__(self, text: str) -> None:
+        self._text = " ".join(plain(text).split())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        width = options.max_width
+        lines = Text(self._text).wrap(console, width, overflow="fold")
+        shown = lines[: self._LINES]
+        for line in shown:
+            line.rstrip()
+        if len(lines) > self._LINES:
+            shown[-1].truncate(width - 1)
+            shown[-1].append("…")
+        yield Text("\n").join(shown)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+        from rich.text import Text
+
+        return Measurement.get(console, options, Text(self._text))
 
 
 def deep_plain(value: Any) -> Any:

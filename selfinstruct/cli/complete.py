@@ -23,6 +23,9 @@ def complete(
     Such instructions passed when a run was judged again (`audit whatif --out`, `merge`), or a
     person restored them (`audit restore`). The model, prompts and rules are those of the run. So
     is the engine, unless you name another. Run it again to continue after a stop.
+
+    Example:
+        selfinstruct complete outputs/first
     """
     from rich.progress import Progress, TimeRemainingColumn
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
+    ANY_MODEL,
+    MODEL,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -23,25 +26,24 @@ from selfinstruct.cli.options import (
 if TYPE_CHECKING:
     from selfinstruct.generate.converse import Conversed
 
-TurnsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--turns",
-        min=2,
-        help="Most exchanges of a conversation, the task and its output included.",
-    ),
-]
-
 
 def converse(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    turns: TurnsOption = None,
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns",
+            min=2,
+            help="Most exchanges of a conversation, the task and its output included."
+            + default("3"),
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
-            help="Another model that plays both sides: a name from `models list`, a folder or a "
-            "hub name (default: the run's own).",
+            help=f"Another MODEL that plays both sides: {ANY_MODEL}." + default("the run's own"),
+            rich_help_panel=MODEL,
         ),
     ] = None,
     engine: EngineOption = None,
@@ -62,6 +64,9 @@ def converse(
 
     Run it again to continue after a stop, or after the run has grown. `export` writes whole
     conversations in the formats that hold them.
+
+    Example:
+        selfinstruct converse outputs/first --turns 3
     """
     from selfinstruct.config.values import nested, overlay, parse_settings
 

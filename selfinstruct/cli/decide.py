@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import plain, stderr, stdout
+from selfinstruct.cli.help import default
 
 if TYPE_CHECKING:
     from selfinstruct.decisions.overrides import Override
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 CandidateId = Annotated[str, typer.Argument(help="Such as r00003-p012-i04, or …-n0.")]
 Note = Annotated[str, typer.Option("--note", help="Reason, kept with the decision.")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides; the login name by default.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides." + default("the login name"))]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -30,6 +31,9 @@ def restore(
 
     An instruction without instances waits for them: `selfinstruct complete` writes them, or you
     type one with `audit edit --output`. Restoring an instance restores its instruction too.
+
+    Example:
+        selfinstruct audit restore outputs/first r00000-p000-i00 --note "a good task"
     """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
@@ -44,6 +48,9 @@ def drop(
     """Take a candidate out of the dataset; dropping an instruction drops its instances.
 
     Of a conversation, dropping a turn ends it before the exchange of that turn.
+
+    Example:
+        selfinstruct audit drop outputs/first r00000-p000-i00-n0 --note "wrong answer"
     """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
@@ -68,6 +75,9 @@ def edit(
     """Replace a candidate's text in the dataset; the run keeps the model's text.
 
     An edited candidate is in the dataset, whatever its verdict was.
+
+    Example:
+        selfinstruct audit edit outputs/first r00000-p000-i00 --text "Name a bird."
     """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
@@ -81,7 +91,11 @@ def edit(
 def undo(
     run: RunFolder, id: CandidateId, note: Note = "", by: By = None, as_json: AsJson = False
 ) -> None:
-    """Take back the last decision about a candidate; the one before it counts again."""
+    """Take back the last decision about a candidate; the one before it counts again.
+
+    Example:
+        selfinstruct audit undo outputs/first r00000-p000-i00
+    """
     from selfinstruct.decisions import decide as decisions
     from selfinstruct.store import open_run
 

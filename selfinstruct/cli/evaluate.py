@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
-from selfinstruct.cli.options import DtypeOption, EngineOption, interrupt, required_engine
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import (
+    ANSWERS,
+    LABELS,
+    DtypeOption,
+    EngineOption,
+    interrupt,
+    renamed,
+    required_engine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,18 +60,32 @@ def evaluate(
     tasks: Annotated[
         Path | None,
         typer.Option(
-            "--tasks", help="JSON lines with `instruction` and `instances` (default: our 200)."
+            "--tasks",
+            help="JSON lines with `instruction` and `instances`." + default("the shipped ones"),
         ),
     ] = None,
     few_shot: Annotated[
         list[str] | None,
         typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
     ] = None,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Longest answer, the same for all.")
+    answer_tokens: Annotated[
+        int,
+        typer.Option(
+            "--answer-tokens",
+            min=1,
+            help="Most tokens of an answer, the same for all.",
+            rich_help_panel=ANSWERS,
+        ),
     ] = 192,
+    max_tokens: Annotated[int | None, renamed("--max-tokens", min=1)] = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="Answers to each task; 1 is greedy.")
+        int,
+        typer.Option(
+            "--samples",
+            min=1,
+            help="Answers to each task; 1 is greedy.",
+            rich_help_panel=ANSWERS,
+        ),
     ] = 1,
     temperature: Annotated[
         float | None,
@@ -70,29 +93,41 @@ def evaluate(
             "--temperature",
             min=0.01,
             max=5,
-            help="Sampling temperature of several answers (default 0.7).",
+            help="Sampling temperature of several answers." + default(f"{_TEMPERATURE}"),
+            rich_help_panel=ANSWERS,
         ),
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option("--judge", help="MODEL that says which of two answers is better."),
+        typer.Option(
+            "--judge",
+            help="MODEL that says which of two answers is better." + default("none"),
+            rich_help_panel=LABELS,
+        ),
     ] = None,
     judge_prompt: Annotated[
         Path | None,
         typer.Option(
-            "--judge-prompt", help="Jinja template of its question, with `task`, `first`, `second`."
+            "--judge-prompt",
+            help="Jinja template of its question, with `task`, `first`, `second`.",
+            rich_help_panel=LABELS,
         ),
     ] = None,
     judge_tasks: Annotated[
         int | None,
-        typer.Option("--judge-tasks", min=1, help="Judge only this many tasks, the first ones."),
+        typer.Option(
+            "--judge-tasks",
+            min=1,
+            help="Judge only this many tasks, the first ones." + default("all"),
+            rich_help_panel=LABELS,
+        ),
     ] = None,
     plain_text: Annotated[
         str | None,
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity (default: our 100), or `none`.",
+            help="Passages for last word and perplexity, or `none`." + default("the shipped ones"),
         ),
     ] = None,
     engine: EngineOption = None,
@@ -103,6 +138,9 @@ def evaluate(
 
     All models get the same stop strings and token limit. Each gets its own chat template, or the
     canonical text if it has none. Differences have paired bootstrap intervals.
+
+    Example:
+        selfinstruct evaluate --model base=bundled --model sft=outputs/sft --out eval
     """
     from rich.progress import Progress
 
@@ -126,7 +164,7 @@ def evaluate(
     contestants = _contestants(models, few_shot or [])
     asked = Questions(
         read_eval_tasks(tasks or shipped_eval_tasks()),
-        max_tokens,
+        answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
         passages=()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
 from selfinstruct.dataset.formats import Format
 
 
@@ -22,11 +23,20 @@ class AnswersName(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    format: Annotated[Format, typer.Option("--format", help="Format of the file.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write; replaced if it is there.")],
+    format: Annotated[
+        Format,
+        typer.Option("--format", metavar="NAME", help=f"Format of the file: {', '.join(Format)}."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write; an earlier export is replaced.")
+    ],
     answers: Annotated[
         AnswersName,
-        typer.Option("--answers", help="Whose outputs; `selfinstruct answer` writes a teacher's."),
+        typer.Option(
+            "--answers",
+            metavar="WHOSE",
+            help=f"Whose outputs: {', '.join(AnswersName)}; `answer` writes a teacher's.",
+        ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
         bool,
@@ -36,8 +46,8 @@ def export(
         bool | None,
         typer.Option(
             "--conversations/--no-conversations",
-            help="Write whole conversations (`selfinstruct converse`) in the place of the tasks "
-            "that open them (default: where the format can).",
+            help="Write whole conversations (`converse`) in the place of the tasks that open them."
+            + default("where the format can"),
         ),
     ] = None,
     card: Annotated[
@@ -50,8 +60,15 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="With --push: make a new repository private.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that no export wrote, or a README.md.")
+    ] = False,
 ) -> None:
-    """Write the accepted tasks of a run as JSON lines or Parquet."""
+    """Write the accepted tasks of a run as JSON lines or Parquet.
+
+    Example:
+        selfinstruct export outputs/first --format messages --out tasks.jsonl
+    """
     from selfinstruct import api
 
     done = api.export(
@@ -64,8 +81,14 @@ def export(
         card=card,
         push=push,
         private=private,
+        force=force,
     )
     kind = "json" if format.suffix == "jsonl" else format.suffix
+    if done.replaced is not None:
+        _say(f"replaced {done.path}: {done.replaced}")
+    if answers is AnswersName.PREFER_TEACHER:
+        own = done.rows - done.teachers
+        _say(f"{done.teachers} outputs are the teacher's, {own} are the run's own")
     _say(f"{done.rows} rows in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
     if done.conversations:

@@ -11,10 +11,17 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
+    ANY_MODEL,
+    FILTERS,
+    MODEL,
+    STOPS,
+    TASKS,
     DtypeOption,
     EngineOption,
     PromptingOption,
+    SeedsOption,
     SystemOption,
     interrupt,
     text_or_file,
@@ -24,104 +31,136 @@ from selfinstruct.cli.options import (
 def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/first.")],
     target: Annotated[
-        int | None, typer.Option("--target", help="Number of tasks to reach (default 100).")
+        int | None, typer.Option("--target", help="Number of tasks to reach." + default("100"))
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="`bundled` (default), a name from `models list`, a folder or a hub name.",
-        ),
-    ] = None,
-    engine: EngineOption = None,
-    dtype: DtypeOption = None,
-    seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt with one per line.")
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(
-            "--language",
-            metavar="CODE",
-            help="Language of the tasks and prompts: de, vi, zh (default: English). "
-            "Give seeds in that language.",
-        ),
-    ] = None,
-    domain: Annotated[
-        str | None,
-        typer.Option("--domain", help="Domain of all tasks, such as veterinary care."),
-    ] = None,
-    topics: Annotated[
-        Path | None,
-        typer.Option("--topics", help="File of topics, one per line; each proposal gets one."),
-    ] = None,
-    avoid: Annotated[
-        Path | None,
-        typer.Option("--avoid", help="File of texts that no task may repeat: lines or JSONL."),
-    ] = None,
-    system: SystemOption = None,
-    prompts: Annotated[
-        Path | None, typer.Option("--prompts", help="Folder with your own templates.")
-    ] = None,
-    prompting: PromptingOption = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Random seed of the run (default 0).")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
-    ] = False,
-    min_yield: Annotated[
-        float | None,
-        typer.Option(
-            "--min-yield",
-            help="Stop when a smaller share of candidates becomes tasks (default 0.01).",
-        ),
-    ] = None,
-    min_logprob: Annotated[
-        float | None,
-        typer.Option(
-            "--min-logprob",
-            help="Reject texts that the model finds less likely, in nats per token, such as -2.5 "
-            "(default: set from the first candidates).",
-        ),
-    ] = None,
-    max_logprob: Annotated[
-        float | None,
-        typer.Option(
-            "--max-logprob", help="Reject texts that are likelier, such as -0.05: repetition."
-        ),
-    ] = None,
-    max_rounds: Annotated[
-        int | None, typer.Option("--max-rounds", help="Stop after so many rounds.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Stop after so many generated tokens.")
-    ] = None,
-    turns: Annotated[
-        int | None,
-        typer.Option(
-            "--turns",
-            min=2,
-            help="Afterwards, carry on each task as a conversation of at most so many exchanges "
-            "(`selfinstruct converse`).",
-        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any key of the config, such as novelty.threshold=0.6 or "
-            "engine.options.quantization=fp8. May be repeated.",
+            help="Any key of the config, such as novelty.threshold=0.6 or engine.threads=4. "
+            "May be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Random seed of the run." + default("0"))
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
+    ] = False,
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns",
+            min=2,
+            help="Afterwards, carry on each task as a conversation of at most so many exchanges "
+            "(`converse`)." + default("none"),
+        ),
+    ] = None,
+    seeds: SeedsOption = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language of the tasks and prompts: de, vi, zh. Give seeds in that language."
+            + default("English"),
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            "--domain", help="Domain of all tasks, such as veterinary care.", rich_help_panel=TASKS
+        ),
+    ] = None,
+    topics: Annotated[
+        Path | None,
+        typer.Option(
+            "--topics",
+            help="File of topics, one per line; each proposal gets one.",
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    avoid: Annotated[
+        Path | None,
+        typer.Option(
+            "--avoid",
+            help="File of texts that no task may repeat: lines or JSONL.",
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompts",
+            help="Folder with your own templates." + default("the shipped ones"),
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help=f"MODEL that writes: {ANY_MODEL}." + default("bundled"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    engine: EngineOption = None,
+    dtype: DtypeOption = None,
+    prompting: PromptingOption = None,
+    system: SystemOption = None,
+    max_rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--max-rounds",
+            help="Stop after so many rounds." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            help="Stop after so many generated tokens." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    min_yield: Annotated[
+        float | None,
+        typer.Option(
+            "--min-yield",
+            help="Stop when a smaller share of candidates becomes tasks." + default("0.01"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    min_logprob: Annotated[
+        float | None,
+        typer.Option(
+            "--min-logprob",
+            help="Reject texts that the model finds less likely, in nats per token, such as -2.5."
+            + default("set from the first candidates"),
+            rich_help_panel=FILTERS,
+        ),
+    ] = None,
+    max_logprob: Annotated[
+        float | None,
+        typer.Option(
+            "--max-logprob",
+            help="Reject texts that are likelier, such as -0.05: repetition." + default("none"),
+            rich_help_panel=FILTERS,
         ),
     ] = None,
 ) -> None:
     """Generate an instruction dataset from seed tasks, until the target or a stop rule.
 
     Stop it with Ctrl-C, and continue with --resume. Raise --target to grow a finished run.
+
+    Example:
+        selfinstruct generate --out outputs/first --target 100
     """
     from selfinstruct import api
     from selfinstruct.cli.converse import show_conversed

@@ -11,6 +11,7 @@ import typer
 
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder, login
+from selfinstruct.cli.help import default
 
 if TYPE_CHECKING:
     from selfinstruct.audit.rating import RaterProgress
@@ -43,6 +44,9 @@ def sample(
     """Draw a sample of every outcome, to rate with `audit label`.
 
     A larger sample with the same seed contains the smaller one. Ratings stay.
+
+    Example:
+        selfinstruct audit sample outputs/first --per-reason 20
     """
     from selfinstruct.audit.sample import draw_sample, sample_path
     from selfinstruct.store import open_run
@@ -68,13 +72,16 @@ def sample(
 def label(
     run: RunFolder,
     rater: Annotated[
-        str | None, typer.Option("--rater", help="Who rates; the login name by default.")
+        str | None, typer.Option("--rater", help="Who rates." + default("the login name"))
     ] = None,
 ) -> None:
     """Rate the sample: texts in mixed order, without their verdicts.
 
     Keys: a b c d rate, s skips for now, u undoes the last rating, q quits. Each rating is saved at
     once. Several people can rate the same sample, each under their own name.
+
+    Example:
+        selfinstruct audit label outputs/first --rater ana
     """
     from selfinstruct.audit.rating import needed_sample, rater_progress
     from selfinstruct.audit.sample import blind_texts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
-from selfinstruct.cli.options import interrupt
+from selfinstruct.cli.options import ANSWERS, LABELS, interrupt, renamed
 from selfinstruct.labellers.base import MODEL_OPTIONS, Needs
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from selfinstruct.engines.registry import EngineKind
     from selfinstruct.labellers.base import Labeller, Processes, Scorer
 
-NAMES = f"<{'|'.join(labeller.name for labeller in LABELLERS)}>"
+NAMES = ", ".join(labeller.name for labeller in LABELLERS)
 
 
 def labeller_name(text: str) -> str:
@@ -31,10 +31,12 @@ def labeller_name(text: str) -> str:
     Raises:
         BadParameter: there is none of that name.
     """
-    names = [labeller.name for labeller in LABELLERS]
-    if text not in names:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, names))}.")
-    return text
+    from selfinstruct.common.errors import ConfigError
+
+    try:
+        return labeller_of(text).name
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def listed(labellers: Iterable[Labeller]) -> str:
@@ -49,24 +51,45 @@ def _asked_by(needs: Needs) -> str:
 
 JudgeOption = Annotated[
     str | None,
-    typer.Option("--judge", help=f"MODEL that judges, for {_asked_by(Needs.JUDGE)}."),
+    typer.Option(
+        "--judge", help=f"MODEL that judges, for {_asked_by(Needs.JUDGE)}.", rich_help_panel=LABELS
+    ),
 ]
 JudgePromptOption = Annotated[
     Path | None,
     typer.Option(
-        "--judge-prompt", help="Jinja template of its question, with `task`, `first`, `second`."
+        "--judge-prompt",
+        help="Jinja template of its question, with `task`, `first`, `second`.",
+        rich_help_panel=LABELS,
     ),
 ]
 RewardModelOption = Annotated[
     str | None,
     typer.Option(
-        "--reward-model", help=f"MODEL of `train reward`, for {_asked_by(Needs.REWARD_MODEL)}."
+        "--reward-model",
+        help=f"MODEL of `train reward`, for {_asked_by(Needs.REWARD_MODEL)}.",
+        rich_help_panel=LABELS,
     ),
 ]
 TemperatureOption = Annotated[
     float,
-    typer.Option("--temperature", min=0.01, max=5, help="Sampling temperature of the answers."),
+    typer.Option(
+        "--temperature",
+        min=0.01,
+        max=5,
+        help="Sampling temperature of the answers.",
+        rich_help_panel=ANSWERS,
+    ),
 ]
+AnswerTokensOption = Annotated[
+    int,
+    typer.Option(
+        "--answer-tokens", min=1, help="Most tokens of an answer.", rich_help_panel=ANSWERS
+    ),
+]
+
+
+FormerTokensOption = Annotated[int | None, renamed("--max-tokens", min=1)]
 
 
 def scorers_of(

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from selfinstruct.cli.cells import number, plain_row
+from selfinstruct.cli.cells import Cut, number, plain_row
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import RunFolder
+from selfinstruct.cli.options import renamed
+
+WHICH = "Which candidates"
+# On a terminal of fewer columns than the first, all but ids and texts fold at the second.
+_WIDE, _NARROW = 110, 10
 
 
 class StageName(StrEnum):
@@ -34,24 +42,42 @@ class VerdictName(StrEnum):
 def list_candidates(
     run: RunFolder,
     stage: Annotated[
-        StageName, typer.Option("--stage", help="Which candidates.")
+        StageName, typer.Option("--stage", help="Which candidates.", rich_help_panel=WHICH)
     ] = StageName.INSTRUCTIONS,
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Only those rejected for this reason.")
+        str | None,
+        typer.Option(
+            "--reason", help="Only those rejected for this reason.", rich_help_panel=WHICH
+        ),
     ] = None,
-    verdict: Annotated[VerdictName | None, typer.Option("--verdict", help="Only these.")] = None,
+    verdict: Annotated[
+        VerdictName | None, typer.Option("--verdict", help="Only these.", rich_help_panel=WHICH)
+    ] = None,
     text: Annotated[
         str | None,
-        typer.Option("--text", help="Only those that contain this text, in upper or lower case."),
+        typer.Option(
+            "--contains",
+            help="Only those that contain this text, in upper or lower case.",
+            rich_help_panel=WHICH,
+        ),
     ] = None,
-    round: Annotated[int | None, typer.Option("--round", help="Only those of this round.")] = None,
-    min_rouge: Annotated[float | None, typer.Option("--min-rouge", help="Least ROUGE-L.")] = None,
-    max_rouge: Annotated[float | None, typer.Option("--max-rouge", help="Most ROUGE-L.")] = None,
+    former: Annotated[str | None, renamed("--text")] = None,
+    round: Annotated[
+        int | None, typer.Option("--round", help="Only those of this round.", rich_help_panel=WHICH)
+    ] = None,
+    min_rouge: Annotated[
+        float | None, typer.Option("--min-rouge", help="Least ROUGE-L.", rich_help_panel=WHICH)
+    ] = None,
+    max_rouge: Annotated[
+        float | None, typer.Option("--max-rouge", help="Most ROUGE-L.", rich_help_panel=WHICH)
+    ] = None,
     min_logprob: Annotated[
-        float | None, typer.Option("--min-logprob", help="Lowest nats per token.")
+        float | None,
+        typer.Option("--min-logprob", help="Lowest nats per token.", rich_help_panel=WHICH),
     ] = None,
     max_logprob: Annotated[
-        float | None, typer.Option("--max-logprob", help="Highest nats per token.")
+        float | None,
+        typer.Option("--max-logprob", help="Highest nats per token.", rich_help_panel=WHICH),
     ] = None,
     sort: Annotated[
         str, typer.Option("--sort", help="Column to sort by, such as rouge_l or mean_logprob.")
@@ -65,7 +91,11 @@ def list_candidates(
         bool, typer.Option("--json", help="Print one JSON object per line.")
     ] = False,
 ) -> None:
-    """List candidates with their verdicts, scores and nearest neighbours."""
+    """List candidates with their verdicts, scores and nearest neighbours.
+
+    Example:
+        selfinstruct audit list outputs/first --reason not_novel --limit 20
+    """
     from selfinstruct import api
 
     rows = api.open_run(run).candidates(
@@ -73,7 +103,7 @@ def list_candidates(
         verdict=verdict and str(verdict),
         reason=reason,
         round=round,
-        text=text,
+        text=former if text is None else text,
         min_rouge=min_rouge,
         max_rouge=max_rouge,
         min_logprob=min_logprob,
@@ -87,21 +117,32 @@ def list_candidates(
         for row in rows:
             print(json.dumps(plain_row(row), ensure_ascii=False))
         return
-    _print_rows(list(rows), stage)
+    _print_rows(list(rows), stage, run)
 
 
-def _print_rows(rows: list[dict[str, Any]], stage: StageName) -> None:
+def _print_rows(rows: list[dict[str, Any]], stage: StageName, run: Path) -> None:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_lines=stage is not StageName.INSTRUCTIONS)
-    columns = _COLUMNS[stage]
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    shape = _SHAPES[stage]
+    table = Table(box=box.HORIZONTALS, show_lines=stage is not StageName.INSTRUCTIONS)
+    table.add_column("id", no_wrap=True)
+    most = None if stdout.width >= _WIDE else _NARROW
+    for name in ("outcome", *shape.short):
+        table.add_column(name.replace("/", "/\n"), overflow="fold", max_width=most)
+    for name in shape.texts:
+        table.add_column(name)
     for row in rows:
-        table.add_row(*(Text(plain(str(cell(row)))) for cell in columns.values()))
+        short = (row["id"], _outcome(row), *(cell(row) for cell in shape.short.values()))
+        table.add_row(
+            *(Text(plain(str(cell))) for cell in short),
+            *(Cut(text(row)) for text in shape.texts.values()),
+        )
     stdout.print(table)
-    stderr.print("1 candidate" if len(rows) == 1 else f"{len(rows)} candidates", highlight=False)
+    count = "1 candidate" if len(rows) == 1 else f"{len(rows)} candidates"
+    whole = f"; whole texts: --json, or: selfinstruct audit show {shlex.quote(str(run))} ID"
+    stderr.print(f"{count}{whole if rows else ''}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _outcome(row: dict[str, Any]) -> str:
@@ -118,35 +159,32 @@ def _said(row: dict[str, Any]) -> str:
     return "\n".join(f"{turn['role']}: {turn['text']}" for turn in row["turns"])
 
 
-# What is shown of a row: its columns, and how each is made.
-_COLUMNS: dict[StageName, dict[str, Callable[[dict[str, Any]], Any]]] = {
-    StageName.INSTRUCTIONS: {
-        "id": itemgetter("id"),
-        "outcome": _outcome,
-        "ROUGE-L": _score("rouge_l"),
-        "neighbour": lambda row: row["neighbour_id"] or "",
-        "nats/token": _score("mean_logprob"),
-        "instruction": itemgetter("text"),
-    },
-    StageName.INSTANCES: {
-        "id": itemgetter("id"),
-        "outcome": _outcome,
-        "nats/token": _score("mean_logprob"),
-        "input": itemgetter("input"),
-        "output": itemgetter("output"),
-    },
-    StageName.CONVERSATIONS: {
-        "id": itemgetter("id"),
-        "outcome": _outcome,
-        "exchanges": itemgetter("exchanges"),
-        "ended": itemgetter("ended"),
-        "turns": _said,
-    },
-    StageName.TURNS: {
-        "id": itemgetter("id"),
-        "outcome": _outcome,
-        "nats/token": _score("mean_logprob"),
-        "shared": _score("shared"),
-        "text": itemgetter("text"),
-    },
+@dataclass(frozen=True)
+class _Shape:
+    """What is shown of a row beside its id and outcome: how each cell and each text is made."""
+
+    short: Mapping[str, Callable[[dict[str, Any]], Any]]
+    texts: Mapping[str, Callable[[dict[str, Any]], str]]
+
+
+_SHAPES = {
+    StageName.INSTRUCTIONS: _Shape(
+        {
+            "ROUGE-L": _score("rouge_l"),
+            "neighbour": lambda row: row["neighbour_id"] or "",
+            "nats/token": _score("mean_logprob"),
+        },
+        {"instruction": itemgetter("text")},
+    ),
+    StageName.INSTANCES: _Shape(
+        {"nats/token": _score("mean_logprob")},
+        {"input": itemgetter("input"), "output": itemgetter("output")},
+    ),
+    StageName.CONVERSATIONS: _Shape(
+        {"exchanges": itemgetter("exchanges"), "ended": itemgetter("ended")}, {"turns": _said}
+    ),
+    StageName.TURNS: _Shape(
+        {"nats/token": _score("mean_logprob"), "shared": _score("shared")},
+        {"text": itemgetter("text")},
+    ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +16,29 @@ def merge(
     runs: Annotated[list[Path], typer.Argument(help="Folders of the runs, two or more.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the merged run.")],
 ) -> None:
-    """Join runs under one novelty index; the result is a run like any other."""
+    """Join runs under one novelty index; the result is a run like any other.
+
+    Example:
+        selfinstruct merge outputs/first outputs/second --out outputs/both
+    """
     from rich.progress import track
 
     from selfinstruct.decisions.counts import count
     from selfinstruct.decisions.view import read_view
     from selfinstruct.store import open_run
+    from selfinstruct.store.layout import RUN_FILE
     from selfinstruct.verdicts.merge import merge as merge_runs
 
     opened = [open_run(path) for path in runs]
+    for first, second in combinations(opened, 2):
+        if (first.path / RUN_FILE).read_bytes() == (second.path / RUN_FILE).read_bytes():
+            stderr.print(
+                f"{second.path} is the same run as {first.path}; leave one out",
+                style="yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     total = sum(len(run.rounds()) for run in opened)
     steps = iter(track(range(total), "merging", console=stderr, transient=True))
     merged = merge_runs(opened, out, lambda _: next(steps, None))

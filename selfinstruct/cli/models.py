@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.options import EngineOption
+from selfinstruct.cli.help import add, ending
+from selfinstruct.cli.options import ANY_MODEL, EngineOption, SeedsOption
 
 app = typer.Typer(
-    help="List and prepare models, and try how one is prompted best.", no_args_is_help=True
+    help="List and prepare models, and try how one is prompted best.",
+    epilog=ending("selfinstruct models list"),
+    no_args_is_help=True,
 )
 
 
-@app.command("list")
 def list_models() -> None:
-    """List the models that have a name, and whether they are prepared."""
+    """List the models that have a name, and whether they are prepared.
+
+    Example:
+        selfinstruct models list
+    """
     from rich.table import Table
 
     from selfinstruct.models import CATALOGUE, is_prepared, prepared_path
@@ -33,22 +38,28 @@ def list_models() -> None:
     stderr.print("--model takes a folder or a hub name as well.")
 
 
-@app.command("prepare")
 def prepare(
     name: Annotated[str, typer.Argument(help="A name of `models list`.")],
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="You have read the licence and accept it.")
     ] = False,
 ) -> None:
-    """Prepare a model now instead of on its first use."""
+    """Prepare a model now instead of on its first use.
+
+    Example:
+        selfinstruct models prepare bundled
+    """
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.suggest import did_you_mean
     from selfinstruct.models import CATALOGUE, prepare_model
 
     entry = CATALOGUE.get(name)
     if entry is None:
-        known = ", ".join(CATALOGUE)
-        raise ConfigError(f"no model {name!r} to prepare; there are: {known}")
+        raise ConfigError(
+            f"no model {name!r} to prepare; {did_you_mean(name, CATALOGUE)}there are: "
+            f"{', '.join(CATALOGUE)}"
+        )
     if entry.must_accept and not accept_license:
         raise ConfigError(
             f"model {name!r} comes under the {entry.license} ({entry.must_accept}); "
@@ -59,20 +70,18 @@ def prepare(
     stdout.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command("probe")
 def probe(
-    model: Annotated[
-        str, typer.Argument(help="`bundled`, a name of `models list`, a folder or a hub name.")
-    ],
+    model: Annotated[str, typer.Argument(help=f"{ANY_MODEL}.")],
     engine: EngineOption = None,
-    seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks: JSONL, or .txt, one a line.")
-    ] = None,
+    seeds: SeedsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Try which prompting suits a model: a few proposals and answers in each mode.
 
     `generate` does the same for a model that it does not know, and keeps the choice in the run.
+
+    Example:
+        selfinstruct models probe bundled
     """
     from selfinstruct import api
     from selfinstruct.cli.probe import probe_table
@@ -100,3 +109,8 @@ def probe(
     if measured is not None:
         kept = ", ".join(f"{stage} {mode}" for stage, mode in measured.items())
         stdout.print(f"--prompting auto keeps what was measured for this model: {kept}")
+
+
+add(app, "list", list_models)
+add(app, "prepare", prepare)
+add(app, "probe", probe)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfinstruct.cli.help import default
 from selfinstruct.config.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS
 
 if TYPE_CHECKING:
@@ -31,8 +32,22 @@ class Prompting(StrEnum):
     CHAT = "chat"
 
 
+# Panels of --help: an option is in the same one in every command.
+MODEL, TASKS, STOPS, FILTERS = "The model", "The tasks", "When to stop", "What is rejected"
+ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who labels", "The pairs", "Training"
+FIELDS = "Fields of TRL"
+# Where a command takes any MODEL.
+ANY_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
+
 DtypeOption = Annotated[
-    Dtype | None, typer.Option("--dtype", help="float32 repeats a run exactly on a CPU.")
+    Dtype | None,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        help=f"Type of the weights: {', '.join(Dtype)}; float32 repeats a run exactly on a CPU."
+        + default("auto: bfloat16 where the machine is fast at it, else float32"),
+        rich_help_panel=MODEL,
+    ),
 ]
 EngineOption = Annotated[
     str | None,
@@ -41,16 +56,34 @@ EngineOption = Annotated[
         metavar="NAME",
         help="Engine that runs the model: "
         + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
-        + f" (default {DEFAULT_ENGINE}).",
+        + f".{default(DEFAULT_ENGINE)}",
+        rich_help_panel=MODEL,
     ),
 ]
 PromptingOption = Annotated[
     Prompting | None,
-    typer.Option("--prompting", help="Raw text, chat template, or what suits the model."),
+    typer.Option(
+        "--prompting",
+        help="base: raw text; chat: the model's chat template."
+        + default("auto: for each stage what suits the model, as `models probe` shows"),
+        rich_help_panel=MODEL,
+    ),
+]
+SeedsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--seeds",
+        help="Seed tasks: JSONL, or .txt with one per line." + default("the shipped ones"),
+        rich_help_panel=TASKS,
+    ),
 ]
 SystemOption = Annotated[
     str | None,
-    typer.Option("--system", help="System prompt for chat prompting: a text, or a file with it."),
+    typer.Option(
+        "--system",
+        help="System prompt for chat prompting: a text, or a file with it.",
+        rich_help_panel=MODEL,
+    ),
 ]
 
 
@@ -67,7 +100,7 @@ def required_engine(name: str | None) -> EngineKind:
 
 def text_or_file(value: str) -> str:
     """Return the content of a file of that name if there is one, else the text itself."""
-    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.texts import read_text
 
     try:
         path = Path(value).expanduser()
@@ -75,12 +108,14 @@ def text_or_file(value: str) -> str:
             return value
     except (OSError, RuntimeError, ValueError):  # not a file name: a text
         return value
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --system") from error
+    return read_text(path, "--system").strip()
 
 
 def interrupt(_number: int, _frame: object) -> None:
     """Treat SIGTERM as Ctrl-C: commits stay, and a message says how to resume."""
     raise KeyboardInterrupt
+
+
+def renamed(option: str, **limits: Any) -> Any:
+    """Return an option's former name, which still works and is not shown."""
+    return typer.Option(option, hidden=True, **limits)

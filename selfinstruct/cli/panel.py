@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -53,7 +55,8 @@ class PanelState:
         # A new object: the display's thread may be reading the old one.
         self.outcomes = self.outcomes + Counter(event.info["instructions"])
         self.last_yield = event.info["yield"]
-        self.idle_share = event.info["engine_idle_share"]
+        if has_own_time(event.info):
+            self.idle_share = event.info["engine_idle_share"]
         self.newest = event.newest or self.newest
         if self.working is not None:
             self.working = replace(self.working, tasks=event.tasks)
@@ -81,6 +84,14 @@ class PanelState:
             return None
         elapsed = now - self.round_started[1]
         return elapsed * (event.requests - event.returned) / event.returned if elapsed > 0 else None
+
+
+def has_own_time(info: Mapping[str, Any]) -> bool:
+    """Whether enough time passed since the round before to speak of speed and idle time.
+
+    Two rounds are under way at a time, and both may end at once.
+    """
+    return bool(info["seconds"] > 1)
 
 
 def render(state: PanelState, now: float) -> RenderableType:

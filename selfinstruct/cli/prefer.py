@@ -10,7 +10,8 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.labelling import (
-    NAMES,
+    AnswerTokensOption,
+    FormerTokensOption,
     JudgeOption,
     JudgePromptOption,
     RewardModelOption,
@@ -21,14 +22,23 @@ from selfinstruct.cli.labelling import (
     resumable,
     scorers_of,
 )
-from selfinstruct.cli.options import DtypeOption, EngineOption, required_engine
+from selfinstruct.cli.options import (
+    ANSWERS,
+    ANY_MODEL,
+    LABELS,
+    PAIRS,
+    DtypeOption,
+    EngineOption,
+    renamed,
+    required_engine,
+)
 from selfinstruct.labellers.registry import LABELLERS
 
 
 def prefer(
     run: Annotated[Path, typer.Argument(help="Run with the accepted tasks to answer.")],
     policy: Annotated[
-        str, typer.Option("--policy", help="MODEL that answers, and will be trained.")
+        str, typer.Option("--policy", help=f"MODEL that answers, and will be trained: {ANY_MODEL}.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the preferences.")],
     labeller: Annotated[
@@ -36,18 +46,28 @@ def prefer(
         typer.Option(
             "--labeller",
             parser=labeller_name,
-            metavar=NAMES,
+            metavar="NAME",
             help=f"Labeller that says which answer is better: {listed(LABELLERS)}.",
+            rich_help_panel=LABELS,
         ),
     ] = "likelihood",
     judge: JudgeOption = None,
     judge_prompt: JudgePromptOption = None,
     reward_model: RewardModelOption = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="Answers to each task.")] = 4,
+    k: Annotated[
+        int, typer.Option("--k", min=1, help="Answers to each task.", rich_help_panel=ANSWERS)
+    ] = 4,
     temperature: TemperatureOption = 0.9,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 192,
+    answer_tokens: AnswerTokensOption = 192,
+    max_tokens: FormerTokensOption = None,
     min_margin: Annotated[
-        float, typer.Option("--min-margin", min=0, help="Least difference of scores in a pair.")
+        float,
+        typer.Option(
+            "--min-margin",
+            min=0,
+            help="Least difference of scores in a pair.",
+            rich_help_panel=PAIRS,
+        ),
     ] = 0.0,
     pairs_per_task: Annotated[
         int,
@@ -55,17 +75,27 @@ def prefer(
             "--pairs-per-task",
             min=1,
             help="Most training pairs of one task, the widest margin first.",
+            rich_help_panel=PAIRS,
         ),
     ] = 3,
     length_balance: Annotated[
         bool,
         typer.Option(
-            "--length-balance", help="Drop pairs until the longer answer is chosen half the time."
+            "--length-balance",
+            help="Drop pairs until the longer answer is chosen half the time.",
+            rich_help_panel=PAIRS,
         ),
     ] = False,
-    held_out: Annotated[
-        int, typer.Option("--held-out", min=1, help="Fewest pairs to hold out, by whole tasks.")
+    held_out_pairs: Annotated[
+        int,
+        typer.Option(
+            "--held-out-pairs",
+            min=1,
+            help="Fewest pairs to hold out, by whole tasks.",
+            rich_help_panel=PAIRS,
+        ),
     ] = 60,
+    held_out: Annotated[int | None, renamed("--held-out", min=1)] = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
@@ -74,6 +104,9 @@ def prefer(
     """Sample a policy's answers to the tasks of a run, label them, and pair them for DPO.
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
+
+    Example:
+        selfinstruct prefer outputs/first --policy outputs/sft --out outputs/pairs
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.prefer import PreferSettings
@@ -84,11 +117,11 @@ def prefer(
     settings = PreferSettings(
         k=k,
         temperature=temperature,
-        max_tokens=max_tokens,
+        max_tokens=answer_tokens if max_tokens is None else max_tokens,
         min_margin=min_margin,
         pairs_per_task=pairs_per_task,
         balance_lengths=length_balance,
-        held_out=held_out,
+        held_out=held_out_pairs if held_out is None else held_out,
         seed=seed,
         dtype=str(dtype or "auto"),
     )

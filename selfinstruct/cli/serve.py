@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
 
 # Pages that follow a run keep a connection open. A stop does not wait for them.
 _GOODBYE_SECONDS = 2
@@ -29,7 +30,7 @@ def serve(
         typer.Option(
             "--token",
             envvar="SELFINSTRUCT_TOKEN",
-            help="Token that clients send; off loopback, one is made by default.",
+            help="Token that clients send." + default("none; off loopback, one is made"),
         ),
     ] = None,
     allow_host: Annotated[
@@ -44,8 +45,12 @@ def serve(
     """Open the web service over a folder of runs: audit, rate, what-if, start and watch runs.
 
     Runs that were started from it continue when it stops. A service that starts again finds them.
+
+    Example:
+        selfinstruct serve --root outputs
     """
     from selfinstruct.common.errors import ConfigError
+    from selfinstruct.common.installing import extra_line
     from selfinstruct.common.paths import user_path
 
     try:
@@ -55,8 +60,7 @@ def serve(
         from selfinstruct.web.security import EVERY_ADDRESS, access_for
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the web service needs {error.name}; install it with: "
-            "pip install 'selfinstruct[serve]'"
+            f"the web service needs {error.name}; install it with: {extra_line('serve')}"
         ) from error
     folder = user_path(root, "--root")
     access = access_for(host, token, allow_host or ())

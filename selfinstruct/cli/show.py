@@ -26,6 +26,9 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
 
     Of a conversation, or a turn of one: all turns with their verdicts, and the prompts.
+
+    Example:
+        selfinstruct audit show outputs/first r00000-p000-i00
     """
     from selfinstruct.audit.candidate import show_candidate
     from selfinstruct.audit.chats import show_chat
@@ -47,7 +50,11 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
 
 
 def verify(run: RunFolder, as_json: AsJson = False) -> None:
-    """Check the checksum of every file, and every line of the journals; exit code 4 on damage."""
+    """Check the checksum of every file, and every line of the journals; exit code 4 on damage.
+
+    Example:
+        selfinstruct audit verify outputs/first
+    """
     from selfinstruct.audit.verify import verify_run
     from selfinstruct.store import open_run
 

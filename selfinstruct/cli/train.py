@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.options import interrupt
+from selfinstruct.cli.help import ending
+from selfinstruct.cli.options import ANY_MODEL, FIELDS, TRAINING, interrupt
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,31 +24,58 @@ if TYPE_CHECKING:
     from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT
     from selfinstruct.train.watching import TrainProgress
 
-app = typer.Typer(help="Train a model on a run, with TRL.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train a model on a run, with TRL.",
+    epilog=ending("selfinstruct train sft --data outputs/first --model bundled --out outputs/sft"),
+    no_args_is_help=True,
+)
 
-ModelOption = Annotated[str, typer.Option("--model", help="A name from `models list`, a folder, …")]
+ModelOption = Annotated[str, typer.Option("--model", help=f"MODEL to train: {ANY_MODEL}.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the trained model.")]
 LoraOption = Annotated[
-    bool, typer.Option("--lora/--full", help="Train LoRA adapters, or all weights.")
+    bool,
+    typer.Option(
+        "--lora/--full", help="Train LoRA adapters, or all weights.", rich_help_panel=TRAINING
+    ),
 ]
 FourBitsOption = Annotated[
-    bool, typer.Option("--load-in-4bit", help="QLoRA: needs a GPU and bitsandbytes.")
+    bool,
+    typer.Option(
+        "--load-in-4bit", help="QLoRA: needs a GPU and bitsandbytes.", rich_help_panel=TRAINING
+    ),
 ]
 AdapterOnlyOption = Annotated[
-    bool, typer.Option("--adapter-only", help="Save the adapter alone; do not merge it.")
+    bool,
+    typer.Option(
+        "--adapter-only", help="Save the adapter alone; do not merge it.", rich_help_panel=TRAINING
+    ),
 ]
 MaxLengthOption = Annotated[
-    int, typer.Option("--max-length", min=16, help="Longer rows are left out and counted.")
+    int,
+    typer.Option(
+        "--max-length",
+        min=16,
+        help="Most tokens of a row; longer ones are left out and counted.",
+        rich_help_panel=TRAINING,
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="YAML with fields of TRL's configuration.")
+    Path | None,
+    typer.Option(
+        "--config",
+        help="YAML with fields of TRL's configuration; options given here win over it.",
+        rich_help_panel=FIELDS,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="FIELD=VALUE", help="One field of TRL's configuration. May be repeated."
+        "--set",
+        metavar="FIELD=VALUE",
+        help="One field of TRL's configuration, such as warmup_steps=10. May be repeated.",
+        rich_help_panel=FIELDS,
     ),
 ]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import TRAINING
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -39,19 +41,39 @@ def dpo(
     model: ModelOption,
     out: OutOption,
     beta: Annotated[
-        float, typer.Option("--beta", min=1e-4, help="How closely to keep to the reference.")
+        float,
+        typer.Option(
+            "--beta",
+            min=1e-4,
+            help="How closely to keep to the reference.",
+            rich_help_panel=TRAINING,
+        ),
     ] = 0.1,
     loss_type: Annotated[
-        str, typer.Option("--loss-type", help="TRL's name, or several: `sigmoid,sft`.")
+        str,
+        typer.Option(
+            "--loss-type",
+            help="TRL's name, or several: `sigmoid,sft`.",
+            rich_help_panel=TRAINING,
+        ),
     ] = "sigmoid",
     lora: LoraOption = True,
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="At most (default 2).")
+        float | None,
+        typer.Option(
+            "--epochs", min=0.01, help="Most epochs." + default("2"), rich_help_panel=TRAINING
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 3e-4, for `full` 5e-6.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest learning rate." + default("3e-4, with --full 5e-6"),
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
@@ -59,10 +81,18 @@ def dpo(
     ] = 0.2,
     fresh: Annotated[
         int,
-        typer.Option("--fresh", min=1, help="Prompts to answer at each evaluation, to watch it."),
+        typer.Option(
+            "--fresh",
+            min=1,
+            help="Prompts to answer at each evaluation, to watch the training.",
+            rich_help_panel=TRAINING,
+        ),
     ] = 32,
     fresh_tokens: Annotated[
-        int, typer.Option("--fresh-tokens", min=1, help="Most tokens of such an answer.")
+        int,
+        typer.Option(
+            "--fresh-tokens", min=1, help="Most tokens of such an answer.", rich_help_panel=TRAINING
+        ),
     ] = 128,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
@@ -73,6 +103,9 @@ def dpo(
 
     Held-out pairs and fresh answers show what training does to the policy. health.html has the
     curves; the last lines say what is wrong.
+
+    Example:
+        selfinstruct train dpo --data outputs/pairs --model outputs/sft --out dpo
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences

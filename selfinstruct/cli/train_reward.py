@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import plain, stdout
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import TRAINING
 from selfinstruct.cli.train import (
     ConfigOption,
     FourBitsOption,
@@ -48,16 +50,26 @@ def reward(
         typer.Option(
             "--check",
             metavar="FILE",
-            help="Pairs with a clear winner to test it on (default: our 100), or `none`.",
+            help="Pairs with a clear winner to test it on, or `none`."
+            + default("the shipped ones"),
         ),
     ] = None,
     lora: LoraOption = True,
     load_in_4bit: FourBitsOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="At most (default 2).")
+        float | None,
+        typer.Option(
+            "--epochs", min=0.01, help="Most epochs." + default("2"), rich_help_panel=TRAINING
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 1e-4, for `full` 1e-5.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest learning rate." + default("1e-4, with --full 1e-5"),
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
@@ -72,6 +84,9 @@ def reward(
 
     Reports how often it is right on held-out pairs, whether it is right as often as its
     confidence says, and whether it looks at more than length.
+
+    Example:
+        selfinstruct train reward --data outputs/pairs --model bundled --out reward
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.preference_rows import read_preferences

@@ -11,6 +11,8 @@ import typer
 
 from selfinstruct.cli.console import stderr
 from selfinstruct.cli.export import AnswersName
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import TRAINING, renamed
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -43,18 +45,33 @@ def sft(
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.01, help="At most (default 3).")
+        float | None,
+        typer.Option(
+            "--epochs", min=0.01, help="Most epochs." + default("3"), rich_help_panel=TRAINING
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0, help="Default 2e-4, for `full` 2e-5.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=0,
+            help="Highest learning rate." + default("2e-4, with --full 2e-5"),
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     max_length: MaxLengthOption = 1024,
-    validation: Annotated[
+    held_out: Annotated[
         float,
-        typer.Option("--validation", min=0, max=0.5, help="Share to hold out: the last rows."),
+        typer.Option("--held-out", min=0, max=0.5, help="Share to hold out: the last rows."),
     ] = 0.1,
+    validation: Annotated[float | None, renamed("--validation", min=0, max=0.5)] = None,
     answers: Annotated[
-        AnswersName, typer.Option("--answers", help="Whose outputs to learn.")
+        AnswersName,
+        typer.Option(
+            "--answers",
+            metavar="WHOSE",
+            help=f"Whose outputs to learn: {', '.join(AnswersName)}.",
+        ),
     ] = AnswersName.OWN,
     with_seeds: Annotated[
         bool, typer.Option("--with-seeds", help="Learn the run's seed tasks too.")
@@ -72,6 +89,9 @@ def sft(
 
     The loss is on the answers alone, and training stops when the validation loss no longer
     falls.
+
+    Example:
+        selfinstruct train sft --data outputs/first --model bundled --out outputs/sft
     """
     from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
@@ -83,7 +103,7 @@ def sft(
     train_data = read_rows(data, answers=Answers(str(answers)), with_seeds=with_seeds)
     if decontaminate is not None:
         train_data = replace(train_data, rows=_without_copies(train_data.rows, decontaminate))
-    split = split_rows(train_data, validation)
+    split = split_rows(train_data, held_out if validation is None else validation)
     if split.near:
         stderr.print(
             f"{len(split.near)} of the last rows are near neighbours of training rows: "

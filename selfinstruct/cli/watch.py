@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.cli.console import plain
-from selfinstruct.cli.panel import PanelState, clock, render
+from selfinstruct.cli.panel import PanelState, clock, has_own_time, render
 from selfinstruct.cli.probe import probe_table
 from selfinstruct.common.progress import (
     Advised,
@@ -144,12 +144,10 @@ class Watcher:
 def _round_line(event: RoundCommitted) -> str:
     info = event.info
     candidates = sum(info["instructions"].values())
-    # Two rounds are under way at a time: both may end at once.
-    speed = (
-        f"{info['tokens']['generated'] / info['seconds']:.0f} tok/s  "
-        if info["seconds"] > 1
-        else ""
-    )
+    pace = ""
+    if has_own_time(info):
+        speed = info["tokens"]["generated"] / info["seconds"]
+        pace = f"{speed:.0f} tok/s  idle {info['engine_idle_share']:.1%}  "
     rejects = [
         f"{reason} {count}"
         for reason, count in sorted(info["instructions"].items(), key=lambda item: -item[1])
@@ -157,8 +155,8 @@ def _round_line(event: RoundCommitted) -> str:
     ]
     return (
         f"round {event.round:>3}  {event.tasks:>5}/{event.target} of the target  "
-        f"+{info['tasks']} of {candidates}  yield {info['yield']:.0%}  {speed}"
-        f"idle {info['engine_idle_share']:.1%}  {', '.join(rejects[:4])}"
+        f"+{info['tasks']} of {candidates}  yield {info['yield']:.0%}  {pace}"
+        f"{', '.join(rejects[:4])}"
     )
 
 

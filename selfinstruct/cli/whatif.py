@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.cli.cells import number, per_round, plain_row, thresholds_line
+from selfinstruct.cli.cells import Cut, number, per_round, plain_row, thresholds_line
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.error_rates import print_what_if_rates
+from selfinstruct.cli.help import default
 
 if TYPE_CHECKING:
     from selfinstruct.audit.error_rates import WhatIfRates
@@ -27,19 +28,28 @@ PENDING = "pending_instances"
 def whatif(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     rouge: Annotated[
-        float | None, typer.Option("--rouge", help="ROUGE-L threshold to judge by instead.")
+        float | None,
+        typer.Option("--rouge", help="ROUGE-L threshold to judge by." + default("the run's")),
     ] = None,
     min_logprob: Annotated[
         float | None,
-        typer.Option("--min-logprob", help="Lowest nats per token, such as -2.5, for every kind."),
+        typer.Option(
+            "--min-logprob",
+            help="Lowest nats per token, such as -2.5, for every kind." + default("the run's"),
+        ),
     ] = None,
     max_logprob: Annotated[
-        float | None, typer.Option("--max-logprob", help="Highest nats per token, such as -0.05.")
+        float | None,
+        typer.Option(
+            "--max-logprob", help="Highest nats per token, such as -0.05." + default("the run's")
+        ),
     ] = None,
     quantile: Annotated[
         float | None,
         typer.Option(
-            "--quantile", help="Share of the first candidates to reject as too improbable."
+            "--quantile",
+            help="Share of the first candidates to reject as too improbable."
+            + default("the run's"),
         ),
     ] = None,
     out: Annotated[
@@ -52,6 +62,9 @@ def whatif(
     The proposals stay those of the run. With other thresholds, the loop would have grown another
     pool and proposed other tasks. With --out, instructions that pass only now are
     `pending_instances`, and `selfinstruct complete` writes their instances.
+
+    Example:
+        selfinstruct audit whatif outputs/first --rouge 0.6
     """
     from selfinstruct.store import open_run
     from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
@@ -147,8 +160,8 @@ def _print_what_if(result: WhatIf) -> None:
         shown.add_column(column, overflow="fold")
     for one in [*result.changes, *result.instance_changes][:20]:
         scores = (number(one.mean_logprob), number(one.rouge_l))
-        cells = (one.id, one.before, one.after, *scores, one.neighbour_id, one.text)
-        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells))
+        cells = (one.id, one.before, one.after, *scores, one.neighbour_id)
+        shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells), Cut(one.text))
     stdout.print(shown)
     for what, count in (
         ("instruction", len(result.changes)),

@@ -1,5 +1,9 @@
 """One error class per boundary; each carries the exit code that the CLI returns for it."""
 
+from __future__ import annotations
+
+import json
+
 
 class SelfInstructError(Exception):
     """An error that the user can act on: it says what, where, which value, and what to do next."""
@@ -49,3 +53,16 @@ class StoreError(SelfInstructError):
     """A run on disk is damaged, or newer than this code."""
 
     exit_code = 4
+
+
+def why(error: BaseException) -> str:
+    """Return the reason of a library's or Python's own error in words, to put into a message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text, byte {error.start}"
+    if isinstance(error, KeyError):
+        return f"lacks {json.dumps(error.args[0] if error.args else '', default=str)}"
+    return " ".join(str(error).split()) or "no reason given"

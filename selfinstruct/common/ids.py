@@ -23,6 +23,7 @@ import re
 
 _PLACED = re.compile(r"r\d{5,}-p\d+-i\d+(-n\d+)?")
 _CHAT = re.compile(r"(r\d{5,}-p\d+-i\d+-c\d+)(?:-t\d+)?")
+_ANSWER = re.compile(r"-a\d{5,}$")
 
 
 def seed(id: str) -> str:
@@ -77,6 +78,11 @@ def turn_number(id: str) -> int | None:
     """Return the number in the id of a turn; None for other ids."""
     match = re.search(r"-t(\d+)$", id)
     return int(match[1]) if match else None
+
+
+def is_answer(id: str) -> bool:
+    """Whether it is the id of another model's answer to an instance."""
+    return _ANSWER.search(id) is not None
 
 
 def typed(instruction: str) -> str:

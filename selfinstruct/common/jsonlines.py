@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
+from selfinstruct.common.texts import read_text, shown
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[Damag
         try:
             value = json.loads(line.decode("utf-8"))
         except (ValueError, RecursionError) as error:
-            damaged.append(DamagedLine(path, number, f"is not JSON ({error})"))
+            damaged.append(DamagedLine(path, number, f"is not JSON ({why(error)})"))
             continue
         if isinstance(value, dict):
             entries.append((number, value))
@@ -115,7 +116,7 @@ def parse_lines(
         try:
             entries.append(parse(line))
         except (KeyError, TypeError, ValueError) as error:
-            problem = f"is no {what} ({type(error).__name__}: {error})"
+            problem = f"is no {what} ({why(error)})"
             damaged.append(DamagedLine(path, number, problem))
     return entries, sorted(damaged, key=lambda line: line.number)
 
@@ -130,11 +131,8 @@ def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
     Raises:
         ConfigError: a line is wrong; names file and line.
     """
-    try:
-        # Not splitlines(): JSON may contain U+2028 and the like, which do not end a line here.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
+    # Not splitlines(): JSON may contain U+2028 and the like, which do not end a line here.
+    lines = read_text(path, option).split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -143,10 +141,9 @@ def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ConfigError(
-                f"{path}:{number}: is not JSON ({error}); write one object per line"
+                f"{path}:{number}: is not JSON ({why(error)}); write one object per line"
             ) from error
         if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise ConfigError(f"{path}:{number}: is no object but {kind}; write {{...}}")
+            raise ConfigError(f"{path}:{number}: is {shown(row)}, no object; write {{...}}")
         rows.append((number, row))
     return rows

@@ -6,7 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 
 
 def cache_folder() -> Path:
@@ -27,7 +27,7 @@ def user_path(text: str | os.PathLike[str], option: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise ConfigError(f"{text}: {error}; check {option}") from error
+        raise ConfigError(f"{text}: {why(error)}; check {option}") from error
 
 
 def shipped_file(name: str) -> Path:

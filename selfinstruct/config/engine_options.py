@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from selfinstruct.common.suggest import did_you_mean
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -70,4 +72,5 @@ DEFAULT_ENGINE = VLLM.name
 
 def no_engine(name: str, names: Iterable[str]) -> str:
     """Return the message for an unknown engine; `names` are those that exist."""
-    return f"no engine {name!r}; give one of: {', '.join(names)}"
+    known = list(names)
+    return f"no engine {name!r}; {did_you_mean(name, known)}give one of: {', '.join(known)}"

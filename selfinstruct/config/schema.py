@@ -8,6 +8,7 @@ decides the speed; free. *input*: a path; its content is compared instead.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -25,6 +26,9 @@ from selfinstruct.config.engine_options import (
 from selfinstruct.filters.likelihood import LikelihoodLimits, MaxLogprob
 from selfinstruct.filters.rules import limits_of
 from selfinstruct.filters.score_rules import NoveltyLimits
+
+# As vLLM takes them: cores and ranges, `|` between the processes, or one of its words.
+_CORES = re.compile(r"\d+(-\d+)?([,|]\d+(-\d+)?)*|all|auto|nobind")
 
 Prompting = Literal["base", "chat", "auto"]
 
@@ -51,7 +55,9 @@ class EngineConfig(Section):
     driver: Literal["auto", "inprocess", "async"] = throughput(
         "auto", "vLLM in this process (CPU) or in one of its own (GPU)"
     )
-    threads: str | None = throughput(None, "CPU cores to bind, such as `0-15`; null: all allowed")
+    threads: int | str | None = throughput(
+        None, "CPU cores: how many, or which, such as `0-15`; null: all allowed"
+    )
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
@@ -81,6 +87,18 @@ class EngineConfig(Section):
                 f"leave it at {json.dumps(default)}, or give another engine.name"
             )
         return value
+
+    @field_validator("threads")
+    @classmethod
+    def _cores(cls, threads: int | str | None) -> int | str | None:
+        which = isinstance(threads, str) and _CORES.fullmatch(threads)
+        count = isinstance(threads, int) and threads > 0
+        if threads is None or which or count:
+            return threads
+        raise ValueError(
+            f"{json.dumps(threads)} is no number of cores, such as 4, and names none, such as "
+            "`0-15` or `0,2`"
+        )
 
     @field_validator("options")
     @classmethod
@@ -213,6 +231,9 @@ class RunConfig(Section):
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")
+    export_nulls: bool = semantic(
+        True, "Parquet exports have null, not NaN, for a score that is unknown", before=False
+    )
     overlap: bool = throughput(True, "propose the next round while instances are written")
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()

@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.suggest import did_you_mean
+from selfinstruct.common.texts import read_text, shown
 from selfinstruct.config.schema import RunConfig
 
 
@@ -19,16 +21,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, is not YAML, or is not a mapping.
     """
+    text = read_text(path, "--config")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --config") from error
+        data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # PyYAML reads 2026-13-45 as a date, and fails
-        raise ConfigError(f"{path}: is not a YAML text: {error}") from error
+        raise ConfigError(f"{path}: is not a YAML text: {why(error)}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: must hold `key: value` lines, not a {type(data).__name__}")
+        raise ConfigError(f"{path}: must hold `key: value` lines, not {shown(data)}")
     return data
 
 
@@ -78,7 +79,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         try:
             dotted[key.strip()] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(f"--set {setting}: the value is not YAML: {error}") from error
+            raise ConfigError(f"--set {setting}: the value is not YAML: {why(error)}") from error
     return nested(dotted)
 
 
@@ -109,8 +110,9 @@ def _explain(item: Any, source: str) -> str:
         section: Any = RunConfig()
         for part in item["loc"][:-1]:
             section = getattr(section, str(part))
-        keys = ", ".join(sorted(type(section).model_fields))
-        return f"{source}: unknown key {where!r}; keys there are: {keys}"
+        keys = sorted(type(section).model_fields)
+        meant = did_you_mean(str(item["loc"][-1]), keys)
+        return f"{source}: unknown key {where!r}; {meant}keys there are: {', '.join(keys)}"
     if item["type"] == "value_error":  # a message of our own validators
         return f"{source}: {where}: {item['ctx']['error']}"
-    return f"{source}: {where}: {item['msg']} (got {item['input']!r})"
+    return f"{source}: {where}: {item['msg']} (got {shown(item['input'])})"

@@ -65,30 +65,42 @@ def dataset_card(run: Run, format: Format, answers: Answers, *, conversations: b
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def check_card(folder: Path) -> Path:
+def check_card(folder: Path, *, force: bool = False) -> Path:
     """Return where the card of a folder goes.
 
     Raises:
-        ConfigError: the README.md there is not a card of ours.
+        ConfigError: the README.md there is not a card of ours, and `force` is not given.
     """
     path = folder / "README.md"
     try:
-        if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
-            raise ConfigError(f"{path}: is there already, and no card of ours; move it away")
+        if (
+            not force
+            and path.exists()
+            and MARK not in path.read_text(encoding="utf-8", errors="replace")
+        ):
+            raise ConfigError(
+                f"{path}: is there already, and no card of ours; move it away, or give --force"
+            )
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --out") from error
     return path
 
 
 def write_card(
-    run: Run, folder: Path, format: Format, answers: Answers, *, conversations: bool = False
+    run: Run,
+    folder: Path,
+    format: Format,
+    answers: Answers,
+    *,
+    force: bool = False,
+    conversations: bool = False,
 ) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
     Raises:
         ConfigError: another README.md is there, or the folder cannot be written.
     """
-    path = check_card(folder)
+    path = check_card(folder, force=force)
     try:
         card = dataset_card(run, format, answers, conversations=conversations)
         atomic.write_text(path, card)

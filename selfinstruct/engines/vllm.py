@@ -14,14 +14,14 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.errors import ConfigError, EngineError, why
 from selfinstruct.common.memory import keep_freed_memory
 from selfinstruct.common.records import Completion, LocalModel, Prompt, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, special_tokens, token_spans
-from selfinstruct.engines.machine import Machine, detect_machine
+from selfinstruct.engines.machine import Machine, bound_cores, detect_machine
 from selfinstruct.engines.rendering import render
 from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
@@ -87,7 +87,7 @@ class VllmEngine:
             try:
                 self._driver.start(arguments)
             except (TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
-                message = f"vLLM refuses its options: {error}; check engine.options"
+                message = f"vLLM refuses its options: {why(error)}; check engine.options"
                 raise ConfigError(message) from error
             except Exception as error:
                 raise EngineError(_load_failure(error, captured)) from error
@@ -182,7 +182,7 @@ class VllmEngine:
             "TOKENIZERS_PARALLELISM": "false",
         }
         if self.machine.device == "cpu":
-            cores = self._engine.threads or ",".join(map(str, self.machine.cores))
+            cores = bound_cores(self._engine.threads, self.machine.cores)
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
@@ -304,4 +304,4 @@ def _failure(request: Request, prompt: str, prompt_tokens: int, message: str) ->
 
 def _load_failure(error: Exception, captured: Mapping[str, str]) -> str:
     tail = "\n".join(captured.get("text", "").splitlines()[-15:])
-    return f"vLLM could not load the model: {error}\n{tail}".rstrip()
+    return f"vLLM could not load the model: {why(error)}\n{tail}".rstrip()

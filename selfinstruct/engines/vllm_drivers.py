@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from selfinstruct.common.errors import EngineError
+from selfinstruct.common.errors import EngineError, why
 
 ENGINE_THREAD = "vllm-engine"  # cli.main looks for this name
 Item = tuple[str, list[int], dict[str, Any]]
@@ -50,7 +50,7 @@ class _Outbox:
         item = self._queue.get(block=block)
         if isinstance(item, BaseException):
             self._queue.put(item)  # for the next call
-            raise EngineError(f"the engine died: {item!r}") from item
+            raise EngineError(f"the engine died: {why(item)}") from item
         return item
 
 

@@ -18,6 +18,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import shipped_file
 from selfinstruct.common.records import NAN, Completion, Form, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.common.texts import read_text
 from selfinstruct.engines.base import Engine, scoring_request
 
 _LEAST_WORDS = 5
@@ -47,10 +48,7 @@ def read_passages(path: Path) -> list[str]:
     Raises:
         ConfigError: it cannot be read, or has no passage of five words.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --plain-text") from error
+    text = read_text(path, "--plain-text")
     passages = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
     passages = [passage for passage in passages if len(passage.split()) >= _LEAST_WORDS]
     if not passages:

@@ -10,6 +10,7 @@ from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.common.paths import shipped_file
+from selfinstruct.common.texts import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:
 def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:
     instruction = row.get("instruction")
     if not isinstance(instruction, str) or not instruction.strip():
-        raise ConfigError(f'{where}: "instruction" is {instruction!r}; give a text')
+        raise ConfigError(f'{where}: "instruction" is {shown(instruction)}; give a text')
     instances = row.get("instances")
     if not isinstance(instances, list) or not instances:
         raise ConfigError(
-            f'{where}: "instances" is {instances!r}; give at least one {{"input", "output"}}'
+            f'{where}: "instances" is {shown(instances)}; give at least one {{"input", "output"}}'
         )
     closed = row.get("closed", row.get("is_classification"))
     id = str(row.get("id", number))
@@ -73,7 +74,7 @@ def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:
         input, reference = texts.get("input", ""), texts.get("output")
         if not isinstance(input, str) or not isinstance(reference, str) or not reference.strip():
             raise ConfigError(
-                f'{where}: instance {place + 1} is {instance!r}; give "input" and a reference '
+                f'{where}: instance {place + 1} is {shown(instance)}; give "input" and a reference '
                 'as "output"'
             )
         tasks.append(

@@ -32,6 +32,7 @@ from selfinstruct.common.progress import (
     Probing,
 )
 from selfinstruct.common.records import CalibrationScore, LocalModel, SeedTask
+from selfinstruct.common.texts import shown
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.config.values import build_config, overlay
@@ -326,7 +327,7 @@ def _refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
     after = semantic_values(config) | inputs.digests
     changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     if changed:
-        lines = [f"  {key}: {before.get(key)!r} -> {after.get(key)!r}" for key in changed]
+        lines = [f"  {key}: {shown(before.get(key))} -> {shown(after.get(key))}" for key in changed]
         raise ConfigError(
             f"{run.path}: these decide what a run contains and cannot change on --resume:\n"
             + "\n".join(lines)

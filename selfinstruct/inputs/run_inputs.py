@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import SeedTask
@@ -164,8 +164,8 @@ def parse_inputs(
 def _suffix(kind: str, path: Path) -> str:
     """Return the suffix of the file in the run, so that it is read again in the same way."""
     if kind == "seeds":
-        return ".txt" if path.suffix == ".txt" else ".jsonl"
-    return ".jsonl" if path.suffix in JSON_SUFFIXES else ".txt"
+        return ".txt" if path.suffix.lower() == ".txt" else ".jsonl"
+    return ".jsonl" if path.suffix.lower() in JSON_SUFFIXES else ".txt"
 
 
 def _path_of(kind: str, config: RunConfig) -> Path | None:
@@ -189,4 +189,4 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (ConfigError, OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error

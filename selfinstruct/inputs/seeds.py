@@ -7,9 +7,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import SeedError
+from selfinstruct.common.errors import ConfigError, SeedError, why
 from selfinstruct.common.paths import shipped_file
 from selfinstruct.common.records import Instance, SeedTask
+from selfinstruct.common.texts import decode, shown
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +47,15 @@ def parse_seeds(content: bytes, path: Path | str) -> list[SeedTask]:
         SeedError: a line is wrong; names file, line, field and fix.
     """
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SeedError(
-            f"{path}: is not UTF-8 text (byte {error.start}); give a JSONL file of seed tasks"
-        ) from error
+        text = decode(content, path, "--seeds")
+    except ConfigError as error:
+        raise SeedError(str(error)) from error
     seeds: list[SeedTask] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        plain = str(path).endswith(".txt")
+        plain = Path(path).suffix.lower() == ".txt"
         seed = _plain(line, number) if plain else _parse_line(line, f"{path}:{number}")
         if seed.id in seen:
             raise SeedError(
@@ -83,9 +82,9 @@ def _parse_line(line: str, where: str) -> SeedTask:
             f"{where}: is not JSON ({error.msg}, column {error.colno}); write one object per line"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SeedError(f"{where}: is too large or too deep ({error}); shorten it") from error
+        raise SeedError(f"{where}: is too large or too deep ({why(error)}); shorten it") from error
     if not isinstance(data, dict):
-        raise SeedError(f"{where}: is a JSON {type(data).__name__}; write an object {{…}}")
+        raise SeedError(f"{where}: is {shown(data)}, no object; write {{…}}")
     unknown = sorted(set(data) - _FIELDS)
     if unknown:
         log.debug("%s: ignores the fields %s", where, ", ".join(unknown))
@@ -95,7 +94,8 @@ def _parse_line(line: str, where: str) -> SeedTask:
     is_classification = data.get("is_classification")
     if is_classification is not None and not isinstance(is_classification, bool):
         raise SeedError(
-            f'{where}: "is_classification" is {is_classification!r}; give true, false or leave out'
+            f'{where}: "is_classification" is {shown(is_classification)}; give true, false or '
+            "leave out"
         )
     seed_id = _text(seed_id, "id", where)
     name = data.get("name")
@@ -119,7 +119,7 @@ def _parse_instances(value: Any, where: str) -> tuple[Instance, ...]:
             raise SeedError(f'{where}: "{place}" must be an object {{"input", "output"}}')
         input = item.get("input", "")
         if not isinstance(input, str) or _has_surrogate(input):
-            raise SeedError(f'{where}: "{place}.input" is {input!r}; give a text, or ""')
+            raise SeedError(f'{where}: "{place}.input" is {shown(input)}; give a text, or ""')
         output = _text(item.get("output"), f"{place}.output", where)
         instances.append(Instance(input=input.strip(), output=output))
     return tuple(instances)
@@ -129,7 +129,7 @@ def _text(value: Any, field: str, where: str) -> str:
     if value is None:
         raise SeedError(f'{where}: "{field}" is missing; give a text')
     if not isinstance(value, str):
-        raise SeedError(f'{where}: "{field}" is {value!r}; give a text')
+        raise SeedError(f'{where}: "{field}" is {shown(value)}; give a text')
     if not value.strip():
         raise SeedError(f'{where}: "{field}" is empty; give a text')
     if not value.isprintable() and _has_surrogate(value):

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.texts import decode
 
 JSON_SUFFIXES = (".jsonl", ".json")
 # Fields of published datasets that hold the user's text.
@@ -24,13 +25,8 @@ def parse_texts(content: bytes, path: Path | str, option: str) -> list[str]:
     Raises:
         ConfigError: a line is wrong; names file and line.
     """
-    try:
-        lines = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: is not UTF-8 text (byte {error.start}); check {option}"
-        ) from error
-    as_json = str(path).endswith(JSON_SUFFIXES)
+    lines = decode(content, path, option).split("\n")
+    as_json = Path(path).suffix.lower() in JSON_SUFFIXES
     texts = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -44,7 +40,9 @@ def _of_json(line: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: is not JSON ({error}); write one object per line") from error
+        raise ConfigError(
+            f"{where}: is not JSON ({why(error)}); write one object per line"
+        ) from error
     if isinstance(value, dict):
         value = next((value[name] for name in _FIELDS if name in value), None)
     if not isinstance(value, str) or not value.strip():

@@ -187,7 +187,7 @@ def any_model(_model: LocalModel) -> None:
 class Labeller:
     """One labeller.
 
-    name: as `--labeller`, `--scorer` and `--measure` give it.
+    name: as `--labeller` and `--measure` give it.
     help: what it says of an answer, in half a line.
     needs: what it cannot do without.
     label: scores answers.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import (
     NAN,
     Completion,
@@ -25,6 +25,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.common.texts import read_text
 from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.machine import detect_machine
 
@@ -93,17 +94,14 @@ def read_template(path: Path | None) -> str:
     """
     if path is None:
         return TEMPLATE
-    try:
-        template = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    template = read_text(path, "--judge-prompt")
     import jinja2
 
     marks = {"task": "<task>", "first": "<first>", "second": "<second>"}
     try:
         text = _render(template, Duel("", *marks.values()))
     except jinja2.TemplateError as error:
-        raise ConfigError(f"{path}: cannot be rendered: {error}") from error
+        raise ConfigError(f"{path}: cannot be rendered: {why(error)}") from error
     for name, mark in marks.items():
         if mark not in text:
             raise ConfigError(f"{path}: does not show the {name}; write {{{{ {name} }}}} in it")

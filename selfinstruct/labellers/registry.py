@@ -7,6 +7,7 @@ The command line reads the list as it starts: what is heavy is imported inside f
 from __future__ import annotations
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.labellers.base import Labeller
 from selfinstruct.labellers.judge import JUDGE
 from selfinstruct.labellers.likelihood import LIKELIHOOD
@@ -25,5 +26,7 @@ def labeller_of(name: str) -> Labeller:
     for labeller in LABELLERS:
         if labeller.name == name:
             return labeller
-    names = ", ".join(labeller.name for labeller in LABELLERS)
-    raise ConfigError(f"no labeller {name!r}; give one of: {names}")
+    names = [labeller.name for labeller in LABELLERS]
+    raise ConfigError(
+        f"no labeller {name!r}; {did_you_mean(name, names)}give one of: {', '.join(names)}"
+    )

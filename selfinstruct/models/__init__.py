@@ -2,11 +2,12 @@
 
 from selfinstruct.models.catalogue import CATALOGUE, Progress, is_prepared, prepared_path
 from selfinstruct.models.prepare import prepare_model
-from selfinstruct.models.resolve import hub_errors, resolve_model
+from selfinstruct.models.resolve import check_model, hub_errors, resolve_model
 
 __all__ = [
     "CATALOGUE",
     "Progress",
+    "check_model",
     "hub_errors",
     "is_prepared",
     "prepare_model",

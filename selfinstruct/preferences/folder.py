@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
+from selfinstruct.common.texts import shown
 from selfinstruct.labellers.base import ScoredAnswer, Vote
 from selfinstruct.preferences.pairs import Pair
 
@@ -94,11 +95,12 @@ def open_folder(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); give another --out") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); give another --out") from error
     for key in sorted(known.keys() | settings.keys()):
         if known.get(key) != settings.get(key):
             raise ConfigError(
-                f"{out}: was made with {key} {known.get(key)!r}, not {settings.get(key)!r}; "
+                f"{out}: was made with {key} {shown(known.get(key))}, not "
+                f"{shown(settings.get(key))}; "
                 "give the same, or another --out"
             )
     done = (out / REPORT).is_file()
@@ -208,7 +210,7 @@ def _rows(out: Path, kind: str) -> list[dict[str, Any]]:
             rows += pq.read_table(path, schema=_SCHEMAS[kind]).to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
-                f"{path}: is damaged ({error}); delete it, and --resume writes it again"
+                f"{path}: is damaged ({why(error)}); delete it, and --resume writes it again"
             ) from error
     return rows
 

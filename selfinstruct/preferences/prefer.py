@@ -152,8 +152,8 @@ def _require_enough(paired: _Paired, prompts: int, settings: PreferSettings, out
     raise ConfigError(
         f"{out}: only {paired.tasks} of {prompts} tasks have a pair ({dropped}), too few to hold "
         f"{settings.held_out} out and train on {LEAST_PAIRS} pairs; --resume with a smaller "
-        "--held-out or --min-margin pairs the same answers anew; more tasks or a larger --k need "
-        "another --out"
+        "--held-out-pairs or --min-margin pairs the same answers anew; more tasks or a larger --k "
+        "need another --out"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Message
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class ChatTemplate:
             roles = ", ".join(message["role"] for message in turns)
             raise ConfigError(
                 f"model {self._name!r}: its chat template refuses a conversation of the roles "
-                f"{roles}: {error}; change the turns of your templates (--prompts), or use "
+                f"{roles}: {why(error)}; change the turns of your templates (--prompts), or use "
                 "--prompting base"
             ) from error
         if not opened:

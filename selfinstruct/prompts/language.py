@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.config.values import overlay
 from selfinstruct.filters.novelty.tokens import Tokenizer, tokens_3
 from selfinstruct.prompts.settings import SETTINGS
@@ -95,8 +96,9 @@ def read_language(code: str) -> Language:
     """
     if code not in languages():
         raise ConfigError(
-            f"language {code!r} is not known; there are: {', '.join(languages())} "
-            "(leave --language out for English; docs/languages.md: to add one)"
+            f"language {code!r} is not known; {did_you_mean(code, languages())}there are: "
+            f"{', '.join(languages())} (leave --language out for English; docs/languages.md: to "
+            "add one)"
         )
     path = FOLDER / f"{code}.yaml"
     try:

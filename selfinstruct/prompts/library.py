@@ -12,8 +12,9 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Markers, Message, SeedTask
+from selfinstruct.common.texts import read_text
 from selfinstruct.common.versions import RULES_VERSION, Versioned
 from selfinstruct.filters.length import WORDS
 from selfinstruct.prompts.kinds import KindRule
@@ -106,7 +107,7 @@ class PromptLibrary:
             template = self._environment.get_template(name)
             return template.render(markers=self.markers, turn=_turn, **_clean(values))
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise ConfigError(f"{name}: cannot be rendered: {error}") from error
+            raise ConfigError(f"{name}: cannot be rendered: {why(error)}") from error
 
 
 def load_prompts(folder: Path | None = None, language: str | None = None) -> PromptLibrary:
@@ -161,10 +162,7 @@ def _template_files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return read_text(path, "--prompts", encoding="utf-8")  # as it is stored in the run
 
 
 def _clean(value: Any) -> Any:

@@ -15,8 +15,9 @@ from pydantic import (
     ValidationError,
 )
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Instance, Markers, SeedTask
+from selfinstruct.common.texts import shown
 from selfinstruct.prompts.kinds import KindRule, compiled
 
 SETTINGS = "prompts.yaml"
@@ -29,7 +30,7 @@ def _checked_pattern(pattern: str) -> str:
     try:
         compiled(pattern)
     except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from error
+        raise ValueError(f"is not a regular expression: {why(error)}") from error
     return pattern
 
 
@@ -111,7 +112,7 @@ def read_settings(text: str) -> PromptSettings:
         lines = []
         for item in error.errors():
             key = ".".join(map(str, item["loc"]))
-            lines.append(f"{SETTINGS}: {key}: {item['msg']} (got {item['input']!r})")
+            lines.append(f"{SETTINGS}: {key}: {item['msg']} (got {shown(item['input'])})")
         raise ConfigError("\n".join(lines)) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{SETTINGS}: is not YAML: {error}") from error
+        raise ConfigError(f"{SETTINGS}: is not YAML: {why(error)}") from error

@@ -35,7 +35,7 @@ from typing import Any
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.chats import ChatTurn, SelfChat
-from selfinstruct.common.errors import StoreError
+from selfinstruct.common.errors import StoreError, why
 from selfinstruct.common.records import (
     ACCEPTED,
     Completion,
@@ -306,7 +306,7 @@ def _read_info(path: Path, required: Mapping[str, type]) -> dict[str, Any]:
     try:
         info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error
     check_version(info, path)
     keys = {"checksums": dict, **required}
     wrong = [key for key, type in keys.items() if not isinstance(info.get(key), type)]

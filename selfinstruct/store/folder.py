@@ -11,8 +11,9 @@ import yaml
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.records import CalibrationScore
+from selfinstruct.common.suggest import folder_meant
 from selfinstruct.store import schema
 from selfinstruct.store.layout import CALIBRATION, RUN_FILE
 from selfinstruct.store.run import Run, check_version, write_meta
@@ -27,7 +28,9 @@ def open_run(path: Path) -> Run:
     """
     file = path / RUN_FILE
     if not file.is_file():
-        raise ConfigError(f"{path}: is not a run (it has no {RUN_FILE}); check the folder")
+        lacks = f"it has no {RUN_FILE}" if path.exists() else "there is no such folder"
+        meant = folder_meant(path, RUN_FILE)
+        raise ConfigError(f"{path}: is not a run ({lacks}); {meant}check the folder")
     try:
         meta = yaml.safe_load(file.read_text(encoding="utf-8"))
         check_version(meta, file)
@@ -36,8 +39,7 @@ def open_run(path: Path) -> Run:
             raise TypeError("config, inputs and model must be mappings")
         meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise StoreError(f"{file}: is damaged ({what}); restore it from a backup") from error
+        raise StoreError(f"{file}: is damaged ({why(error)}); restore it from a backup") from error
     return Run(path, meta)
 
 

@@ -29,7 +29,7 @@ import yaml
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.records import (
     CalibrationScore,
     Completion,
@@ -125,7 +125,7 @@ class Run:
         try:
             info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: is damaged ({error}); restore the round") from error
+            raise StoreError(f"{path}: is damaged ({why(error)}); restore the round") from error
         check_version(info, path)
         wrong = [k for k, kind in _ROUND_KEYS.items() if not isinstance(info.get(k), kind)]
         if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
@@ -295,4 +295,4 @@ def damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, KeyError, ValueError, ConfigError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); restore it from a backup") from error
+        raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error

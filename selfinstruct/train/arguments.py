@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.network import bf16_pays
 from selfinstruct.train.recipe import DataT, Examples, Job, Recipe, SettingsT
@@ -16,12 +18,18 @@ def trl_arguments(
     """Return the fields. The user's win over the recipe's, which win over the shared ones.
 
     Raises:
-        ConfigError: the user sets a field that only the recipe may set.
+        ConfigError: the user sets a field that TRL lacks, or that only the recipe may set.
     """
     import torch
 
     own = recipe.arguments(job.settings, examples)
     options = job.settings.options or {}
+    known = {field.name for field in fields(recipe.classes()[0])}
+    for name in options.keys() - known:
+        raise ConfigError(
+            f"--set {name}: TRL's {recipe.classes()[0].__name__} has no such field; "
+            f"{did_you_mean(name, known)}see its documentation for all of them"
+        )
     wrong = sorted(recipe.reserved & options.keys())
     if wrong:
         raise ConfigError(f"{', '.join(wrong)}: set by selfinstruct itself; use its own option")

@@ -9,13 +9,14 @@ training.json              moved in last; then the model is whole
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
-from selfinstruct.common.errors import ConfigError, TrainError
+from selfinstruct.common.errors import ConfigError, TrainError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.watching import is_main_process
@@ -47,12 +48,12 @@ def check_out(out: Path, resume: bool) -> Path | None:
     checkpoint = last_checkpoint(out / CHECKPOINTS)
     if not is_main_process():  # the main process may have begun to write
         return checkpoint if resume else None
-    if checkpoint is not None and not resume:
-        raise ConfigError(
-            f"{out}: holds the checkpoints of a training that was stopped; --resume continues "
-            "it, another --out starts afresh"
-        )
     begun = (out / CHECKPOINTS).is_dir() or (out / PART).is_dir()
+    if begun and not resume:
+        raise ConfigError(
+            f"{out}: holds a training that was stopped; --resume continues it, another --out "
+            "starts afresh"
+        )
     if out.exists() and any(out.iterdir()) and not (resume and begun):
         raise ConfigError(
             f"{out}: is not empty, and no training was begun in it; give another --out"
@@ -90,7 +91,7 @@ def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: is damaged ({error}); give another --out") from error
+        raise ConfigError(f"{path}: is damaged ({why(error)}); give another --out") from error
     wrong = [key for key in {**known, **asked} if known.get(key) != asked.get(key)]
     if wrong:
         raise ConfigError(
@@ -125,7 +126,27 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
             with suppress(OSError):
                 made.rmdir()
                 made.parent.rmdir()
-        raise ConfigError(f"{what}: {error}") from error
+        raise ConfigError(f"{what}: {why(error)}") from error
+
+
+@contextmanager
+def nothing_left(out: Path) -> Iterator[None]:
+    """Remove what a failed training made, unless there is something to continue from.
+
+    A whole checkpoint stays, and so does what an interruption leaves, for --resume.
+    """
+    begun = (out / CHECKPOINTS).exists()
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except Exception:
+        if not begun and is_main_process() and last_checkpoint(out / CHECKPOINTS) is None:
+            for name in (CHECKPOINTS, PART):
+                shutil.rmtree(out / name, ignore_errors=True)
+            with suppress(OSError):  # somebody has put a file there
+                for folder in missing:
+                    folder.rmdir()
+        raise
 
 
 @contextmanager
@@ -157,5 +178,6 @@ def written(out: Path) -> Iterator[None]:
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
         raise TrainError(
-            f"{out}: cannot be written ({error}); {safe}: free space, then continue with --resume"
+            f"{out}: cannot be written ({why(error)}); {safe}: free space, then continue with "
+            "--resume"
         ) from error

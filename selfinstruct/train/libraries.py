@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import extra_line, version_of
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 def require_trl() -> None:
@@ -14,11 +16,10 @@ def require_trl() -> None:
     Raises:
         ConfigError: a library is missing. Says what to install.
     """
-    missing = [name for name in ("trl", "peft", "datasets") if find_spec(name) is None]
+    missing = [name for name in _LIBRARIES if version_of(name) is None]
     if missing:
         raise ConfigError(
-            f"{', '.join(missing)}: not installed, and training needs it; "
-            "install selfinstruct[train], or run ./scripts/setup.sh"
+            f"training needs {', '.join(missing)}; install with: {extra_line('train')}"
         )
 
 

@@ -14,6 +14,7 @@ from selfinstruct.train.checkpoints import (
     begin,
     check_asked,
     check_out,
+    nothing_left,
     refused,
     written,
 )
@@ -46,13 +47,14 @@ def train(
     quiet()
     keep_freed_memory()
     checkpoint = check_out(job.out, job.resume)
-    training = _set_up(recipe, job, listen, checkpoint)
-    with written(job.out):
-        recipe.prepare(training)
-        training.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    result = recipe.result(training)
-    if is_main_process():
-        _save(recipe, training, result)
+    with nothing_left(job.out):
+        training = _set_up(recipe, job, listen, checkpoint)
+        with written(job.out):
+            recipe.prepare(training)
+            training.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        result = recipe.result(training)
+        if is_main_process():
+            _save(recipe, training, result)
     return result
 
 

@@ -234,4 +234,54 @@ def test_the_command(
     assert "in all" in capfd.readouterr().out
     assert (out / "report.html").is_file()
     assert cli(["align", "--out", str(out), "--stage", "tea=--hot"]) == 2
-    assert "with a stage of generate, export" in capfd.readouterr().err
+    assert "the stages are generate, export" in capfd.readouterr().err
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "bundeld"], "did you mean 'bundled'?"),
+        (["--judge", "./nowhere"], "no such folder"),
+        (["--engine", "vlm"], "did you mean 'vllm'?"),
+        (["--seeds", "none.jsonl"], "no such file"),
+        (["--stage-options", "sft=--epoch 1"], "sft: No such option: --epoch"),
+        (["--stage-options", "prefer=--k many"], "prefer: Invalid value for '--k'"),
+        (["--stage-options", "sfd=--epochs 1"], "did you mean 'sft'?"),
+        (["--stage-options", "sft"], "give STAGE=OPTIONS"),
+    ],
+)
+def test_the_command_refuses_before_anything_is_written(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("selfinstruct.cli.align._run", lambda words: pytest.fail(f"ran {words}"))
+    assert cli(["align", "--out", "out", *arguments]) == 2
+    assert message in " ".join(capfd.readouterr().err.split())
+    assert left(tmp_path) == []
+
+
+def test_a_folder_of_other_files_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    _, go = chain(tmp_path)
+    with pytest.raises(ConfigError, match="holds other files"):
+        go()
+    assert left(tmp_path) == ["mine.txt"]
+
+
+@pytest.mark.parametrize(("code", "kept"), [(2, []), (3, [".selfinstruct.lock", "stages.json"])])
+def test_a_first_stage_that_is_refused_leaves_nothing(
+    code: int, kept: list[str], tmp_path: Path
+) -> None:
+    """One that failed on the way can be continued, so what is known of it stays."""
+    out = tmp_path / "out"
+    with pytest.raises(StageFailed):
+        align(out, settings(), lambda words: code, lambda *_: None)
+    assert left(tmp_path) == sorted(["out", *kept] if kept else [])

@@ -207,3 +207,47 @@ def test_what_the_page_on_audits_says_runs(
         "undo",
         "drop",
     ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("stage", ["instructions", "instances"])
+def test_long_texts_are_cut_to_two_lines(
+    stage: str,
+    width: int,
+    run: Run,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rich.console import Console
+
+    from selfinstruct.cli import listing
+
+    row = next(candidates(run, Filter(table=stage, verdict="accepted")))
+    long = {"text": "word\n\n" * 300, "input": "", "output": "日本語 answer " * 300}
+    page = io.StringIO()
+    monkeypatch.setattr(listing, "stdout", Console(file=page, width=width))
+    listing._print_rows([{**row, **long}], listing.StageName(stage), run.path)
+    lines = page.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    body = [line for line in lines if "word" in line or "日本" in line or "answer" in line]
+    assert len(body) == 2
+    assert "…" in body[1]
+    assert row["id"] in page.getvalue()
+    assert "audit show" in capfd.readouterr().err
+
+
+def test_a_short_text_is_whole(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from selfinstruct.cli.cells import Cut
+
+    console = Console(file=io.StringIO(), width=10)
+    with console.capture() as capture:
+        console.print(Cut("one two"), Cut("one two three four five"), Cut("x" * 30))
+    assert capture.get().split("\n")[:5] == [
+        "one two",
+        "one two",
+        "three fou…",
+        "x" * 10,
+        "x" * 9 + "…",
+    ]

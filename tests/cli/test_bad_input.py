@@ -47,7 +47,7 @@ GOOD = json.dumps(make_seed(1)) + "\n"
         (b"\n\n", "holds no seed task"),
         (b"\x7fELF\x00\xff\xfe", "is not UTF-8 text (byte"),
         (b"{'id': 1}\n", ":1: is not JSON"),
-        (GOOD.encode() + b"[]\n", ":2: is a JSON list"),
+        (GOOD.encode() + b"[]\n", ":2: is [], no object"),
         (
             GOOD.encode() + json.dumps(make_seed(2, instances=[])).encode(),
             ':2: "instances" is empty',

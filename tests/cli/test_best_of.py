@@ -56,7 +56,7 @@ def test_best_of(
     ("more", "message"),
     [
         (["--scorer", "reference"], "would choose by the solution"),
-        (["--measure", "likelihood"], "--measure likelihood: is the scorer that chooses"),
+        (["--measure", "likelihood"], "--measure likelihood: is the labeller that chooses"),
         (["--scorer", "judge"], "--judge: names the model"),
         (["--measure", "reward"], "--reward-model: names the model"),
         (["--scorer", "reward", "--reward-model", "MODEL"], "is no reward model"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -117,7 +118,7 @@ def test_list_shows_model_text_as_it_is(
 ) -> None:
     run, _ = generate(tmp_path / "run", lambda request: " Say [bold]hello[/bold] to [/red] ants")
     assert cli(["audit", "list", str(run.path), "--limit", "1"]) == 0
-    assert "[/bold]" in "".join(capfd.readouterr().out.split())
+    assert "[bold]hello[/b" in "".join(capfd.readouterr().out.split())
 
 
 def test_model_text_cannot_steer_the_terminal(
@@ -166,3 +167,28 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
 
     assert cli(["--version"]) == 0
     assert capfd.readouterr().out.strip() == f"selfinstruct {__version__}"
+
+
+@pytest.mark.parametrize("again", ["itself", "by another path", "a copy"])
+def test_merging_a_run_with_itself_is_said(
+    again: str, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    second = {
+        "itself": run.path,
+        "by another path": run.path / ".." / run.path.name,
+        "a copy": tmp_path / "copy",
+    }[again]
+    if again == "a copy":
+        shutil.copytree(run.path, second)
+    assert cli(["merge", str(run.path), str(second), "--out", str(tmp_path / "both")]) == 0
+    captured = capfd.readouterr()
+    assert f"{second} is the same run as {run.path}; leave one out" in captured.err
+    assert "of 30 in 2 runs" in captured.out
+
+
+def test_merging_two_runs_says_nothing_of_the_kind(
+    run: Run, generate: Generate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = generate(tmp_path / "other", stop__target=5, seed=4)[0]
+    assert cli(["merge", str(run.path), str(other.path), "--out", str(tmp_path / "both")]) == 0
+    assert "the same run" not in capfd.readouterr().err

@@ -150,3 +150,27 @@ def test_warnings_stand_above_the_panel() -> None:
     finally:
         root.removeHandler(handler)
     assert "are alike" in file.getvalue()
+
+
+def line_of(seconds: float, share: float) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    watcher = Watcher(console)
+    watcher(RoundCommitted(3, 22, 40, info(seconds=seconds, engine_idle_share=share), NEWEST))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.004, 0.9])
+def test_a_round_that_was_committed_with_another_has_no_pace(seconds: float) -> None:
+    """All of the little time since the other commit is idle: that says nothing about the engine."""
+    line = line_of(seconds, 1.0)
+    assert "round   3     22/40 of the target" in line
+    assert "idle" not in line
+    assert "tok/s" not in line
+    state = state_in_the_middle()
+    state.commit(RoundCommitted(1, 22, 40, info(seconds=seconds, engine_idle_share=1.0), NEWEST))
+    assert "engine idle 1.2%" in text_of(state, 130.0, 100)
+
+
+def test_a_round_of_its_own_says_its_pace() -> None:
+    assert "200 tok/s  idle 12.5%" in line_of(40.0, 0.125)

@@ -51,7 +51,7 @@ def test_train_sft(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]
     [
         (["--full", "--load-in-4bit"], "--full: trains all weights"),
         (["--load-in-4bit"], "--load-in-4bit: needs a GPU"),
-        (["--set", "warp=9"], "TRL refuses its options"),
+        (["--set", "warp=9"], "--set warp: TRL's SFTConfig has no such field"),
         (["--with-seeds"], "has no seeds"),
         (["--max-length", "16"], "all 11 rows have more than 16 tokens"),
     ],
@@ -87,11 +87,14 @@ def test_decontamination_is_told(
         (["--model", "a=bundled", "--few-shot", "b=2"], "no --model has this name"),
         (["--model", "a=bundled", "--few-shot", "a=x"], "give NAME=N"),
         (["--model", "a=./nowhere"], "no such folder"),
-        (["--model", "a=bundled", "--tasks", "none.jsonl"], "cannot be read"),
+        (
+            ["--model", "a=bundled", "--tasks", "none.jsonl"],
+            "none.jsonl: no such file; check --tasks",
+        ),
         (["--model", "a=bundled", "--plain-text", "none.txt"], "check --plain-text"),
         (
             ["--model", "a=bundled", "--judge", "a", "--judge-prompt", "none.jinja"],
-            "cannot be read",
+            "none.jinja: no such file; check --judge-prompt",
         ),
         (["--model", "a=bundled", "--judge-prompt", "x"], "give --judge too"),
         (["--model", "a=bundled", "--temperature", "1"], "give --samples too"),

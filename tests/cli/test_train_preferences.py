@@ -65,9 +65,9 @@ def test_train_reward(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[s
         ("dpo", ["--loss-type", "dice"], "--loss-type dice: is none of TRL's"),
         ("dpo", ["--set", "beta=1"], "beta: set by selfinstruct itself"),
         ("dpo", ["--max-length", "16"], "0 of 32 pairs have at most 16 tokens"),
-        ("reward", ["--set", "warp=9"], "TRL refuses its options"),
+        ("reward", ["--set", "warp=9"], "--set warp: TRL's RewardConfig has no such field"),
         ("reward", ["--ranked"], '"ranked" is None'),
-        ("reward", ["--check", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        ("reward", ["--check", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
     ],
 )
 def test_what_cannot_be_trained(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def test_the_papers_numbers_are_the_defaults() -> None:
         ("engine.driver", "fast"),
         ("engine.kv_cache_gb", 0),
         ("engine.context_length", 63),
-        ("engine.threads", 4),
+        ("engine.threads", 0),
         ("model.prompting", "loud"),
         ("model.thinking", "perhaps"),
     ],
@@ -102,7 +103,7 @@ def test_a_value_that_cannot_be_is_named(key: str, value: Any) -> None:
         build_config(nested({key: value}), "here.yaml")
     message = str(caught.value)
     assert message.startswith(f"here.yaml: {key}: ")
-    assert repr(value) in message
+    assert json.dumps(value) in message
 
 
 @pytest.mark.parametrize(
@@ -224,10 +225,10 @@ def test_an_empty_file_sets_nothing(tmp_path: Path, text: str) -> None:
     [
         (b"novelty: [0.7", "is not a YAML text"),
         (b"a: b: c", "is not a YAML text"),
-        (b"a: \xff", "is not a YAML text"),
+        (b"a: \xff", "is not UTF-8 text"),
         (b"a: !!python/object/apply:os.getcwd []", "is not a YAML text"),
-        (b"- a", "must hold `key: value` lines, not a list"),
-        (b"threshold", "must hold `key: value` lines, not a str"),
+        (b"- a", r'must hold `key: value` lines, not \["a"\]'),
+        (b"threshold", 'must hold `key: value` lines, not "threshold"'),
         pytest.param(b"a: 2026-13-45", "is not a YAML text"),
     ],
 )
@@ -239,7 +240,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, what: s
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read .*; check --config"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file; check --config"):
         read_yaml(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_yaml(tmp_path)

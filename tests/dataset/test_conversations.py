@@ -173,7 +173,7 @@ def test_the_audit_lists_and_shows_them(run: Run, capfd: pytest.CaptureFixture[s
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [row["id"][-6:] for row in rows] == ["-c1-t5"] * 6
     listing = ["audit", "list", path, "--stage", "conversations"]
-    assert cli([*listing, "--text", "SUNDAY", "--offset", "1", "--limit", "2", "--json"]) == 0
+    assert cli([*listing, "--contains", "SUNDAY", "--offset", "1", "--limit", "2", "--json"]) == 0
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [row["id"] for row in rows] == [chat.id for chat in chats_of(run)][1:3]
     assert rows[0]["turns"][2] == {"role": "user", "text": SAID[0]}

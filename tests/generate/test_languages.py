@@ -114,7 +114,7 @@ def test_a_chinese_run(tmp_path: Path, generate: Generate, capsys: Any) -> None:
     assert len({row["instruction"] for row in exported}) == 16
     assert cli(["audit", "show", str(run.path), copies[0].id]) == 0
     assert "早睡早起" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="language: 'zh' -> 'de'"):
+    with pytest.raises(ConfigError, match='language: "zh" -> "de"'):
         generate(tmp_path / "run", chinese, resume=True, stop__target=20, language="de")
 
 

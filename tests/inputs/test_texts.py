@@ -25,7 +25,7 @@ def test_texts(name: str, content: str, expected: list[str]) -> None:
     ("name", "content", "message"),
     [
         ("a.txt", b"\n \n", "a.txt: holds no text"),
-        ("a.txt", b"\xff\xfe", "a.txt: is not UTF-8 text (byte 0)"),
+        ("a.txt", b"\xff\xfe", "a.txt: is UTF-16 text; save it as UTF-8"),
         ("a.jsonl", b'{"instruction": "one"}\n{oops', "a.jsonl:2: is not JSON"),
         ("a.jsonl", b'{"output": "x"}', "a.jsonl:1: holds no text"),
         ("a.jsonl", b'"\\ud800"', "a.jsonl:1: holds half a character"),

@@ -73,5 +73,5 @@ def test_templates_of_a_user(tmp_path: Path) -> None:
     path.write_text("{{ task }} {{ first ")
     with pytest.raises(ConfigError, match="cannot be rendered"):
         read_template(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="no such file; check --judge-prompt"):
         read_template(tmp_path / "none.jinja")

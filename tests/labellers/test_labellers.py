@@ -93,10 +93,9 @@ def test_a_labeller_that_is_added_needs_nothing_else(
     assert result["reports"] == [["shortest", "reference", True], ["likelihood", "shortest", True]]
     assert result["scored"] == [False, False, True]
     names = [*(labeller.name for labeller in LABELLERS), "shortest"]
-    assert f"<{'|'.join(names)}>" in done.stdout
     assert "shortest, the fewest words" in done.stdout
     assert "--judge: nobody asks it; label by `judge`" in done.stderr
-    message = f"'dice' is not one of {', '.join(map(repr, names))}"
+    message = f"no labeller 'dice'; give one of: {', '.join(names)}"
     assert message in " ".join(done.stderr.replace("│", " ").split())
 
 

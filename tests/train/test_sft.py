@@ -99,7 +99,7 @@ def test_early_stopping(model: LocalModel, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"warp": 9}, "TRL refuses its options"),
+        ({"warp": 9}, "--set warp: TRL's SFTConfig has no such field"),
         ({"output_dir": "x"}, "output_dir: set by selfinstruct itself"),
         ({"packing_strategy": "x"}, "TRL refuses its options"),
         ({"load_best_model_at_end": True, "eval_strategy": "no"}, "TRL refuses its options"),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
 from selfinstruct.preferences.pairs import LEAST_PAIRS
@@ -97,7 +97,7 @@ def _folder_rows(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
 
 
 def _file_rows(path: Path) -> list[dict[str, Any]]:
-    rows = read_table(path) if path.suffix == ".parquet" else read_lines(path)
+    rows = read_table(path) if path.suffix.lower() == ".parquet" else read_lines(path)
     if not rows:
         raise ConfigError(f"{path}: holds no pair; give one {{prompt, chosen, rejected}} a line")
     return rows
@@ -115,7 +115,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     try:
         rows = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --data") from error
+        raise ConfigError(f"{path}: cannot be read ({why(error)}); check --data") from error
     return [{**row, "where": f"{path}: row {number}"} for number, row in enumerate(rows, 1)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import NoveltyConfig
@@ -115,8 +115,7 @@ def _file_rows(path: Path) -> list[TrainRow]:
             tasks = _line_tasks(line)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{where}: cannot be read as a training row ({type(error).__name__}: {error}); "
-                f"give {layouts}"
+                f"{where}: cannot be read as a training row ({why(error)}); give {layouts}"
             ) from error
         for place, (instruction, user, answer) in enumerate(tasks):
             if not user.strip() or not answer.strip():

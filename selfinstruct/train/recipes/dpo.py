@@ -15,6 +15,7 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
+from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode_pairs import EncodedPair, encoded_split
 from selfinstruct.train.data.preference_rows import PreferenceSplit
@@ -87,7 +88,8 @@ def _arguments(settings: DpoSettings, _: Examples) -> dict[str, Any]:
     unknown = sorted(set(settings.loss_type) - LOSSES)
     if unknown:
         raise ConfigError(
-            f"--loss-type {','.join(unknown)}: is none of TRL's; give {', '.join(sorted(LOSSES))}"
+            f"--loss-type {','.join(unknown)}: is none of TRL's; "
+            f"{did_you_mean(unknown[0], LOSSES)}there are: {', '.join(sorted(LOSSES))}"
         )
     # On a CPU fewer pairs at once are faster: with less padding, and cores as busy.
     at_once = 4 if torch.cuda.is_available() else 2
