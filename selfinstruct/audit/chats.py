@@ -31,7 +31,7 @@ class ChatDetail:
     turns: rows of its turns, each with its `outcome`.
     model: that plays both sides: name and digest.
     overrides: every decision about it and its turns, the oldest first.
-    asked: the requests behind the turn that was asked for, or behind all of them.
+    asked: the request behind the turn that was asked for; of a whole self-chat, none.
     """
 
     row: Mapping[str, Any]
@@ -110,7 +110,7 @@ def show_chat(run: Run, id: str) -> ChatDetail:
     overrides = read_overrides(run)
     found = standing_chat(run, id, overrides)
     commit = _commit_of(run, found.chat)
-    wanted = [turn for turn in found.turns if id in (found.chat.id, turn.id)]
+    wanted = [turn for turn in found.turns if turn.id == id]
     return ChatDetail(
         row=asdict(found.chat),
         outcome=found.outcome,
@@ -122,7 +122,8 @@ def show_chat(run: Run, id: str) -> ChatDetail:
 
 
 def _commit_of(run: Run, chat: SelfChat) -> ChatCommit:
-    return next(commit for commit in read_chat_commits(run) if chat in commit.chats)
+    commits = read_chat_commits(run)
+    return next(commit for commit in commits if chat.id in {own.id for own in commit.chats})
 
 
 def _asked(run: Run, number: int, turns: Sequence[ChatTurn]) -> list[Asked]:

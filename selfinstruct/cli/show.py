@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
 
-    Of a conversation, or a turn of one: all turns with their verdicts, and the prompts.
+    Of a conversation: all turns with their verdicts; of one of its turns, the prompt too.
 
     Example:
         selfinstruct audit show outputs/first r00000-p000-i00
@@ -110,8 +110,9 @@ def _print_chat(detail: ChatDetail) -> None:
     changed = "" if detail.outcome == recorded else f" (recorded: {recorded})"
     _say(f"{row['id']}: {detail.outcome}{changed}, {row['exchanges']} exchanges")
     _say(f"ended: {row['ended']}; both sides by {detail.model['name']}")
-    novelty = number(row["rouge_l"]) or "nothing near"
-    _say(f"opened by {row['instance_id']}, which the {row['opened_by']} accepted; {novelty}")
+    accepted = "the rules" if row["opened_by"] == "rules" else "a person"
+    novelty = number(row["rouge_l"]) or "none"
+    _say(f"opened by {row['instance_id']}, accepted by {accepted}; ROUGE-L: {novelty}")
     for turn in detail.turns:
         score = number(turn["mean_logprob"])
         scored = f", {score} nats/token" if score else ""

@@ -188,7 +188,10 @@ def test_the_audit_lists_and_shows_them(run: Run, capfd: pytest.CaptureFixture[s
     assert f"{first.id}: dropped (recorded: accepted), 3 exchanges" in shown
     assert "ended: turns" in shown
     assert "too short" in shown
-    assert f"its completion (stop):\n   {SAID[0]}" in shown
+    assert SAID[0] in shown
+    assert "its completion" not in shown
+    assert cli(["audit", "show", path, f"{first.id}-t2"]) == 0
+    assert f"its completion (stop):\n   {SAID[0]}" in capfd.readouterr().out
     assert cli(["audit", "show", path, f"{first.id}-t4", "--json"]) == 0
     detail = json.loads(capfd.readouterr().out)
     assert [one["id"] for one in detail["asked"]] == [f"{first.id}-t4-user"]
