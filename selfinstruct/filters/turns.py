@@ -41,6 +41,7 @@ class TurnFacts:
     """The facts that a rule on turns may use.
 
     done: the user has nothing more to ask.
+    answers: a turn of the user is an answer.
     shown: turns of the examples in the prompt.
     shared: the largest share of the text that an earlier turn has too.
     most_shared: the largest that may be.
@@ -48,6 +49,7 @@ class TurnFacts:
 
     text: str
     done: bool = False
+    answers: bool = False
     shown: Sequence[str] = ()
     shared: float = NAN
     most_shared: float = 1.0
@@ -67,6 +69,17 @@ def says_done(text: str, ends: Sequence[str], polite: Sequence[str]) -> bool:
     if not starts_with_phrase(first, ends):
         return False
     return all(starts_with_phrase(other, [*ends, *polite]) for other in others)
+
+
+def is_answer(text: str, answers: Sequence[str]) -> bool:
+    """Whether a turn of the user is an answer: the model has mixed up who speaks.
+
+    Args:
+        text: of the turn.
+        answers: phrases by which an answer starts.
+    """
+    asks = "?" in text or "？" in text  # noqa: RUF001
+    return not asks and starts_with_phrase(text, answers)
 
 
 def shared_share(text: str, earlier: str, version: int, *, by_rouge: bool = True) -> float:
@@ -119,6 +132,14 @@ USER_DONE = _turn(
     section="instances",
     details="it only thanks or takes leave",
 )
+WRONG_SPEAKER = _turn(
+    name="wrong_speaker",
+    reason="wrong_speaker",
+    help="the turn of the user is an answer",
+    breaks=lambda facts, _: facts.answers,
+    section="instances",
+    details="it starts as one (“Sure”, “Here are”), and asks no question",
+)
 COPIES_EXAMPLE = _turn(
     name="copies_example",
     reason="copies_example",
@@ -164,5 +185,13 @@ OPENING_REJECTED = _outcome(
     help="the task that opens the self-chat is none any more",
     details="in a run that was judged again (`merge`, `audit whatif --out`)",
 )
-TURN_RULES = [EMPTY_TURN, USER_DONE, COPIES_EXAMPLE, REPEATS_TURN, UNANSWERED, AFTER_END]
+TURN_RULES = [
+    EMPTY_TURN,
+    USER_DONE,
+    WRONG_SPEAKER,
+    COPIES_EXAMPLE,
+    REPEATS_TURN,
+    UNANSWERED,
+    AFTER_END,
+]
 CHAT_RULES = [SHORT_CHAT, OPENING_REJECTED]

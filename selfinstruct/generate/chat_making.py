@@ -73,6 +73,7 @@ def make(
         speakers=dict(prompts.speakers),
         ends=list(prompts.ends),
         polite=list(prompts.polite),
+        answers=list(prompts.answers),
         shown=list(prompts.shown),
     )
     info = {

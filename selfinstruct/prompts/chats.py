@@ -37,6 +37,7 @@ class _Words(BaseModel):
     assistant: _Text
     ends: list[_Text]
     polite: list[_Text]
+    answers: list[_Text]
     intro: _Text
     examples: list[list[_Text]]
     before: _Text
@@ -57,6 +58,7 @@ class ChatPrompts:
 
     speakers: the name before the turns of each role.
     ends, polite: phrases by which the user ends a conversation (filters/turns.py).
+    answers: phrases by which an answer starts, and no turn of the user.
     shown: turns of the examples.
     """
 
@@ -64,6 +66,7 @@ class ChatPrompts:
     speakers: Mapping[str, str]
     ends: tuple[str, ...]
     polite: tuple[str, ...]
+    answers: tuple[str, ...]
     shown: tuple[str, ...]
     _words: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
@@ -121,6 +124,7 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
         {USER: words.user, ASSISTANT: words.assistant},
         tuple(words.ends),
         tuple(words.polite),
+        tuple(words.answers),
         tuple(text for example in words.examples for text in example),
         words.model_dump(),
     )

@@ -23,6 +23,7 @@ from selfinstruct.filters.turns import (
     NOT_OF_REPLIES,
     USER_RULES,
     TurnFacts,
+    is_answer,
     says_done,
     shared_share,
 )
@@ -38,6 +39,7 @@ class ChatSettings:
     max_shared: the largest share of a turn that an earlier one may have too.
     speakers: the name before the turns of each role, as the prompts have it.
     ends, polite: phrases by which the user ends a conversation.
+    answers: phrases by which an answer starts, and no turn of the user.
     shown: turns of the examples in the prompts.
     """
 
@@ -46,6 +48,7 @@ class ChatSettings:
     speakers: Mapping[str, str]
     ends: Sequence[str]
     polite: Sequence[str]
+    answers: Sequence[str]
     shown: Sequence[str]
     version: int = CHATS_VERSION
 
@@ -53,7 +56,7 @@ class ChatSettings:
 def settings_of(info: Mapping[str, Any]) -> ChatSettings:
     """Return the settings of a commit, from its JSON."""
     stored = info["settings"]
-    names = ("turns", "max_shared", "speakers", "ends", "polite", "shown", "version")
+    names = ("turns", "max_shared", "speakers", "ends", "polite", "answers", "shown", "version")
     return ChatSettings(**{name: stored[name] for name in names})
 
 
@@ -121,7 +124,15 @@ def _text_failure(
     """Return the first rule that a turn's text breaks, or None."""
     config, is_user = rulebook.config, turn.role == USER
     done = is_user and says_done(turn.text, settings.ends, settings.polite)
-    own = TurnFacts(turn.text, done, settings.shown, turn.shared, settings.max_shared)
+    answers = is_user and is_answer(turn.text, settings.answers)
+    own = TurnFacts(
+        turn.text,
+        done=done,
+        answers=answers,
+        shown=settings.shown,
+        shared=turn.shared,
+        most_shared=settings.max_shared,
+    )
     rules = rulebook.rules(Of.TURN, When.TEXT, When.TEXT)
     repeats = [rule for rule in rules if rule.measure is not None]
     failure = first_failure([rule for rule in rules if rule.measure is None], own, config)
