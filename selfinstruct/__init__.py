@@ -33,9 +33,8 @@ if TYPE_CHECKING:
         StoreError,
         WriteError,
     )
-    from selfinstruct.common.progress import Event, RoundCommitted, Working
+    from selfinstruct.common.progress import Conversed, Event, RoundCommitted, Working
     from selfinstruct.dataset.rows import ExportRow
-    from selfinstruct.generate.converse import Conversed
     from selfinstruct.verdicts.replay import Difference
 
 __all__ = [
@@ -75,9 +74,8 @@ _HOMES = {
         "StoreError",
         "WriteError",
     ),
-    "common.progress": ("Event", "RoundCommitted", "Working"),
+    "common.progress": ("Conversed", "Event", "RoundCommitted", "Working"),
     "dataset.rows": ("ExportRow",),
-    "generate.converse": ("Conversed",),
     "verdicts.replay": ("Difference",),
 }
 

@@ -15,6 +15,8 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.progress import (
     Advised,
+    Conversed,
+    Conversing,
     EngineLoading,
     EngineReady,
     Event,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from selfinstruct.audit.queries import Summary
-    from selfinstruct.generate.converse import Conversed
     from selfinstruct.generate.probe_model import ModelProbe
     from selfinstruct.verdicts.replay import Difference
 
@@ -328,7 +329,9 @@ def generate(
     """
     from selfinstruct.config.converse import build_converse_config
     from selfinstruct.config.values import engine_of, nested, overlay, read_yaml
+    from selfinstruct.engines.kept import kept
     from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.converse import converse as converse_run
     from selfinstruct.generate.launch import launch
 
     folder = user_path(out, "out")
@@ -360,16 +363,24 @@ def generate(
         given = overlay(read_yaml(Path(config)), given)
     required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
     listen = progress or _log_event
-    run, reason = launch(
-        folder,
-        given,
-        resume=resume,
-        make_engine=build_engine,
-        listen=listen,
-        source=str(config) if config is not None else "arguments",
-    )
-    if turns is not None:
-        converse(Run(run, reason), turns=turns)
+    with kept(build_engine) as make_engine:
+        run, reason = launch(
+            folder,
+            given,
+            resume=resume,
+            make_engine=make_engine,
+            listen=listen,
+            source=str(config) if config is not None else "arguments",
+        )
+        if turns is not None:
+            conversed = converse_run(
+                run,
+                {"converse": {"turns": turns}},
+                make_engine=make_engine,
+                model_progress=lambda step, share: listen(ModelPreparing(step, share)),
+                advance=lambda done, owed: listen(Conversing(done, owed)),
+            )
+            listen(conversed)
     return Run(run, reason)
 
 
@@ -583,6 +594,8 @@ def _log_event(event: Event) -> None:
             log.info("round %d: %d/%d tasks", event.round, event.tasks, event.target)
         case Advised():
             log.warning("%s", event.text)
+        case Conversed():
+            log.info("%s", event)
         case _:
             log.debug("%s", event)
 

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +22,6 @@ from selfinstruct.cli.options import (
     interrupt,
     text_or_file,
 )
-
-if TYPE_CHECKING:
-    from selfinstruct.generate.converse import Conversed
 
 
 def converse(
@@ -68,6 +65,10 @@ def converse(
     Example:
         selfinstruct converse outputs/first --turns 3
     """
+    from rich.progress import Progress
+
+    from selfinstruct import api
+    from selfinstruct.common.errors import EngineError, WriteError
     from selfinstruct.config.values import nested, overlay, parse_settings
 
     options: dict[str, Any] = {
@@ -79,21 +80,8 @@ def converse(
         "model.system": system and text_or_file(system),
     }
     values = nested({key: value for key, value in options.items() if value is not None})
+    values = overlay(values, parse_settings(settings or []))
     signal.signal(signal.SIGTERM, interrupt)
-    show_conversed(run, overlay(values, parse_settings(settings or [])))
-
-
-def show_conversed(run: Path, values: dict[str, Any]) -> None:
-    """Write self-chats with a bar of progress, and say what they are.
-
-    Raises:
-        SelfInstructError: as `converse` does.
-    """
-    from rich.progress import Progress
-
-    from selfinstruct import api
-    from selfinstruct.common.errors import EngineError, WriteError
-
     console = terminal()
     log_to(console)
     with Progress(console=console, transient=True) as progress:
@@ -102,34 +90,18 @@ def show_conversed(run: Path, values: dict[str, Any]) -> None:
             result = api.converse(
                 run,
                 settings=values,
-                advance=lambda done, owed: progress.update(
-                    bar, description="conversing", completed=done, total=owed
-                ),
+                advance=lambda done, owed: progress.update(bar, completed=done, total=owed),
             )
         except (KeyboardInterrupt, EngineError, WriteError):
             progress.stop()
             stderr.print(
                 "\n[yellow]stopped early[/]; all committed conversations are safe. Continue with:"
             )
-            words = ["selfinstruct", *sys.argv[1:]]
-            if sys.argv[1:2] == ["generate"] and "--resume" not in words:
-                words.append("--resume")
-            stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
+            command = shlex.join(["selfinstruct", *sys.argv[1:]])
+            stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
             raise
-    _print_result(run, result)
-
-
-def _print_result(run: Path, result: Conversed) -> None:
-    if not result.owed:
-        stdout.print("every task has a conversation of these settings", highlight=False)
-        return
-    notes = [
-        f"{result.accepted} of {result.written} conversations accepted, with "
-        f"{result.exchanges} exchanges"
-    ]
-    if result.failed:
-        notes.append(f"{result.failed} are still owed: the engine failed on them; run this again")
-    stdout.print("; ".join(notes), highlight=False, soft_wrap=True)
-    words = ["selfinstruct", "export", str(run), "--format", "messages"]
-    words += ["--out", str(run / "messages.jsonl")]
-    stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
+    stdout.print(str(result), highlight=False, soft_wrap=True)
+    if result.written:
+        words = ["selfinstruct", "export", str(run), "--format", "messages"]
+        words += ["--out", str(run / "messages.jsonl")]
+        stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

@@ -163,7 +163,6 @@ def generate(
         selfinstruct generate --out outputs/first --target 100
     """
     from selfinstruct import api
-    from selfinstruct.cli.converse import show_conversed
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
     from selfinstruct.config.values import parse_settings
@@ -197,6 +196,7 @@ def generate(
                 max_logprob=max_logprob,
                 max_rounds=max_rounds,
                 max_tokens=max_tokens,
+                turns=turns,
                 settings=parsed,
                 progress=watcher,
             )
@@ -211,8 +211,6 @@ def generate(
             _print_resume_command()
             raise
         watcher.finished(open_run(run.path), str(run.stop_reason))
-    if turns is not None:
-        show_conversed(run.path, {"converse": {"turns": turns}})
 
 
 def _print_resume_command() -> None:

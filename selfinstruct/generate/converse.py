@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.chats import SelfChat
+from selfinstruct.common.progress import Conversed
 from selfinstruct.common.records import ACCEPTED, InstanceCandidate, Request
 from selfinstruct.decisions.standing import Standing
 from selfinstruct.decisions.view import read_view
@@ -42,24 +42,6 @@ from selfinstruct.verdicts.counts import written_tokens
 # Self-chats of one commit, and those that are open at a time; a crash loses at most the open ones.
 BATCH = 32
 OPEN = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Conversed:
-    """Result of `converse`.
-
-    owed: tasks that had no self-chat of this making before.
-    written: self-chats that were committed.
-    accepted: how many of them are accepted.
-    exchanges: the exchanges of those, their openings included.
-    failed: self-chats that are still owed, since the engine failed on their requests.
-    """
-
-    owed: int = 0
-    written: int = 0
-    accepted: int = 0
-    exchanges: int = 0
-    failed: int = 0
 
 
 def converse(

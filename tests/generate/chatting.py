@@ -9,9 +9,10 @@ from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.chats import ChatTurn, SelfChat
+from selfinstruct.common.progress import Conversed
 from selfinstruct.common.records import Request, Stage
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.generate.converse import Conversed, converse
+from selfinstruct.generate.converse import converse
 from selfinstruct.store import Run
 from selfinstruct.store.chats import read_chat_commits
 from tests.conftest import SUBJECTS, draw

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.common.progress import Conversed
 from selfinstruct.common.records import ACCEPTED, Conversation, Request, Stage
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.decisions.decide import Words, drop, edit
 from selfinstruct.engines.base import Capabilities
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.generate.converse import Conversed
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.commits import CONVERSATIONS
 from selfinstruct.verdicts.replay import replay
@@ -359,9 +359,9 @@ def test_the_commands(
     arguments += ["--seeds", str(seeds_file), "--target", "5", "--prompting", "base"]
     arguments += ["--set", "likelihood.seed_bound=false"]
     assert cli(arguments) == 0
-    assert "5 of 5 conversations accepted, with 15 exchanges" in capfd.readouterr().out
+    assert "5 of 5 conversations accepted, with 15 exchanges" in capfd.readouterr().err
     assert cli([*arguments, "--resume"]) == 0
-    assert "every task has a conversation" in capfd.readouterr().out
+    assert "every task has a conversation" in capfd.readouterr().err
     assert cli(["converse", str(out), "--turns", "2"]) == 0
     assert "5 of 5 conversations accepted, with 10 exchanges" in capfd.readouterr().out
     assert cli(["converse", str(out), "--turns", "1"]) == 2
