@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from selfinstruct.common.chats import ASSISTANT, USER
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Markers, Message
 from selfinstruct.prompts.library import PromptLibrary
 
@@ -118,7 +118,7 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
     try:
         words = _Words.model_validate(yaml.safe_load(files[WORDS]))
     except (KeyError, ValidationError, yaml.YAMLError) as error:
-        raise ConfigError(f"{WORDS} of self-chats: cannot be used: {error}") from error
+        raise ConfigError(f"{WORDS} of self-chats: cannot be used: {why(error)}") from error
     prompts = ChatPrompts(
         dict(files),
         {USER: words.user, ASSISTANT: words.assistant},
