@@ -61,7 +61,7 @@ command_of() {
         base | git) echo "selfinstruct export run --format messages --out out.jsonl" ;;
         serve) echo "selfinstruct serve --root . --port 0" ;;
         cpu) echo "selfinstruct generate --out new --target 1 --set propose.per_round=4 --set likelihood.calibration=8" ;;
-        train) echo "selfinstruct train sft --data run --model bundled --out tuned --set max_steps=1" ;;
+        train) echo "selfinstruct train sft --data run --model tiny --out tuned --set max_steps=1" ;;
     esac
 }
 
@@ -95,6 +95,7 @@ check() {
     local tool=${1%-*} what=${1#*-} here=$work/$1 began command
     mkdir -p "$here/folder"
     cp -r tests/golden/runs/base "$here/folder/run"
+    cp -r tests/golden/tiny "$here/folder/tiny"
     began=$SECONDS
     case $1 in
         uvx)

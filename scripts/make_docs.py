@@ -15,9 +15,13 @@ from pathlib import Path
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.trainers import TRAINERS, config_path
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.inputs.formats import FORMATS
+from selfinstruct.inputs.formats.base import Kind
+from selfinstruct.inputs.purposes import PURPOSES
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import chat_tables, schema
@@ -111,6 +115,43 @@ def format_table() -> str:
     """Return a table of every export format and what a row of it holds."""
     lines = ["| `--format` | file | a row |", "|---|---|---|"]
     lines += [f"| `{format}` | `.{format.suffix}` | {format.help} |" for format in Format]
+    return "\n".join(lines) + "\n"
+
+
+# The best-known ones first; the list of the code is in the order in which they are recognised.
+DATA_FORMATS = sorted(
+    FORMATS, key=lambda known: (known.kind is not Kind.TASKS, "alpaca" not in known.name)
+)
+
+
+def data_format_table() -> str:
+    """Return a table of every format that data may come in."""
+    lines = ["| `--format` | a row | an example |", "|---|---|---|"]
+    for format in DATA_FORMATS:
+        example = json.dumps(format.example, ensure_ascii=False)
+        lines.append(f"| `{format.name}` | {format.help} | `{example}` |")
+    return "\n".join(lines) + "\n"
+
+
+def data_command_table() -> str:
+    """Return a table of what each command uses of each format."""
+    names = " | ".join(f"`{format.name}`" for format in DATA_FORMATS)
+    lines = [f"| | {names} |", f"|---|{'---|' * len(DATA_FORMATS)}"]
+    for purpose in PURPOSES:
+        cells = " | ".join(
+            purpose.part.get(format.kind, "yes") if purpose.fits(format) else "–"
+            for format in DATA_FORMATS
+        )
+        lines.append(f"| `{purpose.option}` | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def trainer_table() -> str:
+    """Return a table of every program that an export can be made for."""
+    lines = ["| `--for` | format | writes beside it |", "|---|---|---|"]
+    for trainer in TRAINERS:
+        config = config_path(trainer, Path("train.jsonl")).name
+        lines.append(f"| `{trainer.name}` | `{trainer.format}` | `{config}` |")
     return "\n".join(lines) + "\n"
 
 
@@ -294,15 +335,19 @@ def generated() -> dict[Path, str]:
     training = docs / "training.md"
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     preferences = docs / "preferences.md"
+    data = docs / "data.md"
     return {
+        data: marked(
+            data, "data-formats", data_format_table(), "data-commands", data_command_table()
+        ),
         docs / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked(readme, "reasons", reason_table()),
+        readme: marked(readme, "reasons", reason_table(), "data-commands", data_command_table()),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
         ),
         engine: marked(engine, "engines", engine_table()),
-        training: marked(training, "formats", format_table()),
+        training: marked(training, "formats", format_table(), "trainers", trainer_table()),
         guide: marked(guide, "rooms", room_table()),
         docs / "conversations.md": marked(
             docs / "conversations.md",

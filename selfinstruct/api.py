@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from os import PathLike
@@ -236,7 +236,7 @@ class Exported:
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
     url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
-    None. teachers: how many of the rows have a teacher's output.
+    None. teachers: how many of the rows have a teacher's output. config: of the trainer, or None.
     conversations: rows that hold a whole conversation. shortened: conversations of which the format
         holds only the first exchange.
     """
@@ -247,6 +247,7 @@ class Exported:
     url: str | None = None
     replaced: str | None = None
     teachers: int = 0
+    config: Path | None = None
     conversations: int = 0
     shortened: int = 0
 
@@ -259,6 +260,9 @@ def generate(
     engine: str | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_invalid: bool | None = None,
     language: str | None = None,
     domain: str | None = None,
     topics: StrPath | None = None,
@@ -290,7 +294,10 @@ def generate(
         model: `bundled`, a name of `selfinstruct models list`, a folder, or a hub name.
         engine: what runs the model, such as `vllm`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
-        seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
+        format: of the seeds, such as `alpaca`; None: recognised from their columns.
+        columns: our names of columns of the seeds, and theirs: `{"instruction": "query"}`.
+        skip_invalid: leave out rows of inputs that cannot be used, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
@@ -352,12 +359,16 @@ def generate(
         "language": language,
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
+        "seeds_format": format,
+        "skip_invalid": skip_invalid,
         "topics": topics and str(topics),
         "avoid": avoid and str(avoid),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }
     given = nested({key: value for key, value in arguments.items() if value is not None})
+    if columns is not None:
+        given["seeds_columns"] = dict(columns)
     given = overlay(given, nested(settings or {}))
     if config is not None:
         given = overlay(read_yaml(Path(config)), given)
@@ -463,10 +474,17 @@ def export(
     run: Run | StrPath,
     out: StrPath,
     *,
-    format: str = "messages",
+    format: str | None = None,
+    trainer: str | None = None,
     answers: str = "own",
     reasoning: bool = False,
     conversations: bool | None = None,
+    reasons: Sequence[str] = (),
+    restored: bool = False,
+    min_logprob: float | None = None,
+    max_rouge: float | None = None,
+    min_words: int | None = None,
+    system: str | None = None,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -478,12 +496,20 @@ def export(
         run: a run, or its folder.
         out: the file to write. An earlier export there is replaced.
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
-            ids and scores too.
+            ids and scores too; None: `messages`, or what the trainer reads.
+        trainer: a program that will train on it, such as `axolotl`: picks the format, and writes
+            its configuration beside the file.
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
         conversations: write whole conversations (`converse`) in the place of the tasks that open
             them, or never; by default, where the format can (`messages`, `sharegpt`).
+        reasons: only tasks that were rejected for one of these, and restored by a person.
+        restored: only tasks that a person restored.
+        min_logprob: only outputs at least as likely, in nats per token.
+        max_rouge: only instructions whose ROUGE-L with their nearest neighbour is not above it.
+        min_words: only outputs of at least so many words.
+        system: a system prompt for every row.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -493,8 +519,9 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or no reasoning that was asked for; or the file
-            cannot be written, has an ending of another format, or was not written by an export.
+        ConfigError: the run holds no task yet, or none that was selected, or no reasoning that
+            was asked for; or the file cannot be written, has an ending of another format, or was
+            not written by an export.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -505,8 +532,17 @@ def export(
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
     from selfinstruct.dataset.replace import check_suffix, record, replaced
+    from selfinstruct.dataset.select import Selection
+    from selfinstruct.dataset.trainers import config_path, trainer_of, write_config
 
-    choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
+    program = trainer_of(trainer) if trainer is not None else None
+    if program is not None and format not in (None, program.format):
+        raise ConfigError(f"--for {trainer}: reads {program.format}, not {format}; leave one out")
+    named = str(program.format) if program is not None else format or "messages"
+    choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
+    selection = Selection(
+        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None, conversations
+    )
     if push is not None:
         publish.check_repo(push)
     elif private:
@@ -518,22 +554,24 @@ def export(
     before = replaced(opened, file, force=force)
     if card:
         check_card(file.parent, force=force)
-    whole = exporting.holds_conversations(*choice, conversations)
+    if program is not None:
+        config_path(program, file)
     rows = exporting.export(
-        opened, choice[0], file, choice[1], reasoning=reasoning, conversations=conversations
+        opened, choice[0], file, choice[1], reasoning=reasoning, selection=selection
     )
     record(opened, file, rows)
-    held = exporting.count_conversations(opened) if conversations is not False else 0
+    config = write_config(program, file) if program is not None else None
     written = None
     if card:
-        written = write_card(opened, file.parent, *choice, force=force, conversations=whole)
+        written = write_card(opened, file.parent, *choice, selection, force=force)
     url = None
     if push is not None:
-        text = dataset_card(opened, *choice, conversations=whole)
-        url = publish.push(push, file, text, private=private)
+        url = publish.push(push, file, dataset_card(opened, *choice, selection), private=private)
     teachers = exporting.count_teachers(opened, choice[1])
+    whole = exporting.holds_conversations(*choice, conversations)
+    held = exporting.count_conversations(opened) if conversations is not False else 0
     chats = (held, 0) if whole else (0, held)
-    return Exported(file, rows, written, url, before, teachers, *chats)
+    return Exported(file, rows, written, url, before, teachers, config, *chats)
 
 
 def _engine_of_run(out: Path) -> str | None:

@@ -54,6 +54,7 @@ def answer(
     from rich.markup import escape
     from rich.progress import Progress
 
+    from selfinstruct.common.errors import ConfigError
     from selfinstruct.config.values import engine_of, nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.answer import answer as answer_run
@@ -68,6 +69,11 @@ def answer(
     }
     values = nested({key: value for key, value in options.items() if value is not None})
     values = overlay(values, parse_settings(settings or []))
+    if run.is_file():
+        raise ConfigError(
+            f"{run}: is a file, and `answer` writes into a run; to have a model answer the "
+            f"prompts of a file, use: selfinstruct best-of {run} --policy {model} --out DIR"
+        )
     opened = open_run(run)
     required_engine(engine_of(values))
     console = terminal()

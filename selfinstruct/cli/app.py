@@ -82,10 +82,23 @@ def _main(
     logging.getLogger("selfinstruct").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+# Options that may stand alone, and what they then mean.
+_ALONE = {"--with-seeds": "1"}
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which each option that may stand alone has a value."""
+    after = [*arguments, "-"][1:]
+    return [
+        f"{word}={_ALONE[word]}" if word in _ALONE and following.startswith("-") else word
+        for word, following in zip(arguments, after, strict=True)
+    ]
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. A traceback means a bug in selfinstruct (1)."""
     try:
-        app(args=list(arguments), prog_name="selfinstruct")
+        app(args=with_values(arguments), prog_name="selfinstruct")
     except SelfInstructError as error:
         stderr.print("[bold red]error:[/] ", end="")
         stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)

@@ -11,6 +11,13 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     ANY_MODEL,
@@ -61,6 +68,9 @@ def generate(
         ),
     ] = None,
     seeds: SeedsOption = None,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     language: Annotated[
         str | None,
         typer.Option(
@@ -78,18 +88,20 @@ def generate(
         ),
     ] = None,
     topics: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--topics",
-            help="File of topics, one per line; each proposal gets one.",
+            metavar="DATA",
+            help="Topics, one per line; each proposal gets one.",
             rich_help_panel=TASKS,
         ),
     ] = None,
     avoid: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--avoid",
-            help="File of texts that no task may repeat: lines or JSONL.",
+            metavar="DATA",
+            help=f"Texts that no task may repeat: {DATA}.",
             rich_help_panel=TASKS,
         ),
     ] = None,
@@ -169,6 +181,7 @@ def generate(
     from selfinstruct.store import open_run
 
     parsed = parse_settings(settings or [])
+    reading = reading_of(format, columns, skip_invalid)
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
@@ -181,6 +194,9 @@ def generate(
                 engine=engine,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
+                format=reading.format,
+                columns=reading.columns or None,
+                skip_invalid=reading.skip_invalid or None,
                 language=language,
                 domain=domain,
                 topics=topics,

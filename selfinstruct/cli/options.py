@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfinstruct.cli.data_options import DATA
 from selfinstruct.cli.help import default
 from selfinstruct.config.engine_options import DEFAULT_ENGINE, ENGINE_OPTIONS
 
@@ -70,10 +71,11 @@ PromptingOption = Annotated[
     ),
 ]
 SeedsOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--seeds",
-        help="Seed tasks: JSONL, or .txt with one per line." + default("the shipped ones"),
+        metavar="DATA",
+        help=f"Seed tasks: {DATA}." + default("the shipped ones"),
         rich_help_panel=TASKS,
     ),
 ]

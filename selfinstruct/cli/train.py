@@ -59,6 +59,10 @@ MaxLengthOption = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+EosTokenOption = Annotated[
+    str | None,
+    typer.Option("--eos-token", help="The token that ends an answer, if the template's is wrong."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 ConfigOption = Annotated[

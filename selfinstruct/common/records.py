@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from selfinstruct.common import ids
 from selfinstruct.common.sampling import SamplingConfig
@@ -68,10 +68,17 @@ class SeedTask:
 
 
 class Message(TypedDict):
-    """One turn of a conversation, as chat templates want it."""
+    """One turn of a conversation, as chat templates want it.
+
+    `tool_calls` are the calls of an assistant's turn. A turn of the role `tool` holds a result, and
+    `name` or `tool_call_id` say of which call.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,16 @@ class RunConfig(Section):
     language: NonEmpty | None = semantic(
         None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
     )
-    seeds: str | None = field("input", None, "file of seed tasks; null: the shipped ones")
+    seeds: str | None = field(
+        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: the shipped"
+    )
+    seeds_format: NonEmpty | None = field(
+        "input", None, "format of the seeds (`--format`); null: recognised"
+    )
+    seeds_columns: dict[str, str] = field(
+        "input", {}, "our names of columns of the seeds, and the file's (`--columns`)"
+    )
+    skip_invalid: bool = field("input", False, "leave out rows of inputs that cannot be used")
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")

@@ -15,8 +15,10 @@ from selfinstruct import __version__
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.export import holds_conversations
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
@@ -30,16 +32,20 @@ _EXAMPLES = 10
 _LONGEST = 600  # characters shown of a text
 
 
-def dataset_card(run: Run, format: Format, answers: Answers, *, conversations: bool = False) -> str:
+def dataset_card(
+    run: Run, format: Format, answers: Answers, selection: Selection = EVERYTHING
+) -> str:
     """Return the card of an export as Markdown with the hub's YAML header.
 
     Args:
         run: the run.
         format: how it is exported.
         answers: whose outputs.
-        conversations: whether tasks are carried on by the self-chats that they open.
+        selection: which rows.
     """
-    rows = list(export_rows(run, answers, conversations=conversations))
+    whole = holds_conversations(format, answers, selection.conversations)
+    rows = list(export_rows(run, answers, conversations=whole))
+    rows = selected(run, rows, answers, selection)
     config = stored_config(run)
     models = _models(run, answers)
     infos = [run.info(number) for number in run.rounds()]
@@ -48,6 +54,7 @@ def dataset_card(run: Run, format: Format, answers: Answers, *, conversations: b
         MARK,
         f"# {run.name}",
         _introduction(models, config, rows, format),
+        _selection(selection),
         "## How it was made",
         _made(run, config, models, infos),
         _teachers(run, answers),
@@ -63,6 +70,14 @@ def dataset_card(run: Run, format: Format, answers: Answers, *, conversations: b
         "and of the seed tasks apply to what was made with them.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _selection(selection: Selection) -> str:
+    """Return what part of the run this is; an empty text for the whole."""
+    parts = [f"Only a part of the run: `{selection.said()}`."] if selection.said() else []
+    if selection.system is not None:
+        parts.append(f"Every row has the system prompt `{selection.system[:_LONGEST]}`.")
+    return " ".join(parts)
 
 
 def check_card(folder: Path, *, force: bool = False) -> Path:
@@ -91,9 +106,9 @@ def write_card(
     folder: Path,
     format: Format,
     answers: Answers,
+    selection: Selection = EVERYTHING,
     *,
     force: bool = False,
-    conversations: bool = False,
 ) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
@@ -102,8 +117,7 @@ def write_card(
     """
     path = check_card(folder, force=force)
     try:
-        card = dataset_card(run, format, answers, conversations=conversations)
-        atomic.write_text(path, card)
+        atomic.write_text(path, dataset_card(run, format, answers, selection))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path

@@ -22,6 +22,7 @@ from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected, with_system
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import CONVERSATIONS, KINDS
@@ -38,7 +39,7 @@ def export(
     answers: Answers = Answers.OWN,
     *,
     reasoning: bool = False,
-    conversations: bool | None = None,
+    selection: Selection = EVERYTHING,
 ) -> int:
     """Write the dataset of a run to a file, whole or not at all; return the number of rows.
 
@@ -48,16 +49,17 @@ def export(
         out: the file.
         answers: whose outputs.
         reasoning: write what the model thought before its outputs too.
-        conversations: write whole self-chats in the place of the tasks that open them, or never;
-            None: where the format can.
+        selection: which rows, their system prompt, and whether self-chats are whole.
 
     Raises:
-        ConfigError: the run holds no task yet, no reasoning or conversation that was asked for, or
-            the file cannot be written.
+        ConfigError: the run holds no task yet, none that was selected, no reasoning or conversation
+            that was asked for, or the file cannot be written.
     """
-    rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, conversations)
+    rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, selection.conversations)
+    rows = selected(run, rows, answers, selection)
     if reasoning:
         rows = with_reasoning(run, rows)
+    rows = with_system(rows, selection.system)
     refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")

@@ -31,28 +31,43 @@ def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Conte
 
 
 def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": _user_text(row)},
-            {"role": "assistant", "content": _answer(row)},
-            *({"role": turn["role"], "content": turn["content"]} for turn in row.turns),
-        ]
-    }
+    return {"messages": [*_prompt_turns(row), _answer_turn(row), *map(dict, row.turns)]}
+
+
+def _chat_completion(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    return {"prompt": _prompt_turns(row), "completion": [_answer_turn(row)]}
+
+
+def _prompt_turns(row: ExportRow) -> list[dict[str, str]]:
+    text = _system(row)
+    system = [{"role": "system", "content": text}] if text else []
+    return [*system, {"role": "user", "content": _user_text(row)}]
+
+
+def _answer_turn(row: ExportRow) -> dict[str, str]:
+    return {"role": "assistant", "content": _answer(row)}
 
 
 def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]:
     prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
-    return {"prompt": prompt, "completion": _answer(row)}
+    text = _system(row)
+    system = f"{text}\n\n" if text else ""
+    return {"prompt": f"{system}{prompt}", "completion": _answer(row)}
 
 
 def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     fields = {"instruction": row.instruction, "input": row.input, "output": row.output}
+    if system := _system(row):
+        fields = {"system": system, **fields}
     return {**fields, "reasoning": row.reasoning} if _is_reasoned(row) else fields
 
 
 def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    text = _system(row)
+    system = [{"from": "system", "value": text}] if text else []
     return {
         "conversations": [
+            *system,
             {"from": "human", "value": _user_text(row)},
             {"from": "gpt", "value": _answer(row)},
             *(
@@ -64,6 +79,7 @@ def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
 
 
 _SHAREGPT_ROLES = {"user": "human", "assistant": "gpt"}
+
 
 # Of the format `parquet`, in their order.
 COLUMNS = [
@@ -81,6 +97,8 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
     types = {"is_classification": pa.bool_(), "round": pa.int32()}
     types |= {"mean_logprob": pa.float64(), "rouge_l": pa.float64()}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
+    if rows and _system(rows[0]):
+        schema = schema.append(pa.field("system", pa.string()))
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
     table = pa.Table.from_pylist(
@@ -97,6 +115,13 @@ def _is_reasoned(row: ExportRow) -> TypeGuard[ReasonedRow]:
     from selfinstruct.dataset.reasoning import ReasonedRow
 
     return isinstance(row, ReasonedRow)
+
+
+def _system(row: ExportRow) -> str | None:
+    """Return the system prompt that the export was asked to write, if it was."""
+    from selfinstruct.dataset.rows import PromptedRow
+
+    return row.system if isinstance(row, PromptedRow) else None
 
 
 def _answer(row: ExportRow) -> str:
@@ -162,6 +187,12 @@ class Format(StrEnum):
         _lines(_prompt_completion),
         "jsonl",
         "`prompt`: the whole text for a base model, by the template `task.jinja`; `completion`",
+    )
+    CHAT_COMPLETION = (
+        "chat-completion",
+        _lines(_chat_completion),
+        "jsonl",
+        "`prompt`: turns up to the user's; `completion`: the turn of the assistant",
     )
     ALPACA = (
         "alpaca",

@@ -14,7 +14,7 @@ from selfinstruct.common.chats import OPENING_TURNS
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message, Stage
 from selfinstruct.dataset.formats import with_thinking
-from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.dataset.rows import ExportRow, PromptedRow
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
@@ -23,7 +23,7 @@ from selfinstruct.store.run import damage
 
 
 @dataclass(frozen=True, slots=True)
-class ReasonedRow(ExportRow):
+class ReasonedRow(PromptedRow):
     """A row with the thinking before its output; None where the model wrote none."""
 
     reasoning: str | None = None

@@ -50,6 +50,13 @@ class ExportRow:
     turns: tuple[Message, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PromptedRow(ExportRow):
+    """A row with a system prompt, where an export was asked for one."""
+
+    system: str | None = None
+
+
 def export_rows(
     run: Run, answers: Answers = Answers.OWN, *, conversations: bool = False
 ) -> Iterator[ExportRow]:
@@ -64,6 +71,22 @@ def export_rows(
     Raises:
         StoreError: a file of the run is damaged.
     """
+    return (row for row, _ in _rows(run, answers, conversations=conversations))
+
+
+def restored_reasons(run: Run, answers: Answers) -> dict[str, tuple[str, ...]]:
+    """Return why rows were rejected before a person restored them, by the id of the row.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    return {row.id: reasons for row, reasons in _rows(run, answers) if reasons}
+
+
+def _rows(
+    run: Run, answers: Answers, *, conversations: bool = False
+) -> Iterator[tuple[ExportRow, tuple[str, ...]]]:
+    """Yield rows, each with the reasons for which its instruction or instance was rejected."""
     teacher = {} if answers is Answers.OWN else best_answers(run)
     view = read_view(run)
     chats = chats_by_opening(run, view.overrides.current) if conversations else {}
@@ -76,7 +99,7 @@ def export_rows(
             row = answer or instance
             user = user_text(instruction.text, row.input)
             chat = chats.get((row.id, user, row.output))
-            yield ExportRow(
+            exported = ExportRow(
                 row.id,
                 instruction.id,
                 instruction.text,
@@ -90,6 +113,7 @@ def export_rows(
                 chat.chat.id if chat is not None else None,
                 _later_turns(chat) if chat is not None else (),
             )
+            yield exported, tuple(str(one.reason) for one in (instruction, instance) if one.reason)
 
 
 def _later_turns(chat: StandingChat) -> tuple[Message, ...]:

@@ -36,6 +36,7 @@ from selfinstruct.common.texts import shown
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.config.values import build_config, overlay
+from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
@@ -92,7 +93,7 @@ def launch(
             f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
     config = resolve_config(values, existing, source)
-    inputs = read_inputs(config, values, existing)
+    inputs = read_inputs(config, values, existing, read_any)
     if existing is None:
         warn_of_other_language(inputs.seeds, config.language)
     if existing is not None:
@@ -356,6 +357,7 @@ def _run_meta(
         "fingerprint": fingerprint(identity),
         "model": {"name": model.name, "digest": model.digest, "prompting": dict(modes)},
         "inputs": {**inputs.digests},
+        "read_from": dict(inputs.sources),
         "packages": _package_versions(),
         "config": config.model_dump(mode="json"),
     }

@@ -16,6 +16,7 @@ from selfinstruct.common.progress import (
     Probing,
 )
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
+from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.launch import resolve_config, scores_depend_on
 from selfinstruct.generate.probe import Trial, probe
@@ -50,7 +51,7 @@ def probe_model(
         EngineError: the engine failed.
     """
     config = resolve_config(values, None, "models probe")
-    inputs = read_inputs(config, values, None)
+    inputs = read_inputs(config, values, None, read_any)
     model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
     engine = make_engine(model, config.model, config.engine)
     if not engine.has_chat_template:

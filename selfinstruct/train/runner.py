@@ -25,6 +25,10 @@ from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT, Tr
 from selfinstruct.train.saving import plain, save_model
 from selfinstruct.train.watching import Listen, is_main_process
 
+# Merging comes after the training, so a resumed training may choose otherwise. The others show
+# in the rows as tokens, which are compared.
+_NOT_COMPARED = frozenset({"merge", "last_turn_only", "eos_token"})
+
 
 def train(
     recipe: Recipe[DataT, SettingsT, ResultT], job: Job[DataT, SettingsT], listen: Listen
@@ -76,8 +80,7 @@ def _set_up(
     config_class, trainer_class = recipe.classes()
     with refused("TRL refuses its options"):
         config = config_class(**arguments)
-    # Merging comes after the training, so a resumed training may choose otherwise.
-    decisive = {key: value for key, value in asdict(settings).items() if key != "merge"}
+    decisive = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
     asked = asked_for(job.model, decisive, examples.compared)
     check_asked(out, asked, job.resume)
     set_seed(settings.seed)  # a new head has random weights

@@ -14,6 +14,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.export import export, to_dataset
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, export_rows
+from selfinstruct.dataset.select import Selection
 from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
 from selfinstruct.store import Run, open_run
 from selfinstruct.verdicts.merge import merge
@@ -78,7 +79,7 @@ def test_without_them_a_file_is_what_it_was(
     chat(made, saying(*SAID))
     for format in Format:
         out = tmp_path / f"after.{format}"
-        export(made, format, out, conversations=False)
+        export(made, format, out, selection=Selection(conversations=False))
         assert out.read_bytes() == before[format]
         export(made, format, out)
         assert (out.read_bytes() == before[format]) is not format.conversations
@@ -90,7 +91,7 @@ def test_formats_of_one_exchange_say_so(
     out = ["--out", str(tmp_path / "x.jsonl")]
     assert cli(["export", str(run.path), "--format", "alpaca", *out]) == 0
     told = capfd.readouterr().err
-    assert "6 conversations are left at their first exchange: alpaca holds no more" in told
+    assert "6 conversations are left at their first exchange, since a row of this" in told
     assert cli(["export", str(run.path), "--format", "messages", *out]) == 0
     assert "6 of the rows are conversations" in capfd.readouterr().err
     assert cli(["export", str(run.path), "--format", "messages", "--card", *out]) == 0
@@ -102,7 +103,8 @@ def test_formats_of_one_exchange_say_so(
     assert cli(["export", str(run.path), "--format", "alpaca", "--conversations", *out]) == 2
     assert "give --format messages or sharegpt" in capfd.readouterr().err
     with pytest.raises(ConfigError, match="leave one of the two out"):
-        export(run, Format.MESSAGES, tmp_path / "y", Answers.PREFER_TEACHER, conversations=True)
+        whole = Selection(conversations=True)
+        export(run, Format.MESSAGES, tmp_path / "y", Answers.PREFER_TEACHER, selection=whole)
 
 
 def test_people_drop_conversations_and_their_ends(run: Run, tmp_path: Path) -> None:
