@@ -22,6 +22,7 @@ from selfinstruct.filters.rules import reasons, rules_in_force
 from selfinstruct.inputs.formats import FORMATS
 from selfinstruct.inputs.formats.base import Kind
 from selfinstruct.inputs.purposes import PURPOSES
+from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import chat_tables, schema
@@ -223,6 +224,8 @@ COLUMNS = {
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat before or after it that was cut off; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the passage that it is about (`inputs/passages.jsonl`); null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -249,6 +252,9 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "answer_to": "of another model's answer: the instance that it answers",
         "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the row of the data that it was made of, or the passage that it is about",
+        "shown": "of an import: the rows shown as examples in its input",
     },
     "conversations.parquet": {
         "id": "of the conversation",
@@ -284,6 +290,24 @@ COLUMNS = {
         "cut": "chat around it that was cut off; null: none",
     },
 }
+
+
+def template_table() -> str:
+    """Return a table of the template files that are shipped, and of their forms."""
+    lines = [
+        "| `--template` | what it is | wordings | inverted | with reasons |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for one in shipped_templates():
+        wordings = one.content.templates
+        counts = (
+            len(wordings),
+            sum(wording.inverted is not None for wording in wordings),
+            sum(wording.rationale is not None for wording in wordings),
+        )
+        cells = " | ".join(map(str, counts))
+        lines.append(f"| `{one.content.name}` | {one.content.about} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def column_tables() -> str:
@@ -336,6 +360,7 @@ def generated() -> dict[Path, str]:
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     preferences = docs / "preferences.md"
     data = docs / "data.md"
+    imports = docs / "import.md"
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
@@ -354,6 +379,7 @@ def generated() -> dict[Path, str]:
             *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
         ),
         preferences: marked(preferences, "labellers", labeller_table()),
+        imports: marked(imports, "templates", template_table()),
     }
 
 

@@ -22,7 +22,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from selfinstruct.api import Exported, Run, converse, export, generate, open_run, probe_model
+    from selfinstruct.api import (
+        Exported,
+        Run,
+        converse,
+        export,
+        generate,
+        import_dataset,
+        open_run,
+        probe_model,
+    )
     from selfinstruct.audit.queries import Summary
     from selfinstruct.common.errors import (
         ConfigError,
@@ -57,13 +66,23 @@ __all__ = [
     "converse",
     "export",
     "generate",
+    "import_dataset",
     "open_run",
     "probe_model",
 ]
 
 # Where each name comes from; tests/test_api.py compares this with the two lists above.
 _HOMES = {
-    "api": ("Exported", "Run", "converse", "export", "generate", "open_run", "probe_model"),
+    "api": (
+        "Exported",
+        "Run",
+        "converse",
+        "export",
+        "generate",
+        "import_dataset",
+        "open_run",
+        "probe_model",
+    ),
     "audit.queries": ("Summary",),
     "common.errors": (
         "ConfigError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -267,6 +268,7 @@ def generate(
     domain: str | None = None,
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
+    documents: StrPath | None = None,
     system: str | None = None,
     prompts: StrPath | None = None,
     prompting: str | None = None,
@@ -302,6 +304,8 @@ def generate(
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
+        documents: a file or folder of documents; each proposal is given a passage, which is the
+            input of its tasks.
         system: the system prompt for chat prompting.
         prompts: a folder with templates of your own.
         prompting: `base`, `chat`, or `auto` for what suits the model.
@@ -363,6 +367,7 @@ def generate(
         "skip_invalid": skip_invalid,
         "topics": topics and str(topics),
         "avoid": avoid and str(avoid),
+        "documents": documents and str(documents),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }
@@ -448,6 +453,101 @@ def converse(
         model_progress=lambda step, share: log.debug("model: %s (%.0f%%)", step, 100 * share),
         advance=advance or (lambda done, owed: log.info("%d/%d conversations", done, owed)),
     )
+
+
+def import_dataset(
+    dataset: StrPath,
+    out: StrPath,
+    *,
+    template: str | Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    value: Mapping[str, str] | None = None,
+    per_row: int | None = 1,
+    inverted: float | None = None,
+    rationale: float | None = None,
+    examples: int | Mapping[int, float] = 0,
+    rows: int | None = None,
+    max_instances: int | None = None,
+    max_per_output: int | None = None,
+    seeds: StrPath | None = None,
+    avoid: StrPath | None = None,
+    config: StrPath | None = None,
+    seed: int = 0,
+    skip_invalid: bool = False,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Run:
+    """Make a run of the rows of a dataset, by templates; no model is asked (docs/import.md).
+
+    The tasks are judged by the rules and the novelty filter as a model's are. What comes out is
+    a run: audit, merge, export and train it.
+
+    Args:
+        dataset: a file of any kind (docs/data.md), a folder, or a name on the hub.
+        out: the run's folder.
+        template: template files, or names of shipped ones; `qa@2` gives a weight among several.
+        columns: the dataset's name of each column that the templates name otherwise.
+        value: columns that the dataset lacks, with the one value that they have in every row.
+        per_row: forms of the templates that each row gets, drawn by weight; None: every form.
+        inverted: share of the rows that get the inverted form, where there is one.
+        rationale: share of the others whose answer gives its reasons, where there is one.
+        examples: worked examples before an input: a number, or the weight of each number.
+        rows: at most so many rows, drawn from all.
+        max_instances: most instances of an instruction.
+        max_per_output: most instances of an instruction with the same output.
+        seeds: seed tasks that no instruction may repeat; none by default.
+        avoid: a file of texts that no instruction may repeat.
+        config: a YAML file with rules and thresholds.
+        seed: of every draw.
+        skip_invalid: leave out rows that a template cannot use, and log how many.
+        resume: continue an import that was cut off, or start it.
+        settings: any key of the config, dotted or nested.
+        progress: called with the instances that are committed, and how many there are.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConfigError: dataset, templates or an argument is wrong; nothing was written.
+        StoreError: the run in `out` is damaged.
+        WriteError: the disk refuses; what was committed is safe.
+
+    Example:
+        >>> si.import_dataset("reviews.csv", "outputs/reviews", template="sentiment").name
+        'reviews'
+    """
+    from selfinstruct.config.values import nested, overlay, read_yaml
+    from selfinstruct.inputs.task_plan import Mixture
+    from selfinstruct.verdicts.import_request import Import
+    from selfinstruct.verdicts.importing import import_dataset as run_import
+
+    given = {"seeds": seeds and str(seeds), "avoid": avoid and str(avoid)}
+    values: dict[str, Any] = {key: path for key, path in given.items() if path}
+    values = overlay(values, nested(settings or {}))
+    if config is not None:
+        values = overlay(read_yaml(Path(config)), values)
+    mixture = Mixture(
+        per_row, {examples: 1.0} if isinstance(examples, int) else dict(examples), rows, seed
+    )
+    what = Import(
+        dataset=os.fspath(dataset),
+        templates=[template] if isinstance(template, str) else list(template),
+        mixture=mixture,
+        columns=dict(columns or {}),
+        constants=dict(value or {}),
+        inverted=inverted,
+        rationale=rationale,
+        max_instances=max_instances,
+        max_per_output=max_per_output,
+        skip_invalid=skip_invalid,
+        values=values,
+    )
+    ignored = progress or (lambda _done, _total: None)
+    done = run_import(what, user_path(out, "out"), resume=resume, advance=ignored)
+    for problem, count in done.skipped.items():
+        log.warning("%d rows were left out: %s", count, problem)
+    return Run(done.run, "imported")
 
 
 def open_run(path: StrPath) -> Run:

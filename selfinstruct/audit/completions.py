@@ -60,7 +60,7 @@ def asked_for(run: Run, candidate: Candidate) -> list[Asked]:
     else:
         span = (row.char_start, row.char_end)
         request_ids += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
-    rounds = [run.round_path(row.round)]
+    rounds = [] if run.is_import(row.round) else [run.round_path(row.round)]
     later = [SUPPLEMENTS.path(run, n) for n in SUPPLEMENTS.numbers(run)]
     spans = dict.fromkeys(request_ids, (0, 0)) | {row.completion_id: span}
     return asked_by_id([*rounds, *later], spans)

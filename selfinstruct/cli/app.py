@@ -20,6 +20,7 @@ from selfinstruct.cli import (
     evaluate,
     export,
     generate,
+    import_dataset,
     merge,
     models,
     prefer,
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 add(app, "generate", generate.generate)
+add(app, "import", import_dataset.import_dataset)
 app.add_typer(audit.app, name="audit")
 add(app, "align", align.align)
 add(app, "answer", answer.answer)

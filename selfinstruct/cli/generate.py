@@ -105,6 +105,15 @@ def generate(
             rich_help_panel=TASKS,
         ),
     ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            "--documents",
+            help="File or folder of documents (text, Markdown, PDF, HTML); each proposal gets a "
+            "passage, which is the input of its tasks.",
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
     prompts: Annotated[
         Path | None,
         typer.Option(
@@ -201,6 +210,7 @@ def generate(
                 domain=domain,
                 topics=topics,
                 avoid=avoid,
+                documents=documents,
                 system=system and text_or_file(system),
                 prompts=prompts,
                 prompting=prompting and str(prompting),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -87,6 +87,7 @@ def _print_detail(detail: Detail) -> None:
         _part("output", row["output"])
     if row["cut"]:
         _part("cut off around it", row["cut"])
+    _print_origin(row)
     for check in detail.checks:
         held = {True: "held", False: "failed", None: "not judged"}[check.passed]
         score = number(check.score) or "none"
@@ -131,6 +132,18 @@ def _print_requests(requests: Sequence[Asked], overrides: Sequence[Override]) ->
     for entry in overrides:
         why = f": {entry.note}" if entry.note else ""
         _say(f"{entry.at} {entry.action} by {entry.by}{why}")
+
+
+def _print_origin(row: Mapping[str, Any]) -> None:
+    """Print what an imported candidate was made of, or the passage that one is about."""
+    if row["template"] is None:
+        if row["source_id"] is not None:
+            _say(f"about the passage {row['source_id']} of the documents")
+        return
+    _say(f"imported by the template {row['template']}")
+    if row.get("source_id"):
+        shown = f", shown as examples: {', '.join(row['shown'])}" if row["shown"] else ""
+        _say(f"row of the data: {row['source_id']}{shown}")
 
 
 def _print_neighbour(near: Neighbour, own: str) -> None:

@@ -5,6 +5,7 @@
     r00003-p012-i04               an instruction of it
     r00003-p012-i04-n0            an instance of it
     r00003-p012-i04-n0-a00000     another model's answer to it, in batch 0
+    r00003-t002-i04, …-n0         an imported instruction (round, template, item), an instance of it
     r00003-p012-i04-typed         an output that a person typed
     r00003-p012-i04-c0            a self-chat that the task opens, the first one
     r00003-p012-i04-c0-t2         its third turn; the task and its output are t0 and t1
@@ -21,8 +22,8 @@ from __future__ import annotations
 
 import re
 
-_PLACED = re.compile(r"r\d{5,}-p\d+-i\d+(-n\d+)?")
-_CHAT = re.compile(r"(r\d{5,}-p\d+-i\d+-c\d+)(?:-t\d+)?")
+_PLACED = re.compile(r"r\d{5,}-[pt]\d+-i\d+(-n\d+)?")
+_CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
 _ANSWER = re.compile(r"-a\d{5,}$")
 
 
@@ -43,6 +44,11 @@ def origin(pool_id: str) -> str:
 
 def proposal(round: int, number: int) -> str:
     return f"r{round:05d}-p{number:03d}"
+
+
+def template(round: int, number: int) -> str:
+    """Return what stands for a proposal in the ids of imported instructions."""
+    return f"r{round:05d}-t{number:03d}"
 
 
 def instruction(proposal: str, item: int) -> str:
@@ -175,6 +181,11 @@ def passage(number: int) -> str:
 def passage_end(number: int) -> str:
     """Return the id of the request to end a passage."""
     return f"{passage(number)}-end"
+
+
+def document_passage(document: str, number: int, digest: str) -> str:
+    """Return the id of a passage of a document, by its place and its content."""
+    return f"{document}#{number}-{digest}"
 
 
 def judgement(number: int, order: int, verdict: str) -> str:

@@ -154,6 +154,8 @@ class Reading:
         with a preamble.
     tag: in a list, the text before every item, such as the domain of the tasks; in a turn of a
         self-chat, the name of the speaker before it.
+    source: the id of the passage that it is about, or empty.
+    given: the input that the prompt gave (a passage): the text is the output alone.
     """
 
     form: Form
@@ -161,6 +163,8 @@ class Reading:
     first_number: int = 1
     continues: bool = False
     tag: str = ""
+    source: str = ""
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,8 @@ class InstructionCandidate:
 
     It has no verdict until it is checked; then it is `accepted`, or `rejected` for one `reason`
     (filters/rules.py lists them). `logprob_threshold` is the least `mean_logprob` that it needed,
-    in nats per token.
+    in nats per token. `template` names what made an imported one,
+    `source_id` the passage that one is about.
     """
 
     id: str
@@ -281,6 +286,8 @@ class InstructionCandidate:
     reason: str | None = None
     threshold: float | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +296,9 @@ class InstanceCandidate:
 
     An answer of another model (`answer_to`) has the input of the instance that it answers.
     `conditional_gain` is None if the config does not ask for it, and NaN (with
-    `gain_unscored_reason`) if it could not be computed.
+    `gain_unscored_reason`) if it could not be computed. An imported one has the `template` that
+    made it, the `source_id` of its row of the data, and those of the rows `shown` as examples. One
+    about a passage has the passage as its input, and its id as `source_id`.
     """
 
     id: str
@@ -316,3 +325,6 @@ class InstanceCandidate:
     threshold: float | None = None
     answer_to: str | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
+    shown: tuple[str, ...] | None = None

@@ -138,6 +138,23 @@ class ProposeConfig(Section):
         return self
 
 
+class PassagesConfig(Section):
+    """Passages of documents (`documents`), each the subject of a proposal: docs/documents.md."""
+
+    least_words: int = semantic(40, "fewest words of a passage", ge=1)
+    most_words: int = semantic(180, "most words of a passage", ge=1)
+    tasks: int = semantic(4, "tasks that a proposal asks for about its passage", ge=1)
+    exemplars: int = semantic(3, "worked passages that a proposal shows", ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PassagesConfig:
+        if self.least_words > self.most_words:
+            raise ValueError(
+                f"least_words {self.least_words} is above most_words {self.most_words}"
+            )
+        return self
+
+
 class ClassifyConfig(Section):
     """Is the task classification? Few-shot, greedy (the paper, §3.2)."""
 
@@ -240,6 +257,9 @@ class RunConfig(Section):
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")
+    documents: str | None = field(
+        "input", None, "file or folder of documents; each proposal gets a passage"
+    )
     export_nulls: bool = semantic(
         True, "Parquet exports have null, not NaN, for a score that is unknown", before=False
     )
@@ -247,6 +267,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     propose: ProposeConfig = ProposeConfig()
+    passages: PassagesConfig = PassagesConfig()
     classify: ClassifyConfig = ClassifyConfig()
     instances: InstancesConfig = InstancesConfig()
     rules: RulesConfig = RulesConfig()

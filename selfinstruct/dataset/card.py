@@ -15,6 +15,7 @@ from selfinstruct import __version__
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.authors import caution, licences, makers, model_title
 from selfinstruct.dataset.export import holds_conversations
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
@@ -23,7 +24,6 @@ from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs.run_inputs import stored_config
-from selfinstruct.models import CATALOGUE
 from selfinstruct.store import Run
 from selfinstruct.store.commits import ANSWERS
 
@@ -47,13 +47,15 @@ def dataset_card(
     rows = list(export_rows(run, answers, conversations=whole))
     rows = selected(run, rows, answers, selection)
     config = stored_config(run)
-    models = _models(run, answers)
+    authors = _models(run, answers)
+    models = [one for one in authors if not one.get("imported")]
+    data = [str(one["imported"]) for one in authors if one.get("imported")]
     infos = [run.info(number) for number in run.rounds()]
     parts = [
-        _header(models, len(rows)),
+        _header(models, data, len(rows)),
         MARK,
         f"# {run.name}",
-        _introduction(models, config, rows, format),
+        _introduction(makers(models, data), config, rows, format),
         _selection(selection),
         "## How it was made",
         _made(run, config, models, infos),
@@ -65,9 +67,7 @@ def dataset_card(
         "Ten at random, as they are:" if len(rows) > _EXAMPLES else "All of them:",
         *_examples(rows, config.seed),
         "## Before you use it",
-        "All instructions, inputs and outputs were written by a language model and judged by "
-        "rules alone: some are wrong, odd or biased, as their author is. The terms of the model "
-        "and of the seed tasks apply to what was made with them.",
+        caution(models, data),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -123,20 +123,20 @@ def write_card(
     return path
 
 
-def _header(models: Sequence[Mapping[str, Any]], rows: int) -> str:
-    licence = _licence(models)
+def _header(models: Sequence[Mapping[str, Any]], data: Sequence[str], rows: int) -> str:
+    terms = "; ".join([*licences(models), *(["see the data"] if data else [])])
     size = next(
         (name for limit, name in _SIZES if rows < limit),
         "10M<n<100M",
     )
     header: dict[str, Any] = {
-        "license": licence.lower() if licence == "Apache-2.0" else "other",
+        "license": terms.lower() if terms == "Apache-2.0" else "other",
         "task_categories": ["text-generation"],
-        "tags": ["synthetic", "self-instruct", "instruction-tuning"],
+        "tags": [*(["synthetic", "self-instruct"] if models else []), "instruction-tuning"],
         "size_categories": [size],
     }
     if header["license"] == "other":
-        header["license_name"] = licence
+        header["license_name"] = terms
     return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
 
 
@@ -158,15 +158,8 @@ def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
     return list({model["digest"]: model for model in models}.values())
 
 
-def _licence(models: Sequence[Mapping[str, Any]]) -> str:
-    """Return the licences of the models, each once."""
-    entries = [CATALOGUE.get(str(model["name"])) for model in models]
-    names = [entry.license if entry is not None else "see the model" for entry in entries]
-    return "; ".join(dict.fromkeys(names))
-
-
 def _introduction(
-    models: Sequence[Mapping[str, Any]],
+    makers: str,
     config: RunConfig,
     rows: Sequence[ExportRow],
     format: Format,
@@ -176,9 +169,7 @@ def _introduction(
     with_input = sum(bool(row.input) for row in rows)
     field = f", in the field of {config.propose.domain}" if config.propose.domain else ""
     return (
-        f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, written by "
-        f"{' and '.join(map(_model, models))} with "
-        "[Self-Instruct](https://arxiv.org/abs/2212.10560) from seed tasks. "
+        f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, {makers}. "
         f"{labels:,} of the tasks are classification; {with_input:,} of the examples have "
         f"an input.{_conversations(rows)}"
     )
@@ -196,12 +187,6 @@ def _conversations(rows: Sequence[ExportRow]) -> str:
     )
 
 
-def _model(model: Mapping[str, Any]) -> str:
-    entry = CATALOGUE.get(str(model["name"]))
-    title = entry.title if entry is not None else str(model["name"])
-    return f"{title} (digest `{model['digest']}`)"
-
-
 def _made(
     run: Run,
     config: RunConfig,
@@ -209,20 +194,29 @@ def _made(
     infos: Sequence[Mapping[str, Any]],
 ) -> str:
     sampling = config.propose.sampling
-    rows = {
-        "model": f"{', '.join(map(_model, models))}; licence: {_licence(models)}",
+    terms = "; ".join(licences(models))
+    by_model = {
+        "model": f"{', '.join(map(model_title, models))}; licence: {terms}",
         "type of weights": config.model.dtype,
         "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
         "proposals": f"{config.propose.in_context} tasks shown, temperature "
         f"{sampling.temperature:g}, min_p {sampling.min_p:g}, top_p {sampling.top_p:g}, "
         f"presence penalty {sampling.presence_penalty:g}",
+    }
+    rows = {
+        **(by_model if models else {}),
         "novelty": f"ROUGE-L at most {config.novelty.threshold:g} with every task before "
         f"(`{config.novelty.tokenizer}` tokens)",
         "likelihood": _least(infos),
         "random seed": str(config.seed),
         "merged from": ", ".join(Path(one["run"]).name for one in run.meta.get("merged_from", [])),
-        "made with": f"selfinstruct {run.meta.get('selfinstruct', __version__)}, "
-        + ", ".join(f"{name} {version}" for name, version in run.meta.get("packages", {}).items()),
+        "made with": ", ".join(
+            f"{name} {version}"
+            for name, version in {
+                "selfinstruct": run.meta.get("selfinstruct", __version__),
+                **run.meta.get("packages", {}),
+            }.items()
+        ),
         "fingerprint": f"`{run.meta.get('fingerprint', '')}`",
     }
     lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value]
@@ -240,7 +234,7 @@ def _teachers(run: Run, answers: Answers) -> str:
     if answers is Answers.OWN:
         return ""
     infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
-    names = sorted({_model(info["model"]) for info in infos})
+    names = sorted({model_title(info["model"]) for info in infos})
     which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."
 

@@ -72,6 +72,8 @@ def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
 
 def _files(run: Run) -> Iterator[Path]:
     for number in run.rounds():
+        if run.is_import(number):
+            continue  # no model wrote it
         yield run.round_path(number) / COMPLETIONS
     for kind in KINDS:
         for number in kind.numbers(run):

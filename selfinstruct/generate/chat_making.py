@@ -58,6 +58,11 @@ def make(
     converse = build_converse_config(values.get("converse", {}))
     others = {key: value for key, value in values.items() if key != "converse"}
     is_own = "name" not in others.get("model", {})
+    if is_own and not run.has_model:
+        raise ConfigError(
+            f"{run.path}: begins with imported tasks, so it has no model of its own; name the one "
+            "that converses with --model"
+        )
     config = _own_config(run, others) if is_own else teacher_config(run, others)
     prompts, inputs = load_chat_prompts(config.language), stored_inputs(run)
     if is_own:

@@ -164,8 +164,13 @@ def own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
     """Return the model that the run was made with.
 
     Raises:
-        ConfigError: the model of that name has other files now.
+        ConfigError: it has none, or the model of that name has other files now.
     """
+    if not run.has_model:
+        raise ConfigError(
+            f"{run.path}: begins with imported tasks, so no model writes it; type an output "
+            "(audit edit ID --output TEXT), or merge again with a generated run first"
+        )
     model = resolve_model(config.model.name, progress)
     if model.digest != run.meta["model"]["digest"]:
         raise ConfigError(

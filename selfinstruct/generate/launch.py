@@ -92,6 +92,11 @@ def launch(
         raise ConfigError(
             f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
+    if existing is not None and not existing.has_model:
+        raise ConfigError(
+            f"{out}: was imported, and no model writes it; generate a run into another --out, and "
+            f"join the two: selfinstruct merge GENERATED {out} --out MERGED"
+        )
     config = resolve_config(values, existing, source)
     inputs = read_inputs(config, values, existing, read_any)
     if existing is None:

@@ -151,10 +151,14 @@ def _requests(trial: Trial, stage: Stage, mode: str) -> list[Request]:
         pool = [PoolTask(seed.pool_id, seed.instruction) for seed in inputs.seeds]
         shown = min(trial.config.propose.in_context, len(pool))
         topic = inputs.topics[0] if inputs.topics else ""
-        requests = [
-            builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)
-            for number in range(_PROPOSALS)
-        ]
+        requests = (
+            builder.proposals(0, [])[:_PROPOSALS]
+            if inputs.passages
+            else [
+                builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)
+                for number in range(_PROPOSALS)
+            ]
+        )
         most = _PROPOSAL_TOKENS
     else:
         requests = [

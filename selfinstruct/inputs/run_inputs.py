@@ -21,17 +21,22 @@ from selfinstruct.common.records import SeedTask
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.history import config_of_its_time
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.inputs.document_passages import document_passages
+from selfinstruct.inputs.documents import PASSAGES_FILE, Passage, parse_passages
 from selfinstruct.inputs.hub import hub_name
 from selfinstruct.inputs.purposes import AVOID, TOPICS
-from selfinstruct.inputs.read_data import DataFile, ReadAs
+from selfinstruct.inputs.read_data import DataFile, ReadAs, read_source
 from selfinstruct.inputs.seed_rows import seeds_of, stored_seeds
 from selfinstruct.inputs.seeds import parse_seeds, shipped_seeds
+from selfinstruct.inputs.sources import find_source
 from selfinstruct.inputs.text_data import stored_texts, texts_of
 from selfinstruct.inputs.texts import parse_texts
 from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
 from selfinstruct.store import Run
 
 _KINDS = ("seeds", "topics", "avoid")
+# Data, templates and mixture of an import. A run of imported tasks may have no seeds.
+IMPORT_FILE = "import.yaml"
 
 # Reads a source, named by an option.
 Read = Callable[[str | Path, str, ReadAs], DataFile]
@@ -50,6 +55,7 @@ class Inputs:
     topics: tuple[str, ...]
     avoid: tuple[tuple[str, str], ...]
     prompts: PromptLibrary
+    passages: tuple[Passage, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def kept(self, kind: str) -> dict[str, bytes]:
@@ -67,8 +73,13 @@ class Inputs:
 
     @property
     def first_pool(self) -> list[tuple[str, str]]:
-        """The (id, text) pairs in the novelty index before the first round."""
-        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid]
+        """The (id, text) pairs in the novelty index before the first round.
+
+        Worked tasks that prompts about passages show are among them, as texts to avoid.
+        """
+        shown = self.prompts.passage_tasks if self.passages else []
+        more = [(ids.avoid(n), text) for n, text in enumerate(shown, start=len(self.avoid) + 1)]
+        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid, *more]
 
     def as_stored(self) -> dict[str, bytes]:
         """Return the content of every file of a run's `inputs` folder, by its path there."""
@@ -95,7 +106,7 @@ def read_inputs(
         StoreError: the run's own inputs are damaged.
     """
     own = stored_inputs(run) if run is not None else None
-    files: dict[str, bytes] = {}
+    files = own.kept("import") if own is not None else {}
     sources: dict[str, str] = {}
     for kind in _KINDS:
         kept = own.kept(kind) if own is not None else {}
@@ -110,6 +121,11 @@ def read_inputs(
         name, content, same = _stored(kind, data, own)
         files |= kept if same else {name: content}
         sources[kind] = data.name
+    if own is not None and values.get("documents") is None:
+        files |= own.kept("passages")
+    elif config.documents:
+        files[PASSAGES_FILE] = document_passages(config)
+        sources["documents"] = config.documents
     if own is not None and values.get("prompts") is None:
         prompts = own.prompts
     else:
@@ -142,6 +158,27 @@ def _stored(kind: str, data: DataFile, own: Inputs | None) -> tuple[str, bytes, 
         known = [text for _, text in own.avoid] if kind == "avoid" else list(own.topics)
     suffix, content = stored_texts(data, texts, purpose)
     return f"{kind}{suffix}", content, known == texts
+
+
+def import_inputs(config: RunConfig, description: bytes) -> Inputs:
+    """Return the inputs of a run of imported tasks: seeds and texts to avoid only where given.
+
+    Args:
+        config: names the files.
+        description: content of `import.yaml`.
+
+    Raises:
+        ConfigError: a file cannot be used; names file, line and fix.
+    """
+    files: dict[str, bytes] = {IMPORT_FILE: description}
+    for kind in ("seeds", "avoid"):
+        given = getattr(config, kind)
+        if given:
+            source = find_source(given, f"--{kind}")
+            name, content, _ = _stored(kind, read_source(source, _reading(kind, config)), None)
+            files[name] = content
+    folder = user_path(config.prompts, "--prompts") if config.prompts else None
+    return parse_inputs(files, load_prompts(folder, config.language))
 
 
 def stored_inputs(run: Run) -> Inputs:
@@ -197,6 +234,7 @@ def parse_inputs(
     seeds: list[SeedTask] = []
     topics: list[str] = []
     avoid: list[str] = []
+    passages: tuple[Passage, ...] = ()
     for name, content in files.items():
         source = (sources or {}).get(name, Path(name))
         if name.startswith("seeds"):
@@ -205,10 +243,12 @@ def parse_inputs(
             topics = parse_texts(content, source, "--topics")
         elif name.startswith("avoid"):
             avoid = parse_texts(content, source, "--avoid")
-    if not seeds:
+        elif name.startswith("passages"):
+            passages = parse_passages(content, source)
+    if not seeds and IMPORT_FILE not in files:
         raise ConfigError("no seed tasks; check --seeds")
     numbered = tuple((ids.avoid(number), text) for number, text in enumerate(avoid, start=1))
-    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)
+    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts, passages=passages)
 
 
 @contextmanager

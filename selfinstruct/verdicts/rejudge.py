@@ -40,6 +40,7 @@ from selfinstruct.verdicts.chat_commits import (
     renumbered,
 )
 from selfinstruct.verdicts.counts import counted
+from selfinstruct.verdicts.imported import import_rulebook, moved_import, verdicts_of_import
 from selfinstruct.verdicts.later import verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
@@ -242,14 +243,20 @@ def _take_over(
         completions = [_moved(c, offset, renamed) for c in run.completions(number)]
         place = offset + number
         standards = keeper.standards
-        verdicts = verdicts_of_round(completions, place, rulebook, standards, room=room)
+        is_import = run.is_import(number)
+        if is_import:
+            moved = moved_import(run, number, offset)
+            own = import_rulebook(rulebook, info)
+            verdicts = verdicts_of_import(moved, place, own, standards, room=room)
+        else:
+            verdicts = verdicts_of_round(completions, place, rulebook, standards, room=room)
         keeper.close_round(verdicts.instructions)
         new_info = {
             **_info(info, place, verdicts, before + taken + room),
             "likelihood": standards.thresholds.in_force(place),
         }
         candidates = (verdicts.instructions, verdicts.instances)
-        written.commit(RoundData(place, completions, *candidates, new_info))
+        written.commit(RoundData(place, completions, *candidates, new_info, imported=is_import))
         taken += verdicts.tasks
         advance(run.round_path(number))
     for supplement in read_supplements(run):

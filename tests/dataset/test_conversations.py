@@ -102,8 +102,8 @@ def test_formats_of_one_exchange_say_so(
     assert "conversations" not in capfd.readouterr().err
     assert cli(["export", str(run.path), "--format", "alpaca", "--conversations", *out]) == 2
     assert "give --format messages or sharegpt" in capfd.readouterr().err
+    whole = Selection(conversations=True)
     with pytest.raises(ConfigError, match="leave one of the two out"):
-        whole = Selection(conversations=True)
         export(run, Format.MESSAGES, tmp_path / "y", Answers.PREFER_TEACHER, selection=whole)
 
 
