@@ -25,7 +25,8 @@ from selfinstruct.inputs.purposes import PURPOSES
 from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
-from selfinstruct.store import schema
+from selfinstruct.store import chat_tables, schema
+from selfinstruct.store.layout import CHATS, TURNS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
@@ -76,6 +77,16 @@ STEPS = {
     When.NOVELTY: "of its novelty",
     When.LAST: "once its instances are there",
 }
+
+
+def chat_rule_table(of: Of) -> str:
+    """Return a table of the rules on turns of self-chats, or on self-chats."""
+    lines = ["| reason | meaning | in detail |", "|---|---|---|"]
+    lines += [
+        f"| `{rule.reason}` | {rule.help} | {rule.details} |"
+        for rule in rules_in_force(of, RULES_VERSION)
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _keys(rule: Rule) -> str:
@@ -170,7 +181,8 @@ COLUMNS = {
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
-        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer` or `…-score`",
+        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or "
+        "`…-score`",
         "stage": "what was asked for",
         "template": "template that made the prompt",
         "prompt": "the text that the model saw, BOS and chat markup included",
@@ -244,6 +256,39 @@ COLUMNS = {
         "source_id": "the row of the data that it was made of, or the passage that it is about",
         "shown": "of an import: the rows shown as examples in its input",
     },
+    "conversations.parquet": {
+        "id": "of the conversation",
+        "instruction_id": "the instruction that opens it",
+        "instance_id": "the instance that opens it",
+        "round": "round of the instruction",
+        "opened_by": "who let the task in: the `rules`, or a `person`",
+        "rouge_l": "novelty of the instruction; NaN: nothing near",
+        "neighbour_id": "the nearest",
+        "exchanges": "exchanges that are kept, the opening included; 0 if it is rejected",
+        "ended": "`turns` (as many as were wanted), `no_room`, or the reason of the last turn",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+    },
+    "turns.parquet": {
+        "id": "of the turn",
+        "chat_id": "its conversation",
+        "number": "its place, from 0; 0 and 1 are the task and its output",
+        "role": "`user` or `assistant`",
+        "completion_id": "completion that it stands in; null: the task gives it",
+        "char_start": "its span in that completion",
+        "char_end": "likewise",
+        "text": "the turn",
+        "mean_logprob": "nats per token",
+        "num_tokens": "tokens that the mean is over",
+        "unscored_reason": "why there is no mean",
+        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "shared": "largest share of it that an earlier turn has too",
+        "shared_with": "that turn",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+        "threshold": "limit that the deciding rule compared with",
+        "cut": "chat around it that was cut off; null: none",
+    },
 }
 
 
@@ -272,6 +317,8 @@ def column_tables() -> str:
         "completions.parquet": schema.COMPLETIONS,
         "instructions.parquet": schema.INSTRUCTIONS,
         "instances.parquet": schema.INSTANCES,
+        CHATS: chat_tables.CONVERSATIONS,
+        TURNS: chat_tables.TURNS,
     }
     parts = []
     for file, columns in schemas.items():
@@ -327,6 +374,10 @@ def generated() -> dict[Path, str]:
         engine: marked(engine, "engines", engine_table()),
         training: marked(training, "formats", format_table(), "trainers", trainer_table()),
         guide: marked(guide, "rooms", room_table()),
+        docs / "conversations.md": marked(
+            docs / "conversations.md",
+            *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
+        ),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
     }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from selfinstruct.api import (
         Exported,
         Run,
+        converse,
         export,
         generate,
         import_dataset,
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
         StoreError,
         WriteError,
     )
-    from selfinstruct.common.progress import Event, RoundCommitted, Working
+    from selfinstruct.common.progress import Conversed, Event, RoundCommitted, Working
     from selfinstruct.dataset.rows import ExportRow
     from selfinstruct.verdicts.replay import Difference
 
 __all__ = [
     "ConfigError",
+    "Conversed",
     "Difference",
     "EngineError",
     "Event",
@@ -61,6 +63,7 @@ __all__ = [
     "Summary",
     "Working",
     "WriteError",
+    "converse",
     "export",
     "generate",
     "import_dataset",
@@ -73,6 +76,7 @@ _HOMES = {
     "api": (
         "Exported",
         "Run",
+        "converse",
         "export",
         "generate",
         "import_dataset",
@@ -89,7 +93,7 @@ _HOMES = {
         "StoreError",
         "WriteError",
     ),
-    "common.progress": ("Event", "RoundCommitted", "Working"),
+    "common.progress": ("Conversed", "Event", "RoundCommitted", "Working"),
     "dataset.rows": ("ExportRow",),
     "verdicts.replay": ("Difference",),
 }

@@ -16,6 +16,8 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.progress import (
     Advised,
+    Conversed,
+    Conversing,
     EngineLoading,
     EngineReady,
     Event,
@@ -124,7 +126,8 @@ class Run:
         score (NaN) is in no range.
 
         Args:
-            stage: `instructions` or `instances`.
+            stage: `instructions` or `instances`; of self-chats, `conversations` or `turns`, which
+                are found by `verdict`, `reason`, `round`, `text` and `overridden` alone.
             verdict: only `accepted` or `rejected`.
             reason: only those rejected for this reason, such as `not_novel`.
             round: only those of the round of this number.
@@ -155,6 +158,7 @@ class Run:
             >>> near = run.candidates(reason="not_novel", max_rouge=0.75, limit=10)
             >>> [(row["text"], row["neighbour_id"]) for row in near]
         """
+        from selfinstruct.audit.chats import CHAT_TABLES, find_chats
         from selfinstruct.audit.search import Filter, candidates
 
         wanted = Filter(
@@ -173,9 +177,8 @@ class Run:
             parent=parent,
             overridden=overridden,
         )
-        return candidates(
-            self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit
-        )
+        find = find_chats if stage in CHAT_TABLES else candidates
+        return find(self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit)
 
     def summary(self) -> Summary:
         """Return the counts of the run: tasks, candidates by reason, yield by round, tokens.
@@ -235,6 +238,8 @@ class Exported:
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
     url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
     None. teachers: how many of the rows have a teacher's output. config: of the trainer, or None.
+    conversations: rows that hold a whole conversation. shortened: conversations of which the format
+        holds only the first exchange.
     """
 
     path: Path
@@ -244,6 +249,8 @@ class Exported:
     replaced: str | None = None
     teachers: int = 0
     config: Path | None = None
+    conversations: int = 0
+    shortened: int = 0
 
 
 def generate(
@@ -277,6 +284,7 @@ def generate(
     max_cost: float | None = None,
     price_in: float | None = None,
     price_out: float | None = None,
+    turns: int | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Listener | None = None,
 ) -> Run:
@@ -318,6 +326,8 @@ def generate(
         max_cost: stop when the tokens of all rounds cost so much.
         price_in: price of a million tokens of prompts, in any currency.
         price_out: price of a million generated tokens.
+        turns: afterwards, carry on each task as a conversation of at most so many exchanges, as
+            `converse` does.
         settings: any key of the config, dotted or nested; these win over all others:
             `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
         progress: called with each event (`RoundCommitted` and others); by default, they are
@@ -337,12 +347,17 @@ def generate(
         >>> run.stop_reason
         'target'
     """
+    from selfinstruct.config.converse import build_converse_config
     from selfinstruct.config.values import engine_of, nested, overlay, read_yaml
+    from selfinstruct.engines.kept import kept
     from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.converse import converse as converse_run
     from selfinstruct.generate.launch import launch
     from selfinstruct.models.endpoint import with_endpoint
 
     folder = user_path(out, "out")
+    if turns is not None:
+        build_converse_config({"turns": turns})
     arguments: dict[str, Any] = {
         "stop.target": target,
         "stop.min_yield": min_yield,
@@ -379,15 +394,80 @@ def generate(
     given = with_endpoint(given)
     required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
     listen = progress or _log_event
-    run, reason = launch(
-        folder,
-        given,
-        resume=resume,
-        make_engine=build_engine,
-        listen=listen,
-        source=str(config) if config is not None else "arguments",
-    )
+    with kept(build_engine) as make_engine:
+        run, reason = launch(
+            folder,
+            given,
+            resume=resume,
+            make_engine=make_engine,
+            listen=listen,
+            source=str(config) if config is not None else "arguments",
+        )
+        if turns is not None:
+            conversed = converse_run(
+                run,
+                {"converse": {"turns": turns}},
+                make_engine=make_engine,
+                model_progress=lambda step, share: listen(ModelPreparing(step, share)),
+                advance=lambda done, owed: listen(Conversing(done, owed)),
+            )
+            listen(conversed)
     return Run(run, reason)
+
+
+def converse(
+    run: Run | StrPath,
+    *,
+    turns: int | None = None,
+    model: str | None = None,
+    engine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    advance: Callable[[int, int], object] | None = None,
+) -> Conversed:
+    """Let a model carry on each accepted task of a run as a conversation with itself.
+
+    The task and its output are the first exchange; the model then writes as the user and as the
+    assistant (docs/conversations.md). Call it again to continue after a stop, or after the run has
+    grown: tasks that have a conversation of these settings are left alone.
+
+    Args:
+        run: a run, or its folder.
+        turns: most exchanges of a conversation, the task and its output included (default 3).
+        model: another model that plays both sides; the run's own by default.
+        engine: what runs the model, such as `vllm`.
+        settings: any key of `converse`, `model`, `engine` and `instances.sampling`, dotted or
+            nested: `{"converse.max_shared": 0.8}`.
+        advance: called with (conversations that are done, all that were owed).
+
+    Returns:
+        How many conversations were owed, written and accepted.
+
+    Raises:
+        ConfigError: an argument is wrong, or the run's model was changed.
+        EngineError: the engine failed; committed conversations are safe, call it again.
+        WriteError: the disk refuses; likewise.
+        StoreError: the run is damaged.
+
+    Example:
+        >>> si.converse(run, turns=4).accepted
+        147
+    """
+    from selfinstruct.config.values import engine_of, nested, overlay
+    from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.converse import converse as converse_run
+
+    arguments = {"converse.turns": turns, "model.name": model, "engine.name": engine}
+    given = nested({key: value for key, value in arguments.items() if value is not None})
+    given = overlay(given, nested(settings or {}))
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    required_engine(engine_of(given) or _engine_of_run(opened.path))
+    return converse_run(
+        opened,
+        given,
+        make_engine=build_engine,
+        model_progress=lambda step, share: log.debug("model: %s (%.0f%%)", step, 100 * share),
+        advance=advance or (lambda done, owed: log.info("%d/%d conversations", done, owed)),
+    )
 
 
 def import_dataset(
@@ -513,6 +593,7 @@ def export(
     trainer: str | None = None,
     answers: str = "own",
     reasoning: bool = False,
+    conversations: bool | None = None,
     reasons: Sequence[str] = (),
     restored: bool = False,
     min_logprob: float | None = None,
@@ -536,6 +617,8 @@ def export(
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
+        conversations: write whole conversations (`converse`) in the place of the tasks that open
+            them, or never; by default, where the format can (`messages`, `sharegpt`).
         reasons: only tasks that were rejected for one of these, and restored by a person.
         restored: only tasks that a person restored.
         min_logprob: only outputs at least as likely, in nats per token.
@@ -573,7 +656,7 @@ def export(
     named = str(program.format) if program is not None else format or "messages"
     choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
     selection = Selection(
-        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None
+        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None, conversations
     )
     if push is not None:
         publish.check_repo(push)
@@ -600,7 +683,10 @@ def export(
     if push is not None:
         url = publish.push(push, file, dataset_card(opened, *choice, selection), private=private)
     teachers = exporting.count_teachers(opened, choice[1])
-    return Exported(file, rows, written, url, before, teachers, config)
+    whole = exporting.holds_conversations(*choice, conversations)
+    held = exporting.count_conversations(opened) if conversations is not False else 0
+    chats = (held, 0) if whole else (0, held)
+    return Exported(file, rows, written, url, before, teachers, config, *chats)
 
 
 def _engine_of_run(out: Path) -> str | None:
@@ -662,6 +748,8 @@ def _log_event(event: Event) -> None:
             log.info("round %d: %d/%d tasks", event.round, event.tasks, event.target)
         case Advised():
             log.warning("%s", event.text)
+        case Conversed():
+            log.info("%s", event)
         case _:
             log.debug("%s", event)
 

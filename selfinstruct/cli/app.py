@@ -16,6 +16,7 @@ from selfinstruct.cli import (
     audit,
     best_of,
     complete,
+    converse,
     evaluate,
     export,
     generate,
@@ -47,6 +48,7 @@ app.add_typer(audit.app, name="audit")
 add(app, "align", align.align)
 add(app, "answer", answer.answer)
 add(app, "complete", complete.complete)
+add(app, "converse", converse.converse)
 add(app, "merge", merge.merge)
 add(app, "export", export.export)
 add(train.app, "sft", train_sft.sft)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import text_or_file
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.trainers import TRAINERS, how_to_use, trainer_of
@@ -61,6 +62,14 @@ def export(
         bool,
         typer.Option("--reasoning", help="Keep what the model thought before its answers."),
     ] = False,
+    conversations: Annotated[
+        bool | None,
+        typer.Option(
+            "--conversations/--no-conversations",
+            help="Write whole conversations (`converse`) in the place of the tasks that open them."
+            + default("where the format can"),
+        ),
+    ] = None,
     reasons: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,6 +145,7 @@ def export(
         system=system and text_or_file(system),
         answers=str(answers),
         reasoning=reasoning,
+        conversations=conversations,
         card=card,
         push=push,
         private=private,
@@ -149,6 +159,13 @@ def export(
         _say(f"{done.teachers} outputs are the teacher's, {own} are the run's own")
     _say(f"{done.rows} rows in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
+    if done.conversations:
+        _say(f"{done.conversations} of the rows are conversations")
+    if done.shortened:
+        _say(
+            f"{done.shortened} conversations are left at their first exchange, since a row of this "
+            "format holds no more; --format messages or sharegpt does"
+        )
     if done.config is not None and trainer is not None:
         _say(f"for {trainer}: {how_to_use(trainer_of(trainer), done.path, done.config)}")
     if done.card is not None:

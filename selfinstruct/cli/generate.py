@@ -59,6 +59,15 @@ def generate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
     ] = False,
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns",
+            min=2,
+            help="Afterwards, carry on each task as a conversation of at most so many exchanges "
+            "(`converse`)." + default("none"),
+        ),
+    ] = None,
     seeds: SeedsOption = None,
     format: FormatOption = None,
     columns: ColumnsOption = None,
@@ -243,6 +252,7 @@ def generate(
                 max_cost=max_cost,
                 price_in=price_in,
                 price_out=price_out,
+                turns=turns,
                 settings=parsed,
                 progress=watcher,
             )

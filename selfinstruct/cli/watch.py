@@ -19,6 +19,8 @@ from selfinstruct.common.progress import (
     Advised,
     Calibrated,
     Calibrating,
+    Conversed,
+    Conversing,
     EngineLoading,
     EngineReady,
     Event,
@@ -114,6 +116,11 @@ class Watcher:
             case RoundCommitted():
                 self._state.commit(event)
                 self._line(_round_line(event))
+            case Conversing():
+                self._state = PanelState(f"conversations: {event.done} of {event.owed}")
+            case Conversed():
+                self._line(str(event))
+                self._state = PanelState(self._name)
             case Advised():
                 self._state.advice = event.text
                 self._line(f"warning: {event.text}", "yellow")

@@ -28,6 +28,8 @@ class Stage(StrEnum):
     CLASSIFY = "classify"
     INSTANCES = "instances"
     ANSWER = "answer"
+    USER = "user"
+    REPLY = "reply"
     SCORE = "score"
 
 
@@ -169,7 +171,8 @@ class Reading:
     first_number: in a list, the number of the first new item.
     continues: in a list, whether the prompt ended with that number; otherwise the text may start
         with a preamble.
-    tag: in a list, the text before every item, such as the domain of the tasks.
+    tag: in a list, the text before every item, such as the domain of the tasks; in a turn of a
+        self-chat, the name of the speaker before it.
     source: the id of the passage that it is about, or empty.
     given: the input that the prompt gave (a passage): the text is the output alone.
     """

@@ -16,6 +16,7 @@ from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.authors import caution, licences, makers, model_title
+from selfinstruct.dataset.export import holds_conversations
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 from selfinstruct.dataset.select import EVERYTHING, Selection, selected
@@ -42,7 +43,9 @@ def dataset_card(
         answers: whose outputs.
         selection: which rows.
     """
-    rows = selected(run, list(export_rows(run, answers)), answers, selection)
+    whole = holds_conversations(format, answers, selection.conversations)
+    rows = list(export_rows(run, answers, conversations=whole))
+    rows = selected(run, rows, answers, selection)
     config = stored_config(run)
     authors = _models(run, answers)
     models = [one for one in authors if not one.get("imported")]
@@ -168,7 +171,19 @@ def _introduction(
     return (
         f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, {makers}. "
         f"{labels:,} of the tasks are classification; {with_input:,} of the examples have "
-        "an input."
+        f"an input.{_conversations(rows)}"
+    )
+
+
+def _conversations(rows: Sequence[ExportRow]) -> str:
+    """Return a sentence about the rows that are whole conversations."""
+    chats = [row for row in rows if row.turns]
+    if not chats:
+        return ""
+    most = max(len(row.turns) // 2 + 1 for row in chats)
+    return (
+        f" {len(chats):,} of them are conversations of 2 to {most} exchanges, in which a model "
+        "played both sides ([Baize](https://arxiv.org/abs/2304.01196))."
     )
 
 

@@ -31,7 +31,7 @@ def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Conte
 
 
 def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
-    return {"messages": [*_prompt_turns(row), _answer_turn(row)]}
+    return {"messages": [*_prompt_turns(row), _answer_turn(row), *map(dict, row.turns)]}
 
 
 def _chat_completion(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
@@ -70,8 +70,15 @@ def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
             *system,
             {"from": "human", "value": _user_text(row)},
             {"from": "gpt", "value": _answer(row)},
+            *(
+                {"from": _SHAREGPT_ROLES[turn["role"]], "value": turn["content"]}
+                for turn in row.turns
+            ),
         ]
     }
+
+
+_SHAREGPT_ROLES = {"user": "human", "assistant": "gpt"}
 
 
 # Of the format `parquet`, in their order.
@@ -121,7 +128,12 @@ def _answer(row: ExportRow) -> str:
     """Return the output, with the thinking before it if that was asked for."""
     if not _is_reasoned(row) or row.reasoning is None:
         return row.output
-    return f"<think>\n{row.reasoning}\n</think>\n\n{row.output}"
+    return with_thinking(row.reasoning, row.output)
+
+
+def with_thinking(reasoning: str, answer: str) -> str:
+    """Return an answer with the thinking before it."""
+    return f"<think>\n{reasoning}\n</think>\n\n{answer}"
 
 
 def _user_text(row: ExportRow) -> str:
@@ -138,18 +150,23 @@ class Format(StrEnum):
     """A format of exported tasks.
 
     content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
+    conversations: whether a row can hold more than one exchange.
     """
 
     content: Content
     suffix: str
     help: str
+    conversations: bool
 
-    def __new__(cls, name: str, content: Content, suffix: str, help: str) -> Format:
+    def __new__(
+        cls, name: str, content: Content, suffix: str, help: str, conversations: bool = False
+    ) -> Format:
         if suffix not in ENDINGS:
             raise ValueError(f"{name}: a format is JSON lines or Parquet, not {suffix!r}")
         member = str.__new__(cls, name)
         member._value_ = name
         member.content, member.suffix, member.help = content, suffix, help
+        member.conversations = conversations
         return member
 
     @property
@@ -161,7 +178,9 @@ class Format(StrEnum):
         "messages",
         _lines(_messages),
         "jsonl",
-        "`messages`: a turn of the user and one of the assistant, each with `role` and `content`",
+        "`messages`: a turn of the user and one of the assistant, each with `role` and `content`; "
+        "whole conversations, where the run has them",
+        True,
     )
     PROMPT_COMPLETION = (
         "prompt-completion",
@@ -185,7 +204,9 @@ class Format(StrEnum):
         "sharegpt",
         _lines(_sharegpt),
         "jsonl",
-        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`",
+        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`; whole "
+        "conversations, where the run has them",
+        True,
     )
     PARQUET = (
         "parquet",

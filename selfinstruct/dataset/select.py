@@ -27,6 +27,8 @@ class Selection:
             edited has none, and is left out.
         min_words: least words of the output.
         system: a system prompt for every row.
+        conversations: whole self-chats in the place of the tasks that open them, or never; None:
+            where the format can.
     """
 
     reasons: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Selection:
     max_rouge: float | None = None
     min_words: int | None = None
     system: str | None = None
+    conversations: bool | None = None
 
     @property
     def is_of_restored(self) -> bool:

@@ -95,10 +95,11 @@ def read_rows(
 
 def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
     rows = list(_seed_rows(run)) if with_seeds else []
-    for row in export_rows(run, answers):
+    for row in export_rows(run, answers, conversations=answers is Answers.OWN):
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
-        rows.append(task_row(row.id, row.instruction, user, row.output, row.round, proposal))
+        task = task_row(row.id, row.instruction, user, row.output, row.round, proposal)
+        rows.append(replace(task, messages=(*task.messages, *row.turns)))
     config = stored_config(run)
     return TrainData(rows, config.novelty.audit_floor, config.rules_version, str(run.path))
 
