@@ -15,12 +15,18 @@ from pathlib import Path
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.trainers import TRAINERS, config_path
 from selfinstruct.engines.registry import ENGINES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
+from selfinstruct.inputs.formats import FORMATS
+from selfinstruct.inputs.formats.base import Kind
+from selfinstruct.inputs.purposes import PURPOSES
+from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
-from selfinstruct.store import schema
+from selfinstruct.store import chat_tables, schema
+from selfinstruct.store.layout import CHATS, TURNS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
@@ -73,6 +79,16 @@ STEPS = {
 }
 
 
+def chat_rule_table(of: Of) -> str:
+    """Return a table of the rules on turns of self-chats, or on self-chats."""
+    lines = ["| reason | meaning | in detail |", "|---|---|---|"]
+    lines += [
+        f"| `{rule.reason}` | {rule.help} | {rule.details} |"
+        for rule in rules_in_force(of, RULES_VERSION)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _keys(rule: Rule) -> str:
     return ", ".join(f"`{rule.section}.{name}`" for name in rule.limits.model_fields)
 
@@ -103,6 +119,43 @@ def format_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+# The best-known ones first; the list of the code is in the order in which they are recognised.
+DATA_FORMATS = sorted(
+    FORMATS, key=lambda known: (known.kind is not Kind.TASKS, "alpaca" not in known.name)
+)
+
+
+def data_format_table() -> str:
+    """Return a table of every format that data may come in."""
+    lines = ["| `--format` | a row | an example |", "|---|---|---|"]
+    for format in DATA_FORMATS:
+        example = json.dumps(format.example, ensure_ascii=False)
+        lines.append(f"| `{format.name}` | {format.help} | `{example}` |")
+    return "\n".join(lines) + "\n"
+
+
+def data_command_table() -> str:
+    """Return a table of what each command uses of each format."""
+    names = " | ".join(f"`{format.name}`" for format in DATA_FORMATS)
+    lines = [f"| | {names} |", f"|---|{'---|' * len(DATA_FORMATS)}"]
+    for purpose in PURPOSES:
+        cells = " | ".join(
+            purpose.part.get(format.kind, "yes") if purpose.fits(format) else "–"
+            for format in DATA_FORMATS
+        )
+        lines.append(f"| `{purpose.option}` | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def trainer_table() -> str:
+    """Return a table of every program that an export can be made for."""
+    lines = ["| `--for` | format | writes beside it |", "|---|---|---|"]
+    for trainer in TRAINERS:
+        config = config_path(trainer, Path("train.jsonl")).name
+        lines.append(f"| `{trainer.name}` | `{trainer.format}` | `{config}` |")
+    return "\n".join(lines) + "\n"
+
+
 def labeller_table() -> str:
     """Return a table of every labeller, what it says and what it needs."""
     lines = ["| name | what it says | what it needs | in detail |", "|---|---|---|---|"]
@@ -128,7 +181,8 @@ COLUMNS = {
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
-        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer` or `…-score`",
+        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or "
+        "`…-score`",
         "stage": "what was asked for",
         "template": "template that made the prompt",
         "prompt": "the text that the model saw, BOS and chat markup included",
@@ -170,6 +224,8 @@ COLUMNS = {
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat before or after it that was cut off; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the passage that it is about (`inputs/passages.jsonl`); null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -196,8 +252,62 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "answer_to": "of another model's answer: the instance that it answers",
         "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
+        "template": "what made it, of an import; null: a model wrote it",
+        "source_id": "the row of the data that it was made of, or the passage that it is about",
+        "shown": "of an import: the rows shown as examples in its input",
+    },
+    "conversations.parquet": {
+        "id": "of the conversation",
+        "instruction_id": "the instruction that opens it",
+        "instance_id": "the instance that opens it",
+        "round": "round of the instruction",
+        "opened_by": "who let the task in: the `rules`, or a `person`",
+        "rouge_l": "novelty of the instruction; NaN: nothing near",
+        "neighbour_id": "the nearest",
+        "exchanges": "exchanges that are kept, the opening included; 0 if it is rejected",
+        "ended": "`turns` (as many as were wanted), `no_room`, or the reason of the last turn",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+    },
+    "turns.parquet": {
+        "id": "of the turn",
+        "chat_id": "its conversation",
+        "number": "its place, from 0; 0 and 1 are the task and its output",
+        "role": "`user` or `assistant`",
+        "completion_id": "completion that it stands in; null: the task gives it",
+        "char_start": "its span in that completion",
+        "char_end": "likewise",
+        "text": "the turn",
+        "mean_logprob": "nats per token",
+        "num_tokens": "tokens that the mean is over",
+        "unscored_reason": "why there is no mean",
+        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "shared": "largest share of it that an earlier turn has too",
+        "shared_with": "that turn",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+        "threshold": "limit that the deciding rule compared with",
+        "cut": "chat around it that was cut off; null: none",
     },
 }
+
+
+def template_table() -> str:
+    """Return a table of the template files that are shipped, and of their forms."""
+    lines = [
+        "| `--template` | what it is | wordings | inverted | with reasons |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for one in shipped_templates():
+        wordings = one.content.templates
+        counts = (
+            len(wordings),
+            sum(wording.inverted is not None for wording in wordings),
+            sum(wording.rationale is not None for wording in wordings),
+        )
+        cells = " | ".join(map(str, counts))
+        lines.append(f"| `{one.content.name}` | {one.content.about} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def column_tables() -> str:
@@ -207,6 +317,8 @@ def column_tables() -> str:
         "completions.parquet": schema.COMPLETIONS,
         "instructions.parquet": schema.INSTRUCTIONS,
         "instances.parquet": schema.INSTANCES,
+        CHATS: chat_tables.CONVERSATIONS,
+        TURNS: chat_tables.TURNS,
     }
     parts = []
     for file, columns in schemas.items():
@@ -247,17 +359,27 @@ def generated() -> dict[Path, str]:
     training = docs / "training.md"
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     preferences = docs / "preferences.md"
+    data = docs / "data.md"
+    imports = docs / "import.md"
     return {
+        data: marked(
+            data, "data-formats", data_format_table(), "data-commands", data_command_table()
+        ),
         docs / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked(readme, "reasons", reason_table()),
+        readme: marked(readme, "reasons", reason_table(), "data-commands", data_command_table()),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
         ),
         engine: marked(engine, "engines", engine_table()),
-        training: marked(training, "formats", format_table()),
+        training: marked(training, "formats", format_table(), "trainers", trainer_table()),
         guide: marked(guide, "rooms", room_table()),
+        docs / "conversations.md": marked(
+            docs / "conversations.md",
+            *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
+        ),
         preferences: marked(preferences, "labellers", labeller_table()),
+        imports: marked(imports, "templates", template_table()),
     }
 
 

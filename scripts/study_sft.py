@@ -28,7 +28,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from selfinstruct.inputs.seeds import shipped_seeds
-from selfinstruct.train.data.rows import TrainRow, read_rows
+from selfinstruct.train.data.rows import read_rows
+from selfinstruct.train.data.turns import TrainRow, task_row
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -84,7 +85,7 @@ def unfiltered(run: Path) -> list[TrainRow]:
         if instruction and output:
             given = (row["input"] or "").strip()
             user = f"{instruction}\n\n{given}" if given else instruction
-            rows.append(TrainRow(row["id"], instruction, user, output))
+            rows.append(task_row(row["id"], instruction, user, output))
     return rows
 
 
@@ -99,7 +100,7 @@ def written(path: Path, rows: list[TrainRow], count: int) -> Path:
     # In their order, so that the last rows, which are held out, are those of the last rounds.
     places = sorted(random.Random(0).sample(range(len(rows)), min(count, len(rows))))
     chosen = [rows[place] for place in places]
-    lines = (json.dumps({"prompt": row.user, "completion": row.answer}) for row in chosen)
+    lines = (json.dumps({"prompt": row.users[0], "completion": row.answer}) for row in chosen)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 

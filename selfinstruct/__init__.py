@@ -22,7 +22,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from selfinstruct.api import Exported, Run, export, generate, open_run, probe_model
+    from selfinstruct.api import (
+        Exported,
+        Run,
+        converse,
+        export,
+        generate,
+        import_dataset,
+        open_run,
+        probe_model,
+    )
     from selfinstruct.audit.queries import Summary
     from selfinstruct.common.errors import (
         ConfigError,
@@ -33,12 +42,13 @@ if TYPE_CHECKING:
         StoreError,
         WriteError,
     )
-    from selfinstruct.common.progress import Event, RoundCommitted, Working
+    from selfinstruct.common.progress import Conversed, Event, RoundCommitted, Working
     from selfinstruct.dataset.rows import ExportRow
     from selfinstruct.verdicts.replay import Difference
 
 __all__ = [
     "ConfigError",
+    "Conversed",
     "Difference",
     "EngineError",
     "Event",
@@ -53,15 +63,26 @@ __all__ = [
     "Summary",
     "Working",
     "WriteError",
+    "converse",
     "export",
     "generate",
+    "import_dataset",
     "open_run",
     "probe_model",
 ]
 
 # Where each name comes from; tests/test_api.py compares this with the two lists above.
 _HOMES = {
-    "api": ("Exported", "Run", "export", "generate", "open_run", "probe_model"),
+    "api": (
+        "Exported",
+        "Run",
+        "converse",
+        "export",
+        "generate",
+        "import_dataset",
+        "open_run",
+        "probe_model",
+    ),
     "audit.queries": ("Summary",),
     "common.errors": (
         "ConfigError",
@@ -72,7 +93,7 @@ _HOMES = {
         "StoreError",
         "WriteError",
     ),
-    "common.progress": ("Event", "RoundCommitted", "Working"),
+    "common.progress": ("Conversed", "Event", "RoundCommitted", "Working"),
     "dataset.rows": ("ExportRow",),
     "verdicts.replay": ("Difference",),
 }

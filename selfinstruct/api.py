@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from os import PathLike
@@ -15,6 +16,8 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.progress import (
     Advised,
+    Conversed,
+    Conversing,
     EngineLoading,
     EngineReady,
     Event,
@@ -123,7 +126,8 @@ class Run:
         score (NaN) is in no range.
 
         Args:
-            stage: `instructions` or `instances`.
+            stage: `instructions` or `instances`; of self-chats, `conversations` or `turns`, which
+                are found by `verdict`, `reason`, `round`, `text` and `overridden` alone.
             verdict: only `accepted` or `rejected`.
             reason: only those rejected for this reason, such as `not_novel`.
             round: only those of the round of this number.
@@ -154,6 +158,7 @@ class Run:
             >>> near = run.candidates(reason="not_novel", max_rouge=0.75, limit=10)
             >>> [(row["text"], row["neighbour_id"]) for row in near]
         """
+        from selfinstruct.audit.chats import CHAT_TABLES, find_chats
         from selfinstruct.audit.search import Filter, candidates
 
         wanted = Filter(
@@ -172,9 +177,8 @@ class Run:
             parent=parent,
             overridden=overridden,
         )
-        return candidates(
-            self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit
-        )
+        find = find_chats if stage in CHAT_TABLES else candidates
+        return find(self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit)
 
     def summary(self) -> Summary:
         """Return the counts of the run: tasks, candidates by reason, yield by round, tokens.
@@ -233,7 +237,9 @@ class Exported:
 
     path: the file. rows: how many it has. card: the dataset card beside it, or None.
     url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
-    None. teachers: how many of the rows have a teacher's output.
+    None. teachers: how many of the rows have a teacher's output. config: of the trainer, or None.
+    conversations: rows that hold a whole conversation. shortened: conversations of which the format
+        holds only the first exchange.
     """
 
     path: Path
@@ -242,6 +248,9 @@ class Exported:
     url: str | None = None
     replaced: str | None = None
     teachers: int = 0
+    config: Path | None = None
+    conversations: int = 0
+    shortened: int = 0
 
 
 def generate(
@@ -250,12 +259,17 @@ def generate(
     target: int | None = None,
     model: str | None = None,
     engine: str | None = None,
+    base_url: Sequence[str] | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_invalid: bool | None = None,
     language: str | None = None,
     domain: str | None = None,
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
+    documents: StrPath | None = None,
     system: str | None = None,
     prompts: StrPath | None = None,
     prompting: str | None = None,
@@ -267,6 +281,10 @@ def generate(
     max_logprob: float | None = None,
     max_rounds: int | None = None,
     max_tokens: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    turns: int | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Listener | None = None,
 ) -> Run:
@@ -279,14 +297,21 @@ def generate(
     Args:
         out: the run's folder, such as `outputs/first`.
         target: tasks wanted.
-        model: `bundled`, a name of `selfinstruct models list`, a folder, or a hub name.
+        model: `bundled`, a name of `selfinstruct models list`, a folder, a hub name, or the address
+            of a server, `http://host:8000/v1#name`.
         engine: what runs the model, such as `vllm`.
+        base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
-        seeds: seed tasks: JSON lines, or a `.txt` file with one instruction per line.
+        seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
+        format: of the seeds, such as `alpaca`; None: recognised from their columns.
+        columns: our names of columns of the seeds, and theirs: `{"instruction": "query"}`.
+        skip_invalid: leave out rows of inputs that cannot be used, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
+        documents: a file or folder of documents; each proposal is given a passage, which is the
+            input of its tasks.
         system: the system prompt for chat prompting.
         prompts: a folder with templates of your own.
         prompting: `base`, `chat`, or `auto` for what suits the model.
@@ -298,6 +323,11 @@ def generate(
         max_logprob: reject what it finds likelier: repetition.
         max_rounds: stop after so many rounds.
         max_tokens: stop after so many generated tokens.
+        max_cost: stop when the tokens of all rounds cost so much.
+        price_in: price of a million tokens of prompts, in any currency.
+        price_out: price of a million generated tokens.
+        turns: afterwards, carry on each task as a conversation of at most so many exchanges, as
+            `converse` does.
         settings: any key of the config, dotted or nested; these win over all others:
             `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
         progress: called with each event (`RoundCommitted` and others); by default, they are
@@ -317,46 +347,222 @@ def generate(
         >>> run.stop_reason
         'target'
     """
+    from selfinstruct.config.converse import build_converse_config
     from selfinstruct.config.values import engine_of, nested, overlay, read_yaml
+    from selfinstruct.engines.kept import kept
     from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.converse import converse as converse_run
     from selfinstruct.generate.launch import launch
+    from selfinstruct.models.endpoint import with_endpoint
 
     folder = user_path(out, "out")
+    if turns is not None:
+        build_converse_config({"turns": turns})
     arguments: dict[str, Any] = {
         "stop.target": target,
         "stop.min_yield": min_yield,
         "stop.max_rounds": max_rounds,
         "stop.max_tokens": max_tokens,
+        "stop.max_cost": max_cost,
+        "stop.price_in": price_in,
+        "stop.price_out": price_out,
         "likelihood.min_logprob": min_logprob,
         "likelihood.max_logprob": max_logprob,
         "model.name": model,
         "engine.name": engine,
+        "engine.base_url": list(base_url) if base_url else None,
         "model.dtype": dtype,
         "model.prompting": prompting,
         "model.system": system,
         "language": language,
         "propose.domain": domain,
         "seeds": seeds and str(seeds),
+        "seeds_format": format,
+        "skip_invalid": skip_invalid,
         "topics": topics and str(topics),
         "avoid": avoid and str(avoid),
+        "documents": documents and str(documents),
         "prompts": prompts and str(prompts),
         "seed": seed,
     }
     given = nested({key: value for key, value in arguments.items() if value is not None})
+    if columns is not None:
+        given["seeds_columns"] = dict(columns)
     given = overlay(given, nested(settings or {}))
     if config is not None:
         given = overlay(read_yaml(Path(config)), given)
+    given = with_endpoint(given)
     required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
     listen = progress or _log_event
-    run, reason = launch(
-        folder,
-        given,
-        resume=resume,
-        make_engine=build_engine,
-        listen=listen,
-        source=str(config) if config is not None else "arguments",
-    )
+    with kept(build_engine) as make_engine:
+        run, reason = launch(
+            folder,
+            given,
+            resume=resume,
+            make_engine=make_engine,
+            listen=listen,
+            source=str(config) if config is not None else "arguments",
+        )
+        if turns is not None:
+            conversed = converse_run(
+                run,
+                {"converse": {"turns": turns}},
+                make_engine=make_engine,
+                model_progress=lambda step, share: listen(ModelPreparing(step, share)),
+                advance=lambda done, owed: listen(Conversing(done, owed)),
+            )
+            listen(conversed)
     return Run(run, reason)
+
+
+def converse(
+    run: Run | StrPath,
+    *,
+    turns: int | None = None,
+    model: str | None = None,
+    engine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    advance: Callable[[int, int], object] | None = None,
+) -> Conversed:
+    """Let a model carry on each accepted task of a run as a conversation with itself.
+
+    The task and its output are the first exchange; the model then writes as the user and as the
+    assistant (docs/conversations.md). Call it again to continue after a stop, or after the run has
+    grown: tasks that have a conversation of these settings are left alone.
+
+    Args:
+        run: a run, or its folder.
+        turns: most exchanges of a conversation, the task and its output included (default 3).
+        model: another model that plays both sides; the run's own by default.
+        engine: what runs the model, such as `vllm`.
+        settings: any key of `converse`, `model`, `engine` and `instances.sampling`, dotted or
+            nested: `{"converse.max_shared": 0.8}`.
+        advance: called with (conversations that are done, all that were owed).
+
+    Returns:
+        How many conversations were owed, written and accepted.
+
+    Raises:
+        ConfigError: an argument is wrong, or the run's model was changed.
+        EngineError: the engine failed; committed conversations are safe, call it again.
+        WriteError: the disk refuses; likewise.
+        StoreError: the run is damaged.
+
+    Example:
+        >>> si.converse(run, turns=4).accepted
+        147
+    """
+    from selfinstruct.config.values import engine_of, nested, overlay
+    from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.converse import converse as converse_run
+
+    arguments = {"converse.turns": turns, "model.name": model, "engine.name": engine}
+    given = nested({key: value for key, value in arguments.items() if value is not None})
+    given = overlay(given, nested(settings or {}))
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    required_engine(engine_of(given) or _engine_of_run(opened.path))
+    return converse_run(
+        opened,
+        given,
+        make_engine=build_engine,
+        model_progress=lambda step, share: log.debug("model: %s (%.0f%%)", step, 100 * share),
+        advance=advance or (lambda done, owed: log.info("%d/%d conversations", done, owed)),
+    )
+
+
+def import_dataset(
+    dataset: StrPath,
+    out: StrPath,
+    *,
+    template: str | Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    value: Mapping[str, str] | None = None,
+    per_row: int | None = 1,
+    inverted: float | None = None,
+    rationale: float | None = None,
+    examples: int | Mapping[int, float] = 0,
+    rows: int | None = None,
+    max_instances: int | None = None,
+    max_per_output: int | None = None,
+    seeds: StrPath | None = None,
+    avoid: StrPath | None = None,
+    config: StrPath | None = None,
+    seed: int = 0,
+    skip_invalid: bool = False,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Run:
+    """Make a run of the rows of a dataset, by templates; no model is asked (docs/import.md).
+
+    The tasks are judged by the rules and the novelty filter as a model's are. What comes out is
+    a run: audit, merge, export and train it.
+
+    Args:
+        dataset: a file of any kind (docs/data.md), a folder, or a name on the hub.
+        out: the run's folder.
+        template: template files, or names of shipped ones; `qa@2` gives a weight among several.
+        columns: the dataset's name of each column that the templates name otherwise.
+        value: columns that the dataset lacks, with the one value that they have in every row.
+        per_row: forms of the templates that each row gets, drawn by weight; None: every form.
+        inverted: share of the rows that get the inverted form, where there is one.
+        rationale: share of the others whose answer gives its reasons, where there is one.
+        examples: worked examples before an input: a number, or the weight of each number.
+        rows: at most so many rows, drawn from all.
+        max_instances: most instances of an instruction.
+        max_per_output: most instances of an instruction with the same output.
+        seeds: seed tasks that no instruction may repeat; none by default.
+        avoid: a file of texts that no instruction may repeat.
+        config: a YAML file with rules and thresholds.
+        seed: of every draw.
+        skip_invalid: leave out rows that a template cannot use, and log how many.
+        resume: continue an import that was cut off, or start it.
+        settings: any key of the config, dotted or nested.
+        progress: called with the instances that are committed, and how many there are.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConfigError: dataset, templates or an argument is wrong; nothing was written.
+        StoreError: the run in `out` is damaged.
+        WriteError: the disk refuses; what was committed is safe.
+
+    Example:
+        >>> si.import_dataset("reviews.csv", "outputs/reviews", template="sentiment").name
+        'reviews'
+    """
+    from selfinstruct.config.values import nested, overlay, read_yaml
+    from selfinstruct.inputs.task_plan import Mixture
+    from selfinstruct.verdicts.import_request import Import
+    from selfinstruct.verdicts.importing import import_dataset as run_import
+
+    given = {"seeds": seeds and str(seeds), "avoid": avoid and str(avoid)}
+    values: dict[str, Any] = {key: path for key, path in given.items() if path}
+    values = overlay(values, nested(settings or {}))
+    if config is not None:
+        values = overlay(read_yaml(Path(config)), values)
+    mixture = Mixture(
+        per_row, {examples: 1.0} if isinstance(examples, int) else dict(examples), rows, seed
+    )
+    what = Import(
+        dataset=os.fspath(dataset),
+        templates=[template] if isinstance(template, str) else list(template),
+        mixture=mixture,
+        columns=dict(columns or {}),
+        constants=dict(value or {}),
+        inverted=inverted,
+        rationale=rationale,
+        max_instances=max_instances,
+        max_per_output=max_per_output,
+        skip_invalid=skip_invalid,
+        values=values,
+    )
+    ignored = progress or (lambda _done, _total: None)
+    done = run_import(what, user_path(out, "out"), resume=resume, advance=ignored)
+    for problem, count in done.skipped.items():
+        log.warning("%d rows were left out: %s", count, problem)
+    return Run(done.run, "imported")
 
 
 def open_run(path: StrPath) -> Run:
@@ -383,9 +589,17 @@ def export(
     run: Run | StrPath,
     out: StrPath,
     *,
-    format: str = "messages",
+    format: str | None = None,
+    trainer: str | None = None,
     answers: str = "own",
     reasoning: bool = False,
+    conversations: bool | None = None,
+    reasons: Sequence[str] = (),
+    restored: bool = False,
+    min_logprob: float | None = None,
+    max_rouge: float | None = None,
+    min_words: int | None = None,
+    system: str | None = None,
     card: bool = False,
     push: str | None = None,
     private: bool = False,
@@ -397,10 +611,20 @@ def export(
         run: a run, or its folder.
         out: the file to write. An earlier export there is replaced.
         format: a format of `selfinstruct export` (docs/training.md), such as `parquet`, which has
-            ids and scores too.
+            ids and scores too; None: `messages`, or what the trainer reads.
+        trainer: a program that will train on it, such as `axolotl`: picks the format, and writes
+            its configuration beside the file.
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
+        conversations: write whole conversations (`converse`) in the place of the tasks that open
+            them, or never; by default, where the format can (`messages`, `sharegpt`).
+        reasons: only tasks that were rejected for one of these, and restored by a person.
+        restored: only tasks that a person restored.
+        min_logprob: only outputs at least as likely, in nats per token.
+        max_rouge: only instructions whose ROUGE-L with their nearest neighbour is not above it.
+        min_words: only outputs of at least so many words.
+        system: a system prompt for every row.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
@@ -410,8 +634,9 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or no reasoning that was asked for; or the file
-            cannot be written, has an ending of another format, or was not written by an export.
+        ConfigError: the run holds no task yet, or none that was selected, or no reasoning that
+            was asked for; or the file cannot be written, has an ending of another format, or was
+            not written by an export.
         PublishError: the hub refuses; the file is complete.
         StoreError: a file of the run is damaged.
 
@@ -422,8 +647,17 @@ def export(
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
     from selfinstruct.dataset.replace import check_suffix, record, replaced
+    from selfinstruct.dataset.select import Selection
+    from selfinstruct.dataset.trainers import config_path, trainer_of, write_config
 
-    choice = _choice(Format, format, "format"), _choice(Answers, answers, "answers")
+    program = trainer_of(trainer) if trainer is not None else None
+    if program is not None and format not in (None, program.format):
+        raise ConfigError(f"--for {trainer}: reads {program.format}, not {format}; leave one out")
+    named = str(program.format) if program is not None else format or "messages"
+    choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
+    selection = Selection(
+        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None, conversations
+    )
     if push is not None:
         publish.check_repo(push)
     elif private:
@@ -435,14 +669,24 @@ def export(
     before = replaced(opened, file, force=force)
     if card:
         check_card(file.parent, force=force)
-    rows = exporting.export(opened, choice[0], file, choice[1], reasoning=reasoning)
+    if program is not None:
+        config_path(program, file)
+    rows = exporting.export(
+        opened, choice[0], file, choice[1], reasoning=reasoning, selection=selection
+    )
     record(opened, file, rows)
-    written = write_card(opened, file.parent, *choice, force=force) if card else None
+    config = write_config(program, file) if program is not None else None
+    written = None
+    if card:
+        written = write_card(opened, file.parent, *choice, selection, force=force)
     url = None
     if push is not None:
-        url = publish.push(push, file, dataset_card(opened, *choice), private=private)
+        url = publish.push(push, file, dataset_card(opened, *choice, selection), private=private)
     teachers = exporting.count_teachers(opened, choice[1])
-    return Exported(file, rows, written, url, before, teachers)
+    whole = exporting.holds_conversations(*choice, conversations)
+    held = exporting.count_conversations(opened) if conversations is not False else 0
+    chats = (held, 0) if whole else (0, held)
+    return Exported(file, rows, written, url, before, teachers, config, *chats)
 
 
 def _engine_of_run(out: Path) -> str | None:
@@ -479,10 +723,11 @@ def probe_model(
     from selfinstruct.config.values import engine_of, nested, overlay
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.probe_model import probe_model as run_probe
+    from selfinstruct.models.endpoint import with_endpoint
 
     arguments = {"model.name": model, "engine.name": engine, "seeds": seeds and str(seeds)}
     given = nested({key: value for key, value in arguments.items() if value is not None})
-    given = overlay(given, nested(settings or {}))
+    given = with_endpoint(overlay(given, nested(settings or {})))
     required_engine(engine_of(given))
     return run_probe(given, make_engine=build_engine, listen=progress or _log_event)
 
@@ -503,6 +748,8 @@ def _log_event(event: Event) -> None:
             log.info("round %d: %d/%d tasks", event.round, event.tasks, event.target)
         case Advised():
             log.warning("%s", event.text)
+        case Conversed():
+            log.info("%s", event)
         case _:
             log.debug("%s", event)
 

@@ -83,7 +83,7 @@ def test_the_readme_calls_run(
     generate(tmp_path / "outputs" / "first", stop__target=20)
     generate(tmp_path / "outputs" / "second", stop__target=20, seed=1)
     heavy = {"generate", "answer", "complete", "train", "prefer", "evaluate", "models", "align"}
-    heavy |= {"best-of", "serve"}
+    heavy |= {"best-of", "converse", "serve"}
     ran = [call for call in calls_in(runnable_blocks()) if call[0] not in heavy]
     assert len(ran) >= 8
     for call in ran:

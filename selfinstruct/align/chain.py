@@ -46,7 +46,7 @@ class AlignSettings:
     target: int
     judge: str | None
     seed: int
-    seeds: Path | None
+    seeds: str | None
     options: Mapping[str, Sequence[str]]
     engine: str | None = None
 
@@ -93,7 +93,7 @@ def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
     model, seed = settings.model, ("--seed", str(settings.seed))
     run, sft, dpo = (str(out / name) for name in ("run", "sft", "dpo"))
     preferences = str(out / "preferences")
-    seeds = ("--seeds", str(settings.seeds)) if settings.seeds is not None else ()
+    seeds = ("--seeds", settings.seeds) if settings.seeds is not None else ()
     engine = ("--engine", settings.engine) if settings.engine is not None else ()
     judge: tuple[str, ...] = ()
     if settings.judge is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,17 +60,27 @@ def asked_for(run: Run, candidate: Candidate) -> list[Asked]:
     else:
         span = (row.char_start, row.char_end)
         request_ids += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
-    rounds = [run.round_path(row.round)]
+    rounds = [] if run.is_import(row.round) else [run.round_path(row.round)]
     later = [SUPPLEMENTS.path(run, n) for n in SUPPLEMENTS.numbers(run)]
+    spans = dict.fromkeys(request_ids, (0, 0)) | {row.completion_id: span}
+    return asked_by_id([*rounds, *later], spans)
+
+
+def asked_by_id(folders: Sequence[Path], spans: Mapping[str, tuple[int, int]]) -> list[Asked]:
+    """Return the requests of these ids that some commits have, in the order of the ids.
+
+    Args:
+        folders: of the commits.
+        spans: by id, the span in the completion that is of interest.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
     by_id: dict[str, dict[str, Any]] = {}
-    for folder in [*rounds, *later]:
-        if len(by_id) < len(request_ids):
-            by_id |= _read(folder / COMPLETIONS, request_ids)
-    return [
-        _asked(by_id[id], span if id == row.completion_id else (0, 0))
-        for id in request_ids
-        if id in by_id
-    ]
+    for folder in folders:
+        if len(by_id) < len(spans):
+            by_id |= _read(folder / COMPLETIONS, spans)
+    return [_asked(by_id[id], span) for id, span in spans.items() if id in by_id]
 
 
 def _read(path: Path, request_ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selfinstruct.audit.chats import count_chats
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES
 from selfinstruct.common.errors import StoreError
@@ -31,6 +32,7 @@ class Summary:
     overrides: decisions that count now, by action.
     waiting: restored instructions that wait for their instances.
     failed_requests: requests of the rounds that the engine failed on for good, by stage.
+    conversations, turns: self-chats and their written turns, by verdict and reason.
     advice: what to do where one reason takes most of the first round's candidates, or None.
     damaged: messages about journal lines, or a configuration, that cannot be read.
     """
@@ -57,6 +59,8 @@ class Summary:
     damaged: list[str]
     failed_requests: Mapping[str, int]
     advice: str | None
+    conversations: Mapping[str, int]
+    turns: Mapping[str, int]
 
     @property
     def candidates(self) -> int:
@@ -102,6 +106,7 @@ def summarise(run: Run) -> Summary:
         damaged=[str(problem) for problem in (*overrides.damaged, *labels.damaged, *unread)],
         failed_requests=dict(sum((Counter(info.get("failed", {})) for info in infos), Counter())),
         advice=advice,
+        **count_chats(run),
     )
 
 

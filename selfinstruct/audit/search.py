@@ -262,13 +262,7 @@ def check_filter(filter: Filter) -> None:
         ConfigError: no such table, verdict or reason, or a filter that the table lacks.
     """
     check_table(filter.table)
-    for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(reasons()))):
-        value = getattr(filter, name)
-        if value is not None and value not in known:
-            raise ConfigError(
-                f"{name} {value}: there is none; {did_you_mean(value, known)}there are: "
-                f"{', '.join(known)}"
-            )
+    check_outcomes(filter)
     other = {
         "instructions": ("instruction_id",),
         "instances": ("min_rouge", "max_rouge", "parent"),
@@ -277,3 +271,18 @@ def check_filter(filter: Filter) -> None:
     wrong = [name for name in used if name in other]
     if wrong:
         raise ConfigError(f"{', '.join(wrong)}: is no filter of {filter.table}; leave it out")
+
+
+def check_outcomes(filter: Filter) -> None:
+    """Refuse a verdict or a reason that does not exist.
+
+    Raises:
+        ConfigError: it does not; names those that do.
+    """
+    for name, known in (("verdict", (ACCEPTED, REJECTED)), ("reason", tuple(reasons()))):
+        value = getattr(filter, name)
+        if value is not None and value not in known:
+            raise ConfigError(
+                f"{name} {value}: there is none; {did_you_mean(value, known)}there are: "
+                f"{', '.join(known)}"
+            )

@@ -14,7 +14,7 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.options import (
-    ANY_MODEL,
+    LOCAL_MODEL,
     EngineOption,
     SeedsOption,
     interrupt,
@@ -30,7 +30,7 @@ def align(
     out: Annotated[Path, typer.Option("--out", help="Folder of the chain.")],
     model: Annotated[
         str,
-        typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {ANY_MODEL}."),
+        typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {LOCAL_MODEL}."),
     ] = "bundled",
     target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
     judge: Annotated[
@@ -94,16 +94,15 @@ def _check(out: Path, settings: AlignSettings) -> None:
         ConfigError: a model, a file, an option of a stage, or a missing package.
     """
     from selfinstruct.align.chain import stages_of
-    from selfinstruct.common.paths import user_path
-    from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes
+    from selfinstruct.dataset.read import read_any
+    from selfinstruct.inputs.seed_rows import seeds_of
     from selfinstruct.models import check_model
     from selfinstruct.train.libraries import require_trl
 
     for stage in stages_of(out, settings):
         _parse(stage)
     if settings.seeds is not None:
-        seeds = user_path(settings.seeds, "--seeds")
-        parse_seeds(read_seed_bytes(seeds), seeds)
+        seeds_of(read_any(settings.seeds, "--seeds"))
     check_model(settings.model)
     if settings.judge is not None:
         check_model(settings.judge)
@@ -120,7 +119,7 @@ def _parse(stage: Stage) -> None:
     import typer.main
     from typer.exceptions import TyperException
 
-    from selfinstruct.cli.app import app
+    from selfinstruct.cli.app import app, with_values
     from selfinstruct.common.errors import ConfigError
 
     command: Any = typer.main.get_command(app)
@@ -128,7 +127,7 @@ def _parse(stage: Stage) -> None:
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     try:
-        command.make_context(stage.name, words)
+        command.make_context(stage.name, with_values(words))
     except TyperException as error:
         raise ConfigError(f"--stage-options {stage.name}: {error.format_message()}") from error
 

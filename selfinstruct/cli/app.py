@@ -16,9 +16,11 @@ from selfinstruct.cli import (
     audit,
     best_of,
     complete,
+    converse,
     evaluate,
     export,
     generate,
+    import_dataset,
     merge,
     models,
     prefer,
@@ -41,10 +43,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 add(app, "generate", generate.generate)
+add(app, "import", import_dataset.import_dataset)
 app.add_typer(audit.app, name="audit")
 add(app, "align", align.align)
 add(app, "answer", answer.answer)
 add(app, "complete", complete.complete)
+add(app, "converse", converse.converse)
 add(app, "merge", merge.merge)
 add(app, "export", export.export)
 add(train.app, "sft", train_sft.sft)
@@ -80,10 +84,23 @@ def _main(
     logging.getLogger("selfinstruct").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+# Options that may stand alone, and what they then mean.
+_ALONE = {"--with-seeds": "1"}
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which each option that may stand alone has a value."""
+    after = [*arguments, "-"][1:]
+    return [
+        f"{word}={_ALONE[word]}" if word in _ALONE and following.startswith("-") else word
+        for word, following in zip(arguments, after, strict=True)
+    ]
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. A traceback means a bug in selfinstruct (1)."""
     try:
-        app(args=list(arguments), prog_name="selfinstruct")
+        app(args=with_values(arguments), prog_name="selfinstruct")
     except SelfInstructError as error:
         stderr.print("[bold red]error:[/] ", end="")
         stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)

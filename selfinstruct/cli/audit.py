@@ -124,9 +124,11 @@ def _print_summary(totals: Summary) -> None:
         "instructions": totals.instructions,
         "instances": totals.instances,
         "answers of other models": totals.answers,
+        "conversations": totals.conversations,
+        "turns of conversations": totals.turns,
     }
     for title, counts in tables.items():
-        if not counts and title.startswith("answers"):
+        if not counts and title not in ("instructions", "instances"):
             continue
         table = Table(title=title, title_justify="left", show_footer=True)
         total = sum(counts.values())

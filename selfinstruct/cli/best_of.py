@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.help import default
 from selfinstruct.cli.labelling import (
     NAMES,
@@ -36,15 +43,9 @@ from selfinstruct.cli.options import (
 )
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
-if TYPE_CHECKING:
-    from selfinstruct.labellers.base import TaskPrompt
-
 
 def best_of(
-    tasks: Annotated[
-        Path,
-        typer.Argument(metavar="RUN|FILE", help="A run, or JSON lines as for `evaluate --tasks`."),
-    ],
+    tasks: Annotated[str, typer.Argument(metavar="DATA", help=f"Tasks to answer: {DATA}.")],
     policy: Annotated[str, typer.Option("--policy", help=f"MODEL that answers: {ANY_MODEL}.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the chosen answers.")],
     k: Annotated[
@@ -82,6 +83,9 @@ def best_of(
         typer.Option("--limit", min=1, help="Most tasks to answer." + default("all")),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what was begun.")] = False,
@@ -95,16 +99,19 @@ def best_of(
     Example:
         selfinstruct best-of outputs/first --policy bundled --k 8 --out outputs/best
     """
+    from selfinstruct.inputs.own_folders import BEST
+    from selfinstruct.inputs.purposes import BEST_OF
     from selfinstruct.models import resolve_model
-    from selfinstruct.preferences.best_of import BEST, Choice, require_may_choose
+    from selfinstruct.preferences.best_of import Choice, require_may_choose
     from selfinstruct.preferences.best_of import best_of as choose
-    from selfinstruct.preferences.sample import SampleSettings
+    from selfinstruct.preferences.sample import SampleSettings, read_prompts
     from selfinstruct.preferences.workplace import Workplace
 
     labeller = labeller if scorer is None else labeller_name(scorer)
     require_may_choose(labeller_of(labeller))
-    prompts = _prompts(tasks)[:limit]
-    kind = required_engine(engine)
+    reading = reading_of(format, columns, skip_invalid)
+    prompts = read_prompts(tasks, BEST_OF, "DATA", reading).tasks[:limit]
+    kind = required_engine(engine, policy, judge)
     chooses, measures = scorers_of([labeller, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     choice = Choice(chooses, measures)
@@ -120,21 +127,6 @@ def best_of(
     words = ["selfinstruct", "train", "sft", "--data", str(out / BEST), "--model", policy]
     words += ["--out", f"{out}-sft"]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _prompts(tasks: Path) -> list[TaskPrompt]:
-    from selfinstruct.evaluate.tasks import read_eval_tasks
-    from selfinstruct.labellers.base import TaskPrompt
-    from selfinstruct.preferences.sample import prompts_of
-    from selfinstruct.prompts.canonical import user_text
-    from selfinstruct.store import open_run
-
-    if tasks.is_dir():
-        return prompts_of(open_run(tasks))
-    return [
-        TaskPrompt(task.id, task.id, user_text(task.instruction, task.input), task.reference)
-        for task in read_eval_tasks(tasks, "RUN|FILE")
-    ]
 
 
 def _print(report: dict[str, Any]) -> None:

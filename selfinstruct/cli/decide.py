@@ -47,6 +47,8 @@ def drop(
 ) -> None:
     """Take a candidate out of the dataset; dropping an instruction drops its instances.
 
+    Of a conversation, dropping a turn ends it before the exchange of that turn.
+
     Example:
         selfinstruct audit drop outputs/first r00000-p000-i00-n0 --note "wrong answer"
     """
@@ -111,11 +113,17 @@ def login() -> str:
 
 def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
     """Print the decision, and how the candidate stands now."""
+    from selfinstruct.common import ids
+    from selfinstruct.decisions.decide_chats import chat_outcome, standing_chat
     from selfinstruct.decisions.lookup import find, outcome_of
     from selfinstruct.decisions.overrides import read_overrides
     from selfinstruct.decisions.standing import PENDING
 
-    outcome = outcome_of(find(run, entry.id), read_overrides(run))
+    overrides = read_overrides(run)
+    if ids.chat_of(entry.id):
+        outcome = chat_outcome(standing_chat(run, entry.id, overrides), entry.id)
+    else:
+        outcome = outcome_of(find(run, entry.id), overrides)
     if as_json:
         print(json.dumps({**asdict(entry), "outcome": outcome}, ensure_ascii=False))
         return

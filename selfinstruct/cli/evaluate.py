@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     ANSWERS,
@@ -58,10 +65,11 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for report.json and report.html.")],
     tasks: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--tasks",
-            help="JSON lines with `instruction` and `instances`." + default("the shipped ones"),
+            metavar="DATA",
+            help=f"Tasks with answers to compare with: {DATA}." + default("the shipped ones"),
         ),
     ] = None,
     few_shot: Annotated[
@@ -130,6 +138,9 @@ def evaluate(
             help="Passages for last word and perplexity, or `none`." + default("the shipped ones"),
         ),
     ] = None,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
@@ -153,6 +164,7 @@ def evaluate(
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
     from selfinstruct.evaluate.verdicts import Judge, judge_duels
+    from selfinstruct.inputs.read_data import AS_IT_IS
     from selfinstruct.labellers.duels import judge_dtype, read_template
     from selfinstruct.models import resolve_model
 
@@ -163,7 +175,10 @@ def evaluate(
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
     contestants = _contestants(models, few_shot or [])
     asked = Questions(
-        read_eval_tasks(tasks or shipped_eval_tasks()),
+        read_eval_tasks(
+            tasks or shipped_eval_tasks(),
+            reading=reading_of(format, columns, skip_invalid) if tasks else AS_IT_IS,
+        ),
         answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
@@ -172,7 +187,8 @@ def evaluate(
         else read_passages(Path(plain_text) if plain_text else shipped_passages()),
     )
     template = read_template(judge_prompt)
-    run_apart = partial(with_engine, kind=required_engine(engine))
+    models_asked = [*(contestant.model for contestant in contestants), judge]
+    run_apart = partial(with_engine, kind=required_engine(engine, *models_asked))
     resolve = partial(resolve_model, progress=lambda *_: None)
     judged_by = None
     if judge is not None:

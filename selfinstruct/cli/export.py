@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import text_or_file
 from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.trainers import TRAINERS, how_to_use, trainer_of
 
 
 class AnswersName(StrEnum):
@@ -20,15 +23,33 @@ class AnswersName(StrEnum):
     PREFER_TEACHER = "prefer-teacher"
 
 
+# Which tasks of the run.
+WHICH = "Which tasks"
+
+
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    format: Annotated[
-        Format,
-        typer.Option("--format", metavar="NAME", help=f"Format of the file: {', '.join(Format)}."),
-    ],
     out: Annotated[
         Path, typer.Option("--out", help="File to write; an earlier export is replaced.")
     ],
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help=f"Format of the file, unless --for says it: {', '.join(Format)}.",
+        ),
+    ] = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TRAINER",
+            help="Program that will train on it: "
+            f"{', '.join(trainer.name for trainer in TRAINERS)}. Picks the format, and writes the "
+            "configuration beside the file.",
+        ),
+    ] = None,
     answers: Annotated[
         AnswersName,
         typer.Option(
@@ -41,6 +62,55 @@ def export(
         bool,
         typer.Option("--reasoning", help="Keep what the model thought before its answers."),
     ] = False,
+    conversations: Annotated[
+        bool | None,
+        typer.Option(
+            "--conversations/--no-conversations",
+            help="Write whole conversations (`converse`) in the place of the tasks that open them."
+            + default("where the format can"),
+        ),
+    ] = None,
+    reasons: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reason",
+            metavar="REASON",
+            help="Only tasks that were rejected for it and restored. May be repeated.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored", help="Only tasks that a person restored.", rich_help_panel=WHICH
+        ),
+    ] = False,
+    min_logprob: Annotated[
+        float | None,
+        typer.Option(
+            "--min-logprob",
+            help="Least log-probability of outputs, nats per token.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    max_rouge: Annotated[
+        float | None,
+        typer.Option(
+            "--max-rouge",
+            min=0,
+            max=1,
+            help="Most ROUGE-L with a nearest neighbour.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    min_words: Annotated[
+        int | None,
+        typer.Option("--min-words", min=1, help="Least words of an output.", rich_help_panel=WHICH),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option("--system", help="System prompt of every row: a text, or a file with it."),
+    ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -65,15 +135,23 @@ def export(
     done = api.export(
         run,
         out,
-        format=str(format),
+        format=format and str(format),
+        trainer=trainer,
+        reasons=reasons or (),
+        restored=restored,
+        min_logprob=min_logprob,
+        max_rouge=max_rouge,
+        min_words=min_words,
+        system=system and text_or_file(system),
         answers=str(answers),
         reasoning=reasoning,
+        conversations=conversations,
         card=card,
         push=push,
         private=private,
         force=force,
     )
-    kind = "json" if format.suffix == "jsonl" else format.suffix
+    kind = "parquet" if format is Format.PARQUET else "json"
     if done.replaced is not None:
         _say(f"replaced {done.path}: {done.replaced}")
     if answers is AnswersName.PREFER_TEACHER:
@@ -81,6 +159,15 @@ def export(
         _say(f"{done.teachers} outputs are the teacher's, {own} are the run's own")
     _say(f"{done.rows} rows in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
+    if done.conversations:
+        _say(f"{done.conversations} of the rows are conversations")
+    if done.shortened:
+        _say(
+            f"{done.shortened} conversations are left at their first exchange, since a row of this "
+            "format holds no more; --format messages or sharegpt does"
+        )
+    if done.config is not None and trainer is not None:
+        _say(f"for {trainer}: {how_to_use(trainer_of(trainer), done.path, done.config)}")
     if done.card is not None:
         _say(f"card in {done.card}")
     if done.url is not None:

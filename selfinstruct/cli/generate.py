@@ -11,6 +11,13 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     ANY_MODEL,
@@ -18,6 +25,7 @@ from selfinstruct.cli.options import (
     MODEL,
     STOPS,
     TASKS,
+    BaseUrlOption,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -51,7 +59,19 @@ def generate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out, or start it.")
     ] = False,
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns",
+            min=2,
+            help="Afterwards, carry on each task as a conversation of at most so many exchanges "
+            "(`converse`)." + default("none"),
+        ),
+    ] = None,
     seeds: SeedsOption = None,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     language: Annotated[
         str | None,
         typer.Option(
@@ -69,18 +89,29 @@ def generate(
         ),
     ] = None,
     topics: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--topics",
-            help="File of topics, one per line; each proposal gets one.",
+            metavar="DATA",
+            help="Topics, one per line; each proposal gets one.",
             rich_help_panel=TASKS,
         ),
     ] = None,
     avoid: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--avoid",
-            help="File of texts that no task may repeat: lines or JSONL.",
+            metavar="DATA",
+            help=f"Texts that no task may repeat: {DATA}.",
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            "--documents",
+            help="File or folder of documents (text, Markdown, PDF, HTML); each proposal gets a "
+            "passage, which is the input of its tasks.",
             rich_help_panel=TASKS,
         ),
     ] = None,
@@ -101,6 +132,7 @@ def generate(
         ),
     ] = None,
     engine: EngineOption = None,
+    base_url: BaseUrlOption = None,
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -117,6 +149,30 @@ def generate(
         typer.Option(
             "--max-tokens",
             help="Stop after so many generated tokens." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost",
+            help="Stop when the tokens cost so much; needs the prices." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(
+            "--price-in",
+            help="Price of a million tokens of prompts, in any currency." + default("none"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(
+            "--price-out",
+            help="Price of a million generated tokens." + default("none"),
             rich_help_panel=STOPS,
         ),
     ] = None,
@@ -160,6 +216,7 @@ def generate(
     from selfinstruct.store import open_run
 
     parsed = parse_settings(settings or [])
+    reading = reading_of(format, columns, skip_invalid)
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
@@ -170,12 +227,17 @@ def generate(
                 target=target,
                 model=model,
                 engine=engine,
+                base_url=base_url,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
+                format=reading.format,
+                columns=reading.columns or None,
+                skip_invalid=reading.skip_invalid or None,
                 language=language,
                 domain=domain,
                 topics=topics,
                 avoid=avoid,
+                documents=documents,
                 system=system and text_or_file(system),
                 prompts=prompts,
                 prompting=prompting and str(prompting),
@@ -187,6 +249,10 @@ def generate(
                 max_logprob=max_logprob,
                 max_rounds=max_rounds,
                 max_tokens=max_tokens,
+                max_cost=max_cost,
+                price_in=price_in,
+                price_out=price_out,
+                turns=turns,
                 settings=parsed,
                 progress=watcher,
             )

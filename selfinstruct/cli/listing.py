@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +28,8 @@ class StageName(StrEnum):
 
     INSTRUCTIONS = "instructions"
     INSTANCES = "instances"
+    CONVERSATIONS = "conversations"
+    TURNS = "turns"
 
 
 class VerdictName(StrEnum):
@@ -120,25 +125,19 @@ def _print_rows(rows: list[dict[str, Any]], stage: StageName, run: Path) -> None
     from rich.table import Table
     from rich.text import Text
 
-    instances = stage is StageName.INSTANCES
-    scores = ["nats/token"] if instances else ["ROUGE-L", "neighbour", "nats/token"]
-    texts = ["input", "output"] if instances else ["text"]
-    table = Table(box=box.HORIZONTALS, show_lines=instances)
+    shape = _SHAPES[stage]
+    table = Table(box=box.HORIZONTALS, show_lines=stage is not StageName.INSTRUCTIONS)
     table.add_column("id", no_wrap=True)
     most = None if stdout.width >= _WIDE else _NARROW
-    for name in ("outcome", *scores):
+    for name in ("outcome", *shape.short):
         table.add_column(name.replace("/", "/\n"), overflow="fold", max_width=most)
-    for name in texts:
-        table.add_column("instruction" if name == "text" else name)
+    for name in shape.texts:
+        table.add_column(name)
     for row in rows:
-        cells = {
-            "ROUGE-L": number(row.get("rouge_l")),
-            "neighbour": row.get("neighbour_id") or "",
-            "nats/token": number(row["mean_logprob"]),
-        }
-        short = (row["id"], _outcome(row), *(cells[name] for name in scores))
+        short = (row["id"], _outcome(row), *(cell(row) for cell in shape.short.values()))
         table.add_row(
-            *(Text(plain(str(cell))) for cell in short), *(Cut(row[name]) for name in texts)
+            *(Text(plain(str(cell))) for cell in short),
+            *(Cut(text(row)) for text in shape.texts.values()),
         )
     stdout.print(table)
     count = "1 candidate" if len(rows) == 1 else f"{len(rows)} candidates"
@@ -150,3 +149,42 @@ def _outcome(row: dict[str, Any]) -> str:
     """Return what was recorded, and what a person decided after that."""
     recorded = str(row["reason"] or row["verdict"])
     return f"{recorded}, then {row['override']}" if row["override"] else recorded
+
+
+def _score(column: str) -> Callable[[dict[str, Any]], str]:
+    return lambda row: number(row[column])
+
+
+def _said(row: dict[str, Any]) -> str:
+    return "\n".join(f"{turn['role']}: {turn['text']}" for turn in row["turns"])
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What is shown of a row beside its id and outcome: how each cell and each text is made."""
+
+    short: Mapping[str, Callable[[dict[str, Any]], Any]]
+    texts: Mapping[str, Callable[[dict[str, Any]], str]]
+
+
+_SHAPES = {
+    StageName.INSTRUCTIONS: _Shape(
+        {
+            "ROUGE-L": _score("rouge_l"),
+            "neighbour": lambda row: row["neighbour_id"] or "",
+            "nats/token": _score("mean_logprob"),
+        },
+        {"instruction": itemgetter("text")},
+    ),
+    StageName.INSTANCES: _Shape(
+        {"nats/token": _score("mean_logprob")},
+        {"input": itemgetter("input"), "output": itemgetter("output")},
+    ),
+    StageName.CONVERSATIONS: _Shape(
+        {"exchanges": itemgetter("exchanges"), "ended": itemgetter("ended")}, {"turns": _said}
+    ),
+    StageName.TURNS: _Shape(
+        {"nats/token": _score("mean_logprob"), "shared": _score("shared")},
+        {"text": itemgetter("text")},
+    ),
+}

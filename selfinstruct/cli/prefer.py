@@ -9,6 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.data_options import (
+    DATA,
+    ColumnsOption,
+    FormatOption,
+    SkipInvalidOption,
+    reading_of,
+)
 from selfinstruct.cli.labelling import (
     AnswerTokensOption,
     FormerTokensOption,
@@ -36,7 +43,7 @@ from selfinstruct.labellers.registry import LABELLERS
 
 
 def prefer(
-    run: Annotated[Path, typer.Argument(help="Run with the accepted tasks to answer.")],
+    tasks: Annotated[str, typer.Argument(metavar="DATA", help=f"Tasks to answer: {DATA}.")],
     policy: Annotated[
         str, typer.Option("--policy", help=f"MODEL that answers, and will be trained: {ANY_MODEL}.")
     ],
@@ -97,22 +104,26 @@ def prefer(
     ] = 60,
     held_out: Annotated[int | None, renamed("--held-out", min=1)] = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what was begun.")] = False,
 ) -> None:
-    """Sample a policy's answers to the tasks of a run, label them, and pair them for DPO.
+    """Sample a policy's answers to tasks, label them, and pair them for DPO.
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
 
     Example:
         selfinstruct prefer outputs/first --policy outputs/sft --out outputs/pairs
     """
+    from selfinstruct.inputs.purposes import PREFER
     from selfinstruct.models import resolve_model
     from selfinstruct.preferences.prefer import PreferSettings
     from selfinstruct.preferences.prefer import prefer as make_preferences
+    from selfinstruct.preferences.sample import read_prompts
     from selfinstruct.preferences.workplace import Workplace
-    from selfinstruct.store import open_run
 
     settings = PreferSettings(
         k=k,
@@ -125,13 +136,13 @@ def prefer(
         seed=seed,
         dtype=str(dtype or "auto"),
     )
-    opened = open_run(run)
-    kind = required_engine(engine)
+    prompts = read_prompts(tasks, PREFER, "DATA", reading_of(format, columns, skip_invalid))
+    kind = required_engine(engine, policy, judge)
     (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     with resumable(out, ("answers", "labels")) as advance:
         work = Workplace(out, processes_of(kind), advance, resume)
-        report = make_preferences(opened, local, settings, scorer, work)
+        report = make_preferences(prompts, local, settings, scorer, work)
     _print(report)
     words = ["selfinstruct", "train", "dpo", "--data", str(out), "--model", policy]
     words += ["--out", f"{out}-dpo"]

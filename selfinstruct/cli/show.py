@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,17 +17,31 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from selfinstruct.audit.candidate import Detail, Neighbour
+    from selfinstruct.audit.chats import ChatDetail
+    from selfinstruct.audit.completions import Asked
+    from selfinstruct.decisions.overrides import Override
 
 
 def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
 
+    Of a conversation: all turns with their verdicts; of one of its turns, the prompt too.
+
     Example:
         selfinstruct audit show outputs/first r00000-p000-i00
     """
     from selfinstruct.audit.candidate import show_candidate
+    from selfinstruct.audit.chats import show_chat
+    from selfinstruct.common import ids
     from selfinstruct.store import open_run
 
+    if ids.chat_of(id):
+        chat = show_chat(open_run(run), id)
+        if as_json:
+            print(json.dumps(deep_plain(asdict(chat)), indent=2, ensure_ascii=False))
+        else:
+            _print_chat(chat)
+        return
     detail = show_candidate(open_run(run), id)
     if as_json:
         print(json.dumps(deep_plain(asdict(detail)), indent=2, ensure_ascii=False))
@@ -73,6 +87,7 @@ def _print_detail(detail: Detail) -> None:
         _part("output", row["output"])
     if row["cut"]:
         _part("cut off around it", row["cut"])
+    _print_origin(row)
     for check in detail.checks:
         held = {True: "held", False: "failed", None: "not judged"}[check.passed]
         score = number(check.score) or "none"
@@ -87,13 +102,48 @@ def _print_detail(detail: Detail) -> None:
     for one in detail.instances:
         outcome = one["reason"] or one["verdict"]
         _part(f"instance {one['id']}: {outcome}", f"{one['input']}\n→ {one['output']}".strip())
-    for asked in detail.asked:
+    _print_requests(detail.asked, detail.overrides)
+
+
+def _print_chat(detail: ChatDetail) -> None:
+    row = detail.row
+    recorded = row["reason"] or row["verdict"]
+    changed = "" if detail.outcome == recorded else f" (recorded: {recorded})"
+    _say(f"{row['id']}: {detail.outcome}{changed}, {row['exchanges']} exchanges")
+    _say(f"ended: {row['ended']}; both sides by {detail.model['name']}")
+    accepted = "the rules" if row["opened_by"] == "rules" else "a person"
+    novelty = number(row["rouge_l"]) or "none"
+    _say(f"opened by {row['instance_id']}, accepted by {accepted}; ROUGE-L: {novelty}")
+    for turn in detail.turns:
+        score = number(turn["mean_logprob"])
+        scored = f", {score} nats/token" if score else ""
+        if turn["shared_with"]:
+            scored += f", shares {turn['shared']:.2f} with {turn['shared_with']}"
+        _part(f"{turn['role']} {turn['id']}: {turn['outcome']}{scored}", turn["text"])
+    _print_requests(detail.asked, detail.overrides)
+
+
+def _print_requests(requests: Sequence[Asked], overrides: Sequence[Override]) -> None:
+    for asked in requests:
         sampling = json.dumps(dict(asked.sampling))
-        _part(f"{asked.id}, {asked.template}, seed {asked.seed}, {sampling}", asked.prompt)
+        template = f", {asked.template}" if asked.template else ""
+        _part(f"{asked.id}{template}, seed {asked.seed}, {sampling}", asked.prompt)
         _part(f"its completion ({asked.finish_reason})", asked.text)
-    for entry in detail.overrides:
+    for entry in overrides:
         why = f": {entry.note}" if entry.note else ""
         _say(f"{entry.at} {entry.action} by {entry.by}{why}")
+
+
+def _print_origin(row: Mapping[str, Any]) -> None:
+    """Print what an imported candidate was made of, or the passage that one is about."""
+    if row["template"] is None:
+        if row["source_id"] is not None:
+            _say(f"about the passage {row['source_id']} of the documents")
+        return
+    _say(f"imported by the template {row['template']}")
+    if row.get("source_id"):
+        shown = f", shown as examples: {', '.join(row['shown'])}" if row["shown"] else ""
+        _say(f"row of the data: {row['source_id']}{shown}")
 
 
 def _print_neighbour(near: Neighbour, own: str) -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.cli.data_options import (
+    ColumnsOption,
+    FormatOption,
+    PairsOption,
+    SkipInvalidOption,
+    ValidationDataOption,
+    mixed_pairs,
+    reading_of,
+)
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import TRAINING
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -34,10 +44,7 @@ if TYPE_CHECKING:
 
 
 def dpo(
-    data: Annotated[
-        Path,
-        typer.Option("--data", help="A folder of `prefer`, or a file of prompt, chosen, rejected."),
-    ],
+    data: PairsOption,
     model: ModelOption,
     out: OutOption,
     beta: Annotated[
@@ -77,8 +84,11 @@ def dpo(
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--held-out", min=0, max=0.5, help="For a file: share to hold out." + default("0.2")
+        ),
+    ] = None,
     fresh: Annotated[
         int,
         typer.Option(
@@ -94,6 +104,11 @@ def dpo(
             "--fresh-tokens", min=1, help="Most tokens of such an answer.", rich_help_panel=TRAINING
         ),
     ] = 128,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
+    validation_data: ValidationDataOption = None,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -108,10 +123,11 @@ def dpo(
         selfinstruct train dpo --data outputs/pairs --model outputs/sft --out dpo
     """
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.data.preference_rows import read_preferences
-    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.data.preference_rows import read_pairs
+    from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.dpo import DPO, PAGE, DpoSettings
 
+    reading = reading_of(format, columns, skip_invalid)
     dpo_settings = DpoSettings(
         method=method_of(lora, load_in_4bit, adapter_only),
         merge=not adapter_only,
@@ -121,11 +137,13 @@ def dpo(
         fresh=fresh,
         fresh_tokens=fresh_tokens,
         seed=seed,
+        eos_token=eos_token,
         options=trl_options(config, settings, epochs, learning_rate),
     )
-    split = read_preferences(data, held_out=held_out)
+    read = partial(read_pairs, reading=reading)
+    split, source = mixed_pairs(data, read, held_out, validation_data, seed)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, Source(data)))
+    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, source))
     if result is not None:
         _print(result)
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)

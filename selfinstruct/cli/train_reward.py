@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfinstruct.cli.console import plain, stdout
+from selfinstruct.cli.data_options import (
+    ColumnsOption,
+    FormatOption,
+    PairsOption,
+    SkipInvalidOption,
+    ValidationDataOption,
+    mixed_pairs,
+    reading_of,
+)
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import TRAINING
 from selfinstruct.cli.train import (
     ConfigOption,
+    EosTokenOption,
     FourBitsOption,
     LoraOption,
     MaxLengthOption,
@@ -35,10 +45,7 @@ _SHOWN = 10
 
 
 def reward(
-    data: Annotated[
-        Path,
-        typer.Option("--data", help="A folder of `prefer`, or a file of prompt, chosen, rejected."),
-    ],
+    data: PairsOption,
     model: ModelOption,
     out: OutOption,
     ranked: Annotated[
@@ -73,8 +80,16 @@ def reward(
     ] = None,
     max_length: MaxLengthOption = 1024,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.5, help="For a file: share to hold out.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--held-out", min=0, max=0.5, help="For a file: share to hold out." + default("0.2")
+        ),
+    ] = None,
+    format: FormatOption = None,
+    columns: ColumnsOption = None,
+    skip_invalid: SkipInvalidOption = False,
+    validation_data: ValidationDataOption = None,
+    eos_token: EosTokenOption = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     config: ConfigOption = None,
@@ -88,25 +103,32 @@ def reward(
     Example:
         selfinstruct train reward --data outputs/pairs --model bundled --out reward
     """
+    from selfinstruct.inputs.purposes import REWARD as REWARD_PAIRS
     from selfinstruct.models import resolve_model
-    from selfinstruct.train.data.preference_rows import read_preferences
-    from selfinstruct.train.data.ranked import read_ranked
-    from selfinstruct.train.recipe import Job, Source
+    from selfinstruct.train.data.preference_rows import read_pairs
+    from selfinstruct.train.data.ranked import read_comparisons
+    from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
     from selfinstruct.train.recipes.reward_report import read_checks, shipped_checks
 
+    reading = reading_of(format, columns, skip_invalid)
     reward_settings = RewardSettings(
         method=method_of(lora, load_in_4bit, adapter_only=False),
         max_length=max_length,
         seed=seed,
+        eos_token=eos_token,
         options=trl_options(config, settings, epochs, learning_rate),
     )
-    checks = [] if check == "none" else read_checks(Path(check) if check else shipped_checks())
-    read = read_ranked if ranked else read_preferences
-    split = read(data, held_out=held_out)
+    checks = [] if check == "none" else read_checks(check or shipped_checks())
+    read = (
+        partial(read_comparisons, reading=reading)
+        if ranked
+        else partial(read_pairs, reading=reading, purpose=REWARD_PAIRS)
+    )
+    split, source = mixed_pairs(data, read, held_out, validation_data, seed)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
-    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, Source(data)))
+    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, source))
     if result is not None:
         _print(result)
 

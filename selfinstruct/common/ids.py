@@ -5,8 +5,12 @@
     r00003-p012-i04               an instruction of it
     r00003-p012-i04-n0            an instance of it
     r00003-p012-i04-n0-a00000     another model's answer to it, in batch 0
+    r00003-t002-i04, …-n0         an imported instruction (round, template, item), an instance of it
     r00003-p012-i04-typed         an output that a person typed
+    r00003-p012-i04-c0            a self-chat that the task opens, the first one
+    r00003-p012-i04-c0-t2         its third turn; the task and its output are t0 and t1
     …-propose, …-classify, …-instances, …-answer    the request about the id before it
+    …-user, …-reply               the request for that turn of the user, of the assistant
     …-score                       the request that scores it
     r00003-p012-i04-k02           a task of known kind (the templates' exemplar 2), asked about
                                   when this instruction was the first to be classified
@@ -18,7 +22,8 @@ from __future__ import annotations
 
 import re
 
-_PLACED = re.compile(r"r\d{5,}-p\d+-i\d+(-n\d+)?")
+_PLACED = re.compile(r"r\d{5,}-[pt]\d+-i\d+(-n\d+)?")
+_CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
 _ANSWER = re.compile(r"-a\d{5,}$")
 
 
@@ -41,6 +46,11 @@ def proposal(round: int, number: int) -> str:
     return f"r{round:05d}-p{number:03d}"
 
 
+def template(round: int, number: int) -> str:
+    """Return what stands for a proposal in the ids of imported instructions."""
+    return f"r{round:05d}-t{number:03d}"
+
+
 def instruction(proposal: str, item: int) -> str:
     return f"{proposal}-i{item:02d}"
 
@@ -52,6 +62,28 @@ def instance(instruction: str, number: int) -> str:
 def answer(instance: str, batch: int) -> str:
     """Return the id of another model's answer to an instance."""
     return f"{instance}-a{batch:05d}"
+
+
+def chat(instruction: str, number: int) -> str:
+    """Return the id of a self-chat that an instruction opens."""
+    return f"{instruction}-c{number}"
+
+
+def turn(chat: str, number: int) -> str:
+    """Return the id of a turn of a self-chat, counted from 0."""
+    return f"{chat}-t{number}"
+
+
+def chat_of(id: str) -> str | None:
+    """Return the self-chat of its own id, or of the id of one of its turns; None for other ids."""
+    match = _CHAT.fullmatch(id)
+    return match[1] if match else None
+
+
+def turn_number(id: str) -> int | None:
+    """Return the number in the id of a turn; None for other ids."""
+    match = re.search(r"-t(\d+)$", id)
+    return int(match[1]) if match else None
 
 
 def is_answer(id: str) -> bool:
@@ -149,6 +181,11 @@ def passage(number: int) -> str:
 def passage_end(number: int) -> str:
     """Return the id of the request to end a passage."""
     return f"{passage(number)}-end"
+
+
+def document_passage(document: str, number: int, digest: str) -> str:
+    """Return the id of a passage of a document, by its place and its content."""
+    return f"{document}#{number}-{digest}"
 
 
 def judgement(number: int, order: int, verdict: str) -> str:

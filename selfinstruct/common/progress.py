@@ -126,6 +126,39 @@ class Advised:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Conversing:
+    """Self-chats are written: `done` of `owed`."""
+
+    done: int
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversed:
+    """Result of `converse`.
+
+    owed: tasks that had no self-chat of this making before.
+    written: self-chats that were committed.
+    accepted: how many of them are accepted.
+    exchanges: the exchanges of those, their openings included.
+    failed: self-chats that are still owed, since the engine failed on their requests.
+    """
+
+    owed: int = 0
+    written: int = 0
+    accepted: int = 0
+    exchanges: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        if not self.owed:
+            return "every task has a conversation of these settings"
+        accepted = f"{self.accepted} of {self.written} conversations accepted"
+        failed = f"; {self.failed} are still owed: the engine failed on them, run this again"
+        return f"{accepted}, with {self.exchanges} exchanges{failed if self.failed else ''}"
+
+
 Event = (
     ModelPreparing
     | EngineLoading
@@ -137,6 +170,8 @@ Event = (
     | Working
     | RoundCommitted
     | Advised
+    | Conversing
+    | Conversed
 )
 Listener = Callable[[Event], None]
 

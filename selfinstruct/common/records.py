@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from selfinstruct.common import ids
 from selfinstruct.common.sampling import SamplingConfig
@@ -28,6 +28,8 @@ class Stage(StrEnum):
     CLASSIFY = "classify"
     INSTANCES = "instances"
     ANSWER = "answer"
+    USER = "user"
+    REPLY = "reply"
     SCORE = "score"
 
 
@@ -66,10 +68,17 @@ class SeedTask:
 
 
 class Message(TypedDict):
-    """One turn of a conversation, as chat templates want it."""
+    """One turn of a conversation, as chat templates want it.
+
+    `tool_calls` are the calls of an assistant's turn. A turn of the role `tool` holds a result, and
+    `name` or `tool_call_id` say of which call.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +93,29 @@ class Markers:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalModel:
-    """A model's folder.
+class Endpoint:
+    """Servers that serve one model over HTTP.
 
-    `digest` identifies the files that decide the content of a run. `prompting` is the mode that
-    suits the model in each stage, where that is known.
+    urls: their API roots, such as `http://host:8000/v1`.
+    served: the name under which they serve the model.
+    server: the server's kind and version, such as `vllm 0.32.0`; `unknown` where it is not told.
+    """
+
+    urls: tuple[str, ...]
+    served: str
+    server: str
+
+    @property
+    def is_vllm(self) -> bool:
+        return self.server.startswith("vllm ")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's folder, or the servers that serve it (`endpoint`; `path` means nothing then).
+
+    `digest` identifies the files that decide the content of a run; of a served model, what its
+    server tells. `prompting` is the mode that suits the model in each stage, where that is known.
     """
 
     name: str
@@ -96,6 +123,7 @@ class LocalModel:
     digest: str
     config: Mapping[str, Any]
     prompting: Mapping[str, str] | None = None
+    endpoint: Endpoint | None = None
 
     @property
     def context_length(self) -> int:
@@ -143,7 +171,10 @@ class Reading:
     first_number: in a list, the number of the first new item.
     continues: in a list, whether the prompt ended with that number; otherwise the text may start
         with a preamble.
-    tag: in a list, the text before every item, such as the domain of the tasks.
+    tag: in a list, the text before every item, such as the domain of the tasks; in a turn of a
+        self-chat, the name of the speaker before it.
+    source: the id of the passage that it is about, or empty.
+    given: the input that the prompt gave (a passage): the text is the output alone.
     """
 
     form: Form
@@ -151,6 +182,8 @@ class Reading:
     first_number: int = 1
     continues: bool = False
     tag: str = ""
+    source: str = ""
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +217,7 @@ class Completion:
     token id. `token_starts` and `token_ends` give the characters of `text` that each token wrote,
     as half-open ranges; a token that is part of a character has the range of the character, and a
     special token has an empty range. `thinking` is kept apart and is in no span.
+    `counted_tokens` is the server's count of what it wrote, where it returns no token ids.
     """
 
     request: Request
@@ -197,10 +231,18 @@ class Completion:
     thinking: str | None = None
     error: str | None = None
     prompt: str | None = None
+    counted_tokens: int = 0
 
     @property
     def id(self) -> str:
         return self.request.id
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Tokens that the model wrote, its thinking included; 0 where it only scored."""
+        if self.request.scored is not None:
+            return 0
+        return len(self.token_ids) or self.counted_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +290,8 @@ class InstructionCandidate:
 
     It has no verdict until it is checked; then it is `accepted`, or `rejected` for one `reason`
     (filters/rules.py lists them). `logprob_threshold` is the least `mean_logprob` that it needed,
-    in nats per token.
+    in nats per token. `template` names what made an imported one,
+    `source_id` the passage that one is about.
     """
 
     id: str
@@ -271,6 +314,8 @@ class InstructionCandidate:
     reason: str | None = None
     threshold: float | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +324,9 @@ class InstanceCandidate:
 
     An answer of another model (`answer_to`) has the input of the instance that it answers.
     `conditional_gain` is None if the config does not ask for it, and NaN (with
-    `gain_unscored_reason`) if it could not be computed.
+    `gain_unscored_reason`) if it could not be computed. An imported one has the `template` that
+    made it, the `source_id` of its row of the data, and those of the rows `shown` as examples. One
+    about a passage has the passage as its input, and its id as `source_id`.
     """
 
     id: str
@@ -306,3 +353,6 @@ class InstanceCandidate:
     threshold: float | None = None
     answer_to: str | None = None
     cut: str | None = None
+    template: str | None = None
+    source_id: str | None = None
+    shown: tuple[str, ...] | None = None

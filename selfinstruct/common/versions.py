@@ -17,6 +17,8 @@ F = TypeVar("F")
 # 3: parsers that read what models write, fewer false rejections, words of every language.
 # 4: questions of three words, options and records in inputs, the output of a program.
 RULES_VERSION = 4
+# Of what decides about self-chats alone (verdicts/chats.py); each commit of them stores its own.
+CHATS_VERSION = 1
 
 
 class Versioned(Generic[F]):

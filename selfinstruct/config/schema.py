@@ -60,6 +60,7 @@ class EngineConfig(Section):
     )
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
+    base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
         {}, "other options of the engine, by their own names; those that only set speed are free"
@@ -138,6 +139,23 @@ class ProposeConfig(Section):
         return self
 
 
+class PassagesConfig(Section):
+    """Passages of documents (`documents`), each the subject of a proposal: docs/documents.md."""
+
+    least_words: int = semantic(40, "fewest words of a passage", ge=1)
+    most_words: int = semantic(180, "most words of a passage", ge=1)
+    tasks: int = semantic(4, "tasks that a proposal asks for about its passage", ge=1)
+    exemplars: int = semantic(3, "worked passages that a proposal shows", ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PassagesConfig:
+        if self.least_words > self.most_words:
+            raise ValueError(
+                f"least_words {self.least_words} is above most_words {self.most_words}"
+            )
+        return self
+
+
 class ClassifyConfig(Section):
     """Is the task classification? Few-shot, greedy (the paper, §3.2)."""
 
@@ -212,6 +230,22 @@ class StopConfig(Section):
     yield_rounds: int = stopping(3, "number of last rounds for the yield", ge=1)
     max_rounds: int | None = stopping(None, "most rounds in all", ge=1)
     max_tokens: int | None = stopping(None, "most generated tokens in all", ge=1)
+    max_cost: float | None = stopping(None, "most that the tokens of all rounds may cost", gt=0)
+    price_in: float | None = stopping(None, "price of a million tokens of prompts", ge=0)
+    price_out: float | None = stopping(None, "price of a million generated tokens", ge=0)
+
+    @model_validator(mode="after")
+    def _priced(self) -> StopConfig:
+        if self.max_cost is not None and self.price_in is None and self.price_out is None:
+            raise ValueError("max_cost needs prices; set price_in and price_out (per million)")
+        return self
+
+    def cost(self, prompt_tokens: int, generated_tokens: int) -> float | None:
+        """Return what tokens cost, in the currency of the prices; None without prices."""
+        if self.price_in is None and self.price_out is None:
+            return None
+        prices = (self.price_in or 0.0) * prompt_tokens + (self.price_out or 0.0) * generated_tokens
+        return prices / 1e6
 
 
 class RunConfig(Section):
@@ -227,10 +261,22 @@ class RunConfig(Section):
     language: NonEmpty | None = semantic(
         None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
     )
-    seeds: str | None = field("input", None, "file of seed tasks; null: the shipped ones")
+    seeds: str | None = field(
+        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: the shipped"
+    )
+    seeds_format: NonEmpty | None = field(
+        "input", None, "format of the seeds (`--format`); null: recognised"
+    )
+    seeds_columns: dict[str, str] = field(
+        "input", {}, "our names of columns of the seeds, and the file's (`--columns`)"
+    )
+    skip_invalid: bool = field("input", False, "leave out rows of inputs that cannot be used")
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")
+    documents: str | None = field(
+        "input", None, "file or folder of documents; each proposal gets a passage"
+    )
     export_nulls: bool = semantic(
         True, "Parquet exports have null, not NaN, for a score that is unknown", before=False
     )
@@ -238,6 +284,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     propose: ProposeConfig = ProposeConfig()
+    passages: PassagesConfig = PassagesConfig()
     classify: ClassifyConfig = ClassifyConfig()
     instances: InstancesConfig = InstancesConfig()
     rules: RulesConfig = RulesConfig()

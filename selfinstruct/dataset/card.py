@@ -15,13 +15,15 @@ from selfinstruct import __version__
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.authors import caution, licences, makers, model_title
+from selfinstruct.dataset.export import holds_conversations
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs.run_inputs import stored_config
-from selfinstruct.models import CATALOGUE
 from selfinstruct.store import Run
 from selfinstruct.store.commits import ANSWERS
 
@@ -30,23 +32,31 @@ _EXAMPLES = 10
 _LONGEST = 600  # characters shown of a text
 
 
-def dataset_card(run: Run, format: Format, answers: Answers) -> str:
+def dataset_card(
+    run: Run, format: Format, answers: Answers, selection: Selection = EVERYTHING
+) -> str:
     """Return the card of an export as Markdown with the hub's YAML header.
 
     Args:
         run: the run.
         format: how it is exported.
         answers: whose outputs.
+        selection: which rows.
     """
-    rows = list(export_rows(run, answers))
+    whole = holds_conversations(format, answers, selection.conversations)
+    rows = list(export_rows(run, answers, conversations=whole))
+    rows = selected(run, rows, answers, selection)
     config = stored_config(run)
-    models = _models(run, answers)
+    authors = _models(run, answers)
+    models = [one for one in authors if not one.get("imported")]
+    data = [str(one["imported"]) for one in authors if one.get("imported")]
     infos = [run.info(number) for number in run.rounds()]
     parts = [
-        _header(models, len(rows)),
+        _header(models, data, len(rows)),
         MARK,
         f"# {run.name}",
-        _introduction(models, config, rows, format),
+        _introduction(makers(models, data), config, rows, format),
+        _selection(selection),
         "## How it was made",
         _made(run, config, models, infos),
         _teachers(run, answers),
@@ -57,11 +67,17 @@ def dataset_card(run: Run, format: Format, answers: Answers) -> str:
         "Ten at random, as they are:" if len(rows) > _EXAMPLES else "All of them:",
         *_examples(rows, config.seed),
         "## Before you use it",
-        "All instructions, inputs and outputs were written by a language model and judged by "
-        "rules alone: some are wrong, odd or biased, as their author is. The terms of the model "
-        "and of the seed tasks apply to what was made with them.",
+        caution(models, data),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _selection(selection: Selection) -> str:
+    """Return what part of the run this is; an empty text for the whole."""
+    parts = [f"Only a part of the run: `{selection.said()}`."] if selection.said() else []
+    if selection.system is not None:
+        parts.append(f"Every row has the system prompt `{selection.system[:_LONGEST]}`.")
+    return " ".join(parts)
 
 
 def check_card(folder: Path, *, force: bool = False) -> Path:
@@ -86,7 +102,13 @@ def check_card(folder: Path, *, force: bool = False) -> Path:
 
 
 def write_card(
-    run: Run, folder: Path, format: Format, answers: Answers, *, force: bool = False
+    run: Run,
+    folder: Path,
+    format: Format,
+    answers: Answers,
+    selection: Selection = EVERYTHING,
+    *,
+    force: bool = False,
 ) -> Path:
     """Write the card as README.md into a folder, whole or not at all; return its path.
 
@@ -95,26 +117,26 @@ def write_card(
     """
     path = check_card(folder, force=force)
     try:
-        atomic.write_text(path, dataset_card(run, format, answers))
+        atomic.write_text(path, dataset_card(run, format, answers, selection))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path
 
 
-def _header(models: Sequence[Mapping[str, Any]], rows: int) -> str:
-    licence = _licence(models)
+def _header(models: Sequence[Mapping[str, Any]], data: Sequence[str], rows: int) -> str:
+    terms = "; ".join([*licences(models), *(["see the data"] if data else [])])
     size = next(
         (name for limit, name in _SIZES if rows < limit),
         "10M<n<100M",
     )
     header: dict[str, Any] = {
-        "license": licence.lower() if licence == "Apache-2.0" else "other",
+        "license": terms.lower() if terms == "Apache-2.0" else "other",
         "task_categories": ["text-generation"],
-        "tags": ["synthetic", "self-instruct", "instruction-tuning"],
+        "tags": [*(["synthetic", "self-instruct"] if models else []), "instruction-tuning"],
         "size_categories": [size],
     }
     if header["license"] == "other":
-        header["license_name"] = licence
+        header["license_name"] = terms
     return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
 
 
@@ -136,15 +158,8 @@ def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
     return list({model["digest"]: model for model in models}.values())
 
 
-def _licence(models: Sequence[Mapping[str, Any]]) -> str:
-    """Return the licences of the models, each once."""
-    entries = [CATALOGUE.get(str(model["name"])) for model in models]
-    names = [entry.license if entry is not None else "see the model" for entry in entries]
-    return "; ".join(dict.fromkeys(names))
-
-
 def _introduction(
-    models: Sequence[Mapping[str, Any]],
+    makers: str,
     config: RunConfig,
     rows: Sequence[ExportRow],
     format: Format,
@@ -154,18 +169,22 @@ def _introduction(
     with_input = sum(bool(row.input) for row in rows)
     field = f", in the field of {config.propose.domain}" if config.propose.domain else ""
     return (
-        f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, written by "
-        f"{' and '.join(map(_model, models))} with "
-        "[Self-Instruct](https://arxiv.org/abs/2212.10560) from seed tasks. "
+        f"{len(rows):,} examples of {tasks:,} tasks{field} in the `{format}` format, {makers}. "
         f"{labels:,} of the tasks are classification; {with_input:,} of the examples have "
-        "an input."
+        f"an input.{_conversations(rows)}"
     )
 
 
-def _model(model: Mapping[str, Any]) -> str:
-    entry = CATALOGUE.get(str(model["name"]))
-    title = entry.title if entry is not None else str(model["name"])
-    return f"{title} (digest `{model['digest']}`)"
+def _conversations(rows: Sequence[ExportRow]) -> str:
+    """Return a sentence about the rows that are whole conversations."""
+    chats = [row for row in rows if row.turns]
+    if not chats:
+        return ""
+    most = max(len(row.turns) // 2 + 1 for row in chats)
+    return (
+        f" {len(chats):,} of them are conversations of 2 to {most} exchanges, in which a model "
+        "played both sides ([Baize](https://arxiv.org/abs/2304.01196))."
+    )
 
 
 def _made(
@@ -175,20 +194,29 @@ def _made(
     infos: Sequence[Mapping[str, Any]],
 ) -> str:
     sampling = config.propose.sampling
-    rows = {
-        "model": f"{', '.join(map(_model, models))}; licence: {_licence(models)}",
+    terms = "; ".join(licences(models))
+    by_model = {
+        "model": f"{', '.join(map(model_title, models))}; licence: {terms}",
         "type of weights": config.model.dtype,
         "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
         "proposals": f"{config.propose.in_context} tasks shown, temperature "
         f"{sampling.temperature:g}, min_p {sampling.min_p:g}, top_p {sampling.top_p:g}, "
         f"presence penalty {sampling.presence_penalty:g}",
+    }
+    rows = {
+        **(by_model if models else {}),
         "novelty": f"ROUGE-L at most {config.novelty.threshold:g} with every task before "
         f"(`{config.novelty.tokenizer}` tokens)",
         "likelihood": _least(infos),
         "random seed": str(config.seed),
         "merged from": ", ".join(Path(one["run"]).name for one in run.meta.get("merged_from", [])),
-        "made with": f"selfinstruct {run.meta.get('selfinstruct', __version__)}, "
-        + ", ".join(f"{name} {version}" for name, version in run.meta.get("packages", {}).items()),
+        "made with": ", ".join(
+            f"{name} {version}"
+            for name, version in {
+                "selfinstruct": run.meta.get("selfinstruct", __version__),
+                **run.meta.get("packages", {}),
+            }.items()
+        ),
         "fingerprint": f"`{run.meta.get('fingerprint', '')}`",
     }
     lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value]
@@ -206,7 +234,7 @@ def _teachers(run: Run, answers: Answers) -> str:
     if answers is Answers.OWN:
         return ""
     infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
-    names = sorted({_model(info["model"]) for info in infos})
+    names = sorted({model_title(info["model"]) for info in infos})
     which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."
 

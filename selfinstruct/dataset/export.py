@@ -22,9 +22,10 @@ from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
+from selfinstruct.dataset.select import EVERYTHING, Selection, selected, with_system
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.commits import KINDS
+from selfinstruct.store.commits import CONVERSATIONS, KINDS
 from selfinstruct.store.layout import OWN
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def export(
     answers: Answers = Answers.OWN,
     *,
     reasoning: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> int:
     """Write the dataset of a run to a file, whole or not at all; return the number of rows.
 
@@ -47,14 +49,17 @@ def export(
         out: the file.
         answers: whose outputs.
         reasoning: write what the model thought before its outputs too.
+        selection: which rows, their system prompt, and whether self-chats are whole.
 
     Raises:
-        ConfigError: the run holds no task yet, no reasoning that was asked for, or the file
-            cannot be written.
+        ConfigError: the run holds no task yet, none that was selected, no reasoning or conversation
+            that was asked for, or the file cannot be written.
     """
-    rows: Sequence[ExportRow] = _rows_to_export(run, answers)
+    rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, selection.conversations)
+    rows = selected(run, rows, answers, selection)
     if reasoning:
         rows = with_reasoning(run, rows)
+    rows = with_system(rows, selection.system)
     refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
@@ -86,19 +91,64 @@ def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Data
         raise ConfigError(
             f"to_dataset() needs the datasets package: {install_line('datasets')}"
         ) from error
-    content = format.content(_rows_to_export(run, answers), stored_inputs(run).prompts)
+    rows = _rows_to_export(run, format, answers, None)
+    content = format.content(rows, stored_inputs(run).prompts)
     if format.suffix == "parquet":
         return Dataset(pq.read_table(io.BytesIO(content)))
     return Dataset.from_list([json.loads(line) for line in io.BytesIO(content)])
 
 
-def _rows_to_export(run: Run, answers: Answers) -> list[ExportRow]:
+def holds_conversations(format: Format, answers: Answers, wanted: bool | None) -> bool:
+    """Whether an export writes whole self-chats.
+
+    Args:
+        format: of the file.
+        answers: whose outputs.
+        wanted: what the user asked for; None: where it can be done.
+
+    Raises:
+        ConfigError: they are asked for, and it cannot be done.
+    """
+    if wanted and not format.conversations:
+        able = " or ".join(str(one) for one in Format if one.conversations)
+        raise ConfigError(
+            f"--conversations: a row of the format {format} holds one exchange; "
+            f"give --format {able}"
+        )
+    if wanted and answers is not Answers.OWN:
+        raise ConfigError(
+            f"--conversations: they carry on the run's own outputs, and not --answers {answers}; "
+            "leave one of the two out"
+        )
+    return wanted is not False and format.conversations and answers is Answers.OWN
+
+
+def count_conversations(run: Run) -> int:
+    """Return how many tasks of a run stand as conversations.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    if not CONVERSATIONS.numbers(run):
+        return 0
+    return sum(bool(row.turns) for row in export_rows(run, conversations=True))
+
+
+def _rows_to_export(
+    run: Run, format: Format, answers: Answers, conversations: bool | None
+) -> list[ExportRow]:
     """Return the dataset of a run.
 
     Raises:
-        ConfigError: it is empty.
+        ConfigError: it is empty, or holds no conversation that was asked for.
     """
-    rows = list(export_rows(run, answers))
+    whole = holds_conversations(format, answers, conversations)
+    rows = list(export_rows(run, answers, conversations=whole))
+    if rows and conversations and not any(row.turns for row in rows):
+        raise ConfigError(
+            f"{run.path}: has no accepted conversation; write some with: selfinstruct converse "
+            f"{run.path}"
+        )
     if stored_config(run).export_nulls:
         rows = [_with_nulls(row) for row in rows]
     if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):

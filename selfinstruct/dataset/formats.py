@@ -31,31 +31,54 @@ def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Conte
 
 
 def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": _user_text(row)},
-            {"role": "assistant", "content": _answer(row)},
-        ]
-    }
+    return {"messages": [*_prompt_turns(row), _answer_turn(row), *map(dict, row.turns)]}
+
+
+def _chat_completion(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    return {"prompt": _prompt_turns(row), "completion": [_answer_turn(row)]}
+
+
+def _prompt_turns(row: ExportRow) -> list[dict[str, str]]:
+    text = _system(row)
+    system = [{"role": "system", "content": text}] if text else []
+    return [*system, {"role": "user", "content": _user_text(row)}]
+
+
+def _answer_turn(row: ExportRow) -> dict[str, str]:
+    return {"role": "assistant", "content": _answer(row)}
 
 
 def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]:
     prompt = prompts.text("task.jinja", instruction=row.instruction, input=row.input)
-    return {"prompt": prompt, "completion": _answer(row)}
+    text = _system(row)
+    system = f"{text}\n\n" if text else ""
+    return {"prompt": f"{system}{prompt}", "completion": _answer(row)}
 
 
 def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     fields = {"instruction": row.instruction, "input": row.input, "output": row.output}
+    if system := _system(row):
+        fields = {"system": system, **fields}
     return {**fields, "reasoning": row.reasoning} if _is_reasoned(row) else fields
 
 
 def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    text = _system(row)
+    system = [{"from": "system", "value": text}] if text else []
     return {
         "conversations": [
+            *system,
             {"from": "human", "value": _user_text(row)},
             {"from": "gpt", "value": _answer(row)},
+            *(
+                {"from": _SHAREGPT_ROLES[turn["role"]], "value": turn["content"]}
+                for turn in row.turns
+            ),
         ]
     }
+
+
+_SHAREGPT_ROLES = {"user": "human", "assistant": "gpt"}
 
 
 # Of the format `parquet`, in their order.
@@ -74,6 +97,8 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
     types = {"is_classification": pa.bool_(), "round": pa.int32()}
     types |= {"mean_logprob": pa.float64(), "rouge_l": pa.float64()}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
+    if rows and _system(rows[0]):
+        schema = schema.append(pa.field("system", pa.string()))
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
     table = pa.Table.from_pylist(
@@ -92,11 +117,23 @@ def _is_reasoned(row: ExportRow) -> TypeGuard[ReasonedRow]:
     return isinstance(row, ReasonedRow)
 
 
+def _system(row: ExportRow) -> str | None:
+    """Return the system prompt that the export was asked to write, if it was."""
+    from selfinstruct.dataset.rows import PromptedRow
+
+    return row.system if isinstance(row, PromptedRow) else None
+
+
 def _answer(row: ExportRow) -> str:
     """Return the output, with the thinking before it if that was asked for."""
     if not _is_reasoned(row) or row.reasoning is None:
         return row.output
-    return f"<think>\n{row.reasoning}\n</think>\n\n{row.output}"
+    return with_thinking(row.reasoning, row.output)
+
+
+def with_thinking(reasoning: str, answer: str) -> str:
+    """Return an answer with the thinking before it."""
+    return f"<think>\n{reasoning}\n</think>\n\n{answer}"
 
 
 def _user_text(row: ExportRow) -> str:
@@ -113,18 +150,23 @@ class Format(StrEnum):
     """A format of exported tasks.
 
     content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
+    conversations: whether a row can hold more than one exchange.
     """
 
     content: Content
     suffix: str
     help: str
+    conversations: bool
 
-    def __new__(cls, name: str, content: Content, suffix: str, help: str) -> Format:
+    def __new__(
+        cls, name: str, content: Content, suffix: str, help: str, conversations: bool = False
+    ) -> Format:
         if suffix not in ENDINGS:
             raise ValueError(f"{name}: a format is JSON lines or Parquet, not {suffix!r}")
         member = str.__new__(cls, name)
         member._value_ = name
         member.content, member.suffix, member.help = content, suffix, help
+        member.conversations = conversations
         return member
 
     @property
@@ -136,13 +178,21 @@ class Format(StrEnum):
         "messages",
         _lines(_messages),
         "jsonl",
-        "`messages`: a turn of the user and one of the assistant, each with `role` and `content`",
+        "`messages`: a turn of the user and one of the assistant, each with `role` and `content`; "
+        "whole conversations, where the run has them",
+        True,
     )
     PROMPT_COMPLETION = (
         "prompt-completion",
         _lines(_prompt_completion),
         "jsonl",
         "`prompt`: the whole text for a base model, by the template `task.jinja`; `completion`",
+    )
+    CHAT_COMPLETION = (
+        "chat-completion",
+        _lines(_chat_completion),
+        "jsonl",
+        "`prompt`: turns up to the user's; `completion`: the turn of the assistant",
     )
     ALPACA = (
         "alpaca",
@@ -154,7 +204,9 @@ class Format(StrEnum):
         "sharegpt",
         _lines(_sharegpt),
         "jsonl",
-        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`",
+        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`; whole "
+        "conversations, where the run has them",
+        True,
     )
     PARQUET = (
         "parquet",

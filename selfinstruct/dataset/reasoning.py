@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfinstruct.common import ids
+from selfinstruct.common.chats import OPENING_TURNS
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import Stage
-from selfinstruct.dataset.rows import ExportRow
+from selfinstruct.common.records import Message, Stage
+from selfinstruct.dataset.formats import with_thinking
+from selfinstruct.dataset.rows import ExportRow, PromptedRow
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
@@ -21,7 +23,7 @@ from selfinstruct.store.run import damage
 
 
 @dataclass(frozen=True, slots=True)
-class ReasonedRow(ExportRow):
+class ReasonedRow(PromptedRow):
     """A row with the thinking before its output; None where the model wrote none."""
 
     reasoning: str | None = None
@@ -37,13 +39,28 @@ def with_reasoning(run: Run, rows: Sequence[ExportRow]) -> list[ReasonedRow]:
         StoreError: a file of the run is damaged.
     """
     thoughts = {id: text for path in _files(run) for id, text in _thoughts(path)}
-    reasoned = [ReasonedRow(**asdict(row), reasoning=_of(row, thoughts)) for row in rows]
+    reasoned = [_reasoned(row, thoughts) for row in rows]
     if not any(row.reasoning for row in reasoned):
         raise ConfigError(
             f"{run.path}: holds no reasoning; leave out --reasoning, or generate with a reasoning "
             "model and --set model.thinking=true"
         )
     return reasoned
+
+
+def _reasoned(row: ExportRow, thoughts: dict[str, str]) -> ReasonedRow:
+    turns = tuple(
+        Message(role=turn["role"], content=_reply(row, number, turn["content"], thoughts))
+        for number, turn in enumerate(row.turns, start=OPENING_TURNS)
+    )
+    return ReasonedRow(**{**asdict(row), "turns": turns}, reasoning=_of(row, thoughts))
+
+
+def _reply(row: ExportRow, number: int, text: str, thoughts: dict[str, str]) -> str:
+    """Return a turn of a self-chat with the thinking before it."""
+    turn = ids.turn(row.conversation_id or "", number)
+    thought = thoughts.get(ids.request(turn, Stage.REPLY))
+    return with_thinking(thought, text) if thought else text
 
 
 def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
@@ -55,6 +72,8 @@ def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
 
 def _files(run: Run) -> Iterator[Path]:
     for number in run.rounds():
+        if run.is_import(number):
+            continue  # no model wrote it
         yield run.round_path(number) / COMPLETIONS
     for kind in KINDS:
         for number in kind.numbers(run):

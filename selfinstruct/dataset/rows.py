@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from selfinstruct.common.records import Message
+from selfinstruct.decisions.chats import StandingChat, chats_by_opening
 from selfinstruct.decisions.overrides import Action, Override
 from selfinstruct.decisions.view import read_view
+from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run
 from selfinstruct.store.commits import best_answers
 
@@ -29,6 +32,8 @@ class ExportRow:
 
     override: what a person decided about instruction or instance (`restore`, `edit`), or None.
         Scores of an edited text are NaN.
+    conversation_id: the self-chat that the task opens (`selfinstruct converse`), if the row has
+        it. turns: those after the first exchange, by turns of the user and of the assistant.
     """
 
     id: str
@@ -41,16 +46,50 @@ class ExportRow:
     mean_logprob: float
     rouge_l: float
     override: str | None = None
+    conversation_id: str | None = None
+    turns: tuple[Message, ...] = ()
 
 
-def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]:
+@dataclass(frozen=True, slots=True)
+class PromptedRow(ExportRow):
+    """A row with a system prompt, where an export was asked for one."""
+
+    system: str | None = None
+
+
+def export_rows(
+    run: Run, answers: Answers = Answers.OWN, *, conversations: bool = False
+) -> Iterator[ExportRow]:
     """Yield the dataset of a run, in the order in which it was generated.
+
+    Args:
+        run: the run.
+        answers: whose outputs.
+        conversations: carry on a row by the self-chat that it opens. There is none where another
+            output than the run's own stands in its place.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
+    return (row for row, _ in _rows(run, answers, conversations=conversations))
+
+
+def restored_reasons(run: Run, answers: Answers) -> dict[str, tuple[str, ...]]:
+    """Return why rows were rejected before a person restored them, by the id of the row.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    return {row.id: reasons for row, reasons in _rows(run, answers) if reasons}
+
+
+def _rows(
+    run: Run, answers: Answers, *, conversations: bool = False
+) -> Iterator[tuple[ExportRow, tuple[str, ...]]]:
+    """Yield rows, each with the reasons for which its instruction or instance was rejected."""
     teacher = {} if answers is Answers.OWN else best_answers(run)
     view = read_view(run)
+    chats = chats_by_opening(run, view.overrides.current) if conversations else {}
     for standing in view.standings():
         instruction = standing.instruction
         for instance in standing.instances:
@@ -58,7 +97,9 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
             if answer is None and answers is Answers.TEACHER:
                 continue
             row = answer or instance
-            yield ExportRow(
+            user = user_text(instruction.text, row.input)
+            chat = chats.get((row.id, user, row.output))
+            exported = ExportRow(
                 row.id,
                 instruction.id,
                 instruction.text,
@@ -69,7 +110,17 @@ def export_rows(run: Run, answers: Answers = Answers.OWN) -> Iterator[ExportRow]
                 row.mean_logprob,
                 instruction.rouge_l,
                 _override(view.overrides.current, instruction.id, instance.id),
+                chat.chat.id if chat is not None else None,
+                _later_turns(chat) if chat is not None else (),
             )
+            yield exported, tuple(str(one.reason) for one in (instruction, instance) if one.reason)
+
+
+def _later_turns(chat: StandingChat) -> tuple[Message, ...]:
+    """Return the kept turns of a self-chat after its opening."""
+    return tuple(
+        Message(role=turn.role, content=turn.text) for turn in chat.kept() if not turn.is_opening
+    )
 
 
 def _override(decisions: Mapping[str, Override], *ids: str) -> str | None:

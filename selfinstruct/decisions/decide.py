@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import InstanceCandidate
+from selfinstruct.decisions.decide_chats import check_chat_decision
 from selfinstruct.decisions.lookup import Candidate, find
 from selfinstruct.decisions.overrides import (
     Action,
@@ -29,6 +30,8 @@ def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
             (an instruction none of whose instances passed, an instance of a rejected one).
         WriteError: the disk refuses.
     """
+    if ids.chat_of(id):
+        check_chat_decision(run, id, Action.RESTORE)
     candidate, overrides = find(run, id), read_overrides(run)
     standing = stand(candidate.instruction, candidate.instances, overrides.current)
     if standing.outcome == PENDING and candidate.instance is None:
@@ -47,12 +50,15 @@ def restore(run: Run, id: str, *, by: str, note: str = "") -> Override:
 
 
 def drop(run: Run, id: str, *, by: str, note: str = "") -> Override:
-    """Keep a candidate out of the dataset.
+    """Keep a candidate out of the dataset, or a conversation, or the end of one from a turn on.
 
     Raises:
         ConfigError: no such candidate, or it is not in the dataset.
         WriteError: the disk refuses.
     """
+    if ids.chat_of(id):
+        check_chat_decision(run, id, Action.DROP)
+        return _decide(run, Override(id, Action.DROP, by, now(), note))
     candidate, overrides = find(run, id), read_overrides(run)
     standing = stand(candidate.instruction, candidate.instances, overrides.current)
     decision = overrides.current.get(id)
@@ -88,6 +94,8 @@ def edit(run: Run, id: str, words: Words, *, by: str, note: str = "") -> Overrid
         ConfigError: no such candidate, nothing to change, an empty text or output.
         WriteError: the disk refuses.
     """
+    if ids.chat_of(id):
+        check_chat_decision(run, id, Action.EDIT)
     candidate, overrides = find(run, id), read_overrides(run)
     if words == Words():
         raise ConfigError(f"{id}: nothing to change; give --text, --input or --output")
@@ -118,6 +126,9 @@ def undo(run: Run, id: str, *, by: str, note: str = "") -> Override:
         ConfigError: there is none.
         WriteError: the disk refuses.
     """
+    if ids.chat_of(id):
+        check_chat_decision(run, id, Action.UNDO)
+        return _decide(run, Override(id, Action.UNDO, by, now(), note))
     find(run, id)
     if id not in read_overrides(run).current:
         raise ConfigError(f"{id}: nobody has decided anything about it; there is nothing to undo")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Conversation, LocalModel, Prompt
 from selfinstruct.engines.tokenizer import bos_text
 from selfinstruct.prompts.chat_template import chat_template
+from selfinstruct.prompts.text_tokens import text_tokens
 
 
 def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
@@ -26,6 +28,26 @@ def render(prompt: Prompt, model: LocalModel, tokenizer: Any) -> str:
         return _conversation(prompt, model, tokenizer)
     bos = bos_text(model=model, tokenizer=tokenizer)
     return prompt if bos and prompt.startswith(bos) else bos + prompt
+
+
+def render_ids(prompt: Prompt, model: LocalModel, tokenizer: Any) -> tuple[str, list[int]]:
+    """Return the whole text of a prompt and its token ids.
+
+    In a conversation, control tokens that stand in somebody's words are characters: only the chat
+    template writes control tokens. Raw text is encoded as it is.
+
+    Raises:
+        ConfigError: as `render`.
+    """
+    text = render(prompt, model, tokenizer)
+    tokens = text_tokens(tokenizer)
+    if not isinstance(prompt, Conversation):
+        return text, tokens.encode(text)
+    if not (mark := tokens.mark_of([prompt.messages, prompt.opened])):
+        return text, tokens.encode(text)
+    messages = tuple(tokens.marked(message, mark) for message in prompt.messages)
+    marked = replace(prompt, messages=messages, opened=tokens.marked(prompt.opened, mark))
+    return text, tokens.encode(render(marked, model, tokenizer), mark)
 
 
 def _conversation(conversation: Conversation, model: LocalModel, tokenizer: Any) -> str:

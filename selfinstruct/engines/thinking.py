@@ -64,6 +64,21 @@ def opens_thinking(prompt: str) -> bool:
     return prompt.rstrip().endswith(tuple(channel.opens for channel in CHANNELS))
 
 
+def begins_with_thinking(answer: str) -> bool:
+    """Whether a written answer begins with a thinking part of its own."""
+    channel = _opened_by(answer)
+    return channel is not None and channel.alone
+
+
+def continued_thinking(prompt: str, answer: str) -> str:
+    """Return an answer as it continues a prompt: what the prompt has opened is not opened again."""
+    channel = _opened_by(answer)
+    if channel is None or not prompt.rstrip().endswith(channel.opens):
+        return answer
+    thought = answer.lstrip()[len(channel.opens) :]
+    return thought.lstrip() if prompt != prompt.rstrip() else thought
+
+
 def split_thinking(text: str, *, opened: bool) -> tuple[str | None, str, int]:
     """Return (thinking, answer, characters before the answer).
 

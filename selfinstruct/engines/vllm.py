@@ -22,7 +22,7 @@ from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, special_tokens, token_spans
 from selfinstruct.engines.machine import Machine, bound_cores, detect_machine
-from selfinstruct.engines.rendering import render
+from selfinstruct.engines.rendering import render, render_ids
 from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
 from selfinstruct.engines.vllm_arguments import (
@@ -31,6 +31,7 @@ from selfinstruct.engines.vllm_arguments import (
     scoring_arguments,
 )
 from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
+from selfinstruct.prompts.template import further_ends
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class VllmEngine:
         self._backend = self._tokenizer.backend_tokenizer
         self._special = special_ids(self._backend)
         self._marks = special_tokens(self._backend, MARKS)
+        self._turn_ends = further_ends(self._tokenizer)
         self._limit = min(model.context_length, engine.context_length or model.context_length)
         self._driver: Driver | None = None
         self._clock = IdleClock()
@@ -98,8 +100,7 @@ class VllmEngine:
         self._clock.submitted(len(requests))
         batch = []
         for request in requests:
-            text = self.render(request.prompt)
-            ids = self.encode(text)
+            text, ids = render_ids(request.prompt, self._model, self._tokenizer)
             scored = request.scored or ()
             room = self._limit - len(ids) - len(scored)
             if room < 1:
@@ -111,7 +112,8 @@ class VllmEngine:
             self._prompts[request.id] = (text, ids)
             self._requests[request.id] = request
             if request.scored is None:
-                batch.append((request.id, ids, sampling_arguments(request, room)))
+                arguments = sampling_arguments(request, room, self._turn_ends)
+                batch.append((request.id, ids, arguments))
             elif len(scored) == 1 and ids:
                 batch.append((request.id, ids, one_token_arguments(scored[0])))
             else:

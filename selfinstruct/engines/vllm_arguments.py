@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from selfinstruct.common.records import Request
+from selfinstruct.common.records import Conversation, Request
 
 
 def scoring_arguments(*, cached: bool) -> dict[str, Any]:
@@ -38,18 +39,23 @@ def one_token_arguments(token: int) -> dict[str, Any]:
     }
 
 
-def sampling_arguments(request: Request, room: int) -> dict[str, Any]:
+def sampling_arguments(
+    request: Request, room: int, turn_ends: Sequence[int] = ()
+) -> dict[str, Any]:
     """Return the arguments to write; `logprobs=0` returns the sampled token's own, raw.
 
     Args:
         request: the request; its sampling is used.
         room: tokens that are left in the context after the prompt.
+        turn_ends: tokens that end a turn of a conversation, and that vLLM does not know.
     """
     sampling = request.sampling
     arguments: dict[str, Any] = sampling.model_dump(exclude={"stop", "max_tokens"})
     arguments["stop"] = list(sampling.stop)
     arguments["max_tokens"] = min(sampling.max_tokens, room)
     arguments["logprobs"] = 0
+    if turn_ends and isinstance(request.prompt, Conversation):
+        arguments["stop_token_ids"] = list(turn_ends)
     if sampling.temperature > 0:
         arguments["seed"] = request.seed
     return arguments

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.common.paths import shipped_file
-from selfinstruct.common.texts import shown
+from selfinstruct.dataset.read import read_any
+from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.purposes import EVALUATE
+from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
+from selfinstruct.inputs.single import check_single
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,61 +31,68 @@ def shipped_eval_tasks() -> Path:
     return shipped_file("eval_tasks.jsonl")
 
 
-def read_eval_tasks(path: Path, option: str = "--tasks") -> list[EvalTask]:
-    """Read tasks with references: JSON lines with `instruction` and `instances`.
+def read_eval_tasks(
+    path: str | Path, option: str = "--tasks", reading: ReadAs = AS_IT_IS
+) -> list[EvalTask]:
+    """Read tasks with references, from data in any format with answers.
 
-    Each instance counts as a task. `closed` may say whether it has one right answer. Without it,
-    only classification tasks are closed. Other keys are ignored, so
-    that seed files and those of the paper's release can be read.
+    Each instance counts as a task. A column `closed` may say whether it has one right answer.
+    Without it, only classification tasks are closed.
 
     Raises:
         ConfigError: names file, line, field and fix.
     """
-    tasks: list[EvalTask] = []
-    seen: dict[str, int] = {}
-    for number, row in read_objects(path, option):
-        where = f"{path}:{number}"
-        for task in _tasks(row, where, number):
-            if task.id in seen:
-                raise ConfigError(
-                    f"{where}: id {task.id!r} is that of line {seen[task.id]} too; rename one"
-                )
-            seen[task.id] = number
-            tasks.append(task)
-    if not tasks:
-        raise ConfigError(f"{path}: holds no task; check {option}")
-    return tasks
+    tasks = _Tasks()
+    read_any(path, option, reading).converted(EVALUATE, tasks.add)
+    return list(tasks.known.values())
 
 
-def _tasks(row: dict[str, Any], where: str, number: int) -> list[EvalTask]:
-    instruction = row.get("instruction")
-    if not isinstance(instruction, str) or not instruction.strip():
-        raise ConfigError(f'{where}: "instruction" is {shown(instruction)}; give a text')
-    instances = row.get("instances")
-    if not isinstance(instances, list) or not instances:
-        raise ConfigError(
-            f'{where}: "instances" is {shown(instances)}; give at least one {{"input", "output"}}'
-        )
-    closed = row.get("closed", row.get("is_classification"))
-    id = str(row.get("id", number))
-    application = row.get("application", row.get("motivation_app"))
-    tasks = []
-    for place, instance in enumerate(instances):
-        texts = instance if isinstance(instance, dict) else {}
-        input, reference = texts.get("input", ""), texts.get("output")
-        if not isinstance(input, str) or not isinstance(reference, str) or not reference.strip():
-            raise ConfigError(
-                f'{where}: instance {place + 1} is {shown(instance)}; give "input" and a reference '
-                'as "output"'
+class _Tasks:
+    """Tasks by their ids."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, EvalTask] = {}
+        self._lines: dict[str, int] = {}
+
+    def add(self, row: DataRow) -> None:
+        """Add a row.
+
+        Raises:
+            BadRowError: it has no instruction, no reference, or an id that is taken.
+        """
+        check_single(row, "a task to evaluate on")
+        instruction = row.user if row.instruction is None else row.instruction
+        if not instruction.strip():
+            raise BadRowError(
+                row.where, '"instruction" is empty; give a text', "instruction: empty"
             )
-        tasks.append(
-            EvalTask(
-                id=id if len(instances) == 1 else ids.example(id, place),
-                instruction=instruction.strip(),
-                input=input.strip(),
-                reference=reference.strip(),
-                closed=bool(closed),
-                application=str(application) if application else None,
+        if not row.answer_text.strip():
+            raise BadRowError(
+                row.where,
+                f"has no reference (read as {row.format}, instance {row.place + 1}); give the "
+                "answer to compare with",
+                "no reference",
             )
+        if row.id in self.known:
+            raise BadRowError(
+                row.where,
+                f"id {row.id!r} is that of line {self._lines[row.id]} too; rename one",
+                "id: used twice",
+            )
+        self._lines[row.id] = row.number
+        application = row.columns.get("application", row.columns.get("motivation_app"))
+        self.known[row.id] = EvalTask(
+            id=row.id,
+            instruction=instruction.strip(),
+            input=row.input.strip(),
+            reference=row.answer_text.strip(),
+            closed=_is_true(row.columns.get("closed", row.columns.get("is_classification"))),
+            application=str(application) if application else None,
         )
-    return tasks
+
+
+def _is_true(value: Any) -> bool:
+    """Return a truth value; a cell of a CSV file has it as a text."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "yes")
+    return bool(value)

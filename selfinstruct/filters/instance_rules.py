@@ -8,6 +8,7 @@ repeats, the first is kept.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -62,6 +63,7 @@ def check_instances(
             outputs.setdefault(same(instance.input), set()).add(same(instance.output))
     failures: list[Failure | None] = []
     seen: set[tuple[str, str]] = set()
+    kept_with: Counter[str] = Counter()  # by output
     for instance, own in zip(parsed, alone, strict=True):
         pair = (same(instance.input), same(instance.output))
         others = InstanceFacts(
@@ -71,11 +73,12 @@ def check_instances(
             outputs=frozenset(outputs.get(pair[0], ())),
             is_repeat=pair in seen,
             place=len(seen) + 1,
-            place_of_output=sum(output == pair[1] for _, output in seen) + 1,
+            place_of_output=kept_with[pair[1]] + 1,
         )
         failure = own or first_failure(among, others, config)
-        if failure is None:
+        if failure is None and pair not in seen:
             seen.add(pair)
+            kept_with[pair[1]] += 1
         failures.append(failure)
     return failures
 

@@ -22,6 +22,8 @@ class Of(StrEnum):
 
     INSTRUCTION = "instruction"
     INSTANCE = "instance"
+    TURN = "turn"
+    CHAT = "chat"
 
 
 class When(IntEnum):
@@ -128,8 +130,8 @@ def _always(_facts: Any) -> bool:
 class Rule:
     """One rule.
 
-    Facts are `InstructionFacts` or `InstanceFacts`; limits is the section of the config that has
-    the rule's keys.
+    Facts are `InstructionFacts`, `InstanceFacts` or `TurnFacts` (turns.py); limits is the section
+    of the config that has the rule's keys.
 
     name: of the rule; unique among the rules of one version and one `of`.
     of: what it applies to.

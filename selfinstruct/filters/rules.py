@@ -32,6 +32,7 @@ from selfinstruct.filters.outcomes import (
 from selfinstruct.filters.phrase_rules import PHRASE_INSTANCE_RULES, PHRASE_INSTRUCTION_RULES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
+from selfinstruct.filters.turns import CHAT_RULES, TURN_RULES
 
 # In the order of the flow, instructions first. It must be complete before the first check.
 RULES: list[Rule] = [
@@ -54,6 +55,8 @@ RULES: list[Rule] = [
     NO_INSTANCES,
     PENDING_INSTANCES,
     OVER_TARGET,
+    *TURN_RULES,
+    *CHAT_RULES,
 ]
 
 # Reasons that no rule gives any more, and their meaning: rows of older runs still have them.

@@ -89,14 +89,14 @@ def answer(
         EngineError: the engine failed; committed batches stay, the rest is owed.
     """
     _refuse_other_keys(values)
-    config = _teacher_config(run, values)
+    config = teacher_config(run, values)
     inputs = stored_inputs(run)
     with run_lock(run.path):
         run.verify()
         ANSWERS.verify(run)
-        model = resolve_model(config.model.name, model_progress)
+        model = resolve_model(config.model.name, model_progress, config.engine.base_url)
         engine = make_engine(model, config.model, config.engine)
-        mode = _mode(model, engine, config)
+        mode = mode_of(model, engine, config)
         way = {
             "model": {"name": model.name, "digest": model.digest, "prompting": mode},
             "sampling": config.instances.sampling.model_dump(mode="json"),
@@ -161,7 +161,7 @@ def _answer_batch(
         "answers": count_outcomes(rows),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),
-            "generated": sum(len(c.token_ids) for c in completions),
+            "generated": sum(c.num_output_tokens for c in completions),
         },
         "seconds": round(time.perf_counter() - started, 3),
     }
@@ -211,8 +211,16 @@ def _refuse_other_keys(values: Mapping[str, Any]) -> None:
         )
 
 
-def _teacher_config(run: Run, values: Mapping[str, Any]) -> RunConfig:
-    """Return the run's rules with the teacher's model, engine and sampling."""
+def teacher_config(run: Run, values: Mapping[str, Any]) -> RunConfig:
+    """Return the run's rules with the model, engine and sampling of another model.
+
+    Args:
+        run: the run.
+        values: `model`, `engine` and `instances.sampling` values, nested.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
     source = "command line"
     name = build_config(values, source).model.name
     entry = CATALOGUE.get(name)
@@ -230,8 +238,8 @@ def _teacher_config(run: Run, values: Mapping[str, Any]) -> RunConfig:
     )
 
 
-def _mode(model: LocalModel, engine: Engine, config: RunConfig) -> str:
-    """Return base or chat."""
+def mode_of(model: LocalModel, engine: Engine, config: RunConfig) -> str:
+    """Return base or chat: how another model is asked."""
     if config.model.prompting != "auto":
         return config.model.prompting
     if model.prompting is not None:

@@ -106,7 +106,7 @@ def complete(
         if not owed:
             return Supplemented(0, 0)
         config, inputs = _config_by(run, engine), stored_inputs(run)
-        model = _own_model(run, config, model_progress)
+        model = own_model(run, config, model_progress)
         writer = make_engine(model, config.model, config.engine)
         modes = dict(run.meta["model"]["prompting"])
         builder = RequestBuilder(config, inputs, writer, modes)
@@ -160,8 +160,18 @@ def _config_by(run: Run, engine: str | None) -> RunConfig:
     return build_config(values, f"--engine {engine}")
 
 
-def _own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
-    model = resolve_model(config.model.name, progress)
+def own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
+    """Return the model that the run was made with.
+
+    Raises:
+        ConfigError: it has none, or the model of that name has other files now.
+    """
+    if not run.has_model:
+        raise ConfigError(
+            f"{run.path}: begins with imported tasks, so no model writes it; type an output "
+            "(audit edit ID --output TEXT), or merge again with a generated run first"
+        )
+    model = resolve_model(config.model.name, progress, config.engine.base_url)
     if model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{run.path}: the model {model.name!r} is not the one that this run was made with "

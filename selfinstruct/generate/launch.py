@@ -36,6 +36,7 @@ from selfinstruct.common.texts import shown
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.config.values import build_config, overlay
+from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
@@ -91,8 +92,13 @@ def launch(
         raise ConfigError(
             f"{out}: is a run already; --resume continues it, another --out starts a new run"
         )
+    if existing is not None and not existing.has_model:
+        raise ConfigError(
+            f"{out}: was imported, and no model writes it; generate a run into another --out, and "
+            f"join the two: selfinstruct merge GENERATED {out} --out MERGED"
+        )
     config = resolve_config(values, existing, source)
-    inputs = read_inputs(config, values, existing)
+    inputs = read_inputs(config, values, existing, read_any)
     if existing is None:
         warn_of_other_language(inputs.seeds, config.language)
     if existing is not None:
@@ -165,11 +171,14 @@ def _locked_launch(
 
 def _model_of(out: Path, run: Run | None, config: RunConfig, listen: Listener) -> LocalModel:
     """Return the model that the config names; a run goes on with its own."""
-    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
+    model = resolve_model(
+        config.model.name, lambda *step: listen(ModelPreparing(*step)), config.engine.base_url
+    )
     if run is not None and model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{out}: the model {model.name!r} is not the one that this run was made with "
-            "(its files differ); restore it, or start another run"
+            f"({'its server tells otherwise' if model.endpoint else 'its files differ'}); "
+            "restore it, or start another run"
         )
     return model
 
@@ -354,8 +363,14 @@ def _run_meta(
         "selfinstruct": __version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "fingerprint": fingerprint(identity),
-        "model": {"name": model.name, "digest": model.digest, "prompting": dict(modes)},
+        "model": {
+            "name": model.name,
+            "digest": model.digest,
+            "prompting": dict(modes),
+            **({"server": model.endpoint.server} if model.endpoint is not None else {}),
+        },
         "inputs": {**inputs.digests},
+        "read_from": dict(inputs.sources),
         "packages": _package_versions(),
         "config": config.model_dump(mode="json"),
     }

@@ -190,7 +190,9 @@ class OpenRound:
         references = references_among(self._completions.values(), prompts)
         classifies = CLASSIFIES.at(self._rulebook.version)
         label = classifies(candidate.text, answer, references, prompts)
-        return self._builder.instances(candidate.id, candidate.text, is_classification=label)
+        return self._builder.instances(
+            candidate.id, candidate.text, is_classification=label, source=candidate.source_id
+        )
 
     def _to_score(self, completion: Completion) -> list[Request]:
         """Return scoring requests for what the engine wrote without log-probabilities."""

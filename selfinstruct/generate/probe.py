@@ -80,6 +80,8 @@ class Trial:
         """The modes that the engine can do."""
         if not self.engine.has_chat_template:
             return ("base",)
+        if not self.engine.capabilities.texts:
+            return ("chat",)
         return ("base", "chat", PLAIN) if self.engine.capabilities.continues else ("base", "chat")
 
     def context(self) -> int:
@@ -151,10 +153,14 @@ def _requests(trial: Trial, stage: Stage, mode: str) -> list[Request]:
         pool = [PoolTask(seed.pool_id, seed.instruction) for seed in inputs.seeds]
         shown = min(trial.config.propose.in_context, len(pool))
         topic = inputs.topics[0] if inputs.topics else ""
-        requests = [
-            builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)
-            for number in range(_PROPOSALS)
-        ]
+        requests = (
+            builder.proposals(0, [])[:_PROPOSALS]
+            if inputs.passages
+            else [
+                builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)
+                for number in range(_PROPOSALS)
+            ]
+        )
         most = _PROPOSAL_TOKENS
     else:
         requests = [

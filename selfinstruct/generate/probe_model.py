@@ -16,6 +16,7 @@ from selfinstruct.common.progress import (
     Probing,
 )
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
+from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.launch import resolve_config, scores_depend_on
 from selfinstruct.generate.probe import Trial, probe
@@ -50,8 +51,10 @@ def probe_model(
         EngineError: the engine failed.
     """
     config = resolve_config(values, None, "models probe")
-    inputs = read_inputs(config, values, None)
-    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
+    inputs = read_inputs(config, values, None, read_any)
+    model = resolve_model(
+        config.model.name, lambda *step: listen(ModelPreparing(*step)), config.engine.base_url
+    )
     engine = make_engine(model, config.model, config.engine)
     if not engine.has_chat_template:
         return ModelProbe(None, model.prompting)

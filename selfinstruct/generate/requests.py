@@ -22,7 +22,9 @@ from selfinstruct.engines.base import Engine
 from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.points import refers_to_input
 from selfinstruct.filters.questions import STANDS_ALONE
+from selfinstruct.generate.passages import DrawnPassage, PassageDraw
 from selfinstruct.generate.templates import PLAIN, Question, Templates, template_file
+from selfinstruct.inputs.documents import Passage
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
 
@@ -80,6 +82,7 @@ class RequestBuilder:
             for_instances=config.instances.exemplars,
             count=WORDS.at(config.rules_version),
         )
+        self._passages = PassageDraw(inputs.passages, inputs.prompts.passages, config)
         self._check_steering()
 
     @property
@@ -98,10 +101,33 @@ class RequestBuilder:
         topics = random.Random(derive_seed(self._config.seed, round, "topics"))
         requests = []
         for number in range(self._config.propose.per_round):
+            about = ids.proposal(round, number)
+            if self._passages:
+                requests.append(self.about_passage(about, self._passages.of(round, number)))
+                continue
             tasks = self._draw(generated, rng)
             topic = topics.choice(self._topics) if self._topics else ""
-            requests.append(self.proposal(ids.proposal(round, number), tasks, topic))
+            requests.append(self.proposal(about, tasks, topic))
         return requests
+
+    def about_passage(self, about: str, drawn: DrawnPassage) -> Request:
+        """Ask for tasks about a passage, after worked ones."""
+        most = self._config.passages.tasks
+        question = replace(
+            self._proposal_question(),
+            template="propose_passage",
+            stop=(f"\n{most + 1}.",),
+            source=drawn.passage.id,
+        )
+        return self._filled.request(
+            about,
+            question,
+            examples=[
+                {**exemplar, "tasks": exemplar["tasks"][:most]} for exemplar in drawn.exemplars
+            ],
+            passage=drawn.passage.text,
+            count=most,
+        )
 
     def proposal(self, about: str, tasks: Sequence[PoolTask], topic: str) -> Request:
         """Ask for the tasks that follow these in a list."""
@@ -151,11 +177,26 @@ class RequestBuilder:
             requests += [self.classify(*pair) for pair in unshown[:_KNOWN_OF_A_KIND]]
         return requests
 
-    def instances(self, about: str, instruction: str, *, is_classification: bool) -> Request:
+    def instances(
+        self,
+        about: str,
+        instruction: str,
+        *,
+        is_classification: bool,
+        source: str | None = None,
+    ) -> Request:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise.
 
         A question that stands alone has no input, and its label is its answer.
+
+        Args:
+            about: id of the instruction.
+            instruction: its text.
+            is_classification: whether its output is a label.
+            source: id of the passage that it is about: the passage is the input.
         """
+        if source is not None:
+            return self._of_passage(about, instruction, self._passages.by_id(source))
         markers = self._prompts.markers
         base = self._modes[Stage.INSTANCES] == "base"
         points = refers_to_input(instruction, self.rules_version, self._config.instances)
@@ -192,6 +233,20 @@ class RequestBuilder:
         ):
             return exemplars
         return [{**one, "instances": one["instances"][::-1]} for one in exemplars]
+
+    def _of_passage(self, about: str, instruction: str, passage: Passage) -> Request:
+        """Ask for the output of an instruction whose input is a passage."""
+        question = Question(
+            Stage.INSTANCES,
+            Form.WHOLE,
+            "answer",
+            self._config.instances.sampling,
+            source=passage.id,
+            given=passage.text,
+        )
+        exemplars = _others(self._fewshot.with_input, instruction)
+        values = {"instruction": instruction, "input": passage.text, "exemplars": exemplars}
+        return self._filled.request(about, question, **values)
 
     def answer(self, about: str, instruction: str, input: str) -> Request:
         """Ask for the output of a task with its input; `about` is the answer's id."""
@@ -272,6 +327,10 @@ class RequestBuilder:
             self.instances("", longest_task, is_classification=True),
             self.instances("", longest_task, is_classification=False),
         ]
+        if self._passages:
+            drawn = self._passages.longest
+            requests.append(self.about_passage("", drawn))
+            requests.append(self._of_passage("", longest_task, drawn.passage))
         needs: dict[str, int] = {}
         for request in requests:
             tokens = self._tokens(request.prompt) + request.sampling.max_tokens
@@ -280,7 +339,8 @@ class RequestBuilder:
 
     def _check_steering(self) -> None:
         """Raise ConfigError where the templates would ignore a setting of the user."""
-        template = template_file("propose", self._modes[Stage.PROPOSE])
+        name = "propose_passage" if self._passages else "propose"
+        template = template_file(name, self._modes[Stage.PROPOSE])
         steering = {"domain": self._config.propose.domain, "topic": self._topics}
         for name, value in steering.items():
             if value and name not in self._prompts.files[template]:

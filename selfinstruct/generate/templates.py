@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfinstruct.common import ids
@@ -31,6 +31,8 @@ class Question:
     form: what the completion consists of.
     parents: pool ids of the tasks that the prompt shows.
     stop: stop strings beside those of the template and of the sampling.
+    source: id of the passage that it is about.
+    given: the passage, where it is the input of what is asked for.
     """
 
     stage: Stage
@@ -39,6 +41,8 @@ class Question:
     sampling: SamplingConfig
     parents: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    source: str = ""
+    given: str = ""
 
 
 class Templates:
@@ -83,7 +87,11 @@ class Templates:
             id=id,
             about=about,
             stage=stage,
-            reading=self._reading(question.form, mode, continued, question.parents),
+            reading=replace(
+                self._reading(question.form, mode, continued, question.parents),
+                source=question.source,
+                given=question.given,
+            ),
             prompt=prompt,
             sampling=sampling.model_copy(update={"stop": stop}),
             seed=derive_seed(self._config.seed, id),

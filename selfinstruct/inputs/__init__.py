@@ -1,1 +1,1 @@
-"""What people bring: seed tasks, topics, texts to avoid, worked tasks."""
+"""What people bring, in any format: seed tasks, topics, texts to avoid, rows to train on."""

@@ -7,9 +7,9 @@ self-contained.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,33 @@ from selfinstruct.common.records import SeedTask
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.history import config_of_its_time
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seeds
-from selfinstruct.inputs.texts import JSON_SUFFIXES, parse_texts
+from selfinstruct.inputs.document_passages import document_passages
+from selfinstruct.inputs.documents import PASSAGES_FILE, Passage, parse_passages
+from selfinstruct.inputs.hub import hub_name
+from selfinstruct.inputs.purposes import AVOID, TOPICS
+from selfinstruct.inputs.read_data import DataFile, ReadAs, read_source
+from selfinstruct.inputs.seed_rows import seeds_of, stored_seeds
+from selfinstruct.inputs.seeds import parse_seeds, shipped_seeds
+from selfinstruct.inputs.sources import find_source
+from selfinstruct.inputs.text_data import stored_texts, texts_of
+from selfinstruct.inputs.texts import parse_texts
 from selfinstruct.prompts import PromptLibrary, load_prompts, prompts_from_files
 from selfinstruct.store import Run
 
 _KINDS = ("seeds", "topics", "avoid")
+# Data, templates and mixture of an import. A run of imported tasks may have no seeds.
+IMPORT_FILE = "import.yaml"
+
+# Reads a source, named by an option.
+Read = Callable[[str | Path, str, ReadAs], DataFile]
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Files as a run keeps them (by name, such as `seeds.jsonl`), and their parsed content.
 
-    `avoid` are (pool id, text) pairs that are in the novelty index from the start.
+    `avoid` are (pool id, text) pairs that are in the novelty index from the start. `sources` are
+    the names of what was read just now, by kind; those on the hub have their commit.
     """
 
     files: Mapping[str, bytes]
@@ -41,6 +55,12 @@ class Inputs:
     topics: tuple[str, ...]
     avoid: tuple[tuple[str, str], ...]
     prompts: PromptLibrary
+    passages: tuple[Passage, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def kept(self, kind: str) -> dict[str, bytes]:
+        """Return the files of a kind."""
+        return {name: text for name, text in self.files.items() if name.startswith(kind)}
 
     @property
     def digests(self) -> dict[str, str]:
@@ -53,8 +73,13 @@ class Inputs:
 
     @property
     def first_pool(self) -> list[tuple[str, str]]:
-        """The (id, text) pairs in the novelty index before the first round."""
-        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid]
+        """The (id, text) pairs in the novelty index before the first round.
+
+        Worked tasks that prompts about passages show are among them, as texts to avoid.
+        """
+        shown = self.prompts.passage_tasks if self.passages else []
+        more = [(ids.avoid(n), text) for n, text in enumerate(shown, start=len(self.avoid) + 1)]
+        return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid, *more]
 
     def as_stored(self) -> dict[str, bytes]:
         """Return the content of every file of a run's `inputs` folder, by its path there."""
@@ -62,36 +87,98 @@ class Inputs:
         return {**self.files, **prompts}
 
 
-def read_inputs(config: RunConfig, values: Mapping[str, Any], run: Run | None) -> Inputs:
+def read_inputs(
+    config: RunConfig, values: Mapping[str, Any], run: Run | None, read: Read
+) -> Inputs:
     """Read the inputs of a run.
+
+    A file that is given again on a resume, and that has the same rows as the run's own, counts as
+    the run's own.
 
     Args:
         config: names the files of a new run.
         values: configuration values that the user gave; a file named here replaces the run's own.
         run: the run, or None for a new one.
+        read: reads a source in any format (`dataset.read.read_any`).
 
     Raises:
         ConfigError: a file cannot be used; names file, line and fix.
         StoreError: the run's own inputs are damaged.
     """
     own = stored_inputs(run) if run is not None else None
-    files: dict[str, bytes] = {}
-    sources: dict[str, Path] = {}
+    files = own.kept("import") if own is not None else {}
+    sources: dict[str, str] = {}
     for kind in _KINDS:
-        if own is not None and values.get(kind) is None:
-            files |= {name: text for name, text in own.files.items() if name.startswith(kind)}
+        kept = own.kept(kind) if own is not None else {}
+        given = values.get(kind)
+        if run is not None and (given is None or _is_pinned(given, run.meta["config"].get(kind))):
+            files |= kept
             continue
-        path = _path_of(kind, config)
-        if path is not None:
-            name = f"{kind}{_suffix(kind, path)}"
-            files[name] = _read(path, kind)
-            sources[name] = path
+        source = getattr(config, kind) or (shipped_seeds() if kind == "seeds" else None)
+        if source is None:
+            continue
+        data = read(source, f"--{kind}", _reading(kind, config))
+        name, content, same = _stored(kind, data, own)
+        files |= kept if same else {name: content}
+        sources[kind] = data.name
+    if own is not None and values.get("documents") is None:
+        files |= own.kept("passages")
+    elif config.documents:
+        files[PASSAGES_FILE] = document_passages(config)
+        sources["documents"] = config.documents
     if own is not None and values.get("prompts") is None:
         prompts = own.prompts
     else:
         folder = user_path(config.prompts, "--prompts") if config.prompts else None
         prompts = load_prompts(folder, config.language)
-    return parse_inputs(files, prompts, sources)
+    return replace(parse_inputs(files, prompts), sources=sources)
+
+
+def _is_pinned(given: str, known: str | None) -> bool:
+    """Whether a name on the hub is the one that a run was made with: its rows are in the run."""
+    return given == known and hub_name(given) is not None and not Path(given).exists()
+
+
+def _reading(kind: str, config: RunConfig) -> ReadAs:
+    """Return how a kind is to be read: format and columns are those of the seeds."""
+    if kind != "seeds":
+        return ReadAs(skip_invalid=config.skip_invalid)
+    return ReadAs(config.seeds_format, config.seeds_columns, config.skip_invalid)
+
+
+def _stored(kind: str, data: DataFile, own: Inputs | None) -> tuple[str, bytes, bool]:
+    """Return the file in which a run keeps rows, and whether its own file says the same."""
+    if kind == "seeds":
+        seeds = seeds_of(data)
+        return *stored_seeds(data, seeds), own is not None and own.seeds == seeds
+    purpose = AVOID if kind == "avoid" else TOPICS
+    texts = texts_of(data, purpose)
+    known: list[str] = []
+    if own is not None:
+        known = [text for _, text in own.avoid] if kind == "avoid" else list(own.topics)
+    suffix, content = stored_texts(data, texts, purpose)
+    return f"{kind}{suffix}", content, known == texts
+
+
+def import_inputs(config: RunConfig, description: bytes) -> Inputs:
+    """Return the inputs of a run of imported tasks: seeds and texts to avoid only where given.
+
+    Args:
+        config: names the files.
+        description: content of `import.yaml`.
+
+    Raises:
+        ConfigError: a file cannot be used; names file, line and fix.
+    """
+    files: dict[str, bytes] = {IMPORT_FILE: description}
+    for kind in ("seeds", "avoid"):
+        given = getattr(config, kind)
+        if given:
+            source = find_source(given, f"--{kind}")
+            name, content, _ = _stored(kind, read_source(source, _reading(kind, config)), None)
+            files[name] = content
+    folder = user_path(config.prompts, "--prompts") if config.prompts else None
+    return parse_inputs(files, load_prompts(folder, config.language))
 
 
 def stored_inputs(run: Run) -> Inputs:
@@ -147,6 +234,7 @@ def parse_inputs(
     seeds: list[SeedTask] = []
     topics: list[str] = []
     avoid: list[str] = []
+    passages: tuple[Passage, ...] = ()
     for name, content in files.items():
         source = (sources or {}).get(name, Path(name))
         if name.startswith("seeds"):
@@ -155,33 +243,12 @@ def parse_inputs(
             topics = parse_texts(content, source, "--topics")
         elif name.startswith("avoid"):
             avoid = parse_texts(content, source, "--avoid")
-    if not seeds:
+        elif name.startswith("passages"):
+            passages = parse_passages(content, source)
+    if not seeds and IMPORT_FILE not in files:
         raise ConfigError("no seed tasks; check --seeds")
     numbered = tuple((ids.avoid(number), text) for number, text in enumerate(avoid, start=1))
-    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts)
-
-
-def _suffix(kind: str, path: Path) -> str:
-    """Return the suffix of the file in the run, so that it is read again in the same way."""
-    if kind == "seeds":
-        return ".txt" if path.suffix.lower() == ".txt" else ".jsonl"
-    return ".jsonl" if path.suffix.lower() in JSON_SUFFIXES else ".txt"
-
-
-def _path_of(kind: str, config: RunConfig) -> Path | None:
-    value = getattr(config, kind)
-    if value:
-        return user_path(value, f"--{kind}")
-    return shipped_seeds() if kind == "seeds" else None
-
-
-def _read(path: Path, kind: str) -> bytes:
-    if kind == "seeds":
-        return read_seed_bytes(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --{kind}") from error
+    return Inputs(dict(files), seeds, tuple(topics), numbered, prompts, passages=passages)
 
 
 @contextmanager

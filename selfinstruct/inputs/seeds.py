@@ -109,8 +109,10 @@ def _parse_line(line: str, where: str) -> SeedTask:
 
 
 def _parse_instances(value: Any, where: str) -> tuple[Instance, ...]:
+    if value is None:  # an instruction alone; few-shot prompts use other examples
+        return ()
     if not isinstance(value, list) or not value:
-        state = "missing" if value is None else "empty" if value == [] else "not a list"
+        state = "empty" if value == [] else "not a list"
         raise SeedError(f'{where}: "instances" is {state}; give at least one {{"input", "output"}}')
     instances = []
     for position, item in enumerate(value):

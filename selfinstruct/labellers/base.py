@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import LocalModel
+from selfinstruct.common.records import LocalModel, Message
 
 if TYPE_CHECKING:
     from selfinstruct.engines.isolated import Advance, Loaded, Work
@@ -27,13 +27,33 @@ POLICY, RUN = "policy", "run"
 class TaskPrompt:
     """A task as a user writes it; `reference` is its accepted output.
 
-    `group` is its instruction: prompts of one group are never split.
+    `group` is its instruction: prompts of one group are never split. `earlier` are the turns before
+    it: a system prompt, and turns that are answered; none of them is of tools.
     """
 
     id: str
     group: str
     user: str
     reference: str
+    earlier: tuple[Message, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The whole conversation that is to be answered."""
+        return (*self.earlier, Message(role="user", content=self.user))
+
+    @property
+    def shown(self) -> str:
+        """What is asked, as one text for a judge."""
+        if not self.earlier:
+            return self.user
+        return "\n\n".join(f"{turn['role'].title()}: {turn['content']}" for turn in self.turns)
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What must be the same where work is continued; folders of earlier have no `earlier`."""
+        fields = asdict(self)
+        return fields if self.earlier else {k: v for k, v in fields.items() if k != "earlier"}
 
 
 @dataclass(frozen=True, slots=True)

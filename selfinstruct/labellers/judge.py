@@ -87,7 +87,7 @@ def judge_answers(
     ]
     if not pairs:
         return
-    asked = [Duel(first.id, prompt.user, first.text, other.text) for prompt, first, other in pairs]
+    asked = [Duel(first.id, prompt.shown, first.text, other.text) for prompt, first, other in pairs]
     duels.start(engine, asked, template)
     # Cut between prompts alone, so that a prompt with one vote has all of its votes.
     cuts = [n for n, (prompt, *_) in enumerate(pairs) if n and pairs[n - 1][0] is not prompt]

@@ -50,13 +50,14 @@ def instructed_prompts(engine: Engine, prompts: Sequence[TaskPrompt]) -> dict[st
     shots = worked_shots()
     instructed = {}
     for prompt in prompts:
-        messages: list[Message] = []
+        system = [turn for turn in prompt.earlier if turn["role"] == "system"]
+        messages: list[Message] = [*system]
         shown = [shot for shot in shots if shot.user != prompt.user][:_EXAMPLES]
         for number, shot in enumerate(shown):
             user = f"{PRINCIPLES}\n\n{shot.user}" if number == 0 else shot.user
             messages.append(Message(role="user", content=user))
             messages.append(Message(role="assistant", content=shot.answer))
-        messages.append(Message(role="user", content=prompt.user))
+        messages += prompt.turns[len(system) :]
         instructed[prompt.id] = conversation_prompt(engine, messages)
     return instructed
 

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import LocalModel
+from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.labellers.base import Labelled, Labeller, Labelling, Needs, score_each
+from selfinstruct.models.endpoint import require_folder
 
 # Sequences that are scored at once, of about one length.
 _BATCH = 8
@@ -18,9 +19,9 @@ _BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class AnsweredConversation:
-    """A conversation, (role, content) of each turn, and an answer to it."""
+    """The turns of a conversation, and an answer to them."""
 
-    messages: tuple[tuple[str, str], ...]
+    messages: tuple[Message, ...]
     answer: str
 
 
@@ -28,7 +29,7 @@ def label(labelling: Labelling) -> Labelled:
     """Score every answer that is not empty; the model runs in a process of its own."""
     model = labelling.asked_model
     conversations = {
-        answer.id: AnsweredConversation((("user", prompt.user),), answer.text)
+        answer.id: AnsweredConversation(prompt.turns, answer.text)
         for prompt in labelling.prompts
         for answer in labelling.answers[prompt.id]
         if answer.text
@@ -58,8 +59,6 @@ def reward_scores(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from selfinstruct.prompts.template import end_of_answer, prompt_text
-
     tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
     network = AutoModelForSequenceClassification.from_pretrained(
         model.path, dtype=torch.float32, local_files_only=True
@@ -70,19 +69,32 @@ def reward_scores(
         raise ConfigError(f"{model.path}: its tokenizer has no chat template to show answers in")
     if network.config.get_text_config().pad_token_id is None:
         network.config.get_text_config().pad_token_id = tokenizer.eos_token_id
-    end = end_of_answer(tokenizer)
-    ids = [
-        tokenizer.encode(
-            prompt_text(
-                [{"role": role, "content": content} for role, content in conversation.messages],
-                tokenizer,
-            )
-            + f"{conversation.answer}{end}",
-            add_special_tokens=False,
-        )
-        for conversation in conversations
-    ]
+    end = _end_of_answer(model, tokenizer)
+    ids = [_tokens(conversation, tokenizer, end) for conversation in conversations]
     return token_scores(network.eval(), ids, advance=advance)
+
+
+def _end_of_answer(model: LocalModel, tokenizer: Any) -> str:
+    """Return the token that ends an answer; a model that was trained here ends with its own."""
+    from selfinstruct.prompts.template import end_of_answer
+
+    trained_here = (model.path / "training.json").is_file()
+    return str(tokenizer.eos_token) if trained_here else end_of_answer(tokenizer)
+
+
+def _tokens(conversation: AnsweredConversation, tokenizer: Any, end: str) -> list[int]:
+    """Return the token ids of an answered conversation, as they were learnt."""
+    from selfinstruct.engines.thinking import begins_with_thinking, continued_thinking
+    from selfinstruct.prompts.template import prompt_text
+    from selfinstruct.prompts.text_tokens import text_tokens
+
+    tokens = text_tokens(tokenizer)
+    mark = tokens.mark_of([conversation.messages, conversation.answer])
+    answer = tokens.marked(conversation.answer, mark)
+    thinking = begins_with_thinking(answer)
+    messages = tokens.marked(list(conversation.messages), mark)
+    prompt = prompt_text(messages, tokenizer, thinking=thinking)
+    return tokens.encode(f"{prompt}{continued_thinking(prompt, answer)}{end}", mark)
 
 
 def require_reward_model(model: LocalModel) -> None:
@@ -91,6 +103,7 @@ def require_reward_model(model: LocalModel) -> None:
     Raises:
         ConfigError: it is no reward model.
     """
+    require_folder(model)
     kinds = model.config.get("architectures") or []
     # Without a list of labels, transformers takes it for two.
     labels = len(model.config.get("id2label") or (0, 1))

@@ -21,14 +21,13 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.statistics import paired_difference
+from selfinstruct.inputs.own_folders import BEST
 from selfinstruct.labellers.base import Answers, Labeller, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.pairs import Dropped, usable_answers
-from selfinstruct.preferences.sample import SampleSettings
+from selfinstruct.preferences.sample import SampleSettings, require_references
 from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import folder_lock
-
-BEST = "best.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +111,12 @@ def best_of(
     """
     if not prompts:
         raise ConfigError("there is no task to ask about; give a run with accepted tasks")
+    require_references([choice.scorer, choice.measure], prompts)
     asked = {
         **asdict(how),
         "dtype": dtype,
         "policy": policy.digest,
-        "prompts": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
+        "prompts": fingerprint({"prompts": [prompt.compared for prompt in prompts]}),
         "scorer": _identity(choice.scorer, dtype),
         "measure": _identity(choice.measure, dtype),
     }
@@ -172,12 +172,7 @@ def _chosen(
         scores.append([answer.score if answer.id in usable_ids else math.nan for answer in own])
         if usable:
             best = max(usable, key=lambda answer: answer.score)
-            row = {
-                "prompt": prompt.user,
-                "completion": best.text,
-                "id": best.id,
-                "score": best.score,
-            }
+            row = {**_written(prompt, best.text), "id": best.id, "score": best.score}
             lines.append(json.dumps(row, ensure_ascii=False))
     if not lines:
         raise ConfigError(
@@ -194,6 +189,14 @@ def _chosen(
         "measured": sum(known(own, k) for own in values),
         "curve": [asdict(point) for point in curve],
     }
+
+
+def _written(prompt: TaskPrompt, answer: str) -> dict[str, Any]:
+    """Return a task and its answer as training reads them: texts, or turns of a conversation."""
+    if not prompt.earlier:
+        return {"prompt": prompt.user, "completion": answer}
+    turns = [dict(turn) for turn in prompt.turns]
+    return {"prompt": turns, "completion": [{"role": "assistant", "content": answer}]}
 
 
 def best_of_curve(

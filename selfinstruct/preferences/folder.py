@@ -24,14 +24,13 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError, why
+from selfinstruct.common.records import Message
 from selfinstruct.common.texts import shown
+from selfinstruct.inputs.own_folders import LABELLED, REPORT, SETTINGS
 from selfinstruct.labellers.base import ScoredAnswer, Vote
 from selfinstruct.preferences.pairs import Pair
 
-SETTINGS, REPORT = "preferences.json", "report.json"
 ANSWERS, VOTES = "answers", "votes"
-TRAIN, HELD_OUT = "train.parquet", "held_out.parquet"
-LABELLED = "labelled.parquet"
 
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _SCHEMAS = {
@@ -138,7 +137,7 @@ def write_pairs(
     out: Path,
     name: str,
     pairs: Sequence[Pair],
-    user_of: Mapping[str, str],
+    turns_of: Mapping[str, Sequence[Message]],
     lineage: Mapping[str, str],
 ) -> None:
     """Write pairs in TRL's explicit preference format, as conversations.
@@ -147,12 +146,12 @@ def write_pairs(
         out: the folder.
         name: TRAIN or HELD_OUT.
         pairs: what to write.
-        user_of: what a user writes, by prompt.
+        turns_of: what is answered, by prompt.
         lineage: `labeller`, `policy` and `run`, the same for all.
     """
     rows = [
         {
-            "prompt": [{"role": "user", "content": user_of[pair.prompt_id]}],
+            "prompt": [dict(turn) for turn in turns_of[pair.prompt_id]],
             "chosen": [{"role": "assistant", "content": pair.chosen.text}],
             "rejected": [{"role": "assistant", "content": pair.rejected.text}],
             "chosen_score": pair.chosen.score,
@@ -173,7 +172,7 @@ def write_labelled(
     out: Path,
     answers: Sequence[ScoredAnswer],
     usable: Collection[str],
-    prompts: Mapping[str, tuple[str, bool]],
+    prompts: Mapping[str, tuple[Sequence[Message], bool]],
 ) -> None:
     """Write all answers with the labeller's scores.
 
@@ -181,12 +180,12 @@ def write_labelled(
         out: the folder.
         answers: of all prompts.
         usable: ids of answers to learn from: finished, not empty, not repeated, scored.
-        prompts: by id: what a user writes, and whether the prompt is held out.
+        prompts: by id: what is answered, and whether the prompt is held out.
     """
     rows = [
         {
             **asdict(answer),
-            "prompt": [{"role": "user", "content": prompts[answer.prompt_id][0]}],
+            "prompt": [dict(turn) for turn in prompts[answer.prompt_id][0]],
             "usable": answer.id in usable,
             "held_out": prompts[answer.prompt_id][1],
         }

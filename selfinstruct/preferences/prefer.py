@@ -11,9 +11,9 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
+from selfinstruct.inputs.own_folders import HELD_OUT, TRAIN
 from selfinstruct.labellers.base import Labelled, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
-from selfinstruct.preferences.folder import HELD_OUT, TRAIN
 from selfinstruct.preferences.pairs import (
     LEAST_PAIRS,
     Dropped,
@@ -25,7 +25,7 @@ from selfinstruct.preferences.pairs import (
     split_pairs,
     usable_answers,
 )
-from selfinstruct.preferences.sample import SampleSettings, prompts_of
+from selfinstruct.preferences.sample import Prompts, SampleSettings, prompts_of, require_references
 from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import Run, folder_lock
 
@@ -63,14 +63,18 @@ class _Paired:
 
 
 def prefer(
-    run: Run, policy: LocalModel, settings: PreferSettings, scorer: Scorer, work: Workplace
+    data: Run | Prompts,
+    policy: LocalModel,
+    settings: PreferSettings,
+    scorer: Scorer,
+    work: Workplace,
 ) -> dict[str, Any]:
-    """Make preferences of a policy's answers to the tasks of a run; return the report.
+    """Make preferences of a policy's answers to tasks; return the report.
 
-    Answers are the policy's own: nothing that the run rejected is ever in a pair.
+    Answers are the policy's own: nothing that a run rejected is ever in a pair.
 
     Args:
-        run: its accepted tasks are the prompts.
+        data: what to answer; of a run the accepted tasks.
         policy: the model that answers, and will be trained.
         settings: of the preferences.
         scorer: the labeller.
@@ -82,13 +86,15 @@ def prefer(
         EngineError: an engine failed; what was committed stays.
         WriteError: the disk refuses; what was committed stays.
     """
-    prompts = prompts_of(run)
+    asked_of = data if isinstance(data, Prompts) else Prompts(data.path.name, prompts_of(data))
+    prompts, name = asked_of.tasks, asked_of.name
     if not prompts:
-        raise ConfigError(f"{run.path}: has no accepted task to ask about; generate some first")
+        raise ConfigError(f"{name}: has no accepted task to ask about; generate some first")
+    require_references([scorer], prompts)
     asked = {
         **{key: value for key, value in asdict(settings).items() if key not in _PAIRING},
         "policy": policy.digest,
-        "run": fingerprint({"prompts": [asdict(prompt) for prompt in prompts]}),
+        "run": fingerprint({"prompts": [prompt.compared for prompt in prompts]}),
         "labeller": scorer.labeller.name,
         "labelled_by": scorer.labelled_by(settings.dtype),
         "judge_template": scorer.template,
@@ -96,7 +102,7 @@ def prefer(
     lineage = {
         "labeller": scorer.labeller.name,
         "policy": policy.name,
-        "run": str(run.path.name),
+        "run": name,
     }
     how = SampleSettings(
         settings.k,
@@ -165,9 +171,9 @@ def _write(
     lineage: Mapping[str, str],
 ) -> None:
     """Write the pairs, and all answers with the labeller's scores."""
-    user_of = {prompt.id: prompt.user for prompt in prompts}
-    folder.write_pairs(out, TRAIN, paired.train, user_of, lineage)
-    folder.write_pairs(out, HELD_OUT, paired.held, user_of, lineage)
+    turns_of = {prompt.id: prompt.turns for prompt in prompts}
+    folder.write_pairs(out, TRAIN, paired.train, turns_of, lineage)
+    folder.write_pairs(out, HELD_OUT, paired.held, turns_of, lineage)
     group_of = {prompt.id: prompt.group for prompt in prompts}
     held_groups = {group_of[pair.prompt_id] for pair in paired.held}
     answers = labelled.answers
@@ -175,7 +181,7 @@ def _write(
         out,
         [answer for prompt in prompts for answer in answers[prompt.id]],
         {answer.id for own in answers.values() for answer in usable_answers(own, Counter())},
-        {prompt.id: (prompt.user, prompt.group in held_groups) for prompt in prompts},
+        {prompt.id: (prompt.turns, prompt.group in held_groups) for prompt in prompts},
     )
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from selfinstruct.common import ids
 from selfinstruct.common.draws import derive_seed
-from selfinstruct.common.records import Completion, Form, Message, Prompt, Reading, Request, Stage
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.paths import user_path
+from selfinstruct.common.records import Completion, Form, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
-from selfinstruct.labellers.base import ScoredAnswer, TaskPrompt
+from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.purposes import PREFER, Purpose
+from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
+from selfinstruct.labellers.base import Needs, ScoredAnswer, Scorer, TaskPrompt
 from selfinstruct.labellers.likelihood import instructed_prompts, score_written
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.prompts.canonical import STOP, user_text
-from selfinstruct.store import Run
+from selfinstruct.store import Run, open_run, run_exists
 from selfinstruct.verdicts.parse.spans import block
 
 # Prompts of one commit; a crash loses at most these.
@@ -35,6 +41,83 @@ class SampleSettings:
     max_tokens: int
     seed: int
     scored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Tasks to answer, and the name of the data that they come from."""
+
+    name: str
+    tasks: list[TaskPrompt]
+
+
+def read_prompts(
+    data: str | Path, purpose: Purpose, option: str, reading: ReadAs = AS_IT_IS
+) -> Prompts:
+    """Read tasks to answer: of a run as it stands, or from data in any format.
+
+    Args:
+        data: a run, a folder, a file, or a name on the hub.
+        purpose: of the command.
+        option: the option or argument that named it, for messages.
+        reading: how to read a file.
+
+    Raises:
+        ConfigError: there is none, or a row cannot be used.
+    """
+    path = user_path(data, option)
+    if run_exists(path):
+        if tasks := prompts_of(open_run(path)):
+            return Prompts(path.name, tasks)
+        raise ConfigError(f"{path}: has no accepted task to ask about; generate some first")
+    file = read_any(data, option, reading)
+    rows: dict[str, TaskPrompt] = {}
+
+    def add(row: DataRow) -> None:
+        task = _prompt(row)
+        if purpose is PREFER:  # pairs are held out by whole instructions
+            task = replace(task, group=row.group)
+        if task.id in rows:  # ids of public data repeat
+            task = replace(task, id=row.line_id, group=row.line_id)
+        rows[task.id] = task
+
+    file.converted(purpose, add)
+    return Prompts(file.name if file.path is None else path.name, list(rows.values()))
+
+
+def _prompt(row: DataRow) -> TaskPrompt:
+    """Return a row as a task to answer; its reference is empty where there is none.
+
+    Raises:
+        BadRowError: it has turns of tools, or no text.
+    """
+    if row.label is not None:  # a judged answer is no reference
+        row = replace(row, answer=None)
+    if not row.user.strip():
+        raise BadRowError(row.where, "has no prompt; give a text", "no prompt")
+    if any(turn["role"] == "tool" or "tool_calls" in turn for turn in (*row.prompt, *row.turns)):
+        problem = "has turns of tools, which a policy is not asked to go on with; drop the row"
+        raise BadRowError(row.where, problem, "turns of tools")
+    if row.instruction is None:
+        user = row.user.strip()
+    else:
+        user = user_text(row.instruction.strip(), row.input.strip())
+    return TaskPrompt(row.id, row.id, user, row.answer_text.strip(), row.prompt[:-1])
+
+
+def require_references(scorers: Sequence[Scorer], prompts: Sequence[TaskPrompt]) -> None:
+    """Refuse a labeller that compares with answers which the data does not have.
+
+    Raises:
+        ConfigError: names the labeller and the first such task.
+    """
+    for scorer in scorers:
+        bare = [prompt.id for prompt in prompts if not prompt.reference]
+        if bare and scorer.labeller.needs is Needs.REFERENCE:
+            raise ConfigError(
+                f"{scorer.labeller.name}: {len(bare)} of {len(prompts)} tasks have no answer to "
+                f"compare with (the first: {bare[0]}); give another labeller, or data with answers"
+            )
 
 
 def prompts_of(run: Run) -> list[TaskPrompt]:
@@ -66,10 +149,7 @@ def sample_answers(
     owed = [prompt for prompt in prompts if prompt.id not in answered]
     if not owed:
         return
-    asked = {
-        prompt.id: conversation_prompt(engine, [Message(role="user", content=prompt.user)])
-        for prompt in owed
-    }
+    asked = {prompt.id: conversation_prompt(engine, prompt.turns) for prompt in owed}
     instructed = instructed_prompts(engine, owed) if how.scored else {}
     longest = max(prompt_tokens(engine, text) for text in (*asked.values(), *instructed.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))
@@ -112,6 +192,6 @@ def _answer(completion: Completion) -> ScoredAnswer:
         id=completion.id,
         prompt_id=completion.request.about,
         text=completion.text[slice(*span)],
-        num_tokens=len(completion.token_ids),
+        num_tokens=completion.num_output_tokens,
         finished=completion.finish_reason == "stop",
     )

@@ -16,13 +16,29 @@ from typing import Any
 
 import jinja2
 
-from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
 
 log = logging.getLogger(__name__)
 
 # A text that no template writes by itself.
 _PROBE = "Qx7 probe"
+_PROBE_TOOL, _PROBE_CALL = "qx7_probe", "qx7Call01"
+_TOOL_PROBE = (
+    Message(role="user", content="u"),
+    Message(
+        role="assistant",
+        content="",
+        tool_calls=[
+            {
+                "id": _PROBE_CALL,
+                "type": "function",
+                "function": {"name": _PROBE_TOOL, "arguments": {"a": 1}},
+            }
+        ],
+    ),
+    Message(role="tool", content=_PROBE, name=_PROBE_TOOL, tool_call_id=_PROBE_CALL),
+)
 _OPENS_THINKING = re.compile(r"<([\w:]*think\w*)>\s*\Z")
 _THINK, _NO_THINK = "/think", "/no_think"
 # Some templates write today's date. A run that goes on tomorrow must ask as it did today.
@@ -36,12 +52,13 @@ class ChatTemplate:
 
     Args:
         tokenizer: a transformers tokenizer that has a chat template.
-        name: of the model, for messages.
+        name: of the model that writes, for messages; empty where a model is trained.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         self._tokenizer = tokenizer
         self._name = name
+        self._whose = f"model {name!r}: its chat template" if name else "the chat template"
 
     def text(self, messages: Sequence[Message], opened: str = "", *, thinking: bool = False) -> str:
         """Return a conversation up to the model's own turn, and the beginning of that turn.
@@ -55,23 +72,40 @@ class ChatTemplate:
         Raises:
             ConfigError: the template refuses the conversation.
         """
-        turns = self._turns(messages, thinking=thinking)
-        try:
-            text = self._apply(turns, thinking=thinking)
-        except _REFUSALS as error:
-            roles = ", ".join(message["role"] for message in turns)
-            raise ConfigError(
-                f"model {self._name!r}: its chat template refuses a conversation of the roles "
-                f"{roles}: {why(error)}; change the turns of your templates (--prompts), or use "
-                "--prompting base"
-            ) from error
+        text = self._rendered(messages, thinking=thinking, asks=True)
         if not opened:
             return text
         return f"{text}{self._lead_thinking if thinking else self._lead}{opened}"
 
+    def finished(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
+        """Return a conversation that ends with the model's own turn, and the end of that turn.
+
+        Raises:
+            ConfigError: the template refuses the conversation.
+        """
+        return self._rendered(messages, thinking=thinking, asks=False)
+
+    def _rendered(self, messages: Sequence[Message], *, thinking: bool, asks: bool) -> str:
+        if any(map(has_tools, messages)) and not self.takes_tools:
+            raise ConfigError(
+                f"{self._whose} has no form for tool calls and their results; use a model that was "
+                "made for tools, or leave these conversations out"
+            )
+        turns = self._turns(messages, thinking=thinking)
+        try:
+            return self._apply(turns, thinking=thinking, asks=asks)
+        except _REFUSALS as error:
+            roles = ", ".join(message["role"] for message in turns)
+            way_out = "change the turns, or use another model"
+            if self._name:
+                way_out = "change the turns of your templates (--prompts), or use --prompting base"
+            raise ConfigError(
+                f"{self._whose} refuses a conversation of the roles {roles}: {error}; {way_out}"
+            ) from error
+
     def _turns(self, messages: Sequence[Message], *, thinking: bool) -> list[Message]:
         """Return the turns as the template takes them."""
-        turns = [Message(role=m["role"], content=m["content"]) for m in messages]
+        turns = list(messages)
         if self._has_keyword and (_THINK in self._source or not thinking):
             turns = with_system(turns, _THINK if thinking else _NO_THINK)
         if not self.takes_system:
@@ -87,9 +121,15 @@ class ChatTemplate:
             log.info(
                 "the chat template of %s has no system role: system text is put before the first "
                 "user turn",
-                self._name,
+                self._name or "the model",
             )
         return takes
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether it writes the calls of tools, and their results."""
+        text = self._tried(_TOOL_PROBE) or ""
+        return _PROBE_TOOL in text and _PROBE in text
 
     @cached_property
     def _alternates(self) -> bool:
@@ -154,7 +194,7 @@ class ChatTemplate:
 
 
 @lru_cache(maxsize=8)
-def chat_template(tokenizer: Any, name: str = "this tokenizer") -> ChatTemplate:
+def chat_template(tokenizer: Any, name: str = "") -> ChatTemplate:
     """Return a tokenizer's chat template; it is tried once for each tokenizer."""
     return ChatTemplate(tokenizer, name)
 
@@ -178,11 +218,17 @@ def system_in_first_turn(messages: Sequence[Message]) -> list[Message]:
     return [Message(role="user", content=first), *turns[1:]]
 
 
+def has_tools(message: Message) -> bool:
+    """Whether a turn calls tools, or is the result of a call."""
+    return message["role"] == "tool" or bool(message.get("tool_calls"))
+
+
 def merged(messages: Sequence[Message]) -> list[Message]:
-    """Return the turns with those of one role in a row made one."""
+    """Return the turns with those of one role in a row made one; those of tools stay apart."""
     turns: list[Message] = []
     for message in messages:
-        if turns and turns[-1]["role"] == message["role"]:
+        apart = not turns or has_tools(message) or has_tools(turns[-1])
+        if not apart and turns[-1]["role"] == message["role"]:
             content = f"{turns[-1]['content']}\n\n{message['content']}"
             turns[-1] = Message(role=message["role"], content=content)
         else:

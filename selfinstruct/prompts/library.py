@@ -42,6 +42,12 @@ class PromptLibrary:
     stop: Mapping[str, Sequence[str]]
     exemplars: tuple[SeedTask, ...]
     kind_rules: tuple[KindRule, ...] = ()
+    passages: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def passage_tasks(self) -> list[str]:
+        """The tasks of the worked passages that proposals about passages show."""
+        return [task for exemplar in self.passages for task in exemplar["tasks"]]
 
     def text(self, name: str, **values: Any) -> str:
         """Render a template of plain text."""
@@ -144,6 +150,7 @@ def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
         settings.stop,
         settings.exemplar_tasks(),
         settings.kind_rules(),
+        settings.passage_exemplars(),
     )
     library.check_syntax()
     return library

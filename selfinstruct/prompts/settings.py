@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -60,18 +60,31 @@ class _Exemplar(_Strict):
     instances: Annotated[list[_Instance], Field(min_length=1)]
 
 
+class _PassageExemplar(_Strict):
+    text: _Text
+    tasks: Annotated[list[_Text], Field(min_length=1)]
+
+
 class _KindRule(_Strict):
     kind: Literal["label", "text"]
     when: Annotated[list[_Pattern], Field(min_length=1)]
 
 
 class PromptSettings(_Strict):
-    """The content of prompts.yaml. Without `classification`, the model alone decides."""
+    """The content of prompts.yaml. Without `classification`, the model alone decides.
+
+    Without `passages`, no tasks about documents can be asked for.
+    """
 
     markers: _Markers
     stop: dict[str, list[_Stop]]
     exemplars: list[_Exemplar]
     classification: list[_KindRule] = []
+    passages: list[_PassageExemplar] = []
+
+    def passage_exemplars(self) -> tuple[dict[str, Any], ...]:
+        """Return the worked passages, each with its `text` and `tasks`."""
+        return tuple(exemplar.model_dump() for exemplar in self.passages)
 
     def kind_rules(self) -> tuple[KindRule, ...]:
         """Return what the words of an instruction say of its answer, in order."""

@@ -10,6 +10,11 @@
       instances.parquet      their instances, with verdicts
       supplements.json       last round that the model had written, restored instructions, counts,
                              tokens, seconds, checksums
+    conversations/00000/     self-chats that tasks of the run open (`converse`)
+      completions.parquet    every request and completion
+      conversations.parquet  the self-chats, with verdicts
+      turns.parquet          all their turns, with verdicts
+      conversations.json     model, settings, prompts, counts by reason, tokens, seconds, checksums
 
 A commit is written as answers/.00000.tmp and renamed, like a round; its JSON has the checksums of
 its other files. Rounds are never rewritten: a supplement's row replaces the pending row with the
@@ -29,6 +34,7 @@ from typing import Any
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
+from selfinstruct.common.chats import ChatTurn, SelfChat
 from selfinstruct.common.errors import StoreError, why
 from selfinstruct.common.records import (
     ACCEPTED,
@@ -37,8 +43,8 @@ from selfinstruct.common.records import (
     InstructionCandidate,
 )
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
-from selfinstruct.store import schema
-from selfinstruct.store.layout import COMPLETIONS, INSTANCES, INSTRUCTIONS
+from selfinstruct.store import chat_tables, schema
+from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, TURNS
 from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
 
 log = logging.getLogger(__name__)
@@ -48,13 +54,15 @@ log = logging.getLogger(__name__)
 class Commit:
     """One commit; `info` is the content of its JSON.
 
-    instructions: empty for a kind that has none.
+    instructions, instances, chats, turns: empty for a kind that has none.
     """
 
     completions: Sequence[Completion]
     instructions: Sequence[InstructionCandidate]
     instances: Sequence[InstanceCandidate]
     info: Mapping[str, Any]
+    chats: Sequence[SelfChat] = ()
+    turns: Sequence[ChatTurn] = ()
 
     @property
     def restored(self) -> dict[str, str]:
@@ -73,12 +81,14 @@ class CommitKind:
     required: keys that the JSON must have, with their types.
     model_keys: keys that `model` in the JSON must have.
     has_instructions: whether there is an instructions.parquet.
+    has_chats: whether there are conversations.parquet and turns.parquet, and no instances.parquet.
     """
 
     name: str
     required: Mapping[str, type]
     model_keys: frozenset[str] = frozenset()
     has_instructions: bool = False
+    has_chats: bool = False
 
     def numbers(self, run: Run) -> list[int]:
         """Return the numbers of the commits of a run."""
@@ -143,6 +153,18 @@ class CommitKind:
         with damage(path):
             return schema.read_instances(path)
 
+    def read_chats(self, run: Run, number: int) -> list[SelfChat]:
+        """Return the self-chats of a commit, with their verdicts."""
+        path = self.path(run, number) / CHATS
+        with damage(path):
+            return chat_tables.read_chats(path)
+
+    def read_turns(self, run: Run, number: int) -> list[ChatTurn]:
+        """Return the turns of a commit's self-chats, with their verdicts."""
+        path = self.path(run, number) / TURNS
+        with damage(path):
+            return chat_tables.read_turns(path)
+
     def commit(self, run: Run, commit: Commit) -> None:
         """Write the next commit; once this returns it is on disk for good.
 
@@ -163,7 +185,11 @@ class CommitKind:
             schema.write_completions(work / COMPLETIONS, commit.completions)
             if self.has_instructions:
                 schema.write_instructions(work / INSTRUCTIONS, commit.instructions)
-            schema.write_instances(work / INSTANCES, commit.instances)
+            if self.has_chats:
+                chat_tables.write_chats(work / CHATS, commit.chats)
+                chat_tables.write_turns(work / TURNS, commit.turns)
+            else:
+                schema.write_instances(work / INSTANCES, commit.instances)
             info = {
                 **commit.info,
                 "schema_version": schema.SCHEMA_VERSION,
@@ -179,7 +205,13 @@ ANSWERS = CommitKind(
 SUPPLEMENTS = CommitKind(
     "supplements", {"last_round": int, "instructions": dict}, has_instructions=True
 )
-KINDS = (ANSWERS, SUPPLEMENTS)
+CONVERSATIONS = CommitKind(
+    "conversations",
+    {"model": dict, "settings": dict, "conversations": dict, "turns": dict},
+    frozenset({"name", "digest", "prompting"}),
+    has_chats=True,
+)
+KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS)
 
 
 def best_answers(run: Run) -> dict[str, InstanceCandidate]:

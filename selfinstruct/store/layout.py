@@ -8,15 +8,22 @@ LOCK_FILE = ".selfinstruct.lock"
 INPUTS = "inputs"
 CALIBRATION = "calibration.parquet"
 ROUNDS = "rounds"
+# Imported candidates: each commit takes the place of a round, and has its number.
+IMPORTS = "imports"
 # The tables of a round, and of every other commit that has them.
 COMPLETIONS = "completions.parquet"
 INSTRUCTIONS = "instructions.parquet"
 INSTANCES = "instances.parquet"
+CHATS = "conversations.parquet"
+TURNS = "turns.parquet"
 OVERRIDES = "overrides.jsonl"
 LABELS = "labels.jsonl"
 SAMPLES = "samples"
 
 # What a run has beside its kinds of commits (`commits.KINDS`): nothing else may use these names.
 OWN = frozenset(
-    {RUN_FILE, STATUS_FILE, LOCK_FILE, INPUTS, CALIBRATION, ROUNDS, OVERRIDES, LABELS, SAMPLES}
+    {
+        *(RUN_FILE, STATUS_FILE, LOCK_FILE, INPUTS, CALIBRATION, ROUNDS, IMPORTS),
+        *(OVERRIDES, LABELS, SAMPLES),
+    }
 )

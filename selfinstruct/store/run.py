@@ -5,9 +5,13 @@
     calibration.parquet    scores of seed tasks under the model, for the likelihood filter
     status.json            running, stopped (and why), failed; advisory
     rounds/00000/          completions, instructions, instances (Parquet), round.json
+    imports/00001/         instructions, instances (Parquet), imports.json: imported candidates
 
 A round is written as rounds/.00000.tmp and renamed: the rename is the commit. Rounds are
 never rewritten. A folder is a run once it has its run.yaml, which is written last.
+
+An import is a round that no model wrote. It has a number in the one sequence of rounds, so that
+all that walks the rounds of a run walks its imports too.
 """
 
 from __future__ import annotations
@@ -39,11 +43,20 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 from selfinstruct.store import schema
-from selfinstruct.store.layout import CALIBRATION, COMPLETIONS, INSTANCES, INSTRUCTIONS, RUN_FILE
+from selfinstruct.store.layout import (
+    CALIBRATION,
+    COMPLETIONS,
+    IMPORTS,
+    INSTANCES,
+    INSTRUCTIONS,
+    ROUNDS,
+    RUN_FILE,
+)
 
 log = logging.getLogger(__name__)
 
-_ROUND = "round.json"
+# The JSON of a commit, by the folder that the commit lies in.
+_INFO = {ROUNDS: "round.json", IMPORTS: "imports.json"}
 _ROUND_KEYS: dict[str, type | tuple[type, ...]] = {
     "target": int,
     "tasks": int,
@@ -59,13 +72,17 @@ _ROUND_KEYS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class RoundData:
-    """The content of one round; `info` is the content of round.json."""
+    """The content of one round; `info` is the content of round.json.
+
+    imported: whether no model wrote it; it has no completions then.
+    """
 
     number: int
     completions: Sequence[Completion]
     instructions: Sequence[InstructionCandidate]
     instances: Sequence[InstanceCandidate]
     info: Mapping[str, Any]
+    imported: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,16 +96,21 @@ class Run:
     def name(self) -> str:
         return self.path.resolve().name
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a model writes this run; none does where its first round was imported."""
+        return not self.meta["model"].get("imported", False)
+
     def rounds(self) -> list[int]:
-        """Return the numbers of the committed rounds, from 0 without a gap.
+        """Return the numbers of the committed rounds and imports, from 0 without a gap.
 
         Raises:
             StoreError: a round is missing.
         """
-        folder = self.path / "rounds"
+        folder = self.path / ROUNDS
         if not folder.is_dir():
             raise StoreError(f"{folder}: is missing; restore it from a backup")
-        numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+        numbers = sorted([*_numbered(folder), *_numbered(self.path / IMPORTS)])
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
             raise StoreError(
@@ -98,7 +120,15 @@ class Run:
         return numbers
 
     def round_path(self, number: int) -> Path:
-        return self.path / "rounds" / f"{number:05d}"
+        """Return the folder of a round or an import."""
+        return self._commit_path(number, imported=self.is_import(number))
+
+    def is_import(self, number: int) -> bool:
+        """Whether the round of this number was imported: no model wrote it."""
+        return self._commit_path(number, imported=True).is_dir()
+
+    def _commit_path(self, number: int, *, imported: bool) -> Path:
+        return self.path / (IMPORTS if imported else ROUNDS) / f"{number:05d}"
 
     def calibration(self) -> list[CalibrationScore]:
         """Return the scores of the calibration texts; none for a run older than calibration.
@@ -116,12 +146,13 @@ class Run:
             return schema.read_calibration(path)
 
     def info(self, number: int) -> dict[str, Any]:
-        """Return the content of a round's round.json.
+        """Return the content of a round's round.json, or of an import's imports.json.
 
         Raises:
             StoreError: it is damaged, or newer than this code.
         """
-        path = self.round_path(number) / _ROUND
+        folder = self.round_path(number)
+        path = folder / _INFO[folder.parent.name]
         try:
             info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -151,6 +182,9 @@ class Run:
             return schema.read_instances(path, instruction_ids)
 
     def completions(self, number: int) -> list[Completion]:
+        """Return the requests and completions of a round; an import has none."""
+        if self.is_import(number):
+            return []
         path = self.round_path(number) / COMPLETIONS
         with damage(path):
             return schema.read_completions(path, self.markers)
@@ -172,6 +206,7 @@ class Run:
             self.instructions(number),
             self.instances(number),
             self.info(number),
+            self.is_import(number),
         )
 
     def verify(self) -> None:
@@ -190,16 +225,17 @@ class Run:
         Raises:
             WriteError: the disk refuses; earlier commits are not touched.
         """
-        with refusal(self.round_path(data.number)):
-            self._commit(data)
+        target = self._commit_path(data.number, imported=data.imported)
+        with refusal(target):
+            self._commit(data, target)
 
-    def _commit(self, data: RoundData) -> None:
-        target = self.round_path(data.number)
+    def _commit(self, data: RoundData, target: Path) -> None:
         work = target.with_name(f".{target.name}.tmp")
         if work.exists():
             shutil.rmtree(work)
         work.mkdir(parents=True)
-        schema.write_completions(work / COMPLETIONS, data.completions)
+        if not data.imported:
+            schema.write_completions(work / COMPLETIONS, data.completions)
         schema.write_instructions(work / INSTRUCTIONS, data.instructions)
         schema.write_instances(work / INSTANCES, data.instances)
         info = {
@@ -207,14 +243,18 @@ class Run:
             **data.info,
             "checksums": checksums_of(work),
         }
-        (work / _ROUND).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(info, indent=2) + "\n"
+        (work / _INFO[target.parent.name]).write_text(text, encoding="utf-8")
         atomic.commit_folder(work, target)
 
     def discard_torn(self) -> None:
-        """Remove rounds that a dead process has left half written; they are generated again."""
-        for work in (self.path / "rounds").glob(".*.tmp"):
-            log.warning("discarding the unfinished round %s; it will be generated again", work.name)
-            shutil.rmtree(work)
+        """Remove rounds that a dead process has left half written; they are made again."""
+        for folder, again in ((ROUNDS, "generated"), (IMPORTS, "imported")):
+            for work in (self.path / folder).glob(".*.tmp"):
+                log.warning(
+                    "discarding the unfinished round %s; it will be %s again", work.name, again
+                )
+                shutil.rmtree(work)
 
     def with_config(self, config: Mapping[str, Any]) -> Run:
         """Store the present stopping and throughput settings; return the run with them."""
@@ -237,6 +277,13 @@ class Run:
         except (OSError, ValueError):
             return {"state": "unknown"}
         return status if isinstance(status, dict) and "state" in status else {"state": "unknown"}
+
+
+def _numbered(folder: Path) -> list[int]:
+    """Return the numbers of the commits in a folder; none if it is missing."""
+    if not folder.is_dir():
+        return []
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
 
 
 def write_meta(path: Path, meta: Mapping[str, Any]) -> None:

@@ -88,6 +88,8 @@ INSTRUCTIONS = pa.schema(
         ("reason", pa.string()),
         ("threshold", pa.float64()),
         ("cut", pa.string()),
+        ("template", pa.string()),
+        ("source_id", pa.string()),
     ]
 )
 
@@ -117,6 +119,9 @@ INSTANCES = pa.schema(
         ("threshold", pa.float64()),
         ("answer_to", pa.string()),
         ("cut", pa.string()),
+        ("template", pa.string()),
+        ("source_id", pa.string()),
+        ("shown", pa.list_(pa.string())),
     ]
 )
 
@@ -212,6 +217,8 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
         row["kind"] = Kind(row["kind"])
     if "parents" in row:
         row["parents"] = tuple(row["parents"] or ())
+    if row.get("shown") is not None:
+        row["shown"] = tuple(row["shown"])
     return row
 
 
@@ -233,12 +240,19 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
         "token_ends": completion.token_ends,
         "finish_reason": completion.finish_reason,
         "num_prompt_tokens": completion.num_prompt_tokens,
-        "num_output_tokens": len(completion.token_ids) if request.scored is None else 0,
+        "num_output_tokens": completion.num_output_tokens,
         "error": completion.error,
         "about": request.about,
-        "reading": json.dumps(asdict(request.reading)),
+        "reading": _reading_text(request.reading),
         "conversation": _conversation_text(request.prompt),
     }
+
+
+def _reading_text(reading: Reading) -> str:
+    """Return a reading as JSON; what is about passages stands only in requests about them."""
+    values = asdict(reading)
+    kept = {key: values[key] for key in values if values[key] or key not in ("source", "given")}
+    return json.dumps(kept, ensure_ascii=bool(not reading.given))
 
 
 def _text_seen(completion: Completion) -> str | None:
@@ -286,6 +300,7 @@ def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completi
         thinking=row["thinking"],
         error=row["error"],
         prompt=row["prompt"],
+        counted_tokens=0 if row["token_ids"] else row["num_output_tokens"],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from selfinstruct import __version__
+from selfinstruct.inputs.hub import hub_name
 from selfinstruct.models import CATALOGUE
 from selfinstruct.store import open_run, run_exists
 from selfinstruct.train.health.verdict import Interval
@@ -50,20 +51,32 @@ def data_name(data: Path) -> str:
         run = open_run(data)
         fingerprint = run.meta.get("fingerprint", "")
         return f"run `{run.name}` (fingerprint `{fingerprint}`, by {run.meta['model']['name']})"
-    return f"`{data.name}`"
+    return f"`{short_name(data)}`"
+
+
+def short_name(data: Path | str) -> str:
+    """Return the name of a file or folder without its folder; a name on the hub as it is."""
+    is_on_hub = hub_name(str(data)) is not None and not Path(data).exists()
+    return str(data) if is_on_hub else Path(data).name
+
+
+def data_names(source: Source) -> str:
+    """Return the names of all data sets of a training."""
+    return "; ".join(data_name(Path(data)) for data in source.names)
 
 
 def origin(source: Source) -> str:
     """Return who wrote the data, if that is known: for a run."""
-    if not (source.data.is_dir() and run_exists(source.data)):
+    if not all(run_exists(Path(data)) for data in source.names):
         return ""
     seeds = ", beside seed tasks that people wrote" if "with seeds" in source.choices else ""
     return f"The data was written by language models and judged by rules alone{seeds}. "
 
 
-def preferences_name(data: Path) -> str:
-    """Return the name of a folder or a file of preferences."""
-    return f"preferences `{data.name}`"
+def preferences_name(source: Source) -> str:
+    """Return the names of the folders or files of preferences."""
+    names = (f"`{short_name(data)}`" for data in source.names)
+    return f"preferences {', '.join(names)}"
 
 
 def pair_rows(train: int, held_out: int, dropped: Mapping[str, int]) -> dict[str, str]:

@@ -40,10 +40,19 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data came from, for the card; `choices` are options that selected from it."""
+    """Where the data came from, for the card; `choices` are options that selected from it.
+
+    `others` are the further data sets of a mixture.
+    """
 
     data: Path
     choices: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[str] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all data sets."""
+        return [str(self.data), *self.others]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.memory import keep_freed_memory
+from selfinstruct.models.endpoint import require_folder
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
@@ -24,6 +25,10 @@ from selfinstruct.train.network import load_network, load_tokenizer
 from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT, Training
 from selfinstruct.train.saving import plain, save_model
 from selfinstruct.train.watching import Listen, is_main_process
+
+# Merging comes after the training, so a resumed training may choose otherwise. The others show
+# in the rows as tokens, which are compared.
+_NOT_COMPARED = frozenset({"merge", "last_turn_only", "eos_token"})
 
 
 def train(
@@ -43,6 +48,7 @@ def train(
         ConfigError: data, model or settings cannot be used. Nothing was written.
         TrainError: the loss is no longer a number, or a checkpoint cannot be written.
     """
+    require_folder(job.model)
     require_trl()
     quiet()
     keep_freed_memory()
@@ -76,8 +82,7 @@ def _set_up(
     config_class, trainer_class = recipe.classes()
     with refused("TRL refuses its options"):
         config = config_class(**arguments)
-    # Merging comes after the training, so a resumed training may choose otherwise.
-    decisive = {key: value for key, value in asdict(settings).items() if key != "merge"}
+    decisive = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
     asked = asked_for(job.model, decisive, examples.compared)
     check_asked(out, asked, job.resume)
     set_seed(settings.seed)  # a new head has random weights

@@ -161,7 +161,8 @@ def read_instances(completion: Completion, markers: Markers, version: int) -> li
     """Parse an instances completion as its request says, by the rules of a version."""
     reading, text, finish = completion.request.reading, completion.text, completion.finish_reason
     if reading.form is Form.WHOLE:
-        return PARSE_DIRECT.at(version)(text, finish)
+        parsed = PARSE_DIRECT.at(version)(text, finish)
+        return [replace(one, input=reading.given) for one in parsed] if reading.given else parsed
     if reading.form is Form.OUTPUT_FIRST:
         return PARSE_OUTPUT_FIRST.at(version)(text, finish, markers, opened=reading.opened)
     return PARSE_INPUT_FIRST.at(version)(text, finish, markers, opened=reading.opened)
@@ -199,6 +200,7 @@ def instruction_row(
         num_tokens=span.num_tokens,
         unscored_reason=span.unscored_reason,
         cut=parsed.cut,
+        source_id=completion.request.reading.source or None,
     )
 
 
@@ -226,6 +228,7 @@ def instance_row(
         unscored_reason=output.unscored_reason,
         kind=kind_written(completion.request.reading),
         cut=parsed.cut,
+        source_id=completion.request.reading.source or None,
     )
 
 

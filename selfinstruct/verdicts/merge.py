@@ -10,14 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.filters.similarity import composed
-from selfinstruct.inputs.run_inputs import Inputs, parse_inputs, stored_config, stored_inputs
+from selfinstruct.inputs.documents import PASSAGES_FILE, passages_bytes
+from selfinstruct.inputs.run_inputs import (
+    IMPORT_FILE,
+    Inputs,
+    parse_inputs,
+    stored_config,
+    stored_inputs,
+)
 from selfinstruct.store import Run
 from selfinstruct.verdicts.rejudge import Derivation, Source, check_free, write_derived_run
 
@@ -99,7 +106,26 @@ def _inputs(runs: Sequence[Run]) -> tuple[Inputs, list[dict[str, str]]]:
             renamed[id] = id_of[same]
         names.append(renamed)
     files = {name: text for name, text in first.files.items() if not name.startswith("avoid")}
+    files |= _descriptions_of_imports(all_inputs[1:], files)
+    passages = {one.id: one for inputs in all_inputs for one in inputs.passages}
+    if passages:
+        files[PASSAGES_FILE] = passages_bytes(list(passages.values()))
     if avoid:
         lines = (json.dumps({"instruction": text}, ensure_ascii=False) + "\n" for text in avoid)
         files["avoid.jsonl"] = "".join(lines).encode()
     return parse_inputs(files, first.prompts), names
+
+
+def _descriptions_of_imports(
+    others: Sequence[Inputs], known: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return what later runs were imported from, under names that are free."""
+    stem, _, suffix = IMPORT_FILE.partition(".")
+    files: dict[str, bytes] = {}
+    texts = [text for name, text in known.items() if name.startswith(stem)]
+    for inputs in others:
+        for name, text in inputs.files.items():
+            if name.startswith(stem) and text not in texts:
+                texts.append(text)
+                files[f"{stem}_{len(texts)}.{suffix}"] = text
+    return files

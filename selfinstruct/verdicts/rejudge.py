@@ -23,9 +23,24 @@ from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.commits import ANSWERS, SUPPLEMENTS, Commit, read_supplements
+from selfinstruct.store.chats import ChatCommit, read_chat_commits
+from selfinstruct.store.commits import (
+    ANSWERS,
+    CONVERSATIONS,
+    SUPPLEMENTS,
+    Commit,
+    read_supplements,
+)
 from selfinstruct.store.layout import LOCK_FILE
+from selfinstruct.verdicts.chat_commits import (
+    ChatThresholds,
+    counted_chats,
+    in_force,
+    judge_again,
+    renumbered,
+)
 from selfinstruct.verdicts.counts import counted
+from selfinstruct.verdicts.imported import import_rulebook, moved_import, verdicts_of_import
 from selfinstruct.verdicts.later import verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
@@ -91,6 +106,7 @@ def write_derived_run(
     for source in derivation.sources:
         source.run.verify()
         ANSWERS.verify(source.run)
+        CONVERSATIONS.verify(source.run)
     # Under another name until it is whole: a run that is cut off is never taken for one.
     work = out.with_name(f".{out.name}.writing")
     with run_lock(work):
@@ -163,8 +179,14 @@ def _write(derivation: Derivation, work: Path, advance: Callable[[Path], object]
     written = create_run(work, derived_meta(derivation), stored, scores, starts)
     pool, config = derivation.inputs.first_pool, derivation.config
     keeper = PoolKeeper(pool, config, calibration_starts(written))
+    chat_thresholds = ChatThresholds(config)
     for source in derivation.sources:
+        offset = len(written.rounds())
         _take_over(source, written, keeper, derivation.rulebook, advance)
+        for commit in read_chat_commits(source.run):
+            _take_over_chats(
+                source.run, commit, written, offset, derivation.rulebook, chat_thresholds
+            )
     return written
 
 
@@ -221,14 +243,20 @@ def _take_over(
         completions = [_moved(c, offset, renamed) for c in run.completions(number)]
         place = offset + number
         standards = keeper.standards
-        verdicts = verdicts_of_round(completions, place, rulebook, standards, room=room)
+        is_import = run.is_import(number)
+        if is_import:
+            moved = moved_import(run, number, offset)
+            own = import_rulebook(rulebook, info)
+            verdicts = verdicts_of_import(moved, place, own, standards, room=room)
+        else:
+            verdicts = verdicts_of_round(completions, place, rulebook, standards, room=room)
         keeper.close_round(verdicts.instructions)
         new_info = {
             **_info(info, place, verdicts, before + taken + room),
             "likelihood": standards.thresholds.in_force(place),
         }
         candidates = (verdicts.instructions, verdicts.instances)
-        written.commit(RoundData(place, completions, *candidates, new_info))
+        written.commit(RoundData(place, completions, *candidates, new_info, imported=is_import))
         taken += verdicts.tasks
         advance(run.round_path(number))
     for supplement in read_supplements(run):
@@ -285,6 +313,31 @@ def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
     ]
     completions = [_moved(c, offset, {}) for c in ANSWERS.read_completions(run, batch)]
     ANSWERS.commit(written, Commit(completions, (), rows, ANSWERS.info(run, batch)))
+
+
+def _take_over_chats(
+    run: Run,
+    commit: ChatCommit,
+    written: Run,
+    offset: int,
+    rulebook: Rulebook,
+    thresholds: ChatThresholds,
+) -> None:
+    """Give verdicts again on a commit of self-chats, and commit it.
+
+    One whose task is none any more is rejected. People's decisions are not taken over.
+    """
+    recorded = CONVERSATIONS.read_completions(run, commit.number)
+    completions = [_moved(completion, offset, {}) for completion in recorded]
+    number = CONVERSATIONS.next_number(written)
+    again = renumbered(commit, number, offset)
+    verdicts = judge_again(written, again, completions, rulebook, thresholds)
+    info = {
+        **again.info,
+        **counted_chats(verdicts),
+        "likelihood": in_force(thresholds.of(again.info), number),
+    }
+    CONVERSATIONS.commit(written, Commit(completions, (), (), info, verdicts.chats, verdicts.turns))
 
 
 def _moved(completion: Completion, offset: int, renamed: Mapping[str, str]) -> Completion:

@@ -9,12 +9,15 @@ from typing import Any
 
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
-from selfinstruct.store import Run
+from selfinstruct.store import RoundData, Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.commits import ANSWERS, Commit, read_supplements
+from selfinstruct.store.chats import read_chat_commits
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, Commit, read_supplements
+from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again
+from selfinstruct.verdicts.imported import import_rulebook, verdicts_of_import
 from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
-from selfinstruct.verdicts.pool import PoolKeeper
-from selfinstruct.verdicts.rounds import verdicts_of_round
+from selfinstruct.verdicts.pool import PoolKeeper, Standards
+from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
 from selfinstruct.verdicts.rulebook import Rulebook
 
 # Columns that older runs lack: made before Unicode words, or before the likelihood filter.
@@ -46,9 +49,7 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
     for number in run.rounds():
         recorded = run.read_round(number)
         room = recorded.info["target"] - tasks
-        verdicts = verdicts_of_round(
-            recorded.completions, number, rulebook, keeper.standards, room=room
-        )
+        verdicts = _verdicts_again(recorded, rulebook, keeper.standards, room)
         differences += _compare(recorded.instructions, verdicts.instructions)
         differences += _compare(recorded.instances, verdicts.instances)
         tasks += verdicts.tasks
@@ -58,7 +59,20 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
     for supplement in supplements:
         thresholds = keeper.standards.thresholds
         differences += _replay_supplement(run, supplement, rulebook, thresholds)
-    return differences + _replay_answers(run, supplements, rulebook)
+    differences += _replay_answers(run, supplements, rulebook)
+    return differences + _replay_chats(run, rulebook)
+
+
+def _verdicts_again(
+    recorded: RoundData, rulebook: Rulebook, standards: Standards, room: int
+) -> Verdicts:
+    """Give verdicts on a round from its completions, or on an import from its texts."""
+    number = recorded.number
+    if recorded.imported:
+        rows = Verdicts(list(recorded.instructions), list(recorded.instances))
+        own = import_rulebook(rulebook, recorded.info)
+        return verdicts_of_import(rows, number, own, standards, room=room)
+    return verdicts_of_round(recorded.completions, number, rulebook, standards, room=room)
 
 
 def _replay_supplement(
@@ -105,6 +119,19 @@ def _replay_answers(
             if row.answer_to in answered and row.completion_id in by_id
         ]
         differences += _compare(recorded, replayed)
+    return differences
+
+
+def _replay_chats(run: Run, rulebook: Rulebook) -> list[Difference]:
+    """Compare the verdicts on self-chats and their turns."""
+    CONVERSATIONS.verify(run)
+    thresholds = ChatThresholds(rulebook.config)
+    differences: list[Difference] = []
+    for commit in read_chat_commits(run):
+        completions = CONVERSATIONS.read_completions(run, commit.number)
+        verdicts = judge_again(run, commit, completions, rulebook, thresholds)
+        differences += _compare(commit.chats, verdicts.chats)
+        differences += _compare(commit.turns, verdicts.turns)
     return differences
 
 

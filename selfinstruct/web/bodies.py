@@ -112,7 +112,7 @@ class StopRules(Asked):
 
 
 class RunWanted(StopRules):
-    """A new run. `seeds` is a text: JSON lines, or one instruction per line; null: ours."""
+    """A new run. `seeds` is a text: JSON (docs/data.md), or an instruction per line; null: ours."""
 
     name: Name
     model: Annotated[str, Field(min_length=1, max_length=200)] = "bundled"

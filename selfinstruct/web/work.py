@@ -17,8 +17,10 @@ import yaml
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.values import build_config, nested
 from selfinstruct.generate.complete import pending
+from selfinstruct.inputs.read_data import read_source
 from selfinstruct.inputs.run_inputs import stored_config
-from selfinstruct.inputs.seeds import parse_seeds
+from selfinstruct.inputs.seed_rows import seeds_of
+from selfinstruct.inputs.sources import given_text
 from selfinstruct.models import CATALOGUE
 from selfinstruct.prompts.language import read_language
 from selfinstruct.store import Run
@@ -34,7 +36,7 @@ _CONFIG = "config.yaml"
 class NewRun:
     """The settings of a new run; None keeps the default. `seeds` is a text.
 
-    `seeds` has seed tasks as JSON lines, or one instruction per line.
+    `seeds` has seed tasks as JSON in any known format, or one instruction per line.
     """
 
     name: str
@@ -100,8 +102,8 @@ def start_run(jobs: Jobs, root: Path, new: NewRun) -> Job:
         read_language(new.language)
     files: dict[str, str] = {}
     if new.seeds and new.seeds.strip():
-        name = "seeds.jsonl" if new.seeds.lstrip().startswith("{") else "seeds.txt"
-        parse_seeds(new.seeds.encode(), Path(name))
+        name = "seeds.jsonl" if new.seeds.lstrip().startswith(("{", "[")) else "seeds.txt"
+        seeds_of(read_source(given_text(new.seeds, name)))
         files[name] = new.seeds
     return _generate(jobs, out, values, files)
 

@@ -82,7 +82,7 @@ def chain(out: Path, fails: str | None = None, **more: Any) -> tuple[Commands, C
 
 
 def test_every_stage_is_a_command(tmp_path: Path) -> None:
-    for stage in stages_of(tmp_path, settings(seeds=tmp_path / "seeds.txt", engine="vllm")):
+    for stage in stages_of(tmp_path, settings(seeds=str(tmp_path / "seeds.txt"), engine="vllm")):
         command, words = typer.main.get_command(app), list(stage.words)
         while hasattr(command, "commands"):
             command = command.commands[words.pop(0)]

@@ -13,8 +13,10 @@ from selfinstruct.common.records import Request
 from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.store import Run
+from selfinstruct.train.data.preference_rows import read_preferences
 from tests.conftest import Generate, draw
 from tests.engines.kinds import stand_in_for_vllm
+from tests.inputs.some_rows import data, question
 
 
 @pytest.fixture
@@ -81,3 +83,30 @@ def test_too_few_pairs_say_how_to_pair_anew(
     assert "only" in told
     assert "--resume" in told
     assert cli([*arguments, "--held-out", "2", "--resume"]) == 0
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("name", ["alpaca", "preference", "texts", "kto", "messages"])
+def test_the_prompts_of_a_file(
+    name: str, model_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = data(tmp_path, name, 14)
+    arguments = ["prefer", str(file), "--policy", str(model_folder), "--held-out", "2", "--k", "3"]
+    assert cli([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert f"read 14 rows as {name}" in " ".join(capfd.readouterr().err.split())
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["run"], report["prompts"]) == (f"{name}.json", 14)
+    pairs = read_preferences(tmp_path / "out")
+    assert {row.messages[-1]["content"] for row in pairs.train} <= {question(n) for n in range(14)}
+
+
+@pytest.mark.usefixtures("run")
+def test_a_labeller_that_wants_answers(
+    model_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = data(tmp_path, "texts", 14)
+    arguments = ["prefer", str(file), "--policy", str(model_folder), "--labeller", "reference"]
+    assert cli([*arguments, "--out", str(tmp_path / "out")]) == 2
+    told = " ".join(capfd.readouterr().err.split())
+    assert "reference: 14 of 14 tasks have no answer to compare with (the first: 1)" in told
+    assert not (tmp_path / "out").exists()

@@ -19,6 +19,8 @@ from selfinstruct.evaluate.plain_text import PassageScore
 from selfinstruct.evaluate.verdicts import judge_duels
 from selfinstruct.labellers.duels import Duel, Verdict
 from tests.engines.kinds import stand_in_for_vllm
+from tests.train.conventions import CONVENTIONS
+from tests.train.sft_runs import TALKS
 from tests.train.tiny import tiny_model
 
 
@@ -53,6 +55,7 @@ def test_train_sft(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]
         (["--load-in-4bit"], "--load-in-4bit: needs a GPU"),
         (["--set", "warp=9"], "--set warp: TRL's SFTConfig has no such field"),
         (["--with-seeds"], "has no seeds"),
+        (["--eos-token", "<none>"], "--eos-token '<none>': is no token of this model's tokenizer"),
         (["--max-length", "16"], "all 11 rows have more than 16 tokens"),
     ],
 )
@@ -64,6 +67,34 @@ def test_what_cannot_be_trained(
     assert cli([*arguments, "--out", str(out), *more]) == 2
     assert message in capfd.readouterr().err
     assert not out.exists()
+
+
+def test_conversations_are_learnt_by_a_model_that_ends_turns_its_own_way(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kind = CONVENTIONS["Gemma 2"]
+    model = tiny_model(
+        tmp_path / "tiny", template=kind.template, bos=kind.bos, eos=kind.eos, control=kind.control
+    )
+    data, out = tmp_path / "talks.jsonl", tmp_path / "out"
+    lines = [{"messages": [*talk.messages]} for talk in TALKS]
+    lines[0]["messages"][-1] = {"role": "assistant", "content": "red<end_of_turn>"}
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arguments = ["train", "sft", "--data", str(data), "--model", str(model.path)]
+    arguments += ["--epochs", "1", "--set", "bf16=false", "--validation", "0"]
+    assert cli([*arguments, "--out", str(out), "--last-turn-only"]) == 0
+    captured = capfd.readouterr()
+    assert "trained on 12 rows" in captured.out
+    said = " ".join(captured.err.split())
+    assert "answers end with '<end_of_turn>', as the chat template writes them" in said
+    assert "1 row: answers end with a control token of the model, which is left out" in said
+    called = {"function": {"name": "add", "arguments": {}}}
+    lines[5]["messages"][2] = {"role": "assistant", "tool_calls": [called]}
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert cli([*arguments, "--out", str(tmp_path / "other")]) == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert "row line-6-0: the chat template has no form for tool calls" in said
+    assert not (tmp_path / "other").exists()
 
 
 def test_decontamination_is_told(

@@ -66,7 +66,7 @@ def test_train_reward(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[s
         ("dpo", ["--set", "beta=1"], "beta: set by selfinstruct itself"),
         ("dpo", ["--max-length", "16"], "0 of 32 pairs have at most 16 tokens"),
         ("reward", ["--set", "warp=9"], "--set warp: TRL's RewardConfig has no such field"),
-        ("reward", ["--ranked"], '"ranked" is None'),
+        ("reward", ["--ranked"], "leave --ranked out"),
         ("reward", ["--check", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
     ],
 )

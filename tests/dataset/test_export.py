@@ -43,6 +43,9 @@ def test_formats_load(run: Run, tmp_path: Path, format: Format) -> None:
             {"role": "user", "content": asked},
             {"role": "assistant", "content": source.output},
         ]
+    elif format is Format.CHAT_COMPLETION:
+        assert first["prompt"] == [{"role": "user", "content": asked}]
+        assert first["completion"] == [{"role": "assistant", "content": source.output}]
     elif format is Format.SHAREGPT:
         assert [turn["from"] for turn in first["conversations"]] == ["human", "gpt"]
         assert first["conversations"][1]["value"] == source.output

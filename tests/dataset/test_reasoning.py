@@ -69,7 +69,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def answer(row: dict[str, object]) -> str:
-    turns = row.get("messages") or row.get("conversations")
+    turns = row.get("messages") or row.get("conversations") or row.get("completion")
     if isinstance(turns, list):
         return str(turns[-1].get("content") or turns[-1].get("value"))
     return str(row["completion"])

@@ -8,10 +8,23 @@ from typing import Any
 import pytest
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import Conversation, LocalModel, Message
-from selfinstruct.engines.rendering import render
+from selfinstruct.common.records import (
+    Conversation,
+    Form,
+    LocalModel,
+    Message,
+    Reading,
+    Request,
+    Stage,
+)
+from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.engines.rendering import render, render_ids
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.engines.thinking import opens_thinking
+from selfinstruct.engines.vllm_arguments import sampling_arguments
+from selfinstruct.prompts.template import further_ends
+from tests.train.conventions import CONVENTIONS
+from tests.train.tiny import tiny_tokenizer
 
 CHATML = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}"
@@ -72,3 +85,36 @@ def test_a_conversation_needs_a_template() -> None:
 def test_a_prompt_that_opens_the_thinking_part() -> None:
     assert opens_thinking("<|assistant|><think>\n")
     assert not opens_thinking("<think>a</think>")
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_only_the_template_writes_control_tokens(name: str) -> None:
+    kind = CONVENTIONS[name]
+    own = tiny_tokenizer(template=kind.template, bos=kind.bos, eos=kind.eos, control=kind.control)
+    if kind.template is None:
+        assert render_ids(f"a{kind.ends}", model(), own)[1][-1] == own.eos_token_id  # raw text
+        return
+    said = f"What is {kind.ends}?"
+    for opened in ("", f"1. {kind.ends}"):
+        asked = Conversation((Message(role="user", content=said),), opened=opened)
+        plain = Conversation((Message(role="user", content="What is it?"),), opened=opened and "1.")
+        text, ids = render_ids(asked, model(), own)
+        assert text == render(asked, model(), own)
+        assert own.decode(ids) == text
+        written, known = render_ids(plain, model(), own)
+        assert known == own.encode(written, add_special_tokens=False)
+        end = own.convert_tokens_to_ids(kind.ends)
+        assert ids.count(end) == known.count(end)
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_turn_ends_with_the_token_of_the_template(name: str) -> None:
+    kind = CONVENTIONS[name]
+    own = tiny_tokenizer(template=kind.template, bos=kind.bos, eos=kind.eos, control=kind.control)
+    ends = [] if kind.ends == kind.eos else [own.convert_tokens_to_ids(kind.ends)]
+    assert further_ends(own) == ends
+    assert further_ends(tokenizer(template="{{ nothing.of.this }}")) == []
+    sampling = SamplingConfig(temperature=0, max_tokens=8)
+    for prompt, stops in ((Conversation(ASKED), ends), ("a text", [])):
+        request = Request("r", "r", Stage.ANSWER, Reading(Form.WHOLE), prompt, sampling)
+        assert sampling_arguments(request, 99, ends).get("stop_token_ids", []) == stops

@@ -60,11 +60,11 @@ def test_an_instance_is_a_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ([1], "is no object"),
-        ({"instances": TASK["instances"]}, '"instruction" is None'),
-        ({**TASK, "instances": []}, '"instances" is \\[\\]'),
-        ({**TASK, "instances": [{"input": "x"}]}, "instance 1 is"),
-        ({**TASK, "instances": [{"input": "x", "output": " "}]}, "instance 1 is"),
+        ([1], r"is \[1\], no object"),
+        ({"instances": TASK["instances"]}, '"instruction" is missing'),
+        ({**TASK, "instances": []}, '"instances" is empty'),
+        ({**TASK, "instances": [{"input": "x"}]}, '"instances.0..output" is missing'),
+        ({**TASK, "instances": [{"input": "x", "output": " "}]}, "has no reference .*instance 1"),
         (TASK, "id 't' is that of line 1 too"),
     ],
 )
@@ -75,7 +75,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, row: Any, message: str) ->
 
 
 def test_no_file_and_no_task(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="no such file"):
         read_eval_tasks(tmp_path / "none.jsonl")
     with pytest.raises(ConfigError, match="holds no task"):
         read_eval_tasks(write(tmp_path / "t.jsonl"))

@@ -69,6 +69,8 @@ def test_what_fell_later_had_passed_the_rules_on_its_text() -> None:
         *("low_likelihood", "too_likely", "unscorable", "not_novel"),
         "holds_known",
         *("no_instances", "pending_instances", "over_target"),
+        # Of turns of self-chats, and of self-chats.
+        *("unanswered", "after_end", "short_chat", "opening_rejected"),
     }
     assert passed_text_rules(None)
 

@@ -11,9 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.common.records import Message
 from selfinstruct.models import resolve_model
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
-from selfinstruct.train.data.rows import Split, TrainRow
+from selfinstruct.train.data.rows import Split
+from selfinstruct.train.data.turns import task_row
 from selfinstruct.train.recipe import Job
 from selfinstruct.train.recipes.dpo import DPO, DpoSettings
 from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
@@ -34,14 +36,18 @@ OPTIONS: Mapping[str, Any] = {
 STEPS, STOPS_AT = 3, 5
 
 ROWS = [
-    TrainRow(
+    task_row(
         f"r{n}", f"Name colour {n}.", f"Name colour {n}.", COLOURS[n % 6], n // 6, f"p{n // 2}"
     )
     for n in range(16)
 ]
 PAIRS = [
     PreferenceRow(
-        f"r{n}", f"p{n}", (("user", f"Name colour {n}."),), COLOURS[n % 6], f"no dog {n % 3}"
+        f"r{n}",
+        f"p{n}",
+        (Message(role="user", content=f"Name colour {n}."),),
+        COLOURS[n % 6],
+        f"no dog {n % 3}",
     )
     for n in range(16)
 ]

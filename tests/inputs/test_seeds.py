@@ -60,6 +60,10 @@ def test_an_input_may_be_left_out() -> None:
     assert seed.instances == (Instance("", "Wren"),)
 
 
+def test_an_instruction_alone_has_no_instances() -> None:
+    assert [seed.instances for seed in parse(seed_line(instances=...))] == [()]
+
+
 def test_texts_are_stripped_and_unknown_fields_ignored() -> None:
     [seed] = parse(
         seed_line(
@@ -111,7 +115,6 @@ def test_a_text_may_hold_any_character_that_json_allows(character: str) -> None:
         (seed_line(instruction=["x"]), "instruction", '["x"]'),
         (seed_line(is_classification="yes"), "is_classification", '"yes"'),
         (seed_line(is_classification=1), "is_classification", "1"),
-        (seed_line(instances=...), "instances", "missing"),
         (seed_line(instances=[]), "instances", "empty"),
         (seed_line(instances={}), "instances", "not a list"),
         (seed_line(instances="x"), "instances", "not a list"),

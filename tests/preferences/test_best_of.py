@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from selfinstruct.common.errors import ConfigError, EngineError
 from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.inputs.own_folders import BEST
 from selfinstruct.labellers.base import Scorer
 from selfinstruct.labellers.likelihood import LIKELIHOOD
 from selfinstruct.labellers.reference import REFERENCE
-from selfinstruct.preferences.best_of import BEST, Choice, best_of, best_of_curve
+from selfinstruct.preferences.best_of import Choice, best_of, best_of_curve
 from selfinstruct.preferences.folder import read_scored
 from selfinstruct.preferences.sample import SampleSettings, prompts_of
 from selfinstruct.store import Run

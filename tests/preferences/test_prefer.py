@@ -17,12 +17,13 @@ from selfinstruct.common.records import LocalModel, Request, Stage
 from selfinstruct.engines.isolated import Loaded
 from selfinstruct.engines.scripted import ScriptedEngine, _word_id
 from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.inputs.own_folders import HELD_OUT, LABELLED, TRAIN
 from selfinstruct.labellers.base import Processes, Scorer
 from selfinstruct.labellers.judge import JUDGE
 from selfinstruct.labellers.likelihood import LIKELIHOOD, PRINCIPLES
 from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.labellers.reward import REWARD, AnsweredConversation
-from selfinstruct.preferences.folder import HELD_OUT, LABELLED, TRAIN, read_scored, read_votes
+from selfinstruct.preferences.folder import read_scored, read_votes
 from selfinstruct.preferences.prefer import PreferSettings, prefer
 from selfinstruct.preferences.sample import prompts_of
 from selfinstruct.preferences.workplace import Workplace
@@ -255,8 +256,9 @@ def test_a_reward_model_scores_each_answer_in_its_conversation(
     report = make(run, tmp_path / "out", scorer=Scorer(REWARD, REWARD_MODEL))
     prompts = {prompt.id: prompt for prompt in prompts_of(run)}
     answers = {one.id: one for one in read_scored(tmp_path / "out")}
-    assert {(one.messages, one.answer) for one in asked} == {
-        ((("user", prompts[one.prompt_id].user),), one.text) for one in answers.values()
+    shown = [[(turn["role"], turn["content"]) for turn in one.messages] for one in asked]
+    assert {(str(turns), one.answer) for turns, one in zip(shown, asked, strict=True)} == {
+        (str([("user", prompts[one.prompt_id].user)]), one.text) for one in answers.values()
     }
     for row in pairs(tmp_path / "out"):
         chosen, rejected = (row[name][0]["content"] for name in ("chosen", "rejected"))

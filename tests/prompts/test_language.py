@@ -17,12 +17,13 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.points import refers_to_input
-from selfinstruct.filters.rule import InstructionFacts, Of, When, first_failure
+from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, When, first_failure
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.prompts import language as module
 from selfinstruct.prompts.kinds import kind_by_words
 from selfinstruct.prompts.language import languages, read_language
 from selfinstruct.prompts.library import SHIPPED, load_prompts
+from selfinstruct.verdicts.pool import first_index
 
 CODES = ["de", "vi", "zh"]
 VERSION = RULES_VERSION
@@ -90,6 +91,9 @@ def test_the_templates_render_as_the_shipped_ones_do(
         "list_length": 8,
         "domain": domain,
         "topic": "TOPIC",
+        "examples": library.passages[:2],
+        "passage": "PASSAGE",
+        "count": 4,
         "can_open": can_open,
     }
     for name in read_language(code).templates:
@@ -104,7 +108,10 @@ def test_the_templates_render_as_the_shipped_ones_do(
             other_turns = english.messages(name, **values)
             assert [t["role"] for t in turns] == [t["role"] for t in other_turns]
         assert not re.search(r"\b(?:Task|Input|Output|Label|Answer)\b", text)
-        if name.startswith("propose"):
+        if name.startswith("propose_passage"):
+            assert text.index(library.passages[1]["text"]) < text.index("PASSAGE")
+            assert text.rstrip().endswith("1.") == can_open or ".base." in name
+        elif name.startswith("propose"):
             assert "2. " in text
             assert text.rstrip().endswith("3.") == can_open or ".base." in name
             assert "TOPIC" in text
@@ -126,6 +133,23 @@ def test_the_words_of_templates_and_parser_agree(code: str) -> None:
     [task] = {stop for stop in library.stop["input_first"] if "#" not in stop}
     for name in ("input_first.base.jinja", "output_first.base.jinja", "answer.base.jinja"):
         assert f"{task}" in library.files[name]
+
+
+@pytest.mark.parametrize("code", [None, *CODES])
+def test_worked_passages_and_their_tasks_keep_to_the_rules(code: str | None) -> None:
+    library = load_prompts(None, code)
+    config = config_of(code) if code else RunConfig()
+    assert len(library.passages) >= config.passages.exemplars
+    rules = [rule for rule in rules_in_force(Of.INSTANCE, VERSION) if rule.when is When.TEXT]
+    index = first_index([], config)
+    for exemplar in library.passages:
+        facts = InstanceFacts("", exemplar["text"], "It is.")
+        assert first_failure(rules, facts, config) is None, exemplar["text"]
+        assert len(exemplar["tasks"]) >= config.passages.tasks
+        for task in exemplar["tasks"]:
+            assert reason_of(task, config, library.own_lines()) is None, task
+            assert index.nearest(task) is None, task
+            index.add(task, task)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -40,7 +40,7 @@ def with_markers(**changes: Any) -> PromptLibrary:
 
 def test_the_shipped_folder_holds_what_every_stage_needs() -> None:
     library = load_prompts()
-    stages = ["propose", "classify", "input_first", "output_first", "answer"]
+    stages = ["propose", "propose_passage", "classify", "input_first", "output_first", "answer"]
     assert set(library.files) == {
         *(f"{stage}.{mode}.jinja" for stage in stages for mode in ("base", "chat")),
         *("direct.chat.jinja", "task.jinja", SETTINGS),

@@ -53,10 +53,17 @@ def test_a_commit_is_numbered_whole_and_read_back(run: Run, kind: CommitKind) ->
     kind.verify(run)
     info = kind.info(run, 1)
     assert list(some_commit(kind).info) == list(info)[: len(kind.required)]
-    tables = {"completions.parquet", "instances.parquet"}
+    tables = {"completions.parquet"}
     tables |= {"instructions.parquet"} if kind.has_instructions else set()
+    tables |= (
+        {"conversations.parquet", "turns.parquet"} if kind.has_chats else {"instances.parquet"}
+    )
     assert set(info["checksums"]) == tables
-    assert kind.read_completions(run, 1) == kind.read_instances(run, 1) == []
+    assert kind.read_completions(run, 1) == []
+    if kind.has_chats:
+        assert kind.read_chats(run, 1) == kind.read_turns(run, 1) == []
+    else:
+        assert kind.read_instances(run, 1) == []
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -64,8 +71,8 @@ def test_a_damaged_commit_is_refused(run: Run, kind: CommitKind) -> None:
     kind.commit(run, some_commit(kind))
     with pytest.raises(StoreError, match=rf"{kind.name}\.json: is damaged \(no valid seconds\)"):
         kind.info(run, 0, {"seconds": float})
-    (kind.path(run, 0) / "instances.parquet").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"instances\.parquet: is not what was committed"):
+    (kind.path(run, 0) / "completions.parquet").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"completions\.parquet: is not what was committed"):
         kind.verify(run)
     for key in kind.required:
         edit(run, kind, lambda info, key=key: info.update({key: "no"}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.records import LocalModel
+from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
 from selfinstruct.train.recipe import Job
 from selfinstruct.train.recipes.dpo import DPO, DpoResult, DpoSettings
@@ -19,7 +19,7 @@ def preference(
 ) -> PreferenceRow:
     if flipped:
         chosen, rejected = rejected, chosen
-    turns = (("user", f"Name colour {number}."),)
+    turns = (Message(role="user", content=f"Name colour {number}."),)
     return PreferenceRow(f"r{number}", f"p{number}", turns, chosen, rejected, weight)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Message
 from selfinstruct.train.data.preference_rows import read_preferences
 from selfinstruct.train.data.ranked import comparisons, read_ranked
 
@@ -41,9 +42,10 @@ def test_texts_and_conversations_are_read_alike(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(turns), tmp_path / "c.parquet")
     third = read_preferences(tmp_path / "c.parquet")
     for one, two, three in zip(first.train, second.train, third.train, strict=True):
-        assert one.messages == two.messages == three.messages == (("user", one.messages[0][1]),)
+        asked = Message(role="user", content=one.messages[0]["content"])
+        assert one.messages == two.messages == three.messages == (asked,)
         assert (one.chosen, one.rejected) == (two.chosen, two.rejected) == ("red", "a dog")
-    assert [row.messages[0][1] for row in first.held_out] == ["Name 9."]
+    assert [row.messages[0]["content"] for row in first.held_out] == ["Name 9."]
 
 
 def test_a_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
@@ -75,9 +77,9 @@ def test_pairs_that_say_nothing_are_dropped_and_counted(tmp_path: Path) -> None:
             "in 36 of 36 pairs the chosen answer is scored below .*labels flipped",
         ),
         ([pair(n, margin=-1.0) for n in range(40)], "labels flipped"),
-        ([{"prompt": "x", "chosen": "y"}], 'a.jsonl:1: "rejected" is None'),
+        ([{"prompt": "x", "chosen": "y"}], 'a.jsonl:1: "rejected" is missing'),
         ([{"prompt": "", "chosen": "y", "rejected": "z"}], '"prompt" is'),
-        ([pair(1, prompt=[{"role": "assistant", "content": "x"}])], "no turn of the user"),
+        ([pair(1, prompt=[{"role": "assistant", "content": "x"}])], "assistant before the user"),
         ([], "holds no pair"),
     ],
 )
@@ -89,6 +91,7 @@ def test_what_cannot_be_learnt_from(
 
 
 def test_a_folder_must_be_finished(tmp_path: Path) -> None:
+    (tmp_path / "preferences.json").write_text("{}")
     with pytest.raises(ConfigError, match="holds no finished preferences"):
         read_preferences(tmp_path)
 

@@ -91,7 +91,7 @@ def losses(report: dict[str, Any]) -> list[float]:
 
 
 def test_two_processes_train_as_one(warm: Path, model: LocalModel, tmp_path: Path) -> None:
-    rows = ({"prompt": row.user, "completion": row.answer} for row in sft_runs.ROWS)
+    rows = ({"prompt": row.users[0], "completion": row.answer} for row in sft_runs.ROWS)
     data = written(tmp_path / "rows.jsonl", rows)
     more = ("--full", "--epochs", "3", "--validation", "0", "--set", "packing=false")
     more += ("--set", "average_tokens_across_devices=true")

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("trl")
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import LocalModel
+from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.labellers.reward import AnsweredConversation, reward_scores
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
@@ -105,11 +105,12 @@ def test_a_score_does_not_depend_on_what_it_is_padded_with(
     whole: tuple[Path, RewardResult],
 ) -> None:
     reward = trained(whole[0])
-    answers = [AnsweredConversation((("user", "Name it."),), "a" * length) for length in (1, 40, 7)]
+    asked = (Message(role="user", content="Name it."),)
+    answers = [AnsweredConversation(asked, "a" * length) for length in (1, 40, 7)]
     together = reward_scores(reward, answers)
     alone = [reward_scores(reward, [one])[0] for one in answers]
     assert together == pytest.approx(alone, abs=1e-5)
-    [long] = reward_scores(reward, [AnsweredConversation((("user", "x"),), "a" * 600)])
+    [long] = reward_scores(reward, [AnsweredConversation(asked, "a" * 600)])
     assert math.isnan(long)
 
 
@@ -231,7 +232,7 @@ def test_the_shipped_checks() -> None:
     assert len(checks) == 100
     traps = Counter(check.trap for check in checks)
     assert traps == {"length": 25, "politeness": 25, "confident_nonsense": 25, "plain": 25}
-    texts = {check.row.messages[-1][1] for check in checks}
+    texts = {check.row.messages[-1]["content"] for check in checks}
     assert len(texts) == 100
     assert all(check.row.chosen.split() != check.row.rejected.split() for check in checks)
     # Who always takes the longer answer, or the shorter, gets about half of them.
@@ -250,10 +251,10 @@ def test_all_wrong_is_all_named() -> None:
     ("lines", "message"),
     [
         ([], "holds no check"),
-        (['{"id": "a", "prompt": "x", "chosen": "y"}'], '"rejected" is None'),
+        (['{"id": "a", "prompt": "x", "chosen": "y"}'], '"rejected" is missing'),
         (
             ['{"id": "a", "prompt": "x", "chosen": "y", "rejected": "z"}'] * 2,
-            "c.jsonl:2: id 'a' is that of another line too",
+            "c.jsonl:2: id 'a' is that of another row too",
         ),
     ],
 )

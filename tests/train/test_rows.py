@@ -14,9 +14,11 @@ from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
+from selfinstruct.inputs.read_data import ReadAs
 from selfinstruct.store import Run
 from selfinstruct.train.data.decontaminate import decontaminate
-from selfinstruct.train.data.rows import TrainData, TrainRow, read_rows, split_rows
+from selfinstruct.train.data.rows import TrainData, read_rows, split_rows
+from selfinstruct.train.data.turns import TrainRow, task_row
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -27,12 +29,12 @@ def run(tmp_path: Path, generate: Generate) -> Run:
 
 
 def test_every_format_of_an_export_gives_the_same_rows(tmp_path: Path, run: Run) -> None:
-    own = [(row.user, row.answer) for row in read_rows(run.path).rows]
+    own = [(row.users[0], row.answer) for row in read_rows(run.path).rows]
     assert len(own) == len(list(export_rows(run)))
     for format in (format for format in Format if format.suffix == "jsonl"):
         file = tmp_path / f"{format}.jsonl"
         export(run, format, file)
-        assert [(row.user, row.answer) for row in read_rows(file).rows] == own
+        assert [(row.users[0], row.answer) for row in read_rows(file).rows] == own
 
 
 def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
@@ -47,25 +49,31 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
     ("line", "message"),
     [
         ("{", "is not JSON"),
-        ('{"text": "x"}', "cannot be read as a training row"),
-        ('{"messages": [{"role": "user"}]}', "cannot be read as a training row"),
+        ('{"text": "x"}', "is read as texts .*there is no answer to learn"),
+        ('{"messages": [{"role": "user"}]}', r'"messages\[0\].content" is no text but null'),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
         ("[1, 2]", r"is \[1, 2\], no object"),
-        ('{"instruction": "x", "output": 5}', "cannot be read .*is no text but 5"),
-        ('{"instruction": "x", "instances": ["y"]}', "cannot be read .*no object but .y"),
+        ('{"instruction": "x", "output": 5}', '"output" is no text but 5'),
+        ('{"instruction": "x", "instances": ["y"]}', r'"instances\[0\]" is .y., but must be an'),
         (
-            '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, '
-            '{"role": "assistant", "content": "a"}]}',
-            "cannot be read .*one turn of user and one of assistant",
+            '{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"},'
+            ' {"role": "user", "content": "v"}]}',
+            "has no prompt or no answer",
         ),
         (
             '{"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "u"}]}',
-            "cannot be read .*one turn of human and one of gpt",
+            r'"conversations\[0\]" is a turn of the assistant before the user',
         ),
         (
             '{"messages": [{"role": "user", "content": null}, {"role": "assistant"}]}',
-            "cannot be read .*is no text but null",
+            r'"messages\[0\].content" is no text but null',
         ),
+        ('{"prompt": "a", "chosen": "b", "rejected": "c"}', ".*pairs are for `train dpo`"),
+        (
+            '{"prompt": "a", "completion": "b", "label": true}',
+            ".*a person did not like",
+        ),
+        ('{"instruction": "x", "output": "y", "images": ["z.png"]}', '"images" is .*which changes'),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -79,17 +87,18 @@ def test_separators_within_json_are_no_ends_of_lines(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     row = {"prompt": "a\u2028b", "completion": "c\u0085d\u2029e"}
     file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert [(one.user, one.answer) for one in read_rows(file).rows] == [
+    assert [(one.users[0], one.answer) for one in read_rows(file).rows] == [
         ("a\u2028b", "c\u0085d\u2029e")
     ]
 
 
 def test_nothing_to_train_on(tmp_path: Path, run: Run) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "folder").mkdir()
     for path, message in (
         (tmp_path / "empty.jsonl", "holds no task"),
-        (tmp_path / "none", "no such file; check --data"),
-        (tmp_path, "is no run"),
+        (tmp_path / "none", "no such file"),
+        (tmp_path / "folder", "is an empty folder"),
     ):
         with pytest.raises(ConfigError, match=message):
             read_rows(path)
@@ -125,7 +134,7 @@ def test_no_validation_where_none_is_wanted(run: Run) -> None:
 
 
 def row(id: str, instruction: str, answer: str = "x") -> TrainRow:
-    return TrainRow(id, instruction, instruction, answer)
+    return task_row(id, instruction, instruction, answer)
 
 
 def test_decontamination_says_what_and_how() -> None:
@@ -147,4 +156,45 @@ def test_rows_of_seed_files(tmp_path: Path) -> None:
     file = tmp_path / "seeds.jsonl"
     instances: list[dict[str, Any]] = [{"input": "i", "output": "o"}, {"output": "p"}]
     file.write_text(json.dumps({"instruction": "Do.", "instances": instances}))
-    assert [(r.user, r.answer) for r in read_rows(file).rows] == [("Do.\n\ni", "o"), ("Do.", "p")]
+    assert [(r.users[0], r.answer) for r in read_rows(file).rows] == [
+        ("Do.\n\ni", "o"),
+        ("Do.", "p"),
+    ]
+
+
+def test_system_prompts_and_history_are_learnt(tmp_path: Path) -> None:
+    row = {
+        "instruction": "And twice?",
+        "input": "4",
+        "output": "8",
+        "system": "Answer with a number.",
+        "history": [["Half of 4?", "2"]],
+    }
+    (tmp_path / "a.json").write_text(json.dumps([row], indent=2))
+    (learnt,) = read_rows(tmp_path / "a.json").rows
+    assert [turn["role"] for turn in learnt.messages] == [
+        *("system", "user", "assistant", "user", "assistant"),
+    ]
+    assert learnt.messages[0]["content"] == "Answer with a number."
+    assert (learnt.users, learnt.answer) == (["Half of 4?", "And twice?\n\n4"], "8")
+    assert learnt.instruction == "And twice?"
+
+
+def test_calls_of_tools_are_learnt_and_their_list_is_not_forgotten(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "sum", "arguments": '{"of": [1]}'}}
+    turns = [
+        {"role": "user", "content": "Add it up."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+        {"role": "assistant", "content": "One."},
+    ]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns}))
+    (learnt,) = read_rows(tmp_path / "a.jsonl").rows
+    assert [turn["role"] for turn in learnt.messages] == ["user", "assistant", "tool", "assistant"]
+    called = learnt.messages[1]["tool_calls"][0]["function"]
+    assert called == {"name": "sum", "arguments": {"of": [1]}}
+    more = {"messages": turns, "tools": [{"name": "sum"}]}
+    (tmp_path / "b.jsonl").write_text(json.dumps(more))
+    with pytest.raises(ConfigError, match=r'b.jsonl:1: "tools" is .*--columns tools='):
+        read_rows(tmp_path / "b.jsonl")
+    assert read_rows(tmp_path / "b.jsonl", reading=ReadAs(columns={"tools": ""})).rows

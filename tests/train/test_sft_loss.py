@@ -13,8 +13,9 @@ from selfinstruct.common.errors import DivergedError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.checkpoints import REPORT
 from selfinstruct.train.data.encode import IGNORED, encode_rows, prepare_tokenizer
-from selfinstruct.train.data.rows import Split, TrainRow
-from tests.train.sft_runs import ROWS, SPLIT, tokenizer_of, train
+from selfinstruct.train.data.rows import Split
+from selfinstruct.train.data.turns import task_row
+from tests.train.sft_runs import ROWS, SPLIT, TALKS, tokenizer_of, train
 
 
 def test_packed_samples_do_not_see_each_other(model: LocalModel, tmp_path: Path) -> None:
@@ -39,9 +40,16 @@ class CaughtError(Exception):
     """The trainer, caught before it trains."""
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize(
+    ("batch_size", "split"),
+    [(1, SPLIT), (2, SPLIT), (1, Split(TALKS, [], [])), (2, Split(TALKS, [], []))],
+)
 def test_the_loss_of_a_batch_of_packs_is_that_of_its_rows_apart(
-    model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+    model: LocalModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    split: Split,
 ) -> None:
     """What the trainer really computes, collator and mask included, against the plain formula."""
     import torch
@@ -56,7 +64,7 @@ def test_the_loss_of_a_batch_of_packs_is_that_of_its_rows_apart(
     monkeypatch.setattr("selfinstruct.train.recipes.sft._PACK", 100)
     options = {"per_device_train_batch_size": batch_size}
     with pytest.raises(CaughtError) as caught:
-        train(model, tmp_path / "out", method="full", diverse=False, options=options)
+        train(model, tmp_path / "out", split, method="full", diverse=False, options=options)
     trainer = caught.value.args[0]
     batches = list(trainer.get_train_dataloader())
     assert max(batch["input_ids"].shape[1] for batch in batches) > 80  # a row has about 45
@@ -66,7 +74,7 @@ def test_the_loss_of_a_batch_of_packs_is_that_of_its_rows_apart(
     prepare_tokenizer(tokenizer)
     network = AutoModelForCausalLM.from_pretrained(model.path).eval()
     total = 0.0
-    for row in encode_rows(SPLIT.train, tokenizer, max_length=256, diverse=False, seed=0).rows:
+    for row in encode_rows(split.train, tokenizer, max_length=256, diverse=False, seed=0).rows:
         with torch.no_grad():
             logits = network(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
         total -= sum(
@@ -112,7 +120,7 @@ def test_the_validation_loss_is_per_token_and_not_per_pack(
     from transformers import AutoModelForCausalLM
 
     monkeypatch.setattr("selfinstruct.train.recipes.sft._PACK", 100)
-    long = TrainRow("long", "x", "Name a colour.", "blue and red and green and white, all of them")
+    long = task_row("long", "x", "Name a colour.", "blue and red and green and white, all of them")
     split = Split(ROWS[:20], [ROWS[20], ROWS[21], ROWS[22], long], [])
     out = tmp_path / "out"
     options = {"num_train_epochs": 1, "learning_rate": 0.0}

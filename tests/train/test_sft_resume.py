@@ -121,7 +121,7 @@ def test_a_disk_that_is_really_full(
 ) -> None:
     """A limit on the size of files stands for the disk; libraries fail in their own ways."""
     data = tmp_path / "rows.jsonl"
-    lines = ({"prompt": row.user, "completion": row.answer} for row in ROWS)
+    lines = ({"prompt": row.users[0], "completion": row.answer} for row in ROWS)
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     arguments = ["train", "sft", "--data", str(data)]
     arguments += ["--model", str(model.path), "--out", str(tmp_path / "out"), "--full"]

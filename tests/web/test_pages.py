@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from selfinstruct.inputs.task_plan import Mixture
 from selfinstruct.store import Run, open_run
+from selfinstruct.verdicts.import_request import Import
+from selfinstruct.verdicts.importing import import_dataset
 from selfinstruct.web.render import clock, coded, percent, pieces, score, short
 
 Generate = Callable[..., tuple[Run, str]]
@@ -115,3 +118,18 @@ def test_how_numbers_and_texts_are_written() -> None:
     ]
     assert list(pieces("abc", [(0, 0)])) == [("abc", False)]
     assert coded("<a> `<b>` c") == "&lt;a&gt; <code>&lt;b&gt;</code> c"
+
+
+def test_an_imported_run_has_its_pages(root: Path, client: TestClient, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"text": "The soup was hot.", "label": 1}\n', encoding="utf-8")
+    what = Import(str(data), ["sentiment"], Mixture(per_row=None))
+    run = import_dataset(what, root / "imported").run
+    for page in ("", "/candidates", "/rate", "/what-if"):
+        assert client.get(f"/runs/imported{page}").status_code == 200, page
+    row = run.instances(0)[0]
+    text = client.get(f"/runs/imported/candidates/{row.id}").text
+    assert "What it was imported from" in text
+    assert "row-1" in text
+    assert "What the model was asked" not in text
+    assert client.get(f"/runs/imported/candidates/{row.instruction_id}").status_code == 200

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from selfinstruct.config.schema import NoveltyConfig
+from selfinstruct.dataset.read import read_any
 from selfinstruct.filters.ngrams import ngrams
 from selfinstruct.filters.novelty.index import NoveltyIndex
-from selfinstruct.train.data.rows import TrainRow
+from selfinstruct.inputs.purposes import DECONTAMINATE
+from selfinstruct.train.data.turns import TrainRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,18 @@ class Contamination:
     row: TrainRow
     text: str
     how: str
+
+
+def read_avoided(data: str | Path) -> list[str]:
+    """Return the texts of an evaluation: what is asked with its input, then without.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    rows = read_any(data, "--decontaminate").converted(DECONTAMINATE, lambda row: row)
+    turns = [turn["content"] for row in rows for turn in row.prompt if turn["role"] == "user"]
+    instructions = [row.instruction for row in rows if row.instruction is not None]
+    return [text.strip() for text in (*turns, *instructions) if text.strip()]
 
 
 def decontaminate(
@@ -38,8 +53,11 @@ def decontaminate(
     kept: list[TrainRow] = []
     removed: list[Contamination] = []
     for row in rows:
-        match = index.nearest(row.instruction, threshold)
-        shared = next((g for g in ngrams(f"{row.user}\n{row.answer}") if g in grams), None)
+        asked = (row.instruction, *row.users[1:])
+        near = (index.nearest(text, threshold) for text in asked)
+        match = next((nearest for nearest in near if nearest is not None), None)
+        written = "\n".join(turn["content"] for turn in row.messages)
+        shared = next((g for g in ngrams(written) if g in grams), None)
         if match is not None:
             removed.append(Contamination(row, avoided[int(match.id)], "rouge_l"))
         elif shared is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,11 +10,15 @@ from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.engines.thinking import begins_with_thinking, continued_thinking
 from selfinstruct.preferences.pairs import LEAST_PAIRS
-from selfinstruct.prompts.template import end_of_answer, prompt_text
-from selfinstruct.train.data.encode import prepare_tokenizer
+from selfinstruct.prompts.template import prompt_text
+from selfinstruct.prompts.text_tokens import text_tokens
+from selfinstruct.train.data.encode import Note, prepare_tokenizer, refused_row
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit, Unusable
 from selfinstruct.train.recipe import Examples
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,15 @@ class EncodedPair:
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
-def encoded_split(split: PreferenceSplit, tokenizer: Any, max_length: int) -> Examples:
-    """Return pairs as tokens; give the tokenizer what it lacks first.
+def encoded_split(
+    split: PreferenceSplit, tokenizer: Any, max_length: int, eos_token: str | None = None
+) -> Examples:
+    """Return pairs as tokens; give the tokenizer what it lacks first (`prepare_tokenizer`).
 
     Raises:
         ConfigError: too few pairs are short enough, or nothing could learn to stop.
     """
-    prepare_tokenizer(tokenizer)
+    prepare_tokenizer(tokenizer, eos_token)
     dropped = Counter(split.dropped)
     encode = partial(encode_pairs, tokenizer=tokenizer, max_length=max_length, dropped=dropped)
     train, held = encode(split.train), encode(split.held_out)
@@ -59,28 +66,40 @@ def encode_pairs(
 
     Args:
         rows: the pairs.
-        tokenizer: with a chat template (`encode.prepare_tokenizer` gives one).
+        tokenizer: as `encode.prepare_tokenizer` leaves it.
         max_length: a pair with a longer side is left out, never cut.
         dropped: counts the pairs that are left out.
 
     Raises:
-        ConfigError: the template does not end an answer with the end-of-sequence token.
+        ConfigError: the template refuses a conversation. Names the pair.
     """
-    end = end_of_answer(tokenizer)
     pairs = []
+    notes: Counter[Note] = Counter()
     for row in rows:
-        messages = [{"role": role, "content": text} for role, text in row.messages]
-        prompt, chosen, rejected = (
-            tokenizer.encode(text, add_special_tokens=False)
-            for text in (
-                prompt_text(messages, tokenizer),
-                f"{row.chosen}{end}",
-                f"{row.rejected}{end}",
-            )
-        )
-        pair = EncodedPair(row.id, prompt, chosen, rejected, row.weight)
+        with refused_row(row.id):
+            pair = _encoded(row, tokenizer, notes)
         if pair.longest > max_length:
             dropped[str(Unusable.TOO_LONG)] += 1
         else:
             pairs.append(pair)
+    for line in Note.said(notes):
+        log.warning(line)
     return pairs
+
+
+def _encoded(row: PreferenceRow, tokenizer: Any, notes: Counter[Note]) -> EncodedPair:
+    tokens = text_tokens(tokenizer)
+    answers = [row.chosen, row.rejected]
+    if tokens.mark_of([row.messages, answers]):
+        answers = [tokens.without_ending(answer) for answer in answers]
+        notes[Note.ENDED] += answers != [row.chosen, row.rejected]
+    mark = tokens.mark_of([row.messages, answers])
+    notes[Note.AS_TEXT] += bool(mark)
+    messages, answers = tokens.marked(list(row.messages), mark), tokens.marked(answers, mark)
+    thinking = any(map(begins_with_thinking, answers))
+    prompt = prompt_text(messages, tokenizer, thinking=thinking)
+    chosen, rejected = (
+        tokens.encode(f"{continued_thinking(prompt, answer)}{tokenizer.eos_token}", mark)
+        for answer in answers
+    )
+    return EncodedPair(row.id, tokens.encode(prompt, mark), chosen, rejected, row.weight)

@@ -6,15 +6,21 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError, why
-from selfinstruct.common.jsonlines import read_objects
-from selfinstruct.preferences.folder import HELD_OUT, REPORT, TRAIN
+from selfinstruct.common.paths import user_path
+from selfinstruct.common.records import Message
+from selfinstruct.dataset.read import read_any
+from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.own_folders import HELD_OUT, REPORT, SETTINGS, TRAIN
+from selfinstruct.inputs.purposes import DPO, Purpose
+from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.preferences.pairs import LEAST_PAIRS
+from selfinstruct.train.data.turns import answer_of, answerable, turns_of
 
 
 class Unusable(StrEnum):
@@ -28,14 +34,14 @@ class Unusable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow:
-    """A conversation that ends with a user's turn, and a better and a worse answer to it.
+    """A conversation up to its last answer, and a better and a worse one of that answer.
 
     `weight` is the pair's weight in the loss. All pairs of one prompt have the same `prompt_id`.
     """
 
     id: str
     prompt_id: str
-    messages: tuple[tuple[str, str], ...]  # (role, content)
+    messages: tuple[Message, ...]
     chosen: str
     rejected: str
     weight: float = 1.0
@@ -43,35 +49,86 @@ class PreferenceRow:
 
 @dataclass(frozen=True)
 class PreferenceSplit:
-    """Pairs to train on, pairs held out (of other prompts), and how many were dropped and why."""
+    """Pairs to train on, pairs held out (of other prompts), and how many were dropped and why.
+
+    `sources` says what each part of a mixture gave (`mixture.MixedPart`). `name` is that of the
+    folder or file, on the hub with its commit.
+    """
 
     train: list[PreferenceRow]
     held_out: list[PreferenceRow]
     dropped: Counter[str] = field(default_factory=Counter)
+    sources: tuple[Any, ...] = ()
+    name: str = ""
 
 
-def read_preferences(data: Path, *, held_out: float = 0.1) -> PreferenceSplit:
-    """Read pairs in TRL's explicit preference format.
-
-    Args:
-        data: a folder that `prefer` wrote, or a Parquet or JSON lines file with `prompt`,
-            `chosen` and `rejected`, as texts or as conversations.
-        held_out: for a file, the share of its prompts to hold out, the last ones.
+def read_preferences(
+    data: str | Path,
+    *,
+    held_out: float = 0.1,
+    reading: ReadAs = AS_IT_IS,
+    purpose: Purpose = DPO,
+) -> PreferenceSplit:
+    """Read pairs to train on, like `read_pairs`.
 
     Raises:
-        ConfigError: there is none, a row cannot be used, labels contradict their own scores, or
-            too few pairs are left. Names the place and what to do.
+        ConfigError: there is none, or too few pairs are left. Names the place and what to do.
     """
-    if data.is_dir():
-        train, held = _folder_rows(data)
+    return check_split(read_pairs(data, held_out=held_out, reading=reading, purpose=purpose), data)
+
+
+def read_pairs(
+    data: str | Path,
+    *,
+    held_out: float = 0.1,
+    reading: ReadAs = AS_IT_IS,
+    purpose: Purpose = DPO,
+    option: str = "--data",
+) -> PreferenceSplit:
+    """Read pairs of a better and a worse answer, in any format that has them.
+
+    Args:
+        data: a folder that `prefer` wrote, a file, a folder of data, or a name on the hub.
+        held_out: for a file, the share of its prompts to hold out, the last ones.
+        reading: how to read a file.
+        purpose: of the command.
+        option: the option that named it, for messages.
+
+    Raises:
+        ConfigError: there is none, a row cannot be used, or labels contradict their own scores.
+            Names the place and what to do.
+    """
+    path = user_path(data, option)
+    if is_ours(path):
+        parts = [read_any(path / name, option) for name in (TRAIN, HELD_OUT)]
+        train, held = (part.converted(purpose, checked) for part in parts)
+        name = str(data)
     else:
-        train, held = split_prompts(_file_rows(data), held_out)
+        file = read_any(data, option, reading)
+        train, held = split_prompts(file.converted(purpose, checked), held_out)
+        name = file.name
     dropped: Counter[str] = Counter()
     usable = [_usable(part, dropped, data) for part in (train, held)]
-    return check_split(PreferenceSplit(usable[0], usable[1], dropped), data)
+    return PreferenceSplit(usable[0], usable[1], dropped, name=name)
 
 
-def check_split(split: PreferenceSplit, data: Path) -> PreferenceSplit:
+def is_ours(path: Path) -> bool:
+    """Whether a folder is one that `prefer` wrote.
+
+    Raises:
+        ConfigError: it is, and is not finished.
+    """
+    if not path.is_dir() or not (path / SETTINGS).is_file():
+        return False
+    if not (path / REPORT).is_file():
+        raise ConfigError(
+            f"{path}: holds no finished preferences; make them with `selfinstruct prefer`, or "
+            "continue it with --resume"
+        )
+    return True
+
+
+def check_split(split: PreferenceSplit, data: str | Path) -> PreferenceSplit:
     """Return the pairs, if there are enough to train on.
 
     Raises:
@@ -87,54 +144,55 @@ def check_split(split: PreferenceSplit, data: Path) -> PreferenceSplit:
     return split
 
 
-def _folder_rows(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    if not (folder / REPORT).is_file():
-        raise ConfigError(
-            f"{folder}: holds no finished preferences; make them with `selfinstruct prefer`, or "
-            "continue it with --resume"
-        )
-    return read_table(folder / TRAIN), read_table(folder / HELD_OUT)
-
-
-def _file_rows(path: Path) -> list[dict[str, Any]]:
-    rows = read_table(path) if path.suffix.lower() == ".parquet" else read_lines(path)
-    if not rows:
-        raise ConfigError(f"{path}: holds no pair; give one {{prompt, chosen, rejected}} a line")
-    return rows
-
-
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a Parquet file. Each names its place under `where`.
+def checked(row: DataRow) -> DataRow:
+    """Return a row whose prompt and answers a model can learn from.
 
     Raises:
-        ConfigError: it cannot be read.
+        BadRowError: an answer has several turns, or no template could show the prompt.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    chosen, rejected = (one_turn(row, name) for name in ("chosen", "rejected"))
+    return replace(row, prompt=asked(row), chosen=chosen, rejected=rejected)
 
+
+def asked(row: DataRow) -> tuple[Message, ...]:
+    """Return the turns of a row that are to be answered.
+
+    Raises:
+        BadRowError: no template could show them.
+    """
     try:
-        rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read ({why(error)}); check --data") from error
-    return [{**row, "where": f"{path}: row {number}"} for number, row in enumerate(rows, 1)]
+        return answerable(turns_of([dict(turn) for turn in row.prompt]))
+    except ValueError as error:
+        raise BadRowError(row.where, f'"prompt": {why(error)}', "prompt: its turns") from error
 
 
-def read_lines(path: Path, option: str = "--data") -> list[dict[str, Any]]:
-    """Return the objects of JSON lines. Each names its place under `where`.
+def one_turn(row: DataRow, name: str) -> tuple[Message, ...]:
+    """Return an answer of a row, which is one turn of the assistant without calls of tools.
 
     Raises:
-        ConfigError: the file or a line cannot be read.
+        BadRowError: it is more.
     """
-    return [{**row, "where": f"{path}:{number}"} for number, row in read_objects(path, option)]
+    return (answer_turn(row, name, getattr(row, name) or ()),)
 
 
-def split_prompts(
-    rows: Sequence[dict[str, Any]], share: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def answer_turn(row: DataRow, name: str, turns: Sequence[Message]) -> Message:
+    """Return an answer as one turn, like `one_turn`.
+
+    Raises:
+        BadRowError: it is more.
+    """
+    try:
+        text = answer_of(turns_of([dict(turn) for turn in turns]))
+    except ValueError as error:
+        raise BadRowError(row.where, f'"{name}": {why(error)}', f"{name}: its turns") from error
+    return Message(role="assistant", content=text)
+
+
+def split_prompts(rows: Sequence[DataRow], share: float) -> tuple[list[DataRow], list[DataRow]]:
     """Hold out the rows of the last prompts."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[DataRow]] = {}
     for row in rows:
-        groups.setdefault(_prompt_id(row), []).append(row)
+        groups.setdefault(prompt_id(row), []).append(row)
     order = list(groups.values())
     count = math.ceil(share * len(order)) if len(order) > 1 else 0
     cut = len(order) - count
@@ -143,7 +201,7 @@ def split_prompts(
 
 
 def _usable(
-    rows: Iterable[Mapping[str, Any]], dropped: Counter[str], data: Path
+    rows: Iterable[DataRow], dropped: Counter[str], data: str | Path
 ) -> list[PreferenceRow]:
     """Drop pairs that teach nothing.
 
@@ -153,7 +211,7 @@ def _usable(
     kept, against = [], []
     for number, columns in enumerate(rows):
         row = preference_row(columns, f"{number}")
-        margin = _margin(columns)
+        margin = _margin(columns.columns)
         if row.chosen.split() == row.rejected.split():
             dropped[str(Unusable.SAME)] += 1
         elif not row.chosen.strip() or not row.rejected.strip():
@@ -162,7 +220,7 @@ def _usable(
             dropped[str(Unusable.TIE)] += 1
         else:
             if margin is not None and margin < 0:
-                against.append(str(columns["where"]))
+                against.append(columns.where)
             kept.append(row)
     if against:
         raise ConfigError(
@@ -173,77 +231,49 @@ def _usable(
     return kept
 
 
-def _margin(row: Mapping[str, Any]) -> float | None:
+# The names of the scores of the chosen and the rejected answer in published data.
+_SCORES = (
+    ("chosen_score", "rejected_score"),
+    ("score_chosen", "score_rejected"),
+    ("chosen_rating", "rejected_rating"),
+    ("chosen-rating", "rejected-rating"),
+)
+
+
+def _margin(columns: Mapping[str, Any]) -> float | None:
     """Return how much better the labeller scored the chosen answer, if the row says so."""
-    chosen, rejected = _number(row.get("chosen_score")), _number(row.get("rejected_score"))
-    if chosen is not None and rejected is not None:
-        return chosen - rejected
-    return _number(row.get("margin"))
+    for names in _SCORES:
+        chosen, rejected = (_number(columns.get(name)) for name in names)
+        if chosen is not None and rejected is not None:
+            return chosen - rejected
+    return _number(columns.get("margin"))
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str):  # a cell of a CSV file
+        try:
+            value = float(value)
+        except ValueError:
+            return None
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None
 
 
-def preference_row(row: Mapping[str, Any], id: str, weight: float = 1.0) -> PreferenceRow:
-    """Return a pair from its columns.
-
-    Raises:
-        ConfigError: a column is missing, or is neither a text nor a conversation.
-    """
-    where = row["where"]
-    messages = _messages(row.get("prompt"), where)
-    if messages[-1][0] != "user":
-        raise ConfigError(f'{where}: "prompt" ends with no turn of the user; end it with one')
+def preference_row(row: DataRow, id: str, weight: float = 1.0) -> PreferenceRow:
+    """Return a pair of a row that has one."""
+    assert row.chosen is not None
+    assert row.rejected is not None
     return PreferenceRow(
         id=id,
-        prompt_id=_prompt_id(row),
-        messages=messages,
-        chosen=answer_text(row.get("chosen"), where, "chosen"),
-        rejected=answer_text(row.get("rejected"), where, "rejected"),
+        prompt_id=prompt_id(row),
+        messages=row.prompt,
+        chosen=row.chosen[-1]["content"],
+        rejected=row.rejected[-1]["content"],
         weight=weight,
     )
 
 
-def _prompt_id(row: Mapping[str, Any]) -> str:
-    return str(row.get("prompt_id") or json.dumps(row.get("prompt"), sort_keys=True))
-
-
-def _messages(prompt: Any, where: str) -> tuple[tuple[str, str], ...]:
-    if isinstance(prompt, str) and prompt.strip():
-        return (("user", prompt),)
-    if isinstance(prompt, list) and prompt and all(_is_turn(turn) for turn in prompt):
-        return tuple((turn["role"], turn["content"]) for turn in prompt)
-    raise ConfigError(
-        f'{where}: "prompt" is {prompt!r:.60}; give a text, or turns of {{"role", "content"}}'
-    )
-
-
-def answer_text(answer: Any, where: str, name: str) -> str:
-    """Return an answer, which is a text or one turn of the assistant.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if isinstance(answer, str):
-        return answer
-    if (
-        isinstance(answer, list)
-        and len(answer) == 1
-        and _is_turn(answer[0])
-        and answer[0]["role"] == "assistant"
-    ):
-        return str(answer[0]["content"])
-    raise ConfigError(
-        f'{where}: "{name}" is {answer!r:.60}; give a text, or one turn of the assistant'
-    )
-
-
-def _is_turn(turn: Any) -> bool:
-    return (
-        isinstance(turn, dict)
-        and isinstance(turn.get("role"), str)
-        and isinstance(turn.get("content"), str)
-    )
+def prompt_id(row: DataRow) -> str:
+    """Return what the rows of one prompt have in common: their own id, or the prompt."""
+    return str(row.columns.get("prompt_id") or json.dumps(row.prompt, sort_keys=True))

@@ -18,6 +18,7 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode_pairs import EncodedPair, encoded_split
+from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.preference_rows import PreferenceSplit
 from selfinstruct.train.health.page import health_page
 from selfinstruct.train.health.verdict import Health, Point, health_of
@@ -54,6 +55,7 @@ class DpoSettings:
     fresh_tokens: int = 128
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    eos_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,11 @@ class DpoResult:
     losses: list[tuple[int, float]]
     history: list[Point]
     health: Health
+    sources: Sequence[MixedPart] = ()
 
 
 def _encode(split: PreferenceSplit, tokenizer: Any, settings: DpoSettings) -> Examples:
-    return encoded_split(split, tokenizer, settings.max_length)
+    return encoded_split(split, tokenizer, settings.max_length, settings.eos_token)
 
 
 def _dataset(pairs: Sequence[EncodedPair]) -> Any:
@@ -148,11 +151,12 @@ def _result(training: Training[PreferenceSplit, DpoSettings]) -> DpoResult:
         losses=training.losses,
         history=history,
         health=health_of(pairs, history, training.job.settings.beta),
+        sources=training.job.data.sources,
     )
 
 
 def _report(result: DpoResult) -> dict[str, Any]:
-    return {**asdict(result), "objective": "dpo"}
+    return {**reported(result), "objective": "dpo"}
 
 
 def _files(result: DpoResult) -> dict[str, str]:
@@ -167,8 +171,12 @@ def _card(source: Source, settings: DpoSettings, result: DpoResult) -> Card:
         title="Trained on preferences, by DPO",
         tag="dpo",
         task="text-generation",
-        trained_on=preferences_name(source.data),
-        data=pair_rows(result.train_pairs, result.held_out_pairs, result.dropped),
+        trained_on=preferences_name(source),
+        data={
+            "mixture": shown(result.sources),
+            **source.choices,
+            **pair_rows(result.train_pairs, result.held_out_pairs, result.dropped),
+        },
         outcome={
             "beta": settings.beta,
             "loss": ", ".join(settings.loss_type),

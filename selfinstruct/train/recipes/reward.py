@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfinstruct.labellers.reward import token_scores
 from selfinstruct.train.data.encode_pairs import EncodedPair, encode_pairs, encoded_split
+from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
 from selfinstruct.train.model_card import held_out_accuracy, pair_rows, preferences_name
 from selfinstruct.train.recipe import Card, Examples, Job, Recipe, Source, Training
@@ -36,6 +37,7 @@ class RewardSettings:
     patience: int = 1
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    eos_token: str | None = None
     # No field: an adapter alone would not load as a reward model.
     merge: ClassVar[bool] = True
 
@@ -62,10 +64,11 @@ class RewardResult:
     validation_losses: list[tuple[int, float]]
     held_out: RewardReport
     checks: CheckReport | None
+    sources: Sequence[MixedPart] = ()
 
 
 def _encode(data: RewardData, tokenizer: Any, settings: RewardSettings) -> Examples:
-    return encoded_split(data.pairs, tokenizer, settings.max_length)
+    return encoded_split(data.pairs, tokenizer, settings.max_length, settings.eos_token)
 
 
 def _dataset(pairs: Sequence[EncodedPair]) -> Any:
@@ -126,11 +129,12 @@ def _result(training: Training[RewardData, RewardSettings]) -> RewardResult:
         validation_losses=training.validation_losses,
         held_out=_held_out_report(training.network, data.pairs.held_out, examples.held_out),
         checks=_check_report(training) if data.checks else None,
+        sources=data.pairs.sources,
     )
 
 
 def _report(result: RewardResult) -> dict[str, Any]:
-    return {**asdict(result), "objective": "reward"}
+    return {**reported(result), "objective": "reward"}
 
 
 def _card(source: Source, _: RewardSettings, result: RewardResult) -> Card:
@@ -142,8 +146,12 @@ def _card(source: Source, _: RewardSettings, result: RewardResult) -> Card:
         title="A reward model",
         tag="reward-model",
         task="text-classification",
-        trained_on=preferences_name(source.data),
-        data=pair_rows(result.train_pairs, result.held_out_pairs, result.dropped),
+        trained_on=preferences_name(source),
+        data={
+            "mixture": shown(result.sources),
+            **source.choices,
+            **pair_rows(result.train_pairs, result.held_out_pairs, result.dropped),
+        },
         outcome={"checks": checks, "held-out accuracy": held_out_accuracy(accuracy)},
     )
 

@@ -10,7 +10,9 @@ from statistics import fmean
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import shipped_file
-from selfinstruct.train.data.preference_rows import PreferenceRow, preference_row, read_lines
+from selfinstruct.dataset.read import read_any
+from selfinstruct.inputs.purposes import CHECKS
+from selfinstruct.train.data.preference_rows import PreferenceRow, checked, preference_row
 from selfinstruct.train.health.verdict import Interval, share
 
 # Bins of the predicted win rate, between 0.5 and 1.
@@ -140,20 +142,18 @@ def shipped_checks() -> Path:
     return shipped_file("reward_checks.jsonl")
 
 
-def read_checks(path: Path) -> list[Check]:
-    """Read pairs with a clear winner: `prompt`, `chosen`, `rejected`, and optionally `trap`.
+def read_checks(path: str | Path) -> list[Check]:
+    """Read pairs with a clear winner, in any format of pairs, and optionally their `trap`.
 
     Raises:
         ConfigError: names file, line and fix.
     """
     checks: dict[str, Check] = {}
-    for number, row in enumerate(read_lines(path, "--check"), 1):
-        id = str(row.get("id") or number)
-        if id in checks:
-            raise ConfigError(f"{row['where']}: id {id!r} is that of another line too; rename one")
-        checks[id] = Check(str(row.get("trap") or "other"), preference_row(row, id))
-    if not checks:
-        raise ConfigError(f"{path}: holds no check; give one {{prompt, chosen, rejected}} a line")
+    for row in read_any(path, "--check").converted(CHECKS, checked):
+        if row.id in checks:
+            raise ConfigError(f"{row.where}: id {row.id!r} is that of another row too; rename one")
+        trap = str(row.columns.get("trap") or "other")
+        checks[row.id] = Check(trap, preference_row(row, row.id))
     return list(checks.values())
 
 
@@ -171,7 +171,9 @@ def check_report(
     ]
     traps = sorted({check.trap for check in checks})
     missed = [
-        Missed(check.row.id, check.trap, check.row.messages[-1][1], pair.rejected - pair.chosen)
+        Missed(
+            check.row.id, check.trap, check.row.messages[-1]["content"], pair.rejected - pair.chosen
+        )
         for check, pair in scored
         if not pair.chosen > pair.rejected
     ]

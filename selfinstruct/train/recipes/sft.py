@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.train.data.encode import dataset_of, encode_rows, prepare_tokenizer
+from selfinstruct.train.data.encode import Note, dataset_of, encode_rows, prepare_tokenizer
+from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.rows import Split
-from selfinstruct.train.model_card import data_name, origin
+from selfinstruct.train.model_card import data_names, origin
 from selfinstruct.train.recipe import Card, Examples, Recipe, Source, Training
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ class SftSettings:
     patience: int = 1
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    last_turn_only: bool = False
+    eos_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class SftResult:
     seconds: float
     losses: list[tuple[int, float]]
     validation_losses: list[tuple[int, float]]
+    sources: Sequence[MixedPart] = ()
 
 
 def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
@@ -55,9 +59,13 @@ def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
     Raises:
         ConfigError: no training row fits, or nothing could learn to stop.
     """
-    base = prepare_tokenizer(tokenizer)
+    base = prepare_tokenizer(tokenizer, settings.eos_token)
     encode = partial(
-        encode_rows, tokenizer=tokenizer, max_length=settings.max_length, seed=settings.seed
+        encode_rows,
+        tokenizer=tokenizer,
+        max_length=settings.max_length,
+        seed=settings.seed,
+        last_turn_only=settings.last_turn_only,
     )
     train = encode(split.train, diverse=base and settings.diverse)
     if not train.rows:
@@ -76,6 +84,8 @@ def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
             settings.max_length,
             too_long[0],
         )
+    for line in Note.said(train.notes + held_out.notes):
+        log.warning(line)
     compared = {"training rows": train.tokens()}
     if held_out.rows:
         compared["validation rows"] = held_out.tokens()
@@ -118,12 +128,13 @@ def _result(training: Training[Split, SftSettings]) -> SftResult:
         seconds=training.seconds,
         losses=training.losses,
         validation_losses=training.validation_losses,
+        sources=training.job.data.sources,
     )
 
 
 def _report(result: SftResult) -> dict[str, Any]:
     lowest = _lowest_loss(result)
-    return {**asdict(result), "perplexity": None if lowest is None else math.exp(lowest)}
+    return {**reported(result), "perplexity": None if lowest is None else math.exp(lowest)}
 
 
 def _card(source: Source, settings: SftSettings, result: SftResult) -> Card:
@@ -132,9 +143,10 @@ def _card(source: Source, settings: SftSettings, result: SftResult) -> Card:
         title="Fine-tuned with Self-Instruct",
         tag="sft",
         task="text-generation",
-        trained_on=data_name(source.data),
+        trained_on=data_names(source),
         data={
             **source.choices,
+            "mixture": shown(result.sources),
             "rows": f"{result.train_rows:,}; validated on {result.validation_rows:,}; "
             f"{result.too_long:,} left out as too long",
         },

@@ -1,0 +1,259 @@
+"""`selfinstruct import`: the rows of a dataset in, a run out; no model is asked."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfinstruct.cli.console import log_to, stderr, stdout, terminal
+from selfinstruct.cli.options import interrupt
+from selfinstruct.common.errors import ConfigError
+
+
+def _list_templates(value: bool) -> None:
+    """Print the shipped templates, and end."""
+    if not value:
+        return
+    from selfinstruct.inputs.task_templates import shipped_templates
+
+    for one in shipped_templates():
+        file = one.content
+        _say(f"{file.name}: {file.about}")
+        for wording in file.templates:
+            forms = {"inverted": wording.inverted, "rationale": wording.rationale}
+            also = [name for name, form in forms.items() if form is not None]
+            _say(f"   {wording.name}" + (f" ({', '.join(also)})" if also else ""))
+    raise typer.Exit
+
+
+def _show_template(name: str | None) -> None:
+    """Print a template file, as a start for one's own, and end."""
+    if name is None:
+        return
+    from selfinstruct.inputs.task_templates import read_templates
+
+    print(read_templates(name).text, end="")
+    raise typer.Exit
+
+
+def import_dataset(
+    dataset: Annotated[
+        str,
+        typer.Argument(help="The data: a file of any kind, a folder, or a name on the hub."),
+    ],
+    template: Annotated[
+        list[str],
+        typer.Option(
+            "--template",
+            metavar="FILE",
+            help="Templates: a YAML file, or the name of a shipped one. May be repeated, each with "
+            "a weight: qa@2.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/reviews.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            metavar="NAME=COLUMN",
+            help="The data's column for a name in the templates: text=review,label=stars.",
+        ),
+    ] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--value",
+            metavar="NAME=TEXT",
+            help="A column that the data lacks, the same in every row: language=German.",
+        ),
+    ] = None,
+    per_row: Annotated[
+        str,
+        typer.Option(
+            "--per-row", metavar="N", help="Forms that each row gets, drawn by weight; or `all`."
+        ),
+    ] = "1",
+    inverted: Annotated[
+        float | None,
+        typer.Option(
+            "--inverted",
+            help="Share of the rows that get the inverted form (default: the template's, 0.3).",
+        ),
+    ] = None,
+    rationale: Annotated[
+        float | None,
+        typer.Option(
+            "--rationale",
+            help="Share of the others whose answer gives its reasons (default: the template's).",
+        ),
+    ] = None,
+    examples: Annotated[
+        str,
+        typer.Option(
+            "--examples",
+            metavar="K",
+            help="Worked examples before an input: a number, or weights of several: 0=3,2=1.",
+        ),
+    ] = "0",
+    rows: Annotated[
+        int | None, typer.Option("--rows", help="At most so many rows, drawn from all.")
+    ] = None,
+    max_instances: Annotated[
+        int | None, typer.Option("--max-instances", help="Most instances of an instruction.")
+    ] = None,
+    max_per_output: Annotated[
+        int | None,
+        typer.Option("--max-per-output", help="Most of them with one output: balances labels."),
+    ] = None,
+    seeds: Annotated[
+        Path | None, typer.Option("--seeds", help="Seed tasks that no instruction may repeat.")
+    ] = None,
+    avoid: Annotated[
+        Path | None,
+        typer.Option("--avoid", help="File of texts that no instruction may repeat."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with rules and thresholds.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the run.")] = 0,
+    skip_invalid: Annotated[
+        bool,
+        typer.Option("--skip-invalid", help="Leave out rows that a template cannot use."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the import in --out, or start it.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the config, such as novelty.threshold=0.6. May be repeated.",
+        ),
+    ] = None,
+    list_templates: Annotated[
+        bool,
+        typer.Option(
+            "--list-templates",
+            callback=_list_templates,
+            is_eager=True,
+            help="List the shipped templates, their columns and forms.",
+        ),
+    ] = False,
+    show_template: Annotated[
+        str | None,
+        typer.Option(
+            "--show-template",
+            metavar="NAME",
+            callback=_show_template,
+            is_eager=True,
+            help="Print a shipped template file: a start for your own.",
+        ),
+    ] = None,
+) -> None:
+    """Make tasks of the rows of a dataset by templates, and judge them as a model's are.
+
+    The result is a run: audit, merge, export and train it. Stop it with Ctrl-C, and continue with
+    --resume.
+
+    Example:
+        selfinstruct import reviews.csv --template sentiment --out outputs/reviews
+    """
+    from rich.progress import Progress
+
+    from selfinstruct import api
+    from selfinstruct.config.values import parse_settings
+
+    signal.signal(signal.SIGTERM, interrupt)
+    console = terminal()
+    log_to(console)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("importing", total=None)
+        try:
+            run = api.import_dataset(
+                dataset,
+                out,
+                template=template,
+                columns=_pairs(_split(columns or []), "--columns"),
+                value=_pairs(value or [], "--value"),
+                per_row=None if per_row == "all" else _number(per_row, "--per-row"),
+                inverted=inverted,
+                rationale=rationale,
+                examples=_examples(examples),
+                rows=rows,
+                max_instances=max_instances,
+                max_per_output=max_per_output,
+                seeds=seeds,
+                avoid=avoid,
+                config=config,
+                seed=seed,
+                skip_invalid=skip_invalid,
+                resume=resume,
+                settings=parse_settings(settings or []),
+                progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            stderr.print("\n[yellow]interrupted[/]; what was committed is safe. Continue with:")
+            arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+            _hint(["selfinstruct", *arguments, "--resume"])
+            raise
+    summary = run.summary()
+    rejected = {name: n for name, n in summary.instances.items() if name != "accepted"}
+    _say(
+        f"{summary.tasks} tasks with {summary.instances.get('accepted', 0)} instances, of "
+        f"{summary.candidates} instructions with {sum(summary.instances.values())}"
+    )
+    if rejected:
+        _say("instances rejected: " + ", ".join(f"{name} {n}" for name, n in rejected.items()))
+    _hint(["selfinstruct", "audit", "summary", str(out)])
+
+
+def _split(texts: Iterable[str]) -> list[str]:
+    return [part for text in texts for part in text.split(",") if part.strip()]
+
+
+def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Return NAME=VALUE texts as a mapping."""
+    pairs = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            raise ConfigError(f"{option} {text}: write NAME=VALUE, as in {option} text=review")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _examples(text: str) -> dict[int, float]:
+    """Return the weight of each number of examples: of `2`, or of `0=3,2=1`."""
+    weights = {}
+    for part in text.split(","):
+        number, sign, weight = part.partition("=")
+        try:
+            weights[int(number)] = float(weight) if sign else 1.0
+        except ValueError:
+            raise ConfigError(
+                f"--examples {text}: write a number, or NUMBER=WEIGHT with commas, as in 0=3,2=1"
+            ) from None
+    return weights
+
+
+def _number(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text}: write a number, or all") from None
+
+
+def _hint(arguments: list[str]) -> None:
+    stderr.print(f"  {shlex.join(arguments)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    stdout.print(text, markup=False, highlight=False, soft_wrap=True)

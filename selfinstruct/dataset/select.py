@@ -1,0 +1,115 @@
+"""Which rows of a run an export takes, and the system prompt that it gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.rows import Answers, ExportRow, PromptedRow, restored_reasons
+from selfinstruct.decisions.overrides import Action
+from selfinstruct.filters.length import count_words
+from selfinstruct.filters.rules import reasons
+from selfinstruct.store import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What an export takes; a value that is empty or None leaves nothing out.
+
+    Attributes:
+        reasons: only tasks that were rejected for one of these, and restored by a person.
+        restored: only tasks that a person restored.
+        min_logprob: least mean log-probability of the output, in nats per token; an output without
+            one is left out.
+        max_rouge: most ROUGE-L of the instruction with its nearest neighbour. A text that a person
+            edited has none, and is left out.
+        min_words: least words of the output.
+        system: a system prompt for every row.
+        conversations: whole self-chats in the place of the tasks that open them, or never; None:
+            where the format can.
+    """
+
+    reasons: tuple[str, ...] = ()
+    restored: bool = False
+    min_logprob: float | None = None
+    max_rouge: float | None = None
+    min_words: int | None = None
+    system: str | None = None
+    conversations: bool | None = None
+
+    @property
+    def is_of_restored(self) -> bool:
+        """Whether only tasks count that a person restored."""
+        return self.restored or bool(self.reasons)
+
+    def takes(self, row: ExportRow, rejected_for: Sequence[str]) -> bool:
+        """Whether a row is exported, which was rejected for these reasons and then restored."""
+        checks = (
+            not self.reasons or not set(self.reasons).isdisjoint(rejected_for),
+            not self.restored or bool(rejected_for),
+            self.min_logprob is None or _number(row.mean_logprob) >= self.min_logprob,
+            self.max_rouge is None or self._is_apart(row),
+            self.min_words is None or count_words(row.output) >= self.min_words,
+        )
+        return all(checks)
+
+    def _is_apart(self, row: ExportRow) -> bool:
+        # Without a score, no neighbour was near enough to be recorded, or a person edited it.
+        rouge_l = _number(row.rouge_l)
+        if math.isnan(rouge_l):
+            return row.override != Action.EDIT
+        return self.max_rouge is not None and rouge_l <= self.max_rouge
+
+    def said(self) -> str:
+        """Return what is selected as the options that ask for it."""
+        options = [f"--reason {reason}" for reason in self.reasons]
+        options += ["--restored"] if self.restored else []
+        for name in ("min_logprob", "max_rouge", "min_words"):
+            value = getattr(self, name)
+            if value is not None:
+                options.append(f"--{name.replace('_', '-')} {value:g}")
+        return " ".join(options)
+
+
+EVERYTHING = Selection()
+
+
+def _number(score: float | None) -> float:
+    """Return a score; NaN where an export has null for it."""
+    return math.nan if score is None else score
+
+
+def selected(
+    run: Run, rows: Sequence[ExportRow], answers: Answers, selection: Selection
+) -> list[ExportRow]:
+    """Return the rows of a run that a selection takes.
+
+    Raises:
+        ConfigError: no such reason, or no row is left.
+    """
+    for reason in selection.reasons:
+        if reason not in reasons():
+            raise ConfigError(
+                f"--reason {reason}: no such reason; there are: {', '.join(map(str, reasons()))}"
+            )
+    rejected_for = restored_reasons(run, answers) if selection.is_of_restored else {}
+    taken = [row for row in rows if selection.takes(row, rejected_for.get(row.id, ()))]
+    if not taken:
+        raise ConfigError(
+            f"{run.path}: none of {len(rows)} rows is left by {selection.said()}; ask for less"
+        )
+    return taken
+
+
+def with_system(rows: Sequence[ExportRow], system: str | None) -> Sequence[ExportRow]:
+    """Return rows with a system prompt, if there is one."""
+    if system is None:
+        return rows
+    return [
+        replace(row, system=system)
+        if isinstance(row, PromptedRow)
+        else PromptedRow(**asdict(row), system=system)
+        for row in rows
+    ]

@@ -1,0 +1,197 @@
+"""Rules on the turns of a self-chat, beside those on instructions and instances.
+
+A turn of the user is checked like an instruction, a reply like an output: `USER_RULES` and
+`NOT_OF_REPLIES` say by which rules. The rules here are about what only a conversation has: an end,
+and turns before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import regex
+
+from selfinstruct.common.records import NAN
+from selfinstruct.filters.copies import copies_shown
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, TOKENS
+from selfinstruct.filters.phrases import starts_with_phrase
+from selfinstruct.filters.rule import Bound, Measure, Of, Rule, When
+
+# The rules on instructions that a turn of the user must pass. It may be short and begin anyhow.
+USER_RULES = frozenset(
+    [
+        *("truncated", "max_words", "keywords", "script", "prompt_echo", "placeholder", "refusal"),
+        *("not_a_task", "chatty_preamble", "max_repetition", "holds_answer"),
+        *("unsuitable_phrases", "refusal_phrases", "opening_phrases"),
+    ]
+)
+# The rules on instances that mean nothing for a reply: what it works on stands in earlier turns.
+NOT_OF_REPLIES = frozenset({"missing_input", "input_phrases", "output_equals_input"})
+
+# Shorter runs of words are shared by chance.
+_RUN = 8
+_MOST_WORDS_OF_AN_END = 15
+_SENTENCE_END = regex.compile(r"[.!?。！？]+\s*")  # noqa: RUF001
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFacts:
+    """The facts that a rule on turns may use.
+
+    done: the user has nothing more to ask.
+    answers: a turn of the user is an answer.
+    shown: turns of the examples in the prompt.
+    shared: the largest share of the text that an earlier turn has too.
+    most_shared: the largest that may be.
+    """
+
+    text: str
+    done: bool = False
+    answers: bool = False
+    shown: Sequence[str] = ()
+    shared: float = NAN
+    most_shared: float = 1.0
+
+
+def says_done(text: str, ends: Sequence[str], polite: Sequence[str]) -> bool:
+    """Whether a turn of the user only thanks or takes leave.
+
+    Args:
+        text: of the turn.
+        ends: phrases by which such a turn starts.
+        polite: phrases by which its further sentences may start.
+    """
+    if "?" in text or "？" in text or len(text.split()) > _MOST_WORDS_OF_AN_END:  # noqa: RUF001
+        return False
+    first, *others = [part for part in _SENTENCE_END.split(text) if part.strip()] or [""]
+    if not starts_with_phrase(first, ends):
+        return False
+    return all(starts_with_phrase(other, [*ends, *polite]) for other in others)
+
+
+def is_answer(text: str, answers: Sequence[str]) -> bool:
+    """Whether a turn of the user is an answer: the model has mixed up who speaks.
+
+    Args:
+        text: of the turn.
+        answers: phrases by which an answer starts.
+    """
+    asks = "?" in text or "？" in text  # noqa: RUF001
+    return not asks and starts_with_phrase(text, answers)
+
+
+def shared_share(text: str, earlier: str, version: int, *, by_rouge: bool = True) -> float:
+    """Return the share of a text that an earlier turn has too, in [0, 1].
+
+    It is the larger of two measures: the ROUGE-L F-measure 2·LCS/(m+n) of the tokens, and the share
+    of the text's runs of 8 tokens that the earlier turn holds. The first finds a turn that is said
+    again in other order or length, the second one that is copied into a longer text.
+
+    Args:
+        text: of the turn.
+        earlier: text of the earlier turn.
+        version: of the rules; it decides how texts are split into tokens.
+        by_rouge: whether the first measure counts. It does not between the two speakers, since an
+            answer may well take up the words of its question.
+    """
+    from rapidfuzz.distance import LCSseq
+
+    own, other = _tokens(text, version), _tokens(earlier, version)
+    if not own or not other:
+        return float(text.strip() == earlier.strip())
+    rouge = 2 * LCSseq.similarity(own, other) / (len(own) + len(other)) if by_rouge else 0.0
+    runs = _runs(own)
+    held = runs & _runs(other)
+    copied = len(held) / len(runs) if runs else 0.0
+    return float(max(rouge, copied))
+
+
+def _tokens(text: str, version: int) -> list[str]:
+    return TOKENS.at(version)(text, CHOOSE_TOKENIZER.at(version)(text, "auto"))
+
+
+def _runs(words: Sequence[str]) -> set[tuple[str, ...]]:
+    return {tuple(words[place : place + _RUN]) for place in range(len(words) - _RUN + 1)}
+
+
+_turn = partial(Rule, of=Of.TURN, when=When.TEXT)
+EMPTY_TURN = _turn(
+    name="empty_turn",
+    reason="empty_turn",
+    help="the turn of a self-chat has no text",
+    breaks=lambda facts, _: not facts.text.strip(),
+    section="instances",
+)
+USER_DONE = _turn(
+    name="user_done",
+    reason="user_done",
+    help="the user has nothing more to ask; the self-chat ends before this turn",
+    breaks=lambda facts, _: facts.done,
+    section="instances",
+    details="it only thanks or takes leave",
+)
+WRONG_SPEAKER = _turn(
+    name="wrong_speaker",
+    reason="wrong_speaker",
+    help="the turn of the user is an answer",
+    breaks=lambda facts, _: facts.answers,
+    section="instances",
+    details="it starts as one (“Sure”, “Here are”), and asks no question",
+)
+COPIES_EXAMPLE = _turn(
+    name="copies_example",
+    reason="copies_example",
+    help="equals a turn of the examples in the prompt, or holds it whole",
+    breaks=lambda facts, _: copies_shown(facts.text, facts.shown),
+    section="instances",
+)
+REPEATS_TURN = _turn(
+    name="repeats_turn",
+    reason="repeats_turn",
+    help="the turn says again what an earlier turn of the self-chat says",
+    measure=Measure(
+        lambda facts, _: facts.shared, Bound.AT_MOST, lambda facts, _: facts.most_shared
+    ),
+    section="instances",
+    details="the share that it has in common with an earlier turn is above `converse.max_shared`: "
+    "ROUGE-L with a turn of the same speaker, or its runs of 8 words that any earlier turn has",
+)
+_outcome = partial(Rule, when=When.LAST)
+UNANSWERED = _outcome(
+    name="unanswered",
+    of=Of.TURN,
+    reason="unanswered",
+    help="a good turn of the user whose reply was rejected",
+)
+AFTER_END = _outcome(
+    name="after_end",
+    of=Of.TURN,
+    reason="after_end",
+    help="an earlier turn of the self-chat was rejected",
+    details="the likelihood of turns is checked once they are all written",
+)
+SHORT_CHAT = _outcome(
+    name="short_chat",
+    of=Of.CHAT,
+    reason="short_chat",
+    help="fewer than two exchanges of the self-chat are left",
+)
+OPENING_REJECTED = _outcome(
+    name="opening_rejected",
+    of=Of.CHAT,
+    reason="opening_rejected",
+    help="the task that opens the self-chat is none any more",
+    details="in a run that was judged again (`merge`, `audit whatif --out`)",
+)
+TURN_RULES = [
+    EMPTY_TURN,
+    USER_DONE,
+    WRONG_SPEAKER,
+    COPIES_EXAMPLE,
+    REPEATS_TURN,
+    UNANSWERED,
+    AFTER_END,
+]
+CHAT_RULES = [SHORT_CHAT, OPENING_REJECTED]

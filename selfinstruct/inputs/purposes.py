@@ -1,0 +1,172 @@
+"""What commands want of data, as one list, and what each says of a row that it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from selfinstruct.inputs.data_row import BadRowError, DataRow
+from selfinstruct.inputs.formats import FORMATS
+from selfinstruct.inputs.formats.base import Format, Kind
+
+_KINDS = {format.name: format.kind for format in FORMATS}
+
+_PAIRS = "pairs are for `train dpo` and `train reward`"
+_RANKED = "ranked answers are for `train reward --ranked`"
+_JUDGED = "nobody may learn an answer that a person did not like"
+
+
+def kind_of(row: DataRow) -> Kind:
+    """Return what a row is, by its format."""
+    return _KINDS[row.format]
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a command reads data for.
+
+    Attributes:
+        option: of the command, as the docs show it.
+        row: what it calls a row.
+        takes: the kinds of rows that it can use.
+        refuses: why it cannot use the others.
+        advice: what to give it.
+        part: what it uses of a row that has more, by kind, for the docs.
+    """
+
+    option: str
+    row: str
+    takes: frozenset[Kind]
+    refuses: Mapping[Kind, str]
+    advice: str
+    part: Mapping[Kind, str]
+
+    def fits(self, format: Format) -> bool:
+        return format.kind in self.takes
+
+    def check(self, row: DataRow) -> None:
+        """Refuse a row of a kind that the command cannot use.
+
+        Raises:
+            BadRowError: says which kind, and which command takes it.
+        """
+        kind = kind_of(row)
+        if kind in self.takes:
+            return
+        raise BadRowError(
+            row.where,
+            f"is read as {row.format} ({kind}), which {self.option} cannot use: "
+            f"{self.refuses[kind]}",
+            f"{row.format}: {kind}",
+        )
+
+
+_TEXTS = "there is no answer to learn"
+_ALL = frozenset(Kind)
+_PROMPTS = {
+    Kind.PAIRS: "prompt",
+    Kind.RANKED: "prompt",
+    Kind.LABELS: "prompt",
+}
+
+SEEDS = Purpose(
+    option="--seeds",
+    row="seed task",
+    takes=frozenset({Kind.TASKS, Kind.TEXTS}),
+    refuses={Kind.PAIRS: _PAIRS, Kind.RANKED: _RANKED, Kind.LABELS: _JUDGED},
+    advice="write one JSON object per line",
+    part={Kind.TEXTS: "no example"},
+)
+AVOID = Purpose(
+    option="--avoid",
+    row="text",
+    takes=_ALL,
+    refuses={},
+    advice="write one per line, or leave out --avoid",
+    part={kind: "prompt" for kind in Kind if kind is not Kind.TEXTS},
+)
+TOPICS = Purpose(
+    option="--topics",
+    row="text",
+    takes=frozenset({Kind.TASKS, Kind.TEXTS}),
+    refuses=dict.fromkeys(Kind, "topics are texts, one per line"),
+    advice="write one topic per line, or leave out --topics",
+    part={Kind.TASKS: "prompt"},
+)
+SFT = Purpose(
+    option="train sft",
+    row="task to train on",
+    takes=frozenset({Kind.TASKS}),
+    refuses={
+        Kind.TEXTS: _TEXTS,
+        Kind.PAIRS: _PAIRS,
+        Kind.RANKED: _RANKED,
+        Kind.LABELS: f"{_JUDGED}; leave those out, and the column with them",
+    },
+    advice="give tasks with answers",
+    part={},
+)
+DPO = Purpose(
+    option="train dpo",
+    row="pair",
+    takes=frozenset({Kind.PAIRS}),
+    refuses={
+        Kind.TASKS: "it learns from a better and a worse answer; make them with `prefer`",
+        Kind.TEXTS: "it learns from a better and a worse answer; make them with `prefer`",
+        Kind.RANKED: _RANKED,
+        Kind.LABELS: "single judgements are no pairs; pair a liked and a disliked answer",
+    },
+    advice="give one {prompt, chosen, rejected} per row",
+    part={},
+)
+REWARD = Purpose(
+    option="train reward",
+    row="pair",
+    takes=frozenset({Kind.PAIRS}),
+    refuses={**DPO.refuses, Kind.RANKED: "ranked answers need --ranked"},
+    advice="give one {prompt, chosen, rejected} per row",
+    part={},
+)
+CHECKS = replace(REWARD, option="train reward --check", row="check")
+REWARD_RANKED = Purpose(
+    option="train reward --ranked",
+    row="ranked answers",
+    takes=frozenset({Kind.RANKED}),
+    refuses={**DPO.refuses, Kind.PAIRS: "these are pairs; leave --ranked out"},
+    advice="give one {prompt, ranked} per row",
+    part={},
+)
+PREFER = Purpose(
+    option="prefer",
+    row="task to answer",
+    takes=_ALL,
+    refuses={},
+    advice="give tasks or prompts",
+    part=_PROMPTS,
+)
+BEST_OF = replace(PREFER, option="best-of")
+EVALUATE = Purpose(
+    option="evaluate --tasks",
+    row="task",
+    takes=frozenset({Kind.TASKS}),
+    refuses={
+        Kind.TEXTS: "there is no reference answer to compare with",
+        Kind.PAIRS: _PAIRS,
+        Kind.RANKED: _RANKED,
+        Kind.LABELS: "a judged answer is no reference; give tasks with answers",
+    },
+    advice="check --tasks",
+    part={},
+)
+
+DECONTAMINATE = replace(
+    AVOID,
+    option="train sft --decontaminate",
+    row="task",
+    advice="check --decontaminate",
+)
+
+PURPOSES = (
+    *(SEEDS, TOPICS, AVOID, SFT, DECONTAMINATE, DPO, REWARD, REWARD_RANKED, CHECKS),
+    *(PREFER, BEST_OF, EVALUATE),
+)

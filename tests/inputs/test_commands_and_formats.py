@@ -1,0 +1,105 @@
+"""Every command reads every format of the table in docs/data.md, or refuses it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.dataset.read import read_any
+from selfinstruct.evaluate.tasks import read_eval_tasks
+from selfinstruct.inputs import purposes
+from selfinstruct.inputs.formats import FORMATS
+from selfinstruct.inputs.formats.base import Format
+from selfinstruct.inputs.purposes import PURPOSES, Purpose
+from selfinstruct.inputs.seed_rows import seeds_of
+from selfinstruct.inputs.text_data import texts_of
+from selfinstruct.preferences.sample import read_prompts
+from selfinstruct.train.data.decontaminate import read_avoided
+from selfinstruct.train.data.preference_rows import PreferenceSplit, read_preferences
+from selfinstruct.train.data.ranked import read_ranked
+from selfinstruct.train.data.rows import read_rows
+from selfinstruct.train.recipes.reward_report import read_checks
+from tests.inputs.some_rows import ROWS, answer, array, data, question
+
+COUNT = 12
+QUESTIONS = [question(n) for n in range(COUNT)]
+ANSWERS = [answer(n) for n in range(COUNT)]
+
+
+def pairs(split: PreferenceSplit) -> list[str]:
+    rows = [*split.train, *split.held_out]
+    asked = [row.messages[-1] for row in rows]
+    return list(
+        dict.fromkeys(turn["content"] if isinstance(turn, dict) else turn[1] for turn in asked)
+    )
+
+
+# What each command reads, as the texts that it asks; those of the table's other cells are refused.
+READS: Mapping[str, Callable[[Path], list[str]]] = {
+    "--seeds": lambda file: [seed.instruction for seed in seeds_of(read_any(file, "--seeds"))],
+    "--topics": lambda file: texts_of(read_any(file, "--topics"), purposes.TOPICS),
+    "--avoid": lambda file: texts_of(read_any(file, "--avoid"), purposes.AVOID),
+    "train sft": lambda file: [row.instruction for row in read_rows(file).rows],
+    "train sft --decontaminate": lambda file: list(dict.fromkeys(read_avoided(file))),
+    "train dpo": lambda file: pairs(read_preferences(file)),
+    "train reward": lambda file: pairs(read_preferences(file, purpose=purposes.REWARD)),
+    "train reward --ranked": lambda file: pairs(read_ranked(file)),
+    "train reward --check": lambda file: pairs(
+        PreferenceSplit([check.row for check in read_checks(file)], [])
+    ),
+    "prefer": lambda file: [p.user for p in read_prompts(file, purposes.PREFER, "DATA").tasks],
+    "best-of": lambda file: [p.user for p in read_prompts(file, purposes.BEST_OF, "DATA").tasks],
+    "evaluate --tasks": lambda file: [task.instruction for task in read_eval_tasks(file)],
+}
+
+
+def test_every_format_and_command_is_tried() -> None:
+    assert set(ROWS) == {format.name for format in FORMATS}
+    assert set(READS) == {purpose.option for purpose in PURPOSES}
+
+
+@pytest.mark.parametrize("purpose", PURPOSES, ids=lambda purpose: purpose.option)
+@pytest.mark.parametrize("format", FORMATS, ids=lambda known: known.name)
+def test_a_command_reads_a_format_or_says_why_not(
+    format: Format, purpose: Purpose, tmp_path: Path
+) -> None:
+    file = data(tmp_path, format.name, COUNT)
+    read = READS[purpose.option]
+    if purpose.fits(format):
+        assert read(file) == QUESTIONS
+        return
+    with pytest.raises(ConfigError) as caught:
+        read(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file}:2: is read as {format.name} ({format.kind}), which ")
+    assert purpose.refuses[format.kind] in message
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda known: known.name)
+def test_a_format_is_recognised_and_said(
+    format: Format, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    file = data(tmp_path, format.name, COUNT)
+    assert read_any(file, "--data").format.startswith(f"{format.name}: ")
+    assert f"read 12 rows as {format.name}: " in caplog.text
+    example = array(tmp_path / "example.json", [format.example])
+    assert read_any(example, "--data").format.startswith(f"{format.name}: ")
+
+
+@pytest.mark.parametrize("format", [f for f in FORMATS if f.kind == "tasks with answers"])
+def test_the_answers_are_those_of_the_file(format: Format, tmp_path: Path) -> None:
+    file = data(tmp_path, format.name, COUNT)
+    assert [row.answer for row in read_rows(file).rows] == ANSWERS
+    assert [task.reference for task in read_eval_tasks(file)] == ANSWERS
+    assert [seed.instances[0].output for seed in seeds_of(read_any(file, "--seeds"))] == ANSWERS
+    tasks = read_prompts(file, purposes.BEST_OF, "DATA").tasks
+    assert [task.reference for task in tasks] == ANSWERS
+
+
+def test_a_judged_answer_is_no_reference(tmp_path: Path) -> None:
+    tasks = read_prompts(data(tmp_path, "kto"), purposes.PREFER, "DATA").tasks
+    assert {task.reference for task in tasks} == {""}
