@@ -51,8 +51,8 @@ def test_seed_tasks_are_those_that_train_sft_reads(scripts: dict[str, ModuleType
     from selfinstruct.train.data.rows import read_rows
 
     part_rows = scripts["pilot_rows"].part_rows
-    read = [(row.user, row.answer) for row in read_rows(shipped_seeds()).rows]
-    assert [(row.user, row.answer) for row in part_rows({"from": "seeds"})] == read
+    read = [(row.users, row.answer) for row in read_rows(shipped_seeds()).rows]
+    assert [(row.users, row.answer) for row in part_rows({"from": "seeds"})] == read
     closed = part_rows({"from": "seeds", "where": "words(output) <= 3", "times": 2})
     assert len(closed) == 2 * sum(len(answer.split()) <= 3 for _, answer in read)
 
@@ -139,13 +139,14 @@ def test_references_are_scored_as_transformers_scores_each_alone(
 def test_an_arm_learns_as_train_sft_does_and_is_not_done_twice(
     scripts: dict[str, ModuleType], model: LocalModel, tmp_path: Path
 ) -> None:
-    from selfinstruct.train.data.rows import Split, TrainRow
+    from selfinstruct.train.data.rows import Split
+    from selfinstruct.train.data.turns import task_row
     from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.sft import SFT
     from selfinstruct.train.runner import train
 
     pilot, training = scripts["study_pilot"], scripts["pilot_training"]
-    rows = [TrainRow(str(n), "Name it.", f"Name {n}", "blue") for n in range(12)]
+    rows = [task_row(str(n), "Name it.", f"Name {n}", "blue") for n in range(12)]
     arm = pilot.Arm("own", [{}], 3, (2, 3), 1e-3)
     settings = arm.settings(1)
     stages = [training.Stage(rows, settings)]
@@ -226,7 +227,8 @@ def test_a_study_is_read_measured_and_goes_on(
     assert first | second == {f"t{n}" for n in range(8)}
     assert not first & second
     heavy = pilot.read_study(_with(path, values, stand_for={"a": 30, "b": 10}))
-    assert pilot.report(heavy, work)[1]["nats"] == pytest.approx(
+    weighed = {row["arm"]: row["nats"] for row in pilot.report(heavy, work)}
+    assert weighed["blue"] == pytest.approx(
         (3 * table["blue"]["groups"]["a"] + table["blue"]["groups"]["b"]) / 4
     )
     with pytest.raises(ConfigError, match="name every group"):
