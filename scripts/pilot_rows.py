@@ -33,7 +33,7 @@ from selfinstruct.inputs.seeds import parse_seeds, read_seed_bytes, shipped_seed
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import open_run
 from selfinstruct.store.schema import INSTANCES, INSTRUCTIONS
-from selfinstruct.train.data.rows import TrainRow
+from selfinstruct.train.data.turns import TrainRow, task_row
 
 KEYS = ("from", "answers", "scores", "where", "order", "most", "times")
 
@@ -132,4 +132,4 @@ def _ledger(run: Path, name: str, schema: pa.Schema) -> dict[str, dict[str, Any]
 
 def _train_row(row: Mapping[str, Any]) -> TrainRow:
     user = user_text(row["instruction"], row.get("input") or "")
-    return TrainRow(row["id"], row["instruction"], user, row["output"])
+    return task_row(row["id"], row["instruction"], user, row["output"])

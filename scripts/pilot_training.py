@@ -22,7 +22,8 @@ from selfinstruct.prompts.template import prompt_text
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode import IGNORED, Encoded, prepare_tokenizer
-from selfinstruct.train.data.rows import Split, TrainRow
+from selfinstruct.train.data.rows import Split
+from selfinstruct.train.data.turns import TrainRow
 from selfinstruct.train.network import bf16_pays, load_network, load_tokenizer
 from selfinstruct.train.recipe import Examples, Job
 from selfinstruct.train.recipes.sft import SFT, SftSettings

@@ -55,7 +55,7 @@ from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.jsonlines import read_objects
 from selfinstruct.evaluate.tasks import EvalTask, read_eval_tasks
 from selfinstruct.models import resolve_model
-from selfinstruct.train.data.rows import TrainRow
+from selfinstruct.train.data.turns import TrainRow
 from selfinstruct.train.recipes.sft import SftSettings
 
 RESAMPLES = 10_000
@@ -196,7 +196,7 @@ def measure(
 
 def _key(study: Study, arm: Arm, seed: int, rows: Sequence[Sequence[TrainRow]], digest: str) -> str:
     asked = [(task.id, task.instruction, task.input, task.reference) for task in study.tasks]
-    learnt = [[(row.user, row.answer) for row in stage] for stage in rows]
+    learnt = [[(row.users[0], row.answer) for row in stage] for stage in rows]
     settings = [(vars(stage.settings(seed)), stage.at) for stage in arm.stages]
     return fingerprint(
         {"settings": settings, "seed": seed, "rows": learnt, "tasks": asked, "model": digest}
