@@ -76,11 +76,7 @@ class PromptLibrary:
             version: of the rules; before version 3, a script without spaces has none.
         """
         words, ends = WORDS.at(version), _SENTENCE_ENDS.at(version)
-        text = "\n".join(
-            text
-            for name, text in self.files.items()
-            if name.startswith("propose.")
-        )
+        text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
         lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
         return frozenset(
             sentence.strip().casefold()
