@@ -88,7 +88,7 @@ _ALONE = {"--with-seeds": "1"}
 
 def with_values(arguments: Sequence[str]) -> list[str]:
     """Return arguments in which each option that may stand alone has a value."""
-    after = [*arguments[1:], "-"]
+    after = [*arguments, "-"][1:]
     return [
         f"{word}={_ALONE[word]}" if word in _ALONE and following.startswith("-") else word
         for word, following in zip(arguments, after, strict=True)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import stderr
+from selfinstruct.cli.help import default
 
 if TYPE_CHECKING:
     from selfinstruct.inputs.read_data import ReadAs
     from selfinstruct.train.data.preference_rows import PreferenceSplit
     from selfinstruct.train.recipe import Source
 
+READING = "How data is read"
 # What may be named wherever data is read.
 DATA = "a run, a folder of ours, a file in any known format, or OWNER/NAME on the hub"
 
@@ -41,6 +43,7 @@ ValidationDataOption = Annotated[
         "--validation-data",
         metavar="DATA",
         help="Validate on this data, instead of holding rows out.",
+        rich_help_panel=READING,
     ),
 ]
 FormatOption = Annotated[
@@ -48,7 +51,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="Format of the rows, such as alpaca (default: recognised from the columns).",
+        help="Format of the rows, such as alpaca." + default("recognised from the columns"),
+        rich_help_panel=READING,
     ),
 ]
 ColumnsOption = Annotated[
@@ -57,11 +61,16 @@ ColumnsOption = Annotated[
         "--columns",
         metavar="OURS=THEIRS,…",
         help="Other names of columns: instruction=query,output=reply. `system=` leaves one out.",
+        rich_help_panel=READING,
     ),
 ]
 SkipInvalidOption = Annotated[
     bool,
-    typer.Option("--skip-invalid", help="Leave out rows that cannot be used, and count them."),
+    typer.Option(
+        "--skip-invalid",
+        help="Leave out rows that cannot be used, and count them.",
+        rich_help_panel=READING,
+    ),
 ]
 
 

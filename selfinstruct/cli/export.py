@@ -22,6 +22,10 @@ class AnswersName(StrEnum):
     PREFER_TEACHER = "prefer-teacher"
 
 
+# Which tasks of the run.
+WHICH = "Which tasks"
+
+
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     out: Annotated[
@@ -63,21 +67,36 @@ def export(
             "--reason",
             metavar="REASON",
             help="Only tasks that were rejected for it and restored. May be repeated.",
+            rich_help_panel=WHICH,
         ),
     ] = None,
     restored: Annotated[
-        bool, typer.Option("--restored", help="Only tasks that a person restored.")
+        bool,
+        typer.Option(
+            "--restored", help="Only tasks that a person restored.", rich_help_panel=WHICH
+        ),
     ] = False,
     min_logprob: Annotated[
         float | None,
-        typer.Option("--min-logprob", help="Least log-probability of outputs, nats per token."),
+        typer.Option(
+            "--min-logprob",
+            help="Least log-probability of outputs, nats per token.",
+            rich_help_panel=WHICH,
+        ),
     ] = None,
     max_rouge: Annotated[
         float | None,
-        typer.Option("--max-rouge", min=0, max=1, help="Most ROUGE-L with a nearest neighbour."),
+        typer.Option(
+            "--max-rouge",
+            min=0,
+            max=1,
+            help="Most ROUGE-L with a nearest neighbour.",
+            rich_help_panel=WHICH,
+        ),
     ] = None,
     min_words: Annotated[
-        int | None, typer.Option("--min-words", min=1, help="Least words of an output.")
+        int | None,
+        typer.Option("--min-words", min=1, help="Least words of an output.", rich_help_panel=WHICH),
     ] = None,
     system: Annotated[
         str | None,

@@ -25,6 +25,7 @@ from selfinstruct.cli.options import (
     MODEL,
     STOPS,
     TASKS,
+    BaseUrlOption,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -122,6 +123,7 @@ def generate(
         ),
     ] = None,
     engine: EngineOption = None,
+    base_url: BaseUrlOption = None,
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -138,6 +140,30 @@ def generate(
         typer.Option(
             "--max-tokens",
             help="Stop after so many generated tokens." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost",
+            help="Stop when the tokens cost so much; needs the prices." + default("no limit"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(
+            "--price-in",
+            help="Price of a million tokens of prompts, in any currency." + default("none"),
+            rich_help_panel=STOPS,
+        ),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(
+            "--price-out",
+            help="Price of a million generated tokens." + default("none"),
             rich_help_panel=STOPS,
         ),
     ] = None,
@@ -192,6 +218,7 @@ def generate(
                 target=target,
                 model=model,
                 engine=engine,
+                base_url=base_url,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
                 format=reading.format,
@@ -213,6 +240,9 @@ def generate(
                 max_logprob=max_logprob,
                 max_rounds=max_rounds,
                 max_tokens=max_tokens,
+                max_cost=max_cost,
+                price_in=price_in,
+                price_out=price_out,
                 settings=parsed,
                 progress=watcher,
             )

@@ -86,7 +86,7 @@ def dpo(
     held_out: Annotated[
         float | None,
         typer.Option(
-            "--held-out", min=0, max=0.5, help="For a file: share to hold out (default 0.2)."
+            "--held-out", min=0, max=0.5, help="For a file: share to hold out." + default("0.2")
         ),
     ] = None,
     fresh: Annotated[

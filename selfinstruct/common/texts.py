@@ -39,7 +39,7 @@ def decode(content: bytes, path: Path | str, option: str, encoding: str = "utf-8
     Raises:
         ConfigError: it is not UTF-8.
     """
-    if content.startswith(_UTF_16) or _alternates(content[:200]):
+    if is_utf16(content):
         raise ConfigError(f"{path}: is UTF-16 text; save it as UTF-8")
     try:
         return content.decode(encoding)
@@ -47,6 +47,11 @@ def decode(content: bytes, path: Path | str, option: str, encoding: str = "utf-8
         raise ConfigError(
             f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8, or check {option}"
         ) from error
+
+
+def is_utf16(content: bytes) -> bool:
+    """Whether a file's content begins as UTF-16 text."""
+    return content.startswith(_UTF_16) or _alternates(content[:200])
 
 
 def shown(value: Any) -> str:

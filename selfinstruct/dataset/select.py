@@ -46,7 +46,7 @@ class Selection:
         checks = (
             not self.reasons or not set(self.reasons).isdisjoint(rejected_for),
             not self.restored or bool(rejected_for),
-            self.min_logprob is None or row.mean_logprob >= self.min_logprob,
+            self.min_logprob is None or _number(row.mean_logprob) >= self.min_logprob,
             self.max_rouge is None or self._is_apart(row),
             self.min_words is None or count_words(row.output) >= self.min_words,
         )
@@ -54,9 +54,10 @@ class Selection:
 
     def _is_apart(self, row: ExportRow) -> bool:
         # Without a score, no neighbour was near enough to be recorded, or a person edited it.
-        if math.isnan(row.rouge_l):
+        rouge_l = _number(row.rouge_l)
+        if math.isnan(rouge_l):
             return row.override != Action.EDIT
-        return self.max_rouge is not None and row.rouge_l <= self.max_rouge
+        return self.max_rouge is not None and rouge_l <= self.max_rouge
 
     def said(self) -> str:
         """Return what is selected as the options that ask for it."""
@@ -70,6 +71,11 @@ class Selection:
 
 
 EVERYTHING = Selection()
+
+
+def _number(score: float | None) -> float:
+    """Return a score; NaN where an export has null for it."""
+    return math.nan if score is None else score
 
 
 def selected(

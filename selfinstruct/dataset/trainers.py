@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.common import atomic
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.dataset.formats import Format
 
 # Returns the text of a configuration for a file of rows.
@@ -208,7 +208,7 @@ def _registered(path: Path) -> dict[str, object]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); move it away") from error
+        raise ConfigError(f"{path}: cannot be read ({why(error)}); move it away") from error
     is_list = isinstance(entries, dict) and all(isinstance(v, dict) for v in entries.values())
     if not is_list:
         raise ConfigError(f"{path}: lists no data sets as LLaMA-Factory does; move it away")

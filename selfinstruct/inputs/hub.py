@@ -111,7 +111,7 @@ def _loaded(load: Any, name: str, option: str) -> Any:
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise ConfigError(
-            f"{name}: cannot be loaded ({type(error).__name__}: {text}); check {option}: a file, "
+            f"{name}: cannot be loaded ({text}); check {option}: a file, "
             "a folder, or OWNER/NAME[:CONFIG][@REVISION][#SPLIT] of a data set on the hub"
         ) from error
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.texts import is_utf16
 from selfinstruct.inputs.data_row import BadRowError
 
+# Bytes of a file that tell its encoding.
+_PEEKED = 200
 # Endings of compressed files, which come after the ending that says what is in them.
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
@@ -61,8 +64,18 @@ def suffix_of(path: Path) -> str:
 
 def not_utf8(where: str, offset: int, option: str) -> ConfigError:
     return ConfigError(
-        f"{where}: is not UTF-8 text (byte {offset}); save it as UTF-8, and check {option}"
+        f"{where}: is not UTF-8 text (byte {offset}); save it as UTF-8, or check {option}"
     )
+
+
+def refuse_utf16(handle: Any, where: str) -> None:
+    """Refuse a text file that is UTF-16; nothing is read from it.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if is_utf16(handle.peek(_PEEKED)[:_PEEKED]):
+        raise ConfigError(f"{where}: is UTF-16 text; save it as UTF-8")
 
 
 def bad_json(where: str, error: Exception, column: int | None = None) -> BadRowError:

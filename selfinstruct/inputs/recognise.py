@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import FORMATS, format_of
 from selfinstruct.inputs.formats.base import MEANING, Fields, Format
@@ -15,8 +15,8 @@ from selfinstruct.inputs.raw import RawRow
 
 # The column of a row that is a text alone.
 _TEXT = "text"
-# Columns of the formats with several answers to a prompt.
-_OF_SEVERAL = {"chosen", "rejected", "ranked"}
+# Columns that tell a format even where another one is missing.
+_TELLING = {"chosen", "rejected", "ranked", "instances"}
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Recogniser:
         if ignored is not None:
             raise BadRowError(
                 raw.where,
-                f'"{ignored}" is {columns[ignored]!r:.60}, which changes what the row means, and '
+                f'"{ignored}" is {shown(columns[ignored])}, which changes what the row means, and '
                 f"{format.name} rows are read without it; give another --format, or leave the "
                 f"column out with --columns {ignored}=",
                 f"{ignored}: not used by {format.name}",
@@ -66,9 +66,7 @@ class Recogniser:
             value = {_TEXT: value}
         if not isinstance(value, dict):
             raise BadRowError(
-                raw.where,
-                f"is a JSON {type(value).__name__}; write an object {{…}}",
-                "not an object",
+                raw.where, f"is {shown(value)}, no object; write {{…}}", "not an object"
             )
         columns = {
             name.strip().lower(): cell
@@ -100,9 +98,9 @@ class Recogniser:
                     return format, fields
         if first is not None and self._ignored(first[0], columns) not in ("chosen", "rejected"):
             return first
-        of_several = [format for format in FORMATS if _OF_SEVERAL & key & set(format.names)]
-        if of_several:  # its own columns say what is missing
-            nearest = max(of_several, key=lambda known: _likeness(known, key))
+        told = [format for format in FORMATS if _TELLING & key & set(format.names)]
+        if told:  # its own columns say what is missing
+            nearest = max(told, key=lambda known: _likeness(known, key))
             return nearest, Fields(columns, nearest.names, where)
         names = ", ".join(sorted(key)) or "none"
         raise BadRowError(
@@ -151,6 +149,6 @@ def _id(columns: Mapping[str, Any], raw: RawRow) -> str:
         return str(value)
     if value is None:
         return str(raw.number)
-    shown = json.dumps(value, default=str)[:60]
-    problem = "is empty" if value == "" or isinstance(value, str) else f"is {shown}"
+    text = shown(value)
+    problem = "is empty" if value == "" or isinstance(value, str) else f"is {text}"
     raise BadRowError(raw.where, f'"id" {problem}; give a text, or leave it out', "id: no text")

@@ -8,10 +8,12 @@ from typing import Any
 
 from selfinstruct.common.errors import SeedError
 from selfinstruct.common.records import Instance, SeedTask
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Kind
 from selfinstruct.inputs.formats.tasks import RELEASE
 from selfinstruct.inputs.purposes import SEEDS, kind_of
+from selfinstruct.inputs.raw import suffix_of
 from selfinstruct.inputs.read_data import DataFile
 from selfinstruct.inputs.seeds import parse_seeds
 from selfinstruct.inputs.single import check_single
@@ -98,7 +100,7 @@ def stored_seeds(file: DataFile, seeds: list[SeedTask]) -> tuple[str, bytes]:
         content = path.read_bytes()
         try:
             if parse_seeds(content, path) == seeds:
-                return f"seeds{_PLAIN if path.suffix == _PLAIN else '.jsonl'}", content
+                return f"seeds{_PLAIN if suffix_of(path) == _PLAIN else '.jsonl'}", content
         except SeedError:
             pass  # another format, or lines that were left out
     return "seeds.jsonl", canonical_bytes(seeds)
@@ -143,6 +145,6 @@ def _is_classification(row: DataRow) -> bool | None:
         return str(value).lower() == "true"
     raise BadRowError(
         row.where,
-        f'"is_classification" is {value!r}; give true, false or leave out',
+        f'"is_classification" is {shown(value)}; give true, false or leave out',
         "is_classification: no truth value",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 
 
@@ -17,10 +18,10 @@ def check_single(row: DataRow, what: str) -> None:
     """
     roles = [turn["role"] for turn in row.prompt]
     if "system" in roles:
-        shown = row.prompt[roles.index("system")]["content"]
+        text = row.prompt[roles.index("system")]["content"]
         raise BadRowError(
             row.where,
-            f"has the system prompt {shown!r:.60}, and {what} has none; leave it out with "
+            f"has the system prompt {shown(text)}, and {what} has none; leave it out with "
             "--columns system=, or drop the row",
             "system prompt",
         )

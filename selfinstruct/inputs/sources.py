@@ -13,7 +13,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.inputs import hub
 from selfinstruct.inputs.json_rows import json_rows
-from selfinstruct.inputs.raw import RawRow, opened, suffix_of
+from selfinstruct.inputs.raw import RawRow, opened, refuse_utf16, suffix_of
 from selfinstruct.inputs.table_rows import arrow_rows, csv_rows, parquet_rows, text_rows
 
 _JSON = (".jsonl", ".json", ".ndjson")
@@ -98,6 +98,7 @@ def _file_rows(path: Path, option: str) -> Iterator[RawRow]:
             yield from _COLUMNS[suffix](path, option)
             return
         with opened(path) as handle:
+            refuse_utf16(handle, str(path))
             yield from _stream_rows(handle, path, suffix, option)
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError
 from selfinstruct.inputs.raw import RawRow, not_utf8
 
@@ -31,7 +32,7 @@ def parquet_rows(path: Path, option: str) -> Iterator[RawRow]:
         with pq.ParquetFile(path) as file:
             yield from _numbered(file.iter_batches(batch_size=_BATCH), str(path))
     except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
+        raise ConfigError(f"{path}: cannot be read ({why(error)}); check {option}") from error
 
 
 def arrow_rows(path: Path, option: str) -> Iterator[RawRow]:
@@ -53,7 +54,7 @@ def arrow_rows(path: Path, option: str) -> Iterator[RawRow]:
             else:
                 yield from _numbered(reader, str(path))
     except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check {option}") from error
+        raise ConfigError(f"{path}: cannot be read ({why(error)}); check {option}") from error
 
 
 def _numbered(batches: Any, path: str) -> Iterator[RawRow]:
@@ -80,7 +81,7 @@ def csv_rows(handle: BinaryIO, path: str, option: str, suffix: str) -> Iterator[
         header = next(csv.reader([line], delimiter=delimiter), [])
         if not any(header) or len(set(header)) < len(header):
             raise ConfigError(
-                f"{path}:1: needs a header that names each column once; it is {line.strip()!r:.80}"
+                f"{path}:1: needs a header that names each column once; it is {shown(line.strip())}"
             )
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         for number, cells in enumerate(reader, start=1):
@@ -90,7 +91,7 @@ def csv_rows(handle: BinaryIO, path: str, option: str, suffix: str) -> Iterator[
     except UnicodeDecodeError as error:
         raise not_utf8(path, error.start, option) from error
     except csv.Error as error:
-        raise ConfigError(f"{path}:{reader.line_num + 1}: is not CSV ({error})") from error
+        raise ConfigError(f"{path}:{reader.line_num + 1}: is not CSV ({why(error)})") from error
 
 
 def _delimiter(header: str) -> str:

@@ -38,7 +38,7 @@ def stored_texts(file: DataFile, texts: list[str], purpose: Purpose) -> tuple[st
     path = file.path
     if path is not None and path.is_file():
         content = path.read_bytes()
-        suffix = ".jsonl" if path.suffix in JSON_SUFFIXES else ".txt"
+        suffix = ".jsonl" if path.suffix.lower() in JSON_SUFFIXES else ".txt"
         try:
             if parse_texts(content, path, purpose.option) == texts:
                 return suffix, content

@@ -13,6 +13,7 @@ pytest.importorskip("trl")
 
 import selfinstruct as si
 from selfinstruct.cli.app import run as cli
+from selfinstruct.cli.app import with_values
 from selfinstruct.store import Run
 from selfinstruct.train.data.preference_rows import read_preferences
 from selfinstruct.train.data.rows import read_rows
@@ -196,3 +197,17 @@ def test_dpo_says_what_its_mixture_is(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert [source["learnt"] for source in report["sources"]] == [8, 16]
     assert report["train_pairs"] == 24
     assert "preferences `preference.json`, `whole.json`" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ([], []),
+        (["--with-seeds"], ["--with-seeds=1"]),
+        (["--with-seeds", "--data", "x"], ["--with-seeds=1", "--data", "x"]),
+        (["--with-seeds", "3", "--data", "x"], ["--with-seeds", "3", "--data", "x"]),
+        (["--with-seeds=2"], ["--with-seeds=2"]),
+    ],
+)
+def test_the_weight_of_seeds_may_be_left_out(words: list[str], read: list[str]) -> None:
+    assert with_values(words) == read

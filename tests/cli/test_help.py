@@ -98,8 +98,10 @@ def test_an_option_name_has_one_meaning() -> None:
                 kind = str(option.type_descriptor.annotation)
                 kind = "words" if "Name'" in kind or "Sampled'" in kind else kind
                 kinds[max(option.opts, key=len)][kind].append(name)
-    # A list of contestants NAME=MODEL, and one MODEL.
-    several = {name for name, by_kind in kinds.items() if len(by_kind) > 1} - {"--model"}
+    # A list of contestants NAME=MODEL, and one MODEL; formats that are read, and those that are
+    # written; reasons of an export, and one reason.
+    apart = {"--model", "--format", "--reason"}
+    several = {name for name, by_kind in kinds.items() if len(by_kind) > 1} - apart
     assert several == set(), {name: dict(kinds[name]) for name in several}
     shown = {
         word: {name for name in LEAVES if word in visible(LEAVES[name])}

@@ -145,19 +145,24 @@ def test_capital_endings_count(name: str, tmp_path: Path) -> None:
 
 
 def test_a_run_stores_seeds_of_capital_ending_as_what_they_are() -> None:
-    from selfinstruct.inputs.run_inputs import _suffix
+    from selfinstruct.inputs.raw import suffix_of
 
-    assert _suffix("seeds", Path("x.TXT")) == ".txt"
-    assert _suffix("topics", Path("x.JSONL")) == ".jsonl"
+    assert suffix_of(Path("x.TXT")) == ".txt"
+    assert suffix_of(Path("x.JSONL.gz")) == ".jsonl"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"instruction": null, "instances": [{"input": "", "output": "x"}]}', '"id" is missing'),
-        (json.dumps(make_seed(1, instances=[{"input": None, "output": "x"}])), "is null; give"),
+        (
+            '{"instruction": null, "instances": [{"input": "", "output": "x"}]}',
+            '"instruction" is missing',
+        ),
         (json.dumps(make_seed(1, is_classification="yes")), 'is "yes"; give true'),
-        (json.dumps(make_seed(1, instances=[{"output": True}])), "is true; give a text"),
+        (
+            json.dumps(make_seed(1, instances=[{"output": True}])),
+            "is no text but true; give a text",
+        ),
         ("null", ":1: is null, no object"),
         ("{'id': 1}", "is not JSON"),
     ],

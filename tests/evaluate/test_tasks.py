@@ -60,8 +60,8 @@ def test_an_instance_is_a_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ([1], "is a JSON list"),
-        ({"instances": TASK["instances"]}, "known .its columns: instances"),
+        ([1], r"is \[1\], no object"),
+        ({"instances": TASK["instances"]}, '"instruction" is missing'),
         ({**TASK, "instances": []}, '"instances" is empty'),
         ({**TASK, "instances": [{"input": "x"}]}, '"instances.0..output" is missing'),
         ({**TASK, "instances": [{"input": "x", "output": " "}]}, "has no reference .*instance 1"),

@@ -251,7 +251,7 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
             '"images" is .*changes what the row',
         ),
         ({"question": Q, "choices": ["x", "y"], "answer": "x"}, '"choices" is'),
-        ({"messages": [user(Q), assistant(A)], "label": False}, '"label" is False, which'),
+        ({"messages": [user(Q), assistant(A)], "label": False}, '"label" is false, which'),
         ({"prompt": Q, "chosen": A}, '"rejected" is missing'),
         ({"chosen": A, "rejected": "No."}, '"prompt" is missing, and "chosen" and "rejected" do'),
         ({"prompt": Q, "ranked": ["one"]}, '"ranked" is .*two answers or more'),
@@ -260,7 +260,7 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
         ({"instruction": "x\ud800", "output": A}, "half a character"),
         ({"instruction": Q, "output": A, "id": 1.5}, '"id" is 1.5'),
         ({"messages": []}, '"messages" is .*give a text, or turns'),
-        ({"messages": [user(Q), {"role": "owl", "content": "hoo"}]}, "role.* is 'owl'"),
+        ({"messages": [user(Q), {"role": "owl", "content": "hoo"}]}, 'role.* is "owl"'),
         ({"messages": [user(Q), {"role": "assistant", "content": 4}]}, "content.* no text but 4"),
         ({"messages": [user(Q), user(Q), assistant(A)]}, "second turn of the user in a row"),
         ({"messages": [assistant(A), user(Q), assistant(A)]}, "assistant before the user"),
@@ -270,10 +270,10 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
         ),
         (
             {"messages": [user([{"type": "image_url", "image_url": "x"}]), assistant(A)]},  # type: ignore[arg-type]
-            "a part of the type 'image_url'",
+            'a part of the type "image_url"',
         ),
         ({"instruction": Q, "output": A, "history": ["x"]}, r'"history\[0\]" is'),
-        (7, "is a JSON int; write an object"),
+        (7, "is 7, no object; write"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(row: Any, message: str, tmp_path: Path) -> None:

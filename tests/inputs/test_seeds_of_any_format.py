@@ -83,7 +83,7 @@ def test_other_formats_are_kept_as_json_lines_that_say_the_same(name: str, tmp_p
         ({"instruction": " ", "output": "La."}, '"instruction" is empty'),
         (
             {"instruction": "Sing.", "output": "La.", "system": "Be loud."},
-            "has the system prompt 'Be loud.', and a seed task has none; leave it out with",
+            'has the system prompt "Be loud.", and a seed task has none; leave it out with',
         ),
         (
             {"messages": [user("Hi."), assistant("Hi!"), user("Sing."), assistant("La.")]},

@@ -52,7 +52,7 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
         ('{"text": "x"}', "is read as texts .*there is no answer to learn"),
         ('{"messages": [{"role": "user"}]}', r'"messages\[0\].content" is no text but null'),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
-        ("[1, 2]", "is a JSON list; write an object"),
+        ("[1, 2]", r"is \[1, 2\], no object"),
         ('{"instruction": "x", "output": 5}', '"output" is no text but 5'),
         ('{"instruction": "x", "instances": ["y"]}', r'"instances\[0\]" is .y., but must be an'),
         (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 
 
@@ -86,9 +86,9 @@ class Fields:
             BadRowError: it is none, or holds half a character.
         """
         if not isinstance(value, str):
-            shown = json.dumps(value, default=str)[:60]
+            text = shown(value)
             raise BadRowError(
-                self.where, f'"{column}" is no text but {shown}; give a text', f"{column}: no text"
+                self.where, f'"{column}" is no text but {text}; give a text', f"{column}: no text"
             )
         if not value.isascii():
             try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from selfinstruct.common.records import Message
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
 from selfinstruct.inputs.formats.turns import (
@@ -138,7 +139,7 @@ def _ranked(fields: Fields, row: DataRow) -> list[DataRow]:
     if len(answers) < 2:
         raise fields.bad(
             "ranked",
-            f"is {fields.get('ranked')!r:.60}; give two answers or more, the best first",
+            f"is {shown(fields.get('ranked'))}; give two answers or more, the best first",
             "fewer than two answers",
         )
     column = fields.column("ranked")
@@ -165,12 +166,14 @@ def _in_order(fields: Fields) -> Sequence[Any]:
     is_order = isinstance(order, list) and len(order) == len(answers)
     if not is_order or not all(_is_number(value) for value in order):
         raise fields.bad(
-            name, f"is {order!r:.60}; give a number for each answer", "not a number for each answer"
+            name,
+            f"is {shown(order)}; give a number for each answer",
+            "not a number for each answer",
         )
     if len(set(order)) < len(order):
         raise fields.bad(
             name,
-            f"is {order!r:.60}: two answers are alike; leave one of them out",
+            f"is {shown(order)}: two answers are alike; leave one of them out",
             "two answers are alike",
         )
     return [answers[n] for n in sorted(range(len(answers)), key=lambda n: sign * order[n])]
@@ -188,7 +191,9 @@ def _judged(fields: Fields, row: DataRow) -> list[DataRow]:
     value = fields.get("label")
     label = value if isinstance(value, bool) else _LABELS.get(str(value).strip().lower())
     if label is None:
-        raise fields.bad("label", f"is {value!r:.40}; give true or false", "neither true nor false")
+        raise fields.bad(
+            "label", f"is {shown(value)}; give true or false", "neither true nor false"
+        )
     answer = _without(fields, "completion", prompt, _answer(fields, "completion"))
     return [replace(row, prompt=prompt, answer=answer, label=label)]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import Message
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
 from selfinstruct.inputs.formats.turns import check_order, divided, turns_of
@@ -38,7 +39,7 @@ def _history(fields: Fields) -> list[Message]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise BadRowError(
                 fields.where,
-                f'"history[{place}]" is {pair!r:.60}; give a pair of texts',
+                f'"history[{place}]" is {shown(pair)}; give a pair of texts',
                 "history: no pair",
             )
         for role, text in zip(("user", "assistant"), pair, strict=True):
@@ -95,10 +96,10 @@ def _instance(fields: Fields, instance: Any, place: str) -> tuple[str, str]:
         BadRowError: there is no output, or one is no text.
     """
     if not isinstance(instance, Mapping) or not {"input", "output"} & set(instance):
-        shown = f"is {instance!r:.60}, but"
+        text = f"is {shown(instance)}, but"
         raise BadRowError(
             fields.where,
-            f'"{place}" {shown} must be an object {{"input", "output"}}',
+            f'"{place}" {text} must be an object {{"input", "output"}}',
             "instances: no object",
         )
     input, output = instance.get("input"), instance.get("output")

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from selfinstruct.common.errors import why
 from selfinstruct.common.records import Message
+from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError
 from selfinstruct.inputs.formats.base import Fields
 
@@ -60,10 +62,10 @@ def read_turns(fields: Fields, value: Any, column: str, role: str) -> tuple[Mess
     if isinstance(value, Mapping):
         value = [value] if _is_turn(value) else _of_columns(value)
     if not isinstance(value, list | tuple) or not value:
-        shown = json.dumps(value, default=str)[:60]
+        text = shown(value)
         raise BadRowError(
             fields.where,
-            f'"{column}" is {shown}; give a text, or turns of {{"role", "content"}}',
+            f'"{column}" is {text}; give a text, or turns of {{"role", "content"}}',
             f"{column}: no turns",
         )
     turns = [_turn(fields, turn, f"{column}[{n}]") for n, turn in enumerate(value)]
@@ -100,7 +102,7 @@ def check_order(fields: Fields, turns: Sequence[Message], column: str) -> None:
             problem = "is a system prompt amid the conversation; put it first"
         elif role == "assistant" and before == "system":
             problem = "is a turn of the assistant before the user's first; begin with the user"
-        elif role == before and role in ("user", "assistant"):
+        elif role == before and role in ("user", "assistant") and not _calls(turns, number):
             problem = f"is a second turn of the {role} in a row; join them"
         elif role == "tool" and before not in ("assistant", "tool"):
             problem = "is a tool's answer that no turn asked for; remove it"
@@ -113,6 +115,11 @@ def check_order(fields: Fields, turns: Sequence[Message], column: str) -> None:
         raise BadRowError(fields.where, f'"{place}" {problem}', f"conversation: {reason}")
 
 
+def _calls(turns: Sequence[Message], number: int) -> bool:
+    """Whether a turn, or the one before it, calls a tool: some data keeps calls apart."""
+    return any(turn.get("tool_calls") for turn in turns[number - 1 : number + 1])
+
+
 def divided(turns: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...] | None]:
     """Return the turns up to the last of the user, and what answers them; None: nothing does."""
     users = [number for number, turn in enumerate(turns) if turn["role"] == "user"]
@@ -123,10 +130,10 @@ def divided(turns: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Messag
 
 def _turn(fields: Fields, turn: Any, place: str) -> Message:
     if not isinstance(turn, Mapping):
-        shown = json.dumps(turn, default=str)[:60]
+        text = shown(turn)
         raise BadRowError(
             fields.where,
-            f'"{place}" is {shown}; give a turn of {{"role", "content"}}',
+            f'"{place}" is {text}; give a turn of {{"role", "content"}}',
             "conversation: no turn",
         )
     named = next((turn[key] for key in _ROLE_KEYS if turn.get(key) is not None), None)
@@ -134,7 +141,7 @@ def _turn(fields: Fields, turn: Any, place: str) -> Message:
     if role is None:
         raise BadRowError(
             fields.where,
-            f'"{place}.role" is {named!r:.40}; give system, user, assistant or tool',
+            f'"{place}.role" is {shown(named)}; give system, user, assistant or tool',
             "conversation: unknown role",
         )
     if turn.get("weight") in (0, "0") or False in (turn.get("train"), turn.get("training")):
@@ -165,15 +172,15 @@ def _content(fields: Fields, content: Any, place: str) -> str:
                 kind = part.get("type") if isinstance(part, Mapping) else part
                 raise BadRowError(
                     fields.where,
-                    f'"{place}" has a part of the type {kind!r:.40}; only text can be learnt',
+                    f'"{place}" has a part of the type {shown(kind)}; only text can be learnt',
                     "conversation: a part that is no text",
                 )
             parts.append(text)
         content = "".join(parts)
     if not isinstance(content, str):
-        shown = json.dumps(content, default=str)[:60]
+        text = shown(content)
         raise BadRowError(
-            fields.where, f'"{place}" is no text but {shown}; give a text', "conversation: no text"
+            fields.where, f'"{place}" is no text but {text}; give a text', "conversation: no text"
         )
     return fields.checked(content, place)
 
@@ -189,7 +196,7 @@ def _call(fields: Fields, content: Any, place: str) -> Message:
     except (ValueError, TypeError, KeyError) as error:
         raise BadRowError(
             fields.where,
-            f'"{place}" is no call of a tool ({error}); give JSON with "name" and "arguments"',
+            f'"{place}" is no call of a tool ({why(error)}); give JSON with "name" and "arguments"',
             "conversation: a call that is not JSON",
         ) from error
     made = [{"type": "function", "function": function} for function in functions]

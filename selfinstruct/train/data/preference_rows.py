@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.read import read_any
@@ -163,7 +163,7 @@ def asked(row: DataRow) -> tuple[Message, ...]:
     try:
         return answerable(turns_of([dict(turn) for turn in row.prompt]))
     except ValueError as error:
-        raise BadRowError(row.where, f'"prompt": {error}', "prompt: its turns") from error
+        raise BadRowError(row.where, f'"prompt": {why(error)}', "prompt: its turns") from error
 
 
 def one_turn(row: DataRow, name: str) -> tuple[Message, ...]:
@@ -184,7 +184,7 @@ def answer_turn(row: DataRow, name: str, turns: Sequence[Message]) -> Message:
     try:
         text = answer_of(turns_of([dict(turn) for turn in turns]))
     except ValueError as error:
-        raise BadRowError(row.where, f'"{name}": {error}', f"{name}: its turns") from error
+        raise BadRowError(row.where, f'"{name}": {why(error)}', f"{name}: its turns") from error
     return Message(role="assistant", content=text)
 
 
