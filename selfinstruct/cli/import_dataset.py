@@ -12,8 +12,12 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.options import interrupt
+from selfinstruct.cli.help import default
+from selfinstruct.cli.options import FILTERS, interrupt
 from selfinstruct.common.errors import ConfigError
+
+# The panel of --help for how rows become tasks.
+MADE = "How tasks are made"
 
 
 def _list_templates(value: bool) -> None:
@@ -58,11 +62,12 @@ def import_dataset(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run, such as outputs/reviews.")],
     columns: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
             "--columns",
             metavar="NAME=COLUMN",
             help="The data's column for a name in the templates: text=review,label=stars.",
+            rich_help_panel=MADE,
         ),
     ] = None,
     value: Annotated[
@@ -71,26 +76,34 @@ def import_dataset(
             "--value",
             metavar="NAME=TEXT",
             help="A column that the data lacks, the same in every row: language=German.",
+            rich_help_panel=MADE,
         ),
     ] = None,
     per_row: Annotated[
         str,
         typer.Option(
-            "--per-row", metavar="N", help="Forms that each row gets, drawn by weight; or `all`."
+            "--per-row",
+            metavar="N",
+            help="Forms that each row gets, drawn by weight; or `all`.",
+            rich_help_panel=MADE,
         ),
     ] = "1",
     inverted: Annotated[
         float | None,
         typer.Option(
             "--inverted",
-            help="Share of the rows that get the inverted form (default: the template's, 0.3).",
+            help="Share of the rows that get the inverted form."
+            + default("0.3, or what the template says"),
+            rich_help_panel=MADE,
         ),
     ] = None,
     rationale: Annotated[
         float | None,
         typer.Option(
             "--rationale",
-            help="Share of the others whose answer gives its reasons (default: the template's).",
+            help="Share of the others whose answer gives its reasons."
+            + default("what the template says"),
+            rich_help_panel=MADE,
         ),
     ] = None,
     examples: Annotated[
@@ -99,24 +112,48 @@ def import_dataset(
             "--examples",
             metavar="K",
             help="Worked examples before an input: a number, or weights of several: 0=3,2=1.",
+            rich_help_panel=MADE,
         ),
     ] = "0",
     rows: Annotated[
-        int | None, typer.Option("--rows", help="At most so many rows, drawn from all.")
+        int | None,
+        typer.Option(
+            "--rows",
+            help="At most so many rows, drawn from all." + default("all"),
+            rich_help_panel=MADE,
+        ),
     ] = None,
     max_instances: Annotated[
-        int | None, typer.Option("--max-instances", help="Most instances of an instruction.")
+        int | None,
+        typer.Option(
+            "--max-instances",
+            help="Most instances of an instruction." + default("no limit"),
+            rich_help_panel=MADE,
+        ),
     ] = None,
     max_per_output: Annotated[
         int | None,
-        typer.Option("--max-per-output", help="Most of them with one output: balances labels."),
+        typer.Option(
+            "--max-per-output",
+            help="Most of them with one output: balances labels." + default("no limit"),
+            rich_help_panel=MADE,
+        ),
     ] = None,
     seeds: Annotated[
-        Path | None, typer.Option("--seeds", help="Seed tasks that no instruction may repeat.")
+        str | None,
+        typer.Option(
+            "--seeds",
+            help="Seed tasks that no instruction may repeat." + default("none"),
+            rich_help_panel=FILTERS,
+        ),
     ] = None,
     avoid: Annotated[
-        Path | None,
-        typer.Option("--avoid", help="File of texts that no instruction may repeat."),
+        str | None,
+        typer.Option(
+            "--avoid",
+            help="File of texts that no instruction may repeat." + default("none"),
+            rich_help_panel=FILTERS,
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file with rules and thresholds.")
@@ -180,7 +217,7 @@ def import_dataset(
                 dataset,
                 out,
                 template=template,
-                columns=_pairs(_split(columns or []), "--columns"),
+                columns=_pairs(_split([columns] if columns else []), "--columns"),
                 value=_pairs(value or [], "--value"),
                 per_row=None if per_row == "all" else _number(per_row, "--per-row"),
                 inverted=inverted,

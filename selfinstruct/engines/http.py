@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from selfinstruct.common.errors import ConfigError, EngineError, SelfInstructError
+from selfinstruct.common.errors import ConfigError, EngineError, SelfInstructError, why
 from selfinstruct.common.records import Completion, Conversation, LocalModel, Prompt, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Capabilities, EngineUsage, IdleClock
@@ -190,7 +190,7 @@ class HttpEngine:
         except SelfInstructError as error:
             result = error
         except Exception as error:  # noqa: BLE001 (a bug must not leave the loop waiting)
-            result = EngineError(f"asking the server failed: {error!r}")
+            result = EngineError(f"asking the server failed: {why(error)}")
         if self._tasks.pop(request.id, None) is not None:
             self._ready.put(result)
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.filters.length import count_words
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def parse_passages(content: bytes, path: Path | str) -> tuple[Passage, ...]:
         try:
             passages.append(Passage(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"{path}:{number}: is no passage ({error})") from error
+            raise ConfigError(f"{path}:{number}: is no passage ({why(error)})") from error
     return tuple(passages)
 
 
@@ -244,7 +244,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); check --documents") from error
+        raise ConfigError(f"{path}: cannot be read ({why(error)}); check --documents") from error
 
 
 def _pdf(path: Path) -> str:
@@ -256,7 +256,7 @@ def _pdf(path: Path) -> str:
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(path).pages)
     except (PyPdfError, OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as PDF ({error}); check it") from error
+        raise ConfigError(f"{path}: cannot be read as PDF ({why(error)}); check it") from error
 
 
 def _html(path: Path) -> str:

@@ -15,7 +15,7 @@ import jinja2
 from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.inputs.task_templates import FormTexts, TaskTemplates, TemplateFile, Wording
 
 PLAIN, INVERTED, RATIONALE = "plain", "inverted", "rationale"
@@ -76,7 +76,7 @@ class TaskForm:
             return _template(getattr(self.texts, field)).render(values).strip()
         # Whatever a template does with the values of a row can fail in its own way.
         except Exception as error:
-            raise ConfigError(f"template {self.name}, {field}: {error}") from error
+            raise ConfigError(f"template {self.name}, {field}: {why(error)}") from error
 
 
 def forms_of(

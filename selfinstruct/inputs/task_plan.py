@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfinstruct.common.draws import derive_seed
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.inputs.table import Table, TableRow
 from selfinstruct.inputs.task_forms import RATIONALE, TaskForm, TaskTexts
 
@@ -92,8 +92,8 @@ def plan_tasks(
         except ConfigError as error:
             if not skip_invalid:
                 raise ConfigError(
-                    f"{table.rows[number].where}: {error}; correct the row, or leave such rows "
-                    "out with --skip-invalid"
+                    f"{table.rows[number].where}: {why(error)}; correct the row, or leave such "
+                    "rows out with --skip-invalid"
                 ) from error
             skipped[str(error)] += 1
             continue

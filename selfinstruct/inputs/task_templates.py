@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.fields import NonEmpty, Section
 from selfinstruct.common.paths import user_path
 
@@ -130,7 +130,7 @@ def read_templates(name: str) -> TaskTemplates:
             f"{', '.join(shipped_names())} (--template)"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{plain}: cannot be read ({error}); check --template") from error
+        raise ConfigError(f"{plain}: cannot be read ({why(error)}); check --template") from error
     content = parse_templates(text, source)
     return TaskTemplates(source, text, content, weight or content.weight)
 

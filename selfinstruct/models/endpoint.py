@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.installing import install_line
 from selfinstruct.common.records import Endpoint, LocalModel
 
@@ -121,7 +121,7 @@ def _card(urls: Sequence[str], served: str) -> tuple[dict[str, Any], str]:
                 "ends in /v1)"
             ) from error
         except (openai.APIError, ValueError) as error:
-            problems.append(f"{url} ({type(error).__name__})")
+            problems.append(f"{url} ({why(error)})")
             continue
         cards = [card for card in _listed(models) if isinstance(card.get("id"), str)]
         if not served and len(cards) == 1:
