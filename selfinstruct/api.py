@@ -259,6 +259,7 @@ def generate(
     target: int | None = None,
     model: str | None = None,
     engine: str | None = None,
+    base_url: Sequence[str] | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
     format: str | None = None,
@@ -280,6 +281,9 @@ def generate(
     max_logprob: float | None = None,
     max_rounds: int | None = None,
     max_tokens: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
     turns: int | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Listener | None = None,
@@ -293,8 +297,10 @@ def generate(
     Args:
         out: the run's folder, such as `outputs/first`.
         target: tasks wanted.
-        model: `bundled`, a name of `selfinstruct models list`, a folder, or a hub name.
+        model: `bundled`, a name of `selfinstruct models list`, a folder, a hub name, or the address
+            of a server, `http://host:8000/v1#name`.
         engine: what runs the model, such as `vllm`.
+        base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
         format: of the seeds, such as `alpaca`; None: recognised from their columns.
@@ -317,6 +323,9 @@ def generate(
         max_logprob: reject what it finds likelier: repetition.
         max_rounds: stop after so many rounds.
         max_tokens: stop after so many generated tokens.
+        max_cost: stop when the tokens of all rounds cost so much.
+        price_in: price of a million tokens of prompts, in any currency.
+        price_out: price of a million generated tokens.
         turns: afterwards, carry on each task as a conversation of at most so many exchanges, as
             `converse` does.
         settings: any key of the config, dotted or nested; these win over all others:
@@ -344,6 +353,7 @@ def generate(
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.converse import converse as converse_run
     from selfinstruct.generate.launch import launch
+    from selfinstruct.models.endpoint import with_endpoint
 
     folder = user_path(out, "out")
     if turns is not None:
@@ -353,10 +363,14 @@ def generate(
         "stop.min_yield": min_yield,
         "stop.max_rounds": max_rounds,
         "stop.max_tokens": max_tokens,
+        "stop.max_cost": max_cost,
+        "stop.price_in": price_in,
+        "stop.price_out": price_out,
         "likelihood.min_logprob": min_logprob,
         "likelihood.max_logprob": max_logprob,
         "model.name": model,
         "engine.name": engine,
+        "engine.base_url": list(base_url) if base_url else None,
         "model.dtype": dtype,
         "model.prompting": prompting,
         "model.system": system,
@@ -377,6 +391,7 @@ def generate(
     given = overlay(given, nested(settings or {}))
     if config is not None:
         given = overlay(read_yaml(Path(config)), given)
+    given = with_endpoint(given)
     required_engine(engine_of(given) or (_engine_of_run(folder) if resume else None))
     listen = progress or _log_event
     with kept(build_engine) as make_engine:
@@ -708,10 +723,11 @@ def probe_model(
     from selfinstruct.config.values import engine_of, nested, overlay
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.probe_model import probe_model as run_probe
+    from selfinstruct.models.endpoint import with_endpoint
 
     arguments = {"model.name": model, "engine.name": engine, "seeds": seeds and str(seeds)}
     given = nested({key: value for key, value in arguments.items() if value is not None})
-    given = overlay(given, nested(settings or {}))
+    given = with_endpoint(overlay(given, nested(settings or {})))
     required_engine(engine_of(given))
     return run_probe(given, make_engine=build_engine, listen=progress or _log_event)
 

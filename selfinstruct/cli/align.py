@@ -14,7 +14,7 @@ import typer
 
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.options import (
-    ANY_MODEL,
+    LOCAL_MODEL,
     EngineOption,
     SeedsOption,
     interrupt,
@@ -30,7 +30,7 @@ def align(
     out: Annotated[Path, typer.Option("--out", help="Folder of the chain.")],
     model: Annotated[
         str,
-        typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {ANY_MODEL}."),
+        typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {LOCAL_MODEL}."),
     ] = "bundled",
     target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
     judge: Annotated[

@@ -14,6 +14,7 @@ from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.options import (
     ANY_MODEL,
     MODEL,
+    BaseUrlOption,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -31,6 +32,7 @@ def answer(
         typer.Option("--model", help=f"MODEL that teaches: {ANY_MODEL}.", rich_help_panel=MODEL),
     ],
     engine: EngineOption = None,
+    base_url: BaseUrlOption = None,
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -58,17 +60,19 @@ def answer(
     from selfinstruct.config.values import engine_of, nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.answer import answer as answer_run
+    from selfinstruct.models.endpoint import with_endpoint
     from selfinstruct.store import open_run
 
     options: dict[str, Any] = {
         "model.name": model,
         "engine.name": engine,
+        "engine.base_url": base_url,
         "model.dtype": dtype and str(dtype),
         "model.prompting": prompting and str(prompting),
         "model.system": system and text_or_file(system),
     }
     values = nested({key: value for key, value in options.items() if value is not None})
-    values = overlay(values, parse_settings(settings or []))
+    values = with_endpoint(overlay(values, parse_settings(settings or [])))
     if run.is_file():
         raise ConfigError(
             f"{run}: is a file, and `answer` writes into a run; to have a model answer the "

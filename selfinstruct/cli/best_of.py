@@ -111,7 +111,7 @@ def best_of(
     require_may_choose(labeller_of(labeller))
     reading = reading_of(format, columns, skip_invalid)
     prompts = read_prompts(tasks, BEST_OF, "DATA", reading).tasks[:limit]
-    kind = required_engine(engine)
+    kind = required_engine(engine, policy, judge)
     chooses, measures = scorers_of([labeller, measure], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     choice = Choice(chooses, measures)

@@ -187,7 +187,8 @@ def evaluate(
         else read_passages(Path(plain_text) if plain_text else shipped_passages()),
     )
     template = read_template(judge_prompt)
-    run_apart = partial(with_engine, kind=required_engine(engine))
+    models_asked = [*(contestant.model for contestant in contestants), judge]
+    run_apart = partial(with_engine, kind=required_engine(engine, *models_asked))
     resolve = partial(resolve_model, progress=lambda *_: None)
     judged_by = None
     if judge is not None:

@@ -23,8 +23,8 @@ class AnswersName(StrEnum):
     PREFER_TEACHER = "prefer-teacher"
 
 
-# Which tasks of the run.
-WHICH = "Which tasks"
+# Which tasks of the run, and what is written with them.
+WHICH = "What is written"
 
 
 def export(
@@ -109,7 +109,11 @@ def export(
     ] = None,
     system: Annotated[
         str | None,
-        typer.Option("--system", help="System prompt of every row: a text, or a file with it."),
+        typer.Option(
+            "--system",
+            help="System prompt of every row: a text, or a file with it.",
+            rich_help_panel=WHICH,
+        ),
     ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")

@@ -38,7 +38,8 @@ MODEL, TASKS, STOPS, FILTERS = "The model", "The tasks", "When to stop", "What i
 ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who labels", "The pairs", "Training"
 FIELDS = "Fields of TRL"
 # Where a command takes any MODEL.
-ANY_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
+LOCAL_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
+ANY_MODEL = f"{LOCAL_MODEL}, or a server, http://host:8000/v1#name"
 
 DtypeOption = Annotated[
     Dtype | None,
@@ -58,6 +59,16 @@ EngineOption = Annotated[
         help="Engine that runs the model: "
         + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
         + f".{default(DEFAULT_ENGINE)}",
+        rich_help_panel=MODEL,
+    ),
+]
+BaseUrlOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--base-url",
+        metavar="URL",
+        help="Address of a server that serves the model, such as http://host:8000/v1. "
+        "May be repeated." + default("none"),
         rich_help_panel=MODEL,
     ),
 ]
@@ -89,15 +100,15 @@ SystemOption = Annotated[
 ]
 
 
-def required_engine(name: str | None) -> EngineKind:
-    """Return the engine of a name, or the default one; no package of it is missing.
+def required_engine(name: str | None, *models: str | None) -> EngineKind:
+    """Return the engine of a name, or the one that suits the models; no package is missing.
 
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
     """
     from selfinstruct.engines.registry import required_engine as required
 
-    return required(name)
+    return required(name, *(model for model in models if model is not None))
 
 
 def text_or_file(value: str) -> str:

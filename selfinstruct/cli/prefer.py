@@ -137,7 +137,7 @@ def prefer(
         dtype=str(dtype or "auto"),
     )
     prompts = read_prompts(tasks, PREFER, "DATA", reading_of(format, columns, skip_invalid))
-    kind = required_engine(engine)
+    kind = required_engine(engine, policy, judge)
     (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
     local = resolve_model(policy, lambda *_: None)
     with resumable(out, ("answers", "labels")) as advance:

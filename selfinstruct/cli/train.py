@@ -16,7 +16,7 @@ import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.help import ending
-from selfinstruct.cli.options import ANY_MODEL, FIELDS, TRAINING, interrupt
+from selfinstruct.cli.options import FIELDS, LOCAL_MODEL, TRAINING, interrupt
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -30,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-ModelOption = Annotated[str, typer.Option("--model", help=f"MODEL to train: {ANY_MODEL}.")]
+ModelOption = Annotated[str, typer.Option("--model", help=f"MODEL to train: {LOCAL_MODEL}.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the trained model.")]
 LoraOption = Annotated[
     bool,

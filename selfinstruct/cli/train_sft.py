@@ -13,6 +13,7 @@ import typer
 
 from selfinstruct.cli.console import stderr
 from selfinstruct.cli.data_options import (
+    READING,
     ColumnsOption,
     FormatOption,
     MixtureOption,
@@ -105,6 +106,7 @@ def sft(
             min=0,
             metavar="[WEIGHT]",
             help="Learn the seed tasks of runs too; 3: each three times.",
+            rich_help_panel=READING,
         ),
     ] = 0,
     decontaminate: Annotated[
@@ -113,6 +115,7 @@ def sft(
             "--decontaminate",
             metavar="DATA",
             help="Leave out rows that repeat tasks of this data.",
+            rich_help_panel=READING,
         ),
     ] = None,
     format: FormatOption = None,

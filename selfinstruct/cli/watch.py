@@ -33,6 +33,7 @@ from selfinstruct.common.progress import (
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import read_view
+from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run
 
 _STOP_WORDS = {
@@ -40,6 +41,7 @@ _STOP_WORDS = {
     "min_yield": "the yield fell below --min-yield",
     "max_rounds": "--max-rounds is reached",
     "max_tokens": "--max-tokens is reached",
+    "max_cost": "--max-cost is reached",
 }
 
 
@@ -187,6 +189,10 @@ def _summary(run: Run) -> Table:
     share = counts.task_yield
     table.add_row("yield", "–" if share is None else f"{share:.0%}")
     table.add_row("tokens", f"{tokens:,} generated, {tokens / max(seconds, 1e-9):,.0f} a second")
+    read = sum(info["tokens"]["prompt"] for info in infos)
+    cost = stored_config(run).stop.cost(read, tokens)
+    if cost is not None:
+        table.add_row("cost", f"{cost:,.2f} for {read + tokens:,} tokens")
     failed = sum(sum(info.get("failed", {}).values()) for info in infos)
     if failed:
         table.add_row("failed", f"{failed} requests, each time that they were asked")

@@ -93,11 +93,29 @@ class Markers:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalModel:
-    """A model's folder.
+class Endpoint:
+    """Servers that serve one model over HTTP.
 
-    `digest` identifies the files that decide the content of a run. `prompting` is the mode that
-    suits the model in each stage, where that is known.
+    urls: their API roots, such as `http://host:8000/v1`.
+    served: the name under which they serve the model.
+    server: the server's kind and version, such as `vllm 0.32.0`; `unknown` where it is not told.
+    """
+
+    urls: tuple[str, ...]
+    served: str
+    server: str
+
+    @property
+    def is_vllm(self) -> bool:
+        return self.server.startswith("vllm ")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's folder, or the servers that serve it (`endpoint`; `path` means nothing then).
+
+    `digest` identifies the files that decide the content of a run; of a served model, what its
+    server tells. `prompting` is the mode that suits the model in each stage, where that is known.
     """
 
     name: str
@@ -105,6 +123,7 @@ class LocalModel:
     digest: str
     config: Mapping[str, Any]
     prompting: Mapping[str, str] | None = None
+    endpoint: Endpoint | None = None
 
     @property
     def context_length(self) -> int:
@@ -198,6 +217,7 @@ class Completion:
     token id. `token_starts` and `token_ends` give the characters of `text` that each token wrote,
     as half-open ranges; a token that is part of a character has the range of the character, and a
     special token has an empty range. `thinking` is kept apart and is in no span.
+    `counted_tokens` is the server's count of what it wrote, where it returns no token ids.
     """
 
     request: Request
@@ -211,10 +231,18 @@ class Completion:
     thinking: str | None = None
     error: str | None = None
     prompt: str | None = None
+    counted_tokens: int = 0
 
     @property
     def id(self) -> str:
         return self.request.id
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Tokens that the model wrote, its thinking included; 0 where it only scored."""
+        if self.request.scored is not None:
+            return 0
+        return len(self.token_ids) or self.counted_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,17 @@ VLLM = EngineOptions(
     ),
 )
 
+OPENAI = EngineOptions(
+    name="openai",
+    title="the server",
+    help="servers with OpenAI's interface: vllm serve, SGLang, llama.cpp, Ollama, hosted models",
+    keys=frozenset({"base_url", "max_num_seqs"}),
+    reserved={},
+    speed=frozenset(),
+)
+
 # By name; only engines that exist.
-ENGINE_OPTIONS: dict[str, EngineOptions] = {options.name: options for options in (VLLM,)}
+ENGINE_OPTIONS: dict[str, EngineOptions] = {options.name: options for options in (VLLM, OPENAI)}
 
 DEFAULT_ENGINE = VLLM.name
 

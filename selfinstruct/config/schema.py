@@ -60,6 +60,7 @@ class EngineConfig(Section):
     )
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
+    base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
         {}, "other options of the engine, by their own names; those that only set speed are free"
@@ -229,6 +230,22 @@ class StopConfig(Section):
     yield_rounds: int = stopping(3, "number of last rounds for the yield", ge=1)
     max_rounds: int | None = stopping(None, "most rounds in all", ge=1)
     max_tokens: int | None = stopping(None, "most generated tokens in all", ge=1)
+    max_cost: float | None = stopping(None, "most that the tokens of all rounds may cost", gt=0)
+    price_in: float | None = stopping(None, "price of a million tokens of prompts", ge=0)
+    price_out: float | None = stopping(None, "price of a million generated tokens", ge=0)
+
+    @model_validator(mode="after")
+    def _priced(self) -> StopConfig:
+        if self.max_cost is not None and self.price_in is None and self.price_out is None:
+            raise ValueError("max_cost needs prices; set price_in and price_out (per million)")
+        return self
+
+    def cost(self, prompt_tokens: int, generated_tokens: int) -> float | None:
+        """Return what tokens cost, in the currency of the prices; None without prices."""
+        if self.price_in is None and self.price_out is None:
+            return None
+        prices = (self.price_in or 0.0) * prompt_tokens + (self.price_out or 0.0) * generated_tokens
+        return prices / 1e6
 
 
 class RunConfig(Section):

@@ -26,12 +26,14 @@ class Capabilities:
         alone if the arithmetic does (float32 on a CPU, batch-invariant mode on a GPU); otherwise
         the last bits of a logit depend on the batch.
     continues: continues a turn of the model that the prompt opens (`Conversation.opened`).
+    texts: continues a raw text; some servers answer conversations alone.
     """
 
     logprobs: bool
     score: bool
     seeded: bool
     continues: bool = True
+    texts: bool = True
 
 
 ALL = Capabilities(logprobs=True, score=True, seeded=True)
@@ -48,7 +50,9 @@ class EngineUsage:
 class Engine(Protocol):
     """The interface that the loop uses."""
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; known once it is built."""
 
     @property
     def context_length(self) -> int:

@@ -14,9 +14,11 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from selfinstruct.common.errors import EngineError, SelfInstructError
+from selfinstruct.config import engine_options
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Engine
-from selfinstruct.engines.registry import EngineKind
+from selfinstruct.engines.registry import EngineKind, engine_kind
+from selfinstruct.models.endpoint import is_endpoint
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -54,6 +56,8 @@ def with_engine(loaded: Loaded, work: Work[T], advance: Advance, *, kind: Engine
         ConfigError: the engine's packages are missing, or the model cannot be used.
         EngineError: the engine failed, or its process died.
     """
+    if is_endpoint(loaded.model):
+        kind = engine_kind(engine_options.OPENAI.name)
     kind.require()
     engine_config = EngineConfig(name=kind.name)
     return apart(partial(_with_engine, kind, engine_config, loaded, work), advance, loaded.model)

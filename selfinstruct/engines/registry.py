@@ -6,16 +6,19 @@ To add an engine, add a file here, its options in `config/engine_options.py`, an
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import install_line
 from selfinstruct.common.records import LocalModel
 from selfinstruct.config import engine_options
 from selfinstruct.config.engine_options import EngineOptions
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, Capabilities, Engine
 from selfinstruct.engines.machine import require_vllm
+from selfinstruct.models.endpoint import is_endpoint
 
 EngineFactory = Callable[[LocalModel, ModelConfig, EngineConfig], Engine]
 """Builds an engine without loading its model."""
@@ -47,8 +50,22 @@ def _vllm(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engin
     return VllmEngine(model, config, engine)
 
 
+def _http(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
+    from selfinstruct.engines.http import HttpEngine
+
+    return HttpEngine(model, config, engine)
+
+
+def _require_openai() -> None:
+    if importlib.util.find_spec("openai") is None:
+        raise ConfigError(
+            f"the package `openai` is missing; install it with: {install_line('openai')}"
+        )
+
+
 ENGINES: list[EngineKind] = [
     EngineKind(engine_options.VLLM, require=require_vllm, build=_vllm, capabilities=ALL),
+    EngineKind(engine_options.OPENAI, require=_require_openai, build=_http),
 ]
 
 
@@ -64,15 +81,23 @@ def engine_kind(name: str) -> EngineKind:
     raise ConfigError(engine_options.no_engine(name, [kind.name for kind in ENGINES]))
 
 
-def required_engine(name: str | None) -> EngineKind:
-    """Return the engine of a name, or the default one, of which no package is missing.
+def required_engine(name: str | None, *models: str) -> EngineKind:
+    """Return the engine of a name, or the one that suits; no package of it is missing.
 
     To be called before a model is downloaded for it.
+
+    Args:
+        name: the engine that the user gives; None chooses.
+        models: names of all that are asked. If servers serve them all, the engine is `openai`.
 
     Raises:
         ConfigError: there is none of that name, or it lacks packages.
     """
-    kind = engine_kind(engine_options.DEFAULT_ENGINE if name is None else name)
+    served = bool(models) and all(is_endpoint(model) for model in models)
+    suits = engine_options.OPENAI.name if served else engine_options.DEFAULT_ENGINE
+    if served and name not in (None, suits):
+        raise ConfigError(f"--engine {name}: {models[0]} is run by a server; leave --engine out")
+    kind = engine_kind(suits if name is None else name)
     kind.require()
     return kind
 

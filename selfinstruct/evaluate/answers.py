@@ -170,7 +170,7 @@ def _answer(task: EvalTask, written: Completion, scored: Completion | None) -> A
     return Answer(
         task_id=task.id,
         text=written.text.strip(),
-        num_tokens=len(written.token_ids),
+        num_tokens=written.num_output_tokens,
         stopped=written.finish_reason == "stop",
         reference_logprob=sum(logprobs) / len(logprobs) if logprobs else NAN,
         error=written.error,

@@ -80,6 +80,8 @@ def score_span(completion: Completion, start: int, end: int) -> SpanScore:
     if not inside:
         return SpanScore(NAN, 0, "no_token_in_span")
     total = sum(completion.token_logprobs[position] for position in inside)
+    if not math.isfinite(total):
+        return SpanScore(NAN, len(inside), "logprob_not_finite")
     return SpanScore(total / len(inside), len(inside))
 
 

@@ -94,7 +94,7 @@ def answer(
     with run_lock(run.path):
         run.verify()
         ANSWERS.verify(run)
-        model = resolve_model(config.model.name, model_progress)
+        model = resolve_model(config.model.name, model_progress, config.engine.base_url)
         engine = make_engine(model, config.model, config.engine)
         mode = mode_of(model, engine, config)
         way = {
@@ -161,7 +161,7 @@ def _answer_batch(
         "answers": count_outcomes(rows),
         "tokens": {
             "prompt": sum(c.num_prompt_tokens for c in completions),
-            "generated": sum(len(c.token_ids) for c in completions),
+            "generated": sum(c.num_output_tokens for c in completions),
         },
         "seconds": round(time.perf_counter() - started, 3),
     }

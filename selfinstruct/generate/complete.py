@@ -171,7 +171,7 @@ def own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
             f"{run.path}: begins with imported tasks, so no model writes it; type an output "
             "(audit edit ID --output TEXT), or merge again with a generated run first"
         )
-    model = resolve_model(config.model.name, progress)
+    model = resolve_model(config.model.name, progress, config.engine.base_url)
     if model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{run.path}: the model {model.name!r} is not the one that this run was made with "

@@ -171,11 +171,14 @@ def _locked_launch(
 
 def _model_of(out: Path, run: Run | None, config: RunConfig, listen: Listener) -> LocalModel:
     """Return the model that the config names; a run goes on with its own."""
-    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
+    model = resolve_model(
+        config.model.name, lambda *step: listen(ModelPreparing(*step)), config.engine.base_url
+    )
     if run is not None and model.digest != run.meta["model"]["digest"]:
         raise ConfigError(
             f"{out}: the model {model.name!r} is not the one that this run was made with "
-            "(its files differ); restore it, or start another run"
+            f"({'its server tells otherwise' if model.endpoint else 'its files differ'}); "
+            "restore it, or start another run"
         )
     return model
 
@@ -360,7 +363,12 @@ def _run_meta(
         "selfinstruct": __version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "fingerprint": fingerprint(identity),
-        "model": {"name": model.name, "digest": model.digest, "prompting": dict(modes)},
+        "model": {
+            "name": model.name,
+            "digest": model.digest,
+            "prompting": dict(modes),
+            **({"server": model.endpoint.server} if model.endpoint is not None else {}),
+        },
         "inputs": {**inputs.digests},
         "read_from": dict(inputs.sources),
         "packages": _package_versions(),

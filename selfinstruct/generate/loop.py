@@ -19,7 +19,7 @@ from selfinstruct.generate.failures import Retries, count_failures
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.generate.session import Session
-from selfinstruct.generate.state import CommittedState, RoundTotals
+from selfinstruct.generate.state import CommittedState, totals_of
 from selfinstruct.store import RoundData
 from selfinstruct.verdicts.advice import advice_on_round
 from selfinstruct.verdicts.counts import counted, written_tokens
@@ -137,11 +137,8 @@ class _Loop:
         )
         accepted = [c for c in verdicts.instructions if c.verdict == ACCEPTED]
         self._state.pool.append([PoolTask(c.id, c.text) for c in accepted])
-        candidates, tokens = len(verdicts.instructions), info["tokens"]["generated"]
-        failed = sum(info.get("failed", {}).values())
-        self._state.totals.append(
-            RoundTotals(len(accepted), verdicts.good, candidates, tokens, failed)
-        )
+        candidates = len(verdicts.instructions)
+        self._state.totals.append(totals_of(info, len(accepted), verdicts.good, candidates))
         newest = accepted[-1].text if accepted else None
         tasks, target = self._state.tasks, self._config.stop.target
         self._listen(RoundCommitted(round.number, tasks, target, info, newest))

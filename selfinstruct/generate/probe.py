@@ -80,6 +80,8 @@ class Trial:
         """The modes that the engine can do."""
         if not self.engine.has_chat_template:
             return ("base",)
+        if not self.engine.capabilities.texts:
+            return ("chat",)
         return ("base", "chat", PLAIN) if self.engine.capabilities.continues else ("base", "chat")
 
     def context(self) -> int:

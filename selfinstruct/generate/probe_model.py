@@ -52,7 +52,9 @@ def probe_model(
     """
     config = resolve_config(values, None, "models probe")
     inputs = read_inputs(config, values, None, read_any)
-    model = resolve_model(config.model.name, lambda *step: listen(ModelPreparing(*step)))
+    model = resolve_model(
+        config.model.name, lambda *step: listen(ModelPreparing(*step)), config.engine.base_url
+    )
     engine = make_engine(model, config.model, config.engine)
     if not engine.has_chat_template:
         return ModelProbe(None, model.prompting)

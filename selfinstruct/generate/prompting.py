@@ -30,7 +30,9 @@ def known_modes(
     if mode == "auto":
         if model.prompting is not None:
             return dict(model.prompting)
-        if not engine.has_chat_template:
+        if not engine.capabilities.texts:
+            mode = "chat"
+        elif not engine.has_chat_template:
             mode = "base"
         elif config.rules_version < PROBE_SINCE:
             mode = "chat"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.config.schema import RunConfig, StopConfig
@@ -21,7 +22,7 @@ class RoundTotals:
 
     `good` counts the tasks and the instructions that were surplus to the target: a round that
     reaches its target early does not mean that the yield runs dry. `failed` counts the requests
-    that the engine failed on for good.
+    that the engine failed on for good. `tokens` were generated, `prompt_tokens` read.
     """
 
     tasks: int
@@ -29,6 +30,16 @@ class RoundTotals:
     candidates: int
     tokens: int
     failed: int = 0
+    prompt_tokens: int = 0
+
+
+def totals_of(info: Mapping[str, Any], tasks: int, good: int, candidates: int) -> RoundTotals:
+    """Return the counts of a round; those of tokens and failures are in its `round.json`."""
+    failed = sum(info.get("failed", {}).values())
+    tokens = info["tokens"]
+    return RoundTotals(
+        tasks, good, candidates, tokens["generated"], failed, tokens.get("prompt", 0)
+    )
 
 
 @dataclass
@@ -55,6 +66,10 @@ class CommittedState:
         """Generated tokens of all committed rounds."""
         return sum(total.tokens for total in self.totals)
 
+    def cost(self, stop: StopConfig) -> float | None:
+        """Return what the committed rounds cost; None without prices."""
+        return stop.cost(sum(total.prompt_tokens for total in self.totals), self.tokens)
+
     @property
     def failed(self) -> int:
         """Requests of all committed rounds that failed for good."""
@@ -76,6 +91,9 @@ class CommittedState:
             return "max_rounds"
         if stop.max_tokens is not None and self.tokens >= stop.max_tokens:
             return "max_tokens"
+        cost = self.cost(stop)
+        if stop.max_cost is not None and cost is not None and cost >= stop.max_cost:
+            return "max_cost"
         last = self.totals[-stop.yield_rounds :]
         if len(last) == stop.yield_rounds:
             candidates = sum(total.candidates for total in last)
@@ -94,8 +112,7 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
         state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         good = sum(is_good(candidate) for candidate in candidates)
         info = run.info(number)
-        tokens, failed = info["tokens"]["generated"], sum(info.get("failed", {}).values())
-        state.totals.append(RoundTotals(len(accepted), good, len(candidates), tokens, failed))
+        state.totals.append(totals_of(info, len(accepted), good, len(candidates)))
     return state
 
 

@@ -143,6 +143,11 @@ def judged(
     Raises:
         EngineError: the engine failed.
     """
+    if not engine.capabilities.score:
+        raise ConfigError(
+            "a judge is asked for the likelihood of given words, which this server cannot tell; "
+            "judge with a model on this machine, or behind `vllm serve`"
+        )
     votes = [tuple(engine.encode(verdict)) for verdict in VERDICTS]
     requests = [
         Request(

@@ -11,6 +11,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.labellers.base import Labelled, Labeller, Labelling, Needs, score_each
+from selfinstruct.models.endpoint import require_folder
 
 # Sequences that are scored at once, of about one length.
 _BATCH = 8
@@ -102,6 +103,7 @@ def require_reward_model(model: LocalModel) -> None:
     Raises:
         ConfigError: it is no reward model.
     """
+    require_folder(model)
     kinds = model.config.get("architectures") or []
     # Without a list of labels, transformers takes it for two.
     labels = len(model.config.get("id2label") or (0, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,28 @@ from selfinstruct.models.catalogue import (
     is_prepared,
     prepared_path,
 )
+from selfinstruct.models.endpoint import is_endpoint, resolve_endpoint
 from selfinstruct.models.prepare import prepare_model
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 
 
-def resolve_model(name: str, progress: Progress) -> LocalModel:
+def resolve_model(name: str, progress: Progress, urls: Sequence[str] = ()) -> LocalModel:
     """Return the local folder of a model; prepare or download it if necessary.
+
+    Args:
+        name: of the catalogue, a folder, a hub name, or the address of a server.
+        progress: called with each step.
+        urls: of servers that serve the model by that name.
 
     Raises:
         ConfigError: the name is not in the catalogue, not a model folder and not on the hub; or
             the model's licence must be accepted first.
         EngineError: the hub cannot be reached.
     """
+    if urls or is_endpoint(name):
+        return resolve_endpoint(name, urls)
     check_model(name)
     if name in CATALOGUE:
         entry = CATALOGUE[name]

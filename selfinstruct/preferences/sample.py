@@ -192,6 +192,6 @@ def _answer(completion: Completion) -> ScoredAnswer:
         id=completion.id,
         prompt_id=completion.request.about,
         text=completion.text[slice(*span)],
-        num_tokens=len(completion.token_ids),
+        num_tokens=completion.num_output_tokens,
         finished=completion.finish_reason == "stop",
     )

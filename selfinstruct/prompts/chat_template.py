@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Message
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ class ChatTemplate:
             if self._name:
                 way_out = "change the turns of your templates (--prompts), or use --prompting base"
             raise ConfigError(
-                f"{self._whose} refuses a conversation of the roles {roles}: {error}; {way_out}"
+                f"{self._whose} refuses a conversation of the roles {roles}: {why(error)}; "
+                f"{way_out}"
             ) from error
 
     def _turns(self, messages: Sequence[Message], *, thinking: bool) -> list[Message]:

@@ -240,7 +240,7 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
         "token_ends": completion.token_ends,
         "finish_reason": completion.finish_reason,
         "num_prompt_tokens": completion.num_prompt_tokens,
-        "num_output_tokens": len(completion.token_ids) if request.scored is None else 0,
+        "num_output_tokens": completion.num_output_tokens,
         "error": completion.error,
         "about": request.about,
         "reading": _reading_text(request.reading),
@@ -300,6 +300,7 @@ def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completi
         thinking=row["thinking"],
         error=row["error"],
         prompt=row["prompt"],
+        counted_tokens=0 if row["token_ids"] else row["num_output_tokens"],
     )
 
 

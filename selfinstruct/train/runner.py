@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.memory import keep_freed_memory
+from selfinstruct.models.endpoint import require_folder
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
@@ -47,6 +48,7 @@ def train(
         ConfigError: data, model or settings cannot be used. Nothing was written.
         TrainError: the loss is no longer a number, or a checkpoint cannot be written.
     """
+    require_folder(job.model)
     require_trl()
     quiet()
     keep_freed_memory()

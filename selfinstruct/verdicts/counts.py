@@ -12,7 +12,7 @@ from selfinstruct.verdicts.rounds import Verdicts
 
 def written_tokens(completion: Completion) -> int:
     """Count the tokens that the model wrote, without those that it only scored."""
-    return len(completion.token_ids) if completion.request.scored is None else 0
+    return completion.num_output_tokens
 
 
 def counted(verdicts: Verdicts) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def test_an_unknown_engine_in_a_config_is_named_beside_other_errors() -> None:
     with pytest.raises(ConfigError) as caught:
         build_config({**values, "stop": {"target": 0}}, "here.yaml")
     first, second = str(caught.value).splitlines()
-    assert first == "here.yaml: engine.name: no engine 'ray'; give one of: vllm"
+    assert first == "here.yaml: engine.name: no engine 'ray'; give one of: vllm, openai"
     assert "stop.target" in second
 
 
@@ -280,7 +280,8 @@ def test_each_engine_says_which_of_its_options_only_set_speed(
     options = {"batch": 3, "swap_space": 4}
     by_name = {
         name: semantic_values(build_config({"engine": {"name": name, "options": options}}, "x"))
-        for name in ENGINE_OPTIONS
+        for name, known in ENGINE_OPTIONS.items()
+        if "options" in known.keys
     }
     default = semantic_values(RunConfig())
     assert by_name["vllm"] == default | {"engine.options.batch": 3}

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Message
 from selfinstruct.prompts.canonical import CHAT_TEMPLATE, OLDER_TEMPLATES
 from selfinstruct.prompts.template import set_end_of_answer
@@ -154,7 +154,7 @@ def refused_row(id: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"row {id}: {error}") from error
+        raise ConfigError(f"row {id}: {why(error)}") from error
 
 
 def without_endings(messages: Sequence[Message], tokens: TextTokens) -> list[Message]:

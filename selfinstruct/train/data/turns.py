@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfinstruct.common.errors import why
 from selfinstruct.common.records import Message
 from selfinstruct.prompts.chat_template import has_tools
 
@@ -177,7 +178,7 @@ def _call(call: Any, number: int) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(
                 f"turn {number}: the arguments of the call of {function['name']!r} are no JSON "
-                f"({error})"
+                f"({why(error)})"
             ) from error
     own = {key: call[key] for key in ("id",) if "function" in call and call.get(key)}
     written = {"name": str(function["name"]), "arguments": arguments}
