@@ -6,6 +6,7 @@ with, since runs of any age can have some.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ BASE_TEMPLATE = "turn.base.jinja"
 USER_TEMPLATE = "user.chat.jinja"
 WORDS = "words.yaml"
 _ENGLISH = "en"
+_SENTENCE_END = re.compile(r"(?<=[.:]) |(?<=[。：])|\n")  # noqa: RUF001
 
 _Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 
@@ -59,7 +61,7 @@ class ChatPrompts:
     speakers: the name before the turns of each role.
     ends, polite: phrases by which the user ends a conversation (filters/turns.py).
     answers: phrases by which an answer starts, and no turn of the user.
-    shown: turns of the examples.
+    shown: turns of the examples, and sentences of what is asked.
     """
 
     files: Mapping[str, str]
@@ -85,6 +87,12 @@ class ChatPrompts:
     @property
     def _library(self) -> PromptLibrary:
         return PromptLibrary(self.files, Markers(), {}, ())
+
+
+def _sentences(words: _Words) -> list[str]:
+    """Return what the prompts say to the model, sentence by sentence."""
+    parts = _SENTENCE_END.split(f"{words.intro}\n{words.before}\n{words.after}")
+    return [part.strip() for part in parts if part.strip()]
 
 
 def load_chat_prompts(language: str | None = None) -> ChatPrompts:
@@ -125,7 +133,7 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
         tuple(words.ends),
         tuple(words.polite),
         tuple(words.answers),
-        tuple(text for example in words.examples for text in example),
+        (*(text for example in words.examples for text in example), *_sentences(words)),
         words.model_dump(),
     )
     prompts._library.check_syntax()
