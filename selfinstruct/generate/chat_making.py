@@ -79,6 +79,7 @@ def make(
         ends=list(prompts.ends),
         polite=list(prompts.polite),
         answers=list(prompts.answers),
+        subjects=list(prompts.subjects),
         shown=list(prompts.shown),
     )
     info = {

@@ -41,6 +41,7 @@ class _Words(BaseModel):
     polite: list[_Text]
     answers: list[_Text]
     intro: _Text
+    subjects: list[_Text]
     examples: list[list[_Text]]
     before: _Text
     after: _Text
@@ -61,6 +62,7 @@ class ChatPrompts:
     speakers: the name before the turns of each role.
     ends, polite: phrases by which the user ends a conversation (filters/turns.py).
     answers: phrases by which an answer starts, and no turn of the user.
+    subjects: words that the examples are about.
     shown: turns of the examples, and sentences of what is asked.
     """
 
@@ -69,6 +71,7 @@ class ChatPrompts:
     ends: tuple[str, ...]
     polite: tuple[str, ...]
     answers: tuple[str, ...]
+    subjects: tuple[str, ...]
     shown: tuple[str, ...]
     _words: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
@@ -133,6 +136,7 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
         tuple(words.ends),
         tuple(words.polite),
         tuple(words.answers),
+        tuple(words.subjects),
         (*(text for example in words.examples for text in example), *_sentences(words)),
         words.model_dump(),
     )

@@ -10,7 +10,13 @@ from rouge_score.rouge_scorer import RougeScorer
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.filters.rule import Of
 from selfinstruct.filters.rules import RULES, reasons
-from selfinstruct.filters.turns import NOT_OF_REPLIES, USER_RULES, says_done, shared_share
+from selfinstruct.filters.turns import (
+    NOT_OF_REPLIES,
+    USER_RULES,
+    is_about_example,
+    says_done,
+    shared_share,
+)
 from selfinstruct.prompts.chats import load_chat_prompts
 from selfinstruct.prompts.language import languages
 
@@ -43,6 +49,14 @@ WORDS = st.lists(st.sampled_from(["a", "bee", "sea", "dee", "eel", "fig"]), max_
 def test_who_says_goodbye(language: str | None, text: str, done: bool) -> None:
     prompts = load_chat_prompts(language)
     assert says_done(text, prompts.ends, prompts.polite) is done
+
+
+def test_a_turn_about_an_example_is_found_unless_the_conversation_is() -> None:
+    subjects = load_chat_prompts().subjects
+    strays = "Can you name a bicycle repair shop?"
+    assert is_about_example(strays, ["What is a web page?", "A document."], subjects)
+    assert not is_about_example(strays, ["How do I oil my bicycle?", "Sparingly."], subjects)
+    assert not is_about_example("Can you name a shop?", ["What is a web page?"], subjects)
 
 
 def test_the_examples_of_every_language_end_as_they_should() -> None:
