@@ -369,15 +369,13 @@ def generated() -> dict[Path, str]:
         readme: marked(readme, "reasons", reason_table(), "data-commands", data_command_table()),
         run: marked(run, "columns", column_tables()),
         rules: marked(
-            rules, "instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)
+            rules,
+            *("instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)),
+            *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
         ),
         engine: marked(engine, "engines", engine_table()),
         training: marked(training, "formats", format_table(), "trainers", trainer_table()),
         guide: marked(guide, "rooms", room_table()),
-        docs / "conversations.md": marked(
-            docs / "conversations.md",
-            *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
-        ),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
     }

@@ -421,6 +421,7 @@ def converse(
     turns: int | None = None,
     model: str | None = None,
     engine: str | None = None,
+    base_url: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     advance: Callable[[int, int], object] | None = None,
 ) -> Conversed:
@@ -435,6 +436,7 @@ def converse(
         turns: most exchanges of a conversation, the task and its output included (default 3).
         model: another model that plays both sides; the run's own by default.
         engine: what runs the model, such as `vllm`.
+        base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         settings: any key of `converse`, `model`, `engine` and `instances.sampling`, dotted or
             nested: `{"converse.max_shared": 0.8}`.
         advance: called with (conversations that are done, all that were owed).
@@ -455,10 +457,16 @@ def converse(
     from selfinstruct.config.values import engine_of, nested, overlay
     from selfinstruct.engines.registry import build_engine, required_engine
     from selfinstruct.generate.converse import converse as converse_run
+    from selfinstruct.models.endpoint import with_endpoint
 
-    arguments = {"converse.turns": turns, "model.name": model, "engine.name": engine}
+    arguments = {
+        "converse.turns": turns,
+        "model.name": model,
+        "engine.name": engine,
+        "engine.base_url": list(base_url) if base_url else None,
+    }
     given = nested({key: value for key, value in arguments.items() if value is not None})
-    given = overlay(given, nested(settings or {}))
+    given = with_endpoint(overlay(given, nested(settings or {})))
     opened = (run if isinstance(run, Run) else open_run(run))._run
     required_engine(engine_of(given) or _engine_of_run(opened.path))
     return converse_run(

@@ -15,6 +15,7 @@ from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     ANY_MODEL,
     MODEL,
+    BaseUrlOption,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -44,6 +45,7 @@ def converse(
         ),
     ] = None,
     engine: EngineOption = None,
+    base_url: BaseUrlOption = None,
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -89,6 +91,7 @@ def converse(
         try:
             result = api.converse(
                 run,
+                base_url=base_url,
                 settings=values,
                 advance=lambda done, owed: progress.update(bar, completed=done, total=owed),
             )

@@ -16,7 +16,7 @@ import regex
 from selfinstruct.common.records import NAN
 from selfinstruct.filters.copies import copies_shown
 from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, TOKENS
-from selfinstruct.filters.phrases import starts_with_phrase
+from selfinstruct.filters.phrases import holds_phrase, starts_with_phrase
 from selfinstruct.filters.rule import Bound, Measure, Of, Rule, When
 
 # The rules on instructions that a turn of the user must pass. It may be short and begin anyhow.
@@ -42,7 +42,8 @@ class TurnFacts:
 
     done: the user has nothing more to ask.
     answers: a turn of the user is an answer.
-    shown: turns of the examples in the prompt.
+    shown: turns of the examples in the prompt, and sentences of it.
+    strays: it is about what the examples are about, and no earlier turn is.
     shared: the largest share of the text that an earlier turn has too.
     most_shared: the largest that may be.
     """
@@ -51,6 +52,7 @@ class TurnFacts:
     done: bool = False
     answers: bool = False
     shown: Sequence[str] = ()
+    strays: bool = False
     shared: float = NAN
     most_shared: float = 1.0
 
@@ -80,6 +82,19 @@ def is_answer(text: str, answers: Sequence[str]) -> bool:
     """
     asks = "?" in text or "？" in text  # noqa: RUF001
     return not asks and starts_with_phrase(text, answers)
+
+
+def is_about_example(text: str, earlier: Sequence[str], subjects: Sequence[str]) -> bool:
+    """Whether a turn is about an example of the prompt instead of its own conversation.
+
+    Args:
+        text: of the turn.
+        earlier: texts of the turns before it.
+        subjects: words that the examples are about.
+    """
+    strange = [subject for subject in subjects if holds_phrase(text, [subject])]
+    said = "\n".join(earlier)
+    return any(not holds_phrase(said, [subject]) for subject in strange)
 
 
 def shared_share(text: str, earlier: str, version: int, *, by_rouge: bool = True) -> float:
@@ -143,9 +158,11 @@ WRONG_SPEAKER = _turn(
 COPIES_EXAMPLE = _turn(
     name="copies_example",
     reason="copies_example",
-    help="equals a turn of the examples in the prompt, or holds it whole",
-    breaks=lambda facts, _: copies_shown(facts.text, facts.shown),
+    help="the turn is that of an example in the prompt, or is about what the examples are about",
+    breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
     section="instances",
+    details="it equals or holds a turn or a sentence of the prompt, or has a word of the examples "
+    "that no earlier turn has",
 )
 REPEATS_TURN = _turn(
     name="repeats_turn",

@@ -68,7 +68,7 @@ def make(
     if is_own:
         model = own_model(run, config, progress)
     else:
-        model = resolve_model(config.model.name, progress)
+        model = resolve_model(config.model.name, progress, config.engine.base_url)
     engine = make_engine(model, config.model, config.engine)
     modes = dict(run.meta["model"]["prompting"]) if is_own else _modes(model, engine, config)
     requests = ChatRequests(config, converse, prompts, engine, modes)
@@ -79,6 +79,7 @@ def make(
         ends=list(prompts.ends),
         polite=list(prompts.polite),
         answers=list(prompts.answers),
+        subjects=list(prompts.subjects),
         shown=list(prompts.shown),
     )
     info = {

@@ -6,6 +6,7 @@ with, since runs of any age can have some.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ BASE_TEMPLATE = "turn.base.jinja"
 USER_TEMPLATE = "user.chat.jinja"
 WORDS = "words.yaml"
 _ENGLISH = "en"
+_SENTENCE_END = re.compile(r"(?<=[.:]) |(?<=[。：])|\n")  # noqa: RUF001
 
 _Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 
@@ -39,6 +41,7 @@ class _Words(BaseModel):
     polite: list[_Text]
     answers: list[_Text]
     intro: _Text
+    subjects: list[_Text]
     examples: list[list[_Text]]
     before: _Text
     after: _Text
@@ -59,7 +62,8 @@ class ChatPrompts:
     speakers: the name before the turns of each role.
     ends, polite: phrases by which the user ends a conversation (filters/turns.py).
     answers: phrases by which an answer starts, and no turn of the user.
-    shown: turns of the examples.
+    subjects: words that the examples are about.
+    shown: turns of the examples, and sentences of what is asked.
     """
 
     files: Mapping[str, str]
@@ -67,6 +71,7 @@ class ChatPrompts:
     ends: tuple[str, ...]
     polite: tuple[str, ...]
     answers: tuple[str, ...]
+    subjects: tuple[str, ...]
     shown: tuple[str, ...]
     _words: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
@@ -85,6 +90,12 @@ class ChatPrompts:
     @property
     def _library(self) -> PromptLibrary:
         return PromptLibrary(self.files, Markers(), {}, ())
+
+
+def _sentences(words: _Words) -> list[str]:
+    """Return what the prompts say to the model, sentence by sentence."""
+    parts = _SENTENCE_END.split(f"{words.intro}\n{words.before}\n{words.after}")
+    return [part.strip() for part in parts if part.strip()]
 
 
 def load_chat_prompts(language: str | None = None) -> ChatPrompts:
@@ -125,7 +136,8 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
         tuple(words.ends),
         tuple(words.polite),
         tuple(words.answers),
-        tuple(text for example in words.examples for text in example),
+        tuple(words.subjects),
+        (*(text for example in words.examples for text in example), *_sentences(words)),
         words.model_dump(),
     )
     prompts._library.check_syntax()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from selfinstruct.common import ids
@@ -23,6 +23,7 @@ from selfinstruct.filters.turns import (
     NOT_OF_REPLIES,
     USER_RULES,
     TurnFacts,
+    is_about_example,
     is_answer,
     says_done,
     shared_share,
@@ -40,7 +41,8 @@ class ChatSettings:
     speakers: the name before the turns of each role, as the prompts have it.
     ends, polite: phrases by which the user ends a conversation.
     answers: phrases by which an answer starts, and no turn of the user.
-    shown: turns of the examples in the prompts.
+    subjects: words that the examples in the prompts are about.
+    shown: turns of those examples, and sentences of the prompts.
     """
 
     turns: int
@@ -49,6 +51,7 @@ class ChatSettings:
     ends: Sequence[str]
     polite: Sequence[str]
     answers: Sequence[str]
+    subjects: Sequence[str]
     shown: Sequence[str]
     version: int = CHATS_VERSION
 
@@ -56,8 +59,7 @@ class ChatSettings:
 def settings_of(info: Mapping[str, Any]) -> ChatSettings:
     """Return the settings of a commit, from its JSON."""
     stored = info["settings"]
-    names = ("turns", "max_shared", "speakers", "ends", "polite", "answers", "shown", "version")
-    return ChatSettings(**{name: stored[name] for name in names})
+    return ChatSettings(**{field.name: stored[field.name] for field in fields(ChatSettings)})
 
 
 def check_turn(
@@ -130,6 +132,7 @@ def _text_failure(
         done=done,
         answers=answers,
         shown=settings.shown,
+        strays=is_about_example(turn.text, [one.text for one in earlier], settings.subjects),
         shared=turn.shared,
         most_shared=settings.max_shared,
     )

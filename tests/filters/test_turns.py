@@ -10,7 +10,13 @@ from rouge_score.rouge_scorer import RougeScorer
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.filters.rule import Of
 from selfinstruct.filters.rules import RULES, reasons
-from selfinstruct.filters.turns import NOT_OF_REPLIES, USER_RULES, says_done, shared_share
+from selfinstruct.filters.turns import (
+    NOT_OF_REPLIES,
+    USER_RULES,
+    is_about_example,
+    says_done,
+    shared_share,
+)
 from selfinstruct.prompts.chats import load_chat_prompts
 from selfinstruct.prompts.language import languages
 
@@ -45,11 +51,19 @@ def test_who_says_goodbye(language: str | None, text: str, done: bool) -> None:
     assert says_done(text, prompts.ends, prompts.polite) is done
 
 
+def test_a_turn_about_an_example_is_found_unless_the_conversation_is() -> None:
+    subjects = load_chat_prompts().subjects
+    strays = "Can you name a bicycle repair shop?"
+    assert is_about_example(strays, ["What is a web page?", "A document."], subjects)
+    assert not is_about_example(strays, ["How do I oil my bicycle?", "Sparingly."], subjects)
+    assert not is_about_example("Can you name a shop?", ["What is a web page?"], subjects)
+
+
 def test_the_examples_of_every_language_end_as_they_should() -> None:
     for language in (None, *languages()):
         prompts = load_chat_prompts(language)
         ends = [text for text in prompts.shown if says_done(text, prompts.ends, prompts.polite)]
-        assert len(ends) == 2
+        assert len(ends) == 1
 
 
 @given(WORDS, WORDS)
@@ -68,10 +82,10 @@ def test_short_turns_share_what_rouge_score_says(one: list[str], other: list[str
 def test_a_copy_in_a_longer_turn_is_found_by_its_runs() -> None:
     said = "The northern tower was built first of all by a guild of masons in 1820"
     longer = f"{said} and nobody alive remembers " + " ".join(f"w{n}" for n in range(30))
-    # 14 words, so 7 runs of 8, all of them held.
+    # 15 words, so 8 runs of 8, all of them held.
     assert shared_share(said, longer, RULES_VERSION, by_rouge=False) == 1.0
-    # The other way around: 48 words, 41 runs, of which 7 are held.
-    assert shared_share(longer, said, RULES_VERSION, by_rouge=False) == pytest.approx(7 / 41)
+    # The other way around: 49 words, 42 runs, of which 8 are held.
+    assert shared_share(longer, said, RULES_VERSION, by_rouge=False) == pytest.approx(8 / 42)
 
 
 def test_turns_without_a_word_are_compared_as_they_are() -> None:

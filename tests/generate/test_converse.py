@@ -100,6 +100,7 @@ def test_seeds_are_hashes_of_the_ids(run: Run) -> None:
             "repeats_turn",
         ),
         ([GOOD[0], GOOD[1], ("Tell me about the", "length")], ["truncated"], "truncated"),
+        ([GOOD[0], GOOD[1], "Can you repair my bicycle there?"], ["copies_example"], None),
         ([GOOD[0], GOOD[1], "Here are two more towers to see."], ["wrong_speaker"], None),
         ([GOOD[0], GOOD[1], "Does that work for rolls, too?"], ["copies_example"], None),
         ([GOOD[0], GOOD[1], "Draw a map of the way there."], ["unsuitable_keyword"], None),
