@@ -243,15 +243,9 @@ def test_datasets(run: si.Run, tmp_path: Path) -> None:
 
     whole = run.to_dataset()
     assert isinstance(whole, datasets.Dataset)
-<<<<<<< HEAD
-    names = [field.name for field in fields(si.ExportRow)]
-    assert whole.column_names == names[:-2]  # a table has no place for the turns of a self-chat
-    assert names[-2:] == ["conversation_id", "turns"]
-=======
     # A row of a table holds one exchange.
     names = [field.name for field in fields(si.ExportRow)]
     assert [*whole.column_names, "conversation_id", "turns"] == names
->>>>>>> wt-chat
     assert whole["id"][:] == [task.id for task in run.tasks()]
     for format in (format for format in Format if format.suffix == "jsonl"):
         file = si.export(run.path, tmp_path / "train.jsonl", format=format).path
