@@ -17,12 +17,12 @@ from pathlib import Path
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.common.installing import extra_line
 from selfinstruct.filters.length import count_words
 
 log = logging.getLogger(__name__)
 
 PASSAGES_FILE = "passages.jsonl"
-_EXTRA = "pip install 'selfinstruct[documents]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,9 @@ def _pdf(path: Path) -> str:
         from pypdf import PdfReader
         from pypdf.errors import PyPdfError
     except ImportError as error:
-        raise ConfigError(f"{path}: PDF needs the package pypdf: {_EXTRA}") from error
+        raise ConfigError(
+            f"{path}: PDF needs the package pypdf: {extra_line('documents')}"
+        ) from error
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(path).pages)
     except (PyPdfError, OSError, ValueError) as error:
@@ -263,7 +265,9 @@ def _html(path: Path) -> str:
     try:
         from trafilatura import extract
     except ImportError as error:
-        raise ConfigError(f"{path}: HTML needs the package trafilatura: {_EXTRA}") from error
+        raise ConfigError(
+            f"{path}: HTML needs the package trafilatura: {extra_line('documents')}"
+        ) from error
     # Markdown keeps the headings; what is no main text (menus, footers) is left out.
     return extract(_text(path), output_format="markdown", include_comments=False) or ""
 

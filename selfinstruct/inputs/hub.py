@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.installing import install_line
 from selfinstruct.inputs.raw import RawRow
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,9 @@ def _library(name: str) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise ConfigError(f"{name}: needs the datasets package: pip install datasets") from error
+        raise ConfigError(
+            f"{name}: needs the package datasets: {install_line('datasets')}"
+        ) from error
     datasets.disable_progress_bars()
     return datasets
 

@@ -171,13 +171,13 @@ def test_a_file_of_conversations_is_learnt_turn_by_turn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("turns", "message"),
     [
-        (TURNS[:2], "the last turn is of the role 'user', and nothing follows"),
-        ((TURNS[2], *TURNS[1:3]), "the first answer has no turn of a user before it"),
-        ((*TURNS[1:3], TURNS[0], *TURNS[1:3]), "a system prompt stands within the conversation"),
-        ((turn("user", " "), TURNS[2]), r"turn 1 .user. is empty"),
-        ((turn("critic", "x"), TURNS[2]), "turn 1 has the role 'critic'; the roles are system"),
-        ((turn("user", "x"), {"role": "assistant"}), "turn 2 .assistant.: its 'content' is null"),
-        (("x", TURNS[2]), "turn 1 is .x., not an object"),
+        (TURNS[:2], "has no prompt or no answer"),
+        ((TURNS[2], *TURNS[1:3]), "is a turn of the assistant before the user's first"),
+        ((*TURNS[1:3], TURNS[0], *TURNS[1:3]), "is a system prompt amid the conversation"),
+        ((turn("user", " "), TURNS[2]), "is empty; write the turn"),
+        ((turn("critic", "x"), TURNS[2]), 'is "critic"; give system, user, assistant or tool'),
+        ((turn("user", "x"), {"role": "assistant"}), 'content" is no text but null'),
+        (("x", TURNS[2]), 'is "x"; give a turn of'),
     ],
 )
 def test_turns_that_cannot_be_learnt(tmp_path: Path, turns: Any, message: str) -> None:
