@@ -17,6 +17,7 @@ from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.dataset.select import Selection
 from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
 from selfinstruct.store import Run, open_run
+from selfinstruct.train.data.rows import read_rows
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if
@@ -238,6 +239,17 @@ def test_other_thresholds_judge_them_again(run: Run, tmp_path: Path) -> None:
     reasons = set(outcomes([turn for turn in turns_of(looser) if turn.number > 1]))
     assert "low_likelihood" in reasons or "opening_rejected" in reasons
     assert [one.id for one in chats_of(looser)] == [one.id for one in chats_of(run)]
+
+
+def test_training_on_a_run_learns_whole_conversations(run: Run) -> None:
+    [first, *_] = chats_of(run)
+    drop(run, first.id, by="ann")
+    rows = {row.id: row for row in read_rows(run.path).rows}
+    assert len(rows[first.instance_id].messages) == 2
+    others = [rows[chat.instance_id] for chat in chats_of(run)[1:]]
+    assert all(len(row.messages) == 6 for row in others)
+    said = [turn["content"] for turn in others[0].messages[2:]]
+    assert said == list(SAID)
 
 
 def test_replay_finds_what_was_changed(run: Run) -> None:

@@ -39,12 +39,14 @@ import yaml
 
 from selfinstruct.audit.rating import rate, undo_rating
 from selfinstruct.audit.sample import draw_sample
+from selfinstruct.common import ids
 from selfinstruct.common.records import ACCEPTED, InstanceCandidate, InstructionCandidate
 from selfinstruct.decisions import decide as decisions
 from selfinstruct.decisions.decide import Words
 from selfinstruct.decisions.labels import Rating
 from selfinstruct.generate.launch import resolve_model
 from selfinstruct.store import Run, open_run
+from selfinstruct.store.chats import read_chat_commits
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.golden import halves as half_done
@@ -225,11 +227,25 @@ def restored(out: Path) -> None:
     workshop.ask_all(run, GOLDEN["restored"])
 
 
+def conversed(out: Path) -> None:
+    """Write self-chats of two makings, and drop one and the end of another."""
+    golden = GOLDEN["conversed"]
+    settings = {**SETTINGS, **(golden.settings or {})}
+    run, _ = workshop.generate(out, golden, settings, resume=False)
+    workshop.converse_all(run, golden, 4)
+    workshop.converse_all(run, golden, 3)
+    chats = [chat for commit in read_chat_commits(run) for chat in commit.chats]
+    kept = [chat for chat in chats if chat.verdict == ACCEPTED]
+    decisions.drop(run, kept[0].id, by="golden")
+    longest = max(kept[1:], key=lambda chat: chat.exchanges)
+    decisions.drop(run, ids.turn(longest.id, 2 * longest.exchanges - 1), by="golden")
+
+
 FROM_OTHERS: Mapping[str, Callable[[Path], None]] = {
     one.__name__: one
     for one in (
         *(what_if, completed, stricter, answered, failed, merged, decided, restored),
-        *(third_failed, third_restored),
+        *(third_failed, third_restored, conversed),
     )
 }
 

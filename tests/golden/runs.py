@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.golden.script import OddVoice, ThirdVoice, Voice
+from tests.golden.script import OddVoice, TalkingVoice, ThirdVoice, Voice
 
 HERE = Path(__file__).parent
 RUNS, EXPECTED = Path("runs"), Path("expected")
@@ -302,5 +302,16 @@ GOLDEN: Mapping[str, Golden] = {
             "propose.from_seeds": 4,
             "propose.list_length": 9,
         },
+    ),
+    "conversed": Golden(
+        "version 4 with self-chats of two makings, and people's decisions about them",
+        TalkingVoice("conversed"),
+        settings={
+            "rules_version": 4,
+            "stop.target": 24,
+            "propose.per_round": 9,
+            "likelihood.calibration": 12,
+        },
+        asks=("converse",),
     ),
 }

@@ -290,6 +290,41 @@ class ThirdVoice(Voice):
         return text
 
 
+class TalkingVoice(Voice):
+    """Plays both sides of a self-chat too: asks, answers, and ends in many ways."""
+
+    def __call__(self, asked: Any) -> str | tuple[str, str]:
+        if asked.stage == "user":
+            return self._asks(asked)
+        return self._replies(asked) if asked.stage == "reply" else super().__call__(asked)
+
+    def _asks(self, asked: Any) -> str | tuple[str, str]:
+        words = self._words(asked)
+        ends: dict[int, str | tuple[str, str]] = {
+            0: " Thanks, that is all.",
+            1: "  ",
+            2: (f" What about the {words} and", "length"),
+            3: " I'm sorry, but I cannot help with that.",
+            4: ' "And what of the violin, then?"',
+        }
+        return ends.get(_draw(16, asked.seed, "asks"), f" How long does the {words} last?")
+
+    def _replies(self, asked: Any) -> str | tuple[str, str]:
+        words = self._words(asked)
+        ends: dict[int, str | tuple[str, str]] = {
+            0: "",
+            1: "It is a matter of time and patience.",
+            2: f"Sure! It lasts as long as the {words}.\n\nI hope this helps!",
+            3: (f"It is the {words}, and then the", "length"),
+            4: "As an AI language model, I cannot answer that.",
+        }
+        return ends.get(_draw(16, asked.seed, "replies"), f"Most of them say it is the {words}.")
+
+    def _words(self, asked: Any) -> str:
+        parts = [f"w{_draw(500, self.salt, asked.seed, number)}" for number in range(4)]
+        return f"{self._subject(asked, 'talk')} {' '.join(parts)}"
+
+
 def _choice(options: tuple[str, ...], *parts: object) -> str:
     return options[_draw(len(options), *parts)]
 

@@ -124,6 +124,17 @@ def test_every_reason_occurs() -> None:
     assert seen[ACCEPTED] > 100
 
 
+def test_self_chats_end_in_many_ways() -> None:
+    seen: Counter[str] = Counter()
+    for commit in expected("conversed")["read"]["conversations"]:
+        seen.update(commit["chats"])
+        seen.update(commit["turns"])
+    assert {
+        *(ACCEPTED, "short_chat", "user_done", "empty_turn", "repeats_turn", "refusal"),
+        *("truncated", "unanswered", "low_likelihood", "after_end"),
+    } <= seen.keys()
+
+
 def test_what_people_decided_is_there() -> None:
     overrides = read_overrides(open_run(RUNS / "decided"))
     actions = Counter(str(entry.action) for entry in overrides.entries)

@@ -17,9 +17,11 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers
 from selfinstruct.generate.answer import answer
 from selfinstruct.generate.complete import complete
+from selfinstruct.generate.converse import converse
 from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.commits import ANSWERS, read_supplements
+from selfinstruct.store.chats import ChatCommit, read_chat_commits
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, read_supplements
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.whatif import Thresholds, what_if
 from tests.golden.adapter import GoldenEngine, completion_record, digest, request_record
@@ -83,6 +85,20 @@ def answer_all(run: Run, golden: Golden, prompting: str, batch_size: int = 256) 
     return engine
 
 
+def converse_all(run: Run, golden: Golden, turns: int, batch_size: int = 8) -> GoldenEngine:
+    """Have the tasks of a run carried on as self-chats."""
+    engine = engine_of(golden)
+    converse(
+        run,
+        {"converse": {"turns": turns}},
+        make_engine=lambda *_: engine,
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+        batch_size=batch_size,
+    )
+    return engine
+
+
 def read_back(run: Run) -> dict[str, Any]:
     """Return a digest of everything that is recorded in a run, part by part."""
     parts: dict[str, Any] = {
@@ -104,7 +120,9 @@ def read_back(run: Run) -> dict[str, Any]:
             ]
         ),
     }
-    return parts
+    # Runs of before self-chats have no such part.
+    chats = [_chat_part(run, commit) for commit in read_chat_commits(run)]
+    return {**parts, "conversations": chats} if chats else parts
 
 
 def grow(folder: Path, golden: Golden) -> dict[str, Any]:
@@ -154,9 +172,19 @@ def answer_more(folder: Path, golden: Golden) -> dict[str, Any]:
     }
 
 
+def converse_more(folder: Path, golden: Golden) -> dict[str, Any]:
+    """Write other self-chats on a copy of a run; return what was asked and how it was judged."""
+    run = open_run(folder)
+    before = CONVERSATIONS.numbers(run)
+    engine = converse_all(run, golden, 2)
+    new = [commit for commit in read_chat_commits(run) if commit.number not in before]
+    return {**requests_of(engine), "conversations": [_chat_part(run, one) for one in new]}
+
+
 ASKS: Mapping[str, Callable[[Path, Golden], dict[str, Any]]] = {
     "complete": complete_more,
     "answer": answer_more,
+    "converse": converse_more,
 }
 
 
@@ -199,6 +227,30 @@ def requests_of(engine: GoldenEngine) -> dict[str, Any]:
         samplings[digest(sampling)] = sampling
         found[id] = {**record, "sampling": digest(sampling)}
     return {"asked": found, "samplings": samplings}
+
+
+def _chat_part(run: Run, commit: ChatCommit) -> dict[str, Any]:
+    """Return counts and digests of one commit of self-chats."""
+    completions = CONVERSATIONS.read_completions(run, commit.number)
+    return {
+        "completions": len(completions),
+        "chats": count_outcomes(commit.chats),
+        "turns": count_outcomes(commit.turns),
+        "text": digest(_ordered(map(completion_record, completions))),
+        "verdicts": digest(
+            [
+                [one.id, one.instance_id, one.opened_by, one.exchanges, one.ended, one.reason]
+                for one in commit.chats
+            ]
+            + [[one.id, one.role, one.text, one.reason, one.shared_with] for one in commit.turns]
+        ),
+        "scores": digest(
+            [
+                [one.id, number_of(one.mean_logprob), number_of(one.shared), one.num_tokens]
+                for one in commit.turns
+            ]
+        ),
+    }
 
 
 def _part(
