@@ -86,7 +86,8 @@ def test_a_task_that_is_to_be_avoided_is_not_novel(
 ) -> None:
     text = "Describe the harbour at seven in the morning."
     avoid = tmp_path / name
-    avoid.write_text(f'{{"instruction": "{text}"}}\n' if "json" in name else f"{text}\n")
+    head = "text\n" if "csv" in name else ""  # a table has a header
+    avoid.write_text(f'{{"instruction": "{text}"}}\n' if "json" in name else f"{head}{text}\n")
 
     def script(request: Request) -> str | tuple[str, str]:
         if request.stage is Stage.PROPOSE and "-p000-" in request.id:

@@ -101,7 +101,7 @@ def test_a_template_that_no_stage_uses_is_refused(tmp_path: Path) -> None:
 
 def test_a_template_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "propose.base.jinja").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match=r"propose\.base\.jinja: cannot be read"):
+    with pytest.raises(ConfigError, match=r"propose\.base\.jinja: is not UTF-8 text"):
         load_prompts(tmp_path)
 
 
