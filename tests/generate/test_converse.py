@@ -327,7 +327,7 @@ def test_prompts_as_raw_text_and_as_chat(run: Run, tmp_path: Path) -> None:
     assert reply.prompt.messages[-1]["content"] == GOOD[2]
     user = next(one for id, one in recorded.items() if id.endswith("-t4-user"))
     assert user.prompt.opened == "User:"  # type: ignore[union-attr]
-    assert f"User: {GOOD[0]}\n\nAssistant: {GOOD[1]}" in user.prompt.messages[0]["content"]  # type: ignore[union-attr]
+    assert f"User: {GOOD[0]}\n\nAssistant: {GOOD[1]}" in user.prompt.messages[-1]["content"]  # type: ignore[union-attr]
 
 
 def test_an_edited_task_is_another_opening(run: Run) -> None:

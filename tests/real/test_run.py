@@ -101,7 +101,7 @@ def test_scores_of_spans_agree_with_an_independent_oracle(
             assert row["largest"] < 1e-3, (kind, row)
             spans[kind] = spans.get(kind, 0) + row["spans"]
     assert spans.keys() >= {"instruction", "output", "label"}
-    assert min(spans[kind] for kind in ("instruction", "output", "label")) >= 5
+    assert min(spans[kind] for kind in ("instruction", "output", "label")) >= 3
 
 
 def test_the_likelihood_filter_on_a_real_run(whole: Run, cli: Cli) -> None:

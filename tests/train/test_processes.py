@@ -108,7 +108,7 @@ def test_two_processes_prefer_as_one(
     warm: Path, model: LocalModel, tmp_path: Path, method: tuple[str, ...]
 ) -> None:
     pairs = (
-        {"prompt": one.messages[0][1], "chosen": one.chosen, "rejected": one.rejected}
+        {"prompt": one.messages[0]["content"], "chosen": one.chosen, "rejected": one.rejected}
         for one in dpo_runs.ROWS
     )
     data = written(tmp_path / "pairs.jsonl", pairs)
