@@ -157,7 +157,7 @@ def test_the_library_is_named_where_it_is_missing(
 ) -> None:
     folder = of_files(tmp_path / "birds")
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(ConfigError, match="needs the package datasets: .*datasets"):
+    with pytest.raises(ConfigError, match=r"needs the package datasets: .*datasets"):
         said(folder)
 
 
