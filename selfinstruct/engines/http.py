@@ -110,7 +110,7 @@ class HttpEngine:
         if isinstance(prompt, str):
             return prompt
         if self._endpoint.is_vllm:
-            return self._text(self._tokens(prompt))
+            return self._wait(self._joined(self._tokens(prompt)))
         return "\n\n".join(message["content"] for message in prompt.messages) + prompt.opened
 
     def start(self, context_length: int) -> None:
@@ -213,7 +213,7 @@ class HttpEngine:
             tokens = self._limit - room
             return _failure(request, f"prompt of {tokens} tokens, context of {self._limit}")
         body = {**vllm_body(request, ids, room), "model": self._endpoint.served}
-        seen = prompt if isinstance(prompt, str) else None
+        seen = await self._joined(ids)  # BOS and chat markup included, as the server renders them
 
         async def send(client: Any) -> Completion:
             reply = await client.post("/completions", body=body, cast_to=object)
@@ -250,7 +250,7 @@ class HttpEngine:
 
         return await self._servers.ask("", send)
 
-    def _text(self, tokens: Sequence[int]) -> str:
+    async def _joined(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens), "model": self._endpoint.served}
 
         async def send(client: Any) -> str:
@@ -260,7 +260,7 @@ class HttpEngine:
                 raise BadReplyError("the reply has no text")
             return text
 
-        return self._wait(self._servers.ask("", send))
+        return await self._servers.ask("", send)
 
 
 def _beside(client: Any, path: str) -> str:

@@ -68,9 +68,21 @@ def test_vllm_gets_token_ids_and_returns_exact_spans() -> None:
     assert first.token_logprobs is not None
     assert first.num_prompt_tokens == 4
     assert first.num_output_tokens == 3
-    assert back["r2"].text == answer(" <user> Name a bird. <assistant> A bird:")
+    assert first.prompt == "Question 1 of many:"
+    seen = " <user> Name a bird. <assistant> A bird:"
+    assert (back["r2"].prompt, back["r2"].text) == (seen, answer(seen))
     body = next(b for b in server.bodies if len(b["prompt"]) == 4)
     assert (body["min_p"], body["seed"], body["logprobs"]) == (0.05, 1, 0)
+
+
+def test_a_thinking_part_that_the_template_opens_is_kept_apart() -> None:
+    conversation = Conversation(({"role": "user", "content": "Add."},), opened="<think>")
+    with serving(lambda _: "one and two make three </think> It is 3.") as server:
+        engine = engine_of(server)
+        back = completions_of(engine, [request(1, conversation)])
+        engine.close()
+    assert back["r1"].thinking == "one and two make three"
+    assert back["r1"].text.strip() == "It is 3."
 
 
 def test_vllm_scores_tokens_after_a_prompt() -> None:
