@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import sys
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,9 @@ def _direct_url() -> dict[str, Any]:
 
 
 def _has_pip() -> bool:
-    return find_spec("pip") is not None
+    # `find_spec("pip")` would make setuptools take this process for pip, and leave `distutils` to
+    # the standard library: vLLM cannot be loaded after that.
+    return PathFinder.find_spec("pip") is not None
 
 
 def _own_pip() -> Path | None:

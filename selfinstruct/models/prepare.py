@@ -19,7 +19,7 @@ from selfinstruct.models.fetch import gguf_of
 
 log = logging.getLogger(__name__)
 
-_LIBRARIES = ("torch", "transformers", "safetensors", "gguf")
+_LIBRARIES = ("torch", "transformers", "safetensors", "gguf", "accelerate")
 
 
 def prepare_model(entry: CatalogueEntry, progress: Progress) -> Path:

