@@ -98,7 +98,7 @@ def test_no_message_names_a_package_that_is_not_published() -> None:
 @pytest.mark.ci
 def test_installs_in_fresh_environments() -> None:
     done = subprocess.run(
-        [str(ROOT / "scripts" / "check_install.sh"), "pip-base", "uv-base"],
+        [str(ROOT / "scripts" / "check_install.sh"), "pip-base", "uv-base", "pip-cpu"],
         capture_output=True,
         text=True,
         check=False,
@@ -106,4 +106,4 @@ def test_installs_in_fresh_environments() -> None:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     rows = re.findall(r"^\| (\S+) \| \d+ \| \d+ \| `selfinstruct ", done.stdout, re.MULTILINE)
-    assert rows == ["pip-base", "uv-base"]
+    assert rows == ["pip-base", "uv-base", "pip-cpu"]
