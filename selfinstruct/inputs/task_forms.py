@@ -150,7 +150,9 @@ def _undeclared(text: str, where: str) -> set[str]:
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
         place = f", line {line}" if line else ""
-        raise ConfigError(f"{where}{place}: is no Jinja template ({why(error)}); correct it") from error
+        raise ConfigError(
+            f"{where}{place}: is no Jinja template ({why(error)}); correct it"
+        ) from error
     optional = {
         test.node.name
         for test in tree.find_all(jinja2.nodes.Test)
