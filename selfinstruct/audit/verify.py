@@ -15,7 +15,7 @@ from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
-from selfinstruct.store.run import sha256
+from selfinstruct.store.sealed import sha256
 
 
 @dataclass(frozen=True)

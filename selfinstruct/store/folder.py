@@ -17,6 +17,7 @@ from selfinstruct.common.suggest import folder_meant
 from selfinstruct.store import schema
 from selfinstruct.store.layout import CALIBRATION, RUN_FILE
 from selfinstruct.store.run import Run, check_version, write_meta
+from selfinstruct.store.sealed import check_seal
 
 
 def open_run(path: Path) -> Run:
@@ -34,11 +35,12 @@ def open_run(path: Path) -> Run:
     try:
         meta = yaml.safe_load(file.read_text(encoding="utf-8"))
         check_version(meta, file)
+        check_seal(meta, file)
         sections = (meta["config"], meta["inputs"], meta["model"])
         if not all(isinstance(section, dict) for section in sections):
             raise TypeError("config, inputs and model must be mappings")
         meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{file}: is damaged ({why(error)}); restore it from a backup") from error
     return Run(path, meta)
 
