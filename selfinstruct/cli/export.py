@@ -128,6 +128,13 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that no export wrote, or a README.md.")
     ] = False,
+    ignore_damaged_decisions: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-damaged-decisions",
+            help="Export although some of people's decisions are lost or damaged.",
+        ),
+    ] = False,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet.
 
@@ -154,6 +161,7 @@ def export(
         push=push,
         private=private,
         force=force,
+        ignore_damaged_decisions=ignore_damaged_decisions,
     )
     kind = "parquet" if format is Format.PARQUET else "json"
     if done.replaced is not None:

@@ -62,10 +62,12 @@ def verify(run: RunFolder, as_json: AsJson = False) -> None:
     with per_round(opened, "checking", quiet=as_json) as advance:
         verified = verify_run(opened, advance)
     if as_json:
-        print(json.dumps(asdict(verified), indent=2, ensure_ascii=False))
+        told = {"rounds": verified.rounds, "files": verified.files}
+        problems = [str(problem) for problem in verified.problems]
+        print(json.dumps({**told, "problems": problems}, indent=2, ensure_ascii=False))
     else:
         for problem in verified.problems:
-            _say(problem)
+            _say(str(problem))
         _say(f"{verified.rounds} rounds, {verified.files} files, {len(verified.problems)} damaged")
     if verified.problems:
         raise typer.Exit(4)

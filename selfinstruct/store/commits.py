@@ -43,6 +43,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.store import chat_tables, schema
+from selfinstruct.store.heads import check_head, head, write_head
 from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, TURNS
 from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
 from selfinstruct.store.sealed import (
@@ -107,12 +108,14 @@ class CommitKind:
         Raises:
             StoreError: one is missing.
         """
+        known = head(run.path, self.name)
         numbers = numbered(run.path / self.name)
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
             raise StoreError(
                 f"{self.path(run, missing)}: is missing, later ones exist; restore it from a backup"
             )
+        check_head(run.path, self.name, known, len(numbers))
         return numbers
 
     @property
@@ -173,37 +176,41 @@ class CommitKind:
         """Return the JSON of the commit before one."""
         return self.info_path(run, number - 1) if number else None
 
-    def _file(self, run: Run, number: int, name: str) -> Path:
-        """Return a file of a commit, whose content is what was committed."""
+    def committed(self, run: Run, number: int, name: str) -> Path:
+        """Return a file of a commit, whose content is what was committed.
+
+        Raises:
+            StoreError: it is missing, or was changed.
+        """
         return checked(self.path(run, number) / name, self.info(run, number)["checksums"])
 
     def read_completions(self, run: Run, number: int) -> list[Completion]:
         """Return the requests and completions of a commit."""
-        path = self._file(run, number, COMPLETIONS)
+        path = self.committed(run, number, COMPLETIONS)
         with damage(path):
             return schema.read_completions(path, run.markers)
 
     def read_instructions(self, run: Run, number: int) -> list[InstructionCandidate]:
         """Return the instructions of a commit."""
-        path = self._file(run, number, INSTRUCTIONS)
+        path = self.committed(run, number, INSTRUCTIONS)
         with damage(path):
             return schema.read_instructions(path)
 
     def read_instances(self, run: Run, number: int) -> list[InstanceCandidate]:
         """Return the instances of a commit, with their verdicts."""
-        path = self._file(run, number, INSTANCES)
+        path = self.committed(run, number, INSTANCES)
         with damage(path):
             return schema.read_instances(path)
 
     def read_chats(self, run: Run, number: int) -> list[SelfChat]:
         """Return the self-chats of a commit, with their verdicts."""
-        path = self._file(run, number, CHATS)
+        path = self.committed(run, number, CHATS)
         with damage(path):
             return chat_tables.read_chats(path)
 
     def read_turns(self, run: Run, number: int) -> list[ChatTurn]:
         """Return the turns of a commit's self-chats, with their verdicts."""
-        path = self._file(run, number, TURNS)
+        path = self.committed(run, number, TURNS)
         with damage(path):
             return chat_tables.read_turns(path)
 
@@ -243,6 +250,7 @@ class CommitKind:
             )
             atomic.write_json(work / f"{self.name}.json", info)
             atomic.commit_folder(work, target)
+            write_head(run.path, self.name, number + 1)
 
 
 ANSWERS = CommitKind(

@@ -42,6 +42,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 from selfinstruct.store import schema
+from selfinstruct.store.heads import check_head, head, write_head
 from selfinstruct.store.layout import (
     CALIBRATION,
     COMPLETIONS,
@@ -124,13 +125,16 @@ class Run:
         folder = self.path / ROUNDS
         if not folder.is_dir():
             raise StoreError(f"{folder}: is missing; restore it from a backup")
+        known = head(self.path, ROUNDS)
         numbers = sorted([*numbered(folder), *numbered(self.path / IMPORTS)])
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
             raise StoreError(
                 f"{folder}: round {missing:05d} is missing, later ones exist; restore it from a "
-                "backup, or move the later ones away and resume"
+                "backup, or move the later ones away with: selfinstruct audit repair "
+                f"{self.path}"
             )
+        check_head(self.path, ROUNDS, known, len(numbers))
         return numbers
 
     def round_path(self, number: int) -> Path:
@@ -187,15 +191,19 @@ class Run:
         check_chain(info, path, before, self.meta.get("fingerprint"))
         return info
 
-    def _file(self, number: int, name: str) -> Path:
-        """Return a file of a round or an import, whose content is what was committed."""
+    def committed(self, number: int, name: str) -> Path:
+        """Return a file of a round or an import, whose content is what was committed.
+
+        Raises:
+            StoreError: it is missing, or was changed.
+        """
         return checked(self.round_path(number) / name, self.info(number)["checksums"])
 
     def instructions(
         self, number: int, ids: Collection[str] | None = None
     ) -> list[InstructionCandidate]:
         """Return the instructions of a round as recorded: those with these ids, or all."""
-        path = self._file(number, INSTRUCTIONS)
+        path = self.committed(number, INSTRUCTIONS)
         with damage(path):
             return schema.read_instructions(path, ids)
 
@@ -203,7 +211,7 @@ class Run:
         self, number: int, instruction_ids: Collection[str] | None = None
     ) -> list[InstanceCandidate]:
         """Return the instances of a round as recorded: those of these instructions, or all."""
-        path = self._file(number, INSTANCES)
+        path = self.committed(number, INSTANCES)
         with damage(path):
             return schema.read_instances(path, instruction_ids)
 
@@ -211,7 +219,7 @@ class Run:
         """Return the requests and completions of a round; an import has none."""
         if self.is_import(number):
             return []
-        path = self._file(number, COMPLETIONS)
+        path = self.committed(number, COMPLETIONS)
         with damage(path):
             return schema.read_completions(path, self.markers)
 
@@ -276,6 +284,7 @@ class Run:
         text = json.dumps(info, indent=2) + "\n"
         (work / _INFO[target.parent.name]).write_text(text, encoding="utf-8")
         atomic.commit_folder(work, target)
+        write_head(self.path, ROUNDS, data.number + 1)
 
     def discard_torn(self) -> None:
         """Remove rounds that a dead process has left half written; they are made again."""

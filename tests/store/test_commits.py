@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS, SUPPLEMENTS, Commit, CommitKind, read_completed
+from tests.recommit import rewrite_json
 
 Generate = Callable[..., tuple[Run, str]]
 SAMPLES: Mapping[type, Any] = {dict: {}, int: 0}
@@ -33,10 +33,7 @@ def some_commit(kind: CommitKind) -> Commit:
 
 
 def edit(run: Run, kind: CommitKind, change: Callable[[dict[str, Any]], object]) -> None:
-    path = kind.info_path(run, 0)
-    info = json.loads(path.read_text())
-    change(info)
-    path.write_text(json.dumps(info))
+    rewrite_json(kind.info_path(run, 0), change)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
