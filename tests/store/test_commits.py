@@ -49,7 +49,7 @@ def test_a_commit_is_numbered_whole_and_read_back(run: Run, kind: CommitKind) ->
     assert not torn.exists()
     kind.verify(run)
     info = kind.info(run, 1)
-    assert list(some_commit(kind).info) == list(info)[: len(kind.required)]
+    assert list(some_commit(kind).info) == list(info)[1 : 1 + len(kind.required)]
     tables = {"completions.parquet"}
     tables |= {"instructions.parquet"} if kind.has_instructions else set()
     tables |= (
@@ -94,6 +94,9 @@ def test_a_supplement_of_a_round_that_is_gone_is_refused(run: Run) -> None:
     read_completed(run)
     for number in run.rounds():
         shutil.rmtree(run.round_path(number))
+    with pytest.raises(StoreError, match="00000 of 1 are missing"):
+        read_completed(run)
+    (run.path / ".commits.json").unlink()  # a run that is older than this file
     with pytest.raises(StoreError, match="which is missing"):
         read_completed(run)
 
