@@ -613,6 +613,7 @@ def export(
     private: bool = False,
     force: bool = False,
     ignore_damaged_decisions: bool = False,
+    plain_controls: bool = False,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
@@ -639,6 +640,7 @@ def export(
         private: with `push`: a new repository is private.
         force: replace a file that no export wrote, or that was changed since, and a card.
         ignore_damaged_decisions: export although lines of overrides.jsonl are lost or damaged.
+        plain_controls: leave out control characters, marks of direction and zero-width marks.
 
     Returns:
         What was written.
@@ -666,7 +668,14 @@ def export(
     named = str(program.format) if program is not None else format or "messages"
     choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
     selection = Selection(
-        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None, conversations
+        tuple(reasons),
+        restored,
+        min_logprob,
+        max_rouge,
+        min_words,
+        system or None,
+        conversations,
+        plain_controls,
     )
     if push is not None:
         publish.check_repo(push)

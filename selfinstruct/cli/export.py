@@ -115,6 +115,14 @@ def export(
             rich_help_panel=WHICH,
         ),
     ] = None,
+    plain_controls: Annotated[
+        bool,
+        typer.Option(
+            "--plain-controls",
+            help="Leave out control characters, marks of direction, and zero-width marks.",
+            rich_help_panel=WHICH,
+        ),
+    ] = False,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -162,6 +170,7 @@ def export(
         private=private,
         force=force,
         ignore_damaged_decisions=ignore_damaged_decisions,
+        plain_controls=plain_controls,
     )
     kind = "parquet" if format is Format.PARQUET else "json"
     if done.replaced is not None:

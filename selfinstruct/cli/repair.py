@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from selfinstruct.cli.console import stdout
 from selfinstruct.cli.decide import AsJson, RunFolder
+from selfinstruct.common.controls import json_text
 
 if TYPE_CHECKING:
     from selfinstruct.audit.repair import Repair
@@ -51,7 +51,7 @@ def repair(
     opened = open_run(run)
     done = plan_repair(opened) if dry_run else repair_run(opened)
     if as_json:
-        print(json.dumps(_plain(done, run), indent=2, ensure_ascii=False))
+        print(json_text(_plain(done, run), indent=2))
         return
     for problem in done.problems:
         _say(str(problem))

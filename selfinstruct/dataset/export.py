@@ -22,7 +22,13 @@ from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.dataset.select import EVERYTHING, Selection, selected, with_system
+from selfinstruct.dataset.select import (
+    EVERYTHING,
+    Selection,
+    selected,
+    with_plain_controls,
+    with_system,
+)
 from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
@@ -58,6 +64,8 @@ def export(
     """
     rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, selection.conversations)
     rows = selected(run, rows, answers, selection)
+    if selection.plain_controls:
+        rows = with_plain_controls(rows)
     if reasoning:
         rows = with_reasoning(run, rows)
     rows = with_system(rows, selection.system)
