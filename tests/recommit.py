@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 
+from selfinstruct.store.layout import HEADS
 from selfinstruct.store.sealed import PREVIOUS, SEAL, sha256
 
 
 def forget_seals(run: Path) -> None:
     """Make a run one that is older than seals."""
+    (run / HEADS).unlink(missing_ok=True)
     rewrite_yaml(run / "run.yaml", lambda _: None)
     for info in run.glob("*/[0-9]*/*.json"):
         rewrite_json(info, lambda _: None)

@@ -141,6 +141,7 @@ def export(
         typer.Option(
             "--ignore-damaged-decisions",
             help="Export although some of people's decisions are lost or damaged.",
+            rich_help_panel=WHICH,
         ),
     ] = False,
 ) -> None:

@@ -16,6 +16,7 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.common.errors import StoreError
 from selfinstruct.store import Run, open_run, schema
+from selfinstruct.store.layout import HEADS
 from selfinstruct.verdicts.replay import replay
 from tests.recommit import forget_seals, recommit
 
@@ -44,6 +45,7 @@ def test_summary_adds_up(run: Run) -> None:
 def test_summary_of_a_run_without_rounds(run: Run) -> None:
     for number in run.rounds():
         run.round_path(number).rename(run.path / f"gone{number}")
+    (run.path / HEADS).unlink()
     found = summarise(run)
     assert (found.tasks, found.candidates, found.rounds) == (0, 0, 0)
     assert list(candidates(run, Filter("instances"))) == []
