@@ -612,6 +612,8 @@ def export(
     push: str | None = None,
     private: bool = False,
     force: bool = False,
+    ignore_damaged_decisions: bool = False,
+    plain_controls: bool = False,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
@@ -637,6 +639,8 @@ def export(
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
         force: replace a file that no export wrote, or that was changed since, and a card.
+        ignore_damaged_decisions: export although lines of overrides.jsonl are lost or damaged.
+        plain_controls: leave out control characters, marks of direction and zero-width marks.
 
     Returns:
         What was written.
@@ -646,7 +650,7 @@ def export(
             was asked for; or the file cannot be written, has an ending of another format, or was
             not written by an export.
         PublishError: the hub refuses; the file is complete.
-        StoreError: a file of the run is damaged.
+        StoreError: a file of the run is damaged, or a decision of a person is.
 
     Example:
         >>> si.export(run, "train.jsonl", format="messages").rows
@@ -664,7 +668,14 @@ def export(
     named = str(program.format) if program is not None else format or "messages"
     choice = _choice(Format, named, "format"), _choice(Answers, answers, "answers")
     selection = Selection(
-        tuple(reasons), restored, min_logprob, max_rouge, min_words, system or None, conversations
+        tuple(reasons),
+        restored,
+        min_logprob,
+        max_rouge,
+        min_words,
+        system or None,
+        conversations,
+        plain_controls,
     )
     if push is not None:
         publish.check_repo(push)
@@ -672,6 +683,8 @@ def export(
         raise ConfigError("--private goes with --push REPO")
     opened = (run if isinstance(run, Run) else open_run(run))._run
     file = user_path(out, "out")
+    if not ignore_damaged_decisions:
+        exporting.refuse_damaged_decisions(opened)
     exporting.refuse_own_files(opened, file)
     check_suffix(file, choice[0])
     before = replaced(opened, file, force=force)

@@ -18,6 +18,7 @@ from selfinstruct.decisions.overrides import Override, read_overrides
 from selfinstruct.store import Run
 from selfinstruct.store.chats import ChatCommit, read_chat_commits
 from selfinstruct.store.commits import CONVERSATIONS
+from selfinstruct.store.layout import COMPLETIONS
 
 CHAT_TABLES = ("conversations", "turns")
 _FILTERS = frozenset({"table", "verdict", "reason", "round", "text", "overridden"})
@@ -132,7 +133,7 @@ def _asked(run: Run, number: int, turns: Sequence[ChatTurn]) -> list[Asked]:
         for turn in turns
         if turn.completion_id is not None
     }
-    return asked_by_id([CONVERSATIONS.path(run, number)], spans)
+    return asked_by_id([CONVERSATIONS.committed(run, number, COMPLETIONS)], spans)
 
 
 def count_chats(run: Run) -> dict[str, dict[str, int]]:

@@ -60,26 +60,26 @@ def asked_for(run: Run, candidate: Candidate) -> list[Asked]:
     else:
         span = (row.char_start, row.char_end)
         request_ids += [ids.request(row.id, stage) for stage in (Stage.CLASSIFY, Stage.INSTANCES)]
-    rounds = [] if run.is_import(row.round) else [run.round_path(row.round)]
-    later = [SUPPLEMENTS.path(run, n) for n in SUPPLEMENTS.numbers(run)]
+    rounds = [] if run.is_import(row.round) else [run.committed(row.round, COMPLETIONS)]
+    later = [SUPPLEMENTS.committed(run, n, COMPLETIONS) for n in SUPPLEMENTS.numbers(run)]
     spans = dict.fromkeys(request_ids, (0, 0)) | {row.completion_id: span}
     return asked_by_id([*rounds, *later], spans)
 
 
-def asked_by_id(folders: Sequence[Path], spans: Mapping[str, tuple[int, int]]) -> list[Asked]:
+def asked_by_id(files: Sequence[Path], spans: Mapping[str, tuple[int, int]]) -> list[Asked]:
     """Return the requests of these ids that some commits have, in the order of the ids.
 
     Args:
-        folders: of the commits.
+        files: the completions of the commits.
         spans: by id, the span in the completion that is of interest.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
     by_id: dict[str, dict[str, Any]] = {}
-    for folder in folders:
+    for file in files:
         if len(by_id) < len(spans):
-            by_id |= _read(folder / COMPLETIONS, spans)
+            by_id |= _read(file, spans)
     return [_asked(by_id[id], span) for id, span in spans.items() if id in by_id]
 
 

@@ -20,6 +20,7 @@ from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.decisions.view import read_judged
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.commits import SUPPLEMENTS
+from selfinstruct.store.layout import INSTANCES
 
 TABLES = ("instructions", "instances")
 # Rows of supplements come after all rounds; each supplement starts at a multiple of this.
@@ -105,7 +106,7 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
         rounds: the ones to read; all by default. Supplements are always read.
     """
     chosen = run.rounds() if rounds is None else sorted(rounds)
-    recorded = _source(run.round_path(number) / f"{table}.parquet" for number in chosen)
+    recorded = _source(run.committed(number, f"{table}.parquet") for number in chosen)
     numbers = SUPPLEMENTS.numbers(run)
     if not numbers:
         return recorded
@@ -113,7 +114,7 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
         parts = [f"SELECT * FROM {recorded}"]
         for n in numbers:
             place = f"file_row_number + {(n + 1) * _BATCH_ROWS} AS file_row_number"
-            source = _source([SUPPLEMENTS.path(run, n) / "instances.parquet"])
+            source = _source([SUPPLEMENTS.committed(run, n, INSTANCES)])
             parts.append(f"SELECT * REPLACE ({place}) FROM {source}")
         return f"({' UNION ALL BY NAME '.join(parts)})"
     values = ", ".join(

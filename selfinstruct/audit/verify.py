@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.audit.sample import read_sample, sample_numbers
-from selfinstruct.common.errors import ConfigError, StoreError
-from selfinstruct.decisions.labels import read_labels
-from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.audit.sample import read_sample, sample_numbers, sample_path
+from selfinstruct.common.errors import ConfigError, StoreError, why
+from selfinstruct.decisions.labels import labels_path, read_labels
+from selfinstruct.decisions.overrides import overrides_path, read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.commits import KINDS
-from selfinstruct.store.run import sha256
+from selfinstruct.store.commits import KINDS, CommitKind
+from selfinstruct.store.layout import CALIBRATION, IMPORTS, INPUTS, ROUNDS, RUN_FILE
+from selfinstruct.store.sealed import ChainError, commit_name, forget_known, numbered, sha256
+
+_TORN = re.compile(r"\.[0-9]{5,}\.tmp")
 
 
 @dataclass(frozen=True)
-class Verified:
-    """The checked rounds and files, and one message for each damage."""
+class Problem:
+    """A damage.
 
-    rounds: int
-    files: int
-    problems: Sequence[str]
+    path: of the file or folder that is damaged.
+    text: what is wrong with it, and what to do.
+    round: number of the damaged round or import.
+    commit: the damaged commit of another kind.
+    """
+
+    path: Path
+    text: str
+    round: int | None = None
+    commit: tuple[CommitKind, int] | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass
+class Verified:
+    """The checked rounds and files, and each damage."""
+
+    rounds: int = 0
+    files: int = 0
+    problems: Sequence[Problem] = field(default_factory=list)
 
 
 def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
@@ -36,51 +60,118 @@ def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
         run: the run.
         advance: called with the number of each checked round.
     """
-    problems: list[str] = []
-    files = 0
-    for read in (stored_config, stored_inputs, Run.calibration):
-        with _noted(problems):
-            read(run)
-    rounds: list[int] = []
-    with _noted(problems):
-        rounds = run.rounds()
-    for number in rounds:
-        with _noted(problems):
-            files += _check_files(run.round_path(number), run.info(number), problems)
-        advance(number)
+    forget_known()
+    done = Verified()
+    done.problems = list(_problems(run, done, advance))
+    return done
+
+
+def _problems(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
+    places = (RUN_FILE, INPUTS, CALIBRATION)
+    for name, read in zip(places, (stored_config, stored_inputs, Run.calibration), strict=True):
+        yield from _problem(partial(read, run), run.path / name)
+    yield from _rounds(run, done, advance)
     for kind in KINDS:
-        for number in kind.numbers(run):
-            with _noted(problems):
-                files += _check_files(kind.path(run, number), kind.info(run, number), problems)
-    for journal in (read_overrides, read_labels):
-        with _noted(problems):
-            problems += [str(line) for line in journal(run).damaged]
+        yield from _commits(run, kind, done)
+    for read_journal, path in ((read_overrides, overrides_path), (read_labels, labels_path)):
+        yield from _problem(partial(read_journal, run), path(run))
+        with _unread():
+            yield from (Problem(line.path, str(line)) for line in read_journal(run).damaged)
     for number in sample_numbers(run):
-        with _noted(problems):
-            read_sample(run, number)
-    return Verified(len(rounds), files, problems)
+        yield from _problem(partial(read_sample, run, number), sample_path(run, number))
 
 
-def _check_files(folder: Path, info: Mapping[str, Any], problems: list[str]) -> int:
-    """Report every file that differs; return the number of files."""
-    for name, checksum in info["checksums"].items():
+def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
+    folders = (run.path / ROUNDS, run.path / IMPORTS)
+    numbers = sorted(number for folder in folders for number in numbered(folder))
+    missing = _first_gap(numbers)
+    try:
+        run.rounds()
+    except StoreError as error:
+        yield Problem(run.path / ROUNDS / commit_name(missing), str(error), round=missing)
+    is_whole = True
+    for number in sorted(set(numbers)):
+        before, is_whole = is_whole and number - 1 in {-1, *numbers}, True
+        for problem in _files(run.round_path(number), partial(run.info, number), done, before):
+            is_whole = False
+            yield Problem(problem.path, problem.text, round=number)
+        done.rounds += 1
+        advance(number)
+    for folder in folders:
+        yield from _odd(folder)
+
+
+def _commits(run: Run, kind: CommitKind, done: Verified) -> Iterator[Problem]:
+    numbers = numbered(run.path / kind.name)
+    missing = _first_gap(numbers)
+    try:
+        kind.numbers(run)
+    except StoreError as error:
+        yield Problem(kind.path(run, missing), str(error), commit=(kind, missing))
+    is_whole = True
+    for number in numbers:
+        before, is_whole = is_whole and number - 1 in {-1, *numbers}, True
+        info = partial(kind.info, run, number)
+        for problem in _files(kind.path(run, number), info, done, before):
+            is_whole = False
+            yield Problem(problem.path, problem.text, commit=(kind, number))
+    yield from _odd(run.path / kind.name)
+
+
+def _first_gap(numbers: Sequence[int]) -> int:
+    """Return the first number that is missing, or the one after the last."""
+    return min(set(range(len(numbers) + 1)) - set(numbers))
+
+
+def _files(
+    folder: Path, info: Callable[[], Mapping[str, Any]], done: Verified, before_is_whole: bool
+) -> Iterator[Problem]:
+    """Yield every file of a commit that differs; of a broken chain, only the first end."""
+    try:
+        checksums = info()["checksums"]
+    except ChainError as error:
+        if before_is_whole:
+            yield Problem(folder, str(error))
+        return
+    except StoreError as error:
+        yield Problem(folder, str(error))
+        return
+    for name, checksum in checksums.items():
         path = folder / name
         try:
             is_whole = sha256(path) == checksum
         except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror}); restore it from a backup")
+            yield Problem(path, f"{path}: cannot be read ({why(error)}); {_RESTORE}")
             continue
+        done.files += 1
         if not is_whole:
-            problems.append(
-                f"{path}: is not what was committed (checksum); restore it from a backup"
-            )
-    return len(info["checksums"])
+            yield Problem(path, f"{path}: is not what was committed (checksum); {_RESTORE}")
+
+
+def _odd(folder: Path) -> Iterator[Problem]:
+    """Yield what lies among commits and is none."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = path.name
+        is_commit = name.isascii() and name.isdigit() and name == commit_name(int(name))
+        if not is_commit and not _TORN.fullmatch(name):
+            yield Problem(path, f"{path}: is no commit; move it away")
+
+
+def _problem(read: Callable[[], object], path: Path) -> Iterator[Problem]:
+    """Yield the damage that reading something finds."""
+    try:
+        read()
+    except (StoreError, ConfigError) as error:
+        yield Problem(path, str(error))
 
 
 @contextmanager
-def _noted(problems: list[str]) -> Iterator[None]:
-    """Add an error to the problems, and continue."""
+def _unread() -> Iterator[None]:
+    """Pass over what was reported already."""
     try:
         yield
-    except (StoreError, ConfigError) as error:
-        problems.append(str(error))
+    except StoreError:
+        return
+
+
+_RESTORE = "restore it from a backup"

@@ -16,6 +16,7 @@ from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder
 from selfinstruct.cli.error_rates import print_measured
 from selfinstruct.cli.help import add, ending
+from selfinstruct.cli.repair import repair
 from selfinstruct.cli.whatif import whatif
 from selfinstruct.common.texts import shown
 
@@ -170,6 +171,7 @@ add(app, "summary", summary)
 add(app, "list", listing.list_candidates)
 add(app, "show", show.show)
 add(app, "verify", show.verify)
+add(app, "repair", repair)
 add(app, "replay", replay)
 add(app, "whatif", whatif)
 add(app, "sample", label.sample)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +40,7 @@ from selfinstruct.cli.options import (
     renamed,
     required_engine,
 )
+from selfinstruct.common.controls import json_text
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
 
 
@@ -121,7 +121,7 @@ def best_of(
         work = Workplace(out, processes_of(kind), advance, resume)
         report = choose(prompts, local, how, choice, work, str(dtype or "auto"))
     if as_json:
-        print(json.dumps(report, indent=2, ensure_ascii=False))
+        print(json_text(report, indent=2))
         return
     _print(report)
     words = ["selfinstruct", "train", "sft", "--data", str(out / BEST), "--model", policy]

@@ -9,17 +9,15 @@ import sys
 from rich.console import Console
 from rich.logging import RichHandler
 
+from selfinstruct.common.controls import visible
+
 stdout = Console()
 stderr = Console(stderr=True)
 
 
-# What a terminal would obey as a command. Model text is only shown.
-_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-
-
 def plain(text: str) -> str:
-    """Return text without control characters."""
-    return text.translate(_CONTROLS)
+    """Return a model's text as a terminal may show it: no character in it is obeyed or hidden."""
+    return visible(text)
 
 
 def log_to(console: Console) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.help import default
+from selfinstruct.common.controls import json_text
 
 if TYPE_CHECKING:
     from selfinstruct.decisions.overrides import Override
@@ -125,7 +125,7 @@ def _tell(run: Run, entry: Override, *, as_json: bool) -> None:
     else:
         outcome = outcome_of(find(run, entry.id), overrides)
     if as_json:
-        print(json.dumps({**asdict(entry), "outcome": outcome}, ensure_ascii=False))
+        print(json_text({**asdict(entry), "outcome": outcome}))
         return
     done = {"restore": "restored", "drop": "dropped", "edit": "edited", "undo": "taken back"}
     what = f"{entry.id}: {done[entry.action]} by {plain(entry.by)}; now {outcome}"

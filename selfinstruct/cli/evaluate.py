@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from functools import partial
@@ -29,6 +28,7 @@ from selfinstruct.cli.options import (
     renamed,
     required_engine,
 )
+from selfinstruct.common.controls import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,7 +219,7 @@ def evaluate(
         evaluation = run_evaluation(contestants, asked, conditions, judged_by)
     report = write_report(evaluation, out)
     if as_json:
-        print(json.dumps(report, indent=2, ensure_ascii=False))
+        print(json_text(report, indent=2))
         return
     _print(evaluation)
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

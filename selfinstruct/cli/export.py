@@ -115,6 +115,14 @@ def export(
             rich_help_panel=WHICH,
         ),
     ] = None,
+    plain_controls: Annotated[
+        bool,
+        typer.Option(
+            "--plain-controls",
+            help="Leave out control characters, marks of direction, and zero-width marks.",
+            rich_help_panel=WHICH,
+        ),
+    ] = False,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -127,6 +135,14 @@ def export(
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that no export wrote, or a README.md.")
+    ] = False,
+    ignore_damaged_decisions: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-damaged-decisions",
+            help="Export although some of people's decisions are lost or damaged.",
+            rich_help_panel=WHICH,
+        ),
     ] = False,
 ) -> None:
     """Write the accepted tasks of a run as JSON lines or Parquet.
@@ -154,6 +170,8 @@ def export(
         push=push,
         private=private,
         force=force,
+        ignore_damaged_decisions=ignore_damaged_decisions,
+        plain_controls=plain_controls,
     )
     kind = "parquet" if format is Format.PARQUET else "json"
     if done.replaced is not None:

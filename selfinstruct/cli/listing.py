@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from selfinstruct.cli.cells import Cut, number, plain_row
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.decide import RunFolder
 from selfinstruct.cli.options import renamed
+from selfinstruct.common.controls import json_text
 
 WHICH = "Which candidates"
 # On a terminal of fewer columns than the first, all but ids and texts fold at the second.
@@ -115,7 +115,7 @@ def list_candidates(
     )
     if as_json:
         for row in rows:
-            print(json.dumps(plain_row(row), ensure_ascii=False))
+            print(json_text(plain_row(row)))
         return
     _print_rows(list(rows), stage, run)
 

@@ -12,6 +12,7 @@ import typer
 from selfinstruct.cli.cells import deep_plain, number, per_round
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.decide import AsJson, CandidateId, RunFolder
+from selfinstruct.common.controls import json_text
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,13 +39,13 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     if ids.chat_of(id):
         chat = show_chat(open_run(run), id)
         if as_json:
-            print(json.dumps(deep_plain(asdict(chat)), indent=2, ensure_ascii=False))
+            print(json_text(deep_plain(asdict(chat)), indent=2))
         else:
             _print_chat(chat)
         return
     detail = show_candidate(open_run(run), id)
     if as_json:
-        print(json.dumps(deep_plain(asdict(detail)), indent=2, ensure_ascii=False))
+        print(json_text(deep_plain(asdict(detail)), indent=2))
         return
     _print_detail(detail)
 
@@ -62,10 +63,12 @@ def verify(run: RunFolder, as_json: AsJson = False) -> None:
     with per_round(opened, "checking", quiet=as_json) as advance:
         verified = verify_run(opened, advance)
     if as_json:
-        print(json.dumps(asdict(verified), indent=2, ensure_ascii=False))
+        told = {"rounds": verified.rounds, "files": verified.files}
+        problems = [str(problem) for problem in verified.problems]
+        print(json_text({**told, "problems": problems}, indent=2))
     else:
         for problem in verified.problems:
-            _say(problem)
+            _say(str(problem))
         _say(f"{verified.rounds} rounds, {verified.files} files, {len(verified.problems)} damaged")
     if verified.problems:
         raise typer.Exit(4)

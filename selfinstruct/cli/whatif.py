@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from selfinstruct.cli.cells import Cut, number, per_round, plain_row, thresholds
 from selfinstruct.cli.console import plain, stderr, stdout
 from selfinstruct.cli.error_rates import print_what_if_rates
 from selfinstruct.cli.help import default
+from selfinstruct.common.controls import json_text
 
 if TYPE_CHECKING:
     from selfinstruct.audit.error_rates import WhatIfRates
@@ -83,7 +83,7 @@ def whatif(
     rates, stale = _rates(opened, result)
     if as_json:
         data = {**_what_if_data(result, thresholds), "error_rates": [asdict(one) for one in rates]}
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        print(json_text(data, indent=2))
     else:
         _print_what_if(result)
         print_what_if_rates(rates)

@@ -3,11 +3,16 @@
 A user's file must be right in every line (`read_objects`). To a file of our own, entries are
 appended whole and flushed to the disk. A crash can tear the last line. Readers report it and skip
 it, and the next entry begins on a line of its own: earlier entries are never lost.
+
+Beside a file with a sum lies another, `.NAME.sum`: how many bytes were written, and their SHA-256.
+It is replaced after each append. So lost and changed lines are seen, the last one too. Lines after
+the sum's are whole or torn: their process died before it could replace the sum.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -22,29 +27,38 @@ from selfinstruct.common.texts import read_text, shown
 
 T = TypeVar("T")
 
+_REPAIR = "restore it from a backup, or take it as it is with: selfinstruct audit repair RUN"
+
 
 @dataclass(frozen=True, slots=True)
 class DamagedLine:
-    """A line that cannot be read; the other lines count."""
+    """A line that cannot be read; the other lines count. Without a number: the whole file."""
 
     path: Path
-    number: int
+    number: int | None
     problem: str
 
     def __str__(self) -> str:
+        if self.number is None:
+            return f"{self.path}: {self.problem}"
         return f"{self.path}:{self.number}: {self.problem}; the line is skipped"
 
 
-def append_line(path: Path, entry: Mapping[str, Any]) -> None:
+def append_line(path: Path, entry: Mapping[str, Any], *, summed: bool = False) -> None:
     """Append one entry, like `append_lines`."""
-    append_lines(path, [entry])
+    append_lines(path, [entry], summed=summed)
 
 
-def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+def append_lines(path: Path, entries: Iterable[Mapping[str, Any]], *, summed: bool = False) -> None:
     """Append entries; once this returns they are on disk for good.
 
     Several processes may append at once: each locks the file while it writes. So a run can be
     annotated while it grows.
+
+    Args:
+        path: of the file.
+        entries: JSON objects.
+        summed: keep a sum of the file beside it.
 
     Raises:
         WriteError: the disk refuses.
@@ -56,16 +70,53 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            # The sum of a file with a damage stays, so that the damage is not forgotten.
+            sums = summed and not check_sum(path)
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":
                 text = b"\n" + text  # the previous line was torn
             while text:
                 text = text[os.write(handle, text) :]
             os.fsync(handle)
+            if is_new:
+                atomic.sync(path.parent)
+            if sums:
+                write_sum(path)
         finally:
             os.close(handle)
-        if is_new:
-            atomic.sync(path.parent)
+
+
+def sum_path(path: Path) -> Path:
+    """Return where the sum of a file lies."""
+    return path.with_name(f".{path.name}.sum")
+
+
+def write_sum(path: Path) -> None:
+    """Write the sum of a file as it is now."""
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    atomic.write_json(sum_path(path), {"bytes": len(content), "sha256": digest})
+
+
+def check_sum(path: Path) -> list[DamagedLine]:
+    """Compare a file with its sum; a file without one is older than sums, and passes."""
+    try:
+        recorded = json.loads(sum_path(path).read_text(encoding="utf-8"))
+        size, digest = int(recorded["bytes"]), str(recorded["sha256"])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return [DamagedLine(sum_path(path), None, f"is damaged ({why(error)}); {_REPAIR}")]
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    if hashlib.sha256(content[:size]).hexdigest() == digest:
+        return []
+    changed = f"lost {size - len(content)} bytes" if len(content) < size else "was changed"
+    return [DamagedLine(path, None, f"{changed} since it was written; {_REPAIR}")]
 
 
 def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[DamagedLine]]:
@@ -103,7 +154,7 @@ def parse_lines(
     """Return the parsed entry of every line, and the lines that cannot be parsed.
 
     Args:
-        path: of the file; a missing file counts as empty.
+        path: of the file, with its sum if it has one; a missing file counts as empty.
         parse: raises KeyError, TypeError or ValueError for a line that it cannot use.
         what: the name of an entry, for the report about damaged lines.
 
@@ -118,7 +169,8 @@ def parse_lines(
         except (KeyError, TypeError, ValueError) as error:
             problem = f"is no {what} ({why(error)})"
             damaged.append(DamagedLine(path, number, problem))
-    return entries, sorted(damaged, key=lambda line: line.number)
+    damaged.sort(key=lambda line: line.number or 0)
+    return entries, [*check_sum(path), *damaged]
 
 
 def read_objects(path: Path, option: str) -> list[tuple[int, dict[str, Any]]]:

@@ -17,12 +17,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from selfinstruct.common import atomic, ids
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
-from selfinstruct.dataset.select import EVERYTHING, Selection, selected, with_system
+from selfinstruct.dataset.select import (
+    EVERYTHING,
+    Selection,
+    selected,
+    with_plain_controls,
+    with_system,
+)
+from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import CONVERSATIONS, KINDS
@@ -57,6 +64,8 @@ def export(
     """
     rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, selection.conversations)
     rows = selected(run, rows, answers, selection)
+    if selection.plain_controls:
+        rows = with_plain_controls(rows)
     if reasoning:
         rows = with_reasoning(run, rows)
     rows = with_system(rows, selection.system)
@@ -166,6 +175,20 @@ def _with_nulls(row: ExportRow) -> ExportRow:
     scores = ("mean_logprob", "rouge_l")
     unknown: dict[str, Any] = {name: None for name in scores if math.isnan(getattr(row, name))}
     return replace(row, **unknown) if unknown else row
+
+
+def refuse_damaged_decisions(run: Run) -> None:
+    """Refuse to export a run of which decisions are lost or cannot be read.
+
+    Raises:
+        StoreError: it is so; names file and line.
+    """
+    damaged = read_overrides(run).damaged
+    if damaged:
+        raise StoreError(
+            f"{damaged[0]}. So the rows may not be what was decided: repair it, or export with "
+            "--ignore-damaged-decisions"
+        )
 
 
 def refuse_own_files(run: Run, out: Path) -> None:

@@ -74,10 +74,10 @@ def _files(run: Run) -> Iterator[Path]:
     for number in run.rounds():
         if run.is_import(number):
             continue  # no model wrote it
-        yield run.round_path(number) / COMPLETIONS
+        yield run.committed(number, COMPLETIONS)
     for kind in KINDS:
         for number in kind.numbers(run):
-            yield kind.path(run, number) / COMPLETIONS
+            yield kind.committed(run, number, COMPLETIONS)
 
 
 def _thoughts(path: Path) -> list[tuple[str, str]]:

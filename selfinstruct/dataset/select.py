@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from selfinstruct.common.controls import without_controls
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Message
 from selfinstruct.dataset.rows import Answers, ExportRow, PromptedRow, restored_reasons
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.length import count_words
@@ -29,6 +31,7 @@ class Selection:
         system: a system prompt for every row.
         conversations: whole self-chats in the place of the tasks that open them, or never; None:
             where the format can.
+        plain_controls: leave characters out that a screen obeys or hides.
     """
 
     reasons: tuple[str, ...] = ()
@@ -38,6 +41,7 @@ class Selection:
     min_words: int | None = None
     system: str | None = None
     conversations: bool | None = None
+    plain_controls: bool = False
 
     @property
     def is_of_restored(self) -> bool:
@@ -101,6 +105,23 @@ def selected(
             f"{run.path}: none of {len(rows)} rows is left by {selection.said()}; ask for less"
         )
     return taken
+
+
+def with_plain_controls(rows: Sequence[ExportRow]) -> list[ExportRow]:
+    """Return rows without characters that a screen obeys or hides."""
+    return [
+        replace(
+            row,
+            instruction=without_controls(row.instruction),
+            input=without_controls(row.input),
+            output=without_controls(row.output),
+            turns=tuple(
+                Message(**{**turn, "content": without_controls(turn["content"])})
+                for turn in row.turns
+            ),
+        )
+        for row in rows
+    ]
 
 
 def with_system(rows: Sequence[ExportRow], system: str | None) -> Sequence[ExportRow]:

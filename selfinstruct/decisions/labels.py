@@ -127,7 +127,7 @@ def append_label(run: Run, label: Label) -> Label:
     """
     rating = _UNDO if label.rating is None else str(label.rating)
     line = {"id": label.id, "rater": label.rater, "rating": rating, "at": label.at}
-    append_line(labels_path(run), line)
+    append_line(labels_path(run), line, summed=True)
     return label
 
 

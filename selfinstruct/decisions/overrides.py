@@ -7,6 +7,7 @@ view.py); pool, novelty, replay and resume ignore them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -16,6 +17,11 @@ from typing import Any
 from selfinstruct.common.jsonlines import DamagedLine, append_line, parse_lines
 from selfinstruct.store import Run
 from selfinstruct.store.layout import OVERRIDES
+
+log = logging.getLogger(__name__)
+
+# Damages that this process has told.
+_told: set[str] = set()
 
 
 class Action(StrEnum):
@@ -66,6 +72,10 @@ def read_overrides(run: Run) -> Overrides:
         StoreError: the file is there but cannot be read.
     """
     entries, damaged = parse_lines(overrides_path(run), _parse, "override")
+    for line in map(str, damaged):
+        if line not in _told:
+            _told.add(line)
+            log.warning("%s", line)
     return Overrides(entries, fold(entries), damaged)
 
 
@@ -76,7 +86,7 @@ def append_override(run: Run, entry: Override) -> None:
         WriteError: the disk refuses.
     """
     line = {name: value for name, value in asdict(entry).items() if value is not None}
-    append_line(overrides_path(run), line)
+    append_line(overrides_path(run), line, summed=True)
 
 
 def fold(entries: Sequence[Override]) -> dict[str, Override]:

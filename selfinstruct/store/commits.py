@@ -24,7 +24,6 @@ and only code that applies the overrides uses the supplement's instances (`decis
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from typing import Any
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.chats import ChatTurn, SelfChat
-from selfinstruct.common.errors import StoreError, why
+from selfinstruct.common.errors import StoreError
 from selfinstruct.common.records import (
     ACCEPTED,
     Completion,
@@ -44,8 +43,21 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.store import chat_tables, schema
+from selfinstruct.store.heads import check_head, head, write_head
 from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, TURNS
 from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
+from selfinstruct.store.sealed import (
+    PREVIOUS,
+    check_chain,
+    check_names,
+    check_seal,
+    checked,
+    commit_name,
+    link,
+    numbered,
+    read_json,
+    seal,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,19 +103,35 @@ class CommitKind:
     has_chats: bool = False
 
     def numbers(self, run: Run) -> list[int]:
-        """Return the numbers of the commits of a run."""
-        folder = run.path / self.name
-        if not folder.is_dir():
-            return []
-        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+        """Return the numbers of the commits of a run, from 0 without a gap.
+
+        Raises:
+            StoreError: one is missing.
+        """
+        known = head(run.path, self.name)
+        numbers = numbered(run.path / self.name)
+        if numbers != list(range(len(numbers))):
+            missing = min(set(range(len(numbers))) - set(numbers))
+            raise StoreError(
+                f"{self.path(run, missing)}: is missing, later ones exist; restore it from a backup"
+            )
+        check_head(run.path, self.name, known, len(numbers))
+        return numbers
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of a commit beside its JSON."""
+        if self.has_chats:
+            return COMPLETIONS, CHATS, TURNS
+        return (COMPLETIONS, *((INSTRUCTIONS,) if self.has_instructions else ()), INSTANCES)
 
     def next_number(self, run: Run) -> int:
         """Return the number of the next commit."""
-        return max(self.numbers(run), default=-1) + 1
+        return len(self.numbers(run))
 
     def path(self, run: Run, number: int) -> Path:
         """Return the folder of a commit."""
-        return run.path / self.name / f"{number:05d}"
+        return run.path / self.name / commit_name(number)
 
     def info_path(self, run: Run, number: int) -> Path:
         """Return the JSON of a commit."""
@@ -121,7 +149,16 @@ class CommitKind:
             StoreError: it is damaged, newer than this code, or lacks a required key.
         """
         path = self.info_path(run, number)
-        info = _read_info(path, {**self.required, **(also or {})})
+        info: dict[str, Any] = read_json(path)
+        check_version(info, path)
+        keys = {"checksums": dict, **self.required, **(also or {})}
+        wrong = [key for key, type in keys.items() if not isinstance(info.get(key), type)]
+        if wrong:
+            names = ", ".join(wrong)
+            raise StoreError(f"{path}: is damaged (no valid {names}); restore it from a backup")
+        check_names(info, path, self.files)
+        check_seal(info, path)
+        check_chain(info, path, self._before(run, number), run.meta.get("fingerprint"))
         if self.model_keys and not self.model_keys <= info["model"].keys():
             raise StoreError(f"{path}: is damaged (no valid model); restore it from a backup")
         return info
@@ -133,35 +170,47 @@ class CommitKind:
             StoreError: a file differs; names the first.
         """
         for number in self.numbers(run):
-            check_files(self.path(run, number), _read_info(self.info_path(run, number), {}))
+            check_files(self.path(run, number), self.info(run, number))
+
+    def _before(self, run: Run, number: int) -> Path | None:
+        """Return the JSON of the commit before one."""
+        return self.info_path(run, number - 1) if number else None
+
+    def committed(self, run: Run, number: int, name: str) -> Path:
+        """Return a file of a commit, whose content is what was committed.
+
+        Raises:
+            StoreError: it is missing, or was changed.
+        """
+        return checked(self.path(run, number) / name, self.info(run, number)["checksums"])
 
     def read_completions(self, run: Run, number: int) -> list[Completion]:
         """Return the requests and completions of a commit."""
-        path = self.path(run, number) / COMPLETIONS
+        path = self.committed(run, number, COMPLETIONS)
         with damage(path):
             return schema.read_completions(path, run.markers)
 
     def read_instructions(self, run: Run, number: int) -> list[InstructionCandidate]:
         """Return the instructions of a commit."""
-        path = self.path(run, number) / INSTRUCTIONS
+        path = self.committed(run, number, INSTRUCTIONS)
         with damage(path):
             return schema.read_instructions(path)
 
     def read_instances(self, run: Run, number: int) -> list[InstanceCandidate]:
         """Return the instances of a commit, with their verdicts."""
-        path = self.path(run, number) / INSTANCES
+        path = self.committed(run, number, INSTANCES)
         with damage(path):
             return schema.read_instances(path)
 
     def read_chats(self, run: Run, number: int) -> list[SelfChat]:
         """Return the self-chats of a commit, with their verdicts."""
-        path = self.path(run, number) / CHATS
+        path = self.committed(run, number, CHATS)
         with damage(path):
             return chat_tables.read_chats(path)
 
     def read_turns(self, run: Run, number: int) -> list[ChatTurn]:
         """Return the turns of a commit's self-chats, with their verdicts."""
-        path = self.path(run, number) / TURNS
+        path = self.committed(run, number, TURNS)
         with damage(path):
             return chat_tables.read_turns(path)
 
@@ -171,7 +220,8 @@ class CommitKind:
         Raises:
             WriteError: the disk refuses.
         """
-        target = self.path(run, self.next_number(run))
+        number = self.next_number(run)
+        target = self.path(run, number)
         work = target.with_name(f".{target.name}.tmp")
         with refusal(target):
             if work.exists():
@@ -190,13 +240,17 @@ class CommitKind:
                 chat_tables.write_turns(work / TURNS, commit.turns)
             else:
                 schema.write_instances(work / INSTANCES, commit.instances)
-            info = {
-                **commit.info,
-                "schema_version": schema.SCHEMA_VERSION,
-                "checksums": checksums_of(work),
-            }
+            info = seal(
+                {
+                    **commit.info,
+                    "schema_version": schema.SCHEMA_VERSION,
+                    "checksums": checksums_of(work),
+                    PREVIOUS: link(self._before(run, number), run.meta.get("fingerprint")),
+                }
+            )
             atomic.write_json(work / f"{self.name}.json", info)
             atomic.commit_folder(work, target)
+            write_head(run.path, self.name, number + 1)
 
 
 ANSWERS = CommitKind(
@@ -300,17 +354,3 @@ def _checked_supplements(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
                 "move the supplement away"
             )
         yield number, info
-
-
-def _read_info(path: Path, required: Mapping[str, type]) -> dict[str, Any]:
-    try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error
-    check_version(info, path)
-    keys = {"checksums": dict, **required}
-    wrong = [key for key, type in keys.items() if not isinstance(info.get(key), type)]
-    if wrong:
-        names = ", ".join(wrong)
-        raise StoreError(f"{path}: is damaged (no valid {names}); restore it from a backup")
-    return info

@@ -17,6 +17,7 @@ from selfinstruct.common.suggest import folder_meant
 from selfinstruct.store import schema
 from selfinstruct.store.layout import CALIBRATION, RUN_FILE
 from selfinstruct.store.run import Run, check_version, write_meta
+from selfinstruct.store.sealed import SEAL, check_seal
 
 
 def open_run(path: Path) -> Run:
@@ -34,13 +35,37 @@ def open_run(path: Path) -> Run:
     try:
         meta = yaml.safe_load(file.read_text(encoding="utf-8"))
         check_version(meta, file)
+        check_seal(meta, file, f"restore it, or take it as it is with: {_accept(path)}")
         sections = (meta["config"], meta["inputs"], meta["model"])
         if not all(isinstance(section, dict) for section in sections):
             raise TypeError("config, inputs and model must be mappings")
         meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{file}: is damaged ({why(error)}); restore it from a backup") from error
-    return Run(path, meta)
+    return Run(path, {key: value for key, value in meta.items() if key != SEAL})
+
+
+def accept_meta(path: Path, keep: Path) -> None:
+    """Seal run.yaml as it is now; a copy of the file goes to `keep`.
+
+    Raises:
+        StoreError: it is damaged in another way.
+        WriteError: the disk refuses.
+    """
+    file = path / RUN_FILE
+    try:
+        meta = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise StoreError(f"{file}: is damaged ({why(error)}); restore it from a backup") from error
+    check_version(meta, file)
+    with refusal(keep):
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(keep, file.read_bytes())
+    write_meta(path, meta)
+
+
+def _accept(path: Path) -> str:
+    return f"selfinstruct audit repair {path} --accept-config"
 
 
 def rename_run(work: Path, out: Path) -> None:

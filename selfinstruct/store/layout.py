@@ -5,6 +5,7 @@ from __future__ import annotations
 RUN_FILE = "run.yaml"
 STATUS_FILE = "status.json"
 LOCK_FILE = ".selfinstruct.lock"
+HEADS = ".commits.json"
 INPUTS = "inputs"
 CALIBRATION = "calibration.parquet"
 ROUNDS = "rounds"
@@ -19,11 +20,13 @@ TURNS = "turns.parquet"
 OVERRIDES = "overrides.jsonl"
 LABELS = "labels.jsonl"
 SAMPLES = "samples"
+# What `audit repair` has moved aside.
+DAMAGED = "damaged"
 
 # What a run has beside its kinds of commits (`commits.KINDS`): nothing else may use these names.
 OWN = frozenset(
     {
-        *(RUN_FILE, STATUS_FILE, LOCK_FILE, INPUTS, CALIBRATION, ROUNDS, IMPORTS),
-        *(OVERRIDES, LABELS, SAMPLES),
+        *(RUN_FILE, STATUS_FILE, LOCK_FILE, HEADS, INPUTS, CALIBRATION, ROUNDS, IMPORTS),
+        *(OVERRIDES, LABELS, SAMPLES, DAMAGED),
     }
 )

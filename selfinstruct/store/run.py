@@ -16,7 +16,6 @@ all that walks the rounds of a run walks its imports too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -43,6 +42,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 from selfinstruct.store import schema
+from selfinstruct.store.heads import check_head, head, write_head
 from selfinstruct.store.layout import (
     CALIBRATION,
     COMPLETIONS,
@@ -51,12 +51,27 @@ from selfinstruct.store.layout import (
     INSTRUCTIONS,
     ROUNDS,
     RUN_FILE,
+    STATUS_FILE,
+)
+from selfinstruct.store.sealed import (
+    PREVIOUS,
+    check_chain,
+    check_names,
+    check_seal,
+    checked,
+    commit_name,
+    link,
+    numbered,
+    read_json,
+    seal,
+    sha256,
 )
 
 log = logging.getLogger(__name__)
 
-# The JSON of a commit, by the folder that the commit lies in.
+# The JSON of a commit, and its other files, by the folder that the commit lies in.
 _INFO = {ROUNDS: "round.json", IMPORTS: "imports.json"}
+_FILES = {ROUNDS: (COMPLETIONS, INSTRUCTIONS, INSTANCES), IMPORTS: (INSTRUCTIONS, INSTANCES)}
 _ROUND_KEYS: dict[str, type | tuple[type, ...]] = {
     "target": int,
     "tasks": int,
@@ -110,13 +125,16 @@ class Run:
         folder = self.path / ROUNDS
         if not folder.is_dir():
             raise StoreError(f"{folder}: is missing; restore it from a backup")
-        numbers = sorted([*_numbered(folder), *_numbered(self.path / IMPORTS)])
+        known = head(self.path, ROUNDS)
+        numbers = sorted([*numbered(folder), *numbered(self.path / IMPORTS)])
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
             raise StoreError(
                 f"{folder}: round {missing:05d} is missing, later ones exist; restore it from a "
-                "backup, or move the later ones away and resume"
+                "backup, or move the later ones away with: selfinstruct audit repair "
+                f"{self.path}"
             )
+        check_head(self.path, ROUNDS, known, len(numbers))
         return numbers
 
     def round_path(self, number: int) -> Path:
@@ -128,7 +146,12 @@ class Run:
         return self._commit_path(number, imported=True).is_dir()
 
     def _commit_path(self, number: int, *, imported: bool) -> Path:
-        return self.path / (IMPORTS if imported else ROUNDS) / f"{number:05d}"
+        return self.path / (IMPORTS if imported else ROUNDS) / commit_name(number)
+
+    def info_path(self, number: int) -> Path:
+        """Return the JSON of a round or an import."""
+        folder = self.round_path(number)
+        return folder / _INFO[folder.parent.name]
 
     def calibration(self) -> list[CalibrationScore]:
         """Return the scores of the calibration texts; none for a run older than calibration.
@@ -151,25 +174,36 @@ class Run:
         Raises:
             StoreError: it is damaged, or newer than this code.
         """
-        folder = self.round_path(number)
-        path = folder / _INFO[folder.parent.name]
-        try:
-            info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: is damaged ({why(error)}); restore the round") from error
+        path = self.info_path(number)
+        info: dict[str, Any] = read_json(path)
         check_version(info, path)
         wrong = [k for k, kind in _ROUND_KEYS.items() if not isinstance(info.get(k), kind)]
         if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
             wrong = ["tokens"]
+        # Imports of older programs do not say their number.
+        if not wrong and info.get("round", number) != number:
+            wrong = ["round"]
         if wrong:
             raise StoreError(f"{path}: is damaged (no valid {', '.join(wrong)}); restore the round")
+        check_names(info, path, _FILES[path.parent.parent.name])
+        check_seal(info, path)
+        before = self.info_path(number - 1) if number else None
+        check_chain(info, path, before, self.meta.get("fingerprint"))
         return info
+
+    def committed(self, number: int, name: str) -> Path:
+        """Return a file of a round or an import, whose content is what was committed.
+
+        Raises:
+            StoreError: it is missing, or was changed.
+        """
+        return checked(self.round_path(number) / name, self.info(number)["checksums"])
 
     def instructions(
         self, number: int, ids: Collection[str] | None = None
     ) -> list[InstructionCandidate]:
         """Return the instructions of a round as recorded: those with these ids, or all."""
-        path = self.round_path(number) / INSTRUCTIONS
+        path = self.committed(number, INSTRUCTIONS)
         with damage(path):
             return schema.read_instructions(path, ids)
 
@@ -177,7 +211,7 @@ class Run:
         self, number: int, instruction_ids: Collection[str] | None = None
     ) -> list[InstanceCandidate]:
         """Return the instances of a round as recorded: those of these instructions, or all."""
-        path = self.round_path(number) / INSTANCES
+        path = self.committed(number, INSTANCES)
         with damage(path):
             return schema.read_instances(path, instruction_ids)
 
@@ -185,7 +219,7 @@ class Run:
         """Return the requests and completions of a round; an import has none."""
         if self.is_import(number):
             return []
-        path = self.round_path(number) / COMPLETIONS
+        path = self.committed(number, COMPLETIONS)
         with damage(path):
             return schema.read_completions(path, self.markers)
 
@@ -238,14 +272,19 @@ class Run:
             schema.write_completions(work / COMPLETIONS, data.completions)
         schema.write_instructions(work / INSTRUCTIONS, data.instructions)
         schema.write_instances(work / INSTANCES, data.instances)
-        info = {
-            "schema_version": schema.SCHEMA_VERSION,
-            **data.info,
-            "checksums": checksums_of(work),
-        }
+        before = self.info_path(data.number - 1) if data.number else None
+        info = seal(
+            {
+                "schema_version": schema.SCHEMA_VERSION,
+                **data.info,
+                "checksums": checksums_of(work),
+                PREVIOUS: link(before, self.meta.get("fingerprint")),
+            }
+        )
         text = json.dumps(info, indent=2) + "\n"
         (work / _INFO[target.parent.name]).write_text(text, encoding="utf-8")
         atomic.commit_folder(work, target)
+        write_head(self.path, ROUNDS, data.number + 1)
 
     def discard_torn(self) -> None:
         """Remove rounds that a dead process has left half written; they are made again."""
@@ -267,23 +306,38 @@ class Run:
         """Replace status.json. It is advisory, so a failure is only logged."""
         status = {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **details}
         try:
-            atomic.write_json(self.path / "status.json", status)
+            atomic.write_json(self.path / STATUS_FILE, status)
         except OSError as error:
-            log.warning("%s/status.json: cannot be written (%s)", self.path, error.strerror)
+            log.warning("%s/status.json: cannot be written (%s)", self.path, why(error))
 
     def status(self) -> dict[str, Any]:
-        try:
-            status: dict[str, Any] = json.loads((self.path / "status.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        """Return the content of status.json; a broken one is ignored, with a warning."""
+        path = self.path / STATUS_FILE
+        if not path.exists():
             return {"state": "unknown"}
-        return status if isinstance(status, dict) and "state" in status else {"state": "unknown"}
+        try:
+            status = read_json(path)
+        except StoreError as error:
+            log.warning("%s", error)
+            return {"state": "unknown"}
+        wrong = _wrong_status(status)
+        if wrong:
+            log.warning("%s: is damaged (no valid %s); it is ignored", path, ", ".join(wrong))
+            return {"state": "unknown"}
+        known: dict[str, Any] = status
+        return known
 
 
-def _numbered(folder: Path) -> list[int]:
-    """Return the numbers of the commits in a folder; none if it is missing."""
-    if not folder.is_dir():
-        return []
-    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+def _wrong_status(status: Any) -> list[str]:
+    """Return the keys of status.json that have no value of their type."""
+    if not isinstance(status, dict):
+        return ["mapping"]
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "state": str,
+        "pid": int,
+        "heartbeat": (int, float),
+    }
+    return [key for key, kind in kinds.items() if not isinstance(status.get(key), kind)]
 
 
 def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
@@ -292,15 +346,9 @@ def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
     Raises:
         WriteError: the disk refuses.
     """
-    text = yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(seal(meta), sort_keys=False, allow_unicode=True)
     with refusal(path / RUN_FILE):
         atomic.write_text(path / RUN_FILE, text)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex: the checksum of all committed files."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def checksums_of(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from selfinstruct import __version__
+from selfinstruct.common.controls import visible
 
 
 def percent(share: float | None) -> str:
@@ -79,6 +80,11 @@ def coded(text: str) -> Markup:
     )
 
 
+def itself(text: str) -> Markup:
+    """Return a text for a field of a form, escaped and otherwise as it is."""
+    return Markup("{}").format(text)
+
+
 def run_address(name: str) -> str:
     return f"/runs/{quote(name, safe='')}"
 
@@ -89,6 +95,8 @@ _environment = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
+    # A form has the text itself (`itself`).
+    finalize=lambda value: visible(value) if type(value) is str else value,
 )
 _environment.filters |= {
     "percent": percent,
@@ -99,6 +107,7 @@ _environment.filters |= {
     "short": short,
     "pieces": pieces,
     "coded": coded,
+    "itself": itself,
 }
 _environment.globals |= {"version": __version__, "here": "", "problem": None}
 

@@ -16,7 +16,9 @@ from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.common.errors import StoreError
 from selfinstruct.store import Run, open_run, schema
+from selfinstruct.store.layout import HEADS
 from selfinstruct.verdicts.replay import replay
+from tests.recommit import forget_seals, recommit
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -43,6 +45,7 @@ def test_summary_adds_up(run: Run) -> None:
 def test_summary_of_a_run_without_rounds(run: Run) -> None:
     for number in run.rounds():
         run.round_path(number).rename(run.path / f"gone{number}")
+    (run.path / HEADS).unlink()
     found = summarise(run)
     assert (found.tasks, found.candidates, found.rounds) == (0, 0, 0)
     assert list(candidates(run, Filter("instances"))) == []
@@ -85,6 +88,7 @@ def test_replay_names_a_verdict_that_was_tampered_with(run: Run) -> None:
     rows = run.instructions(0)
     changed = [replace(rows[0], text=rows[0].text + " Twice."), *rows[1:]]
     schema.write_instructions(run.round_path(0) / "instructions.parquet", changed)
+    recommit(run.round_path(0))
     differences = replay(run)
     assert [(one.id, one.field) for one in differences] == [(rows[0].id, "text")]
 
@@ -92,6 +96,7 @@ def test_replay_names_a_verdict_that_was_tampered_with(run: Run) -> None:
 def test_replay_names_a_row_that_is_missing(run: Run) -> None:
     rows = run.instances(0)
     schema.write_instances(run.round_path(0) / "instances.parquet", rows[1:])
+    recommit(run.round_path(0))
     assert [(one.id, one.field) for one in replay(run)] == [(rows[0].id, "row")]
 
 
@@ -102,6 +107,7 @@ def test_replay_of_an_instruction_that_passes_only_now(tmp_path: Path, generate:
         assert before in text
         text = text.replace(before, "- zebra", 1)
     (run.path / "run.yaml").write_text(text)
+    forget_seals(run.path)
     differences = replay(open_run(run.path))
     lenient = {one.id: one for one in differences if one.field == "reason"}
     reasons = {one.recorded for one in lenient.values()}
@@ -137,5 +143,5 @@ def test_a_run_may_have_any_name(tmp_path: Path, generate: Generate, name: str) 
 def test_a_damaged_table_is_a_damaged_run(run: Run) -> None:
     file = run.round_path(0) / "instructions.parquet"
     file.write_bytes(file.read_bytes()[:-30])
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="is not what was committed"):
         summarise(run)

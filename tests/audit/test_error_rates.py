@@ -23,6 +23,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.decisions.labels import Rating
 from selfinstruct.store import Run
+from selfinstruct.store.layout import HEADS
 from selfinstruct.verdicts.whatif import PENDING, Thresholds, WhatIf, what_if
 
 TABLE = "instructions"
@@ -230,6 +231,7 @@ def test_a_run_that_has_changed_wants_another_sample(small: Run) -> None:
     label_all(small, lambda _: True)
     last = small.rounds()[-1]
     small.round_path(last).rename(small.path / "gone")
+    (small.path / HEADS).unlink()
     measured = measure(small)
     assert measured is not None
     assert measured.stale

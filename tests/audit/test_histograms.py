@@ -13,6 +13,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
+from selfinstruct.store.layout import HEADS
 from selfinstruct.verdicts.pool import first_index
 
 
@@ -68,6 +69,7 @@ def test_filters_apply(small: Run) -> None:
 def test_a_run_without_rounds_has_an_empty_one(small: Run) -> None:
     for number in small.rounds():
         small.round_path(number).rename(small.path / f"gone{number}")
+    (small.path / HEADS).unlink()
     assert histogram(small, "rouge_l").accepted == [0]
     assert sum(seed_similarity(small).accepted) == 0
 

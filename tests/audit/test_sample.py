@@ -22,6 +22,7 @@ from selfinstruct.audit.sample import (
 from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.decisions.decide import drop
 from selfinstruct.store import Run
+from selfinstruct.store.layout import HEADS
 
 populations = st.dictionaries(
     st.tuples(st.just("instructions"), st.sampled_from(["accepted", "not_novel", "too_long"])),
@@ -121,5 +122,6 @@ def test_what_cannot_be_drawn_is_said(small: Run) -> None:
     assert draw_sample(small, 5).number == 1
     for number in small.rounds():
         small.round_path(number).rename(small.path / f"gone{number}")
+    (small.path / HEADS).unlink()
     with pytest.raises(ConfigError, match="holds no candidate to rate yet"):
         draw_sample(small, 5)

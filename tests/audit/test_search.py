@@ -186,6 +186,7 @@ def test_a_run_that_grows_is_read_as_it_is(small: Run) -> None:
     rows = [
         replace(row, id=f"r{number:05d}-{row.id[7:]}", round=number) for row in data.instructions
     ]
-    small.commit(replace(data, instructions=rows, instances=[]))
+    info = {**data.info, "round": number}
+    small.commit(replace(data, info=info, instructions=rows, instances=[]))
     assert search(small, Filter()).total == before + len(rows)
     assert search(small, Filter(round=number)).total == len(rows)

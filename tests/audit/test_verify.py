@@ -59,7 +59,7 @@ def test_every_damage_is_named(small: Run) -> None:
     for path in (overrides_path(small), labels_path(small)):
         with path.open("a") as handle:
             handle.write('{"id": "r0')
-    problems = verify_run(small).problems
+    problems = [str(problem) for problem in verify_run(small).problems]
     named: list[Path] = [*files, gone, broken, calibration, sample_path(small, 0)]
     named += [overrides_path(small), labels_path(small)]
     for path in named:
@@ -71,4 +71,4 @@ def test_every_damage_is_named(small: Run) -> None:
 def test_a_missing_round_is_named_and_the_rest_read(small: Run) -> None:
     small.round_path(0).rename(small.path / "gone")
     [problem] = verify_run(small).problems
-    assert "round 00000 is missing" in problem
+    assert "round 00000 is missing" in str(problem)

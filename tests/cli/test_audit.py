@@ -80,7 +80,7 @@ def test_a_decision_for_people(run: Run, capfd: pytest.CaptureFixture[str]) -> N
     id = id_of(run, reason="not_novel")
     assert cli(["audit", "restore", str(run.path), id, "--by", "[b]ann\x1b"]) == 0
     captured = capfd.readouterr()
-    assert f"{id}: restored by [b]ann\ufffd; now pending_instances" in captured.out
+    assert f"{id}: restored by [b]ann⟨U+001B⟩; now pending_instances" in captured.out
     assert f"selfinstruct complete {run.path}" in captured.err
 
 

@@ -143,6 +143,9 @@ def test_replay_with_a_difference_exits_with_4(run: Run, capfd: pytest.CaptureFi
     assert "threshold: 0.7" in text
     (run.path / "run.yaml").write_text(text.replace("threshold: 0.7", "threshold: 0.1"))
     assert cli(["audit", "replay", str(run.path)]) == 4
+    assert "--accept-config" in capfd.readouterr().err
+    assert cli(["audit", "repair", str(run.path), "--accept-config"]) == 0
+    assert cli(["audit", "replay", str(run.path)]) == 4
     assert "verdict" in capfd.readouterr().out
 
 

@@ -17,7 +17,7 @@ from selfinstruct.cli.app import run as cli
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.replace import RECORD
 from selfinstruct.dataset.rows import export_rows
-from selfinstruct.decisions.decide import drop
+from selfinstruct.decisions.decide import Words, drop, edit
 from selfinstruct.store import Run, open_run
 
 Generate = Callable[..., tuple[Run, str]]
@@ -204,3 +204,38 @@ def test_a_record_that_is_damaged_is_no_permission(export: Export, tmp_path: Pat
     out.write_bytes(b"mine")
     (tmp_path / RECORD).write_text('{"file": "train.jsonl"}\nnot json\n')
     assert "no export wrote it" in export(out, code=2)
+
+
+def test_controls_are_left_out_if_asked(export: Export, tmp_path: Path) -> None:
+    out = tmp_path / "train.jsonl"
+    first = next(export_rows(export.run))
+    edit(export.run, first.instruction_id, Words(text="Name\u202e a\u200b bird."), by="ann")
+
+    def said() -> list[str]:
+        return [json.loads(line)["instruction"] for line in out.read_text().splitlines()]
+
+    export(out)
+    assert "Name\u202e a\u200b bird." in said()
+    export(out, "--plain-controls")
+    assert "Name a bird." in said()
+
+
+@pytest.mark.parametrize("damage", ["lost line", "torn line", "other line"])
+def test_a_damaged_decision_stops_an_export(export: Export, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "train.jsonl"
+    for id in [row.instruction_id for row in export_rows(export.run)][:2]:
+        drop(export.run, id, by="ann")
+    file = export.run.path / "overrides.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    damaged = {
+        "lost line": lines[:1],
+        "torn line": [*lines, '{"id": "r0'],
+        "other line": [lines[0].replace("drop", "undo"), lines[1]],
+    }
+    file.write_text("".join(damaged[damage]))
+    told = export(out, code=4)
+    assert "overrides.jsonl" in told
+    assert "--ignore-damaged-decisions" in told
+    assert not out.exists()
+    export(out, "--ignore-damaged-decisions")
+    assert out.exists()

@@ -23,6 +23,7 @@ from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.conftest import Generate
 from tests.generate.chatting import chat, chats_of, outcomes, saying, turns_of
+from tests.recommit import forget_seals
 
 SAID = (
     "Which of them is the oldest?",
@@ -255,5 +256,6 @@ def test_training_on_a_run_learns_whole_conversations(run: Run) -> None:
 def test_replay_finds_what_was_changed(run: Run) -> None:
     text = (run.path / "run.yaml").read_text()
     (run.path / "run.yaml").write_text(text.replace("max_words: 150", "max_words: 5"))
+    forget_seals(run.path)
     found = {(one.field, one.recorded, one.replayed) for one in replay(open_run(run.path))}
     assert ("reason", None, "too_long") in found

@@ -31,6 +31,7 @@ from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import PENDING, Thresholds, save_what_if, what_if
 from tests.conftest import varied_script
 from tests.engines.kinds import stand_in_for_vllm
+from tests.recommit import forget_seals
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -162,6 +163,7 @@ def test_another_model_is_refused(run: Run) -> None:
 def test_a_damaged_supplement_is_a_damaged_run(run: Run) -> None:
     finish(run)
     info = run.path / "supplements" / "00000" / "supplements.json"
+    forget_seals(run.path)
     told = json.loads(info.read_text())
     info.write_text(json.dumps(told | {"last_round": "six"}))
     with pytest.raises(StoreError, match="no valid last_round"):

@@ -36,6 +36,7 @@ from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if
 from tests.conftest import varied_script
 from tests.generate.test_complete import Unlikely
+from tests.recommit import forget_seals
 
 Generate = Callable[..., tuple[Run, str]]
 SMALL: dict[str, Any] = {"likelihood__calibration": 20, "likelihood__quantile": 0.2}
@@ -253,6 +254,7 @@ def test_a_run_from_before_there_was_a_filter(tmp_path: Path, generate: Generate
     (run.path / "run.yaml").write_text(yaml.safe_dump(meta))
     (run.path / "calibration.parquet").unlink()
     new = ["kind", "logprob_threshold", "conditional_gain", "gain_unscored_reason"]
+    forget_seals(run.path)
     for number in run.rounds():
         info = run.info(number)
         for name in ("instructions", "instances"):

@@ -16,6 +16,7 @@ from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, EngineError, StoreError, WriteError
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.store import Run, open_run
+from selfinstruct.store.layout import HEADS
 from tests.generate.test_loop import contents, dataset
 
 Generate = Callable[..., tuple[Run, str]]
@@ -58,6 +59,7 @@ def test_a_round_torn_while_it_was_written_is_generated_again(
     last = open_run(out).rounds()[-1]
     torn = out / "rounds" / f".{last:05d}.tmp"
     (out / "rounds" / f"{last:05d}").rename(torn)
+    (out / HEADS).unlink()
     (torn / "instances.parquet").write_bytes(b"PAR1")
     resumed, _ = generate(out, resume=True)
     assert not torn.exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS, SUPPLEMENTS, Commit, CommitKind, read_completed
+from tests.recommit import rewrite_json
 
 Generate = Callable[..., tuple[Run, str]]
 SAMPLES: Mapping[type, Any] = {dict: {}, int: 0}
@@ -33,10 +33,7 @@ def some_commit(kind: CommitKind) -> Commit:
 
 
 def edit(run: Run, kind: CommitKind, change: Callable[[dict[str, Any]], object]) -> None:
-    path = kind.info_path(run, 0)
-    info = json.loads(path.read_text())
-    change(info)
-    path.write_text(json.dumps(info))
+    rewrite_json(kind.info_path(run, 0), change)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -52,7 +49,7 @@ def test_a_commit_is_numbered_whole_and_read_back(run: Run, kind: CommitKind) ->
     assert not torn.exists()
     kind.verify(run)
     info = kind.info(run, 1)
-    assert list(some_commit(kind).info) == list(info)[: len(kind.required)]
+    assert list(some_commit(kind).info) == list(info)[1 : 1 + len(kind.required)]
     tables = {"completions.parquet"}
     tables |= {"instructions.parquet"} if kind.has_instructions else set()
     tables |= (
@@ -97,6 +94,9 @@ def test_a_supplement_of_a_round_that_is_gone_is_refused(run: Run) -> None:
     read_completed(run)
     for number in run.rounds():
         shutil.rmtree(run.round_path(number))
+    with pytest.raises(StoreError, match="00000 of 1 are missing"):
+        read_completed(run)
+    (run.path / ".commits.json").unlink()  # a run that is older than this file
     with pytest.raises(StoreError, match="which is missing"):
         read_completed(run)
 

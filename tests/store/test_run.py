@@ -17,6 +17,7 @@ from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError, StoreError, WriteError
 from selfinstruct.common.records import Completion, InstanceCandidate, InstructionCandidate
 from selfinstruct.store import Run, open_run, schema
+from tests.recommit import recommit
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -98,8 +99,10 @@ def test_a_column_that_was_added_later_is_no_obstacle(run: Run) -> None:
     path = run.round_path(0) / "instructions.parquet"
     table = pq.read_table(path)
     pq.write_table(table.append_column("mood", [["calm"] * len(table)]), path)
+    recommit(run.round_path(0))
     assert len(run.instructions(0)) == len(table)
     pq.write_table(table.drop_columns(["threshold"]), path)
+    recommit(run.round_path(0))
     assert run.instructions(0)[0].threshold is None
 
 

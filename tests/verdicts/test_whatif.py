@@ -28,6 +28,7 @@ from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.rounds import verdicts_of_round
 from selfinstruct.verdicts.rulebook import Rulebook
 from selfinstruct.verdicts.whatif import PENDING, Thresholds, config_with, save_what_if, what_if
+from tests.recommit import forget_seals
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -272,6 +273,7 @@ def test_who_wrote_it_stays_known(tmp_path: Path, generate: Generate) -> None:
     file = second.path / "run.yaml"
     digest = f"digest: {second.meta['model']['digest']}"
     file.write_text(file.read_text().replace(digest, "digest: b"))
+    forget_seals(second.path)
     merged = merge([first, open_run(second.path)], tmp_path / "both")
     again = save_what_if(merged, Thresholds(rouge=0.5), tmp_path / "again")
     third, _ = generate(tmp_path / "c", seed=2)

@@ -1,0 +1,203 @@
+"""Move what is damaged in a run aside, so that the rest of it can be used.
+
+Nothing is deleted: all that is moved lies under `damaged/` in the run's folder afterwards, as it
+lay before. A round that is damaged goes, and with it all later ones, since each was written from
+those before it; so do commits of other kinds about them. `--resume` writes such rounds again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfinstruct.audit.verify import Problem, verify_run
+from selfinstruct.common import atomic, ids
+from selfinstruct.common.atomic import refusal
+from selfinstruct.common.errors import StoreError
+from selfinstruct.common.jsonlines import sum_path, write_sum
+from selfinstruct.decisions.labels import Labels, labels_path, read_labels
+from selfinstruct.decisions.overrides import Overrides, overrides_path, read_overrides
+from selfinstruct.store import Run, run_lock
+from selfinstruct.store.commits import KINDS, SUPPLEMENTS, CommitKind
+from selfinstruct.store.folder import accept_meta
+from selfinstruct.store.heads import write_heads
+from selfinstruct.store.layout import CALIBRATION, DAMAGED, IMPORTS, INPUTS, ROUNDS, RUN_FILE
+from selfinstruct.store.sealed import numbered
+
+Read = Callable[[Run], Overrides | Labels]
+_JOURNALS: tuple[tuple[Callable[[Run], Path], Read], ...] = (
+    (overrides_path, read_overrides),
+    (labels_path, read_labels),
+)
+
+
+@dataclass
+class Repair:
+    """What is moved, and what is lost by it.
+
+    moved: files and folders, in the order in which they are moved.
+    lines: damaged lines of journals, which are left out of them.
+    rounds: numbers of the rounds and imports that go.
+    problems: the damages.
+    folder: where what was moved lies; None if nothing was.
+    """
+
+    problems: list[Problem]
+    moved: list[Path] = field(default_factory=list)
+    lines: dict[Path, int] = field(default_factory=dict)
+    rounds: list[int] = field(default_factory=list)
+    folder: Path | None = None
+
+
+def plan_repair(run: Run) -> Repair:
+    """Return what a repair of a run would do; changes nothing.
+
+    Raises:
+        StoreError: its config, inputs or calibration are damaged, which nothing can be made from.
+    """
+    problems = list(verify_run(run).problems)
+    _refuse_hopeless(run, problems)
+    plan = Repair(problems)
+    first = min((p.round for p in problems if p.round is not None), default=None)
+    if first is not None:
+        present = sorted({n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)})
+        plan.rounds = [number for number in present if number >= first]
+        for name in (ROUNDS, IMPORTS):
+            plan.moved += [
+                run.path / name / path.name
+                for path in sorted((run.path / name).glob("[0-9]*"))
+                if path.name.isascii() and path.name.isdigit() and int(path.name) >= first
+            ]
+    for kind in KINDS:
+        plan.moved += _commits_to_move(run, kind, problems, first)
+    journals = {path(run) for path, _ in _JOURNALS}
+    for problem in problems:
+        if problem.path in journals | {sum_path(path) for path in journals}:
+            continue
+        if problem.round is None and problem.commit is None and problem.path not in plan.moved:
+            plan.moved.append(problem.path)
+    for locate, _ in _JOURNALS:
+        damaged = sum(problem.path in (locate(run), sum_path(locate(run))) for problem in problems)
+        if damaged:
+            plan.lines[locate(run)] = damaged
+    return plan
+
+
+def repair(run: Run) -> Repair:
+    """Move what is damaged aside; leaves a run that verifies.
+
+    Raises:
+        ConfigError: another process writes to the run.
+        StoreError: as `plan_repair`; or a damage is left.
+        WriteError: the disk refuses.
+    """
+    with run_lock(run.path):
+        plan = plan_repair(run)
+        if not plan.problems:
+            return plan
+        plan.folder = _new_folder(run.path)
+        with refusal(run.path):
+            (run.path / ROUNDS).mkdir(exist_ok=True)
+            # The last commit first: a repair that is interrupted leaves no gap.
+            for path in sorted(plan.moved, reverse=True):
+                _move(run, path, plan.folder)
+            for locate, read in _JOURNALS:
+                if locate(run) in plan.lines:
+                    _mend(run, locate(run), read, plan.folder)
+            rounds = [n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)]
+            heads = {kind.name: len(numbered(run.path / kind.name)) for kind in KINDS}
+            write_heads(run.path, {ROUNDS: len(rounds), **heads})
+        left = verify_run(run).problems
+        if left:
+            raise StoreError(f"{run.path}: is still damaged after the repair: {left[0]}")
+        return plan
+
+
+def accept_config(path: Path) -> Path:
+    """Take a run.yaml that somebody has edited as it is now; return where its copy lies.
+
+    Raises:
+        ConfigError: another process writes to the run.
+        StoreError: it cannot be read.
+    """
+    with run_lock(path):
+        kept = _new_folder(path) / RUN_FILE
+        accept_meta(path, kept)
+        return kept
+
+
+def _refuse_hopeless(run: Run, problems: list[Problem]) -> None:
+    for problem in problems:
+        if problem.path in {run.path / name for name in (RUN_FILE, INPUTS, CALIBRATION)}:
+            raise StoreError(f"{problem}. No repair can do without it")
+
+
+def _commits_to_move(
+    run: Run, kind: CommitKind, problems: list[Problem], first: int | None
+) -> Iterator[Path]:
+    """Yield the commits of a kind from the first that is damaged, or about a round that goes."""
+    damaged = [p.commit[1] for p in problems if p.commit is not None and p.commit[0] is kind]
+    numbers = numbered(run.path / kind.name)
+    begin = min(damaged, default=len(numbers))
+    if first is not None:
+        about = (n for n in numbers if n < begin and _latest_round(run, kind, n) >= first)
+        begin = min(about, default=begin)
+    yield from (kind.path(run, number) for number in numbers if number >= begin)
+
+
+def _latest_round(run: Run, kind: CommitKind, number: int) -> int:
+    """Return the last round that a commit is about."""
+    if kind is SUPPLEMENTS:
+        return int(kind.info(run, number)["last_round"])
+    name = "conversations.parquet" if kind.has_chats else "instances.parquet"
+    path = kind.path(run, number) / name
+    try:
+        table = pq.read_table(path, columns=["instruction_id"])
+    except (OSError, pa.ArrowException):  # it is damaged: it goes anyway
+        return -1
+    found = table["instruction_id"].to_pylist()
+    return max((ids.order(id)[0] for id in found if ids.is_candidate(id)), default=-1)
+
+
+def _new_folder(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = path / DAMAGED / stamp
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = path / DAMAGED / f"{stamp}-{number}"
+    return folder
+
+
+def _move(run: Run, path: Path, folder: Path) -> None:
+    target = folder / path.relative_to(run.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() or path.is_symlink():
+        path.rename(target)
+        atomic.sync(path.parent)
+        atomic.sync(target.parent)
+
+
+def _mend(run: Run, path: Path, read: Read, folder: Path) -> None:
+    """Leave the lines of a journal that can be read; the file as it was is kept."""
+    damaged = {line.number for line in read(run).damaged}
+    kept_as = folder / path.relative_to(run.path)
+    kept_as.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        atomic.write_bytes(kept_as, content)
+        lines = [
+            line
+            for number, line in enumerate(content.split(b"\n"), start=1)
+            if line.strip() and number not in damaged
+        ]
+        atomic.write_bytes(path, b"".join(line + b"\n" for line in lines))
+    if sum_path(path).exists():
+        _move(run, sum_path(path), folder)
+    if path.exists():
+        write_sum(path)

@@ -1,0 +1,84 @@
+"""A sample of damages: whatever changes what is read is told, by exit code 4 and never otherwise.
+
+`scripts/fault_report.py` tries many more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.audit.rating import rate
+from selfinstruct.audit.repair import repair
+from selfinstruct.audit.sample import draw_sample
+from selfinstruct.audit.search import Filter, candidates
+from selfinstruct.audit.verify import verify_run
+from selfinstruct.common.errors import SelfInstructError
+from selfinstruct.decisions.decide import drop, restore
+from selfinstruct.decisions.labels import Rating
+from selfinstruct.engines.scripted import ScriptedEngine
+from selfinstruct.generate.complete import complete
+from selfinstruct.store import Run, open_run
+from tests.conftest import varied_script
+from tests.faults.damage import damages, everything, try_damage
+
+Generate = Callable[..., tuple[Run, str]]
+
+
+def finished(run: Run) -> Path:
+    """Leave a file of every kind in a run."""
+    for id in [row["id"] for row in candidates(run, Filter(verdict="accepted"))][:3]:
+        drop(run, id, by="ann")
+    restore(run, next(candidates(run, Filter(reason="not_novel")))["id"], by="ann")
+    complete(
+        run,
+        make_engine=lambda *_: ScriptedEngine(varied_script),
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+    )
+    for id in draw_sample(run, 2).ids[:3]:
+        rate(run, id, Rating.A, "ann")
+    return run.path
+
+
+@pytest.fixture
+def pair(small: Run, tmp_path: Path, generate: Generate) -> tuple[Path, Path]:
+    """A run, and another of the same shape."""
+    other, _ = generate(tmp_path / "other", stop__target=25, seed=1)
+    return finished(small), finished(other)
+
+
+def test_damages_are_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    whole, other = pair
+    expected = everything(whole)
+    found = Counter[str]()
+    for damage in damages(whole, other, 90):
+        outcome = try_damage(whole, tmp_path / "work", damage, expected)
+        assert outcome.result in ("detected", "harmless"), outcome
+        found[outcome.result] += 1
+    assert found["detected"] > 60
+
+
+def test_a_repair_leaves_a_run_that_verifies(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    whole, other = pair
+    expected = everything(whole)
+    mended = 0
+    for damage in damages(whole, other, 36, seed=1):
+        outcome = try_damage(whole, tmp_path / "work", damage, expected)
+        if outcome.result != "detected":
+            continue
+        path = tmp_path / "work" / whole.name
+        try:
+            done = repair(open_run(path))
+        except SelfInstructError:
+            # What nothing can be made from: config, inputs, calibration.
+            assert not damage.what.startswith(("rounds/", "supplements/", "overrides", "labels"))
+            continue
+        assert done.problems, damage
+        assert verify_run(open_run(path)).problems == []
+        everything(path)
+        mended += 1
+    assert mended > 15
