@@ -12,6 +12,7 @@ ARMS.yaml says which student learns what, and which tasks it is measured on:
     steps: 20                          the same for each arm, about 1,000 tokens each
     at: [20]                           the steps after which references are scored
     learning_rate: 0.0001
+    max_length: 512                    rows with more tokens are left out; a step is as long as that
     seeds: [0, 1, 2]
     against: seeds                     the arm that all others are compared with
     arms:
@@ -23,10 +24,11 @@ ARMS.yaml says which student learns what, and which tasks it is measured on:
 
 An arm is a list of parts (scripts/pilot_rows.py says what a part may have), or has them under
 `rows` beside settings of its own; its `options` are fields of TRL's SFTConfig. Rows under `first`
-are learnt before the others, in steps that `steps` and `at` do not count. The measure is the mean
-log-likelihood of a reference in nats per token, the mean over tasks. Nothing is generated. Each
-training is kept in WORK; what is there is not done again. Intervals are those of a paired bootstrap
-over tasks and training seeds together.
+are learnt before the others, in steps that `steps` and `at` do not count, but the report does: arms
+are compared at the same number of steps in all. The measure is the mean log-likelihood of a
+reference in nats per token, the mean over tasks. Nothing is generated. Each training is kept in
+WORK; what is there is not done again. Intervals are those of a paired bootstrap over tasks and
+training seeds together.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ class Arm:
     learning_rate: float
     options: Mapping[str, Any] = field(default_factory=dict)
     first: Arm | None = None
+    max_length: int = 1024
 
     @property
     def stages(self) -> list[Arm]:
@@ -85,7 +88,7 @@ class Arm:
 
     def settings(self, seed: int) -> SftSettings:
         options = {"max_steps": self.steps, "learning_rate": self.learning_rate, **self.options}
-        return SftSettings(seed=seed, options=options)
+        return SftSettings(seed=seed, max_length=self.max_length, options=options)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def read_study(path: Path) -> Study:
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = {
         *("model", "tasks", "group", "half", "steps", "at", "learning_rate", "options", "seeds"),
-        *("against", "arms", "stand_for"),
+        *("against", "arms", "stand_for", "max_length"),
     }
     wrong = sorted(set(values) - known) + sorted({"model", "tasks", "arms"} - set(values))
     if wrong:
@@ -142,15 +145,19 @@ def _half(id: str) -> int:
 
 def _arm(name: str, arm: Any, shared: Mapping[str, Any], path: Path) -> Arm:
     own = {"rows": arm} if isinstance(arm, list) else dict(arm or {})
-    unknown = sorted(set(own) - {"rows", "steps", "at", "learning_rate", "options", "first"})
+    unknown = sorted(
+        set(own) - {"rows", "steps", "at", "learning_rate", "max_length", "options", "first"}
+    )
     if unknown:
         raise ConfigError(f"{path}: arm {name}: {', '.join(unknown)}: unknown")
-    chosen = {"steps": 20, "learning_rate": 1e-4, "options": {}, **shared, **own}
+    standard = {"steps": 20, "learning_rate": 1e-4, "max_length": 1024, "options": {}}
+    chosen = {**standard, **shared, **own}
     steps = int(chosen["steps"])
     at = tuple(chosen.get("at", (steps,)))
     rate = float(chosen["learning_rate"])
     first = _arm(f"{name}, first", own["first"], shared, path) if "first" in own else None
-    return Arm(name, own.get("rows", []), steps, at, rate, chosen["options"], first)
+    longest = int(chosen["max_length"])
+    return Arm(name, own.get("rows", []), steps, at, rate, chosen["options"], first, longest)
 
 
 def measure(
@@ -262,7 +269,9 @@ def report(study: Study, work: Path) -> list[dict[str, Any]]:
     weighed = weights(study)
     rows = []
     for name in study.arms:
-        for step, (own, done) in _values(study, work, name).items():
+        before = sum(stage.steps for stage in study.arms[name].stages[:-1])
+        for last, (own, done) in _values(study, work, name).items():
+            step = before + last
             row = {
                 "arm": name,
                 "step": step,

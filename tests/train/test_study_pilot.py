@@ -205,6 +205,8 @@ def test_a_study_is_read_measured_and_goes_on(
     table = {row["arm"]: row for row in pilot.report(study, work)}
     assert [table[name]["rows"] for name in values["arms"]] == [0, 1, 2, 3]
     assert table["both"]["seeds"] == 2
+    # Two steps of its own after two of the rows that it learns first.
+    assert [table[name]["step"] for name in values["arms"]] == [0, 2, 2, 4]
     assert set(table["both"]["groups"]) == {"a", "b"}
     assert table["both"]["difference"][0] == pytest.approx(
         table["both"]["nats"] - table["blue"]["nats"]
@@ -231,6 +233,8 @@ def test_a_study_is_read_measured_and_goes_on(
     assert weighed["blue"] == pytest.approx(
         (3 * table["blue"]["groups"]["a"] + table["blue"]["groups"]["b"]) / 4
     )
+    short = pilot.read_study(_with(path, values, max_length=64)).arms["later"]
+    assert [stage.settings(0).max_length for stage in short.stages] == [64, 64]
     with pytest.raises(ConfigError, match="name every group"):
         pilot.read_study(_with(path, values, stand_for={"a": 30}))
     with pytest.raises(ConfigError, match="steep: unknown"):
