@@ -50,6 +50,7 @@ class RayEngine:
         self._http: HttpEngine | None = None
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._connected = False
 
     @property
     def context_length(self) -> int:
@@ -73,6 +74,7 @@ class RayEngine:
         try:
             if not ray.is_initialized():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+                self._connected = True
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise EngineError(
                 f"no Ray cluster at {self._engine.address!r} ({why(error)}); start one with "
@@ -126,6 +128,8 @@ class RayEngine:
                 log.debug("a replica could not be stopped: %s", why(error))
             ray.kill(actor)
         self._actors.clear()
+        if self._connected:
+            ray.shutdown()
 
     def _asked(self) -> HttpEngine:
         assert self._http is not None, "start the engine first"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -74,12 +77,42 @@ def small_model(tmp_path: Path) -> Path:
     return folder
 
 
+def free_ports(count: int) -> list[int]:
+    taken = [socket.socket() for _ in range(count)]
+    for one in taken:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in taken]
+    for one in taken:
+        one.close()
+    return ports
+
+
 @pytest.fixture
-def local_ray() -> Iterator[Any]:
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield ray
-    ray.shutdown()
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """A cluster of this machine alone; yields its address.
+
+    Its ports are given: the raylet gives agents 15 s to find one of their own, which a busy
+    machine does not keep.
+    """
+    pytest.importorskip("ray")
+    names = ("port", "dashboard-agent-grpc-port", "dashboard-agent-listen-port")
+    names += ("metrics-export-port", "runtime-env-agent-port")
+    ports = free_ports(len(names))
+    ray = Path(sys.executable).parent / "ray"
+    command = [str(ray), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
+    command += ["--include-dashboard=false", "--node-ip-address=127.0.0.1"]
+    command += [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
+    output = (tmp_path / "ray.log").open("wb")
+    head = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    for _ in range(180):
+        assert head.poll() is None, (tmp_path / "ray.log").read_text("utf-8")
+        if b"Ray runtime started" in (tmp_path / "ray.log").read_bytes():
+            break
+        time.sleep(1)
+    yield f"127.0.0.1:{ports[0]}"
+    head.terminate()
+    head.wait(60)
+    output.close()
 
 
 def proposals(path: Path) -> dict[str, tuple[str, int]]:
@@ -91,7 +124,7 @@ def proposals(path: Path) -> dict[str, tuple[str, int]]:
 @pytest.mark.slow
 @pytest.mark.ci
 def test_a_killed_replica_loses_no_proposal(
-    tmp_path: Path, small_model: Path, seeds_file: Path, local_ray: Any
+    tmp_path: Path, small_model: Path, seeds_file: Path, cluster: str
 ) -> None:
     """In float32 both runs write the same: nothing depends on which replica writes, or dies."""
     settings = {
@@ -121,7 +154,7 @@ def test_a_killed_replica_loses_no_proposal(
             threading.Thread(target=_kill_one_server, args=(killed,)).start()
 
     def served(out: Path, **more: Any) -> None:
-        si.generate(out, engine="ray", address="local", replicas=2, **common, **more)
+        si.generate(out, engine="ray", address=cluster, replicas=2, **common, **more)
 
     served(tmp_path / "killed", progress=progress)
     assert killed[1:], "no server was killed"
@@ -152,4 +185,3 @@ def _kill_one_server(killed: list[int]) -> None:
                 child.kill()
             killed.append(process.pid)
             return
-        time.sleep(0)
