@@ -72,33 +72,6 @@ BaseUrlOption = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="ADDRESS",
-        help="Ray cluster to use (--engine ray); local: this machine alone." + default("auto"),
-        rich_help_panel=MODEL,
-    ),
-]
-ReplicasOption = Annotated[
-    int | None,
-    typer.Option(
-        "--replicas",
-        help="Servers that Ray starts (--engine ray)." + default("1"),
-        min=1,
-        rich_help_panel=MODEL,
-    ),
-]
-GpusOption = Annotated[
-    int | None,
-    typer.Option(
-        "--gpus-per-replica",
-        help="GPUs of each server (--engine ray); 0: CPUs." + default("0"),
-        min=0,
-        rich_help_panel=MODEL,
-    ),
-]
 PromptingOption = Annotated[
     Prompting | None,
     typer.Option(

@@ -73,22 +73,8 @@ OPENAI = EngineOptions(
     speed=frozenset(),
 )
 
-RAY = EngineOptions(
-    name="ray",
-    title="vLLM",
-    help="vLLM servers that Ray starts on one or more machines, and watches",
-    keys=frozenset(
-        {"address", "replicas", "gpus_per_replica"}
-        | {"threads", "kv_cache_gb", "max_num_seqs", "options"}
-    ),
-    reserved=VLLM.reserved,
-    speed=VLLM.speed,
-)
-
 # By name; only engines that exist.
-ENGINE_OPTIONS: dict[str, EngineOptions] = {
-    options.name: options for options in (VLLM, OPENAI, RAY)
-}
+ENGINE_OPTIONS: dict[str, EngineOptions] = {options.name: options for options in (VLLM, OPENAI)}
 
 DEFAULT_ENGINE = VLLM.name
 

@@ -61,9 +61,6 @@ class EngineConfig(Section):
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
     base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
-    address: NonEmpty = throughput("auto", "address of the Ray cluster; local: this machine alone")
-    replicas: int = throughput(1, "servers that Ray starts", ge=1)
-    gpus_per_replica: int = throughput(0, "GPUs of each of them; 0: CPUs", ge=0)
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
         {}, "other options of the engine, by their own names; those that only set speed are free"

@@ -63,9 +63,12 @@ class HttpEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._patience = replace(PATIENCE, most=engine.max_num_seqs or MOST_IN_FLIGHT)
-        servers = [self._server(url) for url in self._endpoint.urls]
-        self._servers = Servers(servers, self._patience)
+        patience = replace(PATIENCE, most=engine.max_num_seqs or MOST_IN_FLIGHT)
+        servers = [
+            Server(url, client_of(url, patience.request, asynchronous=True))
+            for url in self._endpoint.urls
+        ]
+        self._servers = Servers(servers, patience)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ready: queue.Queue[Completion | Exception] = queue.Queue()
         self._clock = IdleClock()
@@ -163,16 +166,6 @@ class HttpEngine:
         self._thread.join(timeout=10)
         if not self._thread.is_alive():
             self._loop.close()
-
-    def set_urls(self, urls: Sequence[str]) -> None:
-        """Ask the servers at these addresses from now on; any thread may call this.
-
-        Requests that are at another server end there, or are asked again here when it is gone.
-        """
-        self._loop.call_soon_threadsafe(self._servers.replace, list(urls), self._server)
-
-    def _server(self, url: str) -> Server:
-        return Server(url, client_of(url, self._patience.request, asynchronous=True))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -110,15 +110,6 @@ class Servers:
         self._changed = asyncio.Event()
         self._last_answer = time.monotonic()
 
-    def replace(self, urls: Sequence[str], make: Callable[[str], Server]) -> None:
-        """Ask the servers at these addresses from now on; those that stay keep their state.
-
-        To be called from the event loop. What is in flight at the others ends there.
-        """
-        known = {server.url: server for server in self._servers}
-        self._servers = [known[url] if url in known else make(url) for url in urls]
-        self._changed.set()
-
     async def ask(self, beginning: str, send: Callable[[Any], Awaitable[T]]) -> T:
         """Send a request until it is answered.
 
@@ -215,7 +206,7 @@ class Servers:
         idle = not any(server.in_flight for server in self._servers)
         silent = time.monotonic() - max(self._last_answer, waiting_since)
         if idle and silent > self._patience.outage:
-            urls = ", ".join(server.url for server in self._servers) or "any server"
+            urls = ", ".join(server.url for server in self._servers)
             raise EngineError(f"no answer from {urls} for {silent:.0f} s; is the server running?")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.installing import extra_line, install_line, version_of
+from selfinstruct.common.installing import install_line
 from selfinstruct.common.records import LocalModel
 from selfinstruct.config import engine_options
 from selfinstruct.config.engine_options import EngineOptions
@@ -56,19 +56,6 @@ def _http(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engin
     return HttpEngine(model, config, engine)
 
 
-def _ray(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
-    from selfinstruct.engines.ray import RayEngine
-
-    return RayEngine(model, config, engine)
-
-
-def _require_ray() -> None:
-    if version_of("ray") is None:
-        raise ConfigError(f"Ray is not installed; install it with: {extra_line('ray')}")
-    _require_openai()
-    require_vllm()
-
-
 def _require_openai() -> None:
     if importlib.util.find_spec("openai") is None:
         raise ConfigError(
@@ -79,7 +66,6 @@ def _require_openai() -> None:
 ENGINES: list[EngineKind] = [
     EngineKind(engine_options.VLLM, require=require_vllm, build=_vllm, capabilities=ALL),
     EngineKind(engine_options.OPENAI, require=_require_openai, build=_http),
-    EngineKind(engine_options.RAY, require=_require_ray, build=_ray, capabilities=ALL),
 ]
 
 

@@ -81,7 +81,7 @@ class VllmEngine:
         self._limit = min(context_length, self._limit)
         self._set_environment()
         keep_freed_memory()
-        arguments = self.arguments(self._limit)
+        arguments = self._arguments()
         log.debug("vLLM engine arguments: %s", arguments)
         # Set before it starts, so that `close` reaches a driver that is still loading.
         self._driver = InProcessDriver() if self._in_process() else AsyncDriver()
@@ -175,11 +175,6 @@ class VllmEngine:
 
     def _set_environment(self) -> None:
         """Set what vLLM reads when it is imported; the user's own settings stay."""
-        for name, value in self.environment().items():
-            os.environ.setdefault(name, value)
-
-    def environment(self) -> dict[str, str]:
-        """Return the variables that vLLM reads when it is imported."""
         defaults = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if self._in_process() else "1",
             "VLLM_LOGGING_LEVEL": "ERROR",
@@ -193,14 +188,14 @@ class VllmEngine:
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
-        return defaults
+        for name, value in defaults.items():
+            os.environ.setdefault(name, value)
 
-    def arguments(self, context_length: int) -> dict[str, Any]:
-        """Return vLLM's engine arguments for the model on this machine."""
+    def _arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": str(self._model.path),
             "dtype": self.dtype,
-            "max_model_len": context_length,
+            "max_model_len": self._limit,
             "enable_prefix_caching": True,
             "disable_log_stats": True,
         }
@@ -213,7 +208,7 @@ class VllmEngine:
             arguments |= {
                 "enforce_eager": True,
                 "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(context_length, 2048),
+                "max_num_batched_tokens": max(self._limit, 2048),
             }
         return arguments | dict(self._engine.options)
 
