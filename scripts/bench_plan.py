@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from itertools import accumulate
 
 import numpy as np
 
@@ -59,14 +60,16 @@ def main() -> None:
                 fit = fit_yield(pools, [_PER_ROUND] * known, new)
                 start = pools[-1] + new[-1] / 2
                 target = start + 2 * sum(new)
-                texts = np.cumsum([start, *(one for _, one in rounds[known:])])
+                texts = np.array(
+                    list(accumulate((one for _, one in rounds[known:]), initial=start))
+                )
                 if texts[-1] < target:
                     continue
                 came = float(np.interp(target, texts, np.arange(len(texts)) * _PER_ROUND))
                 path = np.geomspace(start, target, 300)
                 needed = np.trapezoid(1 / np.maximum(fit.shares(path), 1e-12), path, axis=1)
                 odds = np.maximum(needed / (target - start) - 1, 0) / (target - start)
-                needed *= 1 + np.sqrt(fit.dispersion * odds) * rng.standard_normal(len(needed))
+                needed *= 1 + np.sqrt(fit.dispersion * odds) * rng.standard_normal(np.shape(needed))
                 low, likely, high = np.quantile(needed, (0.025, 0.5, 0.975))
                 held.append(low <= came <= high)
                 ratios.append(likely / came)
