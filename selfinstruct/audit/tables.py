@@ -20,7 +20,7 @@ from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.decisions.view import read_judged
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.commits import SUPPLEMENTS
-from selfinstruct.store.layout import INSTANCES
+from selfinstruct.store.layout import COMPLETIONS, INSTANCES
 
 TABLES = ("instructions", "instances")
 # Rows of supplements come after all rounds; each supplement starts at a multiple of this.
@@ -127,6 +127,11 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
     )
 
 
+def completions_of(run: Run, rounds: Iterable[int]) -> str:
+    """Return the SQL for the completions of rounds, with the `filename` of each row."""
+    return _source((run.round_path(n) / COMPLETIONS for n in sorted(rounds)), filename=True)
+
+
 def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
     """Return a new cursor for one query about a run, with the run's `replaced` rows."""
     cursor = _database().cursor()
@@ -157,14 +162,15 @@ def _database() -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _source(files: Iterable[Path]) -> str:
+def _source(files: Iterable[Path], *, filename: bool = False) -> str:
     """Return the SQL for Parquet files.
 
     They are listed one by one. In a pattern, a `[` or `*` in the run's own path would be a
     wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
     """
     listed = ", ".join("'" + _escaped(str(file.absolute())) + "'" for file in files)
-    return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
+    named = ", filename = true" if filename else ""
+    return f"read_parquet([{listed}], union_by_name = true, file_row_number = true{named})"
 
 
 def _escaped(path: str) -> str:

@@ -23,6 +23,7 @@ from selfinstruct.cli import (
     import_dataset,
     merge,
     models,
+    plan,
     prefer,
     serve,
     train,
@@ -50,6 +51,7 @@ add(app, "answer", answer.answer)
 add(app, "complete", complete.complete)
 add(app, "converse", converse.converse)
 add(app, "merge", merge.merge)
+add(app, "plan", plan.plan)
 add(app, "export", export.export)
 add(train.app, "sft", train_sft.sft)
 add(train.app, "dpo", train_dpo.dpo)
