@@ -50,7 +50,7 @@ def test_a_crash_costs_less_than_a_batch(
     found = verdicts_of(judge_with(again), DUELS, path, quiet)
     assert len(again.requests) == 4 * (150 - 127)
     assert "is not JSON" in caplog.text
-    assert found == judged(ScriptedEngine(lambda request: ""), DUELS)
+    assert [found] == list(judged(ScriptedEngine(lambda request: ""), [DUELS]))
     # Other weights, another number of bits: another judge.
     other = ScriptedEngine(lambda request: "")
     verdicts_of(judge_with(other, "bfloat16"), DUELS[:1], path, quiet)
