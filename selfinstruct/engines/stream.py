@@ -46,7 +46,8 @@ def stream(
     Args:
         engine: started, with nothing in flight. Whoever leaves the stream early closes the engine.
         batches: the parts; no two have a request of one id. Read as they are opened.
-        advance: called after each wait, with the number of completions that are back.
+        advance: called before each wait and at the end, with the number of completions that are
+            back. What they make whole was handed on before.
 
     Raises:
         EngineError: the engine died.
@@ -83,10 +84,12 @@ class _Stream(Generic[P]):
     def whole_batches(self) -> Iterator[Sequence[P]]:
         self._send([])
         while self._open:
-            while not self._open[0].is_whole:
-                self._collect()
-                self._advance(self._returned)
-            yield self._open.popleft().parts
+            if self._open[0].is_whole:
+                yield self._open.popleft().parts
+                continue
+            self._advance(self._returned)
+            self._collect()
+        self._advance(self._returned)
 
     def _collect(self) -> None:
         """Wait for completions, and send what follows from them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,12 @@ def test_what_could_not_be_judged_stays_unknown(
 ) -> None:
     asked: list[Duel] = []
 
-    def too_long(_engine: ScriptedEngine, duels: list[Duel], *_: object) -> list[Verdict]:
-        asked.extend(duels)
-        return [Verdict(math.nan, math.nan) for _ in duels]
+    def too_long(
+        _engine: ScriptedEngine, batches: list[list[Duel]], *_: object
+    ) -> Iterator[list[Verdict]]:
+        for duels in batches:
+            asked.extend(duels)
+            yield [Verdict(math.nan, math.nan) for _ in duels]
 
     monkeypatch.setattr("selfinstruct.evaluate.verdicts.judged", too_long)
     judge = judge_with(ScriptedEngine(lambda request: ""))
