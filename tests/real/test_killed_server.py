@@ -60,7 +60,7 @@ def test_a_server_that_is_away_for_a_while_costs_nothing_but_time(
         time.sleep(AWAY_SECONDS)
         assert generate.poll() is None, "it waits for the server"
         server.start()
-        _, said = generate.communicate(timeout=400)
+        _, said = generate.communicate(timeout=1500)
     assert generate.returncode == 0, said
     assert f"{server.url} cannot be reached; trying again" in " ".join(said.split())
     run = open_run(out)
