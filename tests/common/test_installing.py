@@ -121,6 +121,12 @@ def test_companions_of_the_same_build_are_fine(
     installing.check_torch_builds()
 
 
+def test_a_missing_library_of_the_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installing, "_NUMA", "libno-such-library.so.9")
+    with pytest.raises(ConfigError, match=r"libno-such-library.so.9, .* apt-get install libnuma1"):
+        installing.check_libraries()
+
+
 def test_vllm_for_a_cpu_is_two_commands_or_the_second_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
