@@ -1,6 +1,6 @@
 """How close the loop comes to vLLM itself, and to the original release's way of asking.
 
-    python scripts/bench_generate.py [--minutes 14] [--write docs/throughput.json] [--quick]
+    python scripts/bench_generate.py [docs/throughput.json] [--minutes 14] [--quick]
 
 In one run, for 1, 8, 64 and 256 requests in flight (vLLM's `max_num_seqs`):
 
@@ -327,7 +327,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=14.0, help="for all of it, about")
     parser.add_argument("--servers", type=int, default=1, help="of vLLM; 0: none")
     parser.add_argument("--in-flight", type=int, nargs="+", help="only these of 1, 8, 64, 256")
-    parser.add_argument("--write", type=Path, help="JSON that scripts/make_docs.py reads")
+    parser.add_argument("out", type=Path, nargs="?", help="JSON for scripts/make_docs.py")
     parser.add_argument("--quick", action="store_true", help="one small measurement")
     options = parser.parse_args()
     chosen = options.in_flight or [level.in_flight for level in LEVELS]
@@ -345,8 +345,8 @@ def main() -> None:
         "rows": [asdict(row) for row in rows],
     }
     print(table(rows))
-    if options.write:
-        options.write.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

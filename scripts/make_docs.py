@@ -344,7 +344,7 @@ def room_table() -> str:
 
 
 def throughput(name: str) -> str:
-    """Return a table of `scripts/bench_generate.py --write docs/throughput.json`, and its machine.
+    """Return a table of `scripts/bench_generate.py docs/throughput.json`, and its machine.
 
     Args:
         name: of the table: `table` has all, `short` the ratios.
