@@ -129,15 +129,15 @@ def loop(out: Path, values: Mapping[str, Any], make_engine: EngineFactory) -> di
 class InProcess:
     """vLLM in this process. Made in a process of its own, which keeps it (`_here`)."""
 
-    def __init__(self, in_flight: int) -> None:
+    def __init__(self, name: str, in_flight: int) -> None:
         engine = {"max_num_seqs": in_flight, "kv_cache_gb": KV_CACHE_GB}
-        self._values = overlay(VALUES, {"model": {"name": "bundled"}, "engine": engine})
+        self._values = overlay(VALUES, {"model": {"name": name}, "engine": engine})
         self._kept = kept(build_engine)
         self._make = self._kept.__enter__()
         self._cached = self._prompts = 0
         with tempfile.TemporaryDirectory() as folder:  # loads the model, and scores seed tasks
             loop(Path(folder) / "run", _sized(self._values, 1, 1, 0), self._make)
-        model = resolve_model("bundled", lambda *_: None)
+        model = resolve_model(name, lambda *_: None)
         kept_engine: Any = self._make(model, None, None)  # type: ignore[arg-type]
         self._engine = kept_engine.engine
         self._model, self._driver = model, self._engine._driver
@@ -187,19 +187,21 @@ class InProcess:
 _here: list[InProcess] = []
 
 
-def _load(in_flight: int) -> None:
-    _here.append(InProcess(in_flight))
+def _load(name: str, in_flight: int) -> None:
+    _here.append(InProcess(name, in_flight))
 
 
 def _measure(arm: str, level: Level, turn: int, out: Path) -> Measured:
     return _here[0].measure(arm, level, turn, out)
 
 
-def over_http(servers: Sequence[VllmServer], level: Level, turn: int, out: Path) -> Measured:
-    """Measure our loop with servers."""
+def over_http(
+    name: str, servers: Sequence[VllmServer], level: Level, turn: int, out: Path
+) -> Measured:
+    """Measure our loop with servers of a model."""
     most = max(1, level.in_flight // len(servers))
     engine = {"base_url": [server.url for server in servers], "max_num_seqs": most}
-    values = with_endpoint(overlay(VALUES, {"model": {"name": "bundled"}, "engine": engine}))
+    values = with_endpoint(overlay(VALUES, {"model": {"name": name}, "engine": engine}))
     values = _sized(values, level.per_round, level.rounds, turn)
     for server in servers:
         server.reset_prefix_cache()
@@ -219,17 +221,17 @@ def _sized(values: Mapping[str, Any], per_round: int, rounds: int, seed: int) ->
     return overlay(values, sizes)
 
 
-def measure_level(level: Level, seconds: float, servers: int) -> list[Measured]:
+def measure_level(name: str, level: Level, seconds: float, servers: int) -> list[Measured]:
     """Measure every arm in turn, at least once, until the time is up."""
     started, rows = time.perf_counter(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(1, context, _load, (level.in_flight,))
+        pool = ProcessPoolExecutor(1, context, _load, (name, level.in_flight))
         stack.callback(pool.shutdown)
-        serving = [stack.enter_context(server) for server in _servers(level, servers, folder)]
+        serving = [stack.enter_context(server) for server in _servers(name, level, servers, folder)]
         if serving:  # scores the seed tasks once
-            over_http(serving, Level(level.in_flight, 1, 1, 0), 0, folder / "first")
+            over_http(name, serving, Level(level.in_flight, 1, 1, 0), 0, folder / "first")
         turn, longest = 0, 0.0
         while turn == 0 or time.perf_counter() - started + longest < seconds:
             began = time.perf_counter()
@@ -237,20 +239,20 @@ def measure_level(level: Level, seconds: float, servers: int) -> list[Measured]:
             for arm in ARMS[:3]:
                 rows.append(pool.submit(_measure, arm, level, turn, run).result())
             if serving:
-                rows.append(over_http(serving, level, turn, folder / f"http-{turn}"))
+                rows.append(over_http(name, serving, level, turn, folder / f"http-{turn}"))
             turn, longest = turn + 1, max(longest, time.perf_counter() - began)
             print(table(rows), flush=True)
     return rows
 
 
-def _servers(level: Level, count: int, folder: Path) -> list[VllmServer]:
+def _servers(name: str, level: Level, count: int, folder: Path) -> list[VllmServer]:
     """Return servers that are not started; each is bound to its share of the cores."""
     cores = detect_machine().cores
-    model = resolve_model("bundled", lambda *_: None)
+    model = resolve_model(name, lambda *_: None)
     return [
         VllmServer(
             model.path,
-            "bundled",
+            name,  # what is recommended for the model holds here too
             folder / f"server-{number}.log",
             sequences=max(1, level.in_flight // count),
             context=CONTEXT,
@@ -306,6 +308,10 @@ def table(rows: Sequence[Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _title(model: str) -> str:
+    return CATALOGUE[model].title if model in CATALOGUE else model
+
+
 def short_table(rows: Sequence[Measured]) -> str:
     """Return a table in Markdown: tokens a second of the loop, and medians of the ratios."""
     lines = [
@@ -325,6 +331,7 @@ def short_table(rows: Sequence[Measured]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=14.0, help="for all of it, about")
+    parser.add_argument("--model", default="bundled", help="a name, or a folder")
     parser.add_argument("--servers", type=int, default=1, help="of vLLM; 0: none")
     parser.add_argument("--in-flight", type=int, nargs="+", help="only these of 1, 8, 64, 256")
     parser.add_argument("out", type=Path, nargs="?", help="JSON for scripts/make_docs.py")
@@ -335,11 +342,11 @@ def main() -> None:
     ends, rows = time.monotonic() + 60 * options.minutes, list[Measured]()
     for number, level in enumerate(levels):
         left = (ends - time.monotonic()) / (len(levels) - number)
-        rows += measure_level(level, left, options.servers)
+        rows += measure_level(options.model, level, left, options.servers)
     machine, vllm = detect_machine(), installed_vllm() or ""
     report = {
         "measured": f"{len(machine.cores)} CPU cores, {vllm} {version_of(vllm)}, "
-        f"{CATALOGUE['bundled'].title} in {machine.dtype}, servers: {options.servers}",
+        f"{_title(options.model)} in {machine.dtype}, servers: {options.servers}",
         "table": table(rows),
         "short": short_table(rows),
         "rows": [asdict(row) for row in rows],
