@@ -343,6 +343,19 @@ def room_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def throughput(name: str) -> str:
+    """Return a table of `scripts/bench_generate.py docs/throughput.json`, and its machine.
+
+    Args:
+        name: of the table: `table` has all, `short` the ratios.
+    """
+    path = ROOT / "docs" / "throughput.json"
+    if not path.is_file():
+        return "Not measured yet.\n"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return f"{report[name]}\nMeasured on {report['measured']}.\n"
+
+
 def marked(path: Path, *parts: str) -> str:
     """Return a file's text with new content between marks: a name, its content, and so on."""
     text = path.read_text(encoding="utf-8")
@@ -366,14 +379,18 @@ def generated() -> dict[Path, str]:
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
         ),
         docs / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked(readme, "reasons", reason_table(), "data-commands", data_command_table()),
+        readme: marked(
+            readme,
+            *("reasons", reason_table(), "data-commands", data_command_table()),
+            *("throughput", throughput("short")),
+        ),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules,
             *("instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)),
             *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
         ),
-        engine: marked(engine, "engines", engine_table()),
+        engine: marked(engine, "engines", engine_table(), "throughput", throughput("table")),
         training: marked(training, "formats", format_table(), "trainers", trainer_table()),
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),

@@ -59,6 +59,10 @@ class Engine(Protocol):
         """Most tokens of a prompt together with its completion."""
 
     @property
+    def at_once(self) -> int:
+        """Requests that it works on at once, as far as known; what is beyond them waits in it."""
+
+    @property
     def has_chat_template(self) -> bool:
         """Whether it can render conversations."""
 

@@ -91,6 +91,10 @@ class HttpEngine:
     def context_length(self) -> int:
         return self._limit
 
+    @property
+    def at_once(self) -> int:
+        return len(self._endpoint.urls) * (self._engine.max_num_seqs or MOST_IN_FLIGHT)
+
     @functools.cached_property
     def has_chat_template(self) -> bool:
         if not self._endpoint.is_vllm:

@@ -28,7 +28,7 @@ class ScriptedEngine:
         shuffle: a seed; completions are returned in a random order, to show that the loop does not
             depend on it.
         die_after: raise EngineError after this many completions.
-        batch: completions that one `collect` returns.
+        batch: completions that one `collect` returns; so many are worked on at once.
         context_length: in tokens.
         capabilities: what the engine can do.
     """
@@ -58,6 +58,10 @@ class ScriptedEngine:
     @property
     def context_length(self) -> int:
         return self._context_length
+
+    @property
+    def at_once(self) -> int:
+        return self._batch
 
     @property
     def has_chat_template(self) -> bool:

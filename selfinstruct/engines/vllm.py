@@ -35,6 +35,9 @@ from selfinstruct.prompts.template import further_ends
 
 log = logging.getLogger(__name__)
 
+# On a GPU vLLM itself chooses how many sequences run at once: at most so many.
+_MOST_BY_DEFAULT = 1024
+
 
 class VllmEngine:
     """The engine that the loop uses. Cheap to build; `start` loads the model.
@@ -66,6 +69,10 @@ class VllmEngine:
     @property
     def context_length(self) -> int:
         return self._limit
+
+    @property
+    def at_once(self) -> int:
+        return self._engine.max_num_seqs or self.machine.max_num_seqs or _MOST_BY_DEFAULT
 
     @property
     def has_chat_template(self) -> bool:

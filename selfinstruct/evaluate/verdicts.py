@@ -14,11 +14,12 @@ from selfinstruct.common.jsonlines import append_lines, parse_lines
 from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.isolated import Advance
+from selfinstruct.engines.stream import batched
 from selfinstruct.labellers.duels import Duel, Verdict, judged, start
 
 log = logging.getLogger(__name__)
 
-# Duels that are kept at a time: what a crash can cost.
+# Duels whose verdicts are kept at a time.
 _BATCH = 256
 
 # Has duels judged, in a process of its own, and the verdicts kept (`judge_duels`).
@@ -70,17 +71,13 @@ def judge_duels(
     """
     if any(duel.first != duel.second for duel in duels.values()):
         start(engine, list(duels.values()), template)
-    items = list(duels.items())
-    for begin in range(0, len(items), _BATCH):
-        batch = items[begin : begin + _BATCH]
-
-        def advance_batch(done: int, of: int, before: int = begin, size: int = len(batch)) -> None:
-            advance(before + size * done // of, len(items))
-
-        verdicts = judged(engine, [duel for _, duel in batch], template, advance_batch)
+    batches = list(batched(list(duels.values()), _BATCH))
+    batches_of_keys = batched(list(duels), _BATCH)
+    judged_batches = judged(engine, batches, template, advance)
+    for keys, verdicts in zip(batches_of_keys, judged_batches, strict=True):
         rows = [
             {"key": key, "preference": _known(verdict.preference), "margin": _known(verdict.margin)}
-            for (key, _), verdict in zip(batch, verdicts, strict=True)
+            for key, verdict in zip(keys, verdicts, strict=True)
         ]
         append_lines(path, rows)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import (
     ACCEPTED,
+    Completion,
     InstanceCandidate,
     InstructionCandidate,
     LocalModel,
@@ -26,8 +26,9 @@ from selfinstruct.common.records import (
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config, overlay
 from selfinstruct.decisions.view import read_judged
-from selfinstruct.engines.base import Engine, ask_all
+from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
+from selfinstruct.engines.stream import batched, stream
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
@@ -37,7 +38,7 @@ from selfinstruct.store.commits import ANSWERS, Commit
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.later import verdict_on_answer
 
-# Answers of one commit; a crash loses at most these.
+# Answers of one commit.
 BATCH = 256
 
 
@@ -113,10 +114,14 @@ def answer(
         try:
             engine.start(context_length)
             meta = {**way, "settings": dict(engine.settings())}
-            for start in range(0, len(owed), batch_size):
-                part = owed[start : start + batch_size]
-                advance_part = partial(_advance, advance, written, len(owed))
-                rows = _answer_batch(session, part, meta, advance_part)
+            first, started = ANSWERS.next_number(run), time.perf_counter()
+            batches = (
+                [_OpenAnswer(builder, task, number) for task in part]
+                for number, part in enumerate(batched(owed, batch_size), start=first)
+            )
+            for batch in stream(engine, batches, lambda returned: advance(returned, len(owed))):
+                seconds, started = time.perf_counter() - started, time.perf_counter()
+                rows = _commit(session, batch, meta, seconds)
                 written += len(rows)
                 accepted += sum(row.verdict == ACCEPTED for row in rows)
         finally:
@@ -124,8 +129,20 @@ def answer(
     return Answered(len(owed), written, accepted)
 
 
-def _advance(advance: Callable[[int, int], object], before: int, owed: int, count: int) -> None:
-    advance(before + count, owed)
+class _OpenAnswer:
+    """An instance that the teacher is asked about, in a commit of this number."""
+
+    def __init__(self, builder: RequestBuilder, owed: Owed, number: int) -> None:
+        self.owed = owed
+        self.completion: Completion  # once it is back
+        self._request = _request(builder, owed, number)
+
+    def start(self) -> list[Request]:
+        return [self._request]
+
+    def take(self, completion: Completion) -> list[Request]:
+        self.completion = completion
+        return []
 
 
 def _request(builder: RequestBuilder, owed: Owed, batch: int) -> Request:
@@ -133,28 +150,22 @@ def _request(builder: RequestBuilder, owed: Owed, batch: int) -> Request:
     return builder.answer(about, owed.task.text, owed.instance.input)
 
 
-def _answer_batch(
-    session: Session,
-    owed: Sequence[Owed],
-    meta: Mapping[str, Any],
-    advance: Callable[[int], object],
+def _commit(
+    session: Session, batch: Sequence[_OpenAnswer], meta: Mapping[str, Any], seconds: float
 ) -> list[InstanceCandidate]:
-    """Ask, wait, check and commit; return the answers.
+    """Check a batch of answers and commit it; return the answers.
 
     Args:
-        session: the run and the teacher's started engine.
-        owed: the instances to answer.
+        session: the run and the teacher's engine.
+        batch: every request of it is back.
         meta: what answers.json says of the teacher.
-        advance: called with the number of answers that are back.
+        seconds: since the batch before it was whole.
     """
-    run = session.run
-    number = ANSWERS.next_number(run)
-    started = time.perf_counter()
-    requests = [_request(session.builder, task, number) for task in owed]
-    completions = ask_all(session.engine, requests, lambda returned, _: advance(returned))
+    rulebook = session.rulebook
+    completions = [part.completion for part in batch]
     rows = [
-        verdict_on_answer(task.task.text, task.instance, completion, session.rulebook)
-        for task, completion in zip(owed, completions, strict=True)
+        verdict_on_answer(part.owed.task.text, part.owed.instance, part.completion, rulebook)
+        for part in batch
     ]
     info = {
         **meta,
@@ -163,9 +174,9 @@ def _answer_batch(
             "prompt": sum(c.num_prompt_tokens for c in completions),
             "generated": sum(c.num_output_tokens for c in completions),
         },
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(seconds, 3),
     }
-    ANSWERS.commit(run, Commit(completions, (), rows, info))
+    ANSWERS.commit(session.run, Commit(completions, (), rows, info))
     return rows
 
 

@@ -9,19 +9,18 @@ rewritten.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import InstructionCandidate, LocalModel
+from selfinstruct.common.records import Completion, InstructionCandidate, LocalModel, Request
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.decisions.counts import waiting
 from selfinstruct.decisions.view import by_round, read_view
 from selfinstruct.engines.registry import EngineFactory
+from selfinstruct.engines.stream import batched, stream
 from selfinstruct.filters.likelihood import LikelihoodThresholds
-from selfinstruct.generate.failures import Retries
 from selfinstruct.generate.open_round import OpenRound, instruction_asked
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
@@ -34,7 +33,7 @@ from selfinstruct.store.commits import SUPPLEMENTS, Commit
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.later import verdicts_of_supplement
 
-# Instructions of one commit; a crash loses at most these.
+# Instructions of one commit.
 BATCH = 256
 
 
@@ -113,30 +112,29 @@ def complete(
         context_length = config.engine.context_length or builder.check_context()
         session = Session(run, config, inputs, builder, writer)
         thresholds = committed_thresholds(run, config)
-        tasks = failed = 0
+        tasks = failed = committed = 0
+        opened: list[_OpenBatch] = []
+
+        def batches() -> Iterator[list[_OpenBatch]]:
+            for rows in batched(owed, batch_size):
+                opened.append(_OpenBatch(session, rows, restored))
+                yield opened[-1:]
+
+        def tell(_returned: int) -> None:
+            advance(committed + sum(batch.done for batch in opened), len(owed))
+
         try:
             writer.start(context_length)
-            for start in range(0, len(owed), batch_size):
-                part = owed[start : start + batch_size]
-                texts = {row.id: restored[row.id] for row in part if row.id in restored}
-                advance_part = partial(_advance, advance, start, len(owed))
-                done = _complete_batch(session, part, texts, thresholds, advance_part)
+            started = time.perf_counter()
+            for [batch] in stream(writer, batches(), tell):
+                seconds, started = time.perf_counter() - started, time.perf_counter()
+                done = _commit(session, batch, thresholds, seconds)
                 tasks, failed = tasks + done.tasks, failed + done.failed
+                opened.remove(batch)
+                committed += done.owed
         finally:
             writer.close()
     return Supplemented(len(owed), tasks, failed)
-
-
-def _advance(
-    advance: Callable[[int, int], object],
-    before: int,
-    total: int,
-    returned: int,
-    requests: int,
-    part: int,
-) -> None:
-    """Report completed instructions; those of the present batch are estimated by its requests."""
-    advance(before + part * returned // max(1, requests), total)
 
 
 def last_round_of_writer(run: Run) -> int:
@@ -180,33 +178,60 @@ def own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
     return model
 
 
-def _complete_batch(
-    session: Session,
-    owed: Sequence[InstructionCandidate],
-    restored: Mapping[str, str],
-    thresholds: LikelihoodThresholds,
-    advance: Callable[[int, int, int], object],
-) -> Supplemented:
-    """Ask, wait, check and commit. What failed for good is left out: it is asked for again.
+class _OpenBatch:
+    """Instructions that get their instances together: known tasks are asked about once for all.
 
     Args:
-        session: the run and its started engine.
-        owed: instructions without instances.
-        restored: the texts of those that a person restored, by id.
+        session: the run and its engine.
+        owed: the instructions, as recorded.
+        restored: the texts of instructions that a person restored, by id.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        owed: Sequence[InstructionCandidate],
+        restored: Mapping[str, str],
+    ) -> None:
+        self.owed = owed
+        self.restored = {row.id: restored[row.id] for row in owed if row.id in restored}
+        self.work = OpenRound(0, session.rulebook, session.builder, [])
+
+    @property
+    def done(self) -> int:
+        """Instructions that are done, estimated by the requests that are back."""
+        returned, requests = self.work.returned_of
+        return len(self.owed) * returned // max(1, requests)
+
+    def start(self) -> list[Request]:
+        texts = self.restored
+        return self.work.ask([replace(row, text=texts.get(row.id, row.text)) for row in self.owed])
+
+    def take(self, completion: Completion) -> list[Request]:
+        return self.work.take(completion)
+
+
+def _commit(
+    session: Session, batch: _OpenBatch, thresholds: LikelihoodThresholds, seconds: float
+) -> Supplemented:
+    """Check a batch and commit it. What failed for good is left out: it is asked for again.
+
+    Args:
+        session: the run and its engine.
+        batch: every request of it is back.
         thresholds: the likelihood thresholds of the run.
-        advance: called with (requests that are back, all requests, instructions).
+        seconds: since the batch before it was whole.
 
     Raises:
         EngineError: too many requests failed; nothing of the batch is committed.
     """
-    started = time.perf_counter()
-    instructions = [replace(row, text=restored.get(row.id, row.text)) for row in owed]
-    work = _ask(session, instructions, advance)
+    work = batch.work
+    work.stop_if_failing("this batch of instructions")
     failed = work.failed_instructions
-    rows = [row for row in owed if row.id not in failed]
+    rows = [row for row in batch.owed if row.id not in failed]
     completions = [c for c in work.completions() if instruction_asked(c) not in failed]
     last = last_round_of_writer(session.run)
-    texts = {id: text for id, text in restored.items() if id not in failed}
+    texts = {id: text for id, text in batch.restored.items() if id not in failed}
     verdicts = verdicts_of_supplement(rows, completions, last, session.rulebook, thresholds, texts)
     info = {
         "last_round": last,
@@ -216,27 +241,9 @@ def _complete_batch(
             "prompt": sum(c.num_prompt_tokens for c in completions),
             "generated": sum(map(written_tokens, completions)),
         },
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(seconds, 3),
     }
     if rows:
         commit = Commit(completions, verdicts.instructions, verdicts.instances, info)
         SUPPLEMENTS.commit(session.run, commit)
-    return Supplemented(len(owed), verdicts.tasks, len(failed))
-
-
-def _ask(
-    session: Session,
-    instructions: Sequence[InstructionCandidate],
-    advance: Callable[[int, int, int], object],
-) -> OpenRound:
-    """Return the work on a batch, once every request of it came back."""
-    work = OpenRound(0, session.rulebook, session.builder, [])
-    retries = Retries()
-    session.engine.submit(work.ask(instructions))
-    while not work.finished:
-        for completion in session.engine.collect():
-            again = retries.are_left(completion)
-            session.engine.submit([completion.request] if again else work.take(completion))
-        advance(*work.returned_of, len(instructions))
-    work.stop_if_failing("this batch of instructions")
-    return work
+    return Supplemented(len(batch.owed), verdicts.tasks, len(failed))

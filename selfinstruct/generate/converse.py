@@ -9,20 +9,20 @@ breaks a rule. verdicts/chats.py judges; this file asks and commits.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.chats import SelfChat
 from selfinstruct.common.progress import Conversed
-from selfinstruct.common.records import ACCEPTED, InstanceCandidate, Request
+from selfinstruct.common.records import ACCEPTED, InstanceCandidate
 from selfinstruct.decisions.standing import Standing
 from selfinstruct.decisions.view import read_view
 from selfinstruct.engines.registry import EngineFactory
+from selfinstruct.engines.stream import batched, stream
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.chat_making import Making, make
-from selfinstruct.generate.failures import Retries, stop_if_too_many
+from selfinstruct.generate.failures import stop_if_too_many
 from selfinstruct.generate.open_chat import OpenChat
 from selfinstruct.models import Progress
 from selfinstruct.prompts.canonical import user_text
@@ -39,9 +39,8 @@ from selfinstruct.verdicts.chat_commits import (
 from selfinstruct.verdicts.chats import ChatStandards, Opening, opening_of, verdicts_of_chats
 from selfinstruct.verdicts.counts import written_tokens
 
-# Self-chats of one commit, and those that are open at a time; a crash loses at most the open ones.
+# Self-chats of one commit.
 BATCH = 32
-OPEN = 256
 
 
 def converse(
@@ -159,10 +158,6 @@ class _Writing:
             for opening in owed
         ]
         self._thresholds = thresholds
-        self._unopened = deque(self._chats)
-        # The self-chat that waits for each request in flight, by the request's id.
-        self._waiting: dict[str, OpenChat] = {}
-        self._retries = Retries()
         self._last_commit = time.perf_counter()
 
     def run(self, advance: Callable[[int, int], object], batch_size: int) -> Conversed:
@@ -173,12 +168,11 @@ class _Writing:
             WriteError: the disk refuses.
         """
         chats: list[SelfChat] = []
-        self._making.engine.submit(self._open_more())
-        for start in range(0, len(self._chats), batch_size):
-            batch = self._chats[start : start + batch_size]
-            while not all(chat.finished for chat in batch):
-                self._collect()
-                advance(sum(chat.finished for chat in self._chats), len(self._chats))
+
+        def tell(_returned: int) -> None:
+            advance(sum(chat.finished for chat in self._chats), len(self._chats))
+
+        for batch in stream(self._making.engine, batched(self._chats, batch_size), tell):
             chats += self._commit(batch)
         return Conversed(
             owed=len(self._chats),
@@ -187,31 +181,6 @@ class _Writing:
             exchanges=sum(chat.exchanges for chat in chats),
             failed=sum(chat.failed for chat in self._chats),
         )
-
-    def _open_more(self) -> list[Request]:
-        """Open as many self-chats as may be open; return their first requests."""
-        requests: list[Request] = []
-        free = OPEN - len({id(chat) for chat in self._waiting.values()})
-        while self._unopened and free > 0:
-            chat = self._unopened.popleft()
-            first = chat.start()
-            free -= bool(first)
-            requests += first
-            self._waiting |= {request.id: chat for request in first}
-        return requests
-
-    def _collect(self) -> None:
-        """Wait for completions, and send what follows from them."""
-        requests: list[Request] = []
-        for completion in self._making.engine.collect():
-            if self._retries.are_left(completion):
-                requests.append(completion.request)
-                continue
-            chat = self._waiting.pop(completion.id)
-            more = chat.take(completion)
-            requests += more
-            self._waiting |= {request.id: chat for request in more}
-        self._making.engine.submit([*requests, *self._open_more()])
 
     def _commit(self, batch: Sequence[OpenChat]) -> list[SelfChat]:
         """Judge a batch and commit it. What failed for good is left out: it is owed again.

@@ -1,41 +1,19 @@
-"""Requests that the engine failed on: asked again, then counted, and too many end the run.
+"""Requests that the engine failed on for good: counted, and too many end the run.
 
-An engine retries by itself what may pass in a moment (a busy server). What it returns as failed is
-asked again here, with the same id and seed. A failure is no verdict: see verdicts/candidates.py.
+They were asked again (engines/retries.py). A failure is no verdict: see verdicts/candidates.py.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 
 from selfinstruct.common.errors import EngineError
 from selfinstruct.common.records import Completion, Stage
+from selfinstruct.engines.retries import TRIES
 
-log = logging.getLogger(__name__)
-
-# How often a request is asked in all.
-TRIES = 3
 # A round stands as long as no more of its requests fail for good than these.
 _FEW, _SMALL_SHARE = 2, 0.05
-
-
-class Retries:
-    """Counts the failures of each request."""
-
-    def __init__(self) -> None:
-        self._failures: Counter[str] = Counter()
-
-    def are_left(self, completion: Completion) -> bool:
-        """Whether a completion is a failure, and its request is to be asked again."""
-        if completion.error is None:
-            return False
-        self._failures[completion.id] += 1
-        left = self._failures[completion.id] < TRIES
-        how = "asking again" if left else f"failed {TRIES} times"
-        log.debug("%s: %s (%s)", completion.id, completion.error, how)
-        return left
 
 
 def count_failures(completions: Sequence[Completion]) -> dict[str, int]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from selfinstruct.common.progress import Advised, Listener, RoundCommitted, Working
 from selfinstruct.common.records import ACCEPTED, Completion
-from selfinstruct.generate.failures import Retries, count_failures
+from selfinstruct.engines.retries import Retries
+from selfinstruct.generate.failures import count_failures
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.generate.session import Session

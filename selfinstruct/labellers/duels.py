@@ -7,8 +7,9 @@ constrained to the two would write the same; scoring gives the margin too. Zheng
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +27,12 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.common.texts import read_text
-from selfinstruct.engines.base import Engine, ask_all
+from selfinstruct.engines.base import Engine
 from selfinstruct.engines.machine import detect_machine
+from selfinstruct.engines.stream import stream
 
 VERDICTS = ("A", "B")
+_REQUESTS = 2 * len(VERDICTS)  # of a duel: each verdict in both orders
 _LEAST_CONTEXT = 512
 
 TEMPLATE = """\
@@ -128,19 +131,20 @@ def start(engine: Engine, duels: Sequence[Duel], template: str) -> None:
 
 def judged(
     engine: Engine,
-    duels: Sequence[Duel],
+    batches: Sequence[Sequence[Duel]],
     template: str = TEMPLATE,
     advance: Callable[[int, int], object] = max,
-) -> list[Verdict]:
-    """Have every duel judged in both orders.
+) -> Iterator[list[Verdict]]:
+    """Have duels judged in both orders; yield the verdicts of batch after batch, in order.
 
     Args:
         engine: started, and one that can score.
-        duels: what to judge; equal answers are a tie without asking.
+        batches: what to judge; equal answers are a tie without asking.
         template: what the judge is shown: Jinja, with `task`, `first` and `second`.
-        advance: told how many requests have come back, of how many.
+        advance: told how many duels are judged, of how many.
 
     Raises:
+        ConfigError: the engine cannot score.
         EngineError: the engine failed.
     """
     if not engine.capabilities.score:
@@ -148,40 +152,79 @@ def judged(
             "a judge is asked for the likelihood of given words, which this server cannot tell; "
             "judge with a model on this machine, or behind `vllm serve`"
         )
-    votes = [tuple(engine.encode(verdict)) for verdict in VERDICTS]
-    requests = [
-        Request(
-            id=ids.judgement(number, order, verdict),
-            about=duel.id,
-            stage=Stage.SCORE,
-            reading=Reading(Form.WHOLE),
-            prompt=_prompt(engine, template, shown),
-            sampling=SamplingConfig(),
-            scored=tokens,
-        )
-        for number, duel in enumerate(duels)
-        if duel.first != duel.second
-        for order, shown in enumerate((duel, Duel("", duel.task, duel.second, duel.first)))
-        for verdict, tokens in zip(VERDICTS, votes, strict=True)
-    ]
-    completions = ask_all(engine, requests, advance) if requests else []
-    scored = {completion.id: completion for completion in completions}
-    return [_verdict(number, duel, scored) for number, duel in enumerate(duels)]
+    of = sum(map(len, batches))
+    asked = sum(duel.first != duel.second for duels in batches for duel in duels)
+    votes = {verdict: tuple(engine.encode(verdict)) for verdict in VERDICTS}
+    number = itertools.count()
+    opened = (
+        [_OpenDuel(engine, duel, next(number), template, votes) for duel in duels]
+        for duels in batches
+    )
+
+    def tell(returned: int) -> None:
+        advance(of - asked + returned // _REQUESTS, of)
+
+    for parts in stream(engine, opened, tell):
+        yield [part.verdict for part in parts]
 
 
-def _verdict(number: int, duel: Duel, scored: dict[str, Completion]) -> Verdict:
-    if duel.first == duel.second:
-        return Verdict(0.5, 0.0)
-    odds = []
-    for order in (0, 1):
-        first, second = (_logprob(scored[ids.judgement(number, order, v)]) for v in VERDICTS)
-        odds.append(first - second)
-    if any(math.isnan(value) for value in odds):
-        return Verdict(NAN, NAN)
-    # In the second order, A is the second answer.
-    margins = (odds[0], -odds[1])
-    agree = margins[0] * margins[1] > 0
-    return Verdict(float(margins[0] > 0) if agree else 0.5, sum(margins) / 2)
+class _OpenDuel:
+    """A duel while the judge's words are scored; `number` makes the ids of its requests."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        duel: Duel,
+        number: int,
+        template: str,
+        votes: Mapping[str, tuple[int, ...]],
+    ) -> None:
+        self._engine = engine
+        self._duel = duel
+        self._number = number
+        self._template = template
+        self._votes = votes
+        self._scored: dict[str, Completion] = {}
+
+    def start(self) -> list[Request]:
+        duel = self._duel
+        if duel.first == duel.second:
+            return []
+        swapped = Duel("", duel.task, duel.second, duel.first)
+        return [
+            Request(
+                id=ids.judgement(self._number, order, verdict),
+                about=duel.id,
+                stage=Stage.SCORE,
+                reading=Reading(Form.WHOLE),
+                prompt=_prompt(self._engine, self._template, shown),
+                sampling=SamplingConfig(),
+                scored=tokens,
+            )
+            for order, shown in enumerate((duel, swapped))
+            for verdict, tokens in self._votes.items()
+        ]
+
+    def take(self, completion: Completion) -> list[Request]:
+        self._scored[completion.id] = completion
+        return []
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the judge says, once every request is back."""
+        if self._duel.first == self._duel.second:
+            return Verdict(0.5, 0.0)
+        odds = []
+        for order in (0, 1):
+            scored = (self._scored[ids.judgement(self._number, order, v)] for v in VERDICTS)
+            first, second = map(_logprob, scored)
+            odds.append(first - second)
+        if any(math.isnan(value) for value in odds):
+            return Verdict(NAN, NAN)
+        # In the second order, A is the second answer.
+        margins = (odds[0], -odds[1])
+        agree = margins[0] * margins[1] > 0
+        return Verdict(float(margins[0] > 0) if agree else 0.5, sum(margins) / 2)
 
 
 def _logprob(scored: Completion) -> float:

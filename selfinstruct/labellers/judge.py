@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from selfinstruct.common.records import LocalModel
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from selfinstruct.engines.base import Engine
     from selfinstruct.engines.isolated import Advance
 
-# Prompts whose votes are kept at a time: what a crash can cost at most.
+# Prompts whose votes are kept at a time.
 BATCH = 64
 
 Votes = Mapping[tuple[str, str], Vote]
@@ -92,15 +92,15 @@ def judge_answers(
     # Cut between prompts alone, so that a prompt with one vote has all of its votes.
     cuts = [n for n, (prompt, *_) in enumerate(pairs) if n and pairs[n - 1][0] is not prompt]
     starts = [0, *cuts[BATCH - 1 :: BATCH]]
-    for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
-        verdicts = duels.judged(engine, asked[start:end], template)
+    slices = [slice(*ends) for ends in pairwise([*starts, len(pairs)])]
+    judged = duels.judged(engine, [asked[own] for own in slices], template, advance)
+    for own, verdicts in zip(slices, judged, strict=True):
         votes.commit(
             [
                 Vote(prompt.id, first.id, second.id, verdict.preference, verdict.margin)
-                for (prompt, first, second), verdict in zip(pairs[start:end], verdicts, strict=True)
+                for (prompt, first, second), verdict in zip(pairs[own], verdicts, strict=True)
             ]
         )
-        advance(end, len(pairs))
 
 
 def _shares(answers: Sequence[ScoredAnswer], votes: Votes) -> list[ScoredAnswer]:

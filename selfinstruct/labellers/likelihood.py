@@ -1,16 +1,14 @@
 """The labeller `likelihood`: how probable the policy finds its answer once it is shown principles.
 
-The policy scores its answers right after it wrote them, while it is loaded (`score_written`).
+The policy scores its answers right after it wrote them, while it is loaded (`score_request`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from selfinstruct.common import ids
-from selfinstruct.common.records import NAN, Completion, Message, Prompt
-from selfinstruct.engines.base import Engine, ask_all, scoring_request
+from selfinstruct.common.records import NAN, Completion, Message, Prompt, Request
+from selfinstruct.engines.base import Engine, scoring_request
 from selfinstruct.labellers.base import (
     Labelled,
     Labeller,
@@ -20,9 +18,6 @@ from selfinstruct.labellers.base import (
     TaskPrompt,
     with_score,
 )
-
-if TYPE_CHECKING:
-    from selfinstruct.engines.isolated import Advance
 
 # What a good answer is (Askell et al. 2021, arXiv:2112.00861); shown to the policy before
 # it is asked how probable it finds an answer.
@@ -62,51 +57,31 @@ def instructed_prompts(engine: Engine, prompts: Sequence[TaskPrompt]) -> dict[st
     return instructed
 
 
-def score_written(
-    engine: Engine,
-    answers: Sequence[ScoredAnswer],
-    written: Sequence[Completion],
-    instructed: Mapping[str, Prompt],
-    advance: Advance,
-) -> list[ScoredAnswer]:
-    """Have the policy score what it wrote, after better instructions.
-
-    The score is the mean log-likelihood of the answer in nats per token. The contrast is by how
-    much the instructions raise it above what it was as the policy wrote.
+def score_request(written: Completion, instructed: Prompt) -> list[Request]:
+    """Ask the policy how likely what it wrote is after better instructions.
 
     Args:
-        engine: the policy, started.
-        answers: those of `written`, in the same order.
-        written: the completions; what failed or is empty stays without a score.
-        instructed: `instructed_prompts` of their prompts.
-        advance: told how many are scored, of how many.
-
-    Raises:
-        EngineError: the engine failed.
+        written: the completion. Nothing is asked about one that failed or is empty: its answer
+            stays without a score.
+        instructed: its task after the instructions (`instructed_prompts`).
     """
-    requests = [
-        scoring_request(
-            completion.id,
-            instructed[completion.request.about],
-            completion.token_ids,
-            completion.request.sampling,
-        )
-        for completion in written
-        if completion.token_ids and completion.error is None
-    ]
-    scores = {scored.id: scored for scored in ask_all(engine, requests, advance)}
-    return [
-        _scored(answer, completion, scores.get(ids.score(completion.id)))
-        for answer, completion in zip(answers, written, strict=True)
-    ]
+    if not written.token_ids or written.error is not None:
+        return []
+    sampling = written.request.sampling
+    return [scoring_request(written.id, instructed, written.token_ids, sampling)]
 
 
-def _scored(
-    answer: ScoredAnswer, written: Completion, instructed: Completion | None
-) -> ScoredAnswer:
-    if instructed is None:
-        return answer
-    score = _mean(instructed.token_logprobs)
+def scored_by(answer: ScoredAnswer, written: Completion, scored: Completion) -> ScoredAnswer:
+    """Return an answer with its score: its mean log-likelihood in nats per token.
+
+    The contrast is by how much the instructions raise it above what it was as the policy wrote.
+
+    Args:
+        answer: what was written.
+        written: its completion.
+        scored: the completion of `score_request`.
+    """
+    score = _mean(scored.token_logprobs)
     return with_score(answer, score, score - _mean(written.token_logprobs))
 
 

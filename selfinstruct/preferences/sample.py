@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from selfinstruct.common import ids
@@ -15,19 +14,20 @@ from selfinstruct.common.records import Completion, Form, Prompt, Reading, Reque
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import export_rows
-from selfinstruct.engines.base import Engine, ask_all
+from selfinstruct.engines.base import Engine
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
+from selfinstruct.engines.stream import batched, stream
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import PREFER, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.labellers.base import Needs, ScoredAnswer, Scorer, TaskPrompt
-from selfinstruct.labellers.likelihood import instructed_prompts, score_written
+from selfinstruct.labellers.likelihood import instructed_prompts, score_request, scored_by
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.prompts.canonical import STOP, user_text
 from selfinstruct.store import Run, open_run, run_exists
 from selfinstruct.verdicts.parse.spans import block
 
-# Prompts of one commit; a crash loses at most these.
+# Prompts of one commit.
 BATCH = 64
 _LEAST_CONTEXT = 512
 
@@ -153,20 +153,39 @@ def sample_answers(
     instructed = instructed_prompts(engine, owed) if how.scored else {}
     longest = max(prompt_tokens(engine, text) for text in (*asked.values(), *instructed.values()))
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + how.max_tokens + 1)))
-    steps = how.k * (2 if how.scored else 1)
+    steps = len(owed) * how.k * (2 if how.scored else 1)
+    batches = (
+        [
+            _OpenAnswer(request, instructed.get(prompt.id))
+            for prompt in part
+            for request in _requests(prompt.id, asked, how)
+        ]
+        for part in batched(owed, batch_size)
+    )
+    for batch in stream(engine, batches, lambda returned: advance(returned, steps)):
+        commit_rows(out, ANSWERS, [part.answer for part in batch])
 
-    def advance_from(before: int, done: int, _of: int) -> None:
-        advance(before + done, len(owed) * steps)
 
-    for start in range(0, len(owed), batch_size):
-        batch = owed[start : start + batch_size]
-        requests = [request for prompt in batch for request in _requests(prompt.id, asked, how)]
-        completions = ask_all(engine, requests, partial(advance_from, start * steps))
-        answers = [_answer(completion) for completion in completions]
-        if how.scored:
-            scored = partial(advance_from, start * steps + len(requests))
-            answers = score_written(engine, answers, completions, instructed, scored)
-        commit_rows(out, ANSWERS, answers)
+class _OpenAnswer:
+    """An answer, and its score by the policy if the prompt for it is given."""
+
+    def __init__(self, request: Request, instructed: Prompt | None) -> None:
+        self.answer: ScoredAnswer  # once it is back
+        self._request = request
+        self._instructed = instructed
+        self._written: Completion
+
+    def start(self) -> list[Request]:
+        return [self._request]
+
+    def take(self, completion: Completion) -> list[Request]:
+        if completion.request.stage is Stage.SCORE:
+            self.answer = scored_by(self.answer, self._written, completion)
+            return []
+        self.answer, self._written = _answer(completion), completion
+        if self._instructed is None:
+            return []
+        return score_request(completion, self._instructed)
 
 
 def _requests(prompt_id: str, asked: Mapping[str, Prompt], how: SampleSettings) -> list[Request]:

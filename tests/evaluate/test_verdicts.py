@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_crash_costs_less_than_a_batch(
     found = verdicts_of(judge_with(again), DUELS, path, quiet)
     assert len(again.requests) == 4 * (150 - 127)
     assert "is not JSON" in caplog.text
-    assert found == judged(ScriptedEngine(lambda request: ""), DUELS)
+    assert [found] == list(judged(ScriptedEngine(lambda request: ""), [DUELS]))
     # Other weights, another number of bits: another judge.
     other = ScriptedEngine(lambda request: "")
     verdicts_of(judge_with(other, "bfloat16"), DUELS[:1], path, quiet)
@@ -69,9 +70,12 @@ def test_what_could_not_be_judged_stays_unknown(
 ) -> None:
     asked: list[Duel] = []
 
-    def too_long(_engine: ScriptedEngine, duels: list[Duel], *_: object) -> list[Verdict]:
-        asked.extend(duels)
-        return [Verdict(math.nan, math.nan) for _ in duels]
+    def too_long(
+        _engine: ScriptedEngine, batches: list[list[Duel]], *_: object
+    ) -> Iterator[list[Verdict]]:
+        for duels in batches:
+            asked.extend(duels)
+            yield [Verdict(math.nan, math.nan) for _ in duels]
 
     monkeypatch.setattr("selfinstruct.evaluate.verdicts.judged", too_long)
     judge = judge_with(ScriptedEngine(lambda request: ""))

@@ -36,7 +36,7 @@ def test_a_leaning_to_one_side_cancels_out() -> None:
         Duel("3", "Do it.", "bad", "worse"),
         Duel("4", "Do it.", "same", "same"),
     ]
-    found = judged(engine, duels)
+    [found] = judged(engine, [duels])
     # Odds of the good one: 2 nats in each order, the leaning of 1 taken out.
     assert [one.preference for one in found] == [1.0, 0.0, 0.5, 0.5]
     assert [one.margin for one in found] == pytest.approx([2.0, -2.0, 0.0, 0.0])
@@ -65,7 +65,7 @@ def test_templates_of_a_user(tmp_path: Path) -> None:
     path = tmp_path / "judge.jinja"
     path.write_text("{{ task }} 1: {{ first }} 2: {{ second }} A or B?")
     engine = ScriptedEngine(lambda request: "")
-    judged(engine, [Duel("1", "Do {{ it }}.", "x", "y")], read_template(path))
+    list(judged(engine, [[Duel("1", "Do {{ it }}.", "x", "y")]], read_template(path)))
     assert engine.requests[0].prompt == "<user>Do {{ it }}. 1: x 2: y A or B?<assistant>"
     path.write_text("{{ task }} 1: {{ first }}")
     with pytest.raises(ConfigError, match="does not show the second"):
