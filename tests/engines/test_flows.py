@@ -33,6 +33,9 @@ from tests.generate.chatting import chatty
 NOTHING: dict[str, Any] = {"model_progress": lambda *_: None, "advance": lambda *_: None}
 TASKS = [TaskPrompt(f"t{n}", f"t{n}", f"Name thing {n}.", "") for n in range(12)]
 
+# What a commit says of the time that it took, and what follows from that.
+_OF_THE_MOMENT = {"seconds", "checksums", "sha256", "previous_sha256"}
+
 
 def script(request: Request) -> str | tuple[str, str]:
     if request.stage is Stage.ANSWER:
@@ -110,8 +113,8 @@ def in_commits(kind: CommitKind) -> Callable[[Path], list[str]]:
                 rows += [repr(astuple(row)) for row in kind.read_turns(run, number)]
             else:
                 rows += [repr(astuple(row)) for row in kind.read_instances(run, number)]
-            info = {k: v for k, v in kind.info(run, number).items() if k != "seconds"}
-            rows.append(repr({k: v for k, v in info.items() if k != "checksums"}))
+            info = kind.info(run, number)
+            rows.append(repr({k: v for k, v in info.items() if k not in _OF_THE_MOMENT}))
         return rows
 
     return left
