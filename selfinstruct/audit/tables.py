@@ -129,7 +129,7 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
 
 def completions_of(run: Run, rounds: Iterable[int]) -> str:
     """Return the SQL for the completions of rounds, with the `filename` of each row."""
-    return _source((run.round_path(n) / COMPLETIONS for n in sorted(rounds)), filename=True)
+    return _source((run.committed(n, COMPLETIONS) for n in sorted(rounds)), filename=True)
 
 
 def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
