@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,9 @@ def test_evaluate(
 
     loaded: list[str] = []
 
-    def judged(_engine: Any, duels: list[Duel], *_: Any) -> list[Verdict]:
-        return [Verdict(float(duel.first == "Paris"), 1.0) for duel in duels]
+    def judged(_engine: Any, batches: list[list[Duel]], *_: Any) -> Iterator[list[Verdict]]:
+        for duels in batches:
+            yield [Verdict(float(duel.first == "Paris"), 1.0) for duel in duels]
 
     monkeypatch.setattr("selfinstruct.evaluate.verdicts.judged", judged)
 
