@@ -92,7 +92,7 @@ def main() -> None:
     # As a run is that was made before there was such a rule: its config lacks the keys.
     old = generate(folder / "old", model, seeds, rules={"no_bees": False})
     meta = yaml.safe_load((old.path / "run.yaml").read_text(encoding="utf-8"))
-    del meta["config"]["rules"]["no_bees"], meta["config"]["rules_version"]
+    del meta["config"]["rules"]["no_bees"], meta["config"]["rules_version"], meta["sha256"]
     (old.path / "run.yaml").write_text(yaml.safe_dump(meta), encoding="utf-8")
     old = open_run(old.path)
     asked = generate(folder / "asked", model, seeds, rules_version=BEFORE, rules={"no_bees": True})
