@@ -1,12 +1,19 @@
-"""Our SFT recipe beside TRL's trainer on all weights: the same model and data, in one run.
+"""Our SFT recipe beside TRL's trainer: the same model, data and steps, in one run.
 
-    python scripts/bench_train.py [--rows 160] [--steps 12] [--model bundled]
+    python scripts/bench_train.py [--rows 160] [--steps 12] [--model bundled] [--arms trl,ours-lora]
 
-Both train on the same rows of seed tasks and validate on the same others, each in a process of
-its own: TRL's defaults without gradient checkpointing (all weights, as the folder has them, padded
-batches of 8), and ours (adapters, packed). So the ratio is not the gain of packing alone. The
-table has non-padding tokens a second, peak memory, and the validation loss after as many steps:
-nats per answer token of the saved models in float32.
+Each arm trains on the same rows of shipped seed tasks, in a process of its own:
+
+    trl         TRL's trainer with its defaults, given the model by its name: all weights, in
+                float32, padded batches of 8, gradient checkpointing
+    trl-lora    the same with adapters of our shape (r 16, all linear layers)
+    ours-lora   our recipe with its defaults: adapters, packed
+    ours-full   our recipe on all weights
+
+A step of ours has about as many tokens as one of TRL's, not exactly: tokens are in the table. All
+arms have the learning rate of our recipe for their kind. The table has non-padding tokens a second,
+peak memory, and the validation loss after as many steps: nats per answer token of the saved models
+in float32.
 """
 
 from __future__ import annotations
@@ -24,6 +31,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+ARMS = ("trl", "trl-lora", "ours-lora", "ours-full")
+# Ratios are given to this one: the recipe that a user of TRL would compare ours with.
+BASELINE = "trl-lora"
+RATES = {"lora": 2e-4, "full": 2e-5}
+
 
 def rows(count: int) -> tuple[list[Any], list[Any]]:
     """Return training and validation rows: shipped seed tasks and eval tasks."""
@@ -32,16 +44,17 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
     from selfinstruct.train.data.rows import read_rows
 
     train = [*read_rows(shipped_seeds()).rows, *read_rows(shipped_eval_tasks()).rows]
-    return train[:count], train[-40:]
+    return train[: min(count, len(train) - 40)], train[-40:]
 
 
-def plain(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
-    """Train by TRL's defaults."""
+def trl(model: str, count: int, steps: int, folder: Path, *, lora: bool) -> dict[str, float]:
+    """Train by TRL's defaults; on a CPU, since ours does."""
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
     from selfinstruct.models import resolve_model
+    from selfinstruct.train.adapter import lora_config
     from selfinstruct.train.data.encode import encode_rows, prepare_tokenizer
 
     path = resolve_model(model, lambda *_: None).path
@@ -51,32 +64,33 @@ def plain(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
     train = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in encoded])
     config = SFTConfig(
         output_dir=str(folder),
-        gradient_checkpointing=False,
         max_steps=steps,
+        learning_rate=RATES["lora" if lora else "full"],
         report_to="none",
         save_strategy="no",
         disable_tqdm=True,
         use_cpu=True,
         logging_steps=1,
     )
-    network = AutoModelForCausalLM.from_pretrained(path)
     trainer = SFTTrainer(
-        model=network,
+        model=str(path),  # a name: TRL chooses how to load it
         args=config,
         train_dataset=train,
         processing_class=tokenizer,
+        peft_config=lora_config(16, None) if lora else None,
     )
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
     tokens = max(row.get("num_tokens", 0) for row in trainer.state.log_history)
-    trainer.save_model(str(folder / "model"))
+    network = trainer.model.merge_and_unload() if lora else trainer.model
+    network.float().save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     loss = validation_loss(folder / "model", rows(count)[1])
     return {"tokens": tokens, "seconds": seconds, "loss": loss}
 
 
-def ours(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
+def ours(model: str, count: int, steps: int, folder: Path, *, lora: bool) -> dict[str, float]:
     """Train by our recipe."""
     from selfinstruct.models import resolve_model
     from selfinstruct.train.data.rows import Split
@@ -85,9 +99,8 @@ def ours(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
     from selfinstruct.train.runner import train as run_recipe
 
     train, held = rows(count)
-    # Two packs of 512 tokens are about one padded batch of 8.
     options = {"max_steps": steps, "save_strategy": "no", "eval_strategy": "no"}
-    options |= {"load_best_model_at_end": False, "logging_steps": 1}
+    options |= {"logging_steps": 1}
     last: dict[str, float] = {}
 
     def listen(event: Any) -> None:
@@ -95,7 +108,7 @@ def ours(model: str, count: int, steps: int, folder: Path) -> dict[str, float]:
             last.update(tokens=event.tokens, seconds=event.seconds)
 
     local = resolve_model(model, lambda *_: None)
-    settings = SftSettings(options=options, diverse=False, patience=0)
+    settings = SftSettings("lora" if lora else "full", options=options, diverse=False, patience=0)
     job = Job(Split(train, [], []), local, folder / "model", settings)
     run_recipe(SFT, job, listen)
     return {**last, "loss": validation_loss(folder / "model", held)}
@@ -121,38 +134,48 @@ def validation_loss(path: Path, held: list[Any]) -> float:
     return total / count
 
 
+def run_arm(arm: str, model: str, count: int, steps: int) -> dict[str, float]:
+    """Train one arm in this process; return its figures."""
+    who, _, method = arm.partition("-")
+    lora = method == "lora"
+    way = trl if who == "trl" else ours
+    with tempfile.TemporaryDirectory() as folder:
+        figures = way(model, count, steps, Path(folder), lora=lora)
+    # Linux counts kilobytes. The validation is in it: it needs less than the training.
+    return {**figures, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=160)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--only", choices=("plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--only", choices=ARMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        way = plain if options.only == "plain" else ours
-        with tempfile.TemporaryDirectory() as folder:
-            found = way(options.model, options.rows, options.steps, Path(folder))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(json.dumps({**found, "memory": peak}))
+        print(json.dumps(run_arm(options.only, options.model, options.rows, options.steps)))
         return
-    results = {}
-    for way_name in ("plain", "ours"):
-        arguments = [sys.executable, __file__, "--only", way_name, *sys.argv[1:]]
-        done = subprocess.run(arguments, check=True, capture_output=True, text=True)
-        results[way_name] = json.loads(done.stdout.splitlines()[-1])
-    table = Table(title=f"SFT of {options.model}")
-    for name in ("", "TRL, all weights", "ours", "ratio"):
-        table.add_column(name, justify="right")
-    speeds = {name: row["tokens"] / row["seconds"] for name, row in results.items()}
-    lines = {
-        "tokens/s": (speeds["plain"], speeds["ours"]),
-        "tokens": (results["plain"]["tokens"], results["ours"]["tokens"]),
-        "peak memory, GB": (results["plain"]["memory"], results["ours"]["memory"]),
-        "validation loss": (results["plain"]["loss"], results["ours"]["loss"]),
-    }
-    for name, (first, second) in lines.items():
-        table.add_row(name, f"{first:,.3g}", f"{second:,.3g}", f"{second / first:.2f}")
-    Console().print(table)
+    console = Console()
+    table = Table(title=f"SFT of {options.model}, {options.steps} steps")
+    columns = ("", "tokens/s", f"÷ {BASELINE}", "tokens", "peak GB", "validation loss")
+    for column in columns:
+        table.add_column(column, justify="left" if not column else "right")
+    found: dict[str, dict[str, float]] = {}
+    for arm in options.arms.split(","):
+        command = [sys.executable, __file__, "--only", arm, "--model", options.model]
+        command += ["--rows", str(options.rows), "--steps", str(options.steps)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{arm} failed:\n{done.stderr[-3000:]}")
+        found[arm] = json.loads(done.stdout.splitlines()[-1])
+        console.print(f"{arm}: {json.dumps(found[arm])}", highlight=False)
+    speeds = {arm: row["tokens"] / row["seconds"] for arm, row in found.items()}
+    for arm, row in found.items():
+        ratio = f"{speeds[arm] / speeds[BASELINE]:.2f}" if BASELINE in speeds else ""
+        figures = f"{row['tokens']:,.0f}", f"{row['memory']:.1f}", f"{row['loss']:.3f}"
+        table.add_row(arm, f"{speeds[arm]:,.0f}", ratio, *figures)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.prompts import load_prompts
 from selfinstruct.verdicts.parse.first import clean_instruction
 
-VERSIONS = (2, 3, 4)
+VERSIONS = (2, 3, 4, 5)
 SHOWN = 8
 MOST = 0.03
 _UNSCORED = {"scorable", "novelty", "low_likelihood", "max_logprob"}

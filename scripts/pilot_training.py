@@ -19,7 +19,7 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.prompts.template import prompt_text
-from selfinstruct.train.arguments import trl_arguments
+from selfinstruct.train.arguments import check_settings, trl_arguments
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode import IGNORED, Encoded, prepare_tokenizer
 from selfinstruct.train.data.rows import Split
@@ -100,9 +100,10 @@ class Student:
         with tempfile.TemporaryDirectory() as folder:
             job = Job(Split(list(stage.rows), [], []), self.model, Path(folder), stage.settings)
             config_class, trainer_class = SFT.classes()
+            fields = trl_arguments(SFT, job, examples, check_settings(SFT, stage.settings))
             trainer = trainer_class(
                 model=network,
-                args=config_class(**{**trl_arguments(SFT, job, examples), "save_strategy": "no"}),
+                args=config_class(**{**fields, "save_strategy": "no"}),
                 train_dataset=SFT.dataset(examples.train),
                 processing_class=self.tokenizer,
                 peft_config=adapter,

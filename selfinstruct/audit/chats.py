@@ -136,6 +136,16 @@ def _asked(run: Run, number: int, turns: Sequence[ChatTurn]) -> list[Asked]:
     return asked_by_id([CONVERSATIONS.committed(run, number, COMPLETIONS)], spans)
 
 
+def opened_by(run: Run, id: str) -> list[str]:
+    """Return the ids of the self-chats that a task opens, by its instruction's or instance's id.
+
+    Raises:
+        StoreError: a file of the run is damaged.
+    """
+    chats = (chat for commit in read_chat_commits(run) for chat in commit.chats)
+    return [chat.id for chat in chats if id in (chat.instruction_id, chat.instance_id)]
+
+
 def count_chats(run: Run) -> dict[str, dict[str, int]]:
     """Count the self-chats and their turns by verdict or reason; openings are not counted."""
     counts: dict[str, Counter[str]] = {table: Counter() for table in CHAT_TABLES}

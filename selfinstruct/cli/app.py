@@ -28,6 +28,8 @@ from selfinstruct.cli import (
     serve,
     train,
     train_dpo,
+    train_kto,
+    train_merge,
     train_reward,
     train_sft,
 )
@@ -55,7 +57,9 @@ add(app, "plan", plan.plan)
 add(app, "export", export.export)
 add(train.app, "sft", train_sft.sft)
 add(train.app, "dpo", train_dpo.dpo)
+add(train.app, "kto", train_kto.kto)
 add(train.app, "reward", train_reward.reward)
+add(train.app, "merge", train_merge.merge)
 app.add_typer(train.app, name="train")
 add(app, "prefer", prefer.prefer)
 add(app, "best-of", best_of.best_of)

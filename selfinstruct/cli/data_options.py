@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,8 +13,11 @@ from selfinstruct.cli.help import default
 
 if TYPE_CHECKING:
     from selfinstruct.inputs.read_data import ReadAs
+    from selfinstruct.train.data.labelled import LabelledSplit
     from selfinstruct.train.data.preference_rows import PreferenceSplit
     from selfinstruct.train.recipe import Source
+
+SplitT = TypeVar("SplitT", bound="PreferenceSplit | LabelledSplit")
 
 READING = "How data is read"
 # What may be named wherever data is read.
@@ -80,11 +83,12 @@ _HELD_OUT = 0.2
 
 def mixed_pairs(
     data: Sequence[str],
-    read: Callable[..., PreferenceSplit],
+    read: Callable[..., SplitT],
     held_out: float | None,
     validation_data: str | None,
     seed: int,
-) -> tuple[PreferenceSplit, Source]:
+    mix: Callable[..., SplitT] | None = None,
+) -> tuple[SplitT, Source]:
     """Read pairs of several data sets, say what each gave, and return them and their names.
 
     Args:
@@ -93,6 +97,7 @@ def mixed_pairs(
         held_out: that share.
         validation_data: pairs to hold out instead.
         seed: of draws.
+        mix: puts the data sets together; by default those of pairs.
 
     Raises:
         ConfigError: something cannot be read, or too few pairs are left.
@@ -111,7 +116,8 @@ def mixed_pairs(
     for part in map(parse_part, data):
         split = read(part.data, held_out=0.0 if validation is not None else share)
         splits.append((Part(split.name, part.weight), split))
-    mixed = mix_pairs(splits, seed, validation)
+    together: Callable[..., Any] = mix or mix_pairs
+    mixed = together(splits, seed, validation)
     for source in mixed.sources:
         stderr.print(source_line(source), markup=False, highlight=False, soft_wrap=True)
     choices = {} if validation is None else {"held out": f"`{Path(validation.name).name}`"}

@@ -27,6 +27,7 @@ from selfinstruct.cli.options import (
     interrupt,
     renamed,
     required_engine,
+    text_or_file,
 )
 from selfinstruct.common.controls import json_text
 
@@ -75,6 +76,15 @@ def evaluate(
     few_shot: Annotated[
         list[str] | None,
         typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
+    ] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--system",
+            metavar="NAME=TEXT|FILE",
+            help="System prompt of this model: a text, or a file with it. May be repeated."
+            + default("none"),
+        ),
     ] = None,
     answer_tokens: Annotated[
         int,
@@ -173,7 +183,7 @@ def evaluate(
             raise ConfigError(f"{option}: there is no judge; give --judge too")
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
-    contestants = _contestants(models, few_shot or [])
+    contestants = _contestants(models, few_shot or [], system or [])
     asked = Questions(
         read_eval_tasks(
             tasks or shipped_eval_tasks(),
@@ -225,7 +235,7 @@ def evaluate(
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _contestants(models: list[str], few_shot: list[str]) -> list[Contestant]:
+def _contestants(models: list[str], few_shot: list[str], system: list[str]) -> list[Contestant]:
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.evaluate.evaluation import Contestant
 
@@ -235,14 +245,21 @@ def _contestants(models: list[str], few_shot: list[str]) -> list[Contestant]:
         if not number.isdigit():
             raise ConfigError(f"--few-shot {text}: give NAME=N, such as base=4")
         shots[name] = int(number)
+    prompts: dict[str, str] = {}
+    for text in system:
+        name, mark, prompt = text.partition("=")
+        if not mark or not prompt.strip():
+            raise ConfigError(f"--system {text}: give NAME=TEXT or NAME=FILE")
+        prompts[name] = text_or_file(prompt)
     contestants = []
     for text in models:
         name, mark, model = text.partition("=")
         if not mark or not name or not model or "/" in name:
             raise ConfigError(f"--model {text}: give NAME=MODEL, such as base=gemma-3-270m")
-        contestants.append(Contestant(name, model, shots.pop(name, 0)))
-    if shots:
-        raise ConfigError(f"--few-shot {', '.join(shots)}: no --model has this name")
+        contestants.append(Contestant(name, model, shots.pop(name, 0), prompts.pop(name, "")))
+    for option, left in (("--few-shot", shots), ("--system", prompts)):
+        if left:
+            raise ConfigError(f"{option} {', '.join(left)}: no --model has this name")
     return contestants
 
 
@@ -281,6 +298,10 @@ def _print(evaluation: Evaluation) -> None:
                 style="bold" if clear else "dim",
             )
     stdout.print(differences)
+    for comparison in evaluation.comparisons:
+        if comparison.mcnemar is not None:
+            told = f"{comparison.a} − {comparison.b}, exact match: McNemar's test p = "
+            stdout.print(Text(f"{plain(told)}{comparison.mcnemar:.3f}"))
     if evaluation.wins:
         _print_wins(evaluation)
 

@@ -184,9 +184,10 @@ def export(
     if done.conversations:
         _say(f"{done.conversations} of the rows are conversations")
     if done.shortened:
+        able = " or ".join(one for one in Format if one.conversations)
         _say(
             f"{done.shortened} conversations are left at their first exchange, since a row of this "
-            "format holds no more; --format messages or sharegpt does"
+            f"format holds no more; --format {able} does"
         )
     if done.config is not None and trainer is not None:
         _say(f"for {trainer}: {how_to_use(trainer_of(trainer), done.path, done.config)}")

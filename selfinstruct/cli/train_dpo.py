@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfinstruct.cli.adapter_options import (
+    AttentionOption,
+    DoraOption,
+    LoraAlphaOption,
+    LoraDropoutOption,
+    LoraRankOption,
+    LoraTargetsOption,
+    PatienceOption,
+    adapter_of,
+)
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.data_options import (
     ColumnsOption,
@@ -67,6 +77,12 @@ def dpo(
     lora: LoraOption = True,
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
+    lora_r: LoraRankOption = 16,
+    lora_alpha: LoraAlphaOption = None,
+    lora_dropout: LoraDropoutOption = None,
+    lora_targets: LoraTargetsOption = None,
+    dora: DoraOption = False,
+    attention: AttentionOption = None,
     epochs: Annotated[
         float | None,
         typer.Option(
@@ -83,6 +99,7 @@ def dpo(
         ),
     ] = None,
     max_length: MaxLengthOption = 1024,
+    patience: PatienceOption = 1,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -123,13 +140,19 @@ def dpo(
         selfinstruct train dpo --data outputs/pairs --model outputs/sft --out dpo
     """
     from selfinstruct.models import resolve_model
+    from selfinstruct.train.arguments import check_settings
     from selfinstruct.train.data.preference_rows import read_pairs
     from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.dpo import DPO, PAGE, DpoSettings
 
     reading = reading_of(format, columns, skip_invalid)
+    method = method_of(lora, load_in_4bit, adapter_only)
     dpo_settings = DpoSettings(
-        method=method_of(lora, load_in_4bit, adapter_only),
+        method=method,
+        lora_r=lora_r,
+        adapter=adapter_of(method, lora_alpha, lora_dropout, lora_targets, dora),
+        attention=attention,
+        patience=patience,
         merge=not adapter_only,
         beta=beta,
         loss_type=tuple(name.strip() for name in loss_type.split(",")),
@@ -142,6 +165,7 @@ def dpo(
     )
     read = partial(read_pairs, reading=reading)
     split, source = mixed_pairs(data, read, held_out, validation_data, seed)
+    check_settings(DPO, dpo_settings)
     local = resolve_model(model, lambda *_: None)
     result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, source))
     if result is not None:

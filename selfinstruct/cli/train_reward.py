@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfinstruct.cli.adapter_options import (
+    AttentionOption,
+    DoraOption,
+    LoraAlphaOption,
+    LoraDropoutOption,
+    LoraRankOption,
+    LoraTargetsOption,
+    PatienceOption,
+    adapter_of,
+)
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.data_options import (
     ColumnsOption,
@@ -63,6 +73,12 @@ def reward(
     ] = None,
     lora: LoraOption = True,
     load_in_4bit: FourBitsOption = False,
+    lora_r: LoraRankOption = 16,
+    lora_alpha: LoraAlphaOption = None,
+    lora_dropout: LoraDropoutOption = None,
+    lora_targets: LoraTargetsOption = None,
+    dora: DoraOption = False,
+    attention: AttentionOption = None,
     epochs: Annotated[
         float | None,
         typer.Option(
@@ -79,6 +95,7 @@ def reward(
         ),
     ] = None,
     max_length: MaxLengthOption = 1024,
+    patience: PatienceOption = 1,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -105,6 +122,7 @@ def reward(
     """
     from selfinstruct.inputs.purposes import REWARD as REWARD_PAIRS
     from selfinstruct.models import resolve_model
+    from selfinstruct.train.arguments import check_settings
     from selfinstruct.train.data.preference_rows import read_pairs
     from selfinstruct.train.data.ranked import read_comparisons
     from selfinstruct.train.recipe import Job
@@ -112,8 +130,13 @@ def reward(
     from selfinstruct.train.recipes.reward_report import read_checks, shipped_checks
 
     reading = reading_of(format, columns, skip_invalid)
+    method = method_of(lora, load_in_4bit, adapter_only=False)
     reward_settings = RewardSettings(
-        method=method_of(lora, load_in_4bit, adapter_only=False),
+        method=method,
+        lora_r=lora_r,
+        adapter=adapter_of(method, lora_alpha, lora_dropout, lora_targets, dora),
+        attention=attention,
+        patience=patience,
         max_length=max_length,
         seed=seed,
         eos_token=eos_token,
@@ -126,6 +149,7 @@ def reward(
         else partial(read_pairs, reading=reading, purpose=REWARD_PAIRS)
     )
     split, source = mixed_pairs(data, read, held_out, validation_data, seed)
+    check_settings(REWARD, reward_settings)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
     result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, source))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.console import stderr
+from selfinstruct.cli.adapter_options import (
+    AttentionOption,
+    DoraOption,
+    LoraAlphaOption,
+    LoraDropoutOption,
+    LoraRankOption,
+    LoraTargetsOption,
+    PatienceOption,
+    adapter_of,
+)
 from selfinstruct.cli.data_options import (
     READING,
     ColumnsOption,
@@ -24,6 +29,7 @@ from selfinstruct.cli.data_options import (
 from selfinstruct.cli.export import AnswersName
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import TRAINING, renamed
+from selfinstruct.cli.sft_data import HELD_OUT, Field, print_split, sft_mixture, without_copies
 from selfinstruct.cli.train import (
     AdapterOnlyOption,
     ConfigOption,
@@ -43,15 +49,6 @@ from selfinstruct.cli.train import (
     trl_options,
 )
 
-if TYPE_CHECKING:
-    from selfinstruct.train.data.mixture import Part
-    from selfinstruct.train.data.rows import TrainData
-
-# Share of the rows to hold out, unless another is given.
-_HELD_OUT = 0.1
-# Rows to show of those that repeat tasks of an evaluation.
-_SHOWN = 10
-
 
 def sft(
     data: MixtureOption,
@@ -60,6 +57,12 @@ def sft(
     lora: LoraOption = True,
     load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
+    lora_r: LoraRankOption = 16,
+    lora_alpha: LoraAlphaOption = None,
+    lora_dropout: LoraDropoutOption = None,
+    lora_targets: LoraTargetsOption = None,
+    dora: DoraOption = False,
+    attention: AttentionOption = None,
     epochs: Annotated[
         float | None,
         typer.Option(
@@ -76,6 +79,7 @@ def sft(
         ),
     ] = None,
     max_length: MaxLengthOption = 1024,
+    patience: PatienceOption = 1,
     last_turn_only: Annotated[
         bool,
         typer.Option("--last-turn-only", help="Of a conversation, learn the last answer alone."),
@@ -99,6 +103,15 @@ def sft(
             help=f"Whose outputs to learn: {', '.join(AnswersName)}.",
         ),
     ] = AnswersName.OWN,
+    field: Annotated[
+        Field,
+        typer.Option(
+            "--field",
+            metavar="NAME",
+            help="What to learn of a row: its answer, or of pairs the chosen one (chosen).",
+            rich_help_panel=READING,
+        ),
+    ] = Field.ANSWER,
     with_seeds: Annotated[
         float,
         typer.Option(
@@ -139,8 +152,8 @@ def sft(
     from selfinstruct.dataset.rows import Answers
     from selfinstruct.models import resolve_model
     from selfinstruct.store import run_exists
-    from selfinstruct.train.data.mixture import mix_rows, parse_part, source_line
-    from selfinstruct.train.data.rows import read_rows
+    from selfinstruct.train.arguments import check_settings
+    from selfinstruct.train.data.mixture import mix_rows, parse_part
     from selfinstruct.train.recipe import Job, Source
     from selfinstruct.train.recipes.sft import SFT, SftSettings
 
@@ -149,31 +162,27 @@ def sft(
     held_out = held_out if validation is None else validation
     if held_out is not None and validation_data is not None:
         raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
-    read = partial(read_rows, reading=reading)
-    validation_rows = None
-    if validation_data is not None:
-        validation_rows = read(validation_data, option="--validation-data").rows
+    mixture, validation_rows = sft_mixture(
+        data, field, reading, Answers(str(answers)), with_seeds > 0, held_out, validation_data
+    )
     runs = [part for part in map(parse_part, data) if run_exists(Path(part.data))]
-    mixture = _mixture(data, partial(read, answers=Answers(str(answers))), seeds=with_seeds > 0)
     if decontaminate is not None:
-        mixture = _without_copies(mixture, decontaminate)
+        mixture = without_copies(mixture, decontaminate)
     split = mix_rows(
         mixture,
-        share=_HELD_OUT if held_out is None else held_out,
+        share=HELD_OUT if held_out is None else held_out,
         seeds_weight=with_seeds,
         seed=seed,
         validation=validation_rows,
     )
-    for source in split.sources:
-        stderr.print(source_line(source), markup=False, highlight=False, soft_wrap=True)
-    if split.near:
-        stderr.print(
-            f"{len(split.near)} of the last rows are near neighbours of training rows: "
-            "in neither part",
-            highlight=False,
-        )
+    print_split(split)
+    method = method_of(lora, load_in_4bit, adapter_only)
     sft_settings = SftSettings(
-        method=method_of(lora, load_in_4bit, adapter_only),
+        method=method,
+        lora_r=lora_r,
+        adapter=adapter_of(method, lora_alpha, lora_dropout, lora_targets, dora),
+        attention=attention,
+        patience=patience,
         merge=not adapter_only,
         max_length=max_length,
         seed=seed,
@@ -181,13 +190,15 @@ def sft(
         eos_token=eos_token,
         options=options,
     )
-    choices = {"answers": str(answers)} if runs else {}
-    if with_seeds:
-        choices["with seeds"] = "yes" if with_seeds == 1 else f"{with_seeds:g} times"
-    if validation_data is not None:
-        choices["validated on"] = f"`{Path(validation_data).name}`"
-    if decontaminate is not None:
-        choices["decontaminated against"] = f"`{Path(decontaminate).name}`"
+    choices = {
+        "answers": str(answers) if runs and field is Field.ANSWER else "",
+        "learnt": "the chosen answers of pairs" if field is Field.CHOSEN else "",
+        "with seeds": _times(with_seeds),
+        "validated on": _named(validation_data),
+        "decontaminated against": _named(decontaminate),
+    }
+    choices = {name: choice for name, choice in choices.items() if choice}
+    check_settings(SFT, sft_settings)
     local = resolve_model(model, lambda *_: None)
     first, *others = (part.data for part, _ in mixture)
     source = Source(Path(first), choices, others=tuple(others))
@@ -200,48 +211,9 @@ def sft(
             print_evaluation(f"base={model}", f"sft={out}", out)
 
 
-def _mixture(
-    data: list[str], read: Callable[..., TrainData], *, seeds: bool
-) -> list[tuple[Part, TrainData]]:
-    """Read the data sets, each with its weight and its full name.
-
-    Seed tasks are those of the runs among them; without a run, `read` refuses them.
-    """
-    from selfinstruct.store import run_exists
-    from selfinstruct.train.data.mixture import Part, parse_part
-
-    parts = [parse_part(text) for text in data]
-    is_run = [run_exists(Path(part.data)) for part in parts]
-    mixture = []
-    for part, own in zip(parts, is_run, strict=True):
-        rows = read(part.data, with_seeds=seeds and (own or not any(is_run)))
-        mixture.append((Part(rows.name, part.weight), rows))
-    return mixture
+def _times(weight: float) -> str:
+    return "" if not weight else "yes" if weight == 1 else f"{weight:g} times"
 
 
-def _without_copies(
-    mixture: list[tuple[Part, TrainData]], file: str
-) -> list[tuple[Part, TrainData]]:
-    """Leave out rows that repeat tasks of an evaluation, and say which."""
-    from selfinstruct.common.errors import ConfigError
-    from selfinstruct.train.data.decontaminate import decontaminate, read_avoided
-
-    texts = read_avoided(file)
-    cleaned = [(part, data, *decontaminate(data.rows, texts, 0.7)) for part, data in mixture]
-    removed = [copy for *_, copies in cleaned for copy in copies]
-    rows = sum(len(data.rows) for _, data in mixture)
-    stderr.print(
-        f"{len(removed)} of {rows} rows repeat tasks of {file} and are left out"
-        f"{f', the first {_SHOWN} of them' if len(removed) > _SHOWN else ''}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    for copy in removed[:_SHOWN]:
-        row = {"row": copy.row.id, "how": copy.how, "instruction": copy.row.instruction}
-        stderr.print(f"  {json.dumps(row)}", markup=False, highlight=False, soft_wrap=True)
-    if len(removed) == rows:
-        raise ConfigError(
-            f"{file}: every row repeats one of its tasks; nothing is left to train on"
-        )
-    return [(part, replace(data, rows=kept)) for part, data, kept, _ in cleaned]
+def _named(data: str | None) -> str:
+    return "" if data is None else f"`{Path(data).name}`"

@@ -16,7 +16,8 @@ F = TypeVar("F")
 # 2: runs older than the stored version, and those that store 2.
 # 3: parsers that read what models write, fewer false rejections, words of every language.
 # 4: questions of three words, options and records in inputs, the output of a program.
-RULES_VERSION = 4
+# 5: tasks about the worked passages of a prompt.
+RULES_VERSION = 5
 # Of what decides about self-chats alone (verdicts/chats.py); each commit of them stores its own.
 CHATS_VERSION = 1
 

@@ -119,7 +119,7 @@ def holds_conversations(format: Format, answers: Answers, wanted: bool | None) -
         ConfigError: they are asked for, and it cannot be done.
     """
     if wanted and not format.conversations:
-        able = " or ".join(str(one) for one in Format if one.conversations)
+        able = " or ".join(one for one in Format if one.conversations)
         raise ConfigError(
             f"--conversations: a row of the format {format} holds one exchange; "
             f"give --format {able}"

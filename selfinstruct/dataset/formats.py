@@ -7,7 +7,7 @@ command line reads it for `--help`, so nothing heavy is imported here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from selfinstruct.dataset.reasoning import ReasonedRow
     from selfinstruct.dataset.rows import ExportRow
     from selfinstruct.prompts import PromptLibrary
+
+# What stands before and after the thinking of an answer.
+_THINK, _THOUGHT = "<think>\n", "\n</think>\n\n"
 
 # Returns a file's content; the run's own prompts are for formats that write the whole prompt.
 Content = Callable[[Sequence["ExportRow"], "PromptLibrary"], bytes]
@@ -24,10 +27,13 @@ def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Conte
     """Return a function that writes rows as JSON lines, one object per row."""
 
     def content(rows: Sequence[ExportRow], prompts: PromptLibrary) -> bytes:
-        lines = (json.dumps(write(row, prompts), ensure_ascii=False) + "\n" for row in rows)
-        return "".join(lines).encode("utf-8")
+        return _written(write(row, prompts) for row in rows)
 
     return content
+
+
+def _written(rows: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
 def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
@@ -55,11 +61,30 @@ def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]
     return {"prompt": f"{system}{prompt}", "completion": _answer(row)}
 
 
-def _alpaca(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+def _alpaca(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
+    # A reader of JSON lines takes the columns of the first rows for those of all.
+    with_history = any(row.turns for row in rows)
+    return _written(_alpaca_row(row, with_history) for row in rows)
+
+
+def _alpaca_row(row: ExportRow, with_history: bool) -> dict[str, Any]:
+    """Return a row of alpaca; of a conversation, the last exchange with those before it."""
+    fields: dict[str, Any]
     fields = {"instruction": row.instruction, "input": row.input, "output": row.output}
+    reasoning = row.reasoning if _is_reasoned(row) else None
+    history: list[list[str]] = []
+    if row.turns:
+        said = [_user_text(row), _answer(row), *(turn["content"] for turn in row.turns)]
+        history = [[*pair] for pair in zip(said[:-2:2], said[1:-2:2], strict=True)]
+        output = said[-1]
+        if _is_reasoned(row):
+            reasoning, output = without_thinking(output)
+        fields = {"instruction": said[-2], "input": "", "output": output}
+    if with_history:
+        fields["history"] = history
     if system := _system(row):
         fields = {"system": system, **fields}
-    return {**fields, "reasoning": row.reasoning} if _is_reasoned(row) else fields
+    return {**fields, "reasoning": reasoning} if _is_reasoned(row) else fields
 
 
 def _sharegpt(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
@@ -101,13 +126,28 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
         schema = schema.append(pa.field("system", pa.string()))
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
+    names = list(schema.names)
+    if any(row.turns for row in rows):
+        turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+        schema = schema.append(pa.field("messages", pa.list_(turn)))
     table = pa.Table.from_pylist(
-        [{name: getattr(row, name) for name in schema.names} for row in rows],
+        [
+            {**{name: getattr(row, name) for name in names}, "messages": _conversation(row)}
+            for row in rows
+        ],
         schema=schema,
     )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _conversation(row: ExportRow) -> list[dict[str, Any]] | None:
+    """Return the turns of a row that has more than one exchange, without its system prompt."""
+    if not row.turns:
+        return None
+    user = {"role": "user", "content": _user_text(row)}
+    return [user, _answer_turn(row), *map(dict, row.turns)]
 
 
 def _is_reasoned(row: ExportRow) -> TypeGuard[ReasonedRow]:
@@ -133,7 +173,15 @@ def _answer(row: ExportRow) -> str:
 
 def with_thinking(reasoning: str, answer: str) -> str:
     """Return an answer with the thinking before it."""
-    return f"<think>\n{reasoning}\n</think>\n\n{answer}"
+    return f"{_THINK}{reasoning}{_THOUGHT}{answer}"
+
+
+def without_thinking(text: str) -> tuple[str | None, str]:
+    """Return the thinking that `with_thinking` put before an answer, and the answer."""
+    if not text.startswith(_THINK) or _THOUGHT not in text:
+        return None, text
+    reasoning, _, answer = text.removeprefix(_THINK).partition(_THOUGHT)
+    return reasoning, answer
 
 
 def _user_text(row: ExportRow) -> str:
@@ -196,9 +244,11 @@ class Format(StrEnum):
     )
     ALPACA = (
         "alpaca",
-        _lines(_alpaca),
+        _alpaca,
         "jsonl",
-        "`instruction`, `input`, `output`",
+        "`instruction`, `input`, `output`; of a conversation its last exchange, and in `history` "
+        "the pairs of user and answer before it",
+        True,
     )
     SHAREGPT = (
         "sharegpt",
@@ -212,5 +262,7 @@ class Format(StrEnum):
         "parquet",
         _parquet,
         "parquet",
-        "all columns: texts, ids, round, scores, and `override`, what a person decided",
+        "all columns: texts, ids, round, scores, and `override`, what a person decided; "
+        "`messages`, the turns of a row that is a conversation, where the run has any",
+        True,
     )

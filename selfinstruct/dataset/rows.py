@@ -34,6 +34,7 @@ class ExportRow:
         Scores of an edited text are NaN.
     conversation_id: the self-chat that the task opens (`selfinstruct converse`), if the row has
         it. turns: those after the first exchange, by turns of the user and of the assistant.
+    item: of an imported row, the id of the data set's row. shown: those of its worked examples.
     """
 
     id: str
@@ -48,6 +49,8 @@ class ExportRow:
     override: str | None = None
     conversation_id: str | None = None
     turns: tuple[Message, ...] = ()
+    item: str | None = None
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ def _rows(
                 _override(view.overrides.current, instruction.id, instance.id),
                 chat.chat.id if chat is not None else None,
                 _later_turns(chat) if chat is not None else (),
+                instance.source_id if instance.template is not None else None,
+                instance.shown or (),
             )
             yield exported, tuple(str(one.reason) for one in (instruction, instance) if one.reason)
 

@@ -57,7 +57,7 @@ class Questions:
 
     `shots` are worked tasks shown before each task. One sample is greedy; several `samples` are
     drawn at `temperature`, each with its own seed. `passages` are plain text
-    to score.
+    to score. `system` is a system prompt; empty for none.
     """
 
     tasks: Sequence[EvalTask]
@@ -66,6 +66,7 @@ class Questions:
     samples: int = 1
     temperature: float = 0.0
     passages: Sequence[str] = ()
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def answer_questions(
         ConfigError: the model's context is shorter than 512 tokens.
         EngineError: the engine failed.
     """
-    prompts = {task.id: _prompt(engine, task, asked.shots) for task in asked.tasks}
+    prompts = {task.id: _prompt(engine, task, asked) for task in asked.tasks}
     if engine.context_length < _LEAST_CONTEXT:
         raise ConfigError(
             f"the model's context of {engine.context_length} tokens is too short to evaluate it"
@@ -156,9 +157,11 @@ def _requests(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -
     return requests
 
 
-def _prompt(engine: Engine, task: EvalTask, shots: Sequence[Shot]) -> Prompt:
+def _prompt(engine: Engine, task: EvalTask, asked: Questions) -> Prompt:
     messages: list[Message] = []
-    for shot in shots:
+    if asked.system:
+        messages.append(Message(role="system", content=asked.system))
+    for shot in asked.shots:
         messages.append(Message(role="user", content=shot.user))
         messages.append(Message(role="assistant", content=shot.answer))
     messages.append(Message(role="user", content=user_text(task.instruction, task.input)))

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from selfinstruct.common.statistics import paired_difference
+from selfinstruct.evaluate.exact import mcnemar
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`difference` is the mean of a − b over `n` tasks; `low` to `high` its 95 % interval."""
+    """`difference` is the mean of a − b over `n` tasks; `low` to `high` its 95 % interval.
+
+    `mcnemar` is the p value of McNemar's test, for what is right or wrong.
+    """
 
     a: str
     b: str
@@ -20,6 +24,7 @@ class Comparison:
     low: float
     high: float
     n: int
+    mcnemar: float | None = None
 
 
 def compare_all(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Comparison]:
@@ -41,4 +46,5 @@ def paired(
 ) -> Comparison:
     """Return how much a is above b, from values of the same tasks."""
     difference, low, high, count = paired_difference(first, second)
-    return Comparison(a, b, metric, difference, low, high, count)
+    p = mcnemar(first, second) if metric == "exact_match" else None
+    return Comparison(a, b, metric, difference, low, high, count, p)

@@ -15,6 +15,7 @@ from selfinstruct.common.records import NAN, LocalModel
 from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.evaluate.answers import Answer, ModelAnswers, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
+from selfinstruct.evaluate.exact import SETTING, version_of
 from selfinstruct.evaluate.kept import keep, make_folder, read_kept
 from selfinstruct.evaluate.metrics import equal_length, mean, measure
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, perplexity
@@ -32,11 +33,15 @@ Verdicts = Mapping[tuple[str, str], Sequence[Verdict]]
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A model under a name; `shots` worked seed tasks are shown to it before each task."""
+    """A model under a name; `shots` worked seed tasks are shown to it before each task.
+
+    `system` is its system prompt; empty for none.
+    """
 
     name: str
     model: str
     shots: int = 0
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ def evaluate(
     """
     models = _resolved(contestants, conditions)
     answered = _answered(contestants, asked, models, conditions)
-    values = {name: _values(asked, own) for name, own in answered.items()}
+    version = version_of(conditions.out)
+    values = {name: _values(asked, own, version) for name, own in answered.items()}
     judged = _Judged()
     if judge is not None:
         advance = partial(conditions.advance, "judge")
@@ -121,6 +127,7 @@ def evaluate(
         {
             "dtype": conditions.dtype,
             **_settings(asked, judge),
+            SETTING: version,
             "models": _settings_of_models(contestants, models, answered),
         },
         judged.wins,
@@ -164,9 +171,10 @@ def _answered(
     answered = {}
     for contestant in contestants:
         name = contestant.name
-        own = Questions(**{**vars(asked), "shots": shots[: contestant.shots]})
+        told = {"shots": shots[: contestant.shots], "system": contestant.system}
+        own = Questions(**{**vars(asked), **told})
         path = folder / f"{name}.json"
-        key = fingerprint({**asdict(own), "dtype": conditions.dtype, "digest": models[name].digest})
+        key = fingerprint({**_key(own), "dtype": conditions.dtype, "digest": models[name].digest})
         answers = read_kept(path, key)
         if answers is None:
             loaded = Loaded(contestant.model, conditions.dtype)
@@ -174,6 +182,12 @@ def _answered(
             keep(path, key, answers)
         answered[name] = answers
     return answered
+
+
+def _key(own: Questions) -> dict[str, Any]:
+    """Return what answers depend on; without a system prompt it is what it was before there was."""
+    key = asdict(own)
+    return key if own.system else {name: key[name] for name in key if name != "system"}
 
 
 def _means(
@@ -246,6 +260,7 @@ def _settings_of_models(
             "model": contestant.model,
             "digest": models[contestant.name].digest,
             "shots": contestant.shots,
+            **({"system": contestant.system} if contestant.system else {}),
             "unanswered": sum(
                 answer.error is not None for answer in answered[contestant.name].answers
             ),
@@ -254,8 +269,8 @@ def _settings_of_models(
     }
 
 
-def _values(asked: Questions, own: ModelAnswers) -> dict[str, list[float]]:
-    values = measure(asked.tasks, own.answers)
+def _values(asked: Questions, own: ModelAnswers, version: int) -> dict[str, list[float]]:
+    values = measure(asked.tasks, own.answers, version)
     for metric, of in PASSAGE_MEASURES.items():
         if own.passages:
             values[metric] = [of(passage) for passage in own.passages]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import fmean
 
 from selfinstruct.common.records import NAN
 from selfinstruct.evaluate.answers import Answer
+from selfinstruct.evaluate.exact import LATEST, is_exact
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.filters.length import count_words, first_words
-from selfinstruct.filters.similarity import normalised, rouge_f
+from selfinstruct.filters.similarity import rouge_f
 from selfinstruct.filters.text import repetition
 
 Measure = Callable[[EvalTask, Answer], float]
@@ -68,11 +70,9 @@ def equal_length(
     return first, second
 
 
-def exact_match(task: EvalTask, answer: Answer) -> float:
-    """Whether a closed answer is the reference, but for case, articles and a full stop."""
-    if not task.closed:
-        return NAN
-    return float(normalised(answer.text) == normalised(task.reference))
+def exact_match(task: EvalTask, answer: Answer, version: int = LATEST) -> float:
+    """Whether a closed answer is the reference, by a version of `exact.VERSIONS`."""
+    return float(is_exact(answer.text, task.reference, version)) if task.closed else NAN
 
 
 def reference_logprob(task: EvalTask, answer: Answer) -> float:
@@ -112,19 +112,24 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
-def measure(tasks: Sequence[EvalTask], answers: Sequence[Answer]) -> dict[str, list[float]]:
+def measure(
+    tasks: Sequence[EvalTask], answers: Sequence[Answer], exact_version: int = LATEST
+) -> dict[str, list[float]]:
     """Return every measure of every task, in the order of the tasks: means over its samples.
 
     Args:
         tasks: what was asked.
         answers: as many of each task as of any other, in the order of the tasks.
+        exact_version: of `exact_match`.
     """
     samples = len(answers) // len(tasks)
+    measures: dict[str, Measure] = {**MEASURES}
+    measures |= {"exact_match": partial(exact_match, version=exact_version)}
     grouped = [answers[start : start + samples] for start in range(0, len(answers), samples)]
     pairs = list(zip(tasks, grouped, strict=True))
     return {
         name: [mean([_known(value, task, answer) for answer in own]) for task, own in pairs]
-        for name, value in MEASURES.items()
+        for name, value in measures.items()
     }
 
 

@@ -13,6 +13,7 @@ from selfinstruct.common import atomic
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.evaluate.compare import Comparison
 from selfinstruct.evaluate.evaluation import Evaluation
+from selfinstruct.evaluate.exact import SETTING
 from selfinstruct.evaluate.kept import plain
 from selfinstruct.evaluate.metrics import exact_match, rouge_l
 
@@ -38,7 +39,8 @@ _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
 def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
     """Write report.json and a self-contained report.html; return the content of report.json.
 
-    `comparisons` is a list of `a`, `b`, `metric`, `difference` (a − b), `low`, `high`, `n`.
+    `comparisons` is a list of `a`, `b`, `metric`, `difference` (a − b), `low`, `high`, `n`, and
+    for `exact_match` the p value of McNemar's test, `mcnemar`.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -49,7 +51,7 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
             name: {metric: plain(value) for metric, value in means.items()}
             for name, means in evaluation.means.items()
         },
-        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+        "comparisons": [_compared(comparison) for comparison in evaluation.comparisons],
         "wins": [asdict(win_rate) for win_rate in evaluation.wins],
         "ratings": [asdict(rating) for rating in evaluation.ratings],
     }
@@ -60,6 +62,11 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return report
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    row = asdict(comparison)
+    return row if comparison.mcnemar is not None else {k: row[k] for k in row if k != "mcnemar"}
 
 
 def _page(evaluation: Evaluation) -> str:
@@ -74,6 +81,7 @@ def _page(evaluation: Evaluation) -> str:
         metric for metric in TITLES if any(one.metric == metric for one in evaluation.comparisons)
     ]
     samples = evaluation.asked.samples
+    version = evaluation.settings.get(SETTING, 1)
     rows = [
         {
             "task": task,
@@ -82,7 +90,7 @@ def _page(evaluation: Evaluation) -> str:
                     "model": name,
                     "text": evaluation.answers[name][number * samples].text,
                     "rouge_l": rouge_l(task, evaluation.answers[name][number * samples]),
-                    "exact": exact_match(task, evaluation.answers[name][number * samples]),
+                    "exact": exact_match(task, evaluation.answers[name][number * samples], version),
                     "stopped": evaluation.answers[name][number * samples].stopped,
                 }
                 for name in evaluation.answers

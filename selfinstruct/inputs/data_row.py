@@ -45,6 +45,7 @@ class DataRow:
         rejected: the worse one.
         ranked: several answers to `prompt`, the best first.
         label: whether a person liked the answer (KTO).
+        tools: the functions that the model may call, as chat templates take them.
         columns: the row as it came, for scores, weights and the like.
     """
 
@@ -59,6 +60,7 @@ class DataRow:
     rejected: tuple[Message, ...] | None = None
     ranked: tuple[tuple[Message, ...], ...] | None = None
     label: bool | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
     place: int = 0
     group: str = ""
     format: str = ""

@@ -57,7 +57,7 @@ def pinned(name: HubName) -> HubName:
 
     try:
         commit = HfApi().dataset_info(name.repo, revision=name.revision, timeout=30).sha
-    except (OSError, ValueError) as error:  # the library's own errors are OSErrors
+    except Exception as error:  # noqa: BLE001 the HTTP client has errors of its own, by version
         log.debug("%s: its commit is not known (%s)", name, error)
         return name
     return HubName(name.repo, name.config, commit, name.split)
@@ -112,11 +112,29 @@ def _loaded(load: Any, name: str, option: str) -> Any:
     try:
         return load()
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        if _is_connection(error):
+            raise ConfigError(
+                f"{name}: the hub cannot be reached ({text}), and the data set is not in the "
+                f"cache; check the connection, or give {option} a file or a folder"
+            ) from error
         raise ConfigError(
             f"{name}: cannot be loaded ({text}); check {option}: a file, "
             "a folder, or OWNER/NAME[:CONFIG][@REVISION][#SPLIT] of a data set on the hub"
         ) from error
+
+
+def _is_connection(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is of the connection.
+
+    The client that `huggingface_hub` asks with has errors of its own, named in this way.
+    """
+    while error is not None:
+        name = type(error).__name__
+        if isinstance(error, ConnectionError) or name in ("ConnectError", "ConnectTimeout"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _rows(data: Any, split: str | None, name: str, option: str) -> Iterator[RawRow]:

@@ -11,7 +11,10 @@ from selfinstruct.inputs.formats.base import Format, Kind
 
 _KINDS = {format.name: format.kind for format in FORMATS}
 
-_PAIRS = "pairs are for `train dpo` and `train reward`"
+_PAIRS = (
+    "pairs are for `train dpo`, `train reward` and `train kto`; `train sft --field chosen` "
+    "imitates the chosen answers"
+)
 _RANKED = "ranked answers are for `train reward --ranked`"
 _JUDGED = "nobody may learn an answer that a person did not like"
 
@@ -32,6 +35,7 @@ class Purpose:
         refuses: why it cannot use the others.
         advice: what to give it.
         part: what it uses of a row that has more, by kind, for the docs.
+        tools: whether it shows a model the functions that a row lets it call.
     """
 
     option: str
@@ -40,6 +44,7 @@ class Purpose:
     refuses: Mapping[Kind, str]
     advice: str
     part: Mapping[Kind, str]
+    tools: bool = False
 
     def fits(self, format: Format) -> bool:
         return format.kind in self.takes
@@ -52,6 +57,13 @@ class Purpose:
         """
         kind = kind_of(row)
         if kind in self.takes:
+            if row.tools and not self.tools:
+                raise BadRowError(
+                    row.where,
+                    f'"tools" names functions that the model may call, which {self.option} cannot '
+                    "use; leave the column out with --columns tools=, or give rows without it",
+                    "tools: not used",
+                )
             return
         raise BadRowError(
             row.where,
@@ -105,6 +117,7 @@ SFT = Purpose(
     },
     advice="give tasks with answers",
     part={},
+    tools=True,
 )
 DPO = Purpose(
     option="train dpo",
@@ -114,10 +127,11 @@ DPO = Purpose(
         Kind.TASKS: "it learns from a better and a worse answer; make them with `prefer`",
         Kind.TEXTS: "it learns from a better and a worse answer; make them with `prefer`",
         Kind.RANKED: _RANKED,
-        Kind.LABELS: "single judgements are no pairs; pair a liked and a disliked answer",
+        Kind.LABELS: "single judgements are no pairs; `train kto` learns from them",
     },
     advice="give one {prompt, chosen, rejected} per row",
     part={},
+    tools=True,
 )
 REWARD = Purpose(
     option="train reward",
@@ -126,6 +140,29 @@ REWARD = Purpose(
     refuses={**DPO.refuses, Kind.RANKED: "ranked answers need --ranked"},
     advice="give one {prompt, chosen, rejected} per row",
     part={},
+)
+# Each of a pair's answers is one that was liked, or one that was not.
+KTO = Purpose(
+    option="train kto",
+    row="answer with a label",
+    takes=frozenset({Kind.LABELS, Kind.PAIRS}),
+    refuses={
+        Kind.TASKS: "nothing says whether the answer was liked; give a column `label`",
+        Kind.TEXTS: "there is no answer, and nothing says whether it was liked",
+        Kind.RANKED: _RANKED,
+    },
+    advice="give one {prompt, completion, label} per row",
+    part={},
+)
+SFT_CHOSEN = replace(
+    DPO,
+    option="train sft --field chosen",
+    refuses={
+        **DPO.refuses,
+        Kind.TASKS: "its rows have one answer each; leave --field out",
+        Kind.TEXTS: _TEXTS,
+        Kind.LABELS: _JUDGED,
+    },
 )
 CHECKS = replace(REWARD, option="train reward --check", row="check")
 REWARD_RANKED = Purpose(
@@ -167,6 +204,18 @@ DECONTAMINATE = replace(
 )
 
 PURPOSES = (
-    *(SEEDS, TOPICS, AVOID, SFT, DECONTAMINATE, DPO, REWARD, REWARD_RANKED, CHECKS),
+    *(
+        SEEDS,
+        TOPICS,
+        AVOID,
+        SFT,
+        SFT_CHOSEN,
+        DECONTAMINATE,
+        DPO,
+        KTO,
+        REWARD,
+        REWARD_RANKED,
+        CHECKS,
+    ),
     *(PREFER, BEST_OF, EVALUATE),
 )

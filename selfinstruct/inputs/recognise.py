@@ -59,18 +59,9 @@ class Recogniser:
 
     def _renamed(self, raw: RawRow) -> Mapping[str, Any]:
         """Return the columns that are not null, in lower case, under the names of `--columns`."""
-        value = raw.value
-        if isinstance(value, BadRowError):
-            raise value
-        if isinstance(value, str):
-            value = {_TEXT: value}
-        if not isinstance(value, dict):
-            raise BadRowError(
-                raw.where, f"is {shown(value)}, no object; write {{…}}", "not an object"
-            )
         columns = {
             name.strip().lower(): cell
-            for name, cell in value.items()
+            for name, cell in columns_of(raw).items()
             # NaN is how tables of numbers write an empty cell.
             if cell is not None and not (isinstance(cell, float) and math.isnan(cell))
         }
@@ -126,6 +117,22 @@ class Recogniser:
             return f"{name}: {', '.join(column for column in names if column in used[name])}"
         listed = ", ".join(f"{count:,} {name}" for name, count in totals.items())
         return listed or "no known format"
+
+
+def columns_of(raw: RawRow) -> dict[str, Any]:
+    """Return the columns of a raw row as they are; a line of text is the column `text`.
+
+    Raises:
+        BadRowError: it is no object, or was not readable at all.
+    """
+    value = raw.value
+    if isinstance(value, BadRowError):
+        raise value
+    if isinstance(value, str):
+        return {_TEXT: value}
+    if not isinstance(value, dict):
+        raise BadRowError(raw.where, f"is {shown(value)}, no object; write {{…}}", "not an object")
+    return value
 
 
 def _likeness(format: Format, columns: frozenset[str]) -> float:

@@ -31,6 +31,8 @@ class CatalogueEntry:
 
     wheels: they hold the GGUF file, or its chunks in the order of their names.
     sha256: of the whole GGUF file.
+    hub_name: of the model on the hub that the file was made from.
+    license_id: of its licence on the hub.
     """
 
     name: str
@@ -38,6 +40,8 @@ class CatalogueEntry:
     license: str
     wheels: tuple[DataWheel, ...]
     sha256: str
+    hub_name: str
+    license_id: str
     must_accept: str | None = None
     recommended: Mapping[str, Any] = field(default_factory=dict)
     prompting: Mapping[str, str] | None = None
@@ -58,6 +62,8 @@ CATALOGUE = {
                 ),
             ),
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            hub_name="HuggingFaceTB/SmolLM2-135M-Instruct",
+            license_id="apache-2.0",
             # Measured (docs/engine.md): it continues a list well as raw text and badly in
             # chat. It answers well in chat and badly after raw few-shot examples. Without a
             # repetition penalty it repeats itself, and without a system prompt it writes too much.
@@ -86,6 +92,8 @@ CATALOGUE = {
                 )
             ),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            hub_name="google/gemma-3-270m",
+            license_id="gemma",
             must_accept="https://ai.google.dev/gemma/terms",
             recommended={
                 "classify": {"exemplars": 24},

@@ -108,7 +108,7 @@ def _download(name: str, progress: Progress) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md"]
     try:
         folder = snapshot_download(name, allow_patterns=patterns)
     except GatedRepoError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
@@ -39,6 +39,16 @@ _TOOL_PROBE = (
     ),
     Message(role="tool", content=_PROBE, name=_PROBE_TOOL, tool_call_id=_PROBE_CALL),
 )
+_TOOL_SCHEMA = {
+    "type": "function",
+    "function": {
+        "name": _PROBE_TOOL,
+        "description": _PROBE,
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+    },
+}
+# The functions that a model may call, as JSON schemas.
+Tools = Sequence[Mapping[str, Any]]
 _OPENS_THINKING = re.compile(r"<([\w:]*think\w*)>\s*\Z")
 _THINK, _NO_THINK = "/think", "/no_think"
 # Some templates write today's date. A run that goes on tomorrow must ask as it did today.
@@ -60,7 +70,14 @@ class ChatTemplate:
         self._name = name
         self._whose = f"model {name!r}: its chat template" if name else "the chat template"
 
-    def text(self, messages: Sequence[Message], opened: str = "", *, thinking: bool = False) -> str:
+    def text(
+        self,
+        messages: Sequence[Message],
+        opened: str = "",
+        *,
+        thinking: bool = False,
+        tools: Tools = (),
+    ) -> str:
         """Return a conversation up to the model's own turn, and the beginning of that turn.
 
         Args:
@@ -68,24 +85,34 @@ class ChatTemplate:
             opened: the beginning of the model's turn; the turn gets no end mark.
             thinking: whether the model may think first. Otherwise its thinking part is switched
                 off where the template can do that, and is empty before an opened turn.
+            tools: the functions that the model may call, as JSON schemas.
 
         Raises:
             ConfigError: the template refuses the conversation.
         """
-        text = self._rendered(messages, thinking=thinking, asks=True)
+        text = self._rendered(messages, thinking=thinking, asks=True, tools=tools)
         if not opened:
             return text
         return f"{text}{self._lead_thinking if thinking else self._lead}{opened}"
 
-    def finished(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
+    def finished(
+        self, messages: Sequence[Message], *, thinking: bool = False, tools: Tools = ()
+    ) -> str:
         """Return a conversation that ends with the model's own turn, and the end of that turn.
 
         Raises:
             ConfigError: the template refuses the conversation.
         """
-        return self._rendered(messages, thinking=thinking, asks=False)
+        return self._rendered(messages, thinking=thinking, asks=False, tools=tools)
 
-    def _rendered(self, messages: Sequence[Message], *, thinking: bool, asks: bool) -> str:
+    def _rendered(
+        self, messages: Sequence[Message], *, thinking: bool, asks: bool, tools: Tools
+    ) -> str:
+        if tools and not self.lists_tools:
+            raise ConfigError(
+                f"{self._whose} has no form for the functions that a model may call (`tools`); use "
+                "a model that was made for tools, or leave the column out with --columns tools="
+            )
         if any(map(has_tools, messages)) and not self.takes_tools:
             raise ConfigError(
                 f"{self._whose} has no form for tool calls and their results; use a model that was "
@@ -93,7 +120,7 @@ class ChatTemplate:
             )
         turns = self._turns(messages, thinking=thinking)
         try:
-            return self._apply(turns, thinking=thinking, asks=asks)
+            return self._apply(turns, thinking=thinking, asks=asks, tools=tools)
         except _REFUSALS as error:
             roles = ", ".join(message["role"] for message in turns)
             way_out = "change the turns, or use another model"
@@ -130,6 +157,16 @@ class ChatTemplate:
     def takes_tools(self) -> bool:
         """Whether it writes the calls of tools, and their results."""
         text = self._tried(_TOOL_PROBE) or ""
+        return _PROBE_TOOL in text and _PROBE in text
+
+    @cached_property
+    def lists_tools(self) -> bool:
+        """Whether it writes the functions that a model may call."""
+        turn = Message(role="user", content="u")
+        try:
+            text = self._apply([turn], thinking=False, tools=[_TOOL_SCHEMA])
+        except _REFUSALS:
+            return False
         return _PROBE_TOOL in text and _PROBE in text
 
     @cached_property
@@ -180,10 +217,18 @@ class ChatTemplate:
         except _REFUSALS:
             return None
 
-    def _apply(self, turns: Sequence[Message], *, thinking: bool, asks: bool = True) -> str:
+    def _apply(
+        self,
+        turns: Sequence[Message],
+        *,
+        thinking: bool,
+        asks: bool = True,
+        tools: Tools = (),
+    ) -> str:
         return str(
             self._tokenizer.apply_chat_template(
                 [dict(turn) for turn in turns],
+                tools=list(tools) or None,
                 tokenize=False,
                 add_generation_prompt=asks,
                 # The two names of the variable that switches thinking; a template knows one.

@@ -61,8 +61,11 @@ class _Exemplar(_Strict):
 
 
 class _PassageExemplar(_Strict):
+    """A worked passage; `subjects` are words that it is about, and few other texts."""
+
     text: _Text
     tasks: Annotated[list[_Text], Field(min_length=1)]
+    subjects: list[_Text] = []
 
 
 class _KindRule(_Strict):

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
-from selfinstruct.prompts.chat_template import chat_template
+from selfinstruct.prompts.chat_template import Tools, chat_template
 from selfinstruct.prompts.text_tokens import text_tokens
 
 log = logging.getLogger(__name__)
@@ -16,13 +16,15 @@ log = logging.getLogger(__name__)
 _ANSWER = "ANSWER"
 
 
-def prompt_text(messages: Sequence[Message], tokenizer: Any, *, thinking: bool = False) -> str:
+def prompt_text(
+    messages: Sequence[Message], tokenizer: Any, *, thinking: bool = False, tools: Tools = ()
+) -> str:
     """Return a conversation in the chat template, ready for the next answer.
 
     As the engine does, thinking is switched off where the template can do that, unless the next
     answer is to think.
     """
-    return chat_template(tokenizer).text(messages, thinking=thinking)
+    return chat_template(tokenizer).text(messages, thinking=thinking, tools=tools)
 
 
 def end_of_answer(tokenizer: Any) -> str:

@@ -2,58 +2,117 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.suggest import did_you_mean
-from selfinstruct.train.checkpoints import CHECKPOINTS
-from selfinstruct.train.network import bf16_pays
+from selfinstruct.train.attention import check_attention
+from selfinstruct.train.checkpoints import CHECKPOINTS, refused
+from selfinstruct.train.fields import checked_fields
+from selfinstruct.train.libraries import quiet, require_trl
+from selfinstruct.train.network import bf16_pays, check_four_bits
 from selfinstruct.train.recipe import DataT, Examples, Job, Recipe, SettingsT
+from selfinstruct.train.sharding import check_whole
+
+# What the loader gets, since TRL gets a model that is loaded.
+LOADER = "model_init_kwargs"
+
+
+def check_settings(recipe: Recipe[DataT, SettingsT, Any], settings: SettingsT) -> dict[str, Any]:
+    """Check all that needs neither data nor a model; return the user's fields of TRL's, typed.
+
+    Raises:
+        ConfigError: a setting cannot be used on this machine.
+    """
+    require_trl()
+    quiet()
+    config_class, _ = recipe.classes()
+    options = checked_fields(config_class, settings.options, recipe.reserved)
+    recipe.check(settings, options)
+    if settings.method == "qlora":
+        check_four_bits()
+    check_whole(options)
+    check_attention(settings.attention)
+    check_attention((options.get(LOADER) or {}).get("attn_implementation"))
+    fields = {**_shared(settings.seed, options, rows=1, validated=True), **_for_trl(options)}
+    with refused("TRL refuses its options"):
+        config_class(output_dir=CHECKPOINTS, **fields)
+    return options
 
 
 def trl_arguments(
-    recipe: Recipe[DataT, SettingsT, Any], job: Job[DataT, SettingsT], examples: Examples
+    recipe: Recipe[DataT, SettingsT, Any],
+    job: Job[DataT, SettingsT],
+    examples: Examples,
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the fields. The user's win over the recipe's, which win over the shared ones.
 
-    Raises:
-        ConfigError: the user sets a field that TRL lacks, or that only the recipe may set.
+    Args:
+        recipe: the way to train.
+        job: what to train.
+        examples: its data.
+        options: the user's fields, as `check_settings` returns them.
     """
+    shared = _shared(
+        job.settings.seed, options, rows=len(examples.train), validated=bool(examples.held_out)
+    )
+    own = recipe.arguments(job.settings, examples)
+    place = {"output_dir": str(job.out / CHECKPOINTS)}
+    return {**shared, **own, **place, **_for_trl(options)}
+
+
+def _for_trl(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != LOADER}
+
+
+def _shared(seed: int, options: Mapping[str, Any], *, rows: int, validated: bool) -> dict[str, Any]:
     import torch
 
-    own = recipe.arguments(job.settings, examples)
-    options = job.settings.options or {}
-    known = {field.name for field in fields(recipe.classes()[0])}
-    for name in options.keys() - known:
-        raise ConfigError(
-            f"--set {name}: TRL's {recipe.classes()[0].__name__} has no such field; "
-            f"{did_you_mean(name, known)}see its documentation for all of them"
-        )
-    wrong = sorted(recipe.reserved & options.keys())
-    if wrong:
-        raise ConfigError(f"{', '.join(wrong)}: set by selfinstruct itself; use its own option")
     on_gpu = torch.cuda.is_available()
-    validated = bool(examples.held_out)
-    shared: dict[str, Any] = {
-        "output_dir": str(job.out / CHECKPOINTS),
+    return {
         "lr_scheduler_type": "cosine",
         "weight_decay": 0.0,
-        "logging_steps": 1 if len(examples.train) < 500 else 10,
+        "logging_steps": 1 if rows < 500 else 10,
         "logging_nan_inf_filter": False,
-        "save_strategy": "epoch",
         "save_total_limit": 2,
         "restore_callback_states_from_checkpoint": True,
-        "eval_strategy": "epoch" if validated else "no",
-        "load_best_model_at_end": validated,
-        "metric_for_best_model": "eval_loss" if validated else None,
+        **_strategies(options, validated),
         # On a CPU memory is plenty, and recomputing activations costs a third of the time.
         "gradient_checkpointing": on_gpu,
-        "bf16": bf16_pays(),
+        "bf16": bf16_pays() and not options.get("fp16"),
         "use_cpu": not on_gpu,
         "report_to": "none",
         "disable_tqdm": True,
-        "seed": job.settings.seed,
-        "data_seed": job.settings.seed,
+        "seed": seed,
+        "data_seed": seed,
     }
-    return {**shared, **own, **options}
+
+
+def _strategies(options: Mapping[str, Any], validated: bool) -> dict[str, Any]:
+    """Return when the model is saved and validated: the best is kept where both go together.
+
+    Where the user sets only one of the two, the other follows it.
+    """
+    evaluating, saving = (
+        None if value is None else str(getattr(value, "value", value))
+        for value in (options.get("eval_strategy"), options.get("save_strategy"))
+    )
+    if not validated:
+        evaluating = "no"
+    if evaluating is None:
+        evaluating = saving if saving in ("steps", "epoch") else "epoch"
+    if saving is None:
+        saving = evaluating if evaluating in ("steps", "epoch") else "epoch"
+    best = "no" not in (evaluating, saving)
+    every = {
+        other: options[name]
+        for name, other in (("eval_steps", "save_steps"), ("save_steps", "eval_steps"))
+        if options.get(name) is not None
+    }
+    return {
+        "save_strategy": saving,
+        "eval_strategy": evaluating,
+        "load_best_model_at_end": best,
+        "metric_for_best_model": "eval_loss" if best else None,
+        **every,
+    }

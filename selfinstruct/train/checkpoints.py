@@ -1,14 +1,17 @@
 """A model's folder while its training runs, and whether a training may use it.
 
-checkpoints/checkpoint-N   whole once its trainer_state.json exists
+checkpoints/checkpoint-N   whole, or passed over (`whole.torn_file`)
+checkpoints/adapter        the trained adapter, while it is being merged
 checkpoints/asked.json     what was asked for; --resume must ask for the same
 .model.tmp                 the model while it is being written
+logs/                      what trackers write; stays
 training.json              moved in last; then the model is whole
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,21 +23,28 @@ from selfinstruct.common.errors import ConfigError, TrainError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.watching import is_main_process
+from selfinstruct.train.whole import torn_file
+
+log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
+ADAPTER = "adapter"
 REPORT = "training.json"
 PART = ".model.tmp"
 ASKED = "asked.json"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint. The trainer writes its state last."""
-    whole = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
+    """Return the newest whole checkpoint, and say which newer ones are torn."""
+    numbered = [
+        path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()
     ]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    for path in sorted(numbered, key=lambda path: -int(path.name.rpartition("-")[2])):
+        torn = torn_file(path)
+        if torn is None:
+            return path
+        log.warning("%s: is not whole (%s); the checkpoint before it is used", path, torn)
+    return None
 
 
 def check_out(out: Path, resume: bool) -> Path | None:
@@ -121,7 +131,7 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, AssertionError, OSError, KeyError) as error:
+    except (TypeError, ValueError, AssertionError, OSError, KeyError, ImportError) as error:
         if made is not None:
             with suppress(OSError):
                 made.rmdir()
@@ -136,44 +146,49 @@ def nothing_left(out: Path) -> Iterator[None]:
     A whole checkpoint stays, and so does what an interruption leaves, for --resume.
     """
     begun = (out / CHECKPOINTS).exists()
+    adapter = out / CHECKPOINTS / ADAPTER
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         yield
     except Exception:
-        if not begun and is_main_process() and last_checkpoint(out / CHECKPOINTS) is None:
+        safe = adapter.is_dir() or last_checkpoint(out / CHECKPOINTS) is not None
+        if not begun and is_main_process() and not safe:
             for name in (CHECKPOINTS, PART):
                 shutil.rmtree(out / name, ignore_errors=True)
-            with suppress(OSError):  # somebody has put a file there
+            with suppress(OSError):  # somebody has put a file there, or a tracker its logs
                 for folder in missing:
                     folder.rmdir()
         raise
 
 
 @contextmanager
-def written(out: Path) -> Iterator[None]:
+def written(out: Path, what: str = "training") -> Iterator[None]:
     """Turn a full disk or a full memory into TrainError.
 
     Raises:
         TrainError: says what to do. The last whole checkpoint stays.
     """
-    import torch
     from safetensors import SafetensorError
 
     safe = "the last whole checkpoint, if there was one, is safe"
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise TrainError(
-            f"{out}: memory is full ({str(error)[:200]}); {safe}: set a smaller "
-            "per_device_train_batch_size or --max-length in another --out"
-        ) from error
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrainError(
             f"{out}: cannot be written or read ({reason}); {safe}: free space, then continue with "
             "--resume"
         ) from error
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            less = (
+                "set a smaller per_device_train_batch_size or --max-length in another --out"
+                if what == "training"
+                else "free memory, or go on with a machine that has more"
+            )
+            raise TrainError(
+                f"{out}: memory is full while {what} ({why(error)[:200]}); {safe}: {less}"
+            ) from error
         # torch.save's own message for a file that it cannot write.
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
@@ -181,3 +196,14 @@ def written(out: Path) -> Iterator[None]:
             f"{out}: cannot be written ({why(error)}); {safe}: free space, then continue with "
             "--resume"
         ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full: of Python, of a GPU, or of torch on a CPU."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "not enough memory")
+    )

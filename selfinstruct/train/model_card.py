@@ -11,18 +11,21 @@ import yaml
 
 from selfinstruct import __version__
 from selfinstruct.inputs.hub import hub_name
-from selfinstruct.models import CATALOGUE
 from selfinstruct.store import open_run, run_exists
+from selfinstruct.train.adapter import Adapter
+from selfinstruct.train.base_model import base_model
 from selfinstruct.train.health.verdict import Interval
-from selfinstruct.train.recipe import Card, Source, Training
+from selfinstruct.train.recipe import Card, Settings, Source, Training
 
 
 def card_text(card: Card, training: Training[Any, Any]) -> str:
     """Return README.md: the recipe's part, and what all trainings say."""
     model, settings = training.job.model, training.job.settings
-    entry = CATALOGUE.get(model.name)
+    base = base_model(model)
     header: dict[str, Any] = {
-        "license": "apache-2.0" if entry and entry.license == "Apache-2.0" else "other",
+        "license": base.license,
+        **({} if base.hub_name is None else {"base_model": base.hub_name}),
+        "library_name": "transformers" if settings.merge else "peft",
         "tags": ["self-instruct", card.tag, "synthetic"],
         "pipeline_tag": card.task,
     }
@@ -30,7 +33,7 @@ def card_text(card: Card, training: Training[Any, Any]) -> str:
         "trained from": f"{model.name} (digest `{model.digest}`)",
         "trained on": card.trained_on,
         **card.data,
-        "method": settings.method + (f", r {settings.lora_r}" if settings.method != "full" else ""),
+        "method": _method(settings),
         "tokens": f"{training.tokens:,} in {training.steps:,} steps",
         **card.outcome,
         "random seed": settings.seed,
@@ -43,6 +46,20 @@ def card_text(card: Card, training: Training[Any, Any]) -> str:
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {card.title}\n\n{table}\n\n"
         f"{card.origin}The terms of the model it was trained from apply.\n"
     )
+
+
+def _method(settings: Settings) -> str:
+    """Return how a model was trained: the method, and the adapter's shape where it has one."""
+    if settings.method == "full":
+        return "full"
+    shape = settings.adapter or Adapter()
+    parts = {
+        f"alpha {shape.alpha}": shape.alpha is not None,
+        f"dropout {shape.dropout}": shape.dropout is not None,
+        f"on {', '.join(shape.targets or ())}": bool(shape.targets),
+        "DoRA": bool(shape.dora),
+    }
+    return ", ".join([settings.method, f"r {settings.lora_r}", *(p for p in parts if parts[p])])
 
 
 def data_name(data: Path) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
+from selfinstruct.train.adapter import Adapter, check_targets, lora_config
+from selfinstruct.train.attention import attention_of
 from selfinstruct.train.checkpoints import refused
 
 
@@ -42,53 +45,68 @@ def load_tokenizer(model: LocalModel) -> Any:
 
 
 def load_network(
-    model: LocalModel, method: str, lora_r: int, *, reward: bool = False
+    model: LocalModel,
+    method: str,
+    lora_r: int,
+    *,
+    reward: bool = False,
+    adapter: Adapter | None = None,
+    attention: str | None = None,
+    loader: Mapping[str, Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return the network to train and the adapter's configuration, if there is one.
 
     Args:
         model: where to start from.
         method: `lora`, `qlora` or `full`.
-        lora_r: rank of the adapter (Hu et al. 2021, arXiv:2106.09685). Its alpha is twice that.
+        lora_r: rank of the adapter.
         reward: with a head that scores a sequence, instead of the one that predicts a token.
+        adapter: the rest of its shape.
+        attention: how attention is computed; chosen for the machine by default.
+        loader: arguments of `from_pretrained`, which win over ours (TRL's `model_init_kwargs`).
 
     Raises:
-        ConfigError: `qlora` on a machine that cannot run it.
+        ConfigError: `qlora` on a machine that cannot run it, or the adapter does not fit.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    options: dict[str, Any] = {"local_files_only": True, "attn_implementation": "sdpa"}
-    loader = AutoModelForCausalLM
+    options: dict[str, Any] = {
+        "local_files_only": True,
+        "attn_implementation": attention_of(attention),
+    }
+    network = AutoModelForCausalLM
     if reward:
-        loader = AutoModelForSequenceClassification
+        network = AutoModelForSequenceClassification
         options["num_labels"] = 1
     if method == "full":
         options["dtype"] = torch.float32
-        return loader.from_pretrained(model.path, **options), None
-    from peft import LoraConfig
-
+        return network.from_pretrained(model.path, **{**options, **(loader or {})}), None
+    check_targets(AutoConfig.from_pretrained(model.path, local_files_only=True), adapter)
     if method == "qlora":
         options["quantization_config"] = _four_bits()
     options["dtype"] = torch.bfloat16 if bf16_pays() else torch.float32
-    adapter = LoraConfig(
-        r=lora_r,
-        lora_alpha=2 * lora_r,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="SEQ_CLS" if reward else "CAUSAL_LM",
-        # The head is new, and is trained whole.
-        modules_to_save=["score"] if reward else None,
-    )
-    return loader.from_pretrained(model.path, **options), adapter
+    shape = lora_config(lora_r, adapter, reward=reward)
+    return network.from_pretrained(model.path, **{**options, **(loader or {})}), shape
+
+
+def check_four_bits() -> None:
+    """Refuse weights of 4 bits where they cannot be.
+
+    Raises:
+        ConfigError: there is no GPU, or bitsandbytes is not installed.
+    """
+    import torch
+
+    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+        raise ConfigError("--load-in-4bit: needs a GPU and the bitsandbytes package; leave it out")
 
 
 def _four_bits() -> Any:
     import torch
     from transformers import BitsAndBytesConfig
 
-    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
-        raise ConfigError("--load-in-4bit: needs a GPU and the bitsandbytes package; leave it out")
+    check_four_bits()
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from selfinstruct.common.records import LocalModel
+from selfinstruct.train.adapter import Adapter
+from selfinstruct.train.base_model import name_for_others
 from selfinstruct.train.network import merged_network, merged_reward
 
 
@@ -23,6 +25,10 @@ class Settings(Protocol):
     def lora_r(self) -> int: ...
     @property
     def merge(self) -> bool: ...
+    @property
+    def adapter(self) -> Adapter | None: ...
+    @property
+    def attention(self) -> str | None: ...
     @property
     def max_length(self) -> int: ...
     @property
@@ -131,6 +137,7 @@ class Training(Generic[DataT, SettingsT]):
             return merged_reward(self.trainer.model, self.tokenizer, model, settings.method)
         if settings.merge:
             return merged_network(self.trainer.model, self.tokenizer, model, settings.method)
+        name_for_others(self.trainer.model, model)
         return self.trainer.model
 
     def _logged(self, name: str) -> list[tuple[int, float]]:
@@ -162,6 +169,10 @@ def _no_arguments(*_: Any) -> Mapping[str, Any]:
     return {}
 
 
+def _nothing_to_check(*_: Any) -> None:
+    """Check nothing: the fields of most recipes need no check of their own."""
+
+
 def _no_files(_: Any) -> Mapping[str, str]:
     return {}
 
@@ -182,6 +193,8 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
             trainer is a `reporter.Reporting`.
         result: makes the result once the training has ended.
         card: the recipe's part of README.md.
+        check: raises ConfigError for settings, or fields of TRL's, that cannot be used. It needs
+            no data.
         trainer_arguments: further arguments of the trainer class, from the job and the tokenizer.
         prepare: runs before the first step, when the folder exists. It may add callbacks.
         report: training.json.
@@ -198,6 +211,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
     classes: Callable[[], tuple[Any, Any]]
     result: Callable[[Training[DataT, SettingsT]], ResultT]
     card: Callable[[Source, SettingsT, ResultT], Card]
+    check: Callable[[SettingsT, Mapping[str, Any]], None] = _nothing_to_check
     trainer_arguments: Callable[[Job[DataT, SettingsT], Any], Mapping[str, Any]] = _no_arguments
     prepare: Callable[[Training[DataT, SettingsT]], None] = _nothing
     report: Callable[[Any], Mapping[str, Any]] = asdict

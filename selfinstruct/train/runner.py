@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.common.memory import keep_freed_memory
 from selfinstruct.models.endpoint import require_folder
-from selfinstruct.train.arguments import trl_arguments
+from selfinstruct.train.arguments import LOADER, check_settings, trl_arguments
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -19,11 +19,12 @@ from selfinstruct.train.checkpoints import (
     refused,
     written,
 )
-from selfinstruct.train.libraries import quiet, require_trl
+from selfinstruct.train.libraries import require_trl
 from selfinstruct.train.model_card import card_text
 from selfinstruct.train.network import load_network, load_tokenizer
 from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT, Training
-from selfinstruct.train.saving import plain, save_model
+from selfinstruct.train.saving import merge_kept, plain, save_model
+from selfinstruct.train.trackers import logs_beside
 from selfinstruct.train.watching import Listen, is_main_process
 
 # Merging comes after the training, so a resumed training may choose otherwise. The others show
@@ -50,7 +51,6 @@ def train(
     """
     require_folder(job.model)
     require_trl()
-    quiet()
     keep_freed_memory()
     checkpoint = check_out(job.out, job.resume)
     with nothing_left(job.out):
@@ -58,9 +58,10 @@ def train(
         with written(job.out):
             recipe.prepare(training)
             training.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        result = recipe.result(training)
-        if is_main_process():
-            _save(recipe, training, result)
+        with merge_kept(training):
+            result = recipe.result(training)
+            if is_main_process():
+                _save(recipe, training, result)
     return result
 
 
@@ -76,24 +77,37 @@ def _set_up(
     from selfinstruct.train.reporter import Reporter
 
     settings, out = job.settings, job.out
+    options = check_settings(recipe, settings)
     tokenizer = load_tokenizer(job.model)
     examples = recipe.encode(job.data, tokenizer, settings)
-    arguments = trl_arguments(recipe, job, examples)
+    arguments = trl_arguments(recipe, job, examples, options)
     config_class, trainer_class = recipe.classes()
     with refused("TRL refuses its options"):
         config = config_class(**arguments)
-    decisive = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
+    # What is None was not asked for, as before there was such a setting.
+    decisive = {
+        key: value
+        for key, value in asdict(settings).items()
+        if key not in _NOT_COMPARED and value is not None
+    }
     asked = asked_for(job.model, decisive, examples.compared)
     check_asked(out, asked, job.resume)
     set_seed(settings.seed)  # a new head has random weights
     with refused(f"{job.model.path}: cannot be loaded to be trained"):
         network, adapter = load_network(
-            job.model, settings.method, settings.lora_r, reward=recipe.scores
+            job.model,
+            settings.method,
+            settings.lora_r,
+            reward=recipe.scores,
+            adapter=settings.adapter,
+            attention=settings.attention,
+            loader=options.get(LOADER),
         )
     callbacks: list[Any] = []
     if config.load_best_model_at_end and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
-    with refused("TRL refuses its options", made=None if checkpoint else out / CHECKPOINTS):
+    made = None if checkpoint else out / CHECKPOINTS
+    with refused("TRL refuses its options", made=made), logs_beside(out):
         trainer = trainer_class(
             model=network,
             args=config,

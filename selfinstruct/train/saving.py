@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
-from selfinstruct.train.checkpoints import CHECKPOINTS, PART, REPORT, written
+from selfinstruct.common.errors import TrainError
+from selfinstruct.train.checkpoints import (
+    ADAPTER,
+    CHECKPOINTS,
+    PART,
+    REPORT,
+    is_out_of_memory,
+    written,
+)
+from selfinstruct.train.recipe import Training
+from selfinstruct.train.watching import is_main_process
 
 
 def plain(value: Any) -> Any:
@@ -20,6 +32,36 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def merge_kept(training: Training[Any, Any]) -> Iterator[None]:
+    """Keep the adapter on disk while it is merged; if memory is full then, say how to go on.
+
+    Merging needs the whole model in float32, which may be more memory than the training needed.
+
+    Raises:
+        TrainError: memory is full. Names the command that merges later.
+    """
+    settings, model, out = training.job.settings, training.job.model, training.job.out
+    merges = settings.method != "full" and settings.merge
+    kept = out / CHECKPOINTS / ADAPTER
+    if merges and is_main_process():
+        with written(out):
+            training.trainer.model.save_pretrained(kept)
+            training.tokenizer.save_pretrained(kept)
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not merges or not is_out_of_memory(error):
+            raise
+        words = ["selfinstruct", "train", "merge", "--adapter", str(kept)]
+        words += ["--model", model.name, "--out", f"{out}-merged"]
+        raise TrainError(
+            f"{out}: memory is full while the adapter is merged, which needs the whole model in "
+            f"float32; the trained adapter is safe in {kept}: free memory, or copy it to a larger "
+            f"machine, then: {shlex.join(words)}"
+        ) from error
 
 
 def save_model(

@@ -26,6 +26,7 @@ from selfinstruct.common.records import (
     Stage,
 )
 from selfinstruct.filters.changes import COPIES_PROMPT
+from selfinstruct.filters.changes_5 import is_about_worked_passage
 from selfinstruct.filters.instance_rules import check_instances
 from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
 from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
@@ -62,23 +63,40 @@ def check_instruction_texts(
     """
     own_lines = rulebook.prompts.own_lines(rulebook.version)
     rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
+    checks_shown = any(rule.name == COPIES_PROMPT.name for rule in rules)
     candidates = []
     for completion in proposals:
         if has_failed(completion, rulebook.version):
             continue
         parsed = read_proposal(completion, rulebook.version)
-        parents = completion.request.parents if COPIES_PROMPT in rules else ()
+        parents = completion.request.parents if checks_shown else ()
         shown = tuple(filter(None, map(text_of, parents)))
         if not parsed:
             candidates.append(unparsed(completion, round))
+        is_grounded = bool(completion.request.reading.source)
         for item, instruction in enumerate(parsed):
             candidate = instruction_row(completion, round, item, instruction)
             facts = InstructionFacts(
-                instruction.text, instruction.truncated, own_lines, shown=shown
+                instruction.text,
+                instruction.truncated,
+                own_lines,
+                shown=shown,
+                strays=is_grounded
+                and is_about_worked_passage(
+                    instruction.text, _prompt_of(completion), rulebook.prompts.passages
+                ),
             )
             failure = first_failure(rules, facts, rulebook.config)
             candidates.append(with_failure(candidate, failure))
     return candidates
+
+
+def _prompt_of(completion: Completion) -> str:
+    """Return the text that the model saw, or the turns that it was asked where that is unknown."""
+    if completion.prompt is not None:
+        return completion.prompt
+    prompt = completion.request.prompt
+    return prompt if isinstance(prompt, str) else "\n".join(t["content"] for t in prompt.messages)
 
 
 def check_instance_texts(

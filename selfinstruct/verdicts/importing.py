@@ -89,7 +89,7 @@ def import_dataset(
         raise ConfigError(
             f"{out}: is a run already; --resume continues an import, another --out starts a new run"
         )
-    table = renamed(what, read_table(what.dataset))
+    table = renamed(what, read_table(what.dataset, skip_invalid=what.skip_invalid))
     templates = [read_templates(name) for name in what.templates]
     check_names(templates)
     forms = [form for one in templates for form in forms_of(one, what.inverted, what.rationale)]
@@ -106,7 +106,7 @@ def import_dataset(
             raise ConfigError(f"{out}: another process has just made this run; use --resume")
         run = existing or create_run(out, meta, inputs.as_stored())
         _write(run, plan, what, advance, per_commit)
-    return Imported(run, plan.skipped)
+    return Imported(run, table.skipped + plan.skipped)
 
 
 def _write(

@@ -21,6 +21,7 @@ from selfinstruct.web import (
     api_decisions,
     api_docs,
     api_jobs,
+    chats,
     pages,
     pages_login,
     pages_rate,
@@ -58,10 +59,11 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = Service(root, Jobs(root, program), access)
-    for router in (api.router, api_decisions.router, api_jobs.router):
+    for router in (api.router, api_decisions.router, api_jobs.router, chats.router):
         app.include_router(router, prefix=API)
     for router in (api_docs.router, pages_login.router, pages_rate.router, pages_work.router):
         app.include_router(router)
+    app.include_router(chats.pages)
     app.include_router(pages.router)
     app.add_api_route("/static/plotly.min.js", _plotly, include_in_schema=False)
     static = resources.files("selfinstruct.web") / "static"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.store import Run
+from selfinstruct.store.commits import CONVERSATIONS
 from selfinstruct.web.render import run_address
 
 _NAME_COOKIE = "selfinstruct_name"
@@ -35,7 +36,13 @@ def filled(form: dict[str, str]) -> dict[str, str]:
 
 def run_values(run: Run, tab: str) -> dict[str, Any]:
     """Return what every page of a run shows."""
-    return {"here": "runs", "name": run.name, "run_url": run_address(run.name), "tab": tab}
+    return {
+        "here": "runs",
+        "name": run.name,
+        "run_url": run_address(run.name),
+        "tab": tab,
+        "has_conversations": bool(CONVERSATIONS.numbers(run)),
+    }
 
 
 def explained(error: ValidationError | ConfigError) -> str:

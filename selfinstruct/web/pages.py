@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
 from selfinstruct.audit.candidate import Detail
+from selfinstruct.audit.chats import opened_by
 from selfinstruct.audit.error_rates import measure
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.rules import instance_rules, instruction_rules
@@ -141,6 +142,7 @@ def _candidate(run: Run, id: str, request: Request, problem: str | None = None) 
         "row": row,
         "rules": rules,
         "texts": _texts(detail),
+        "conversations": opened_by(run, row["id"]),
         "problem": problem,
         "reason_help": reasons(),
         "who": who(request),

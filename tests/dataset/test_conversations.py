@@ -6,16 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from selfinstruct.audit.queries import summarise
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.records import Message
 from selfinstruct.dataset.export import export, to_dataset
-from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.formats import COLUMNS, Format
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.dataset.select import Selection
 from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
+from selfinstruct.inputs.read_data import read_data
+from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run, open_run
 from selfinstruct.train.data.rows import read_rows
 from selfinstruct.verdicts.merge import merge
@@ -67,6 +71,67 @@ def test_whole_conversations_stand_for_their_tasks(run: Run, tmp_path: Path) -> 
     assert len(to_dataset(run, Format.MESSAGES)[0]["messages"]) == 6
 
 
+@pytest.mark.parametrize("format", [one for one in Format if one.conversations])
+@pytest.mark.parametrize("system", [None, "Answer as a lighthouse keeper."])
+def test_what_is_exported_reads_as_the_same_turns(
+    run: Run, tmp_path: Path, format: Format, system: str | None
+) -> None:
+    drop(run, chats_of(run)[0].id, by="ann")  # its task stays, as one exchange
+    out = tmp_path / f"rows.{format.suffix}"
+    export(run, format, out, selection=Selection(system=system))
+    before = [Message(role="system", content=system)] if system else []
+    expected = [
+        [
+            *before,
+            Message(role="user", content=user_text(row.instruction, row.input)),
+            Message(role="assistant", content=row.output),
+            *row.turns,
+        ]
+        for row in export_rows(run, conversations=True)
+    ]
+    assert {len(turns) - len(before) for turns in expected} == {2, 6}
+    rows = read_data(out, option="--data").rows
+    assert [[*row.prompt, *(row.answer or ())] for row in rows] == expected
+
+
+def test_alpaca_has_the_last_exchange_and_the_pairs_before_it(run: Run, tmp_path: Path) -> None:
+    drop(run, chats_of(run)[0].id, by="ann")
+    export(run, Format.ALPACA, tmp_path / "a.jsonl")
+    rows = lines(tmp_path / "a.jsonl")
+    tasks = list(export_rows(run, conversations=True))
+    assert len(rows) == len(tasks)
+    for row, task in zip(rows, tasks, strict=True):
+        if not task.turns:
+            assert row["history"] == []
+            assert row["output"] == task.output
+            continue
+        assert (row["instruction"], row["input"], row["output"]) == (SAID[2], "", SAID[3])
+        first = [user_text(task.instruction, task.input), task.output]
+        assert row["history"] == [first, [SAID[0], SAID[1]]]
+    assert to_dataset(run, Format.ALPACA)["history"] == [row["history"] for row in rows]
+
+
+def test_parquet_keeps_the_task_and_adds_the_turns(run: Run, tmp_path: Path) -> None:
+    drop(run, chats_of(run)[0].id, by="ann")
+    export(run, Format.PARQUET, tmp_path / "a.parquet")
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    for row, task in zip(rows, export_rows(run, conversations=True), strict=True):
+        assert (row["id"], row["instruction"], row["output"]) == (
+            task.id,
+            task.instruction,
+            task.output,
+        )
+        assert (row["messages"] is None) == (not task.turns)
+        if task.turns:
+            assert row["messages"][1:] == [
+                {"role": "assistant", "content": task.output},
+                *map(dict, task.turns),
+            ]
+    plain = Selection(conversations=False)
+    export(run, Format.PARQUET, tmp_path / "b.parquet", selection=plain)
+    assert pq.read_schema(tmp_path / "b.parquet").names == COLUMNS
+
+
 def test_without_them_a_file_is_what_it_was(
     tmp_path: Path, generate: Generate, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,7 +156,7 @@ def test_formats_of_one_exchange_say_so(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = ["--out", str(tmp_path / "x.jsonl")]
-    assert cli(["export", str(run.path), "--format", "alpaca", *out]) == 0
+    assert cli(["export", str(run.path), "--format", "chat-completion", *out]) == 0
     told = capfd.readouterr().err
     assert "6 conversations are left at their first exchange, since a row of this" in told
     assert cli(["export", str(run.path), "--format", "messages", *out]) == 0
@@ -102,8 +167,9 @@ def test_formats_of_one_exchange_say_so(
     capfd.readouterr()
     assert cli(["export", str(run.path), "--format", "messages", "--no-conversations", *out]) == 0
     assert "conversations" not in capfd.readouterr().err
-    assert cli(["export", str(run.path), "--format", "alpaca", "--conversations", *out]) == 2
-    assert "give --format messages or sharegpt" in capfd.readouterr().err
+    short = ["--format", "chat-completion", "--conversations"]
+    assert cli(["export", str(run.path), *short, *out]) == 2
+    assert "give --format messages or alpaca or sharegpt or parquet" in capfd.readouterr().err
     whole = Selection(conversations=True)
     with pytest.raises(ConfigError, match="leave one of the two out"):
         export(run, Format.MESSAGES, tmp_path / "y", Answers.PREFER_TEACHER, selection=whole)

@@ -103,3 +103,20 @@ def test_the_answers_are_those_of_the_file(format: Format, tmp_path: Path) -> No
 def test_a_judged_answer_is_no_reference(tmp_path: Path) -> None:
     tasks = read_prompts(data(tmp_path, "kto"), purposes.PREFER, "DATA").tasks
     assert {task.reference for task in tasks} == {""}
+
+
+@pytest.mark.parametrize("purpose", PURPOSES, ids=lambda purpose: purpose.option)
+@pytest.mark.parametrize("format", FORMATS, ids=lambda known: known.name)
+def test_tools_are_used_or_refused_by_name(
+    format: Format, purpose: Purpose, tmp_path: Path
+) -> None:
+    if not purpose.fits(format):
+        return
+    tools = [{"name": "add", "description": "Adds.", "parameters": {"type": "object"}}]
+    rows = [{**ROWS[format.name](n), "tools": tools} for n in range(COUNT)]
+    file = array(tmp_path / "rows.json", rows)
+    if purpose.tools and "tools" in format.names:
+        assert READS[purpose.option](file) == QUESTIONS
+        return
+    with pytest.raises(ConfigError, match=r'"tools" .*--columns tools='):
+        READS[purpose.option](file)

@@ -161,10 +161,23 @@ def test_the_library_is_named_where_it_is_missing(
         said(folder)
 
 
-def test_without_a_connection_the_cache_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+class NoConnectionError(Exception):
+    """As an HTTP client has them, which is no OSError."""
+
+
+@pytest.mark.parametrize("error", [OSError("no connection"), NoConnectionError("no such host")])
+def test_without_a_connection_the_cache_is_asked(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     class Api:
         def dataset_info(self, repo: str, **how: Any) -> Any:
-            raise OSError("no connection")
+            raise error
 
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
     assert hub.pinned(HubName("ann/birds", revision="v1")) == HubName("ann/birds", revision="v1")
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do() -> None:
+    """There is no hub where the tests run: the library's own error is what is translated."""
+    with pytest.raises(ConfigError, match=r"ann/birds: the hub cannot be reached .*file or a fold"):
+        read_any("ann/birds", "--data")

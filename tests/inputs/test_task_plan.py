@@ -255,3 +255,19 @@ def test_ids_that_are_not_unique_are_replaced_by_places(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_text('{"id": 1}\n{"id": 1}\n')
     assert [row.id for row in read_table(str(path)).rows] == ["row-1", "row-2"]
+
+
+def test_rows_that_are_none_are_named_or_counted(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"id": 1}\n[2]\n{"id": 3\n')
+    with pytest.raises(ConfigError, match=r"data.jsonl:2: is \[2\], no object; write"):
+        read_table(str(path))
+    read = read_table(str(path), skip_invalid=True)
+    assert [row.columns for row in read.rows] == [{"id": 1}]
+    assert read.skipped == Counter({"not an object": 1, "not JSON": 1})
+    path.write_text("[2]\n")
+    with pytest.raises(ConfigError, match=r"no row that can be used \(left out: 1 row: 1 not"):
+        read_table(str(path), skip_invalid=True)
+    (tmp_path / "data.txt").write_text("One line.\n\nAnother.\n")
+    lines = read_table(str(tmp_path / "data.txt"))
+    assert [row.columns for row in lines.rows] == [{"text": "One line."}, {"text": "Another."}]

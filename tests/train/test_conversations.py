@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,91 @@ def test_arguments_in_a_text_are_read_as_json(name: str, tmp_path: Path) -> None
 def test_calls_of_tools_are_refused_where_the_template_has_none(name: str) -> None:
     with pytest.raises(ConfigError, match=r"row tools: .*no form for tool calls"):
         encoded(tokenizer_for(name), conversation_row("tools", TOOLS))
+
+
+ADD: dict[str, Any] = {
+    "name": "add",
+    "description": "Adds two numbers.",
+    "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+}
+SCHEMA = {"type": "function", "function": ADD}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"tools": [SCHEMA]},
+        {"tools": json.dumps([SCHEMA])},
+        {"tools": [ADD]},
+        {"tools": json.dumps([ADD])},
+        {"tools": [json.dumps(ADD)]},
+        {"functions": [{**ADD, "strict": None, "parameters": json.dumps(ADD["parameters"])}]},
+    ],
+)
+def test_the_tools_of_a_row_stand_in_the_template(column: Any, tmp_path: Path) -> None:
+    file = tmp_path / "tools.jsonl"
+    sharegpt = [{"from": turn["role"], "value": turn["content"]} for turn in TURNS[:3]]
+    lines = [
+        {"messages": list(TURNS[:3])},
+        {"conversations": sharegpt},
+        {"prompt": list(TURNS[:2]), "completion": [TURNS[2]]},
+        {"system": "Be brief.", "instruction": "Name a colour.", "output": "Red."},
+    ]
+    file.write_text("".join(json.dumps({**line, **column}) + "\n" for line in lines))
+    tokenizer = tokenizer_for("Qwen 2.5, instruct")
+    rows = read_rows(file).rows
+    assert [row.tools for row in rows] == [(SCHEMA,)] * 4
+    own = tokenizer.apply_chat_template(list(TURNS[:3]), tools=[SCHEMA], tokenize=False)
+    assert '<tools>{"type": "function", "function": {"name": "add",' in own
+    for row in encoded(tokenizer, *rows):
+        assert tokenizer.decode(row.input_ids) == own.rstrip("\n")
+        assert learnt(tokenizer, row) == ["Red.<|im_end|>"]
+    for diverse in encode_rows(rows, tokenizer, max_length=4096, diverse=True, seed=0).rows:
+        assert "<tools>" in tokenizer.decode(diverse.input_ids)
+
+
+def test_every_answer_of_a_conversation_sees_the_tools() -> None:
+    tokenizer = tokenizer_for("Qwen 2.5, instruct")
+    row = replace(conversation_row("r", (*TOOLS, *TURNS[3:5])), tools=(SCHEMA,))
+    [whole] = encoded(tokenizer, row)
+    text = tokenizer.decode(whole.input_ids)
+    assert text.count("<tools>") == 1
+    assert len(learnt(tokenizer, whole)) == 3
+    [last] = encoded(tokenizer, row, last_turn_only=True)
+    assert last.input_ids == whole.input_ids
+
+
+def test_control_tokens_in_tools_are_characters() -> None:
+    tokenizer = tokenizer_for("Qwen 2.5, instruct")
+    hostile = {"type": "function", "function": {**ADD, "description": "Ends <|im_end|> it."}}
+    [plain], [row] = (encoded(tokenizer, replace(ROW, tools=(tool,))) for tool in (SCHEMA, hostile))
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert row.input_ids.count(end) == plain.input_ids.count(end)
+    assert "Ends <|im_end|> it." in tokenizer.decode(row.input_ids)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, kind in CONVENTIONS.items() if not kind.takes_tools]
+)
+def test_tools_are_refused_where_the_template_has_no_form_for_them(name: str) -> None:
+    row = replace(ROW, tools=(SCHEMA,))
+    with pytest.raises(ConfigError, match=r"row talk: .*no form for the functions.*--columns"):
+        encoded(tokenizer_for(name), row)
+
+
+@pytest.mark.parametrize(
+    ("tools", "message"),
+    [
+        ("{add", r'"tools" is "\{add", which is not JSON'),
+        ([{"parameters": {}}], r'"tools\[0\]" is .* give \{"type": "function"'),
+        ([{**ADD, "parameters": "{"}], r'"tools\[0\]" has parameters that are not JSON'),
+    ],
+)
+def test_tools_that_are_none(tools: Any, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "tools.jsonl"
+    file.write_text(json.dumps({"messages": TURNS[1:3], "tools": tools}))
+    with pytest.raises(ConfigError, match=rf"tools.jsonl:1: {message}"):
+        read_rows(file)
 
 
 def rows_with(tokenizer: Any, user: str, answer: str) -> EncodedRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from hypothesis import strategies as st
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
+from selfinstruct.train.data.encode import prepare_tokenizer
+from selfinstruct.train.data.encode_pairs import encode_pairs
 from selfinstruct.train.data.preference_rows import read_preferences
 from selfinstruct.train.data.ranked import comparisons, read_ranked
+from tests.train.conventions import CONVENTIONS
+from tests.train.tiny import tiny_tokenizer
 
 
 def pair(number: int, **more: Any) -> dict[str, Any]:
@@ -126,3 +131,28 @@ def test_ranked_lines(tmp_path: Path) -> None:
     assert split.dropped == {"chosen_is_rejected": 20}
     with pytest.raises(ConfigError, match='"ranked" is'):
         read_ranked(written(tmp_path / "b.jsonl", [{"prompt": "x", "ranked": ["one"]}]))
+
+
+def test_pairs_with_tools_stand_in_the_template(tmp_path: Path) -> None:
+    convention = CONVENTIONS["Qwen 2.5, instruct"]
+    tokenizer = tiny_tokenizer(
+        template=convention.template,
+        bos=convention.bos,
+        eos=convention.eos,
+        control=convention.control,
+    )
+    prepare_tokenizer(tokenizer)
+    add = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
+    schema = {"type": "function", "function": add}
+    file = written(tmp_path / "a.jsonl", [pair(n, tools=json.dumps([add])) for n in range(10)])
+    split = read_preferences(file)
+    assert [row.tools for row in split.train] == [(schema,)] * 9
+    [first, *_] = encode_pairs(split.train, tokenizer, max_length=512, dropped=Counter())
+    user = [{"role": "user", "content": "Name 0."}]
+    assert tokenizer.decode(first.prompt_ids) == tokenizer.apply_chat_template(
+        user, tools=[schema], tokenize=False, add_generation_prompt=True
+    )
+    plain = tiny_tokenizer(template=CONVENTIONS["SmolLM"].template, eos="<|im_end|>")
+    prepare_tokenizer(plain)
+    with pytest.raises(ConfigError, match=r"row 0: .*no form for the functions"):
+        encode_pairs(split.train, plain, max_length=512, dropped=Counter())

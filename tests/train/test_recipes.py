@@ -32,7 +32,7 @@ def test_the_command_line_offers_the_recipes() -> None:
     [group] = [group for group in app.registered_groups if group.name == "train"]
     assert group.typer_instance is not None
     commands = [command.name for command in group.typer_instance.registered_commands]
-    assert commands == [recipe.name for recipe in RECIPES]
+    assert commands == [*(recipe.name for recipe in RECIPES), "merge"]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.read_data import ReadAs
+from selfinstruct.inputs.task_plan import Mixture
 from selfinstruct.store import Run
 from selfinstruct.train.data.decontaminate import decontaminate
 from selfinstruct.train.data.rows import TrainData, read_rows, split_rows
 from selfinstruct.train.data.turns import TrainRow, task_row
+from selfinstruct.verdicts.import_request import Import
+from selfinstruct.verdicts.importing import import_dataset
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -180,7 +183,7 @@ def test_system_prompts_and_history_are_learnt(tmp_path: Path) -> None:
     assert learnt.instruction == "And twice?"
 
 
-def test_calls_of_tools_are_learnt_and_their_list_is_not_forgotten(tmp_path: Path) -> None:
+def test_calls_of_tools_are_learnt_and_other_columns_are_not_forgotten(tmp_path: Path) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "sum", "arguments": '{"of": [1]}'}}
     turns = [
         {"role": "user", "content": "Add it up."},
@@ -193,8 +196,63 @@ def test_calls_of_tools_are_learnt_and_their_list_is_not_forgotten(tmp_path: Pat
     assert [turn["role"] for turn in learnt.messages] == ["user", "assistant", "tool", "assistant"]
     called = learnt.messages[1]["tool_calls"][0]["function"]
     assert called == {"name": "sum", "arguments": {"of": [1]}}
-    more = {"messages": turns, "tools": [{"name": "sum"}]}
+    more = {"messages": turns, "tools": [{"name": "sum"}], "images": ["a.png"]}
     (tmp_path / "b.jsonl").write_text(json.dumps(more))
-    with pytest.raises(ConfigError, match=r'b.jsonl:1: "tools" is .*--columns tools='):
+    with pytest.raises(ConfigError, match=r'b.jsonl:1: "images" is .*--columns images='):
         read_rows(tmp_path / "b.jsonl")
-    assert read_rows(tmp_path / "b.jsonl", reading=ReadAs(columns={"tools": ""})).rows
+    assert read_rows(tmp_path / "b.jsonl", reading=ReadAs(columns={"images": ""})).rows
+
+
+TEMPLATES = """
+name: capitals
+about: Countries and their capitals.
+templates:
+  - name: ask
+    instruction: Name the capital of the country.
+    input: "{{ country }}"
+    output: "{{ capital }} is the capital, as everybody there knows."
+  - name: tell
+    instruction: Say which country has this town as its capital.
+    input: "{{ capital }}"
+    output: "{{ country }} has it, as everybody there knows."
+"""
+PLACES = ("Ardal", "Brisk", "Corvin", "Dremel", "Estra", "Falun", "Gorm", "Hestia", "Ivel", "Jarn")
+
+
+@pytest.mark.parametrize("examples", [0, 2])
+def test_an_import_is_held_out_by_items(tmp_path: Path, examples: int) -> None:
+    (tmp_path / "capitals.yaml").write_text(TEMPLATES)
+    rows = [
+        {
+            "id": f"{first}{second}",
+            "country": f"{first}land {second}",
+            "capital": f"{second} {first}",
+        }
+        for first in PLACES
+        for second in (f"{one}{two}" for one in ("Ober", "Unter") for two in PLACES[:3])
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mixture = Mixture(per_row=None, examples={examples: 1.0})
+    what = Import(str(tmp_path / "data.jsonl"), (str(tmp_path / "capitals.yaml"),), mixture=mixture)
+    import_dataset(what, tmp_path / "run")
+    data = read_rows(tmp_path / "run")
+    assert len({row.item for row in data.rows}) > 20
+    split = split_rows(data, 0.2)
+    held = {row.item for row in split.validation}
+    train = {row.item for row in split.train}
+    assert held
+    assert not held & train
+    # Both forms are learnt and held out: it is no whole template.
+    for part in (split.train, split.validation):
+        assert len({row.instruction.split("\n")[-1] for row in part}) == 2 or examples
+    assert not any(held & set(row.shown) for row in split.train)
+    assert sum(map(len, (split.train, split.validation, split.near))) == len(data.rows)
+    if not examples:
+        assert (
+            round(0.2 * len(data.rows))
+            <= len([*split.validation, *split.near])
+            <= (0.2 * len(data.rows) + 2)
+        )
+    again = split_rows(data, 0.2)
+    assert [row.id for row in again.validation] == [row.id for row in split.validation]
+    assert split_rows(data, 0.0).train == data.rows

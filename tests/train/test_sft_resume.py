@@ -88,9 +88,13 @@ def test_killed_and_resumed_gives_the_same_losses(
 
 
 def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
     for step, whole in ((2, True), (10, True), (30, False)):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
+        save_file({"weight": torch.ones(3)}, folder / "model.safetensors")
         if whole:
             (folder / "trainer_state.json").write_text("{}")
     found = last_checkpoint(tmp_path)

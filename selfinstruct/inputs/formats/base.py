@@ -29,7 +29,8 @@ MEANING = frozenset(
         *("image", "images", "audio", "audios", "video", "videos"),
     }
 )
-_NOTHING: tuple[Any, ...] = (None, "", [], {}, "[]")
+# What an empty cell may hold.
+NOTHING: tuple[Any, ...] = (None, "", [], {}, "[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Format:
         """Return a column that changes the meaning and that the format has no use for."""
         known = {name for names in self.names.values() for name in names}
         for name in sorted(MEANING):
-            if name in columns and name not in known and columns[name] not in _NOTHING:
+            if name in columns and name not in known and columns[name] not in NOTHING:
                 if name == "label" and not isinstance(columns[name], bool):
                     continue  # a class or a topic
                 return name

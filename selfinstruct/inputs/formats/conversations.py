@@ -7,6 +7,7 @@ from dataclasses import replace
 from selfinstruct.common.records import Message
 from selfinstruct.inputs.data_row import DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
+from selfinstruct.inputs.formats.tools import TOOLS, tools_of
 from selfinstruct.inputs.formats.turns import (
     check_order,
     divided,
@@ -16,7 +17,7 @@ from selfinstruct.inputs.formats.turns import (
 )
 
 _TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog")
-_NAMES = {"turns": _TURNS, "system": ("system", "system_prompt")}
+_NAMES = {"turns": _TURNS, "system": ("system", "system_prompt"), "tools": TOOLS}
 
 
 def _conversation(fields: Fields, row: DataRow) -> list[DataRow]:
@@ -25,7 +26,7 @@ def _conversation(fields: Fields, row: DataRow) -> list[DataRow]:
     if system.strip() and turns[0]["role"] != "system":
         turns = (Message(role="system", content=system), *turns)
     check_order(fields, turns, fields.column("turns"))
-    return [_divided(row, turns)]
+    return [replace(_divided(row, turns), tools=tools_of(fields))]
 
 
 def _divided(row: DataRow, turns: tuple[Message, ...]) -> DataRow:
@@ -55,7 +56,8 @@ MESSAGES = Format(
     names=_NAMES,
     needs=("turns",),
     convert=_conversation,
-    help="`messages` (or `conversations`): turns of `role` and `content`, a system prompt first",
+    help="`messages` (or `conversations`): turns of `role` and `content`, a system prompt first; "
+    "also `system`, `tools`",
     example={
         "messages": [
             {"role": "user", "content": "What do bees collect?"},
@@ -70,7 +72,7 @@ SHAREGPT = Format(
     names=_NAMES,
     needs=("turns",),
     convert=_conversation,
-    help="`conversations` (or `messages`): turns of `from` and `value`; also a column `system`",
+    help="`conversations` (or `messages`): turns of `from` and `value`; also `system`, `tools`",
     example={
         "conversations": [
             {"from": "human", "value": "Which month follows May?"},

@@ -11,6 +11,7 @@ from selfinstruct.common.records import Message
 from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
+from selfinstruct.inputs.formats.tools import TOOLS, tools_of
 from selfinstruct.inputs.formats.turns import (
     check_order,
     is_transcript,
@@ -76,6 +77,7 @@ def _pair(fields: Fields, row: DataRow) -> list[DataRow]:
             prompt=prompt,
             chosen=_without(fields, "chosen", prompt, chosen),
             rejected=_without(fields, "rejected", prompt, rejected),
+            tools=tools_of(fields),
         )
     ]
 
@@ -219,6 +221,7 @@ PREFERENCE = Format(
         "rejected": ("rejected",),
         "input": ("input", "context"),
         "system": _SYSTEM,
+        "tools": TOOLS,
     },
     needs=("chosen", "rejected"),
     convert=_pair,

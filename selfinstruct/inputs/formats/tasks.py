@@ -11,6 +11,7 @@ from selfinstruct.common.records import Message
 from selfinstruct.common.texts import shown
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats.base import Fields, Format, Kind
+from selfinstruct.inputs.formats.tools import TOOLS, tools_of
 from selfinstruct.inputs.formats.turns import check_order, divided, turns_of
 from selfinstruct.prompts.canonical import unframed, user_text
 
@@ -62,6 +63,7 @@ def _alpaca(fields: Fields, row: DataRow) -> list[DataRow]:
             answer=_answered(fields.text("output")),
             instruction=instruction,
             input=input,
+            tools=tools_of(fields),
         )
     ]
 
@@ -123,7 +125,8 @@ def _prompt_completion(fields: Fields, row: DataRow) -> list[DataRow]:
     check_order(fields, turns, fields.column("prompt"))
     before, answer = divided(turns)
     empty = answer is not None and not answer[-1]["content"].strip()
-    return [replace(row, prompt=before, answer=None if empty else answer)]
+    answered = None if empty else answer
+    return [replace(row, prompt=before, answer=answered, tools=tools_of(fields))]
 
 
 def _question_answer(fields: Fields, row: DataRow) -> list[DataRow]:
@@ -181,6 +184,7 @@ ALPACA = Format(
         "output": ("output", "response", "answer", "completion"),
         "system": _SYSTEM,
         "history": ("history",),
+        "tools": TOOLS,
     },
     needs=("instruction", "output"),
     convert=_alpaca,
@@ -200,6 +204,7 @@ PROMPT_COMPLETION = Format(
         "prompt": ("prompt",),
         "completion": ("completion", "response", "output", "answer"),
         "system": _SYSTEM,
+        "tools": TOOLS,
     },
     needs=("prompt", "completion"),
     convert=_prompt_completion,

@@ -14,6 +14,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Message
 from selfinstruct.prompts.canonical import CHAT_TEMPLATE, OLDER_TEMPLATES
+from selfinstruct.prompts.chat_template import Tools
 from selfinstruct.prompts.template import set_end_of_answer
 from selfinstruct.prompts.text_tokens import TextTokens, text_tokens
 from selfinstruct.train.data.pieces import Piece, conversation_pieces, piece_ids
@@ -130,14 +131,16 @@ def encode_rows(
     found = EncodedRows([], [])
     for row in rows:
         template = rng.choice(ENCODINGS) if diverse and rng.random() < 0.5 else None
-        messages, mark = _plain(row.messages, tokens, found.notes)
+        messages, tools, mark = _plain(row, tokens, found.notes)
         if template is not None and row.is_task:
             user, answer = (message["content"] for message in messages)
             prompt = f"{tokenizer.bos_token or ''}{template.format(user=user)}"
             pieces = [[Piece(prompt, False), Piece(f"{answer}{tokenizer.eos_token}", True)]]
         else:
             with refused_row(row.id):
-                pieces = conversation_pieces(messages, tokenizer, last_turn_only=last_turn_only)
+                pieces = conversation_pieces(
+                    messages, tokenizer, last_turn_only=last_turn_only, tools=tools
+                )
         found.notes[Note.BY_TURN] += len(pieces) > 1
         encode = partial(piece_ids, tokens=tokens, mark=mark, end=str(tokenizer.eos_token))
         encoded = [_labelled(row.id, encode(sequence)) for sequence in pieces]
@@ -168,16 +171,17 @@ def without_endings(messages: Sequence[Message], tokens: TextTokens) -> list[Mes
 
 
 def _plain(
-    messages: Sequence[Message], tokens: TextTokens, notes: Counter[Note]
-) -> tuple[list[Message], str]:
-    """Return the turns without control tokens, or with marked ones, and the mark."""
-    if not (mark := tokens.mark_of(messages)):
-        return list(messages), ""
+    row: TrainRow, tokens: TextTokens, notes: Counter[Note]
+) -> tuple[list[Message], Tools, str]:
+    """Return turns and tools without control tokens, or with marked ones, and the mark."""
+    messages, tools = row.messages, row.tools
+    if not (mark := tokens.mark_of([messages, tools])):
+        return list(messages), tools, ""
     kept = without_endings(messages, tokens)
     notes[Note.ENDED] += kept != list(messages)
-    mark = tokens.mark_of(kept)
+    mark = tokens.mark_of([kept, tools])
     notes[Note.AS_TEXT] += bool(mark)
-    return tokens.marked(kept, mark), mark
+    return tokens.marked(kept, mark), tokens.marked(tools, mark), mark
 
 
 def _labelled(id: str, pieces: Sequence[tuple[list[int], bool]]) -> Encoded:

@@ -90,14 +90,15 @@ def encode_pairs(
 def _encoded(row: PreferenceRow, tokenizer: Any, notes: Counter[Note]) -> EncodedPair:
     tokens = text_tokens(tokenizer)
     answers = [row.chosen, row.rejected]
-    if tokens.mark_of([row.messages, answers]):
+    if tokens.mark_of([row.messages, row.tools, answers]):
         answers = [tokens.without_ending(answer) for answer in answers]
         notes[Note.ENDED] += answers != [row.chosen, row.rejected]
-    mark = tokens.mark_of([row.messages, answers])
+    mark = tokens.mark_of([row.messages, row.tools, answers])
     notes[Note.AS_TEXT] += bool(mark)
     messages, answers = tokens.marked(list(row.messages), mark), tokens.marked(answers, mark)
+    tools = tokens.marked(row.tools, mark)
     thinking = any(map(begins_with_thinking, answers))
-    prompt = prompt_text(messages, tokenizer, thinking=thinking)
+    prompt = prompt_text(messages, tokenizer, thinking=thinking, tools=tools)
     chosen, rejected = (
         tokens.encode(f"{continued_thinking(prompt, answer)}{tokenizer.eos_token}", mark)
         for answer in answers

@@ -15,7 +15,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
 from selfinstruct.engines.thinking import begins_with_thinking, continued_thinking
-from selfinstruct.prompts.chat_template import chat_template
+from selfinstruct.prompts.chat_template import Tools, chat_template
 from selfinstruct.prompts.text_tokens import TextTokens
 
 
@@ -28,7 +28,11 @@ class Piece:
 
 
 def conversation_pieces(
-    messages: Sequence[Message], tokenizer: Any, *, last_turn_only: bool = False
+    messages: Sequence[Message],
+    tokenizer: Any,
+    *,
+    last_turn_only: bool = False,
+    tools: Tools = (),
 ) -> list[list[Piece]]:
     """Return the sequences of a conversation that ends with an answer.
 
@@ -36,17 +40,18 @@ def conversation_pieces(
         messages: the turns.
         tokenizer: has a chat template; its end-of-sequence token ends an answer.
         last_turn_only: learn the last answer alone.
+        tools: the functions that the model may call.
 
     Raises:
         ConfigError: the template refuses the conversation.
     """
     answers = [n for n, message in enumerate(messages) if message["role"] == "assistant"]
     if last_turn_only or len(answers) == 1:
-        return [_one_answer(messages, tokenizer)]
-    whole = _all_answers(messages, answers, tokenizer)
+        return [_one_answer(messages, tokenizer, tools)]
+    whole = _all_answers(messages, answers, tokenizer, tools)
     if whole is not None:
         return [whole]
-    return [_one_answer(messages[: place + 1], tokenizer) for place in answers]
+    return [_one_answer(messages[: place + 1], tokenizer, tools) for place in answers]
 
 
 def piece_ids(
@@ -70,17 +75,18 @@ def piece_ids(
     return encoded
 
 
-def _one_answer(messages: Sequence[Message], tokenizer: Any) -> list[Piece]:
+def _one_answer(messages: Sequence[Message], tokenizer: Any, tools: Tools) -> list[Piece]:
     *before, answer = messages
     end = str(tokenizer.eos_token)
     template = chat_template(tokenizer)
-    asked = template.text(before, thinking=begins_with_thinking(answer["content"]))
+    asked = template.text(before, thinking=begins_with_thinking(answer["content"]), tools=tools)
     if not answer.get("tool_calls"):
         learnt = f"{continued_thinking(asked, answer['content'])}{end}"
         return [Piece(asked, False), Piece(learnt, True)]
     for thinking in (False, True):
-        asked = template.text(before, thinking=thinking)
-        written = _written(template.finished(messages, thinking=thinking), asked, answer, end)
+        asked = template.text(before, thinking=thinking, tools=tools)
+        finished = template.finished(messages, thinking=thinking, tools=tools)
+        written = _written(finished, asked, answer, end)
         if written is not None:
             return [Piece(asked, False), Piece(written, True)]
     raise ConfigError(
@@ -90,7 +96,7 @@ def _one_answer(messages: Sequence[Message], tokenizer: Any) -> list[Piece]:
 
 
 def _all_answers(
-    messages: Sequence[Message], answers: Sequence[int], tokenizer: Any
+    messages: Sequence[Message], answers: Sequence[int], tokenizer: Any, tools: Tools
 ) -> list[Piece] | None:
     """Return one sequence in which all answers are learnt; None if the template rewrites turns."""
     end = str(tokenizer.eos_token)
@@ -98,10 +104,10 @@ def _all_answers(
 
     def asked_before(place: int) -> str:
         thinking = begins_with_thinking(messages[place]["content"])
-        return template.text(messages[:place], thinking=thinking)
+        return template.text(messages[:place], thinking=thinking, tools=tools)
 
     asked = [asked_before(place) for place in answers]
-    following = [*asked[1:], template.finished(messages)]
+    following = [*asked[1:], template.finished(messages, tools=tools)]
     pieces: list[Piece] = []
     done = ""
     for place, prompt, later in zip(answers, asked, following, strict=True):

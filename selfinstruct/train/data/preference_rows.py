@@ -20,6 +20,7 @@ from selfinstruct.inputs.own_folders import HELD_OUT, REPORT, SETTINGS, TRAIN
 from selfinstruct.inputs.purposes import DPO, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.preferences.pairs import LEAST_PAIRS
+from selfinstruct.prompts.chat_template import Tools
 from selfinstruct.train.data.turns import answer_of, answerable, turns_of
 
 
@@ -37,6 +38,7 @@ class PreferenceRow:
     """A conversation up to its last answer, and a better and a worse one of that answer.
 
     `weight` is the pair's weight in the loss. All pairs of one prompt have the same `prompt_id`.
+    `tools` are the functions that the model may call.
     """
 
     id: str
@@ -45,6 +47,7 @@ class PreferenceRow:
     chosen: str
     rejected: str
     weight: float = 1.0
+    tools: Tools = ()
 
 
 @dataclass(frozen=True)
@@ -271,6 +274,7 @@ def preference_row(row: DataRow, id: str, weight: float = 1.0) -> PreferenceRow:
         chosen=row.chosen[-1]["content"],
         rejected=row.rejected[-1]["content"],
         weight=weight,
+        tools=row.tools,
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import ids
+from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.versions import RULES_VERSION
@@ -99,7 +102,8 @@ def _read_run(run: Run, answers: Answers, with_seeds: bool) -> TrainData:
         proposal = ids.proposal_of(row.instruction_id)
         user = user_text(row.instruction, row.input)
         task = task_row(row.id, row.instruction, user, row.output, row.round, proposal)
-        rows.append(replace(task, messages=(*task.messages, *row.turns)))
+        whole = (*task.messages, *row.turns)
+        rows.append(replace(task, messages=whole, item=row.item or "", shown=row.shown))
     config = stored_config(run)
     return TrainData(rows, config.novelty.audit_floor, config.rules_version, str(run.path))
 
@@ -128,7 +132,7 @@ def _row(row: DataRow) -> TrainRow:
         turns = learnable(turns_of([dict(turn) for turn in (*row.prompt, *row.answer)]))
     except ValueError as error:
         raise BadRowError(row.where, str(error), "conversation") from error
-    learnt = conversation_row(row.line_id, turns)
+    learnt = replace(conversation_row(row.line_id, turns), tools=row.tools)
     return learnt if row.instruction is None else replace(learnt, instruction=row.instruction)
 
 
@@ -139,10 +143,51 @@ def split_rows(data: TrainData, share: float) -> Split:
     nothing in training descends from them. For a file, the last rows are held out. A validation
     row is left out of both parts if its instruction is a near neighbour of one in training.
 
+    Imported rows are held out by items: all that was made of one row of the data set is on one
+    side (`_split_items`).
+
     Args:
         data: all rows.
         share: of the rows to hold out, about.
     """
+    imported = [row for row in data.rows if row.item]
+    own = _split_proposals(replace(data, rows=[row for row in data.rows if not row.item]), share)
+    if not imported:
+        return own
+    items = _split_items(imported, share)
+    learnt = {row.id for row in [*own.train, *items.train]}
+    train = [row for row in data.rows if row.id in learnt]
+    held = [*own.validation, *items.validation]
+    apart, near = without_near(held, replace(data, rows=train))
+    return Split(train, apart, [*own.near, *near, *items.near])
+
+
+def _split_items(rows: Sequence[TrainRow], share: float) -> Split:
+    """Hold out items of a data set, drawn by their ids, with all rows that were made of them.
+
+    The forms of a template have the same words for every item, so their rows are no near
+    neighbours for that. `near` has the training rows that show a held-out item as a worked example,
+    and the held-out rows that ask what a training row asks.
+    """
+    items = sorted({row.item for row in rows})
+    random.Random(derive_seed(len(items), "held-out items")).shuffle(items)
+    sizes = Counter(row.item for row in rows)
+    held: set[str] = set()
+    while len(held) < len(items) - 1 and sum(sizes[item] for item in held) < round(
+        share * len(rows)
+    ):
+        held.add(items[len(held)])
+    shows = [row for row in rows if row.item not in held and held.intersection(row.shown)]
+    leaks = {row.id for row in shows}
+    train = [row for row in rows if row.item not in held and row.id not in leaks]
+    asked = {tuple(row.users) for row in train}
+    kept = [row for row in rows if row.item in held]
+    same = [row for row in kept if tuple(row.users) in asked]
+    return Split(train, [row for row in kept if tuple(row.users) not in asked], [*shows, *same])
+
+
+def _split_proposals(data: TrainData, share: float) -> Split:
+    """Hold out the last proposals, or the last rows of a file; like `split_rows`."""
     validation_rows = round(share * len(data.rows))
     groups: dict[str, list[TrainRow]] = {}
     for row in data.rows:
@@ -162,9 +207,18 @@ def split_rows(data: TrainData, share: float) -> Split:
 def without_near(
     rows: Sequence[TrainRow], train: TrainData
 ) -> tuple[list[TrainRow], list[TrainRow]]:
-    """Return rows that are no near neighbours of training rows, and those that are."""
-    index = NoveltyIndex(train.near_above, NoveltyConfig().tokenizer, train.rules_version)
-    index.add_all((row.id, row.instruction) for row in train.rows)
-    near = [index.nearest(row.instruction) is not None for row in rows]
+    """Return rows that are no near neighbours of training rows, and those that are.
+
+    Imported rows are not compared with each other: `_split_items` keeps their items apart.
+    """
+    index = _index(train, train.rows)
+    own = _index(train, [row for row in train.rows if not row.item])
+    near = [(own if row.item else index).nearest(row.instruction) is not None for row in rows]
     apart = [row for row, is_near in zip(rows, near, strict=True) if not is_near]
     return apart, [row for row, is_near in zip(rows, near, strict=True) if is_near]
+
+
+def _index(train: TrainData, rows: Sequence[TrainRow]) -> NoveltyIndex:
+    index = NoveltyIndex(train.near_above, NoveltyConfig().tokenizer, train.rules_version)
+    index.add_all((row.id, row.instruction) for row in rows)
+    return index

@@ -9,7 +9,7 @@ from typing import Any
 
 from selfinstruct.common.errors import why
 from selfinstruct.common.records import Message
-from selfinstruct.prompts.chat_template import has_tools
+from selfinstruct.prompts.chat_template import Tools, has_tools
 
 ROLES = ("system", "user", "assistant", "tool")
 # Other names of a role.
@@ -22,6 +22,8 @@ class TrainRow:
 
     `instruction` is what the conversation is compared with others by. `proposal` is the proposal
     that a task came from, whose rows stay together. It is empty for rows of a file and for seeds.
+    `tools` are the functions that the model may call. A row that was imported has the id of its
+    `item` of the data, and those of the items that it has as worked examples (`shown`).
     """
 
     id: str
@@ -29,6 +31,9 @@ class TrainRow:
     messages: tuple[Message, ...]
     round: int = 0
     proposal: str = ""
+    tools: Tools = ()
+    item: str = ""
+    shown: tuple[str, ...] = ()
 
     @property
     def users(self) -> list[str]:
@@ -44,7 +49,8 @@ class TrainRow:
     def is_task(self) -> bool:
         """Whether it is one turn of the user and one of the assistant, in plain text."""
         roles = [message["role"] for message in self.messages]
-        return roles == ["user", "assistant"] and not any(map(has_tools, self.messages))
+        plain = not self.tools and not any(map(has_tools, self.messages))
+        return plain and roles == ["user", "assistant"]
 
 
 def task_row(

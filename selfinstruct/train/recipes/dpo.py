@@ -16,6 +16,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.suggest import did_you_mean
+from selfinstruct.train.adapter import Adapter
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode_pairs import EncodedPair, encoded_split
 from selfinstruct.train.data.mixture import MixedPart, reported, shown
@@ -56,6 +57,8 @@ class DpoSettings:
     seed: int = 0
     options: Mapping[str, Any] | None = None
     eos_token: str | None = None
+    adapter: Adapter | None = None
+    attention: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,18 @@ def _dataset(pairs: Sequence[EncodedPair]) -> Any:
     return Dataset.from_list([{name: getattr(pair, name) for name in names} for pair in pairs])
 
 
-def _arguments(settings: DpoSettings, _: Examples) -> dict[str, Any]:
-    import torch
-
+def _check(settings: DpoSettings, _: Mapping[str, Any]) -> None:
     unknown = sorted(set(settings.loss_type) - LOSSES)
     if unknown:
         raise ConfigError(
             f"--loss-type {','.join(unknown)}: is none of TRL's; "
             f"{did_you_mean(unknown[0], LOSSES)}there are: {', '.join(sorted(LOSSES))}"
         )
+
+
+def _arguments(settings: DpoSettings, _: Examples) -> dict[str, Any]:
+    import torch
+
     # On a CPU fewer pairs at once are faster: with less padding, and cores as busy.
     at_once = 4 if torch.cuda.is_available() else 2
     chosen = "per_device_train_batch_size" in (settings.options or {})
@@ -215,6 +221,7 @@ DPO: Recipe[PreferenceSplit, DpoSettings, DpoResult] = Recipe(
         }
     ),
     classes=_classes,
+    check=_check,
     prepare=_prepare,
     result=_result,
     report=_report,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from selfinstruct.labellers.reward import token_scores
+from selfinstruct.train.adapter import Adapter
 from selfinstruct.train.data.encode_pairs import EncodedPair, encode_pairs, encoded_split
 from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.preference_rows import PreferenceRow, PreferenceSplit
@@ -38,6 +39,8 @@ class RewardSettings:
     seed: int = 0
     options: Mapping[str, Any] | None = None
     eos_token: str | None = None
+    adapter: Adapter | None = None
+    attention: str | None = None
     # No field: an adapter alone would not load as a reward model.
     merge: ClassVar[bool] = True
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.train.adapter import Adapter
 from selfinstruct.train.data.encode import Note, dataset_of, encode_rows, prepare_tokenizer
 from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.rows import Split
@@ -36,6 +37,8 @@ class SftSettings:
     options: Mapping[str, Any] | None = None
     last_turn_only: bool = False
     eos_token: str | None = None
+    adapter: Adapter | None = None
+    attention: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ def _encode(split: Split, tokenizer: Any, settings: SftSettings) -> Examples:
     if held_out.rows:
         compared["validation rows"] = held_out.tokens()
     return Examples(train.rows, held_out.rows, {"too_long": len(too_long)}, compared)
+
+
+def _check(_: SftSettings, options: Mapping[str, Any]) -> None:
+    if options.get("packing_strategy") == "wrapped":
+        raise ConfigError(
+            "--set packing_strategy=wrapped: cuts rows anywhere, and a row sees its neighbours in "
+            "the pack; leave it out, and packs keep rows whole and apart"
+        )
 
 
 def _arguments(settings: SftSettings, examples: Examples) -> dict[str, Any]:
@@ -173,6 +184,7 @@ SFT: Recipe[Split, SftSettings, SftResult] = Recipe(
         {"output_dir", "max_length", "seed", "dataset_kwargs", "completion_only_loss"}
     ),
     classes=_classes,
+    check=_check,
     result=_result,
     report=_report,
     card=_card,

@@ -1,0 +1,77 @@
+"""When an answer is exactly the reference: versions of the rule, and a test of the difference.
+
+An evaluation keeps the version that it began with, so that its numbers stay what they were.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from selfinstruct.filters.similarity import normalised
+
+LATEST = 2
+SETTING = "exact_match_version"
+"""The key of the version in the settings of report.json; evaluations without it have version 1."""
+
+_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_END = " \t\n.!?…。！？"  # noqa: RUF001
+
+
+def forgiving(text: str) -> str:
+    """Return an answer as `normalised` does, without final marks, and a number by its value.
+
+    So "Paris!" is "Paris", "1,000" is "1000" and "4.0" is "4". Only an answer that is a number as
+    a whole is read as one.
+    """
+    bare = normalised(text).rstrip(_END) or normalised(text)
+    if _NUMBER.fullmatch(bare):
+        number = Decimal(bare.replace(",", ""))
+        return f"{number.normalize():f}" if number else "0"
+    return bare
+
+
+VERSIONS: Mapping[int, Callable[[str], str]] = {1: normalised, 2: forgiving}
+"""What two answers must have in common to count as the same, by version."""
+
+
+def is_exact(answer: str, reference: str, version: int = LATEST) -> bool:
+    """Whether an answer is the reference, by a version of the rule."""
+    same = VERSIONS[version]
+    return same(answer) == same(reference)
+
+
+def version_of(out: Path) -> int:
+    """Return the version of an evaluation that a folder holds, or the latest for a new one."""
+    try:
+        settings = json.loads((out / "report.json").read_text(encoding="utf-8"))["settings"]
+        version = int(settings.get(SETTING, 1))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return LATEST
+    return version if version in VERSIONS else LATEST
+
+
+def mcnemar(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return the two-sided p value of McNemar's exact test (1947) of two models on the same tasks.
+
+    Of the tasks that only one of the two has right, each has half of them by chance. None where
+    a value is neither 0 nor 1 (means over several samples).
+
+    Args:
+        first: whether a model is right, by task; NaN where it was not asked.
+        second: the same of the other model.
+    """
+    pairs = [
+        (a, b) for a, b in zip(first, second, strict=True) if not (math.isnan(a) or math.isnan(b))
+    ]
+    if any(value not in (0.0, 1.0) for pair in pairs for value in pair):
+        return None
+    only_first = sum(a > b for a, b in pairs)
+    only_second = sum(b > a for a, b in pairs)
+    count, fewer = only_first + only_second, min(only_first, only_second)
+    tail: int = sum(math.comb(count, number) for number in range(fewer + 1))
+    return min(1.0, float(2 * tail / 2**count))

@@ -1,0 +1,38 @@
+"""The rule on text that version 5 of the rules changed: a task about a worked passage is a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from selfinstruct.filters.changes import COPIES_PROMPT
+from selfinstruct.filters.copies import copies_shown
+from selfinstruct.filters.turns import is_about_example
+
+
+def is_about_worked_passage(text: str, prompt: str, worked: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a task is about a worked passage of its prompt, and not about its own passage.
+
+    Args:
+        text: of the task.
+        prompt: as the model saw it: worked passages with their tasks, then the passage.
+        worked: passages of the templates, each with its `text`, `tasks` and `subjects`: words that
+            it alone is about.
+    """
+    shown = [passage for passage in worked if passage["text"] in prompt]
+    for passage in shown:
+        for own in (passage["text"], *passage["tasks"]):
+            prompt = prompt.replace(own, "\n")
+    subjects = [subject for passage in shown for subject in passage.get("subjects", ())]
+    return is_about_example(text, [prompt], subjects)
+
+
+COPIES_PROMPT_5 = replace(
+    COPIES_PROMPT,
+    since=5,
+    help="equals a task that its prompt showed, holds it whole, or is about a worked passage",
+    breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
+    details="word for word, whatever the case and the punctuation; about a worked passage is a "
+    "task with a word of its `subjects` (prompts.yaml) that the task's own passage does not have",
+)
