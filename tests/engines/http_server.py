@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 Answer = Callable[[str], str]
 FAULTS = ("busy", "error", "disconnect", "half", "nonsense", "empty", "slow")
@@ -36,6 +36,10 @@ class FakeServer(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 512
+    # Servers of one model share its tokenizer: ids of one are understood by the others.
+    lock = threading.Lock()
+    vocabulary: ClassVar[dict[str, int]] = {}
+    words: ClassVar[dict[int, str]] = {}
 
     def __init__(
         self,
@@ -52,12 +56,10 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.answer, self.kind, self.faults, self.refuses = answer, kind, faults, refuses
         self.chat_only, self.model = chat_only, model
-        self.rng, self.lock = random.Random(seed), threading.Lock()
+        self.rng = random.Random(seed)
         self.bodies: list[dict[str, Any]] = []
         self.given: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
-        self.vocabulary: dict[str, int] = {}
-        self.words: dict[int, str] = {}
 
     @property
     def url(self) -> str:
