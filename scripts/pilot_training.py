@@ -24,7 +24,7 @@ from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode import IGNORED, Encoded, prepare_tokenizer
 from selfinstruct.train.data.rows import Split
 from selfinstruct.train.data.turns import TrainRow
-from selfinstruct.train.network import bf16_pays, load_network, load_tokenizer
+from selfinstruct.train.network import Loading, bf16_pays, load_network, load_tokenizer
 from selfinstruct.train.recipe import Examples, Job
 from selfinstruct.train.recipes.sft import SFT, SftSettings
 
@@ -57,7 +57,7 @@ class Student:
         self.model = model
         self.tokenizer = load_tokenizer(model)
         self._bare = not self.tokenizer.chat_template
-        self.network, self.adapter = load_network(model, "lora", SftSettings().lora_r)
+        self.network, self.adapter = load_network(model, Loading("lora", SftSettings().lora_r))
 
     def encoded(self, rows: Sequence[TrainRow], settings: SftSettings) -> Examples:
         """Return rows as `train sft` encodes them."""

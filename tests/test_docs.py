@@ -144,6 +144,7 @@ def test_every_option_of_a_command_that_the_docs_name_exists() -> None:
     known |= {"--rows", "--steps"}
     known |= {"--no-deps", "--extra-index-url", "--torch-backend", "--from"}  # pip and uv
     known |= {"--rm", "--user"}  # docker
+    known |= {"--logdir"}  # tensorboard
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", path.read_text(encoding="utf-8")):
             assert option in known, f"{path}: {option}"

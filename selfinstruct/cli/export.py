@@ -11,7 +11,7 @@ import typer
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import text_or_file
-from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.formats import Format, Whole
 from selfinstruct.dataset.trainers import TRAINERS, how_to_use, trainer_of
 
 
@@ -67,7 +67,7 @@ def export(
         typer.Option(
             "--conversations/--no-conversations",
             help="Write whole conversations (`converse`) in the place of the tasks that open them."
-            + default("where the format can"),
+            + default("with messages and sharegpt"),
         ),
     ] = None,
     reasons: Annotated[
@@ -184,10 +184,13 @@ def export(
     if done.conversations:
         _say(f"{done.conversations} of the rows are conversations")
     if done.shortened:
-        able = " or ".join(one for one in Format if one.conversations)
+        able = " or ".join(one for one in Format if one.conversations is Whole.ALWAYS)
+        why, whole = "a row of this format holds no more", f"--format {able} does"
+        if format.conversations is Whole.ASKED:
+            why = "whole ones change the columns of this format"
+            whole = "--conversations writes them"
         _say(
-            f"{done.shortened} conversations are left at their first exchange, since a row of this "
-            f"format holds no more; --format {able} does"
+            f"{done.shortened} conversations are left at their first exchange, since {why}; {whole}"
         )
     if done.config is not None and trainer is not None:
         _say(f"for {trainer}: {how_to_use(trainer_of(trainer), done.path, done.config)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import typer
 from rich.markup import escape
@@ -18,8 +19,49 @@ def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
     Paragraphs are unwrapped, so that they fill the terminal whatever its width.
     """
     text, _, example = inspect.cleandoc(function.__doc__ or "").partition(f"\n\n{_EXAMPLE}\n")
+    function = _with_options(function)
     paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
     app.command(name, help=escape("\n\n".join(paragraphs)), epilog=ending(example))(function)
+
+
+def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command whose records of options stand in its signature as their fields.
+
+    A parameter whose type is a dataclass is such a record: Typer sees an option for each field,
+    and the function gets the record.
+    """
+    kinds = get_type_hints(function, include_extras=True)
+    records = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    if not records:
+        return function
+
+    def command(**values: Any) -> Any:
+        made = {
+            name: record(**{each.name: values.pop(each.name) for each in fields(record)})
+            for name, record in records.items()
+        }
+        return function(**values, **made)
+
+    own = inspect.signature(function).parameters.values()
+    parameters = [
+        each.replace(annotation=kinds[each.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in own
+        if each.name not in records
+    ]
+    for record in records.values():
+        hints = get_type_hints(record, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=each.default,
+                annotation=hints[each.name],
+            )
+            for each in fields(record)
+        ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
 
 
 def ending(example: str) -> str:

@@ -36,7 +36,7 @@ class Prompting(StrEnum):
 # Panels of --help: an option is in the same one in every command.
 MODEL, TASKS, STOPS, FILTERS = "The model", "The tasks", "When to stop", "What is rejected"
 ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who labels", "The pairs", "Training"
-FIELDS = "Fields of TRL"
+FIELDS, ADAPTERS = "Fields of TRL", "Adapters"
 # Where a command takes any MODEL.
 LOCAL_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
 ANY_MODEL = f"{LOCAL_MODEL}, or a server, http://host:8000/v1#name"

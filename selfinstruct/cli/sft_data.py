@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from selfinstruct.cli.console import stderr
 
 if TYPE_CHECKING:
+    from selfinstruct.cli.training_options import Reading
     from selfinstruct.dataset.rows import Answers
-    from selfinstruct.inputs.read_data import ReadAs
     from selfinstruct.train.data.mixture import Part
     from selfinstruct.train.data.rows import Split, TrainData
     from selfinstruct.train.data.turns import TrainRow
@@ -35,33 +35,42 @@ class Field(StrEnum):
 
 
 def sft_mixture(
-    data: list[str],
-    field: Field,
-    reading: ReadAs,
-    answers: Answers,
-    seeds: bool,
-    held_out: float | None,
-    validation_data: str | None,
+    data: Sequence[str], reading: Reading, answers: Answers, *, seeds: bool
 ) -> tuple[Mixture, list[TrainRow] | None]:
     """Read the data sets; return them with their weights, and rows to validate with, if given.
 
     Raises:
         ConfigError: something cannot be read, or options contradict each other.
     """
-    from selfinstruct.common.errors import ConfigError
-    from selfinstruct.dataset.rows import Answers
     from selfinstruct.train.data.rows import read_rows
 
-    read = partial(read_rows, reading=reading)
-    validation = None
-    if validation_data is not None:
-        validation = read(validation_data, option="--validation-data").rows
-    if field is Field.ANSWER:
-        return _mixture(data, partial(read, answers=answers), seeds=seeds), validation
-    if seeds or answers is not Answers.OWN:
-        raise ConfigError("--field chosen: learns pairs; leave --with-seeds and --answers out")
-    share = HELD_OUT if held_out is None else held_out
-    mixture, held = _chosen(data, reading, share if validation is None else 0.0)
+    read = partial(read_rows, reading=reading.rows())
+    return _mixture(data, partial(read, answers=answers), seeds=seeds), _validation(reading)
+
+
+def chosen_mixture(
+    data: Sequence[str], reading: Reading, share: float
+) -> tuple[Mixture, list[TrainRow]]:
+    """Read the chosen answers of pairs; return those to learn, and those to validate with.
+
+    Args:
+        data: the values of `--data`.
+        reading: how they are read.
+        share: of a file's prompts to hold out, unless other data validates.
+
+    Raises:
+        ConfigError: something cannot be read.
+    """
+    from selfinstruct.train.data.chosen import read_chosen
+    from selfinstruct.train.data.mixture import Part, parse_part
+
+    validation = _validation(reading)
+    mixture, held = [], []
+    for part in map(parse_part, data):
+        held_out = share if validation is None else 0.0
+        rows, apart = read_chosen(part.data, held_out=held_out, reading=reading.rows())
+        mixture.append((Part(rows.name, part.weight), rows))
+        held += apart
     return mixture, held if validation is None else validation
 
 
@@ -79,20 +88,16 @@ def print_split(split: Split) -> None:
         )
 
 
-def _chosen(data: list[str], reading: ReadAs, share: float) -> tuple[Mixture, list[TrainRow]]:
-    """Read the chosen answers of pairs; return those to learn, and those held out."""
-    from selfinstruct.train.data.chosen import read_chosen
-    from selfinstruct.train.data.mixture import Part, parse_part
+def _validation(reading: Reading) -> list[TrainRow] | None:
+    from selfinstruct.train.data.rows import read_rows
 
-    mixture, held = [], []
-    for part in map(parse_part, data):
-        rows, apart = read_chosen(part.data, held_out=share, reading=reading)
-        mixture.append((Part(rows.name, part.weight), rows))
-        held += apart
-    return mixture, held
+    data = reading.validation_data
+    if data is None:
+        return None
+    return read_rows(data, reading=reading.rows(), option="--validation-data").rows
 
 
-def _mixture(data: list[str], read: Callable[..., TrainData], *, seeds: bool) -> Mixture:
+def _mixture(data: Sequence[str], read: Callable[..., TrainData], *, seeds: bool) -> Mixture:
     """Read the data sets, each with its weight and its full name.
 
     Seed tasks are those of the runs among them; without a run, `read` refuses them.

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.help import ending
-from selfinstruct.cli.options import FIELDS, LOCAL_MODEL, TRAINING, interrupt
+from selfinstruct.cli.options import interrupt
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,98 +28,6 @@ app = typer.Typer(
     epilog=ending("selfinstruct train sft --data outputs/first --model bundled --out outputs/sft"),
     no_args_is_help=True,
 )
-
-ModelOption = Annotated[str, typer.Option("--model", help=f"MODEL to train: {LOCAL_MODEL}.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder of the trained model.")]
-LoraOption = Annotated[
-    bool,
-    typer.Option(
-        "--lora/--full", help="Train LoRA adapters, or all weights.", rich_help_panel=TRAINING
-    ),
-]
-FourBitsOption = Annotated[
-    bool,
-    typer.Option(
-        "--load-in-4bit", help="QLoRA: needs a GPU and bitsandbytes.", rich_help_panel=TRAINING
-    ),
-]
-AdapterOnlyOption = Annotated[
-    bool,
-    typer.Option(
-        "--adapter-only", help="Save the adapter alone; do not merge it.", rich_help_panel=TRAINING
-    ),
-]
-MaxLengthOption = Annotated[
-    int,
-    typer.Option(
-        "--max-length",
-        min=16,
-        help="Most tokens of a row; longer ones are left out and counted.",
-        rich_help_panel=TRAINING,
-    ),
-]
-EosTokenOption = Annotated[
-    str | None,
-    typer.Option("--eos-token", help="The token that ends an answer, if the template's is wrong."),
-]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        help="YAML with fields of TRL's configuration; options given here win over it.",
-        rich_help_panel=FIELDS,
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="One field of TRL's configuration, such as warmup_steps=10. May be repeated.",
-        rich_help_panel=FIELDS,
-    ),
-]
-
-
-def trl_options(
-    config: Path | None,
-    settings: list[str] | None,
-    epochs: float | None,
-    learning_rate: float | None,
-) -> dict[str, Any]:
-    """Return fields of TRL's configuration: of a file, over them those of options.
-
-    Raises:
-        ConfigError: the file or an option cannot be read.
-    """
-    from selfinstruct.config.values import parse_settings, read_yaml
-
-    options: dict[str, Any] = read_yaml(config) if config is not None else {}
-    options |= parse_settings(settings or [])
-    options = {key: _number(value) for key, value in options.items()}
-    for key, value in (("num_train_epochs", epochs), ("learning_rate", learning_rate)):
-        if value is not None:
-            options[key] = value
-    return options
-
-
-def _number(value: Any) -> Any:
-    """Return 2e-4, which YAML takes for text, as the number that it is."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return float(value)
-    return value
-
-
-def method_of(lora: bool, load_in_4bit: bool, adapter_only: bool) -> str:
-    from selfinstruct.common.errors import ConfigError
-
-    if not lora and (load_in_4bit or adapter_only):
-        raise ConfigError("--full: trains all weights, without an adapter; leave the other out")
-    if not lora:
-        return "full"
-    return "qlora" if load_in_4bit else "lora"
 
 
 def run_recipe(
@@ -142,6 +49,13 @@ def print_trained(learnt: str, tokens: int, steps: int, seconds: float) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_dropped(dropped: Mapping[str, int]) -> None:
+    """Print how many examples were dropped, by reason."""
+    if dropped:
+        shown = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        stdout.print(f"dropped: {shown}", highlight=False)
 
 
 def print_evaluation(before: str, trained: str, out: Path) -> None:

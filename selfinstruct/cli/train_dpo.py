@@ -7,45 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfinstruct.cli.adapter_options import (
-    AttentionOption,
-    DoraOption,
-    LoraAlphaOption,
-    LoraDropoutOption,
-    LoraRankOption,
-    LoraTargetsOption,
-    PatienceOption,
-    adapter_of,
-)
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.data_options import (
-    ColumnsOption,
-    FormatOption,
-    PairsOption,
-    SkipInvalidOption,
-    ValidationDataOption,
-    mixed_pairs,
-    reading_of,
-)
-from selfinstruct.cli.help import default
+from selfinstruct.cli.data_options import PairsOption, mixed_pairs
 from selfinstruct.cli.options import TRAINING
-from selfinstruct.cli.train import (
+from selfinstruct.cli.train import print_dropped, print_evaluation, print_trained, run_recipe
+from selfinstruct.cli.training_options import (
     AdapterOnlyOption,
-    ConfigOption,
-    EosTokenOption,
-    FourBitsOption,
-    LoraOption,
-    MaxLengthOption,
+    Adapters,
+    BetaOption,
+    Common,
+    HeldOutOption,
     ModelOption,
     OutOption,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    method_of,
-    print_evaluation,
-    print_trained,
-    run_recipe,
-    trl_options,
+    Reading,
+    epochs_option,
+    rate_option,
+    shared_settings,
 )
 
 if TYPE_CHECKING:
@@ -57,15 +34,7 @@ def dpo(
     data: PairsOption,
     model: ModelOption,
     out: OutOption,
-    beta: Annotated[
-        float,
-        typer.Option(
-            "--beta",
-            min=1e-4,
-            help="How closely to keep to the reference.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = 0.1,
+    beta: BetaOption = 0.1,
     loss_type: Annotated[
         str,
         typer.Option(
@@ -74,38 +43,10 @@ def dpo(
             rich_help_panel=TRAINING,
         ),
     ] = "sigmoid",
-    lora: LoraOption = True,
-    load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
-    lora_r: LoraRankOption = 16,
-    lora_alpha: LoraAlphaOption = None,
-    lora_dropout: LoraDropoutOption = None,
-    lora_targets: LoraTargetsOption = None,
-    dora: DoraOption = False,
-    attention: AttentionOption = None,
-    epochs: Annotated[
-        float | None,
-        typer.Option(
-            "--epochs", min=0.01, help="Most epochs." + default("2"), rich_help_panel=TRAINING
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            min=0,
-            help="Highest learning rate." + default("3e-4, with --full 5e-6"),
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    max_length: MaxLengthOption = 1024,
-    patience: PatienceOption = 1,
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            "--held-out", min=0, max=0.5, help="For a file: share to hold out." + default("0.2")
-        ),
-    ] = None,
+    epochs: Annotated[float | None, epochs_option("2")] = None,
+    learning_rate: Annotated[float | None, rate_option("3e-4, with --full 5e-6")] = None,
+    held_out: HeldOutOption = None,
     fresh: Annotated[
         int,
         typer.Option(
@@ -121,15 +62,9 @@ def dpo(
             "--fresh-tokens", min=1, help="Most tokens of such an answer.", rich_help_panel=TRAINING
         ),
     ] = 128,
-    format: FormatOption = None,
-    columns: ColumnsOption = None,
-    skip_invalid: SkipInvalidOption = False,
-    validation_data: ValidationDataOption = None,
-    eos_token: EosTokenOption = None,
-    seed: SeedOption = 0,
-    resume: ResumeOption = False,
-    config: ConfigOption = None,
-    settings: SetOption = None,
+    adapters: Adapters = Adapters(),
+    common: Common = Common(),
+    reading: Reading = Reading(),
 ) -> None:
     """Train a policy to prefer the chosen answers, by direct preference optimisation.
 
@@ -145,29 +80,19 @@ def dpo(
     from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.dpo import DPO, PAGE, DpoSettings
 
-    reading = reading_of(format, columns, skip_invalid)
-    method = method_of(lora, load_in_4bit, adapter_only)
     dpo_settings = DpoSettings(
-        method=method,
-        lora_r=lora_r,
-        adapter=adapter_of(method, lora_alpha, lora_dropout, lora_targets, dora),
-        attention=attention,
-        patience=patience,
+        **shared_settings(common, adapters, epochs, learning_rate, adapter_only=adapter_only),
         merge=not adapter_only,
         beta=beta,
         loss_type=tuple(name.strip() for name in loss_type.split(",")),
-        max_length=max_length,
         fresh=fresh,
         fresh_tokens=fresh_tokens,
-        seed=seed,
-        eos_token=eos_token,
-        options=trl_options(config, settings, epochs, learning_rate),
     )
-    read = partial(read_pairs, reading=reading)
-    split, source = mixed_pairs(data, read, held_out, validation_data, seed)
+    read = partial(read_pairs, reading=reading.rows())
+    split, source = mixed_pairs(data, read, held_out, reading.validation_data, common.seed)
     check_settings(DPO, dpo_settings)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(DPO, Job(split, local, out, dpo_settings, resume, source))
+    result = run_recipe(DPO, Job(split, local, out, dpo_settings, common.resume, source))
     if result is not None:
         _print(result)
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)
@@ -177,9 +102,7 @@ def dpo(
 def _print(result: DpoResult) -> None:
     pairs = f"{result.train_pairs} pairs"
     print_trained(pairs, result.tokens, result.steps, result.seconds)
-    if result.dropped:
-        dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items())
-        stdout.print(f"dropped: {dropped}", highlight=False)
+    print_dropped(result.dropped)
     print_health(result.health)
 
 

@@ -10,7 +10,7 @@ import typer
 from selfinstruct.cli.console import log_to, stdout, terminal
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import LOCAL_MODEL
-from selfinstruct.cli.train import OutOption
+from selfinstruct.cli.training_options import OutOption
 
 
 def merge(

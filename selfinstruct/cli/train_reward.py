@@ -7,43 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfinstruct.cli.adapter_options import (
-    AttentionOption,
-    DoraOption,
-    LoraAlphaOption,
-    LoraDropoutOption,
-    LoraRankOption,
-    LoraTargetsOption,
-    PatienceOption,
-    adapter_of,
-)
 from selfinstruct.cli.console import plain, stdout
-from selfinstruct.cli.data_options import (
-    ColumnsOption,
-    FormatOption,
-    PairsOption,
-    SkipInvalidOption,
-    ValidationDataOption,
-    mixed_pairs,
-    reading_of,
-)
+from selfinstruct.cli.data_options import PairsOption, mixed_pairs
 from selfinstruct.cli.help import default
-from selfinstruct.cli.options import TRAINING
-from selfinstruct.cli.train import (
-    ConfigOption,
-    EosTokenOption,
-    FourBitsOption,
-    LoraOption,
-    MaxLengthOption,
+from selfinstruct.cli.train import print_trained, run_recipe
+from selfinstruct.cli.training_options import (
+    Adapters,
+    Common,
+    HeldOutOption,
     ModelOption,
     OutOption,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    method_of,
-    print_trained,
-    run_recipe,
-    trl_options,
+    Reading,
+    epochs_option,
+    rate_option,
+    shared_settings,
 )
 
 if TYPE_CHECKING:
@@ -71,46 +48,12 @@ def reward(
             + default("the shipped ones"),
         ),
     ] = None,
-    lora: LoraOption = True,
-    load_in_4bit: FourBitsOption = False,
-    lora_r: LoraRankOption = 16,
-    lora_alpha: LoraAlphaOption = None,
-    lora_dropout: LoraDropoutOption = None,
-    lora_targets: LoraTargetsOption = None,
-    dora: DoraOption = False,
-    attention: AttentionOption = None,
-    epochs: Annotated[
-        float | None,
-        typer.Option(
-            "--epochs", min=0.01, help="Most epochs." + default("2"), rich_help_panel=TRAINING
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            min=0,
-            help="Highest learning rate." + default("1e-4, with --full 1e-5"),
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    max_length: MaxLengthOption = 1024,
-    patience: PatienceOption = 1,
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            "--held-out", min=0, max=0.5, help="For a file: share to hold out." + default("0.2")
-        ),
-    ] = None,
-    format: FormatOption = None,
-    columns: ColumnsOption = None,
-    skip_invalid: SkipInvalidOption = False,
-    validation_data: ValidationDataOption = None,
-    eos_token: EosTokenOption = None,
-    seed: SeedOption = 0,
-    resume: ResumeOption = False,
-    config: ConfigOption = None,
-    settings: SetOption = None,
+    epochs: Annotated[float | None, epochs_option("2")] = None,
+    learning_rate: Annotated[float | None, rate_option("1e-4, with --full 1e-5")] = None,
+    held_out: HeldOutOption = None,
+    adapters: Adapters = Adapters(),
+    common: Common = Common(),
+    reading: Reading = Reading(),
 ) -> None:
     """Train a reward model on preferences, by Bradley and Terry's model of pairs.
 
@@ -129,30 +72,20 @@ def reward(
     from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
     from selfinstruct.train.recipes.reward_report import read_checks, shipped_checks
 
-    reading = reading_of(format, columns, skip_invalid)
-    method = method_of(lora, load_in_4bit, adapter_only=False)
     reward_settings = RewardSettings(
-        method=method,
-        lora_r=lora_r,
-        adapter=adapter_of(method, lora_alpha, lora_dropout, lora_targets, dora),
-        attention=attention,
-        patience=patience,
-        max_length=max_length,
-        seed=seed,
-        eos_token=eos_token,
-        options=trl_options(config, settings, epochs, learning_rate),
+        **shared_settings(common, adapters, epochs, learning_rate),
     )
     checks = [] if check == "none" else read_checks(check or shipped_checks())
     read = (
-        partial(read_comparisons, reading=reading)
+        partial(read_comparisons, reading=reading.rows())
         if ranked
-        else partial(read_pairs, reading=reading, purpose=REWARD_PAIRS)
+        else partial(read_pairs, reading=reading.rows(), purpose=REWARD_PAIRS)
     )
-    split, source = mixed_pairs(data, read, held_out, validation_data, seed)
+    split, source = mixed_pairs(data, read, held_out, reading.validation_data, common.seed)
     check_settings(REWARD, reward_settings)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
-    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, resume, source))
+    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, common.resume, source))
     if result is not None:
         _print(result)
 

@@ -7,46 +7,29 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.adapter_options import (
-    AttentionOption,
-    DoraOption,
-    LoraAlphaOption,
-    LoraDropoutOption,
-    LoraRankOption,
-    LoraTargetsOption,
-    PatienceOption,
-    adapter_of,
-)
-from selfinstruct.cli.data_options import (
-    READING,
-    ColumnsOption,
-    FormatOption,
-    MixtureOption,
-    SkipInvalidOption,
-    ValidationDataOption,
-    reading_of,
-)
+from selfinstruct.cli.data_options import READING, MixtureOption
 from selfinstruct.cli.export import AnswersName
 from selfinstruct.cli.help import default
-from selfinstruct.cli.options import TRAINING, renamed
-from selfinstruct.cli.sft_data import HELD_OUT, Field, print_split, sft_mixture, without_copies
-from selfinstruct.cli.train import (
+from selfinstruct.cli.options import renamed
+from selfinstruct.cli.sft_data import (
+    HELD_OUT,
+    Field,
+    chosen_mixture,
+    print_split,
+    sft_mixture,
+    without_copies,
+)
+from selfinstruct.cli.train import print_evaluation, print_trained, run_recipe
+from selfinstruct.cli.training_options import (
     AdapterOnlyOption,
-    ConfigOption,
-    EosTokenOption,
-    FourBitsOption,
-    LoraOption,
-    MaxLengthOption,
+    Adapters,
+    Common,
     ModelOption,
     OutOption,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    method_of,
-    print_evaluation,
-    print_trained,
-    run_recipe,
-    trl_options,
+    Reading,
+    epochs_option,
+    rate_option,
+    shared_settings,
 )
 
 
@@ -54,32 +37,9 @@ def sft(
     data: MixtureOption,
     model: ModelOption,
     out: OutOption,
-    lora: LoraOption = True,
-    load_in_4bit: FourBitsOption = False,
     adapter_only: AdapterOnlyOption = False,
-    lora_r: LoraRankOption = 16,
-    lora_alpha: LoraAlphaOption = None,
-    lora_dropout: LoraDropoutOption = None,
-    lora_targets: LoraTargetsOption = None,
-    dora: DoraOption = False,
-    attention: AttentionOption = None,
-    epochs: Annotated[
-        float | None,
-        typer.Option(
-            "--epochs", min=0.01, help="Most epochs." + default("3"), rich_help_panel=TRAINING
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            min=0,
-            help="Highest learning rate." + default("2e-4, with --full 2e-5"),
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    max_length: MaxLengthOption = 1024,
-    patience: PatienceOption = 1,
+    epochs: Annotated[float | None, epochs_option("3")] = None,
+    learning_rate: Annotated[float | None, rate_option("2e-4, with --full 2e-5")] = None,
     last_turn_only: Annotated[
         bool,
         typer.Option("--last-turn-only", help="Of a conversation, learn the last answer alone."),
@@ -94,7 +54,6 @@ def sft(
         ),
     ] = None,
     validation: Annotated[float | None, renamed("--validation", min=0, max=0.5)] = None,
-    validation_data: ValidationDataOption = None,
     answers: Annotated[
         AnswersName,
         typer.Option(
@@ -131,14 +90,9 @@ def sft(
             rich_help_panel=READING,
         ),
     ] = None,
-    format: FormatOption = None,
-    columns: ColumnsOption = None,
-    skip_invalid: SkipInvalidOption = False,
-    eos_token: EosTokenOption = None,
-    seed: SeedOption = 0,
-    resume: ResumeOption = False,
-    config: ConfigOption = None,
-    settings: SetOption = None,
+    adapters: Adapters = Adapters(),
+    common: Common = Common(),
+    reading: Reading = Reading(),
 ) -> None:
     """Fine-tune a model on the accepted tasks of a run, and save it for vLLM and transformers.
 
@@ -157,44 +111,32 @@ def sft(
     from selfinstruct.train.recipe import Job, Source
     from selfinstruct.train.recipes.sft import SFT, SftSettings
 
-    reading = reading_of(format, columns, skip_invalid)
-    options = trl_options(config, settings, epochs, learning_rate)
+    learnt = shared_settings(common, adapters, epochs, learning_rate, adapter_only=adapter_only)
     held_out = held_out if validation is None else validation
-    if held_out is not None and validation_data is not None:
+    if held_out is not None and reading.validation_data is not None:
         raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
-    mixture, validation_rows = sft_mixture(
-        data, field, reading, Answers(str(answers)), with_seeds > 0, held_out, validation_data
-    )
+    share = HELD_OUT if held_out is None else held_out
+    if field is Field.CHOSEN:
+        if with_seeds or answers is not AnswersName.OWN:
+            raise ConfigError("--field chosen: learns pairs; leave --with-seeds and --answers out")
+        mixture, validation_rows = chosen_mixture(data, reading, share)
+    else:
+        mixture, validation_rows = sft_mixture(
+            data, reading, Answers(str(answers)), seeds=with_seeds > 0
+        )
     runs = [part for part in map(parse_part, data) if run_exists(Path(part.data))]
     if decontaminate is not None:
         mixture = without_copies(mixture, decontaminate)
     split = mix_rows(
-        mixture,
-        share=HELD_OUT if held_out is None else held_out,
-        seeds_weight=with_seeds,
-        seed=seed,
-        validation=validation_rows,
+        mixture, share=share, seeds_weight=with_seeds, seed=common.seed, validation=validation_rows
     )
     print_split(split)
-    method = method_of(lora, load_in_4bit, adapter_only)
-    sft_settings = SftSettings(
-        method=method,
-        lora_r=lora_r,
-        adapter=adapter_of(method, lora_alpha, lora_dropout, lora_targets, dora),
-        attention=attention,
-        patience=patience,
-        merge=not adapter_only,
-        max_length=max_length,
-        seed=seed,
-        last_turn_only=last_turn_only,
-        eos_token=eos_token,
-        options=options,
-    )
+    sft_settings = SftSettings(**learnt, merge=not adapter_only, last_turn_only=last_turn_only)
     choices = {
         "answers": str(answers) if runs and field is Field.ANSWER else "",
         "learnt": "the chosen answers of pairs" if field is Field.CHOSEN else "",
         "with seeds": _times(with_seeds),
-        "validated on": _named(validation_data),
+        "validated on": _named(reading.validation_data),
         "decontaminated against": _named(decontaminate),
     }
     choices = {name: choice for name, choice in choices.items() if choice}
@@ -202,7 +144,7 @@ def sft(
     local = resolve_model(model, lambda *_: None)
     first, *others = (part.data for part, _ in mixture)
     source = Source(Path(first), choices, others=tuple(others))
-    job = Job(split, local, out, sft_settings, resume, source)
+    job = Job(split, local, out, sft_settings, common.resume, source)
     result = run_recipe(SFT, job)
     if result is not None:
         rows_learnt = f"{result.train_rows} rows"

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic, ids
 from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.common.installing import install_line
-from selfinstruct.dataset.formats import Format
+from selfinstruct.dataset.formats import Format, Whole
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 from selfinstruct.dataset.select import (
@@ -113,13 +113,13 @@ def holds_conversations(format: Format, answers: Answers, wanted: bool | None) -
     Args:
         format: of the file.
         answers: whose outputs.
-        wanted: what the user asked for; None: where it can be done.
+        wanted: what the user asked for; None: where the format does so unasked.
 
     Raises:
         ConfigError: they are asked for, and it cannot be done.
     """
-    if wanted and not format.conversations:
-        able = " or ".join(one for one in Format if one.conversations)
+    if wanted and format.conversations is Whole.NEVER:
+        able = " or ".join(one for one in Format if one.conversations is not Whole.NEVER)
         raise ConfigError(
             f"--conversations: a row of the format {format} holds one exchange; "
             f"give --format {able}"
@@ -129,7 +129,8 @@ def holds_conversations(format: Format, answers: Answers, wanted: bool | None) -
             f"--conversations: they carry on the run's own outputs, and not --answers {answers}; "
             "leave one of the two out"
         )
-    return wanted is not False and format.conversations and answers is Answers.OWN
+    unasked = format.conversations is Whole.ALWAYS and wanted is None
+    return bool(wanted or unasked) and answers is Answers.OWN
 
 
 def count_conversations(run: Run) -> int:

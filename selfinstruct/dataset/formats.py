@@ -194,20 +194,33 @@ def _user_text(row: ExportRow) -> str:
 ENDINGS = {"jsonl": (".jsonl", ".json", ".ndjson"), "parquet": (".parquet", ".pq")}
 
 
+class Whole(StrEnum):
+    """When a format writes whole conversations."""
+
+    ALWAYS = "always"
+    ASKED = "asked"  # its columns change, and whoever reads them has to know
+    NEVER = "never"
+
+
 class Format(StrEnum):
     """A format of exported tasks.
 
     content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
-    conversations: whether a row can hold more than one exchange.
+    conversations: whether a row can hold more than one exchange, and does so unasked.
     """
 
     content: Content
     suffix: str
     help: str
-    conversations: bool
+    conversations: Whole
 
     def __new__(
-        cls, name: str, content: Content, suffix: str, help: str, conversations: bool = False
+        cls,
+        name: str,
+        content: Content,
+        suffix: str,
+        help: str,
+        conversations: Whole = Whole.NEVER,
     ) -> Format:
         if suffix not in ENDINGS:
             raise ValueError(f"{name}: a format is JSON lines or Parquet, not {suffix!r}")
@@ -228,7 +241,7 @@ class Format(StrEnum):
         "jsonl",
         "`messages`: a turn of the user and one of the assistant, each with `role` and `content`; "
         "whole conversations, where the run has them",
-        True,
+        Whole.ALWAYS,
     )
     PROMPT_COMPLETION = (
         "prompt-completion",
@@ -246,9 +259,9 @@ class Format(StrEnum):
         "alpaca",
         _alpaca,
         "jsonl",
-        "`instruction`, `input`, `output`; of a conversation its last exchange, and in `history` "
-        "the pairs of user and answer before it",
-        True,
+        "`instruction`, `input`, `output`; with `--conversations` the last exchange of each, and "
+        "in `history` the pairs of user and answer before it",
+        Whole.ASKED,
     )
     SHAREGPT = (
         "sharegpt",
@@ -256,13 +269,13 @@ class Format(StrEnum):
         "jsonl",
         "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`; whole "
         "conversations, where the run has them",
-        True,
+        Whole.ALWAYS,
     )
     PARQUET = (
         "parquet",
         _parquet,
         "parquet",
         "all columns: texts, ids, round, scores, and `override`, what a person decided; "
-        "`messages`, the turns of a row that is a conversation, where the run has any",
-        True,
+        "with `--conversations` also `messages`, the turns of a row that is one",
+        Whole.ASKED,
     )

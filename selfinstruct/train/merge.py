@@ -25,6 +25,7 @@ from selfinstruct.train.checkpoints import (
 )
 from selfinstruct.train.libraries import quiet, require_trl
 from selfinstruct.train.network import (
+    Loading,
     load_network,
     load_tokenizer,
     merged_network,
@@ -123,7 +124,7 @@ def _loaded(adapter: AdapterFolder, model: LocalModel) -> tuple[Any, Any]:
 
     with refused(f"{model.path}: cannot be loaded"):
         # In the number type of the training, so that the result is that of a merge at its end.
-        base, _ = load_network(model, "lora", 1, reward=adapter.scores)
+        base, _ = load_network(model, Loading("lora"), reward=adapter.scores)
     with refused(f"{adapter.path}: cannot be loaded"):
         try:
             network = PeftModel.from_pretrained(base, adapter.path)

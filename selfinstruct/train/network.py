@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,26 +45,37 @@ def load_tokenizer(model: LocalModel) -> Any:
         return AutoTokenizer.from_pretrained(model.path, local_files_only=True)
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How a network is loaded to be trained.
+
+    Attributes:
+        method: `lora`, `qlora` or `full`.
+        rank: of the adapter.
+        adapter: the rest of its shape.
+        attention: how attention is computed; chosen for the machine by default.
+        options: arguments of `from_pretrained`, which win over ours (TRL's `model_init_kwargs`).
+    """
+
+    method: str
+    rank: int = 1
+    adapter: Adapter | None = None
+    attention: str | None = None
+    options: Mapping[str, Any] | None = None
+
+
+WHOLE = Loading("full")
+
+
 def load_network(
-    model: LocalModel,
-    method: str,
-    lora_r: int,
-    *,
-    reward: bool = False,
-    adapter: Adapter | None = None,
-    attention: str | None = None,
-    loader: Mapping[str, Any] | None = None,
+    model: LocalModel, loading: Loading = WHOLE, *, reward: bool = False
 ) -> tuple[Any, Any]:
     """Return the network to train and the adapter's configuration, if there is one.
 
     Args:
         model: where to start from.
-        method: `lora`, `qlora` or `full`.
-        lora_r: rank of the adapter.
+        loading: all weights, or an adapter, and how.
         reward: with a head that scores a sequence, instead of the one that predicts a token.
-        adapter: the rest of its shape.
-        attention: how attention is computed; chosen for the machine by default.
-        loader: arguments of `from_pretrained`, which win over ours (TRL's `model_init_kwargs`).
 
     Raises:
         ConfigError: `qlora` on a machine that cannot run it, or the adapter does not fit.
@@ -73,21 +85,22 @@ def load_network(
 
     options: dict[str, Any] = {
         "local_files_only": True,
-        "attn_implementation": attention_of(attention),
+        "attn_implementation": attention_of(loading.attention),
     }
     network = AutoModelForCausalLM
     if reward:
         network = AutoModelForSequenceClassification
         options["num_labels"] = 1
-    if method == "full":
+    given = loading.options or {}
+    if loading.method == "full":
         options["dtype"] = torch.float32
-        return network.from_pretrained(model.path, **{**options, **(loader or {})}), None
-    check_targets(AutoConfig.from_pretrained(model.path, local_files_only=True), adapter)
-    if method == "qlora":
+        return network.from_pretrained(model.path, **{**options, **given}), None
+    check_targets(AutoConfig.from_pretrained(model.path, local_files_only=True), loading.adapter)
+    if loading.method == "qlora":
         options["quantization_config"] = _four_bits()
     options["dtype"] = torch.bfloat16 if bf16_pays() else torch.float32
-    shape = lora_config(lora_r, adapter, reward=reward)
-    return network.from_pretrained(model.path, **{**options, **(loader or {})}), shape
+    shape = lora_config(loading.rank, loading.adapter, reward=reward)
+    return network.from_pretrained(model.path, **{**options, **given}), shape
 
 
 def check_four_bits() -> None:
@@ -157,5 +170,5 @@ def _over_whole_weights(network: Any, model: LocalModel, *, reward: bool = False
 
     with tempfile.TemporaryDirectory() as folder:
         network.save_pretrained(folder)
-        base, _ = load_network(model, "full", 0, reward=reward)
+        base, _ = load_network(model, reward=reward)
         return PeftModel.from_pretrained(base, folder)

@@ -21,7 +21,7 @@ from selfinstruct.train.checkpoints import (
 )
 from selfinstruct.train.libraries import require_trl
 from selfinstruct.train.model_card import card_text
-from selfinstruct.train.network import load_network, load_tokenizer
+from selfinstruct.train.network import Loading, load_network, load_tokenizer
 from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT, Training
 from selfinstruct.train.saving import merge_kept, plain, save_model
 from selfinstruct.train.trackers import logs_beside
@@ -94,15 +94,14 @@ def _set_up(
     check_asked(out, asked, job.resume)
     set_seed(settings.seed)  # a new head has random weights
     with refused(f"{job.model.path}: cannot be loaded to be trained"):
-        network, adapter = load_network(
-            job.model,
-            settings.method,
-            settings.lora_r,
-            reward=recipe.scores,
+        loading = Loading(
+            method=settings.method,
+            rank=settings.lora_r,
             adapter=settings.adapter,
             attention=settings.attention,
-            loader=options.get(LOADER),
+            options=options.get(LOADER),
         )
+        network, adapter = load_network(job.model, loading, reward=recipe.scores)
     callbacks: list[Any] = []
     if config.load_best_model_at_end and settings.patience > 0:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))

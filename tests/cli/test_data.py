@@ -71,7 +71,7 @@ def test_a_mixture_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     ("name", "message"),
     [
         ("kto", "an answer that a person did not like; leave those out, and the column with them"),
-        ("preference", "pairs are for `train dpo` and `train reward`"),
+        ("preference", "pairs are for `train dpo`, `train reward` and `train kto`"),
         ("ranked", "ranked answers are for `train reward --ranked`"),
         ("texts", "there is no answer to learn"),
     ],

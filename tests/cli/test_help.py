@@ -98,9 +98,9 @@ def test_an_option_name_has_one_meaning() -> None:
                 kind = str(option.type_descriptor.annotation)
                 kind = "words" if "Name'" in kind or "Sampled'" in kind else kind
                 kinds[max(option.opts, key=len)][kind].append(name)
-    # A list of contestants NAME=MODEL, and one MODEL; formats that are read, and those that are
-    # written; reasons of an export, and one reason.
-    apart = {"--model", "--format", "--reason"}
+    # A list of contestants NAME=MODEL, and one MODEL, and their system prompts; formats that are
+    # read, and those that are written; reasons of an export, and one reason.
+    apart = {"--model", "--system", "--format", "--reason"}
     several = {name for name, by_kind in kinds.items() if len(by_kind) > 1} - apart
     assert several == set(), {name: dict(kinds[name]) for name in several}
     shown = {
@@ -114,7 +114,7 @@ def test_an_option_name_has_one_meaning() -> None:
         )
     }
     assert shown == {
-        "--held-out": {"train sft", "train dpo", "train reward"},
+        "--held-out": {"train sft", "train dpo", "train kto", "train reward"},
         "--held-out-pairs": {"prefer"},
         "--labeller": {"prefer", "best-of"},
         "--max-tokens": {"generate"},

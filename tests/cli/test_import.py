@@ -62,9 +62,9 @@ def test_templates_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "message"),
     [
         (["none.jsonl"], "none.jsonl: no such file; check the dataset"),
-        (["data.xml"], "data.xml:1: is no object but str"),
+        (["data.xml"], "data.xml: has no column 'label'"),
         (["bad.jsonl"], "bad.jsonl:2: is not JSON"),
-        (["list.json"], "list.json:1: is no object but int"),
+        (["list.json"], "list.json:1: is 3, no object; write {…}"),
         (["empty.jsonl"], "empty.jsonl: holds no row"),
         (["ragged.csv"], "ragged.csv:2: has 3 cells under 2 columns"),
         (["bad.parquet"], "bad.parquet: cannot be read"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,13 @@ from selfinstruct.inputs.purposes import PURPOSES, Purpose
 from selfinstruct.inputs.seed_rows import seeds_of
 from selfinstruct.inputs.text_data import texts_of
 from selfinstruct.preferences.sample import read_prompts
+from selfinstruct.train.data.chosen import read_chosen
 from selfinstruct.train.data.decontaminate import read_avoided
+from selfinstruct.train.data.labelled import LabelledSplit, read_labelled
 from selfinstruct.train.data.preference_rows import PreferenceSplit, read_preferences
 from selfinstruct.train.data.ranked import read_ranked
-from selfinstruct.train.data.rows import read_rows
+from selfinstruct.train.data.rows import TrainData, read_rows
+from selfinstruct.train.data.turns import TrainRow
 from selfinstruct.train.recipes.reward_report import read_checks
 from tests.inputs.some_rows import ROWS, answer, array, data, question
 
@@ -37,6 +40,15 @@ def pairs(split: PreferenceSplit) -> list[str]:
     )
 
 
+def labelled(split: LabelledSplit) -> list[str]:
+    rows = [*split.train, *split.held_out]
+    return list(dict.fromkeys(row.messages[-1]["content"] for row in rows))
+
+
+def chosen(data: TrainData, held_out: Sequence[TrainRow]) -> list[str]:
+    return list(dict.fromkeys(row.instruction for row in [*data.rows, *held_out]))
+
+
 # What each command reads, as the texts that it asks; those of the table's other cells are refused.
 READS: Mapping[str, Callable[[Path], list[str]]] = {
     "--seeds": lambda file: [seed.instruction for seed in seeds_of(read_any(file, "--seeds"))],
@@ -45,6 +57,8 @@ READS: Mapping[str, Callable[[Path], list[str]]] = {
     "train sft": lambda file: [row.instruction for row in read_rows(file).rows],
     "train sft --decontaminate": lambda file: list(dict.fromkeys(read_avoided(file))),
     "train dpo": lambda file: pairs(read_preferences(file)),
+    "train kto": lambda file: labelled(read_labelled(file)),
+    "train sft --field chosen": lambda file: chosen(*read_chosen(file)),
     "train reward": lambda file: pairs(read_preferences(file, purpose=purposes.REWARD)),
     "train reward --ranked": lambda file: pairs(read_ranked(file)),
     "train reward --check": lambda file: pairs(

@@ -198,7 +198,7 @@ def _distinct(prompts: Sequence[list[int]]) -> list[list[int]]:
 
 def _loaded_reference(model: LocalModel, policy: Any) -> Any:
     """Return the model as it was before all of its weights were trained."""
-    network, _ = load_network(model, "full", 0)
+    network, _ = load_network(model)
     return network.to(next(policy.parameters()).device).eval()
 
 
