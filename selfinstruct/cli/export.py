@@ -186,7 +186,8 @@ def export(
     if done.shortened:
         able = " or ".join(one for one in Format if one.conversations is Whole.ALWAYS)
         why, whole = "a row of this format holds no more", f"--format {able} does"
-        if format.conversations is Whole.ASKED:
+        written = format if format is not None else trainer_of(trainer or "").format
+        if written.conversations is Whole.ASKED:
             why = "whole ones change the columns of this format"
             whole = "--conversations writes them"
         _say(

@@ -31,7 +31,9 @@ def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
     and the function gets the record.
     """
     kinds = get_type_hints(function, include_extras=True)
-    records = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    records: dict[str, type[Any]] = {
+        name: kind for name, kind in kinds.items() if isinstance(kind, type) and is_dataclass(kind)
+    }
     if not records:
         return function
 

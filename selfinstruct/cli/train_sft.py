@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +32,9 @@ from selfinstruct.cli.training_options import (
     rate_option,
     shared_settings,
 )
+
+if TYPE_CHECKING:
+    from selfinstruct.train.data.turns import TrainRow
 
 
 def sft(
@@ -116,6 +120,7 @@ def sft(
     if held_out is not None and reading.validation_data is not None:
         raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
     share = HELD_OUT if held_out is None else held_out
+    validation_rows: Sequence[TrainRow] | None
     if field is Field.CHOSEN:
         if with_seeds or answers is not AnswersName.OWN:
             raise ConfigError("--field chosen: learns pairs; leave --with-seeds and --answers out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.export import export, to_dataset
-from selfinstruct.dataset.formats import COLUMNS, Format
+from selfinstruct.dataset.formats import COLUMNS, Format, Whole
 from selfinstruct.dataset.rows import Answers, export_rows
 from selfinstruct.dataset.select import Selection
 from selfinstruct.decisions.decide import Words, drop, edit, restore, undo
@@ -28,6 +29,8 @@ from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.conftest import Generate
 from tests.generate.chatting import chat, chats_of, outcomes, saying, turns_of
 from tests.recommit import forget_seals
+
+WHOLE = Selection(conversations=True)
 
 SAID = (
     "Which of them is the oldest?",
@@ -71,14 +74,14 @@ def test_whole_conversations_stand_for_their_tasks(run: Run, tmp_path: Path) -> 
     assert len(to_dataset(run, Format.MESSAGES)[0]["messages"]) == 6
 
 
-@pytest.mark.parametrize("format", [one for one in Format if one.conversations])
+@pytest.mark.parametrize("format", [one for one in Format if one.conversations is not Whole.NEVER])
 @pytest.mark.parametrize("system", [None, "Answer as a lighthouse keeper."])
 def test_what_is_exported_reads_as_the_same_turns(
     run: Run, tmp_path: Path, format: Format, system: str | None
 ) -> None:
     drop(run, chats_of(run)[0].id, by="ann")  # its task stays, as one exchange
     out = tmp_path / f"rows.{format.suffix}"
-    export(run, format, out, selection=Selection(system=system))
+    export(run, format, out, selection=replace(WHOLE, system=system))
     before = [Message(role="system", content=system)] if system else []
     expected = [
         [
@@ -96,7 +99,7 @@ def test_what_is_exported_reads_as_the_same_turns(
 
 def test_alpaca_has_the_last_exchange_and_the_pairs_before_it(run: Run, tmp_path: Path) -> None:
     drop(run, chats_of(run)[0].id, by="ann")
-    export(run, Format.ALPACA, tmp_path / "a.jsonl")
+    export(run, Format.ALPACA, tmp_path / "a.jsonl", selection=WHOLE)
     rows = lines(tmp_path / "a.jsonl")
     tasks = list(export_rows(run, conversations=True))
     assert len(rows) == len(tasks)
@@ -108,12 +111,12 @@ def test_alpaca_has_the_last_exchange_and_the_pairs_before_it(run: Run, tmp_path
         assert (row["instruction"], row["input"], row["output"]) == (SAID[2], "", SAID[3])
         first = [user_text(task.instruction, task.input), task.output]
         assert row["history"] == [first, [SAID[0], SAID[1]]]
-    assert to_dataset(run, Format.ALPACA)["history"] == [row["history"] for row in rows]
+    assert "history" not in to_dataset(run, Format.ALPACA).column_names  # nobody asked
 
 
 def test_parquet_keeps_the_task_and_adds_the_turns(run: Run, tmp_path: Path) -> None:
     drop(run, chats_of(run)[0].id, by="ann")
-    export(run, Format.PARQUET, tmp_path / "a.parquet")
+    export(run, Format.PARQUET, tmp_path / "a.parquet", selection=WHOLE)
     rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
     for row, task in zip(rows, export_rows(run, conversations=True), strict=True):
         assert (row["id"], row["instruction"], row["output"]) == (
@@ -127,8 +130,7 @@ def test_parquet_keeps_the_task_and_adds_the_turns(run: Run, tmp_path: Path) -> 
                 {"role": "assistant", "content": task.output},
                 *map(dict, task.turns),
             ]
-    plain = Selection(conversations=False)
-    export(run, Format.PARQUET, tmp_path / "b.parquet", selection=plain)
+    export(run, Format.PARQUET, tmp_path / "b.parquet")
     assert pq.read_schema(tmp_path / "b.parquet").names == COLUMNS
 
 
