@@ -135,7 +135,7 @@ def test_a_lost_history_is_said_and_not_begun_in_the_middle(
 def test_a_step_has_eight_pairs_unless_told_otherwise(model: LocalModel, tmp_path: Path) -> None:
     def sizes(**options: Any) -> tuple[int, int]:
         job = Job(SPLIT, model, tmp_path, DpoSettings(options=options))
-        found = trl_arguments(DPO, job, Examples(range(100), range(10), {}, {}))
+        found = trl_arguments(DPO, job, Examples(range(100), range(10), {}, {}), options)
         return found["per_device_train_batch_size"], found["gradient_accumulation_steps"]
 
     assert math.prod(sizes()) == 8

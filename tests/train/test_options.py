@@ -64,7 +64,6 @@ def test_a_training_without_validation(model: LocalModel, tmp_path: Path) -> Non
 
 
 def test_tensorboard_has_every_loss_and_survives(model: LocalModel, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out, options = tmp_path / "out", {"report_to": "tensorboard", "num_train_epochs": 3}
