@@ -196,16 +196,11 @@ class VllmEngine:
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
             if not can_compile():
-                defaults["TORCH_COMPILE_DISABLE"] = "1"
+                # vLLM compiles a small function that ranks log-probabilities, `enforce_eager` or
+                # not, and dies at the first score where it cannot. The ranks are the same without.
+                defaults["TORCHDYNAMO_DISABLE"] = "1"
         for name, value in defaults.items():
             os.environ.setdefault(name, value)
-        if self.machine.device == "cpu" and os.environ.get("TORCH_COMPILE_DISABLE") == "1":
-            # vLLM compiles a small function that ranks log-probabilities, `enforce_eager` or not,
-            # and dies at the first score where it cannot. Without compilation the ranks are the
-            # same. torch has read its environment already, in this process.
-            import torch._dynamo
-
-            torch._dynamo.config.disable = True
 
     def _arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {
