@@ -11,7 +11,7 @@ import pytest
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.suggest import near
-from selfinstruct.common.texts import decode, shown
+from selfinstruct.common.texts import amount, decode, shown
 from selfinstruct.models import CATALOGUE, check_model
 from tests.conftest import make_seed
 
@@ -248,6 +248,11 @@ def test_no_message_shows_an_error_as_it_is() -> None:
     for path in root.rglob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
             assert not re.search(r"\{(error|exc|e)(!r)?\}|\{type\(error\)", line), f"{path}: {line}"
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 rows"), (1, "1 row"), (3104, "3,104 rows")])
+def test_counts_are_in_words(count: int, words: str) -> None:
+    assert amount(count, "row") == words
 
 
 def test_a_long_value_is_cut() -> None:
