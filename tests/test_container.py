@@ -19,6 +19,7 @@ import typer.main
 
 from selfinstruct.cli.app import app
 from selfinstruct.common import installing
+from tests.web.conftest import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "scripts" / "container"
@@ -86,7 +87,22 @@ def test_the_service_waits_for_its_server_and_is_open_to_this_machine_alone(
 def test_the_service_is_started_as_the_command_line_understands(services: dict[str, Any]) -> None:
     name, *arguments = services["service"]["command"]
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    assert command.make_context(name, arguments).params["host"] == "0.0.0.0"
+    params = command.make_context(name, arguments).params
+    assert params["host"] == "0.0.0.0"
+    server = services["vllm"]["command"]
+    assert list(params["endpoint"]) == [f"http://vllm:{server[server.index('--port') + 1]}/v1"]
+
+
+def test_the_services_health_is_that_of_its_port(services: dict[str, Any], tmp_path: Path) -> None:
+    """The check is run beside a real service, and beside none."""
+    word, python, *code = services["service"]["healthcheck"]["test"]
+    assert (word, python, code[0]) == ("CMD", "python3", "-c")
+    assert ":8700/" in code[1]
+    with serving(tmp_path) as address:
+        port = address.rpartition(":")[2]
+        check = [sys.executable, "-c", code[1].replace("8700", port)]
+        assert subprocess.run(check, check=False, capture_output=True).returncode == 0
+    assert subprocess.run(check, check=False, capture_output=True).returncode != 0
 
 
 def test_without_a_token_nothing_starts() -> None:

@@ -35,10 +35,12 @@ from selfinstruct.cli import (
 )
 from selfinstruct.cli.console import stderr
 from selfinstruct.cli.help import add, ending
+from selfinstruct.cli.usage import Commands
 from selfinstruct.common.errors import SelfInstructError
 
 app = typer.Typer(
     name="selfinstruct",
+    cls=Commands,
     help="Grow a few seed tasks into a filtered instruction dataset, and audit every reject.",
     epilog=ending("selfinstruct generate --out outputs/first"),
     no_args_is_help=True,

@@ -18,7 +18,7 @@ from selfinstruct.cli.error_rates import print_measured
 from selfinstruct.cli.help import add, ending
 from selfinstruct.cli.repair import repair
 from selfinstruct.cli.whatif import whatif
-from selfinstruct.common.texts import shown
+from selfinstruct.common.texts import amount, shown
 
 if TYPE_CHECKING:
     from selfinstruct.audit.queries import Summary
@@ -80,7 +80,8 @@ def replay(run: RunFolder, as_json: AsJson = False) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
-        stdout.print(f"{len(opened.rounds())} rounds replayed, {len(differences)} differences")
+        replayed = amount(len(opened.rounds()), "round")
+        stdout.print(f"{replayed} replayed, {amount(len(differences), 'difference')}")
     if differences:
         raise typer.Exit(4)
 
@@ -98,7 +99,8 @@ def _print_summary(totals: Summary) -> None:
     is_changed = totals.tasks != totals.recorded_tasks
     tasks = f"{totals.tasks} tasks (the rounds gave {toward})" if is_changed else f"{toward} tasks"
     stdout.print(
-        f"{tasks} from {totals.candidates} candidates in {totals.rounds} rounds, written by "
+        f"{tasks} from {amount(totals.candidates, 'candidate')} in "
+        f"{amount(totals.rounds, 'round')}, written by "
         f"{escape(totals.model)}",
         highlight=False,
         soft_wrap=True,

@@ -11,6 +11,7 @@ import typer
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import text_or_file
+from selfinstruct.common.texts import amount
 from selfinstruct.dataset.formats import Format, Whole
 from selfinstruct.dataset.trainers import TRAINERS, how_to_use, trainer_of
 
@@ -179,7 +180,7 @@ def export(
     if answers is AnswersName.PREFER_TEACHER:
         own = done.rows - done.teachers
         _say(f"{done.teachers} outputs are the teacher's, {own} are the run's own")
-    _say(f"{done.rows} rows in {done.path}; read them with:")
+    _say(f"{amount(done.rows, 'row')} in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
     if done.conversations:
         _say(f"{done.conversations} of the rows are conversations")

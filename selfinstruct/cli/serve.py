@@ -41,6 +41,14 @@ def serve(
             help="Another host name of this service. May be repeated.",
         ),
     ] = None,
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--endpoint",
+            metavar="URL",
+            help="A served model for new runs, as http://host:8000/v1#NAME. May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Open the web service over a folder of runs: audit, rate, what-if, start and watch runs.
 
@@ -52,6 +60,7 @@ def serve(
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.common.installing import extra_line
     from selfinstruct.common.paths import user_path
+    from selfinstruct.models.endpoint import is_endpoint
 
     try:
         import uvicorn
@@ -64,12 +73,18 @@ def serve(
         ) from error
     folder = user_path(root, "--root")
     access = access_for(host, token, allow_host or ())
+    endpoints = endpoint or []
+    for address in endpoints:
+        if not is_endpoint(address):
+            raise ConfigError(
+                f"--endpoint {address}: is no address of a server, such as http://host:8000/v1"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be made ({error.strerror}); check --root") from error
     config = uvicorn.Config(
-        create_app(folder, access),
+        create_app(folder, access, endpoints=endpoints),
         host=host,
         port=port,
         log_level="warning",
@@ -83,7 +98,9 @@ def serve(
             f"{host}:{port}: cannot be listened on; it may be in use: give another --host or --port"
         ) from None
     listening.listen(config.backlog)  # a browser that opens the address at once waits a moment
-    name = socket.gethostname() if host in EVERY_ADDRESS else host
+    # In a container the machine's own name reaches nothing from outside; the one given does.
+    own_name = allow_host[0] if allow_host else socket.gethostname()
+    name = own_name if host in EVERY_ADDRESS else host
     named = f"[{name}]" if ":" in name else name
     address = f"http://{named}:{listening.getsockname()[1]}"
     _say(f"runs of {folder} at {address}")

@@ -13,6 +13,7 @@ from selfinstruct.cli.cells import deep_plain, number, per_round
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.decide import AsJson, CandidateId, RunFolder
 from selfinstruct.common.controls import json_text
+from selfinstruct.common.texts import amount
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -69,7 +70,8 @@ def verify(run: RunFolder, as_json: AsJson = False) -> None:
     else:
         for problem in verified.problems:
             _say(str(problem))
-        _say(f"{verified.rounds} rounds, {verified.files} files, {len(verified.problems)} damaged")
+        rounds, files = amount(verified.rounds, "round"), amount(verified.files, "file")
+        _say(f"{rounds}, {files}, {len(verified.problems)} damaged")
     if verified.problems:
         raise typer.Exit(4)
 

@@ -31,6 +31,7 @@ from selfinstruct.common.progress import (
     Working,
 )
 from selfinstruct.common.records import ACCEPTED
+from selfinstruct.common.texts import amount
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import read_view
 from selfinstruct.inputs.run_inputs import stored_config
@@ -184,7 +185,8 @@ def _summary(run: Run) -> Table:
     table.add_row("run", _path(run.path))
     table.add_row(
         "tasks",
-        f"{counts.tasks}{of_rounds} from {counts.candidates} candidates in {len(infos)} rounds",
+        f"{counts.tasks}{of_rounds} from {amount(counts.candidates, 'candidate')} in "
+        f"{amount(len(infos), 'round')}",
     )
     share = counts.task_yield
     table.add_row("yield", "–" if share is None else f"{share:.0%}")

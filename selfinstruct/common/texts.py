@@ -1,4 +1,4 @@
-"""Text files that people give: read as UTF-8, or refused with what to do about it."""
+"""Text files that people give, read as UTF-8 or refused; values and counts in messages."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def shown(value: Any) -> str:
     """Return a value as JSON writes it, cut if it is long, for messages about a file."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def amount(count: int, thing: str) -> str:
+    """Return a count in words: `1 round`, `3,104 rounds`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _alternates(content: bytes) -> bool:

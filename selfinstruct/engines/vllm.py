@@ -21,7 +21,7 @@ from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import special_ids, special_tokens, token_spans
-from selfinstruct.engines.machine import Machine, bound_cores, detect_machine
+from selfinstruct.engines.machine import Machine, bound_cores, can_compile, detect_machine
 from selfinstruct.engines.rendering import render, render_ids
 from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
@@ -195,6 +195,10 @@ class VllmEngine:
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
+            if not can_compile():
+                # vLLM compiles a small function that ranks log-probabilities, `enforce_eager` or
+                # not, and dies at the first score where it cannot. The ranks are the same without.
+                defaults["TORCHDYNAMO_DISABLE"] = "1"
         for name, value in defaults.items():
             os.environ.setdefault(name, value)
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import shipped_file
+from selfinstruct.common.texts import amount
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import format_of
 from selfinstruct.inputs.purposes import Purpose
@@ -108,13 +109,9 @@ class DataFile:
 def counted(skipped: Mapping[str, int]) -> str:
     """Return counts by reason as a text, the largest first."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
-    return f"{_rows(sum(skipped.values()))}: " + ", ".join(
+    return f"{amount(sum(skipped.values()), 'row')}: " + ", ".join(
         f"{count:,} {reason}" for reason, count in order
     )
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def read_data(
@@ -169,7 +166,7 @@ def read_source(source: Source, reading: ReadAs = AS_IT_IS) -> DataFile:
             logging.DEBUG if _is_shipped(source) else logging.INFO,
             "%s: read %s as %s",
             source.name,
-            _rows(count),
+            amount(count, "row"),
             recogniser.said(),
         )
     return DataFile(

@@ -35,7 +35,7 @@ class Judged:
 @router.post("/runs", tags=["jobs"], status_code=202)
 def post_run(service: ServiceOf, body: RunWanted) -> Job:
     """Start a new run."""
-    return start_run(service.jobs, service.root, body.new_run())
+    return start_run(service.jobs, service.root, body.new_run(), service.endpoints)
 
 
 @router.post("/runs/{name}/resume", tags=["jobs"], status_code=202)

@@ -41,7 +41,10 @@ _TITLES = {404: "Not here", 409: "Not now", 422: "That cannot be used", 500: "Th
 
 
 def create_app(
-    root: Path, access: Access, program: Sequence[str] = (sys.executable, "-m", "selfinstruct")
+    root: Path,
+    access: Access,
+    program: Sequence[str] = (sys.executable, "-m", "selfinstruct"),
+    endpoints: Sequence[str] = (),
 ) -> Guard:
     """Return the service over a folder of runs, guarded.
 
@@ -49,6 +52,7 @@ def create_app(
         root: the folder; jobs and new runs are written into it.
         access: who may use it (`access_for`).
         program: how jobs call this program.
+        endpoints: addresses of served models, which requests may name; no other address.
     """
     app = FastAPI(
         title="selfinstruct",
@@ -58,7 +62,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.service = Service(root, Jobs(root, program), access)
+    app.state.service = Service(root, Jobs(root, program), access, tuple(endpoints))
     for router in (api.router, api_decisions.router, api_jobs.router, chats.router):
         app.include_router(router, prefix=API)
     for router in (api_docs.router, pages_login.router, pages_rate.router, pages_work.router):

@@ -54,7 +54,7 @@ def new_run(service: ServiceOf, form: FormOf) -> Response:
     """Start a run; then show its job."""
     try:
         new = RunWanted.model_validate(filled(form))
-        job = start_run(service.jobs, service.root, new.new_run())
+        job = start_run(service.jobs, service.root, new.new_run(), service.endpoints)
     except (ValidationError, ConfigError) as error:
         return _new(service, form, explained(error))
     return _to(job)
@@ -131,7 +131,7 @@ def _new(
     values = {
         "here": "new",
         "given": {**fields, **form_values},
-        "models": known_models(service.root),
+        "models": known_models(service.root, service.endpoints),
         "languages": languages(),
         "defaults": RunConfig(),
         "problem": problem,

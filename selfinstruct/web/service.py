@@ -21,6 +21,7 @@ class Service:
     root: Path
     jobs: Jobs
     access: Access
+    endpoints: tuple[str, ...] = ()  # addresses of served models that runs may use
 
 
 def service_of(request: Request) -> Service:

@@ -7,7 +7,7 @@ job's own folder with the configuration that the command reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,18 +76,24 @@ _KEYS = {
 }
 
 
-def known_models(root: Path) -> list[str]:
-    """Return the models that can write a run: the catalogue's, and folders in the root."""
+def known_models(root: Path, endpoints: Sequence[str] = ()) -> list[str]:
+    """Return the models that can write a run: served ones, the catalogue's, folders in the root."""
     trained = sorted(
         path.name
         for path in (root.iterdir() if root.is_dir() else ())
         if _is_model_folder(root, path.name)
     )
-    return [*CATALOGUE, *trained]
+    return [*endpoints, *CATALOGUE, *trained]
 
 
-def start_run(jobs: Jobs, root: Path, new: NewRun) -> Job:
+def start_run(jobs: Jobs, root: Path, new: NewRun, endpoints: Sequence[str] = ()) -> Job:
     """Start a new run.
+
+    Args:
+        jobs: gets the job.
+        root: the folder of runs.
+        new: the settings.
+        endpoints: the addresses of served models that it may name.
 
     Raises:
         ConfigError: a value cannot be used; nothing was started.
@@ -95,7 +101,7 @@ def start_run(jobs: Jobs, root: Path, new: NewRun) -> Job:
     out = new_run_path(root, new.name)
     asked = asdict(new)
     dotted = {key: asked[name] for name, key in _KEYS.items() if asked[name] is not None}
-    dotted["model.name"] = _model(root, new.model)
+    dotted["model.name"] = _model(root, new.model, endpoints)
     values = nested(dotted)
     build_config(values, "request")
     if new.language is not None:
@@ -173,21 +179,21 @@ def _path(path: Path) -> str:
     return str(path.absolute())
 
 
-def _model(root: Path, name: str) -> str:
+def _model(root: Path, name: str, endpoints: Sequence[str]) -> str:
     """Return a model as the command line takes it.
 
     Raises:
-        ConfigError: it is not in the catalogue, in the root, or a hub name.
+        ConfigError: it is not one of the endpoints, in the catalogue, in the root, or a hub name.
     """
-    if name in CATALOGUE:
+    if name in CATALOGUE or name in endpoints:
         return name
     if _is_model_folder(root, name):
         return _path(root / name)
     if _HUB_NAME.fullmatch(name) and not Path(name).exists():
         return name
     raise ConfigError(
-        f"model {name[:80]!r}: give one of {', '.join(known_models(root))}, or a name on the hub "
-        "such as Qwen/Qwen3-0.6B-Base"
+        f"model {name[:80]!r}: give one of {', '.join(known_models(root, endpoints))}, or a "
+        "name on the hub such as Qwen/Qwen3-0.6B-Base"
     )
 
 

