@@ -49,7 +49,7 @@ _DEFINITE = re.compile(
     r"equator|past|future|number \d+|\w+est|most|first|[A-Z])\b|[A-Z])"
 )
 _FORM_OF_ANSWER = re.compile(
-    r"\s+\(?(?:please )?(?:answer|reply|respond|write|say|choose)\b[^.?!]{0,80}[.!]?\)?$",
+    r"(?<!\s)\s++\(?(?:please )?(?:answer|reply|respond|write|say|choose)\b[^.?!]{0,80}[.!]?\)?$",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?]\s+\S")

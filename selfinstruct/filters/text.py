@@ -51,9 +51,9 @@ _SENTENCE_END = tuple(".!?…。！？؟।\"'”’»)]}`*")  # noqa: RUF001
 _DANGLING = re.compile(r"\b(?:an|the|and|or|your|my|their|its|\w{2,}-)$", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\|)\s*")
 _CODE = re.compile(
-    r"```|^\s*(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
-    r"|^\s*(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b"
-    r"|[{};]\s*$|^ {4}\S",
+    r"```|^[^\S\n]*+(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
+    r"|^[^\S\n]*+(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b"
+    r"|[{};][^\S\n]*+$|^ {4}\S",
     re.MULTILINE,
 )
 
