@@ -238,6 +238,6 @@ def merged(messages: Sequence[Message]) -> list[Message]:
 
 
 def _opened_thinking(text: str) -> str | None:
-    """Return the tag of thoughts that a text ends with, such as `think`; None if it ends with none."""
+    """Return the tag that opens thoughts at the end of a text, such as `think`; None without."""
     tag = _LAST_TAG.search(text)
     return tag[1] if tag and "think" in tag[1].rpartition(":")[2] else None

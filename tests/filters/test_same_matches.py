@@ -12,7 +12,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.common.records import Markers
-from selfinstruct.filters import copies, pointing, points, questions, refusals, text
+from selfinstruct.filters import (
+    copies,
+    echo,
+    endings,
+    pointing,
+    points,
+    questions,
+    refusals,
+    text,
+)
+from selfinstruct.filters.code import is_code
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.quoted import Quoted, Quotes
 from selfinstruct.filters.rule import InstanceFacts
@@ -50,7 +60,8 @@ def test_code(given: str) -> None:
 )
 def test_markers_at_the_start_of_a_line(given: str, marker: str) -> None:
     rule = next(r for r in INSTANCE_RULES if r.name == "prompt_echo" and r.until is None)
-    assert rule.since == 1 and rule.breaks is not None
+    assert rule.since == 1
+    assert rule.breaks is not None
     words = ("###", "Task:", marker, "Output:", "Label:")
     starts = re.compile(r"^\s*(?:" + "|".join(map(re.escape, words)) + ")", re.MULTILINE)
     facts = InstanceFacts("", "", given, markers=Markers(input=marker, output="Output:"))
@@ -67,6 +78,84 @@ FORM = re.compile(
 @example("Is it?  \n Say\n\n")
 def test_the_form_of_an_answer(given: str) -> None:
     assert questions._FORM_OF_ANSWER.sub("", given) == FORM.sub("", given)
+
+
+PLACEHOLDER = re.compile(
+    rf"(?<![\w\])])\[(?:{text._PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
+    rf"|<(?:{text._PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>(?!.*</)"
+    r"|\{\{[^{}\n]*\}\}|\bX{4,}\b|_{4,}|\blorem ipsum\b",
+    re.IGNORECASE,
+)
+
+
+@given(texts("<name>", "<", ">", "</", "</name>", "<text /", "[name]", "____", "<your name>"))
+def test_placeholders(given: str) -> None:
+    assert text.has_placeholder(given) == bool(PLACEHOLDER.search(given))
+
+
+FRAME_LINE = re.compile(
+    r"^(?:#{1,6} *(?:Task|Answer)[ \t]*:?[ \t]*$|#{1,6} *(?:Instruction|Response) *:|###[ \t]*$"
+    r"|Task:)",
+    re.MULTILINE,
+)
+PROGRAM_LINE = re.compile(
+    r"^[ \t]*[A-Za-z_][\w.]{0,60}\([^\n]{0,300}\)[ \t]*;?[ \t]*(?:(?:#|//)[^\n]*)?$", re.MULTILINE
+)
+
+
+@given(texts("# Task", "### Answer", ":", "###", "Task:", "f(", ")", ";", "#", "//", "print(1)"))
+def test_frames_and_calls(given: str) -> None:
+    for new, old in ((echo._FRAME_LINE, FRAME_LINE), (echo._PROGRAM_LINE, PROGRAM_LINE)):
+        assert [m.span() for m in new.finditer(given)] == [m.span() for m in old.finditer(given)]
+
+
+@given(texts("?", "？", "؟", "a?"))  # noqa: RUF001
+def test_a_question_mark_at_the_end(given: str) -> None:
+    old = re.search(r"[?？؟]\W*$", given)  # noqa: RUF001
+    assert bool(questions._MARK.search(given)) == bool(old)
+
+
+DANGLING = {
+    text.ends_dangling: r"\b(?:an|the|and|or|your|my|their|its|\w{2,}-)$",
+    endings.ends_open: r"\b(?:an|the|and|or|your|my|our|their|its|because|although|unless|whereas|"
+    r"whose|every|such as|including|\w{2,}-)$",
+}
+
+
+@pytest.mark.parametrize("check", DANGLING)
+@given(given=texts("-", "such as", "including", "their", "İ", "\u017fuch a\u017f", "an", "_"))
+@example(given="including\n")
+def test_a_word_that_needs_another(check: Callable[[str], bool], given: str) -> None:
+    assert check(given) == bool(re.search(DANGLING[check], given, re.IGNORECASE))
+
+
+def repeats(instruction: str, input: str, output: str) -> bool:
+    """As it was, with the words of the whole output."""
+    own = folded(instruction)
+    if own.count(" ") + 1 < 3:
+        return bool(own) and own == folded(output)
+    if folded(output) == own:
+        return True
+    starts = not is_code(output) and f"{folded(output)} ".startswith(f"{own} ")
+    inside = not is_code(input) and f" {own} " in f" {folded(input)} "
+    return starts or inside
+
+
+def folded(given: str) -> str:
+    return " ".join(re.findall(r"\w+", given.casefold()))
+
+
+WORDS = st.lists(st.sampled_from(["a", "B", "ß", "c.", "{", "def ", "```"]), max_size=6)
+SPACED = WORDS.map(" ".join)
+
+
+@settings(max_examples=500)
+@given(SPACED, SPACED, SPACED, st.booleans())
+def test_repeats(instruction: str, input: str, output: str, longer: bool) -> None:
+    for answer in (output, instruction + (f" {output}" if longer else "")):
+        assert echo.repeats_instruction(instruction, input, answer) == repeats(
+            instruction, input, answer
+        )
 
 
 BRACKETS = texts("[", "]", "{", "}", "[]", "[[", "]]", "}{", "a" * 398, "b" * 200)
