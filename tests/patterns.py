@@ -18,8 +18,6 @@ import selfinstruct
 from selfinstruct.common.records import Markers
 from selfinstruct.common.versions import Versioned
 from selfinstruct.filters import echo, instruction_rules, phrases, unsuitable
-from selfinstruct.prompts import PromptLibrary, load_prompts
-from selfinstruct.prompts.kinds import KindRule
 from selfinstruct.prompts.language import languages, read_language
 from selfinstruct.verdicts.parse import markers
 
@@ -109,7 +107,7 @@ def _held(value: Any, depth: int = 0) -> Iterator[Pattern]:
             parts = [*value, *value.values()]
         elif isinstance(value, list | tuple | set | frozenset):
             parts = value
-        elif isinstance(value, type | KindRule | PromptLibrary | Versioned):
+        elif isinstance(value, type | Versioned):
             own = value.__module__.startswith("selfinstruct")
             parts = [getattr(value, name, None) for name in _fields(value)] if own else ()
         for part in parts:
@@ -121,7 +119,10 @@ def _fields(value: Any) -> list[str]:
 
 
 def _made() -> Iterator[tuple[str, Pattern, set[str]]]:
-    """Yield the patterns that functions make of the words of templates, rules and languages."""
+    """Yield the patterns that functions make of the words of templates, rules and languages.
+
+    Those of prompts.yaml are left out: they get 600 characters at most (prompts/kinds.py).
+    """
     keywords = tuple(instruction_rules.UNSUITABLE_KEYWORDS)
     words = Markers()
     own = (words.input, words.output, words.label)
@@ -147,29 +148,12 @@ def _made() -> Iterator[tuple[str, Pattern, set[str]]]:
     for make, arguments, method in makers:
         for pattern in _held(make(*arguments)):
             yield f"{make.__module__}.{make.__name__}{arguments!r:.60}", pattern, {method}
-    for pattern in _held(load_prompts()):
-        yield "prompts.yaml", pattern, {"search"}
 
 
 # Spaces, line breaks, letters of several scripts, and marks: for any pattern.
 ANY = (
     *("\n", " ", "\t", "a", "1", "é", "世", "_", "-", "*", "#", '"', "“", "`", "<", "[", "{", "("),
-    *(
-        "?",
-        ".",
-        ":",
-        "a ",
-        "a\n",
-        " \n",
-        "\n\n ",
-        ". ",
-        "? ",
-        "A b ",
-        "a: ",
-        "``` ",
-        "\r",
-        "\u2028",
-    ),
+    *("?", ".", ":", "a ", "a\n", " \n", "\n\n ", ". ", "? ", "A b ", "a: ", "``` ", "\r"),
 )
 TAILS = ("\x00", "a", "\n!")
 _REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
@@ -268,9 +252,8 @@ def _beginnings(
             continue
         ends = [text + char for text in whole for char in _sample(op, value)[:2]]
         for part in _inner(op, value):
-            ends += [
-                end for text in whole[:2] for end in _beginnings(part, found, denied, text)[:3]
-            ]
+            for text in whole[:2]:
+                ends += _beginnings(part, found, denied, text)[:3]
         if op in _REPEATS and value[0] == 0:
             ends += whole
         whole = list(dict.fromkeys(ends or whole))[:6]

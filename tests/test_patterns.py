@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.patterns import Use, hostile, uses
 
-# What takes less than 150 ns for a character at this size is not looked at further.
-FIRST = 2_048
-MOST_SECONDS = FIRST * 150e-9
+# What takes less than 200 ns for a character at this size is not looked at further.
+FIRST = 1_024
+MOST_SECONDS = FIRST * 200e-9
 # So much longer, a text takes 8 times as long, or 64 times.
 FACTOR, MOST_GROWTH = 8, 24
 LIMIT_SECONDS = 0.5
 
 
-class TooLong(Exception):
+class TooLongError(Exception):
     """A call was stopped."""
 
 
@@ -29,15 +29,15 @@ def limited() -> Iterator[None]:
     """Stop what takes too long: `re` looks at signals while it matches, and so does `regex`."""
 
     def stop(*_: object) -> None:
-        raise TooLong
+        raise TooLongError
 
-    former = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    former = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, former)
 
 
 def seconds(use: Use, text: str, tries: int = 1) -> float:
@@ -47,10 +47,16 @@ def seconds(use: Use, text: str, tries: int = 1) -> float:
         try:
             with limited():
                 use.apply(text)
-        except TooLong:
+        except TooLongError:
             return float("inf")
         times.append(time.process_time() - started)
     return min(times)
+
+
+def grows(use: Use, text: Callable[[int], str]) -> bool:
+    """Whether the time for a text of a size grows faster than the size."""
+    first = seconds(use, text(FIRST), 4)
+    return first > MOST_SECONDS and seconds(use, text(FIRST * FACTOR)) > MOST_GROWTH * first
 
 
 def superlinear(use: Use) -> tuple[str, str, str] | None:
@@ -65,8 +71,7 @@ def superlinear(use: Use) -> tuple[str, str, str] | None:
             return head, repeated, tail
         if seconds(use, text(FIRST)) < MOST_SECONDS:
             continue
-        first = seconds(use, text(FIRST), 3)
-        if first > MOST_SECONDS and seconds(use, text(FIRST * FACTOR)) > MOST_GROWTH * first:
+        if grows(use, text) and grows(use, text):
             return head, repeated, tail
     return None
 
