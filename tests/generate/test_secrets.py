@@ -86,7 +86,7 @@ def test_a_key_in_an_address_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("option", ["hf_token", "api-key", "password"])
 def test_an_option_that_is_a_secret_is_refused(option: str) -> None:
-    with pytest.raises(ConfigError, match="would be stored in run.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"would be stored in run\.yaml") as caught:
         with_endpoint({"engine": {"options": {option: KEY}}})
     assert KEY not in str(caught.value)
     with_endpoint({"engine": {"options": {"max_num_batched_tokens": 9, "skip_tokenizer": 1}}})
