@@ -151,7 +151,7 @@ def _tokens(text: str) -> list[tuple[int, int]]:
 
 
 def _word_id(word: str) -> int:
-    return zlib.crc32(word.encode()) >> 1
+    return zlib.crc32(word.encode(errors="surrogatepass")) >> 1
 
 
 def _logprob(token: int, prompt: str) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from selfinstruct.common.errors import ConfigError
+from selfinstruct.models.safe import SAFE_WEIGHTS
 from selfinstruct.train.attention import check_attention
 from selfinstruct.train.checkpoints import CHECKPOINTS, refused
 from selfinstruct.train.fields import checked_fields
@@ -32,11 +34,23 @@ def check_settings(recipe: Recipe[DataT, SettingsT, Any], settings: SettingsT) -
         check_four_bits()
     check_whole(options)
     check_attention(settings.attention)
-    check_attention((options.get(LOADER) or {}).get("attn_implementation"))
+    loader = options.get(LOADER) or {}
+    check_attention(loader.get("attn_implementation"))
+    _refuse_unsafe(loader)
     fields = {**_shared(settings.seed, options, rows=1, validated=True), **_for_trl(options)}
     with refused("TRL refuses its options"):
         config_class(output_dir=CHECKPOINTS, **fields)
     return options
+
+
+def _refuse_unsafe(loader: Mapping[str, Any]) -> None:
+    """Refuse to run code of a model's folder, or to unpickle its weights."""
+    for name, value in SAFE_WEIGHTS.items():
+        if name in loader and loader[name] != value:
+            raise ConfigError(
+                f"--set {LOADER}: {name} is always {str(value).lower()} here, since the files of a "
+                "model are read as data alone; leave it out"
+            )
 
 
 def trl_arguments(

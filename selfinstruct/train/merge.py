@@ -14,6 +14,7 @@ from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import LocalModel
 from selfinstruct.models import CATALOGUE, resolve_model
 from selfinstruct.models.endpoint import require_folder
+from selfinstruct.models.safe import SAFE
 from selfinstruct.train.base_model import base_model
 from selfinstruct.train.checkpoints import (
     ADAPTER,
@@ -33,7 +34,7 @@ from selfinstruct.train.network import (
 )
 from selfinstruct.train.saving import save_model
 
-_CONFIG = "adapter_config.json"
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def read_adapter(folder: Path) -> AdapterFolder:
         raise ConfigError(
             f"{folder}: holds no adapter ({_CONFIG}); give a folder of `train … --adapter-only`, "
             "or of a training with adapters whose merge did not end"
+        )
+    if not (place / _WEIGHTS).is_file():
+        raise ConfigError(
+            f"{place}: has no {_WEIGHTS}; weights in another form may run code when they are read, "
+            "so save the adapter with safetensors"
         )
     try:
         config = json.loads((place / _CONFIG).read_text(encoding="utf-8"))
@@ -137,7 +143,7 @@ def _loaded(adapter: AdapterFolder, model: LocalModel) -> tuple[Any, Any]:
             ) from error
     if (adapter.path / "tokenizer_config.json").is_file():
         with refused(f"{adapter.path}: its tokenizer cannot be loaded"):
-            return network, AutoTokenizer.from_pretrained(adapter.path, local_files_only=True)
+            return network, AutoTokenizer.from_pretrained(adapter.path, **SAFE)
     return network, load_tokenizer(model)
 
 

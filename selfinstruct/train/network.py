@@ -10,6 +10,7 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
+from selfinstruct.models.safe import SAFE, SAFE_WEIGHTS
 from selfinstruct.train.adapter import Adapter, check_targets, lora_config
 from selfinstruct.train.attention import attention_of
 from selfinstruct.train.checkpoints import refused
@@ -42,7 +43,7 @@ def load_tokenizer(model: LocalModel) -> Any:
     from transformers import AutoTokenizer
 
     with refused(f"{model.path}: has no tokenizer that can be loaded"):
-        return AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(model.path, **SAFE)
 
 
 @dataclass(frozen=True)
@@ -84,23 +85,23 @@ def load_network(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     options: dict[str, Any] = {
-        "local_files_only": True,
         "attn_implementation": attention_of(loading.attention),
+        **(loading.options or {}),
+        **SAFE_WEIGHTS,
     }
     network = AutoModelForCausalLM
     if reward:
         network = AutoModelForSequenceClassification
         options["num_labels"] = 1
-    given = loading.options or {}
     if loading.method == "full":
-        options["dtype"] = torch.float32
-        return network.from_pretrained(model.path, **{**options, **given}), None
-    check_targets(AutoConfig.from_pretrained(model.path, local_files_only=True), loading.adapter)
+        options.setdefault("dtype", torch.float32)
+        return network.from_pretrained(model.path, **options), None
+    check_targets(AutoConfig.from_pretrained(model.path, **SAFE), loading.adapter)
     if loading.method == "qlora":
-        options["quantization_config"] = _four_bits()
-    options["dtype"] = torch.bfloat16 if bf16_pays() else torch.float32
+        options.setdefault("quantization_config", _four_bits())
+    options.setdefault("dtype", torch.bfloat16 if bf16_pays() else torch.float32)
     shape = lora_config(loading.rank, loading.adapter, reward=reward)
-    return network.from_pretrained(model.path, **{**options, **given}), shape
+    return network.from_pretrained(model.path, **options), shape
 
 
 def check_four_bits() -> None:

@@ -48,6 +48,10 @@ MISTAKES = [
     (["--attention", "flash_attention_2"], "--attention flash_attention_2: needs a GPU"),
     (["--attention", "flash_atention_2"], "did you mean 'flash_attention_2'?"),
     (["--attention", "kernels-community/flash-attn2"], "needs a GPU"),
+    (
+        ["--set", "model_init_kwargs={trust_remote_code: true}"],
+        "trust_remote_code is always false here",
+    ),
     (["--set", "model_init_kwargs={attn_implementation: flash_attention_3}"], "needs a GPU"),
     (["--lora-targets", "q_prj"], "did you mean 'q_proj'? it has down_proj, gate_proj, k_proj"),
     (["--lora-targets", ","], "--lora-targets: names no layer"),
