@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -247,3 +248,13 @@ def _drop_folder(whole: Path, other: Path, files: list[str], rng: random.Random)
             shutil.copytree(path / name, (path / name).with_name(odd), dirs_exist_ok=True)
 
     return Damage("lost folder" if odd is None else "odd folder", f"{name} {odd or ''}", do)
+
+
+def guarded(work: Callable[[], object]) -> int:
+    """Do what a command would do; return its exit code and print its error, as `cli.app.run`."""
+    try:
+        work()
+    except SelfInstructError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
