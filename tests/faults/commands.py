@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.records import Request, Stage
+from selfinstruct.dataset.formats import Format
 from selfinstruct.engines.scripted import ScriptedEngine
 from tests.conftest import draw, make_seed, varied_script, write_seeds
 from tests.generate.chatting import chatty
@@ -136,7 +137,7 @@ def _completable() -> None:
 
     _has_run("--target", "5")
     run = open_run(Path("run"))
-    for row in list(candidates(run, Filter(table="instructions", verdict="rejected")))[:3]:
+    for row in list(candidates(run, Filter(reason="not_novel")))[:3]:
         restore(run, row["id"], by="ann")
 
 
@@ -161,9 +162,7 @@ def _damaged() -> None:
 
 def _rows() -> None:
     _inputs()
-    labels = ("positive", "negative")
     rows = [{"text": f"The soup {n} was hot, and {n} spoons.", "label": n % 2} for n in range(12)]
-    assert labels
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -191,9 +190,11 @@ def _decide(act: str, *words: str) -> Callable[[], int]:
     def call() -> int:
         import pyarrow.parquet as pq
 
-        table = pq.read_table("run/rounds/00000/instructions.parquet").to_pylist()
-        verdict = "rejected" if act == "restore" else "accepted"
-        id = next(row["id"] for row in table if row["verdict"] == verdict)
+        files = sorted(Path("run/rounds").glob("*/instructions.parquet"))
+        table = [row for file in files for row in pq.read_table(file).to_pylist()]
+        rejected = [row["id"] for row in table if row["reason"] == "not_novel"]
+        accepted = [row["id"] for row in table if row["verdict"] == "accepted"]
+        id = rejected[0] if act == "restore" else accepted[1]
         return cli(["audit", act, "run", id, *words])
 
     return call
@@ -225,22 +226,20 @@ def _align() -> int:
     return guarded(lambda: align(out, settings(), Commands(out), lambda *_: None))
 
 
-def _export(format: str, *more: str) -> Command:
-    words = ("export", "run", "--format", format, "--out", f"exports/{format}.out", "--card", *more)
-    name = f"export --format {format}"
-    return Command(name, _answered, words, changes="^$")
+def _export(format: Format) -> Command:
+    out = f"exports/{format}.{format.suffix}"
+    words = ("export", "run", "--format", str(format), "--out", out, "--card")
+    return Command(f"export --format {format}", _answered, words, changes="^$")
 
 
 def _export_again() -> None:
     _has_run()
-    assert cli(["export", "run", "--format", "alpaca", "--out", "train.json"]) == 0
+    assert cli(["export", "run", "--format", "alpaca", "--out", "train.jsonl"]) == 0
     assert cli(["generate", "--out", "run", "--resume", "--target", "6"]) == 0
 
 
 def commands() -> list[Command]:
     """Return every command that writes."""
-    from selfinstruct.dataset.formats import Format
-
     resume = ("generate", "--out", "run", "--resume", "--target", "7")
     policy = ("--policy", "./model")
     prefer = ("prefer", "run", *policy, "--out", "pairs", "--k", "3", "--held-out", "1")
@@ -250,7 +249,7 @@ def commands() -> list[Command]:
     sft += ("--epochs", "2", "--max-length", "128", "--set", "bf16=false")
     sft += ("--set", "save_strategy=epoch", "--validation", "0", "--full")
     evaluate = ("evaluate", "--model", "a=./tiny", "--tasks", "tasks.jsonl", "--out", "evaluation")
-    evaluate += ("--plain-text", "none", "--judge", "none")
+    evaluate += ("--plain-text", "none")
     return [
         Command("generate", _inputs, _generated(), (*_generated(), "--resume")),
         Command("generate --resume", _has_run, resume),
@@ -267,10 +266,14 @@ def commands() -> list[Command]:
         ),
         Command("audit sample", _decided, ("audit", "sample", "run"), stands=True),
         Command("audit label", _decided, call=_label, stands=True),
-        Command("audit restore", _decided, call=_decide("restore"), stands=True),
-        Command("audit drop", _decided, call=_decide("drop"), stands=True),
+        Command("audit restore", _decided, call=_decide("restore"), ready="already", stands=True),
+        Command("audit drop", _decided, call=_decide("drop"), ready="already", stands=True),
         Command(
-            "audit edit", _decided, call=_decide("edit", "--text", "Name two trees."), stands=True
+            "audit edit",
+            _decided,
+            call=_decide("edit", "--text", "Name two trees."),
+            ready="already",
+            stands=True,
         ),
         Command(
             "audit repair",
@@ -279,12 +282,12 @@ def commands() -> list[Command]:
             moves=True,
             changes=OF_A_RUN + r"|^run/(rounds|\.?overrides|\.?labels)",
         ),
-        *(_export(str(format)) for format in Format),
+        *(_export(format) for format in Format),
         Command(
             "export over an earlier one",
             _export_again,
-            ("export", "run", "--format", "alpaca", "--out", "train.json"),
-            changes=r"^train\.json$",
+            ("export", "run", "--format", "alpaca", "--out", "train.jsonl"),
+            changes=r"^(train\.jsonl|\.selfinstruct-exports\.jsonl)$",
         ),
         Command(
             "export --for axolotl",
@@ -296,8 +299,34 @@ def commands() -> list[Command]:
         Command("best-of", _tasks, best, (*best, "--resume")),
         Command("align", _inputs, call=_align, changes="^$"),
         Command("evaluate", _trainable, evaluate, changes="^$", trains=True),
-        Command("train sft", _trainable, sft, (*sft, "--resume"), changes="^$", trains=True),
+        Command(
+            "train sft",
+            _trainable,
+            sft,
+            (*sft, "--resume"),
+            ready="holds a trained model already",
+            changes="^$",
+            trains=True,
+        ),
     ]
+
+
+def warm() -> None:
+    """Import what the commands need, and compile: a fork inherits both."""
+    import duckdb  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+
+    import selfinstruct.cli.app
+    import selfinstruct.generate.launch
+    import selfinstruct.verdicts.merge
+    import selfinstruct.verdicts.whatif  # noqa: F401
+    from selfinstruct.filters.novelty.index import NoveltyIndex
+
+    index = NoveltyIndex(0.7)
+    for number in range(40):
+        text = f"Name {number} things that are {number + 1} or {number * 7} years old today."
+        index.nearest(text, 0.3)
+        index.add(str(number), text)
 
 
 def begun(command: Command, root: Path) -> None:

@@ -20,7 +20,7 @@ from selfinstruct.store.layout import HEADS, LOCK_FILE, RUN_FILE, STATUS_FILE
 # Values that say when, how fast or by whom, and sums of them.
 OF_THE_MOMENT = {
     *("seconds", "heartbeat", "pid", "when", "engine_idle_share", "sha256", "previous_sha256"),
-    *("created", "total_flos", "train_runtime", "tokens_per_second"),
+    *("created", "novelty_seconds", "at"),
 }
 # A commit that stands: it must never change.
 COMMITTED = re.compile(
@@ -44,10 +44,11 @@ def meanings(root: Path) -> dict[str, str]:
     """Return a digest of what every file says, by its name; folders end with a slash."""
     found: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
-        name = _STAMP.sub("damaged/", path.relative_to(root).as_posix())
+        name = path.relative_to(root).as_posix() + "/" * path.is_dir()
+        name = _STAMP.sub("damaged/", name)
         if path.is_dir():
-            found[f"{name}/"] = ""
-        elif path.name not in (LOCK_FILE, STATUS_FILE):
+            found[name] = ""
+        elif path.name not in (LOCK_FILE, STATUS_FILE) and not _is_replaced_next(path):
             text = repr(_meaning(path)).encode("utf-8", errors="surrogatepass")
             found[name] = hashlib.sha256(text).hexdigest()[:16]
     return found
@@ -55,7 +56,7 @@ def meanings(root: Path) -> dict[str, str]:
 
 def _meaning(path: Path) -> Any:
     content = path.read_bytes()
-    if path.suffix == ".parquet":
+    if path.suffix == ".parquet" and content[-4:] == b"PAR1":
         table = pq.read_table(path)
         return str(table.schema), table.to_pylist()
     if path.suffix == ".sum" or path.suffix in (".html", ".md"):
@@ -65,8 +66,15 @@ def _meaning(path: Path) -> Any:
     if path.suffix == ".yaml":
         return _lasting(yaml.safe_load(content))
     if path.suffix == ".jsonl":
-        return [_lasting(json.loads(line)) for line in content.splitlines()]
+        return [_line(line) for line in content.splitlines()]
     return content
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return _lasting(json.loads(line))
+    except ValueError:
+        return line
 
 
 def _lasting(value: Any) -> Any:
@@ -119,5 +127,16 @@ def gone(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[st
 
 def left_over(root: Path) -> list[str]:
     """Return temporary files and folders that nobody will remove."""
-    names = (path.relative_to(root).as_posix() for path in root.rglob("*"))
-    return [name for name in names if TEMPORARY.search(name)]
+    return [
+        name
+        for path in root.rglob("*")
+        if TEMPORARY.search(name := path.relative_to(root).as_posix())
+        and not _is_replaced_next(path)
+    ]
+
+
+def _is_replaced_next(path: Path) -> bool:
+    """Whether a file is the beginning of another that is whole: its next writer takes the place."""
+    name = path.name.removeprefix(".").removesuffix(".tmp")
+    is_beginning = path.name == f".{name}.tmp" and path.is_file()
+    return is_beginning and path.with_name(name).is_file()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -87,7 +91,8 @@ class Workplace:
         self._do(lambda: begun(command, self.world))
         shutil.rmtree(before, ignore_errors=True)
         shutil.copytree(self.world, before, symlinks=True)
-        operations = value_of_fork(partial(self._count, command), self.log)
+        operations, modules = value_of_fork(partial(self._count, command), self.log)
+        inherit(modules)
         ends = self.state(command)
         self.restore(before)
         ended = self.run(command)
@@ -100,12 +105,12 @@ class Workplace:
         ended = run_in_fork(lambda: int(work() is not None), self.log)
         assert ended.code == 0, ended.err
 
-    def _count(self, command: Command) -> list[Operation]:
+    def _count(self, command: Command) -> tuple[list[Operation], list[str]]:
         become_scripted(self.world)
         operations = watch(self.world)
         code = command.run()
         assert code == 0, code
-        return list(operations.done)
+        return list(operations.done), list(sys.modules)
 
     def restore(self, before: Path) -> None:
         shutil.rmtree(self.world, ignore_errors=True)
@@ -125,6 +130,14 @@ class Workplace:
 
     def problems(self) -> list[str]:
         return value_of_fork(lambda: list(damages_of_runs(self.world)), self.log)
+
+
+def inherit(modules: Sequence[str]) -> None:
+    """Import what a command needed, so that the next forks have it."""
+    for name in modules:
+        if name not in sys.modules and not name.startswith("_"):
+            with suppress(Exception):
+                importlib.import_module(name)
 
 
 def _state(world: Path, command: Command) -> Any:
@@ -201,13 +214,14 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
 
 
-# Done; wrong input (a folder that may not be written); engine, disk or training failed.
-_CODES = (0, 2, 3)
+# By the error's number: done all the same, engine or disk or training failed; of a path that may
+# not be written also a wrong option.
+_CODES = {errno.EACCES: (0, 2, 3)}
 
 
 def _untold(ended: Ended, fault: Fault, operation: Operation) -> Iterator[str]:
     """Yield what a disk's refusal lacks: its exit code, and the name of the file."""
-    if ended.code not in _CODES:
+    if ended.code not in _CODES.get(fault.code or 0, (0, 3)):
         yield f"exit code {ended.code} for {fault.name}: {ended.message}"
     parts = [part.strip(".").removesuffix(".tmp") for part in Path(operation.path).parts]
     if ended.code != 0 and not any(part and part in ended.err for part in parts):
