@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.faults.measure import PARTS, Found, Size
+from tests.faults.measure import PARTS, Found, Size  # noqa: E402
 
 REPORT = ROOT / "docs" / "reliability.json"
 

@@ -1,6 +1,7 @@
 """A model's folder while its training runs, and whether a training may use it.
 
-checkpoints/checkpoint-N   whole once its trainer_state.json exists
+checkpoints/checkpoint-N   whole once it has its counts.json, which is written when all else is on
+                           the disk; where none has (older trainings), its trainer_state.json
 checkpoints/asked.json     what was asked for; --resume must ask for the same
 .model.tmp                 the model while it is being written
 training.json              moved in last; then the model is whole
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
+from selfinstruct.common.atomic import DISK_FAULTS
 from selfinstruct.common.errors import ConfigError, TrainError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
@@ -25,16 +27,28 @@ CHECKPOINTS = "checkpoints"
 REPORT = "training.json"
 PART = ".model.tmp"
 ASKED = "asked.json"
+# In a checkpoint: the tokens and seconds up to it.
+COUNTS = "counts.json"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint. The trainer writes its state last."""
-    whole = [
+    """Return the newest whole checkpoint. The trainer writes its state last, and we our counts."""
+    written = [
         path
         for path in folder.glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
+        if path.name.rpartition("-")[2].isdigit() and _is_json(path / "trainer_state.json")
     ]
+    whole = [path for path in written if _is_json(path / COUNTS)] or written
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file is there and whole: what a lost current left of it is no JSON."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_out(out: Path, resume: bool) -> Path | None:
@@ -44,6 +58,9 @@ def check_out(out: Path, resume: bool) -> Path | None:
         ConfigError: the folder holds a model, an unfinished training, or other files.
     """
     if (out / REPORT).exists():
+        if resume and is_main_process():  # of a process that was killed while it cleaned up
+            for name in (CHECKPOINTS, PART):
+                shutil.rmtree(out / name, ignore_errors=True)
         raise ConfigError(f"{out}: holds a trained model already; give another --out")
     checkpoint = last_checkpoint(out / CHECKPOINTS)
     if not is_main_process():  # the main process may have begun to write
@@ -118,6 +135,10 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
 
     `made` is a folder that the library may have made by then. It is removed if it is empty, and
     so is its parent.
+
+    Raises:
+        ConfigError: the complaint.
+        TrainError: the disk is full or broken.
     """
     try:
         yield
@@ -126,7 +147,13 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
             with suppress(OSError):
                 made.rmdir()
                 made.parent.rmdir()
-        raise ConfigError(f"{what}: {why(error)}") from error
+        if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+            raise TrainError(
+                f"{error.filename or what}: cannot be written or read ({why(error)}); free space "
+                "or repair the disk, then run the same command again"
+            ) from error
+        file = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        raise ConfigError(f"{what}: {file}{why(error)}") from error
 
 
 @contextmanager

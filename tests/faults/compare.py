@@ -23,9 +23,7 @@ OF_THE_MOMENT = {
     *("created", "novelty_seconds", "at"),
 }
 # A commit that stands: it must never change.
-COMMITTED = re.compile(
-    r"(^|/)(rounds|imports|answers|supplements|conversations)/[0-9]{5,}/[^/]+$"
-)
+COMMITTED = re.compile(r"(^|/)(rounds|imports|answers|supplements|conversations)/[0-9]{5,}/[^/]+$")
 _STAMP = re.compile(r"damaged/[^/]+/")
 # What a writer leaves only while it writes.
 TEMPORARY = re.compile(r"(^|/)(\.[^/]*\.tmp|[^/]*\.(tmp|part))(/|$)")

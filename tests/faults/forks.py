@@ -66,9 +66,9 @@ def _become(work: Callable[[], int], files: list[Path]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for place, file in enumerate(files, start=1):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), place)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123
-        sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115, PTH123
-        sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115, PTH123
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
         code = work()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

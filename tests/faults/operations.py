@@ -123,10 +123,13 @@ def watch(root: Path, fault: Fault | None = None) -> Operations:
 def _path(name: Any, folder: int | None = None) -> str:
     """Return the absolute path of what an operation is about: a name, or an open file."""
     if isinstance(name, int):
-        return os.readlink(f"/proc/self/fd/{name}")
-    text = os.fsdecode(name)
-    base = os.getcwd() if folder is None else os.readlink(f"/proc/self/fd/{folder}")
-    return os.path.normpath(os.path.join(base, text))
+        return _open_file(name)
+    base = Path.cwd() if folder is None else Path(_open_file(folder))
+    return os.path.normpath(base / os.fsdecode(name))
+
+
+def _open_file(handle: int) -> str:
+    return str(Path(f"/proc/self/fd/{handle}").readlink())
 
 
 class _Os:
