@@ -151,9 +151,9 @@ def _tokens(text: str) -> list[tuple[int, int]]:
 
 
 def _word_id(word: str) -> int:
-    return zlib.crc32(word.encode()) >> 1
+    return zlib.crc32(word.encode(errors="surrogatepass")) >> 1
 
 
 def _logprob(token: int, prompt: str) -> float:
     """Return a number in nats that depends on the token and its prompt alone."""
-    return -(1 + (token + zlib.crc32(prompt.encode())) % 31) / 10
+    return -(1 + (token + zlib.crc32(prompt.encode(errors="surrogatepass"))) % 31) / 10

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-LIMIT = 120.0  # seconds; a fork that takes longer hangs
+LIMIT = 240.0  # seconds; a fork that takes longer hangs
 
 
 @dataclass(frozen=True)
