@@ -191,6 +191,8 @@ def _mend(run: Run, path: Path, read: Read, folder: Path) -> None:
     kept_as.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         _keep(path, kept_as)
+        if sum_path(path).exists():
+            _keep(sum_path(path), sum_path(kept_as))
         content = path.read_bytes()
         content = content[: len(content) - torn_end(path)]
         lines = [
@@ -199,8 +201,6 @@ def _mend(run: Run, path: Path, read: Read, folder: Path) -> None:
             if line.strip() and number not in damaged
         ]
         atomic.write_bytes(path, b"".join(line + b"\n" for line in lines))
-    if path.exists() and sum_path(path).exists():
-        _keep(sum_path(path), sum_path(kept_as))
         write_sum(path)
     elif sum_path(path).exists():
         _move(run, sum_path(path), folder)

@@ -54,13 +54,13 @@ def everything(path: Path) -> str:
 def _of_a_run(path: Path) -> str:
     run = open_run(path)
     read: list[object] = [stored_config(run), sorted(stored_inputs(run).files.items())]
-    read += [run.calibration(), run.meta]
+    read += [run.calibration(), _in_order(run.meta)]
     for number in run.rounds():
         data = run.read_round(number)
-        read += [data.completions, data.instructions, data.instances, data.info]
+        read += [data.completions, data.instructions, data.instances, _in_order(data.info)]
     for kind in KINDS:
         for number in kind.numbers(run):
-            read += [kind.info(run, number), kind.read_completions(run, number)]
+            read += [_in_order(kind.info(run, number)), kind.read_completions(run, number)]
             if kind.has_instructions:
                 read.append(kind.read_instructions(run, number))
             if kind.has_chats:
@@ -76,8 +76,15 @@ def _of_a_run(path: Path) -> str:
     return repr(read)
 
 
+def _in_order(values: object) -> str:
+    """Return values as text; the order of keys says nothing."""
+    return json.dumps(values, sort_keys=True, default=str)
+
+
 class ToldError(SelfInstructError):
-    """A damage that `audit verify` and every summary tell, and that stops nothing."""
+    """A damage that `audit verify` (exit code 4) and every summary tell, and that stops nothing."""
+
+    exit_code = 4
 
 
 @dataclass(frozen=True)

@@ -147,12 +147,22 @@ def damaged(folder: Path, size: Size, advance: Advance) -> Found:
         row.injected += 1
         row.silent += result_is == "silent"
         row.tracebacks += result_is == "traceback"
-        names_it = Path(what.split(":")[0].split(",")[0].split(" ")[0]).name in told
-        row.saw[f"exit code {code}" if result_is == "detected" else result_is] += 1
-        row.saw["its name"] += result_is == "detected" and names_it
+        if result_is == "detected":
+            named = "names the file" if _names(told, what) else "names its folder, or what it is of"
+            row.saw[f"exit code {code}, {named}"] += 1
+        else:
+            row.saw[_READ.get(result_is, result_is)] += 1
         if result_is in ("silent", "traceback"):
             found.bad.append(f"{kind}, {what}: {result_is} {told}")
     return found
+
+
+_READ = {"harmless": "the same is read: nothing to say"}
+
+
+def _names(told: str, what: str) -> bool:
+    """Whether a message names the file of a damage, which its description begins with."""
+    return Path(re.split(r"[:, ]", what)[0]).name in told
 
 
 def _damage_all(folder: Path, size: Size, advance: Advance) -> list[tuple[str, str, str, str, int]]:

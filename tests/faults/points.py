@@ -170,8 +170,9 @@ def strike(place: Workplace, course: Course, fault: Fault) -> Outcome:
     ends = _end(place, command) if ended.code == 0 else None
     if ended.code == 0 and ends != course.ends:
         silent.append(f"exit code 0, but {_named(differing(course.ends, ends or {}))}")
+    struck_at = course.operations[min(fault.number, len(course.operations) - 1)]
     if fault.code is not None:
-        silent += _untold(ended, fault, course.operations[fault.number])
+        silent += _untold(ended, fault, struck_at)
     refused = ""
     again = place.run(command, again=True)
     is_ready = bool(command.ready) and again.code == 2 and command.ready in again.err
@@ -193,7 +194,7 @@ def strike(place: Workplace, course: Course, fault: Fault) -> Outcome:
     return Outcome(
         command.name,
         fault,
-        course.operations[fault.number],
+        struck_at,
         ended.code,
         ended.message if ended.code >= 0 else "",
         tuple(dict.fromkeys(lacks)),

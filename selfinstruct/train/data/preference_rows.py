@@ -120,6 +120,7 @@ def is_ours(path: Path) -> bool:
         StoreError: one of its files was changed.
     """
     if not path.is_dir() or not (path / SETTINGS).is_file():
+        check_own(path, SETTINGS)  # without it, pairs that are held out would be trained on
         return False
     if not (path / REPORT).is_file():
         raise ConfigError(
