@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -26,6 +27,8 @@ from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.texts import read_text, shown
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -78,6 +81,7 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]], *, summed: bo
                 write_sum(path)
             size, torn = os.fstat(handle).st_size, torn_end(path)
             if torn:
+                log.warning("%s: %d bytes of an unfinished line are removed", path, torn)
                 size -= torn
                 os.ftruncate(handle, size)
             if size and os.pread(handle, 1, size - 1) != b"\n":

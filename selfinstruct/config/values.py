@@ -24,11 +24,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     text = read_text(path, "--config")
     try:
         data = yaml.safe_load(text)
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # PyYAML reads 2026-13-45 as a date, and fails
+    # PyYAML reads 2026-13-45 as a date, and fails with ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not a YAML text: {why(error)}") from error
     if data is None:
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -314,6 +315,7 @@ def commands() -> list[Command]:
 def warm() -> None:
     """Import what the commands need, and compile: a fork inherits both."""
     import duckdb  # noqa: F401
+    import pyarrow.dataset
     import pyarrow.parquet  # noqa: F401
 
     import selfinstruct.cli.app
@@ -327,6 +329,7 @@ def warm() -> None:
         text = f"Name {number} things that are {number + 1} or {number * 7} years old today."
         index.nearest(text, 0.3)
         index.add(str(number), text)
+    gc.freeze()  # what is here already is in no fork's garbage
 
 
 def begun(command: Command, root: Path) -> None:

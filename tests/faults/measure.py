@@ -17,7 +17,7 @@ from tests.faults import disk, kills
 from tests.faults.commands import Command, commands, warm
 from tests.faults.damage import damages, everything, try_damage
 from tests.faults.faulty import FAULTS, run_faulty
-from tests.faults.forks import run_in_fork, value_of_fork
+from tests.faults.forks import run_in_fork
 from tests.faults.hostile import run_hostile
 from tests.faults.operations import Fault
 from tests.faults.points import Course, Outcome, Workplace, strike
@@ -141,7 +141,7 @@ def damaged(folder: Path, size: Size, advance: Advance) -> Found:
         ended = run_in_fork(lambda n=number, to=name: make_whole(folder / to, n), folder / "log")
         assert ended.code == 0, ended.err
     found = Found()
-    for result in value_of_fork(lambda: _damage_all(folder, size, advance), folder / "log"):
+    for result in _damage_all(folder, size, advance):
         kind, what, result_is, told, code = result
         row = found.row(kind)
         row.injected += 1
