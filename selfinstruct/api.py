@@ -650,6 +650,7 @@ def export(
             was asked for; or the file cannot be written, has an ending of another format, or was
             not written by an export.
         PublishError: the hub refuses; the file is complete.
+        WriteError: the disk is full or broken.
         StoreError: a file of the run is damaged, or a decision of a person is.
 
     Example:
@@ -692,10 +693,10 @@ def export(
         check_card(file.parent, force=force)
     if program is not None:
         config_path(program, file)
-    rows = exporting.export(
-        opened, choice[0], file, choice[1], reasoning=reasoning, selection=selection
+    content, rows = exporting.export_content(
+        opened, *choice, reasoning=reasoning, selection=selection
     )
-    record(opened, file, rows)
+    exporting.write_export(opened, file, content, lambda: record(opened, file, content, rows))
     config = write_config(program, file) if program is not None else None
     written = None
     if card:

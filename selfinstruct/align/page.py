@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from selfinstruct.common import atomic
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.atomic import refusal_of
 from selfinstruct.evaluate.report import TITLES
 
 
@@ -19,6 +19,7 @@ def write_page(report: Mapping[str, Any], out: Path) -> None:
 
     Raises:
         ConfigError: the folder cannot be written.
+        WriteError: the disk is full or broken.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("selfinstruct.align", "."),
@@ -35,10 +36,8 @@ def write_page(report: Mapping[str, Any], out: Path) -> None:
     page = environment.get_template("report.html.jinja").render(
         report=report, titles=titles, all_titles=TITLES, shown=_shown, percent=_percent
     )
-    try:
+    with refusal_of(out):
         atomic.write_text(out / "report.html", page)
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
 
 
 def _shown(value: float | None) -> str:

@@ -7,6 +7,7 @@ those before it; so do commits of other kinds about them. `--resume` writes such
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from selfinstruct.audit.verify import Problem, verify_run
 from selfinstruct.common import atomic, ids
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import StoreError
-from selfinstruct.common.jsonlines import sum_path, write_sum
+from selfinstruct.common.jsonlines import sum_path, torn_end, write_sum
 from selfinstruct.decisions.labels import Labels, labels_path, read_labels
 from selfinstruct.decisions.overrides import Overrides, overrides_path, read_overrides
 from selfinstruct.store import Run, run_lock
@@ -189,15 +190,27 @@ def _mend(run: Run, path: Path, read: Read, folder: Path) -> None:
     kept_as = folder / path.relative_to(run.path)
     kept_as.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
+        _keep(path, kept_as)
+        if sum_path(path).exists():
+            _keep(sum_path(path), sum_path(kept_as))
         content = path.read_bytes()
-        atomic.write_bytes(kept_as, content)
+        content = content[: len(content) - torn_end(path)]
         lines = [
             line
             for number, line in enumerate(content.split(b"\n"), start=1)
             if line.strip() and number not in damaged
         ]
         atomic.write_bytes(path, b"".join(line + b"\n" for line in lines))
-    if sum_path(path).exists():
-        _move(run, sum_path(path), folder)
-    if path.exists():
         write_sum(path)
+    elif sum_path(path).exists():
+        _move(run, sum_path(path), folder)
+
+
+def _keep(path: Path, kept_as: Path) -> None:
+    """Keep a file that will be replaced: by a link, which is whole or not there."""
+    try:
+        os.link(path, kept_as)
+    except OSError:  # not every file system has links
+        atomic.write_bytes(kept_as, path.read_bytes())
+    else:
+        atomic.sync(kept_as.parent)

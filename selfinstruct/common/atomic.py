@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import WriteError
+from selfinstruct.common.errors import ConfigError, WriteError, why
+
+# What a disk says that is full or broken; all else is about the path.
+DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 def sync(path: Path) -> None:
@@ -23,12 +27,28 @@ def sync(path: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file by its new content, or leave it as it was."""
+    with replacing(path, content):
+        pass
+
+
+@contextmanager
+def replacing(path: Path, content: bytes) -> Iterator[None]:
+    """Write the new content of a file beside it, do what follows, and then replace the file.
+
+    If any of it fails, the file is as it was.
+    """
     part = path.with_name(f".{path.name}.tmp")
-    with part.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(part, path)
+    try:
+        with part.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        yield
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 
@@ -60,3 +80,26 @@ def refusal(path: Path) -> Iterator[None]:
             "space or repair the disk, then run the same command again, with --resume if it has "
             "that option"
         ) from error
+
+
+@contextmanager
+def refusal_of(path: Path, what: str = "written") -> Iterator[None]:
+    """Turn an OSError about a path that the user gave with --out into an error of ours.
+
+    Args:
+        path: of the file or folder.
+        what: cannot be done to it: `written` or `made`.
+
+    Raises:
+        WriteError: the disk is full or broken.
+        ConfigError: the path cannot be used.
+    """
+    try:
+        yield
+    except OSError as error:
+        told = f"{path}: cannot be {what} ({why(error)})"
+        if error.errno in DISK_FAULTS:
+            raise WriteError(
+                f"{told}; free space or repair the disk, then run the same command again"
+            ) from error
+        raise ConfigError(f"{told}; check --out") from error

@@ -6,7 +6,8 @@ it, and the next entry begins on a line of its own: earlier entries are never lo
 
 Beside a file with a sum lies another, `.NAME.sum`: how many bytes were written, and their SHA-256.
 It is replaced after each append. So lost and changed lines are seen, the last one too. Lines after
-the sum's are whole or torn: their process died before it could replace the sum.
+the sum's are whole, and count, or the last one is torn: its process died before it could say that
+the line is written. Then it is no damage: readers pass over it, and the next append removes it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +27,8 @@ from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.texts import read_text, shown
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -79,18 +84,60 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]], *, summed: bo
             fcntl.flock(handle, fcntl.LOCK_EX)
             # The sum of a file with a damage stays, so that the damage is not forgotten.
             sums = summed and not check_sum(path)
-            size = os.fstat(handle).st_size
+            if sums and not sum_path(path).exists():
+                write_sum(path)
+            size, torn = os.fstat(handle).st_size, torn_end(path)
+            if torn:
+                log.warning("%s: %d bytes of an unfinished line are removed", path, torn)
+                size -= torn
+                os.ftruncate(handle, size)
             if size and os.pread(handle, 1, size - 1) != b"\n":
                 text = b"\n" + text  # the previous line was torn
-            while text:
-                text = text[os.write(handle, text) :]
-            os.fsync(handle)
+            _write(handle, text, size)
             if is_new:
                 atomic.sync(path.parent)
             if sums:
                 write_sum(path)
         finally:
             os.close(handle)
+
+
+def _write(handle: int, text: bytes, size: int) -> None:
+    """Write a file's new end to the disk; if it refuses, the file is as long as it was."""
+    try:
+        while text:
+            text = text[os.write(handle, text) :]
+        os.fsync(handle)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
+
+
+def torn_end(path: Path) -> int:
+    """Return how many bytes a process that died left of a line that it never said is written."""
+    recorded = _recorded(path)
+    return 0 if recorded is None else _torn_end(path.read_bytes(), recorded)
+
+
+def _recorded(path: Path) -> int | None:
+    """Return the bytes of a file's sum; None: it has none, or a damaged one."""
+    try:
+        recorded = json.loads(sum_path(path).read_text(encoding="utf-8"))["bytes"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return recorded if type(recorded) is int else None
+
+
+def _torn_end(content: bytes, recorded: int | None) -> int:
+    end = content[content.rfind(b"\n") + 1 :]
+    if not end or recorded is None or len(content) - len(end) < recorded:
+        return 0
+    try:
+        json.loads(end)
+    except (ValueError, RecursionError):
+        return len(end)
+    return 0
 
 
 def sum_path(path: Path) -> Path:
@@ -126,8 +173,14 @@ def check_sum(path: Path) -> list[DamagedLine]:
     return [DamagedLine(path, None, f"{changed} since it was written; {_REPAIR}")]
 
 
-def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[DamagedLine]]:
+def read_lines(
+    path: Path, recorded: int | None = None
+) -> tuple[list[tuple[int, dict[str, Any]]], list[DamagedLine]]:
     """Return (line number, entry) of every line that holds a JSON object, and the damaged lines.
+
+    Args:
+        path: of the file.
+        recorded: bytes of its sum; a torn last line after them is passed over.
 
     Raises:
         StoreError: the file is there but cannot be read.
@@ -140,6 +193,7 @@ def read_lines(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[Damag
         raise StoreError(f"{path}: cannot be read ({error.strerror}); check it") from error
     entries: list[tuple[int, dict[str, Any]]] = []
     damaged: list[DamagedLine] = []
+    content = content[: len(content) - _torn_end(content, recorded)]
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -168,7 +222,8 @@ def parse_lines(
     Raises:
         StoreError: the file is there but cannot be read.
     """
-    lines, damaged = read_lines(path)
+    # Before the file: a line that is appended in between is after the sum's, too.
+    lines, damaged = read_lines(path, _recorded(path))
     entries = []
     for number, line in lines:
         try:

@@ -24,7 +24,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     text = read_text(path, "--config")
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # PyYAML reads 2026-13-45 as a date, and fails
+    # PyYAML reads 2026-13-45 as a date, and fails with ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not a YAML text: {why(error)}") from error
     if data is None:
         return {}
@@ -78,7 +79,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {setting}: write key=value, as in novelty.threshold=0.6")
         try:
             dotted[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"--set {setting}: the value is not YAML: {why(error)}") from error
     return nested(dotted)
 

@@ -13,6 +13,7 @@ import yaml
 
 from selfinstruct import __version__
 from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.authors import caution, licences, makers, model_title
@@ -114,12 +115,11 @@ def write_card(
 
     Raises:
         ConfigError: another README.md is there, or the folder cannot be written.
+        WriteError: the disk is full or broken.
     """
     path = check_card(folder, force=force)
-    try:
+    with refusal_of(path):
         atomic.write_text(path, dataset_card(run, format, answers, selection))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path
 
 

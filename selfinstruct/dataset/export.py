@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from selfinstruct.common import atomic, ids
+from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format, Whole
@@ -61,6 +62,25 @@ def export(
     Raises:
         ConfigError: the run holds no task yet, none that was selected, no reasoning or conversation
             that was asked for, or the file cannot be written.
+        WriteError: the disk is full or broken.
+    """
+    content, rows = export_content(run, format, answers, reasoning=reasoning, selection=selection)
+    write_export(run, out, content)
+    return rows
+
+
+def export_content(
+    run: Run,
+    format: Format,
+    answers: Answers = Answers.OWN,
+    *,
+    reasoning: bool = False,
+    selection: Selection = EVERYTHING,
+) -> tuple[bytes, int]:
+    """Return the content of the file that `export` writes, and the number of rows.
+
+    Raises:
+        ConfigError: as `export`.
     """
     rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, selection.conversations)
     rows = selected(run, rows, answers, selection)
@@ -69,16 +89,31 @@ def export(
     if reasoning:
         rows = with_reasoning(run, rows)
     rows = with_system(rows, selection.system)
+    return format.content(rows, stored_inputs(run).prompts), len(rows)
+
+
+def write_export(
+    run: Run, out: Path, content: bytes, record: Callable[[], object] = lambda: None
+) -> None:
+    """Write an export's file, whole or not at all.
+
+    Args:
+        run: the run.
+        out: the file.
+        content: of the file.
+        record: called when all but the last step is done.
+
+    Raises:
+        ConfigError: the file cannot be written there.
+        WriteError: the disk is full or broken.
+    """
     refuse_own_files(run, out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the file to write, such as {out}/train.jsonl")
-    content = format.content(rows, stored_inputs(run).prompts)
-    try:
+    with refusal_of(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_bytes(out, content)
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
-    return len(rows)
+        with atomic.replacing(out, content):
+            record()
 
 
 def count_teachers(run: Run, answers: Answers) -> int:

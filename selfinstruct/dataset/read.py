@@ -12,7 +12,7 @@ from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.inputs.data_row import DataRow
-from selfinstruct.inputs.own_folders import BEST, HELD_OUT, REPORT, TRAIN
+from selfinstruct.inputs.own_folders import BEST, HELD_OUT, REPORT, TRAIN, check_own
 from selfinstruct.inputs.raw import RawRow
 from selfinstruct.inputs.read_data import AS_IT_IS, DataFile, ReadAs, read_source
 from selfinstruct.inputs.sources import Source, find_source
@@ -85,6 +85,7 @@ class _OwnFolder:
         return Source(str(folder), lambda: self._rows(folder, option), folder)
 
     def _rows(self, folder: Path, option: str) -> Iterator[RawRow]:
+        check_own(folder, *self.parts)
         for name in self.parts:
             yield from find_source(folder / name, option).rows()
 

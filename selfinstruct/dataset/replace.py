@@ -81,14 +81,14 @@ def replaced(run: Run, out: Path, *, force: bool) -> str | None:
     return f"{len(content):,} bytes; it {what}"
 
 
-def record(run: Run, out: Path, rows: int) -> None:
-    """Remember that an export wrote this file.
+def record(run: Run, out: Path, content: bytes, rows: int) -> None:
+    """Remember that an export writes this file: before it does, so that no file lacks its line.
 
     Raises:
         WriteError: the disk refuses.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    line = Written(out.name, _digest(out.read_bytes()), run.name, rows, now)
+    line = Written(out.name, _digest(content), run.name, rows, now)
     same = [one for one in _read(out) if (one.file, one.sha256) == (line.file, line.sha256)]
     if not same:
         append_line(out.parent / RECORD, asdict(line))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.dataset.formats import Format
 
@@ -179,16 +180,15 @@ def write_config(trainer: Trainer, file: Path) -> Path:
 
     Raises:
         ConfigError: it cannot be written.
+        WriteError: the disk is full or broken.
     """
     path = config_path(trainer, file)
     text = trainer.snippet(file)
     if trainer.suffix is None:
         entries = {**_registered(path), **json.loads(text)}
         text = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-    try:
+    with refusal_of(path):
         atomic.write_text(path, text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
     return path
 
 

@@ -156,4 +156,4 @@ def _word_id(word: str) -> int:
 
 def _logprob(token: int, prompt: str) -> float:
     """Return a number in nats that depends on the token and its prompt alone."""
-    return -(1 + (token + zlib.crc32(prompt.encode())) % 31) / 10
+    return -(1 + (token + zlib.crc32(prompt.encode(errors="surrogatepass"))) % 31) / 10

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.records import NAN
 from selfinstruct.evaluate.answers import Answer, ModelAnswers
 from selfinstruct.evaluate.plain_text import PassageScore
@@ -34,11 +34,10 @@ def make_folder(path: Path) -> None:
 
     Raises:
         ConfigError: it cannot be made.
+        WriteError: the disk is full or broken.
     """
-    try:
+    with refusal_of(path, "made"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
 
 
 def keep(path: Path, key: str, own: ModelAnswers) -> None:
@@ -46,14 +45,13 @@ def keep(path: Path, key: str, own: ModelAnswers) -> None:
 
     Raises:
         ConfigError: they cannot be written.
+        WriteError: the disk is full or broken.
     """
     content: dict[str, Any] = {"key": key}
     for name, rows in (("answers", own.answers), ("passages", own.passages)):
         content[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
-    try:
+    with refusal_of(path):
         atomic.write_json(path, content)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from selfinstruct.common import atomic
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.atomic import refusal_of
 from selfinstruct.evaluate.compare import Comparison
 from selfinstruct.evaluate.evaluation import Evaluation
 from selfinstruct.evaluate.exact import SETTING
@@ -44,6 +44,7 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the folder cannot be written.
+        WriteError: the disk is full or broken.
     """
     report = {
         "settings": dict(evaluation.settings),
@@ -55,12 +56,10 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
         "wins": [asdict(win_rate) for win_rate in evaluation.wins],
         "ratings": [asdict(rating) for rating in evaluation.ratings],
     }
-    try:
+    with refusal_of(out):
         out.mkdir(parents=True, exist_ok=True)
         atomic.write_json(out / "report.json", report)
         atomic.write_text(out / "report.html", _page(evaluation))
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror}); check --out") from error
     return report
 
 

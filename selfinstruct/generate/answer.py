@@ -35,7 +35,7 @@ from selfinstruct.generate.session import Session
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import CATALOGUE, Progress, resolve_model
 from selfinstruct.store import Run, run_lock
-from selfinstruct.store.commits import ANSWERS, Commit
+from selfinstruct.store.commits import ANSWERS, Commit, count_commits
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.later import verdict_on_answer
 
@@ -95,6 +95,7 @@ def answer(
     inputs = stored_inputs(run)
     with run_lock(run.path):
         run.verify()
+        count_commits(run)
         ANSWERS.verify(run)
         model = resolve_model(config.model.name, model_progress, config.engine.base_url)
         engine = make_engine(model, config.model, config.engine)

@@ -30,7 +30,7 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.commits import SUPPLEMENTS, Commit
+from selfinstruct.store.commits import SUPPLEMENTS, Commit, count_commits
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.later import verdicts_of_supplement
 
@@ -102,6 +102,7 @@ def complete(
     """
     with run_lock(run.path):
         run.verify()
+        count_commits(run)
         owed, restored = _owed(run)
         if not owed:
             return Supplemented(0, 0)

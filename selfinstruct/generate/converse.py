@@ -29,7 +29,7 @@ from selfinstruct.models import Progress
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.chats import ChatCommit, read_chat_commits
-from selfinstruct.store.commits import CONVERSATIONS, Commit
+from selfinstruct.store.commits import CONVERSATIONS, Commit, count_commits
 from selfinstruct.verdicts.chat_commits import (
     ChatThresholds,
     counted_chats,
@@ -74,6 +74,7 @@ def converse(
     """
     with run_lock(run.path):
         run.verify()
+        count_commits(run)
         CONVERSATIONS.verify(run)
         making = make(run, values, make_engine, model_progress)
         recorded = list(read_chat_commits(run))

@@ -47,6 +47,7 @@ from selfinstruct.inputs.languages import warn_of_other_language
 from selfinstruct.inputs.run_inputs import Inputs, read_inputs
 from selfinstruct.models import resolve_model
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
+from selfinstruct.store.commits import count_commits
 from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
 from selfinstruct.verdicts.rulebook import Rulebook
@@ -99,6 +100,13 @@ def launch(
         return _locked_launch(out, existing, config, inputs, make_engine, listen)
 
 
+def _clean_up(run: Run) -> None:
+    """Check a run, and finish what a killed process left of its last commit."""
+    run.discard_torn()
+    run.verify()
+    count_commits(run)
+
+
 def _locked_launch(
     out: Path,
     run: Run | None,
@@ -112,8 +120,7 @@ def _locked_launch(
         raise ConfigError(f"{out}: another process has just made this run; use --resume")
     state = None
     if run is not None:
-        run.discard_torn()
-        run.verify()
+        _clean_up(run)
         state = committed_state(run, config, inputs.first_pool)
         reason = state.stop_reason(config.stop)
         if reason is not None:

@@ -255,5 +255,5 @@ def parse_inputs(
 def _damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except (ConfigError, OSError, ValueError, KeyError) as error:
+    except (ConfigError, OSError, ValueError, RecursionError, KeyError) as error:
         raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error

@@ -6,6 +6,7 @@ votes/00000.parquet    a judge's votes on two answers
 train.parquet          pairs in TRL's explicit preference format
 held_out.parquet       the same, of prompts that are not trained on
 labelled.parquet       all answers with the labeller's scores, including unusable ones
+.checksums.json        of the files above, but for the batches
 report.json            counts and lengths; written last, so it marks a finished folder
 """
 
@@ -26,7 +27,7 @@ from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.common.records import Message
 from selfinstruct.common.texts import shown
-from selfinstruct.inputs.own_folders import LABELLED, REPORT, SETTINGS
+from selfinstruct.inputs.own_folders import LABELLED, REPORT, SETTINGS, write_checksums
 from selfinstruct.labellers.base import ScoredAnswer, Vote
 from selfinstruct.preferences.pairs import Pair
 
@@ -197,8 +198,9 @@ def write_labelled(
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
-    """Write the report, which marks the folder as finished."""
+    """Write the checksums, and the report, which marks the folder as finished."""
     with refusal(out / REPORT):
+        write_checksums(out)
         atomic.write_json(out / REPORT, dict(report))
 
 

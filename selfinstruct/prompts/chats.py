@@ -128,7 +128,7 @@ def chat_prompts_from(files: Mapping[str, str]) -> ChatPrompts:
     """
     try:
         words = _Words.model_validate(yaml.safe_load(files[WORDS]))
-    except (KeyError, ValidationError, yaml.YAMLError) as error:
+    except (KeyError, ValidationError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{WORDS} of self-chats: cannot be used: {why(error)}") from error
     prompts = ChatPrompts(
         dict(files),

@@ -103,7 +103,7 @@ def read_language(code: str) -> Language:
     path = FOLDER / f"{code}.yaml"
     try:
         content = _File.model_validate(_joined(yaml.safe_load(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         problem = error.errors()[0] if isinstance(error, ValidationError) else error
         raise ConfigError(f"{path}: cannot be used: {problem}") from error
     words = frozenset(

@@ -130,5 +130,5 @@ def read_settings(text: str) -> PromptSettings:
             key = ".".join(map(str, item["loc"]))
             lines.append(f"{SETTINGS}: {key}: {item['msg']} (got {shown(item['input'])})")
         raise ConfigError("\n".join(lines)) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{SETTINGS}: is not YAML: {why(error)}") from error

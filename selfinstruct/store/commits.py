@@ -43,8 +43,8 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.store import chat_tables, schema
-from selfinstruct.store.heads import check_head, head, write_head
-from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, TURNS
+from selfinstruct.store.heads import check_head, head, raise_heads, write_head
+from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, ROUNDS, TURNS
 from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
 from selfinstruct.store.sealed import (
     PREVIOUS,
@@ -266,6 +266,17 @@ CONVERSATIONS = CommitKind(
     has_chats=True,
 )
 KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS)
+
+
+def count_commits(run: Run) -> None:
+    """Count the commits of a run that a killed process left uncounted: before more are written.
+
+    Raises:
+        StoreError: a commit is missing.
+        WriteError: the disk refuses.
+    """
+    found = {kind.name: len(kind.numbers(run)) for kind in KINDS}
+    raise_heads(run.path, {ROUNDS: len(run.rounds()), **found})
 
 
 def best_answers(run: Run) -> dict[str, InstanceCandidate]:

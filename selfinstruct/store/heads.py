@@ -1,7 +1,8 @@
 """How many commits of each kind a run has: so that a lost last one is seen.
 
 `.commits.json` is replaced after each commit. A process that died in between leaves a smaller
-number, which is no damage. Readers read it before they list the commits.
+number, which is no damage; the next that writes to the run counts anew. Readers read it before they
+list the commits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from selfinstruct.common import atomic
+from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import StoreError
 from selfinstruct.store.layout import HEADS
 from selfinstruct.store.sealed import read_json
@@ -55,6 +57,20 @@ def write_head(run: Path, kind: str, number: int) -> None:
     except StoreError:  # `verify` tells; a commit does not fail for it
         return
     atomic.write_json(run / HEADS, {**heads, kind: number})
+
+
+def raise_heads(run: Path, found: Mapping[str, int]) -> None:
+    """Count the commits that a process made which died before it could count them.
+
+    Raises:
+        StoreError: the file is damaged.
+        WriteError: the disk refuses.
+    """
+    heads = _heads(run)
+    more = {kind: number for kind, number in found.items() if number > heads.get(kind, 0)}
+    if more:
+        with refusal(run / HEADS):
+            write_heads(run, {**heads, **more})
 
 
 def write_heads(run: Path, heads: Mapping[str, int]) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from selfinstruct.common.atomic import refusal
+from selfinstruct.common.atomic import refusal, refusal_of
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.store.layout import CALIBRATION, INPUTS, LOCK_FILE, ROUNDS, RUN_FILE
 
@@ -38,6 +38,7 @@ def run_lock(path: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process has locked it, the folder cannot be made, or it contains
             files that are not a run's.
+        WriteError: the disk is full or broken.
     """
     made = _make_folders(path)
     ours = False
@@ -67,21 +68,18 @@ def folder_lock(path: Path) -> Iterator[None]:
 
     Raises:
         ConfigError: another process has locked it, or it cannot be made.
+        WriteError: the disk is full or broken.
     """
-    try:
+    with refusal_of(path, "made"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
     with _open_lock(path) as handle:
         _take(handle, path)
         yield
 
 
 def _open_lock(path: Path) -> IO[str]:
-    try:
+    with refusal_of(path):
         return (path / LOCK_FILE).open("a")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); check --out") from error
 
 
 def _take(handle: IO[str], path: Path) -> None:
@@ -131,10 +129,8 @@ def _make_folders(path: Path) -> list[Path]:
         missing.append(folder)
     if not missing and not run_exists(path) and _holds_other_files(path):
         raise ConfigError(f"{path}: holds other files and is not a run; give another --out")
-    try:
+    with refusal_of(path, "made"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be made ({error.strerror}); check --out") from error
     return missing
 
 

@@ -389,5 +389,5 @@ def damage(path: Path) -> Iterator[None]:
     """Turn the errors of reading a damaged file into StoreError."""
     try:
         yield
-    except (OSError, pa.ArrowException, KeyError, ValueError, ConfigError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, RecursionError, ConfigError) as error:
         raise StoreError(f"{path}: is damaged ({why(error)}); restore it from a backup") from error

@@ -1,6 +1,7 @@
 """A model's folder while its training runs, and whether a training may use it.
 
-checkpoints/checkpoint-N   whole, or passed over (`whole.torn_file`)
+checkpoints/checkpoint-N   whole once it has its counts.json, which is written when all else is on
+                           the disk (older trainings have none), or passed over (`whole.torn_file`)
 checkpoints/adapter        the trained adapter, while it is being merged
 checkpoints/asked.json     what was asked for; --resume must ask for the same
 .model.tmp                 the model while it is being written
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
+from selfinstruct.common.atomic import DISK_FAULTS
 from selfinstruct.common.errors import ConfigError, TrainError, why
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
@@ -32,19 +34,36 @@ ADAPTER = "adapter"
 REPORT = "training.json"
 PART = ".model.tmp"
 ASKED = "asked.json"
+# In a checkpoint: the tokens and seconds up to it.
+COUNTS = "counts.json"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint, and say which newer ones are torn."""
+    """Return the newest whole checkpoint, and say which newer ones are torn.
+
+    The trainer writes its state last, and we our counts. Older trainings have no counts.
+    """
     numbered = [
         path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()
     ]
+    counted = any(_is_json(path / COUNTS) for path in numbered)
     for path in sorted(numbered, key=lambda path: -int(path.name.rpartition("-")[2])):
         torn = torn_file(path)
+        if torn is None and counted and not _is_json(path / COUNTS):
+            torn = COUNTS
         if torn is None:
             return path
         log.warning("%s: is not whole (%s); the checkpoint before it is used", path, torn)
     return None
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file is there and whole: what a lost current left of it is no JSON."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_out(out: Path, resume: bool) -> Path | None:
@@ -54,6 +73,9 @@ def check_out(out: Path, resume: bool) -> Path | None:
         ConfigError: the folder holds a model, an unfinished training, or other files.
     """
     if (out / REPORT).exists():
+        if resume and is_main_process():  # of a process that was killed while it cleaned up
+            for name in (CHECKPOINTS, PART):
+                shutil.rmtree(out / name, ignore_errors=True)
         raise ConfigError(f"{out}: holds a trained model already; give another --out")
     checkpoint = last_checkpoint(out / CHECKPOINTS)
     if not is_main_process():  # the main process may have begun to write
@@ -128,6 +150,10 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
 
     `made` is a folder that the library may have made by then. It is removed if it is empty, and
     so is its parent.
+
+    Raises:
+        ConfigError: the complaint.
+        TrainError: the disk is full or broken.
     """
     try:
         yield
@@ -136,7 +162,13 @@ def refused(what: str, made: Path | None = None) -> Iterator[None]:
             with suppress(OSError):
                 made.rmdir()
                 made.parent.rmdir()
-        raise ConfigError(f"{what}: {why(error)}") from error
+        if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+            raise TrainError(
+                f"{error.filename or what}: cannot be written or read ({why(error)}); free space "
+                "or repair the disk, then run the same command again"
+            ) from error
+        file = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        raise ConfigError(f"{what}: {file}{why(error)}") from error
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import has_length
 
+from selfinstruct.common import atomic
 from selfinstruct.common.errors import DivergedError
+from selfinstruct.train.checkpoints import COUNTS
 from selfinstruct.train.watching import Listen, TrainProgress
 
-# In a checkpoint: the counts up to it.
-_COUNTS = "counts.json"
 # How the columns of token ids are named.
 _IDS = "input_ids"
 # Characters of a batch that an error shows.
@@ -37,8 +37,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
         self._predicted = 0
-        if checkpoint is not None and (checkpoint / _COUNTS).is_file():
-            counts = json.loads((checkpoint / _COUNTS).read_text(encoding="utf-8"))
+        if checkpoint is not None and (checkpoint / COUNTS).is_file():
+            counts = json.loads((checkpoint / COUNTS).read_text(encoding="utf-8"))
             self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
 
     @property
@@ -61,7 +61,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             counts = {"tokens": self.tokens, "seconds": self.seconds}
-            (folder / _COUNTS).write_text(json.dumps(counts), encoding="utf-8")
+            for path in (*folder.rglob("*"), folder, folder.parent):
+                atomic.sync(path)
+            atomic.write_json(folder / COUNTS, counts)
 
     def on_log(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:

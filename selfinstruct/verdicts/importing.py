@@ -29,6 +29,7 @@ from selfinstruct.inputs.task_plan import Plan, PlannedTask, plan_tasks
 from selfinstruct.inputs.task_templates import read_templates
 from selfinstruct.store import RoundData, Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.commits import count_commits
 from selfinstruct.verdicts.counts import counted
 from selfinstruct.verdicts.import_request import (
     Import,
@@ -119,6 +120,7 @@ def _write(
     """Commit the tasks that are not committed yet, part by part."""
     run.discard_torn()
     run.verify()
+    count_commits(run)
     config, inputs = stored_config(run), stored_inputs(run)
     rulebook = import_rulebook(Rulebook(config, inputs.prompts), what.limits)
     keeper = PoolKeeper(inputs.first_pool, config, calibration_starts(run))

@@ -16,7 +16,7 @@ from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.read import read_any
 from selfinstruct.inputs.data_row import BadRowError, DataRow
-from selfinstruct.inputs.own_folders import HELD_OUT, REPORT, SETTINGS, TRAIN
+from selfinstruct.inputs.own_folders import HELD_OUT, LABELLED, REPORT, SETTINGS, TRAIN, check_own
 from selfinstruct.inputs.purposes import DPO, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.preferences.pairs import LEAST_PAIRS
@@ -120,14 +120,17 @@ def is_ours(path: Path) -> bool:
 
     Raises:
         ConfigError: it is, and is not finished.
+        StoreError: one of its files was changed.
     """
     if not path.is_dir() or not (path / SETTINGS).is_file():
+        check_own(path, SETTINGS)  # without it, pairs that are held out would be trained on
         return False
     if not (path / REPORT).is_file():
         raise ConfigError(
             f"{path}: holds no finished preferences; make them with `selfinstruct prefer`, or "
             "continue it with --resume"
         )
+    check_own(path, SETTINGS, TRAIN, HELD_OUT, LABELLED)
     return True
 
 
