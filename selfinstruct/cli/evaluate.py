@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfinstruct.cli.console import log_to, plain, stderr, stdout, terminal
+from selfinstruct.cli.console import log_to, stderr, terminal
 from selfinstruct.cli.data_options import (
     DATA,
     ColumnsOption,
@@ -18,6 +18,7 @@ from selfinstruct.cli.data_options import (
     SkipInvalidOption,
     reading_of,
 )
+from selfinstruct.cli.evaluate_tables import print_evaluation
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     ANSWERS,
@@ -35,28 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from selfinstruct.engines.isolated import Advance
-    from selfinstruct.evaluate.evaluation import Contestant, Evaluation
+    from selfinstruct.evaluate.answers import Questions
+    from selfinstruct.evaluate.evaluation import Contestant
+    from selfinstruct.inputs.read_data import ReadAs
     from selfinstruct.labellers.duels import Duel
 
-# The measures that have a column on a terminal; report.json has all.
-_SHOWN = {
-    "rouge_l": "ROUGE-L",
-    "rouge_l_cut": "ROUGE-L, cut as the reference",
-    "rouge_l_equal": "ROUGE-L at equal length",
-    "exact_match": "exact match, %",
-    "reference_logprob": "reference, nats per token",
-    "length": "words",
-    "never_stopping": "never stops, %",
-    "last_word": "plain text: last word, %",
-    "perplexity": "plain text: perplexity per word",
-    "win_rate": "judge: wins − losses",
-    "win_rate_balance": "judge, on balance: wins − losses",
-}
 _TEMPERATURE = 0.7
-_PERCENT = {
-    *("rouge_l", "rouge_l_cut", "rouge_l_equal", "exact_match", "never_stopping"),
-    *("last_word", "win_rate", "win_rate_balance"),
-}
 
 
 def evaluate(
@@ -70,12 +55,36 @@ def evaluate(
         typer.Option(
             "--tasks",
             metavar="DATA",
-            help=f"Tasks with answers to compare with: {DATA}." + default("the shipped ones"),
+            help=f"Tasks with answers to compare with: {DATA}."
+            + default("the shipped ones, if nothing else is asked for"),
+        ),
+    ] = None,
+    choices: Annotated[
+        str | None,
+        typer.Option(
+            "--choices",
+            metavar="DATA",
+            help="Questions with choices, ranked by their likelihood: DATA, or `shipped` for 50 "
+            "of ours." + default("none"),
+        ),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs",
+            metavar="DATA",
+            help="Pairs (chosen, rejected): which answer the model finds likelier."
+            + default("none"),
         ),
     ] = None,
     few_shot: Annotated[
         list[str] | None,
-        typer.Option("--few-shot", metavar="NAME=N", help="Show this model N worked seed tasks."),
+        typer.Option(
+            "--few-shot",
+            metavar="[NAME=]N",
+            help="Show this model, or all of them, N worked examples first. May be repeated."
+            + default("none"),
+        ),
     ] = None,
     system: Annotated[
         list[str] | None,
@@ -145,7 +154,8 @@ def evaluate(
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity, or `none`." + default("the shipped ones"),
+            help="Passages for last word and perplexity, or `none`."
+            + default("the shipped ones, where tasks are answered"),
         ),
     ] = None,
     format: FormatOption = None,
@@ -167,14 +177,11 @@ def evaluate(
 
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.engines.isolated import Loaded, with_engine
-    from selfinstruct.evaluate.answers import Questions, answer_questions
+    from selfinstruct.evaluate.answers import answer_questions
     from selfinstruct.evaluate.evaluation import Conditions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
-    from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
     from selfinstruct.evaluate.report import write_report
-    from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
     from selfinstruct.evaluate.verdicts import Judge, judge_duels
-    from selfinstruct.inputs.read_data import AS_IT_IS
     from selfinstruct.labellers.duels import judge_dtype, read_template
     from selfinstruct.models import resolve_model
 
@@ -184,17 +191,15 @@ def evaluate(
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
     contestants = _contestants(models, few_shot or [], system or [])
-    asked = Questions(
-        read_eval_tasks(
-            tasks or shipped_eval_tasks(),
-            reading=reading_of(format, columns, skip_invalid) if tasks else AS_IT_IS,
-        ),
-        answer_tokens if max_tokens is None else max_tokens,
+    reading = reading_of(format, columns, skip_invalid)
+    asked = _questions(tasks, choices, pairs, plain_text, reading)
+    if judge is not None and not asked.tasks:
+        raise ConfigError("--judge: there are no answers to judge; give --tasks too")
+    asked = replace(
+        asked,
+        max_tokens=answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
-        passages=()
-        if plain_text == "none"
-        else read_passages(Path(plain_text) if plain_text else shipped_passages()),
     )
     template = read_template(judge_prompt)
     models_asked = [*(contestant.model for contestant in contestants), judge]
@@ -231,8 +236,48 @@ def evaluate(
     if as_json:
         print(json_text(report, indent=2))
         return
-    _print(evaluation)
+    print_evaluation(evaluation)
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _questions(
+    tasks: str | None,
+    choices: str | None,
+    pairs: str | None,
+    plain_text: str | None,
+    reading: ReadAs,
+) -> Questions:
+    """Return what is asked: the shipped tasks and passages if nothing is named.
+
+    Raises:
+        ConfigError: something cannot be read.
+    """
+    from selfinstruct.common.errors import ConfigError
+    from selfinstruct.evaluate.answers import Questions
+    from selfinstruct.evaluate.choices import read_choices, read_ranked_pairs
+    from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
+    from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
+    from selfinstruct.inputs.read_data import AS_IT_IS
+
+    named = {"--tasks": tasks, "--choices": choices, "--pairs": pairs}
+    several = [option for option, value in named.items() if value is not None]
+    if len(several) > 1 and (reading.format or reading.columns):
+        raise ConfigError(
+            f"--format and --columns: {' and '.join(several)} have rows of their own; evaluate "
+            "them one after the other, or rename the columns in the files"
+        )
+    questions = read_choices(choices, reading) if choices else []
+    ranked = read_ranked_pairs(pairs, reading) if pairs else []
+    answered = tasks is not None or not (questions or ranked)
+    known = read_eval_tasks(tasks, reading=reading) if tasks else []
+    if answered and not tasks:
+        known = read_eval_tasks(shipped_eval_tasks(), reading=AS_IT_IS)
+    passages: list[str] = []
+    if plain_text not in (None, "none"):
+        passages = read_passages(Path(str(plain_text)))
+    elif plain_text is None and answered:
+        passages = read_passages(shipped_passages())
+    return Questions(known, 1, passages=passages, choices=questions, pairs=ranked)
 
 
 def _contestants(models: list[str], few_shot: list[str], system: list[str]) -> list[Contestant]:
@@ -240,11 +285,15 @@ def _contestants(models: list[str], few_shot: list[str], system: list[str]) -> l
     from selfinstruct.evaluate.evaluation import Contestant
 
     shots: dict[str, int] = {}
+    for_all = 0
     for text in few_shot:
-        name, _, number = text.partition("=")
-        if not number.isdigit():
-            raise ConfigError(f"--few-shot {text}: give NAME=N, such as base=4")
-        shots[name] = int(number)
+        name, _, number = text.rpartition("=")
+        if not number.isdigit() or text.startswith("="):
+            raise ConfigError(f"--few-shot {text}: give N for all models, or NAME=N, as in base=4")
+        if name:
+            shots[name] = int(number)
+        else:
+            for_all = int(number)
     prompts: dict[str, str] = {}
     for text in system:
         name, mark, prompt = text.partition("=")
@@ -256,88 +305,8 @@ def _contestants(models: list[str], few_shot: list[str], system: list[str]) -> l
         name, mark, model = text.partition("=")
         if not mark or not name or not model or "/" in name:
             raise ConfigError(f"--model {text}: give NAME=MODEL, such as base=gemma-3-270m")
-        contestants.append(Contestant(name, model, shots.pop(name, 0), prompts.pop(name, "")))
+        contestants.append(Contestant(name, model, shots.pop(name, for_all), prompts.pop(name, "")))
     for option, left in (("--few-shot", shots), ("--system", prompts)):
         if left:
             raise ConfigError(f"{option} {', '.join(left)}: no --model has this name")
     return contestants
-
-
-def _print(evaluation: Evaluation) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"{evaluation.settings['tasks']} tasks", title_justify="left")
-    table.add_column("")
-    for name in evaluation.means:
-        table.add_column(Text(plain(name)), justify="right")
-    for metric, title in _SHOWN.items():
-        if any(metric in means for means in evaluation.means.values()):
-            cells = (
-                _shown(metric, means.get(metric, math.nan)) for means in evaluation.means.values()
-            )
-            table.add_row(title, *cells)
-    stdout.print(table)
-    if not evaluation.comparisons:
-        return
-    differences = Table(title="differences, with 95 % intervals", title_justify="left")
-    for column in ("", "metric", "difference", "from", "to", "tasks"):
-        differences.add_column(column, justify="left" if column in ("", "metric") else "right")
-    for comparison in evaluation.comparisons:
-        if comparison.metric in _SHOWN:
-            clear = comparison.low > 0 or comparison.high < 0
-            numbers = (
-                _shown(comparison.metric, value)
-                for value in (comparison.difference, comparison.low, comparison.high)
-            )
-            differences.add_row(
-                Text(plain(f"{comparison.a} − {comparison.b}")),
-                _SHOWN[comparison.metric],
-                *numbers,
-                str(comparison.n),
-                style="bold" if clear else "dim",
-            )
-    stdout.print(differences)
-    for comparison in evaluation.comparisons:
-        if comparison.mcnemar is not None:
-            told = f"{comparison.a} − {comparison.b}, exact match: McNemar's test p = "
-            stdout.print(Text(f"{plain(told)}{comparison.mcnemar:.3f}"))
-    if evaluation.wins:
-        _print_wins(evaluation)
-
-
-def _print_wins(evaluation: Evaluation) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"judged in pairs by {evaluation.settings['judge']}", title_justify="left")
-    table.add_column("", no_wrap=True)
-    for column in ("wins, %", "at equal length, %", "ties", "tasks"):
-        table.add_column(column, justify="right")
-    for win_rate in evaluation.wins:
-        on_balance = " on balance" if win_rate.decided == "balance" else ""
-        table.add_row(
-            Text(plain(f"{win_rate.a} against {win_rate.b}{on_balance}")),
-            f"{100 * win_rate.rate:.1f} ({100 * win_rate.low:.1f}–{100 * win_rate.high:.1f})",
-            f"{100 * win_rate.at_equal_length:.1f} "
-            f"({100 * win_rate.equal_low:.1f}–{100 * win_rate.equal_high:.1f})",
-            str(win_rate.ties),
-            str(win_rate.n),
-        )
-    stdout.print(table)
-    for rating in evaluation.ratings:
-        if rating.strength is None:
-            stdout.print("no Bradley–Terry ratings: one group of models never lost to the other")
-            break
-        shown = f"{rating.strength:+.2f}"
-        if rating.low is not None and rating.high is not None:
-            shown += f" ({rating.low:+.2f} to {rating.high:+.2f})"
-        stdout.print(f"Bradley–Terry {shown} ", Text(plain(rating.model)), highlight=False)
-
-
-def _shown(metric: str, value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    if metric in _PERCENT:
-        return f"{100 * value:.1f}"
-    return f"{value:.2f}" if metric == "reference_logprob" else f"{value:.0f}"

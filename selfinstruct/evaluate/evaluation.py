@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from selfinstruct.evaluate.answers import Answer, ModelAnswers, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
 from selfinstruct.evaluate.exact import SETTING, version_of
 from selfinstruct.evaluate.kept import keep, make_folder, read_kept
-from selfinstruct.evaluate.metrics import equal_length, mean, measure
-from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, perplexity
+from selfinstruct.evaluate.measured import intervals_of, means_of, values_of
+from selfinstruct.evaluate.metrics import equal_length
+from selfinstruct.evaluate.rankings import RankedScore
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.filters.length import count_words
@@ -48,7 +49,9 @@ class Contestant:
 class Evaluation:
     """Means by model and metric, differences with intervals, and every answer.
 
-    `values` are by task (by passage for those of plain text), by metric, by model.
+    `values` are by task (by passage, question or pair for those of them), by metric, by model.
+    `intervals` are the 95 % intervals of shares, by metric, by model; `ranked` the scores of
+    questions with choices and then of pairs, by model.
     """
 
     asked: Questions
@@ -59,6 +62,8 @@ class Evaluation:
     settings: Mapping[str, Any]
     wins: Sequence[WinRate] = ()
     ratings: Sequence[Rating] = ()
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    ranked: Mapping[str, Sequence[RankedScore]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def evaluate(
     models = _resolved(contestants, conditions)
     answered = _answered(contestants, asked, models, conditions)
     version = version_of(conditions.out)
-    values = {name: _values(asked, own, version) for name, own in answered.items()}
+    values = {name: values_of(asked, own, version) for name, own in answered.items()}
     judged = _Judged()
     if judge is not None:
         advance = partial(conditions.advance, "judge")
@@ -120,7 +125,7 @@ def evaluate(
         judged = _judged(asked, answered, verdicts)
     return Evaluation(
         asked,
-        _means(asked, answered, values),
+        {name: means_of(asked, own, values[name]) for name, own in answered.items()},
         [*compare_all(values), *_at_equal_length(asked, answered), *judged.comparisons],
         {name: own.answers for name, own in answered.items()},
         values,
@@ -132,6 +137,8 @@ def evaluate(
         },
         judged.wins,
         judged.ratings,
+        {name: intervals_of(own) for name, own in values.items()},
+        {name: [*own.choices, *own.pairs] for name, own in answered.items()},
     )
 
 
@@ -185,30 +192,15 @@ def _answered(
 
 
 def _key(own: Questions) -> dict[str, Any]:
-    """Return what answers depend on; without a system prompt it is what it was before there was."""
-    key = asdict(own)
-    return key if own.system else {name: key[name] for name in key if name != "system"}
-
-
-def _means(
-    asked: Questions,
-    answered: Mapping[str, ModelAnswers],
-    values: Mapping[str, Mapping[str, Sequence[float]]],
-) -> dict[str, dict[str, float]]:
-    means = {
-        name: {metric: mean(of_tasks) for metric, of_tasks in own.items()}
-        for name, own in values.items()
-    }
-    for name, own in answered.items():
-        if own.passages:
-            means[name]["perplexity"] = perplexity(own.passages, asked.passages)
-    return means
+    """Return what answers depend on; what is not used is left out, as before there was any."""
+    later = ("system", "choices", "pairs")
+    return {name: value for name, value in asdict(own).items() if value or name not in later}
 
 
 def _at_equal_length(asked: Questions, answered: Mapping[str, ModelAnswers]) -> list[Comparison]:
     """Compare ROUGE-L of each pair of models, both answers cut to the shorter one."""
     comparisons = []
-    for a, b in pairs_of(list(answered)):
+    for a, b in pairs_of(list(answered)) if asked.tasks else ():
         cut = equal_length(asked.tasks, answered[a].answers, answered[b].answers)
         comparisons.append(paired(a, b, "rouge_l_equal", *cut))
     return [comparison for comparison in comparisons if comparison.n]
@@ -242,6 +234,8 @@ def _settings(asked: Questions, judge: Judge | None) -> dict[str, Any]:
         "tasks": len(asked.tasks),
         "closed": sum(task.closed for task in asked.tasks),
         "passages": len(asked.passages),
+        **({"choices": len(asked.choices)} if asked.choices else {}),
+        **({"pairs": len(asked.pairs)} if asked.pairs else {}),
         "judge": judge.model.name if judge else None,
         "judge_digest": judge.model.digest if judge else None,
         "judge_dtype": judge.dtype if judge else None,
@@ -267,14 +261,6 @@ def _settings_of_models(
         }
         for contestant in contestants
     }
-
-
-def _values(asked: Questions, own: ModelAnswers, version: int) -> dict[str, list[float]]:
-    values = measure(asked.tasks, own.answers, version)
-    for metric, of in PASSAGE_MEASURES.items():
-        if own.passages:
-            values[metric] = [of(passage) for passage in own.passages]
-    return values
 
 
 def _words(asked: Questions, own: ModelAnswers) -> list[float]:
