@@ -18,6 +18,7 @@ from selfinstruct.cli.data_options import (
     SkipInvalidOption,
     reading_of,
 )
+from selfinstruct.cli.evaluate_asked import contestants_of, pass_at_values, questions
 from selfinstruct.cli.evaluate_tables import print_evaluation
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
@@ -28,7 +29,6 @@ from selfinstruct.cli.options import (
     interrupt,
     renamed,
     required_engine,
-    text_or_file,
 )
 from selfinstruct.common.controls import json_text
 
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from selfinstruct.engines.isolated import Advance
-    from selfinstruct.evaluate.answers import Questions
-    from selfinstruct.evaluate.evaluation import Contestant
-    from selfinstruct.inputs.read_data import ReadAs
     from selfinstruct.labellers.duels import Duel
 
 _TEMPERATURE = 0.7
@@ -106,14 +103,24 @@ def evaluate(
     ] = 192,
     max_tokens: Annotated[int | None, renamed("--max-tokens", min=1)] = None,
     samples: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--samples",
             min=1,
-            help="Answers to each task; 1 is greedy.",
+            help="Answers to each task; 1 is greedy." + default("1, or the largest of --pass-at"),
             rich_help_panel=ANSWERS,
         ),
-    ] = 1,
+    ] = None,
+    pass_at: Annotated[
+        str | None,
+        typer.Option(
+            "--pass-at",
+            metavar="K,…",
+            help="pass@k of tasks with a check, such as 1,5: whether one of k answers passes."
+            + default("none"),
+            rich_help_panel=ANSWERS,
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -180,6 +187,7 @@ def evaluate(
     from selfinstruct.evaluate.answers import answer_questions
     from selfinstruct.evaluate.evaluation import Conditions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
+    from selfinstruct.evaluate.pass_at import has_check
     from selfinstruct.evaluate.report import write_report
     from selfinstruct.evaluate.verdicts import Judge, judge_duels
     from selfinstruct.labellers.duels import judge_dtype, read_template
@@ -188,18 +196,26 @@ def evaluate(
     for option, value in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
         if judge is None and value is not None:
             raise ConfigError(f"{option}: there is no judge; give --judge too")
+    passed = pass_at_values(pass_at, samples)
+    samples = samples or max(passed, default=1)
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
-    contestants = _contestants(models, few_shot or [], system or [])
+    contestants = contestants_of(models, few_shot or [], system or [])
     reading = reading_of(format, columns, skip_invalid)
-    asked = _questions(tasks, choices, pairs, plain_text, reading)
+    asked = questions(tasks, choices, pairs, plain_text, reading)
     if judge is not None and not asked.tasks:
         raise ConfigError("--judge: there are no answers to judge; give --tasks too")
+    if passed and not any(map(has_check, asked.tasks)):
+        raise ConfigError(
+            "--pass-at: no task has a check; give --tasks with a column `check`, such as "
+            '{"contains": "Paris"}, or `closed` for those with one right answer'
+        )
     asked = replace(
         asked,
         max_tokens=answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
+        pass_at=passed,
     )
     template = read_template(judge_prompt)
     models_asked = [*(contestant.model for contestant in contestants), judge]
@@ -238,75 +254,3 @@ def evaluate(
         return
     print_evaluation(evaluation)
     stderr.print(f"  {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _questions(
-    tasks: str | None,
-    choices: str | None,
-    pairs: str | None,
-    plain_text: str | None,
-    reading: ReadAs,
-) -> Questions:
-    """Return what is asked: the shipped tasks and passages if nothing is named.
-
-    Raises:
-        ConfigError: something cannot be read.
-    """
-    from selfinstruct.common.errors import ConfigError
-    from selfinstruct.evaluate.answers import Questions
-    from selfinstruct.evaluate.choices import read_choices, read_ranked_pairs
-    from selfinstruct.evaluate.plain_text import read_passages, shipped_passages
-    from selfinstruct.evaluate.tasks import read_eval_tasks, shipped_eval_tasks
-    from selfinstruct.inputs.read_data import AS_IT_IS
-
-    named = {"--tasks": tasks, "--choices": choices, "--pairs": pairs}
-    several = [option for option, value in named.items() if value is not None]
-    if len(several) > 1 and (reading.format or reading.columns):
-        raise ConfigError(
-            f"--format and --columns: {' and '.join(several)} have rows of their own; evaluate "
-            "them one after the other, or rename the columns in the files"
-        )
-    questions = read_choices(choices, reading) if choices else []
-    ranked = read_ranked_pairs(pairs, reading) if pairs else []
-    answered = tasks is not None or not (questions or ranked)
-    known = read_eval_tasks(tasks, reading=reading) if tasks else []
-    if answered and not tasks:
-        known = read_eval_tasks(shipped_eval_tasks(), reading=AS_IT_IS)
-    passages: list[str] = []
-    if plain_text not in (None, "none"):
-        passages = read_passages(Path(str(plain_text)))
-    elif plain_text is None and answered:
-        passages = read_passages(shipped_passages())
-    return Questions(known, 1, passages=passages, choices=questions, pairs=ranked)
-
-
-def _contestants(models: list[str], few_shot: list[str], system: list[str]) -> list[Contestant]:
-    from selfinstruct.common.errors import ConfigError
-    from selfinstruct.evaluate.evaluation import Contestant
-
-    shots: dict[str, int] = {}
-    for_all = 0
-    for text in few_shot:
-        name, _, number = text.rpartition("=")
-        if not number.isdigit() or text.startswith("="):
-            raise ConfigError(f"--few-shot {text}: give N for all models, or NAME=N, as in base=4")
-        if name:
-            shots[name] = int(number)
-        else:
-            for_all = int(number)
-    prompts: dict[str, str] = {}
-    for text in system:
-        name, mark, prompt = text.partition("=")
-        if not mark or not prompt.strip():
-            raise ConfigError(f"--system {text}: give NAME=TEXT or NAME=FILE")
-        prompts[name] = text_or_file(prompt)
-    contestants = []
-    for text in models:
-        name, mark, model = text.partition("=")
-        if not mark or not name or not model or "/" in name:
-            raise ConfigError(f"--model {text}: give NAME=MODEL, such as base=gemma-3-270m")
-        contestants.append(Contestant(name, model, shots.pop(name, for_all), prompts.pop(name, "")))
-    for option, left in (("--few-shot", shots), ("--system", prompts)):
-        if left:
-            raise ConfigError(f"{option} {', '.join(left)}: no --model has this name")
-    return contestants

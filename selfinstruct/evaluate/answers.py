@@ -68,6 +68,7 @@ class Questions:
     drawn at `temperature`, each with its own seed. `passages` are plain text
     to score. `system` is a system prompt; empty for none. `choices` and `pairs` are texts to rank;
     as many `choices` with their right answers are shown before each one as there are `shots`.
+    `pass_at` are the k of pass@k, which answers do not depend on.
     """
 
     tasks: Sequence[EvalTask]
@@ -79,6 +80,7 @@ class Questions:
     system: str = ""
     choices: Sequence[Ranked] = ()
     pairs: Sequence[Ranked] = ()
+    pass_at: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

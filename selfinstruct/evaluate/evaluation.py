@@ -19,6 +19,7 @@ from selfinstruct.evaluate.exact import SETTING, version_of
 from selfinstruct.evaluate.kept import keep, make_folder, read_kept
 from selfinstruct.evaluate.measured import intervals_of, means_of, values_of
 from selfinstruct.evaluate.metrics import equal_length
+from selfinstruct.evaluate.pass_at import has_check
 from selfinstruct.evaluate.rankings import RankedScore
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
@@ -194,7 +195,11 @@ def _answered(
 def _key(own: Questions) -> dict[str, Any]:
     """Return what answers depend on; what is not used is left out, as before there was any."""
     later = ("system", "choices", "pairs")
-    return {name: value for name, value in asdict(own).items() if value or name not in later}
+    key = {name: value for name, value in asdict(own).items() if value or name not in later}
+    # How answers are checked says nothing of how they are asked for.
+    key["tasks"] = [{k: v for k, v in task.items() if k != "check"} for task in key["tasks"]]
+    del key["pass_at"]
+    return key
 
 
 def _at_equal_length(asked: Questions, answered: Mapping[str, ModelAnswers]) -> list[Comparison]:
@@ -236,6 +241,7 @@ def _settings(asked: Questions, judge: Judge | None) -> dict[str, Any]:
         "passages": len(asked.passages),
         **({"choices": len(asked.choices)} if asked.choices else {}),
         **({"pairs": len(asked.pairs)} if asked.pairs else {}),
+        **({"checked": sum(map(has_check, asked.tasks))} if asked.pass_at else {}),
         "judge": judge.model.name if judge else None,
         "judge_digest": judge.model.digest if judge else None,
         "judge_dtype": judge.dtype if judge else None,
