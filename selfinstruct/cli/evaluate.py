@@ -6,7 +6,7 @@ import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,15 @@ from selfinstruct.cli.data_options import (
     SkipInvalidOption,
     reading_of,
 )
-from selfinstruct.cli.evaluate_asked import contestants_of, pass_at_values, questions
+from selfinstruct.cli.evaluate_asked import (
+    check_questions,
+    contestants_of,
+    harness_of,
+    judge_of,
+    pass_at_values,
+    print_commands,
+    questions,
+)
 from selfinstruct.cli.evaluate_tables import print_evaluation
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
@@ -32,13 +40,8 @@ from selfinstruct.cli.options import (
 )
 from selfinstruct.common.controls import json_text
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from selfinstruct.engines.isolated import Advance
-    from selfinstruct.labellers.duels import Duel
-
 _TEMPERATURE = 0.7
+HARNESS = "lm-evaluation-harness"
 
 
 def evaluate(
@@ -165,6 +168,33 @@ def evaluate(
             + default("the shipped ones, where tasks are answered"),
         ),
     ] = None,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(
+            "--lm-eval",
+            metavar="TASKS",
+            help="Tasks of lm-evaluation-harness, such as hellaswag,arc_easy, or YAML files of "
+            "tasks. Where it is not installed, the command to run is printed." + default("none"),
+            rich_help_panel=HARNESS,
+        ),
+    ] = None,
+    lm_eval_chat: Annotated[
+        bool,
+        typer.Option(
+            "--lm-eval-chat",
+            help="Ask them through the chat template. Published figures are mostly without.",
+            rich_help_panel=HARNESS,
+        ),
+    ] = False,
+    lm_eval_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--lm-eval-limit",
+            min=1,
+            help="Only so many rows of each of them." + default("all"),
+            rich_help_panel=HARNESS,
+        ),
+    ] = None,
     format: FormatOption = None,
     columns: ColumnsOption = None,
     skip_invalid: SkipInvalidOption = False,
@@ -183,53 +213,49 @@ def evaluate(
     from rich.progress import Progress
 
     from selfinstruct.common.errors import ConfigError
-    from selfinstruct.engines.isolated import Loaded, with_engine
+    from selfinstruct.engines.isolated import with_engine
     from selfinstruct.evaluate.answers import answer_questions
     from selfinstruct.evaluate.evaluation import Conditions
     from selfinstruct.evaluate.evaluation import evaluate as run_evaluation
-    from selfinstruct.evaluate.pass_at import has_check
+    from selfinstruct.evaluate.harness import harness_tasks, is_installed
     from selfinstruct.evaluate.report import write_report
-    from selfinstruct.evaluate.verdicts import Judge, judge_duels
-    from selfinstruct.labellers.duels import judge_dtype, read_template
+    from selfinstruct.labellers.duels import read_template
     from selfinstruct.models import resolve_model
 
-    for option, value in (("--judge-prompt", judge_prompt), ("--judge-tasks", judge_tasks)):
-        if judge is None and value is not None:
-            raise ConfigError(f"{option}: there is no judge; give --judge too")
+    named = {"--tasks": tasks, "--choices": choices, "--pairs": pairs}
+    for option, value, other, needed in (
+        ("--judge-prompt", judge_prompt, "--judge", judge),
+        ("--judge-tasks", judge_tasks, "--judge", judge),
+        ("--lm-eval-chat", lm_eval_chat or None, "--lm-eval", lm_eval),
+        ("--lm-eval-limit", lm_eval_limit, "--lm-eval", lm_eval),
+    ):
+        if needed is None and value is not None:
+            raise ConfigError(f"{option}: says something of {other}; give {other} too")
     passed = pass_at_values(pass_at, samples)
     samples = samples or max(passed, default=1)
     if samples == 1 and temperature is not None:
         raise ConfigError("--temperature: one answer is greedy; give --samples too")
     contestants = contestants_of(models, few_shot or [], system or [])
-    reading = reading_of(format, columns, skip_invalid)
-    asked = questions(tasks, choices, pairs, plain_text, reading)
-    if judge is not None and not asked.tasks:
-        raise ConfigError("--judge: there are no answers to judge; give --tasks too")
-    if passed and not any(map(has_check, asked.tasks)):
-        raise ConfigError(
-            "--pass-at: no task has a check; give --tasks with a column `check`, such as "
-            '{"contains": "Paris"}, or `closed` for those with one right answer'
-        )
+    handed = harness_tasks(lm_eval, chat=lm_eval_chat, limit=lm_eval_limit) if lm_eval else None
     asked = replace(
-        asked,
+        questions(
+            named, plain_text, reading_of(format, columns, skip_invalid), shipped=handed is None
+        ),
         max_tokens=answer_tokens if max_tokens is None else max_tokens,
         samples=samples,
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
         pass_at=passed,
     )
+    check_questions(asked, judged=judge is not None)
     template = read_template(judge_prompt)
-    models_asked = [*(contestant.model for contestant in contestants), judge]
-    run_apart = partial(with_engine, kind=required_engine(engine, *models_asked))
     resolve = partial(resolve_model, progress=lambda *_: None)
-    judged_by = None
-    if judge is not None:
-        loaded = Loaded(judge, judge_dtype(str(dtype or "auto")))
-
-        def ask_judge(duels: Mapping[str, Duel], path: Path, advance: Advance) -> None:
-            work = partial(judge_duels, duels=duels, template=template, path=path)
-            run_apart(loaded, work, advance)
-
-        judged_by = Judge(resolve(judge), template, loaded.dtype, ask_judge, judge_tasks)
+    weights = str(dtype or "auto")
+    if handed is not None and not is_installed():
+        print_commands(contestants, handed, out, resolve, weights)
+    models_asked = [*(contestant.model for contestant in contestants), judge]
+    apart = partial(with_engine, kind=required_engine(engine, *models_asked))
+    judged_by = None if judge is None else judge_of(judge, judge_tasks, template, weights, apart)
+    harness = None if handed is None else harness_of(handed, apart)
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
@@ -238,8 +264,8 @@ def evaluate(
         bars = {name: progress.add_task(name, total=None) for name in names}
         conditions = Conditions(
             out,
-            dtype=str(dtype or "auto"),
-            ask=lambda loaded, own, advance: run_apart(
+            dtype=weights,
+            ask=lambda loaded, own, advance: apart(
                 loaded, partial(answer_questions, asked=own), advance
             ),
             resolve=resolve,
@@ -247,7 +273,7 @@ def evaluate(
                 bars[name], completed=done, total=total
             ),
         )
-        evaluation = run_evaluation(contestants, asked, conditions, judged_by)
+        evaluation = run_evaluation(contestants, asked, conditions, judged_by, harness)
     report = write_report(evaluation, out)
     if as_json:
         print(json_text(report, indent=2))

@@ -188,6 +188,11 @@ def option(owner: str, place: int) -> str:
     return f"{owner}-{place}"
 
 
+def harness(number: int) -> str:
+    """Return the id of what lm-evaluation-harness asks, by its place."""
+    return f"lm-eval-{number}"
+
+
 def passage(number: int) -> str:
     """Return the id of a passage of plain text, by its place."""
     return f"passage-{number}"

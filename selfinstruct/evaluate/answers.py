@@ -82,6 +82,11 @@ class Questions:
     pairs: Sequence[Ranked] = ()
     pass_at: Sequence[int] = ()
 
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to ask."""
+        return any((self.tasks, self.passages, self.choices, self.pairs))
+
 
 @dataclass(frozen=True)
 class ModelAnswers:

@@ -16,11 +16,18 @@ from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.evaluate.answers import Answer, ModelAnswers, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
 from selfinstruct.evaluate.exact import SETTING, version_of
+from selfinstruct.evaluate.harness import (
+    FOLDER,
+    Harness,
+    HarnessQuestion,
+    HarnessResults,
+    harness_results,
+)
 from selfinstruct.evaluate.kept import keep, make_folder, read_kept
 from selfinstruct.evaluate.measured import intervals_of, means_of, values_of
 from selfinstruct.evaluate.metrics import equal_length
-from selfinstruct.evaluate.pass_at import has_check
 from selfinstruct.evaluate.rankings import RankedScore
+from selfinstruct.evaluate.settings import settings_of, settings_of_harness, settings_of_models
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.filters.length import count_words
@@ -99,6 +106,7 @@ def evaluate(
     asked: Questions,
     conditions: Conditions,
     judge: Judge | None = None,
+    harness: Harness | None = None,
 ) -> Evaluation:
     """Have every model answer every task, and compare them.
 
@@ -110,15 +118,23 @@ def evaluate(
         asked: what all are asked; `shots` are those of each contestant.
         conditions: how they are asked. All models are found before the first is asked.
         judge: the model that judges answers in pairs; each of its verdicts is kept too.
+        harness: tasks of lm-evaluation-harness, whose results are kept in `lm-eval/`.
 
     Raises:
         ConfigError: two of one name, or a model that there is not.
         EngineError: the engine failed; the answers of other models stay.
     """
     models = _resolved(contestants, conditions)
-    answered = _answered(contestants, asked, models, conditions)
+    answered = {contestant.name: ModelAnswers([], []) for contestant in contestants}
+    if asked.anything:
+        answered = _answered(contestants, asked, models, conditions)
     version = version_of(conditions.out)
     values = {name: values_of(asked, own, version) for name, own in answered.items()}
+    means = {name: means_of(asked, own, values[name]) for name, own in answered.items()}
+    found = _of_harness(contestants, harness, models, conditions) if harness else {}
+    for name, own in found.items():
+        values[name] |= {metric: list(of_rows) for metric, of_rows in own.values.items()}
+        means[name] |= own.means
     judged = _Judged()
     if judge is not None:
         advance = partial(conditions.advance, "judge")
@@ -126,15 +142,16 @@ def evaluate(
         judged = _judged(asked, answered, verdicts)
     return Evaluation(
         asked,
-        {name: means_of(asked, own, values[name]) for name, own in answered.items()},
+        means,
         [*compare_all(values), *_at_equal_length(asked, answered), *judged.comparisons],
         {name: own.answers for name, own in answered.items()},
         values,
         {
             "dtype": conditions.dtype,
-            **_settings(asked, judge),
+            **settings_of(asked, judge),
+            **settings_of_harness(harness, found),
             SETTING: version,
-            "models": _settings_of_models(contestants, models, answered),
+            "models": settings_of_models(contestants, models, answered),
         },
         judged.wins,
         judged.ratings,
@@ -192,6 +209,32 @@ def _answered(
     return answered
 
 
+def _of_harness(
+    contestants: Sequence[Contestant],
+    harness: Harness,
+    models: Mapping[str, LocalModel],
+    conditions: Conditions,
+) -> dict[str, HarnessResults]:
+    """Return what lm-evaluation-harness finds of each model.
+
+    Raises:
+        EngineError: the engine failed; the results of other models stay.
+    """
+    found = {}
+    for contestant in contestants:
+        name = contestant.name
+        question = HarnessQuestion(harness.tasks, contestant.shots, contestant.system)
+        found[name] = harness_results(
+            harness,
+            Loaded(contestant.model, conditions.dtype),
+            models[name].digest,
+            question,
+            conditions.out / FOLDER / f"{name}.json",
+            partial(conditions.advance, name),
+        )
+    return found
+
+
 def _key(own: Questions) -> dict[str, Any]:
     """Return what answers depend on; what is not used is left out, as before there was any."""
     later = ("system", "choices", "pairs")
@@ -229,44 +272,6 @@ def _judged(asked: Questions, answered: Mapping[str, ModelAnswers], verdicts: Ve
         ],
         ratings=ratings(list(answered), agreeing) if len(answered) > 2 else [],
     )
-
-
-def _settings(asked: Questions, judge: Judge | None) -> dict[str, Any]:
-    return {
-        "max_tokens": asked.max_tokens,
-        "samples": asked.samples,
-        "temperature": asked.temperature,
-        "tasks": len(asked.tasks),
-        "closed": sum(task.closed for task in asked.tasks),
-        "passages": len(asked.passages),
-        **({"choices": len(asked.choices)} if asked.choices else {}),
-        **({"pairs": len(asked.pairs)} if asked.pairs else {}),
-        **({"checked": sum(map(has_check, asked.tasks))} if asked.pass_at else {}),
-        "judge": judge.model.name if judge else None,
-        "judge_digest": judge.model.digest if judge else None,
-        "judge_dtype": judge.dtype if judge else None,
-        "judge_template": judge.template if judge else None,
-        "judged_tasks": len(asked.tasks[: judge.tasks]) if judge else 0,
-    }
-
-
-def _settings_of_models(
-    contestants: Sequence[Contestant],
-    models: Mapping[str, LocalModel],
-    answered: Mapping[str, ModelAnswers],
-) -> dict[str, dict[str, Any]]:
-    return {
-        contestant.name: {
-            "model": contestant.model,
-            "digest": models[contestant.name].digest,
-            "shots": contestant.shots,
-            **({"system": contestant.system} if contestant.system else {}),
-            "unanswered": sum(
-                answer.error is not None for answer in answered[contestant.name].answers
-            ),
-        }
-        for contestant in contestants
-    }
 
 
 def _words(asked: Questions, own: ModelAnswers) -> list[float]:

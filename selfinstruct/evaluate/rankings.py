@@ -92,7 +92,7 @@ def ranking_requests(engine: Engine, name: str, item: Ranked, before: Before) ->
         item: what is ranked.
         before: what is shown first.
     """
-    prompt, scored = _split(engine, *_prompt(engine, item, before))
+    prompt, scored = split_options(engine, *_prompt(engine, item, before))
     return [
         scoring_request(ids.option(name, place), prompt, tokens)
         for place, tokens in enumerate(scored)
@@ -136,7 +136,7 @@ def _prompt(engine: Engine, item: Ranked, before: Before) -> tuple[Prompt, list[
     return conversation_prompt(engine, [*messages, *turns]), list(item.options)
 
 
-def _split(
+def split_options(
     engine: Engine, prompt: Prompt, options: Sequence[str]
 ) -> tuple[Prompt, list[list[int]]]:
     """Return the prompt that is shown, and the tokens of each option after it.
