@@ -89,7 +89,7 @@ def _is_expression(values: Sequence[str]) -> bool:
     try:
         regex.compile(values[0])
     except regex.error as error:
-        raise ValueError(why(error)) from error
+        raise ValueError(str(error)) from error
     return True
 
 
@@ -185,7 +185,7 @@ def check_of(value: Any, where: str, reference: str) -> tuple[str, tuple[str, ..
         if all(isinstance(one, str) for one in texts) and kind.fits(texts):
             return name, tuple(texts)
     except ValueError as error:
-        problem = f" ({error})"
+        problem = f" ({why(error)})"
     raise _bad(where, f'has "{name}": {shown(content)}{problem}; give {kind.wants}')
 
 
