@@ -37,7 +37,7 @@ def read_choices(path: str | Path, reading: ReadAs = AS_IT_IS) -> list[Ranked]:
     def ranked(row: DataRow) -> Ranked:
         assert row.choices is not None
         assert row.right is not None
-        return Ranked(row.line_id, row.prompt, row.choices, row.right, row.continues)
+        return Ranked(row.id, row.prompt, row.choices, row.right, row.continues)
 
     return read_any(path, "--choices", reading).converted(EVALUATE_CHOICES, ranked)
 
@@ -59,7 +59,7 @@ def _ranked_pair(row: DataRow) -> Ranked:
             '"chosen" and "rejected" are the same; correct one, or drop the row',
             "both answers are the same",
         )
-    return Ranked(row.line_id, row.prompt, (chosen, rejected), 0)
+    return Ranked(row.id, row.prompt, (chosen, rejected), 0)
 
 
 def _text(row: DataRow, field: str) -> str:

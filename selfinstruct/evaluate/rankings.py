@@ -74,7 +74,7 @@ def others(items: Sequence[Ranked], item: Ranked, count: int) -> list[Shot]:
     Raises:
         ConfigError: there are fewer.
     """
-    same = [other for other in items if other.continues == item.continues and other.id != item.id]
+    same = [other for other in items if other.continues == item.continues and other is not item]
     if len(same) < count:
         raise ConfigError(
             f"--few-shot {count}: there are {len(same)} other rows like {item.id!r} to show; give "

@@ -28,6 +28,7 @@ from selfinstruct.evaluate.harness import (
 )
 from selfinstruct.evaluate.harness_model import HarnessScores
 from selfinstruct.evaluate.report import write_report
+from tests.engines.kinds import add_scripted
 
 LOCAL = LocalModel("m", Path("/models/m"), "digest", {})
 SERVED = LocalModel(
@@ -321,6 +322,26 @@ def test_the_package_asks_our_engine(
     written = [str(one.prompt) for one in engine.requests if one.scored is None]
     assert len(written) == 3
     assert all(prompt.endswith("<assistant>") == chat for prompt in written)
+
+
+@needs_package
+def test_the_command_line_hands_over(
+    task: Path,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    add_scripted(monkeypatch)
+    arguments = ["evaluate", "--model", f"a={model_folder}", "--model", f"b={model_folder}"]
+    arguments += ["--out", str(tmp_path / "out"), "--lm-eval", str(task), "--engine", "scripted"]
+    for _ in range(2):  # the second time, nobody is asked again
+        assert cli([*arguments, "--choices", "shipped", "--json"]) == 0, capfd.readouterr().err
+        report = json.loads(capfd.readouterr().out)
+        assert report["models"]["a"].keys() >= {"colours acc", "colours acc_norm"}
+        compared = {one["metric"]: one["n"] for one in report["comparisons"]}
+        assert (compared["colours acc"], compared["choice_accuracy"]) == (4, 50)
+        monkeypatch.setattr("selfinstruct.evaluate.harness.run_harness", None)
 
 
 @needs_package
