@@ -17,6 +17,7 @@ from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.trainers import TRAINERS, config_path
 from selfinstruct.engines.registry import ENGINES
+from selfinstruct.evaluate.checks import CHECKS
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
 from selfinstruct.inputs.formats import FORMATS
@@ -169,6 +170,15 @@ def labeller_table() -> str:
 def _needs(labeller: Labeller) -> str:
     option = MODEL_OPTIONS.get(labeller.needs)
     return f"{labeller.needs}: `{option}`" if option else str(labeller.needs)
+
+
+def check_table() -> str:
+    """Return a table of every check that a task may bring with it."""
+    lines = ["| `check` | an answer passes if |", "|---|---|"]
+    for kind in CHECKS:
+        example = json.dumps({kind.name: kind.example}, ensure_ascii=False)
+        lines.append(f"| `{example}` | {kind.help} |")
+    return "\n".join(lines) + "\n"
 
 
 COLUMNS = {
@@ -369,7 +379,7 @@ def generated() -> dict[Path, str]:
     """Return the files that have generated parts, as they should be."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
     run, engine, rules = docs / "run.md", docs / "engine.md", docs / "rules.md"
-    training = docs / "training.md"
+    training, evaluation = docs / "training.md", docs / "evaluation.md"
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     preferences = docs / "preferences.md"
     data = docs / "data.md"
@@ -392,6 +402,7 @@ def generated() -> dict[Path, str]:
         ),
         engine: marked(engine, "engines", engine_table(), "throughput", throughput("table")),
         training: marked(training, "formats", format_table(), "trainers", trainer_table()),
+        evaluation: marked(evaluation, "checks", check_table()),
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),

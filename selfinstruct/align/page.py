@@ -11,7 +11,7 @@ import jinja2
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal_of
-from selfinstruct.evaluate.report import TITLES
+from selfinstruct.evaluate.titles import in_order, title_of
 
 
 def write_page(report: Mapping[str, Any], out: Path) -> None:
@@ -28,13 +28,10 @@ def write_page(report: Mapping[str, Any], out: Path) -> None:
         lstrip_blocks=True,
     )
     models = report["evaluation"]["models"]
-    titles = {
-        metric: title
-        for metric, title in TITLES.items()
-        if any(metric in means for means in models.values())
-    }
+    measured = [metric for means in models.values() for metric in means]
+    titles = {title.name: title.page for title in in_order(measured)}
     page = environment.get_template("report.html.jinja").render(
-        report=report, titles=titles, all_titles=TITLES, shown=_shown, percent=_percent
+        report=report, titles=titles, title_of=title_of, shown=_shown, percent=_percent
     )
     with refusal_of(out):
         atomic.write_text(out / "report.html", page)

@@ -173,6 +173,26 @@ def evaluated_answer(number: int, sample: int) -> str:
     return f"{evaluated(number)}-answer-{sample}"
 
 
+def question(number: int) -> str:
+    """Return the id of a question with choices, by its place."""
+    return f"choice-{number}"
+
+
+def pair(number: int) -> str:
+    """Return the id of a ranked pair of answers, by its place."""
+    return f"pair-{number}"
+
+
+def option(owner: str, place: int) -> str:
+    """Return the id of one of the texts that are ranked, by its place."""
+    return f"{owner}-{place}"
+
+
+def harness(number: int) -> str:
+    """Return the id of what lm-evaluation-harness asks, by its place."""
+    return f"lm-eval-{number}"
+
+
 def passage(number: int) -> str:
     """Return the id of a passage of plain text, by its place."""
     return f"passage-{number}"

@@ -7,8 +7,9 @@ canonical text if it has none. So only the model differs.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
@@ -26,6 +27,14 @@ from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.engines.base import Engine, ask_all, scoring_request
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.evaluate.plain_text import PassageScore, passage_requests, passage_scores
+from selfinstruct.evaluate.rankings import (
+    Before,
+    Ranked,
+    RankedScore,
+    others,
+    ranking_requests,
+    ranking_score,
+)
 from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.inputs.shots import Shot
 from selfinstruct.prompts.canonical import STOP, user_text
@@ -57,7 +66,9 @@ class Questions:
 
     `shots` are worked tasks shown before each task. One sample is greedy; several `samples` are
     drawn at `temperature`, each with its own seed. `passages` are plain text
-    to score. `system` is a system prompt; empty for none.
+    to score. `system` is a system prompt; empty for none. `choices` and `pairs` are texts to rank;
+    as many `choices` with their right answers are shown before each one as there are `shots`.
+    `pass_at` are the k of pass@k, which answers do not depend on.
     """
 
     tasks: Sequence[EvalTask]
@@ -67,17 +78,27 @@ class Questions:
     temperature: float = 0.0
     passages: Sequence[str] = ()
     system: str = ""
+    choices: Sequence[Ranked] = ()
+    pairs: Sequence[Ranked] = ()
+    pass_at: Sequence[int] = ()
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to ask."""
+        return any((self.tasks, self.passages, self.choices, self.pairs))
 
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A model's answers and scored passages.
+    """A model's answers, scored passages and ranked texts.
 
     `answers` are in the order of the tasks, `samples` per task.
     """
 
     answers: list[Answer]
     passages: list[PassageScore]
+    choices: list[RankedScore] = field(default_factory=list)
+    pairs: list[RankedScore] = field(default_factory=list)
 
 
 def answer_questions(
@@ -91,7 +112,8 @@ def answer_questions(
         advance: told how many requests have come back, of how many.
 
     Raises:
-        ConfigError: the model's context is shorter than 512 tokens.
+        ConfigError: the model's context is shorter than 512 tokens, or texts are to be ranked and
+            the engine cannot score them.
         EngineError: the engine failed.
     """
     prompts = {task.id: _prompt(engine, task, asked) for task in asked.tasks}
@@ -99,8 +121,14 @@ def answer_questions(
         raise ConfigError(
             f"the model's context of {engine.context_length} tokens is too short to evaluate it"
         )
-    requests = _requests(engine, asked, prompts)
-    longest = _longest(engine, asked, prompts)
+    if (asked.choices or asked.pairs) and not engine.capabilities.score:
+        raise ConfigError(
+            "--choices and --pairs need the log-likelihood of given texts, and the server does not "
+            "return it; give a local model, or a vLLM server"
+        )
+    ranked = _ranking_requests(engine, asked)
+    requests = [*_requests(engine, asked, prompts), *ranked]
+    longest = max(_longest(engine, asked, prompts), *(_tokens(engine, one) for one in ranked), 0)
     engine.start(min(engine.context_length, max(_LEAST_CONTEXT, longest + 1)))
     completions = ask_all(engine, requests, advance)
     done = {completion.id: completion for completion in completions}
@@ -122,8 +150,46 @@ def answer_questions(
         for number, task in enumerate(asked.tasks)
         for sample in range(asked.samples)
     ]
+    scores = [
+        *(ranking_score(ids.question(n), item, done) for n, item in enumerate(asked.choices)),
+        *(ranking_score(ids.pair(n), item, done) for n, item in enumerate(asked.pairs)),
+    ]
+    unknown = sum(math.isnan(sum(score.logprobs)) for score in scores)
+    if unknown:
+        log.warning(
+            "%d of %d ranked texts could not be scored and are left out (they may be longer than "
+            "the model's context)",
+            unknown,
+            len(scores),
+        )
     scored = asked.passages if engine.capabilities.score else ()
-    return ModelAnswers(answers, passage_scores(scored, done))
+    return ModelAnswers(
+        answers,
+        passage_scores(scored, done),
+        scores[: len(asked.choices)],
+        scores[len(asked.choices) :],
+    )
+
+
+def _ranking_requests(engine: Engine, asked: Questions) -> list[Request]:
+    """Return the requests to score what is ranked.
+
+    Raises:
+        ConfigError: there are fewer questions with choices than are to be shown.
+    """
+    requests = []
+    for number, item in enumerate(asked.choices):
+        shots = others(asked.choices, item, len(asked.shots))
+        before = Before(shots, asked.system)
+        requests += ranking_requests(engine, ids.question(number), item, before)
+    for number, item in enumerate(asked.pairs):
+        before = Before(asked.shots, asked.system)
+        requests += ranking_requests(engine, ids.pair(number), item, before)
+    return requests
+
+
+def _tokens(engine: Engine, scored: Request) -> int:
+    return prompt_tokens(engine, scored.prompt) + len(scored.scored or ())
 
 
 def _longest(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -> int:
@@ -134,7 +200,7 @@ def _longest(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) ->
         for task in asked.tasks
     )
     passages = (len(engine.encode(passage)) + 16 for passage in asked.passages)
-    return max((*tasks, *passages))
+    return max((*tasks, *passages, 0))
 
 
 def _requests(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -> list[Request]:

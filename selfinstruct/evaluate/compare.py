@@ -8,6 +8,7 @@ from itertools import combinations
 
 from selfinstruct.common.statistics import paired_difference
 from selfinstruct.evaluate.exact import mcnemar
+from selfinstruct.evaluate.titles import title_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +47,5 @@ def paired(
 ) -> Comparison:
     """Return how much a is above b, from values of the same tasks."""
     difference, low, high, count = paired_difference(first, second)
-    p = mcnemar(first, second) if metric == "exact_match" else None
+    p = mcnemar(first, second) if metric == "exact_match" or title_of(metric).share else None
     return Comparison(a, b, metric, difference, low, high, count, p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,18 @@ from selfinstruct.engines.isolated import Advance, Loaded
 from selfinstruct.evaluate.answers import Answer, ModelAnswers, Questions
 from selfinstruct.evaluate.compare import Comparison, compare_all, paired
 from selfinstruct.evaluate.exact import SETTING, version_of
+from selfinstruct.evaluate.harness import (
+    FOLDER,
+    Harness,
+    HarnessQuestion,
+    HarnessResults,
+    harness_results,
+)
 from selfinstruct.evaluate.kept import keep, make_folder, read_kept
-from selfinstruct.evaluate.metrics import equal_length, mean, measure
-from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, perplexity
+from selfinstruct.evaluate.measured import intervals_of, means_of, values_of
+from selfinstruct.evaluate.metrics import equal_length
+from selfinstruct.evaluate.rankings import RankedScore
+from selfinstruct.evaluate.settings import settings_of, settings_of_harness, settings_of_models
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.filters.length import count_words
@@ -48,7 +57,9 @@ class Contestant:
 class Evaluation:
     """Means by model and metric, differences with intervals, and every answer.
 
-    `values` are by task (by passage for those of plain text), by metric, by model.
+    `values` are by task (by passage, question or pair for those of them), by metric, by model.
+    `intervals` are the 95 % intervals of shares, by metric, by model; `ranked` the scores of
+    questions with choices and then of pairs, by model.
     """
 
     asked: Questions
@@ -59,6 +70,8 @@ class Evaluation:
     settings: Mapping[str, Any]
     wins: Sequence[WinRate] = ()
     ratings: Sequence[Rating] = ()
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    ranked: Mapping[str, Sequence[RankedScore]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ def evaluate(
     asked: Questions,
     conditions: Conditions,
     judge: Judge | None = None,
+    harness: Harness | None = None,
 ) -> Evaluation:
     """Have every model answer every task, and compare them.
 
@@ -104,15 +118,23 @@ def evaluate(
         asked: what all are asked; `shots` are those of each contestant.
         conditions: how they are asked. All models are found before the first is asked.
         judge: the model that judges answers in pairs; each of its verdicts is kept too.
+        harness: tasks of lm-evaluation-harness, whose results are kept in `lm-eval/`.
 
     Raises:
         ConfigError: two of one name, or a model that there is not.
         EngineError: the engine failed; the answers of other models stay.
     """
     models = _resolved(contestants, conditions)
-    answered = _answered(contestants, asked, models, conditions)
+    answered = {contestant.name: ModelAnswers([], []) for contestant in contestants}
+    if asked.anything:
+        answered = _answered(contestants, asked, models, conditions)
     version = version_of(conditions.out)
-    values = {name: _values(asked, own, version) for name, own in answered.items()}
+    values = {name: values_of(asked, own, version) for name, own in answered.items()}
+    means = {name: means_of(asked, own, values[name]) for name, own in answered.items()}
+    found = _of_harness(contestants, harness, models, conditions) if harness else {}
+    for name, own in found.items():
+        values[name] |= {metric: list(of_rows) for metric, of_rows in own.values.items()}
+        means[name] |= own.means
     judged = _Judged()
     if judge is not None:
         advance = partial(conditions.advance, "judge")
@@ -120,18 +142,21 @@ def evaluate(
         judged = _judged(asked, answered, verdicts)
     return Evaluation(
         asked,
-        _means(asked, answered, values),
+        means,
         [*compare_all(values), *_at_equal_length(asked, answered), *judged.comparisons],
         {name: own.answers for name, own in answered.items()},
         values,
         {
             "dtype": conditions.dtype,
-            **_settings(asked, judge),
+            **settings_of(asked, judge),
+            **settings_of_harness(harness, found),
             SETTING: version,
-            "models": _settings_of_models(contestants, models, answered),
+            "models": settings_of_models(contestants, models, answered),
         },
         judged.wins,
         judged.ratings,
+        {name: intervals_of(own) for name, own in values.items()},
+        {name: [*own.choices, *own.pairs] for name, own in answered.items()},
     )
 
 
@@ -184,31 +209,46 @@ def _answered(
     return answered
 
 
+def _of_harness(
+    contestants: Sequence[Contestant],
+    harness: Harness,
+    models: Mapping[str, LocalModel],
+    conditions: Conditions,
+) -> dict[str, HarnessResults]:
+    """Return what lm-evaluation-harness finds of each model.
+
+    Raises:
+        EngineError: the engine failed; the results of other models stay.
+    """
+    found = {}
+    for contestant in contestants:
+        name = contestant.name
+        question = HarnessQuestion(harness.tasks, contestant.shots, contestant.system)
+        found[name] = harness_results(
+            harness,
+            Loaded(contestant.model, conditions.dtype),
+            models[name].digest,
+            question,
+            conditions.out / FOLDER / f"{name}.json",
+            partial(conditions.advance, name),
+        )
+    return found
+
+
 def _key(own: Questions) -> dict[str, Any]:
-    """Return what answers depend on; without a system prompt it is what it was before there was."""
-    key = asdict(own)
-    return key if own.system else {name: key[name] for name in key if name != "system"}
-
-
-def _means(
-    asked: Questions,
-    answered: Mapping[str, ModelAnswers],
-    values: Mapping[str, Mapping[str, Sequence[float]]],
-) -> dict[str, dict[str, float]]:
-    means = {
-        name: {metric: mean(of_tasks) for metric, of_tasks in own.items()}
-        for name, own in values.items()
-    }
-    for name, own in answered.items():
-        if own.passages:
-            means[name]["perplexity"] = perplexity(own.passages, asked.passages)
-    return means
+    """Return what answers depend on; what is not used is left out, as before there was any."""
+    later = ("system", "choices", "pairs")
+    key = {name: value for name, value in asdict(own).items() if value or name not in later}
+    # How answers are checked says nothing of how they are asked for.
+    key["tasks"] = [{k: v for k, v in task.items() if k != "check"} for task in key["tasks"]]
+    del key["pass_at"]
+    return key
 
 
 def _at_equal_length(asked: Questions, answered: Mapping[str, ModelAnswers]) -> list[Comparison]:
     """Compare ROUGE-L of each pair of models, both answers cut to the shorter one."""
     comparisons = []
-    for a, b in pairs_of(list(answered)):
+    for a, b in pairs_of(list(answered)) if asked.tasks else ():
         cut = equal_length(asked.tasks, answered[a].answers, answered[b].answers)
         comparisons.append(paired(a, b, "rouge_l_equal", *cut))
     return [comparison for comparison in comparisons if comparison.n]
@@ -232,49 +272,6 @@ def _judged(asked: Questions, answered: Mapping[str, ModelAnswers], verdicts: Ve
         ],
         ratings=ratings(list(answered), agreeing) if len(answered) > 2 else [],
     )
-
-
-def _settings(asked: Questions, judge: Judge | None) -> dict[str, Any]:
-    return {
-        "max_tokens": asked.max_tokens,
-        "samples": asked.samples,
-        "temperature": asked.temperature,
-        "tasks": len(asked.tasks),
-        "closed": sum(task.closed for task in asked.tasks),
-        "passages": len(asked.passages),
-        "judge": judge.model.name if judge else None,
-        "judge_digest": judge.model.digest if judge else None,
-        "judge_dtype": judge.dtype if judge else None,
-        "judge_template": judge.template if judge else None,
-        "judged_tasks": len(asked.tasks[: judge.tasks]) if judge else 0,
-    }
-
-
-def _settings_of_models(
-    contestants: Sequence[Contestant],
-    models: Mapping[str, LocalModel],
-    answered: Mapping[str, ModelAnswers],
-) -> dict[str, dict[str, Any]]:
-    return {
-        contestant.name: {
-            "model": contestant.model,
-            "digest": models[contestant.name].digest,
-            "shots": contestant.shots,
-            **({"system": contestant.system} if contestant.system else {}),
-            "unanswered": sum(
-                answer.error is not None for answer in answered[contestant.name].answers
-            ),
-        }
-        for contestant in contestants
-    }
-
-
-def _values(asked: Questions, own: ModelAnswers, version: int) -> dict[str, list[float]]:
-    values = measure(asked.tasks, own.answers, version)
-    for metric, of in PASSAGE_MEASURES.items():
-        if own.passages:
-            values[metric] = [of(passage) for passage in own.passages]
-    return values
 
 
 def _words(asked: Questions, own: ModelAnswers) -> list[float]:

@@ -13,6 +13,7 @@ from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.records import NAN
 from selfinstruct.evaluate.answers import Answer, ModelAnswers
 from selfinstruct.evaluate.plain_text import PassageScore
+from selfinstruct.evaluate.rankings import RankedScore
 
 
 def read_kept(path: Path, key: str) -> ModelAnswers | None:
@@ -24,6 +25,7 @@ def read_kept(path: Path, key: str) -> ModelAnswers | None:
         return ModelAnswers(
             [Answer(**_known(row)) for row in kept["answers"]],
             [PassageScore(**_known(row)) for row in kept["passages"]],
+            *([_ranked(row) for row in kept.get(name, [])] for name in _RANKINGS),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -50,6 +52,12 @@ def keep(path: Path, key: str, own: ModelAnswers) -> None:
     content: dict[str, Any] = {"key": key}
     for name, rows in (("answers", own.answers), ("passages", own.passages)):
         content[name] = [{k: plain(v) for k, v in asdict(row).items()} for row in rows]
+    for name in _RANKINGS:
+        if scores := getattr(own, name):
+            content[name] = [
+                {"logprobs": list(map(plain, one.logprobs)), "tokens": list(one.tokens)}
+                for one in scores
+            ]
     with refusal_of(path):
         atomic.write_json(path, content)
 
@@ -59,9 +67,15 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+_RANKINGS = ("choices", "pairs")
 _SCORES = ("reference_logprob", "logprob", "last_word")
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:
     """Return a kept row with its unknown scores as NaN again."""
     return {k: NAN if v is None and k in _SCORES else v for k, v in row.items()}
+
+
+def _ranked(row: dict[str, Any]) -> RankedScore:
+    logprobs = (NAN if value is None else value for value in row["logprobs"])
+    return RankedScore(tuple(logprobs), tuple(row["tokens"]))

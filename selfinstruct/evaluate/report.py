@@ -16,23 +16,10 @@ from selfinstruct.evaluate.evaluation import Evaluation
 from selfinstruct.evaluate.exact import SETTING
 from selfinstruct.evaluate.kept import plain
 from selfinstruct.evaluate.metrics import exact_match, rouge_l
+from selfinstruct.evaluate.titles import in_order, title_of
 
-TITLES = {
-    "rouge_l": "ROUGE-L",
-    "rouge_l_cut": "ROUGE-L, answers cut to the length of the reference",
-    "rouge_l_equal": "ROUGE-L at equal length: both cut to the shorter of the two",
-    "exact_match": "exact match (closed tasks)",
-    "reference_logprob": "log-likelihood of the reference, nats per token",
-    "length": "length, words",
-    "repetition": "repeated trigrams, share",
-    "empty": "empty answers, share",
-    "never_stopping": "answers that ran into the token limit, share",
-    "last_word": "plain text: last word right, share",
-    "passage_logprob": "plain text: log-likelihood, nats per word",
-    "perplexity": "plain text: perplexity per word",
-    "win_rate": "judge: share of wins less share of losses",
-    "win_rate_balance": "judge, on balance of both orders: share of wins less share of losses",
-}
+# Ranked texts on the page.
+_SHOWN = 200
 _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 300, 110
 
 
@@ -40,7 +27,8 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
     """Write report.json and a self-contained report.html; return the content of report.json.
 
     `comparisons` is a list of `a`, `b`, `metric`, `difference` (a − b), `low`, `high`, `n`, and
-    for `exact_match` the p value of McNemar's test, `mcnemar`.
+    for what is right or wrong the p value of McNemar's test, `mcnemar`. `intervals` has the 95 %
+    interval of each share, by metric, by model.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -56,6 +44,11 @@ def write_report(evaluation: Evaluation, out: Path) -> dict[str, Any]:
         "wins": [asdict(win_rate) for win_rate in evaluation.wins],
         "ratings": [asdict(rating) for rating in evaluation.ratings],
     }
+    if any(evaluation.intervals.values()):
+        report["intervals"] = {
+            name: {metric: list(interval) for metric, interval in own.items()}
+            for name, own in evaluation.intervals.items()
+        }
     with refusal_of(out):
         out.mkdir(parents=True, exist_ok=True)
         atomic.write_json(out / "report.json", report)
@@ -76,9 +69,7 @@ def _page(evaluation: Evaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    metrics = [
-        metric for metric in TITLES if any(one.metric == metric for one in evaluation.comparisons)
-    ]
+    metrics = [title.name for title in in_order(one.metric for one in evaluation.comparisons)]
     samples = evaluation.asked.samples
     version = evaluation.settings.get(SETTING, 1)
     rows = [
@@ -97,23 +88,46 @@ def _page(evaluation: Evaluation) -> str:
         }
         for number, task in enumerate(evaluation.asked.tasks)
     ]
-    shown = {
-        metric: title
-        for metric, title in TITLES.items()
-        if any(metric in means for means in evaluation.means.values())
-    }
+    measured = [metric for means in evaluation.means.values() for metric in means]
+    shown = {title.name: title.page for title in in_order(measured)}
     return environment.get_template("report.html.jinja").render(
         titles=shown,
         wins=evaluation.wins,
         ratings=evaluation.ratings,
         means=evaluation.means,
+        intervals=evaluation.intervals,
+        ranked=_ranked(evaluation),
+        left_out=max(0, _count_ranked(evaluation) - _SHOWN),
         settings=evaluation.settings,
-        plots=[
-            (TITLES[metric], _plot([one for one in evaluation.comparisons if one.metric == metric]))
-            for metric in metrics
-        ],
+        plots=[(title_of(metric).page, _plot_of(evaluation, metric)) for metric in metrics],
         rows=rows,
     )
+
+
+def _count_ranked(evaluation: Evaluation) -> int:
+    return len(evaluation.asked.choices) + len(evaluation.asked.pairs)
+
+
+def _ranked(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the first ranked texts, with what each model made of them."""
+    items = [*evaluation.asked.choices, *evaluation.asked.pairs][:_SHOWN]
+    rows = []
+    for number, item in enumerate(items):
+        scores = [own[number].per_token for own in evaluation.ranked.values()]
+        options = [
+            {
+                "text": text,
+                "right": place == item.right,
+                "cells": [{"value": own[place], "best": own[place] == max(own)} for own in scores],
+            }
+            for place, text in enumerate(item.options)
+        ]
+        rows.append({"id": item.id, "text": item.turns[-1]["content"], "options": options})
+    return rows
+
+
+def _plot_of(evaluation: Evaluation, metric: str) -> dict[str, Any]:
+    return _plot([one for one in evaluation.comparisons if one.metric == metric])
 
 
 def _plot(comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from selfinstruct.common.paths import shipped_file
 from selfinstruct.dataset.read import read_any
+from selfinstruct.evaluate.checks import check_of
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import EVALUATE
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
@@ -16,7 +17,10 @@ from selfinstruct.inputs.single import check_single
 
 @dataclass(frozen=True, slots=True)
 class EvalTask:
-    """One instance of a task; `closed`: its reference is the only right answer."""
+    """One instance of a task; `closed`: its reference is the only right answer.
+
+    `check` is the name of a check and its values (`checks.check_of`).
+    """
 
     id: str
     instruction: str
@@ -24,6 +28,7 @@ class EvalTask:
     reference: str
     closed: bool
     application: str | None
+    check: tuple[str, tuple[str, ...]] | None = None
 
 
 def shipped_eval_tasks() -> Path:
@@ -37,7 +42,7 @@ def read_eval_tasks(
     """Read tasks with references, from data in any format with answers.
 
     Each instance counts as a task. A column `closed` may say whether it has one right answer.
-    Without it, only classification tasks are closed.
+    Without it, only classification tasks are closed. A column `check` says how answers are checked.
 
     Raises:
         ConfigError: names file, line, field and fix.
@@ -80,6 +85,7 @@ class _Tasks:
                 "id: used twice",
             )
         self._lines[row.id] = row.number
+        check = row.columns.get("check")
         application = row.columns.get("application", row.columns.get("motivation_app"))
         self.known[row.id] = EvalTask(
             id=row.id,
@@ -88,6 +94,7 @@ class _Tasks:
             reference=row.answer_text.strip(),
             closed=_is_true(row.columns.get("closed", row.columns.get("is_classification"))),
             application=str(application) if application else None,
+            check=None if check is None else check_of(check, row.where, row.answer_text.strip()),
         )
 
 

@@ -45,6 +45,9 @@ class DataRow:
         rejected: the worse one.
         ranked: several answers to `prompt`, the best first.
         label: whether a person liked the answer (KTO).
+        choices: of a question with several answers, or of a text with several endings.
+        right: the place of the right one, from 0.
+        continues: the choices continue the text of `prompt`; otherwise they answer it.
         tools: the functions that the model may call, as chat templates take them.
         columns: the row as it came, for scores, weights and the like.
     """
@@ -60,6 +63,9 @@ class DataRow:
     rejected: tuple[Message, ...] | None = None
     ranked: tuple[tuple[Message, ...], ...] | None = None
     label: bool | None = None
+    choices: tuple[str, ...] | None = None
+    right: int | None = None
+    continues: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     place: int = 0
     group: str = ""

@@ -17,6 +17,10 @@ _PAIRS = (
 )
 _RANKED = "ranked answers are for `train reward --ranked`"
 _JUDGED = "nobody may learn an answer that a person did not like"
+_CHOICES = (
+    "questions with choices are for `evaluate --choices`; leave the choices out with "
+    "--columns choices= (options=, endings=) to use the question and its answer alone"
+)
 
 
 def kind_of(row: DataRow) -> Kind:
@@ -85,7 +89,12 @@ SEEDS = Purpose(
     option="--seeds",
     row="seed task",
     takes=frozenset({Kind.TASKS, Kind.TEXTS}),
-    refuses={Kind.PAIRS: _PAIRS, Kind.RANKED: _RANKED, Kind.LABELS: _JUDGED},
+    refuses={
+        Kind.PAIRS: _PAIRS,
+        Kind.RANKED: _RANKED,
+        Kind.LABELS: _JUDGED,
+        Kind.CHOICES: _CHOICES,
+    },
     advice="write one JSON object per line",
     part={Kind.TEXTS: "no example"},
 )
@@ -114,6 +123,7 @@ SFT = Purpose(
         Kind.PAIRS: _PAIRS,
         Kind.RANKED: _RANKED,
         Kind.LABELS: f"{_JUDGED}; leave those out, and the column with them",
+        Kind.CHOICES: _CHOICES,
     },
     advice="give tasks with answers",
     part={},
@@ -128,6 +138,7 @@ DPO = Purpose(
         Kind.TEXTS: "it learns from a better and a worse answer; make them with `prefer`",
         Kind.RANKED: _RANKED,
         Kind.LABELS: "single judgements are no pairs; `train kto` learns from them",
+        Kind.CHOICES: _CHOICES,
     },
     advice="give one {prompt, chosen, rejected} per row",
     part={},
@@ -150,6 +161,7 @@ KTO = Purpose(
         Kind.TASKS: "nothing says whether the answer was liked; give a column `label`",
         Kind.TEXTS: "there is no answer, and nothing says whether it was liked",
         Kind.RANKED: _RANKED,
+        Kind.CHOICES: _CHOICES,
     },
     advice="give one {prompt, completion, label} per row",
     part={},
@@ -176,8 +188,8 @@ REWARD_RANKED = Purpose(
 PREFER = Purpose(
     option="prefer",
     row="task to answer",
-    takes=_ALL,
-    refuses={},
+    takes=_ALL - {Kind.CHOICES},
+    refuses={Kind.CHOICES: _CHOICES},
     advice="give tasks or prompts",
     part=_PROMPTS,
 )
@@ -191,8 +203,25 @@ EVALUATE = Purpose(
         Kind.PAIRS: _PAIRS,
         Kind.RANKED: _RANKED,
         Kind.LABELS: "a judged answer is no reference; give tasks with answers",
+        Kind.CHOICES: _CHOICES,
     },
     advice="check --tasks",
+    part={},
+)
+EVALUATE_CHOICES = Purpose(
+    option="evaluate --choices",
+    row="question with choices",
+    takes=frozenset({Kind.CHOICES}),
+    refuses=dict.fromkeys(Kind, "there are no choices; give a text, a list of them and a label"),
+    advice="give one {question, choices, answer} or {context, endings, label} per row",
+    part={},
+)
+EVALUATE_PAIRS = Purpose(
+    option="evaluate --pairs",
+    row="pair",
+    takes=frozenset({Kind.PAIRS}),
+    refuses=dict.fromkeys(Kind, "it ranks a better and a worse answer to one prompt"),
+    advice="give one {prompt, chosen, rejected} per row",
     part={},
 )
 
@@ -217,5 +246,5 @@ PURPOSES = (
         REWARD_RANKED,
         CHECKS,
     ),
-    *(PREFER, BEST_OF, EVALUATE),
+    *(PREFER, BEST_OF, EVALUATE, EVALUATE_CHOICES, EVALUATE_PAIRS),
 )

@@ -72,6 +72,8 @@ class DataFile:
         for row in self.rows:
             content = [row.prompt, row.answer, row.chosen, row.rejected, row.ranked, row.label]
             digest.update(json.dumps(content, sort_keys=True).encode() + b"\n")
+            if row.choices:
+                digest.update(json.dumps([row.choices, row.right]).encode() + b"\n")
             if row.tools:
                 digest.update(json.dumps(row.tools, sort_keys=True).encode() + b"\n")
         return digest.hexdigest()[:16]

@@ -131,6 +131,8 @@ COMMANDS = {
     "reward ranked": ["train", "reward", "--ranked", "--data", "FILE", "--model", "none"],
     "prefer": ["prefer", "FILE", "--policy", "none"],
     "best-of": ["best-of", "FILE", "--policy", "none", "--measure", "judge", "--judge", "none"],
+    "choices": ["evaluate", "--choices", "FILE", "--model", "a=none"],
+    "pairs": ["evaluate", "--pairs", "FILE", "--model", "a=none"],
     "evaluate": ["evaluate", "--tasks", "FILE", "--model", "a=none"],
 }
 

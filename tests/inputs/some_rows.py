@@ -56,6 +56,16 @@ ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
         "prompt": question(n),
         "ranked": [answer(n), f"It is a {thing(n)}.", "No idea."],
     },
+    "endings": lambda n: {
+        "context": question(n),
+        "endings": [answer(n), f"Nobody needs a {thing(n)}."],
+        "label": 0,
+    },
+    "choices": lambda n: {
+        "question": question(n),
+        "choices": [f"Nobody needs a {thing(n)}.", answer(n)],
+        "answer": "B",
+    },
     "kto": lambda n: {"prompt": question(n), "completion": answer(n), "label": n % 2 == 0},
 }
 

@@ -9,6 +9,8 @@ import pytest
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.dataset.read import read_any
+from selfinstruct.evaluate.choices import read_choices, read_ranked_pairs
+from selfinstruct.evaluate.rankings import Ranked
 from selfinstruct.evaluate.tasks import read_eval_tasks
 from selfinstruct.inputs import purposes
 from selfinstruct.inputs.formats import FORMATS
@@ -40,6 +42,10 @@ def pairs(split: PreferenceSplit) -> list[str]:
     )
 
 
+def asked(items: Sequence[Ranked]) -> list[str]:
+    return [item.turns[-1]["content"] for item in items]
+
+
 def labelled(split: LabelledSplit) -> list[str]:
     rows = [*split.train, *split.held_out]
     return list(dict.fromkeys(row.messages[-1]["content"] for row in rows))
@@ -66,6 +72,8 @@ READS: Mapping[str, Callable[[Path], list[str]]] = {
     ),
     "prefer": lambda file: [p.user for p in read_prompts(file, purposes.PREFER, "DATA").tasks],
     "best-of": lambda file: [p.user for p in read_prompts(file, purposes.BEST_OF, "DATA").tasks],
+    "evaluate --choices": lambda file: asked(read_choices(file)),
+    "evaluate --pairs": lambda file: asked(read_ranked_pairs(file)),
     "evaluate --tasks": lambda file: [task.instruction for task in read_eval_tasks(file)],
 }
 

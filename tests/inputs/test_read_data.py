@@ -239,7 +239,7 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
     assert only(row, tmp_path, format="texts").answer is None
     with pytest.raises(ConfigError, match='"prompt" is missing'):
         only(row, tmp_path, format="prompt-completion")
-    with pytest.raises(ConfigError, match="no such format; give one of preference, ranked"):
+    with pytest.raises(ConfigError, match="no such format; give one of preference, endings"):
         only(row, tmp_path, format="alpacca")
 
 
@@ -250,7 +250,7 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
             {"instruction": Q, "output": A, "images": ["a.png"]},
             '"images" is .*changes what the row',
         ),
-        ({"question": Q, "choices": ["x", "y"], "answer": "x"}, '"choices" is'),
+        ({"instruction": Q, "choices": ["x", "y"], "output": "x"}, '"choices" is'),
         ({"messages": [user(Q), assistant(A)], "label": False}, '"label" is false, which'),
         ({"prompt": Q, "chosen": A}, '"rejected" is missing'),
         ({"chosen": A, "rejected": "No."}, '"prompt" is missing, and "chosen" and "rejected" do'),

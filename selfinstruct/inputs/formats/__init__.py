@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.inputs.formats.base import Format
+from selfinstruct.inputs.formats.choices import CHOICES, ENDINGS
 from selfinstruct.inputs.formats.conversations import MESSAGES, SHAREGPT, TRANSCRIPT
 from selfinstruct.inputs.formats.preferences import KTO, PREFERENCE, RANKED
 from selfinstruct.inputs.formats.tasks import (
@@ -20,6 +21,8 @@ from selfinstruct.inputs.formats.tasks import (
 
 FORMATS: tuple[Format, ...] = (
     PREFERENCE,
+    ENDINGS,
+    CHOICES,
     RANKED,
     KTO,
     RELEASE,

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     PAIRS = "pairs of answers"
     RANKED = "ranked answers"
     LABELS = "answers that a person liked or not"
+    CHOICES = "questions with choices"
 
 
 # Columns that change what a row means. A format that has no use for one refuses the row.
