@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -31,15 +31,32 @@ app = typer.Typer(
 
 
 def run_recipe(
-    recipe: Recipe[DataT, SettingsT, ResultT], job: Job[DataT, SettingsT]
+    recipe: Recipe[DataT, SettingsT, ResultT], job: Job[DataT, SettingsT], *, dry: bool = False
 ) -> ResultT | None:
-    """Train, and show the progress; return the result in the process that prints it."""
+    """Train, and show the progress; return the result in the process that prints it.
+
+    A dry run prints what the training would do instead, and has no result.
+    """
+    if dry:
+        _print_dry_run(recipe, job)
+        return None
     from selfinstruct.train.runner import train
     from selfinstruct.train.watching import is_main_process
 
     with _watched(job.out, recipe.unit) as listen:
         result = train(recipe, job, listen)
     return result if is_main_process() else None
+
+
+def _print_dry_run(recipe: Recipe[Any, Any, Any], job: Job[Any, Any]) -> None:
+    from selfinstruct.cli.dry_run import print_plan
+    from selfinstruct.train.planning import plan
+    from selfinstruct.train.watching import is_main_process
+
+    log_to(terminal())
+    planned = plan(recipe, job)
+    if is_main_process():
+        print_plan(planned)
 
 
 def print_trained(learnt: str, tokens: int, steps: int, seconds: float) -> None:

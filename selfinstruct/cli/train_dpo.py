@@ -92,7 +92,8 @@ def dpo(
     split, source = mixed_pairs(data, read, held_out, reading.validation_data, common.seed)
     check_settings(DPO, dpo_settings)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(DPO, Job(split, local, out, dpo_settings, common.resume, source))
+    job = Job(split, local, out, dpo_settings, common.resume, source)
+    result = run_recipe(DPO, job, dry=common.dry_run)
     if result is not None:
         _print(result)
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)

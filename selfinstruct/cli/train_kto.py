@@ -73,7 +73,8 @@ def kto(
     )
     check_settings(KTO, kto_settings)
     local = resolve_model(model, lambda *_: None)
-    result = run_recipe(KTO, Job(split, local, out, kto_settings, common.resume, source))
+    job = Job(split, local, out, kto_settings, common.resume, source)
+    result = run_recipe(KTO, job, dry=common.dry_run)
     if result is not None:
         _print(result)
         if not adapter_only:

@@ -85,7 +85,8 @@ def reward(
     check_settings(REWARD, reward_settings)
     local = resolve_model(model, lambda *_: None)
     pairs = RewardData(split, checks)
-    result = run_recipe(REWARD, Job(pairs, local, out, reward_settings, common.resume, source))
+    job = Job(pairs, local, out, reward_settings, common.resume, source)
+    result = run_recipe(REWARD, job, dry=common.dry_run)
     if result is not None:
         _print(result)
 

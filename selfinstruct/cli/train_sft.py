@@ -150,7 +150,7 @@ def sft(
     first, *others = (part.data for part, _ in mixture)
     source = Source(Path(first), choices, others=tuple(others))
     job = Job(split, local, out, sft_settings, common.resume, source)
-    result = run_recipe(SFT, job)
+    result = run_recipe(SFT, job, dry=common.dry_run)
     if result is not None:
         rows_learnt = f"{result.train_rows} rows"
         print_trained(rows_learnt, result.tokens, result.steps, result.seconds)

@@ -195,6 +195,13 @@ class Common:
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = (
         False
     )
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print rows, steps, memory and settings; load and write nothing.",
+        ),
+    ] = False
     config: Annotated[
         Path | None,
         typer.Option(

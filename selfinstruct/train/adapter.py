@@ -67,7 +67,7 @@ def check_targets(model_config: Any, adapter: Adapter | None) -> None:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(model_config)
+        network = AutoModelForCausalLM.from_config(model_config, trust_remote_code=False)
     linear = {
         name.rpartition(".")[2]
         for name, module in network.named_modules()

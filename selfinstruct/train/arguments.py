@@ -7,16 +7,15 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.models.safe import SAFE_WEIGHTS
+from selfinstruct.train import machine
 from selfinstruct.train.attention import check_attention
 from selfinstruct.train.checkpoints import CHECKPOINTS, refused
 from selfinstruct.train.fields import checked_fields
+from selfinstruct.train.fitting import LOADER, Fit, fitted, machine_fields
 from selfinstruct.train.libraries import quiet, require_trl
-from selfinstruct.train.network import bf16_pays, check_four_bits
+from selfinstruct.train.network import check_four_bits
 from selfinstruct.train.recipe import DataT, Examples, Job, Recipe, SettingsT
 from selfinstruct.train.sharding import check_whole
-
-# What the loader gets, since TRL gets a model that is loaded.
-LOADER = "model_init_kwargs"
 
 
 def check_settings(recipe: Recipe[DataT, SettingsT, Any], settings: SettingsT) -> dict[str, Any]:
@@ -37,7 +36,11 @@ def check_settings(recipe: Recipe[DataT, SettingsT, Any], settings: SettingsT) -
     loader = options.get(LOADER) or {}
     check_attention(loader.get("attn_implementation"))
     _refuse_unsafe(loader)
-    fields = {**_shared(settings.seed, options, rows=1, validated=True), **_for_trl(options)}
+    fields = {
+        **_shared(settings.seed, options, rows=1, validated=True),
+        **machine_fields(recipe, options, machine.this_machine(options)),
+        **_for_trl(options),
+    }
     with refused("TRL refuses its options"):
         config_class(output_dir=CHECKPOINTS, **fields)
     return options
@@ -61,18 +64,32 @@ def trl_arguments(
 ) -> dict[str, Any]:
     """Return the fields. The user's win over the recipe's, which win over the shared ones.
 
+    Checkpointing and packs are as the memory of this machine allows (`fitting.fitted`).
+
     Args:
         recipe: the way to train.
         job: what to train.
         examples: its data.
         options: the user's fields, as `check_settings` returns them.
     """
+    return fit_here(recipe, job, examples, options).arguments
+
+
+def fit_here(
+    recipe: Recipe[DataT, SettingsT, Any],
+    job: Job[DataT, SettingsT],
+    examples: Examples,
+    options: Mapping[str, Any],
+) -> Fit:
+    """Return the training as it runs on this machine; for the arguments see `trl_arguments`."""
     shared = _shared(
         job.settings.seed, options, rows=len(examples.train), validated=bool(examples.held_out)
     )
+    device = machine_fields(recipe, options, machine.this_machine(options))
     own = recipe.arguments(job.settings, examples)
     place = {"output_dir": str(job.out / CHECKPOINTS)}
-    return {**shared, **own, **place, **_for_trl(options)}
+    fields = {**shared, **device, **own, **place, **_for_trl(options)}
+    return fitted(recipe, job, examples, fields, options)
 
 
 def _for_trl(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +97,6 @@ def _for_trl(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared(seed: int, options: Mapping[str, Any], *, rows: int, validated: bool) -> dict[str, Any]:
-    import torch
-
-    on_gpu = torch.cuda.is_available()
     return {
         "lr_scheduler_type": "cosine",
         "weight_decay": 0.0,
@@ -91,10 +105,8 @@ def _shared(seed: int, options: Mapping[str, Any], *, rows: int, validated: bool
         "save_total_limit": 2,
         "restore_callback_states_from_checkpoint": True,
         **_strategies(options, validated),
-        # On a CPU memory is plenty, and recomputing activations costs a third of the time.
-        "gradient_checkpointing": on_gpu,
-        "bf16": bf16_pays() and not options.get("fp16"),
-        "use_cpu": not on_gpu,
+        # Recomputing activations costs a third of the time: on only where memory needs it.
+        "gradient_checkpointing": False,
         "report_to": "none",
         "disable_tqdm": True,
         "seed": seed,

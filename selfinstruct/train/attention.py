@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.installing import install_line
 from selfinstruct.common.suggest import did_you_mean
+from selfinstruct.train import machine
 
+# The package of each.
 _FLASH = {
-    "flash_attention_2": ("flash_attn", "flash-attn"),
-    "flash_attention_3": ("flash_attn_interface", "flash-attn-3"),
-    "flash_attention_4": ("flash_attn.cute", "flash-attn-4"),
+    "flash_attention_2": "flash-attn",
+    "flash_attention_3": "flash-attn-3",
+    "flash_attention_4": "flash-attn-4",
 }
 _EVERYWHERE = ("sdpa", "eager", "flex_attention")
 
 
-def attention_of(name: str | None) -> str:
-    """Return what attention is computed by: the user's choice, flash where it is there, or sdpa."""
-    import torch
-
-    if name is not None:
-        return name
-    return "flash_attention_2" if torch.cuda.is_available() and _has("flash_attn") else "sdpa"
+def is_in_blocks(name: str) -> bool:
+    """Whether it skips what rows of a pack must not see, instead of computing and masking it."""
+    return "flash" in name or name == "flex_attention"
 
 
 def check_attention(name: Any) -> None:
@@ -34,8 +31,6 @@ def check_attention(name: Any) -> None:
     """
     if name is None or name in _EVERYWHERE:
         return
-    import torch
-
     option = f"--attention {name}"
     is_kernel = "/" in str(name)
     if name not in _FLASH and not is_kernel:
@@ -44,18 +39,12 @@ def check_attention(name: Any) -> None:
             f"{option}: there is no such attention; {did_you_mean(str(name), known)}there are: "
             f"{', '.join(known)}, and kernels of the hub, as kernels-community/flash-attn2"
         )
-    if not torch.cuda.is_available():
+    here = machine.this_machine()
+    if not here.gpu:
         raise ConfigError(f"{option}: needs a GPU; leave it out, and sdpa is used")
-    module, package = ("kernels", "kernels") if is_kernel else _FLASH[str(name)]
-    if not _has(module):
+    package = "kernels" if is_kernel else _FLASH[str(name)]
+    if package not in here.packages:
         raise ConfigError(
             f"{option}: needs the package {package}, which is not installed; install it with: "
             f"{install_line(package)}"
         )
-
-
-def _has(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # the package around it is not there
-        return False

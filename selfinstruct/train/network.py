@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.models.safe import SAFE, SAFE_WEIGHTS
+from selfinstruct.train import machine
 from selfinstruct.train.adapter import Adapter, check_targets, lora_config
-from selfinstruct.train.attention import attention_of
 from selfinstruct.train.checkpoints import refused
 
 
 def bf16_pays() -> bool:
     """Whether bfloat16 pays on this machine."""
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return set()
-    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return set(line.split())
+    return machine.this_machine().bfloat16
 
 
 def load_tokenizer(model: LocalModel) -> Any:
@@ -54,14 +39,14 @@ class Loading:
         method: `lora`, `qlora` or `full`.
         rank: of the adapter.
         adapter: the rest of its shape.
-        attention: how attention is computed; chosen for the machine by default.
+        attention: how attention is computed.
         options: arguments of `from_pretrained`, which win over ours (TRL's `model_init_kwargs`).
     """
 
     method: str
     rank: int = 1
     adapter: Adapter | None = None
-    attention: str | None = None
+    attention: str = "sdpa"
     options: Mapping[str, Any] | None = None
 
 
@@ -85,7 +70,7 @@ def load_network(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     options: dict[str, Any] = {
-        "attn_implementation": attention_of(loading.attention),
+        "attn_implementation": loading.attention,
         **(loading.options or {}),
         **SAFE_WEIGHTS,
     }
@@ -110,9 +95,8 @@ def check_four_bits() -> None:
     Raises:
         ConfigError: there is no GPU, or bitsandbytes is not installed.
     """
-    import torch
-
-    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+    here = machine.this_machine()
+    if not here.gpu or "bitsandbytes" not in here.packages:
         raise ConfigError("--load-in-4bit: needs a GPU and the bitsandbytes package; leave it out")
 
 

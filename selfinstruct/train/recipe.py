@@ -177,6 +177,10 @@ def _no_files(_: Any) -> Mapping[str, str]:
     return {}
 
 
+def _none(*_: Any) -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class Recipe(Generic[DataT, SettingsT, ResultT]):
     """A way to train: what differs between the ways. `runner.train` does the rest.
@@ -187,6 +191,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
         encode: turns data into tokens, with a tokenizer that it completes first. Raises
             ConfigError where the data cannot be used.
         dataset: gives examples the columns that the trainer reads.
+        sequences: the lengths, in tokens, of what the network reads of one example.
         arguments: fields of TRL's configuration that this recipe sets itself.
         reserved: fields that a user must not set.
         classes: imports TRL, and returns its configuration class and the trainer class. The
@@ -200,12 +205,18 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
         report: training.json.
         files: further texts in the model's folder, by name.
         scores: the network scores a sequence, instead of predicting its next token.
+        reference: the model as it was stays beside it, where all weights are trained.
+        outside_autocast: it also runs the network as its weights are, without autocast.
+        whole_logits: on a CPU all logits of a batch are computed at once, those of `learnt` tokens.
+        learnt: how many tokens of an example are learnt.
+        watched: positions whose logits are computed at once between steps.
     """
 
     name: str
     unit: str
     encode: Callable[[DataT, Any, SettingsT], Examples]
     dataset: Callable[[Sequence[Any]], Any]
+    sequences: Callable[[Any], tuple[int, ...]]
     arguments: Callable[[SettingsT, Examples], Mapping[str, Any]]
     reserved: frozenset[str]
     classes: Callable[[], tuple[Any, Any]]
@@ -217,3 +228,8 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
     report: Callable[[Any], Mapping[str, Any]] = asdict
     files: Callable[[ResultT], Mapping[str, str]] = _no_files
     scores: bool = False
+    reference: bool = False
+    outside_autocast: bool = False
+    whole_logits: bool = False
+    learnt: Callable[[Any], int] = _none
+    watched: Callable[[SettingsT, Examples], int] = _none

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.common.memory import keep_freed_memory
 from selfinstruct.models.endpoint import require_folder
-from selfinstruct.train.arguments import LOADER, check_settings, trl_arguments
+from selfinstruct.train.arguments import check_settings, fit_here
 from selfinstruct.train.checkpoints import (
     CHECKPOINTS,
     asked_for,
@@ -19,6 +19,7 @@ from selfinstruct.train.checkpoints import (
     refused,
     written,
 )
+from selfinstruct.train.fitting import LOADER
 from selfinstruct.train.libraries import require_trl
 from selfinstruct.train.model_card import card_text
 from selfinstruct.train.network import Loading, load_network, load_tokenizer
@@ -80,10 +81,10 @@ def _set_up(
     options = check_settings(recipe, settings)
     tokenizer = load_tokenizer(job.model)
     examples = recipe.encode(job.data, tokenizer, settings)
-    arguments = trl_arguments(recipe, job, examples, options)
+    fit = fit_here(recipe, job, examples, options)
     config_class, trainer_class = recipe.classes()
     with refused("TRL refuses its options"):
-        config = config_class(**arguments)
+        config = config_class(**fit.arguments)
     # What is None was not asked for, as before there was such a setting.
     decisive = {
         key: value
@@ -98,7 +99,7 @@ def _set_up(
             method=settings.method,
             rank=settings.lora_r,
             adapter=settings.adapter,
-            attention=settings.attention,
+            attention=fit.attention,
             options=options.get(LOADER),
         )
         network, adapter = load_network(job.model, loading, reward=recipe.scores)

@@ -34,7 +34,13 @@ class EncodedPair:
     @property
     def longest(self) -> int:
         """Tokens of the prompt with the longer of the answers."""
-        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+        return max(self.sequences())
+
+    def sequences(self) -> tuple[int, int]:
+        """Return the tokens of the prompt with either answer."""
+        answers = self.chosen_ids, self.rejected_ids
+        chosen, rejected = (len(self.prompt_ids) + len(answer) for answer in answers)
+        return chosen, rejected
 
 
 def encoded_split(

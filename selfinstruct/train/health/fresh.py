@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 # Sequences that are scored at once: their logits are held over the whole vocabulary.
-_SCORED = 4
+SCORED = 4
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def _divergences(
     divergences = [0.0] * len(prompts)
     # Ordered by length: batches of one length need no padding.
     order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]) + len(answers[n]))
-    for start in range(0, len(order), _SCORED):
-        part = order[start : start + _SCORED]
+    for start in range(0, len(order), SCORED):
+        part = order[start : start + SCORED]
         pairs = [(prompts[place], answers[place]) for place in part]
         ours = _next_words(policy, pairs)
         with reference() as other:

@@ -16,6 +16,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.suggest import did_you_mean
+from selfinstruct.train import machine
 from selfinstruct.train.adapter import Adapter
 from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode_pairs import EncodedPair, encoded_split
@@ -98,10 +99,8 @@ def _check(settings: DpoSettings, _: Mapping[str, Any]) -> None:
 
 
 def _arguments(settings: DpoSettings, _: Examples) -> dict[str, Any]:
-    import torch
-
     # On a CPU fewer pairs at once are faster: with less padding, and cores as busy.
-    at_once = 4 if torch.cuda.is_available() else 2
+    at_once = 4 if machine.this_machine(settings.options).gpu else 2
     chosen = "per_device_train_batch_size" in (settings.options or {})
     return {
         "max_length": None,  # longer pairs were left out
@@ -192,6 +191,15 @@ def _card(source: Source, settings: DpoSettings, result: DpoResult) -> Card:
     )
 
 
+def _watched(settings: DpoSettings, examples: Examples) -> int:
+    """Return the positions of fresh answers, and their prompts, that are scored at once."""
+    from selfinstruct.train.health.fresh import SCORED
+
+    pairs: Sequence[EncodedPair] = examples.held_out or examples.train
+    longest = max(len(pair.prompt_ids) for pair in pairs)
+    return min(SCORED, len(pairs)) * (longest + settings.fresh_tokens)
+
+
 def _distinct(prompts: Sequence[list[int]]) -> list[list[int]]:
     return [list(prompt) for prompt in dict.fromkeys(tuple(prompt) for prompt in prompts)]
 
@@ -212,6 +220,7 @@ DPO: Recipe[PreferenceSplit, DpoSettings, DpoResult] = Recipe(
     unit="nats per pair",
     encode=_encode,
     dataset=_dataset,
+    sequences=EncodedPair.sequences,
     arguments=_arguments,
     # The last line would give another implicit reward than the one that health measures.
     reserved=frozenset(
@@ -227,4 +236,7 @@ DPO: Recipe[PreferenceSplit, DpoSettings, DpoResult] = Recipe(
     report=_report,
     files=_files,
     card=_card,
+    reference=True,
+    outside_autocast=True,
+    watched=_watched,
 )

@@ -173,6 +173,7 @@ KTO: Recipe[LabelledSplit, KtoSettings, KtoResult] = Recipe(
     unit="",
     encode=_encode,
     dataset=_dataset,
+    sequences=lambda answer: (len(answer.prompt_ids) + len(answer.completion_ids),),
     arguments=_arguments,
     reserved=frozenset(
         {
@@ -185,4 +186,5 @@ KTO: Recipe[LabelledSplit, KtoSettings, KtoResult] = Recipe(
     result=_result,
     report=_report,
     card=_card,
+    reference=True,
 )

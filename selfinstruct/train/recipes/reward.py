@@ -201,6 +201,7 @@ REWARD: Recipe[RewardData, RewardSettings, RewardResult] = Recipe(
     unit="nats per pair",
     encode=_encode,
     dataset=_dataset,
+    sequences=EncodedPair.sequences,
     arguments=_arguments,
     reserved=frozenset({"output_dir", "seed", "max_length"}),
     classes=_classes,

@@ -10,10 +10,19 @@ from functools import partial
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
+from selfinstruct.train import machine
 from selfinstruct.train.adapter import Adapter
-from selfinstruct.train.data.encode import Note, dataset_of, encode_rows, prepare_tokenizer
+from selfinstruct.train.data.encode import (
+    IGNORED,
+    Encoded,
+    Note,
+    dataset_of,
+    encode_rows,
+    prepare_tokenizer,
+)
 from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.rows import Split
+from selfinstruct.train.fitting import chosen_attention, pack_of
 from selfinstruct.train.model_card import data_names, origin
 from selfinstruct.train.recipe import Card, Examples, Recipe, Source, Training
 
@@ -105,19 +114,35 @@ def _check(_: SftSettings, options: Mapping[str, Any]) -> None:
 
 def _arguments(settings: SftSettings, examples: Examples) -> dict[str, Any]:
     longest = max(len(row.input_ids) for row in (*examples.train, *examples.held_out))
-    packed = bool((settings.options or {}).get("packing", True))
+    options = settings.options or {}
+    packed = bool(options.get("packing", True))
+    here = machine.this_machine(options)
+    # A pack is no longer than it must be: attention costs by its square. Two make 1,024 tokens:
+    # about as many rows as TRL's batch of 8.
+    pack, batches = max(_PACK, longest), 2 if packed else 1
+    if here.gpu and packed:
+        lengths = [*map(_length, examples.train)]
+        attention = chosen_attention(SFT, settings, options, here)
+        at_once = int(options.get("per_device_train_batch_size", 1))
+        pack, batches = pack_of(lengths, longest, at_once, here, attention)
     return {
-        # A pack is no longer than it must be: attention costs by its square.
-        "max_length": max(_PACK, longest),
+        "max_length": pack,
         "packing": packed,
         "num_train_epochs": 3,
         "warmup_steps": 0.05,
         "per_device_train_batch_size": 1 if packed else 8,
-        # 1,024 tokens: about as many rows as TRL's batch of 8.
-        "gradient_accumulation_steps": 2 if packed else 1,
+        "gradient_accumulation_steps": batches,
         "per_device_eval_batch_size": 1 if packed else 8,
         "learning_rate": 2e-5 if settings.method == "full" else 2e-4,
     }
+
+
+def _length(row: Encoded) -> int:
+    return len(row.input_ids)
+
+
+def _learnt(row: Encoded) -> int:
+    return sum(label != IGNORED for label in row.labels)
 
 
 def _classes() -> tuple[Any, Any]:
@@ -178,6 +203,7 @@ SFT: Recipe[Split, SftSettings, SftResult] = Recipe(
     unit="nats per token",
     encode=_encode,
     dataset=dataset_of,
+    sequences=lambda row: (_length(row),),
     arguments=_arguments,
     # The data is tokenised already, and the model must be found again.
     reserved=frozenset(
@@ -188,4 +214,6 @@ SFT: Recipe[Split, SftSettings, SftResult] = Recipe(
     result=_result,
     report=_report,
     card=_card,
+    whole_logits=True,
+    learnt=_learnt,
 )

@@ -30,7 +30,8 @@ class Trainer(Reporting, SFTTrainer):  # type: ignore[misc]
         # TRL computes any other loss.
         plain = self.args.loss_type == "nll" and not self.args.label_smoothing_factor
         plain = plain and not self.aux_loss_enabled and self.compute_loss_func is None
-        self._lean = plain and not torch.cuda.is_available() and "logits_to_keep" in scored
+        on_cpu = self.args.device.type == "cpu"
+        self._lean = plain and on_cpu and "logits_to_keep" in scored
         self._evaluated = torch.zeros(2, dtype=torch.float64)
 
     def compute_loss(
