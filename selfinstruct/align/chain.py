@@ -161,6 +161,7 @@ def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[
     with folder_lock(out):
         kept = _read(out)
         done, spent = kept.done, kept.seconds
+        recorded = len(done)
         for stage in stages:
             # The stage was complete, but the process died before recording it.
             if kept.begun.get(stage.name) == list(stage.words) and _is_whole(out, stage):
@@ -175,6 +176,8 @@ def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[
                     f"not `selfinstruct {shlex.join(stage.words)}`; give the same options, or "
                     "another --out"
                 )
+        if len(done) > recorded:
+            _write(out, kept)
         for number, stage in enumerate(stages, start=1):
             ready = stage.name in done and (out / stage.makes).exists()
             notify(stage.name, number, len(stages), ready)

@@ -220,11 +220,23 @@ def _label() -> int:
 def _align() -> int:
     """A chain whose stages are commands that write their last file alone."""
     from selfinstruct.align.chain import align
-    from tests.align.test_chain import Commands, settings
+    from selfinstruct.common import atomic
+    from tests.align.test_chain import NAMES, WRITES, settings
     from tests.faults.damage import guarded
 
     out = Path("chain")
-    return guarded(lambda: align(out, settings(), Commands(out), lambda *_: None))
+
+    def stage(words: Sequence[str]) -> int:
+        path, told = WRITES[NAMES.get(" ".join(words[:2]), words[0])]
+        with atomic.refusal(out / path):
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_json(out / path, {"schema_version": 1} if told is None else told)
+        return 0
+
+    def chain() -> None:
+        align(out, settings(), stage, lambda *_: None)
+
+    return guarded(chain)
 
 
 def _export(format: Format) -> Command:

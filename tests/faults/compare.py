@@ -22,8 +22,12 @@ OF_THE_MOMENT = {
     *("seconds", "heartbeat", "pid", "when", "engine_idle_share", "sha256", "previous_sha256"),
     *("created", "novelty_seconds", "at"),
 }
-# A commit that stands: it must never change.
-COMMITTED = re.compile(r"(^|/)(rounds|imports|answers|supplements|conversations)/[0-9]{5,}/[^/]+$")
+# A commit that stands: it must never change. A run that is made beside its place, and moved there
+# when it is whole, is none yet.
+COMMITTED = re.compile(
+    r"^(?!\.[^/]+\.writing/)(.*/)?"
+    r"(rounds|imports|answers|supplements|conversations)/[0-9]{5,}/[^/]+$"
+)
 _STAMP = re.compile(r"damaged/[^/]+/")
 # What a writer leaves only while it writes.
 TEMPORARY = re.compile(r"(^|/)(\.[^/]*\.tmp|[^/]*\.(tmp|part))(/|$)")
@@ -85,7 +89,8 @@ def _lasting(value: Any) -> Any:
 def runs(root: Path) -> list[Path]:
     """Return the runs in a folder."""
     found = (path.parent for path in sorted(root.rglob(RUN_FILE)))
-    return [path for path in found if "damaged" not in path.relative_to(root).parts]
+    # A chain's run is made by a stand-in.
+    return [path for path in found if not {"damaged", "chain"} & {*path.relative_to(root).parts}]
 
 
 def damages_of_runs(root: Path) -> Iterator[str]:
