@@ -15,6 +15,7 @@ import argparse
 import json
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -53,9 +54,7 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if given.out == REPORT:
-        import make_docs
-
-        make_docs.write()
+        subprocess.run([sys.executable, str(ROOT / "scripts" / "make_docs.py")], check=True)
     bad = sum(part["bad_count"] for part in report["parts"].values())
     return int(bad > 0)
 

@@ -366,6 +366,45 @@ def throughput(name: str) -> str:
     return f"{report[name]}\nMeasured on {report['measured']}.\n"
 
 
+_COUNTS = ("injected", "lost", "silent", "tracebacks", "refused")
+_PARTS = {
+    "kills": "kills and power cuts",
+    "disk": "refusals of the disk",
+    "damages": "damages",
+    "completions": "hostile completions",
+    "engine": "runs by a faulty engine",
+    "together": "several processes at one run",
+}
+
+
+def reliability() -> list[str]:
+    """Return the tables of `scripts/fault_report.py`, each after its name."""
+    path = ROOT / "docs" / "reliability.json"
+    if not path.is_file():
+        return [text for name in ("summary", *_PARTS) for text in (name, "Not measured yet.\n")]
+    report = json.loads(path.read_text(encoding="utf-8"))
+    lines = [f"| fault | {' | '.join(_COUNTS)} |", f"|---|{'---:|' * len(_COUNTS)}"]
+    tables = []
+    for name, title in _PARTS.items():
+        part = report["parts"].get(name)
+        if part is None:
+            tables += [name, "Not measured yet.\n"]
+            continue
+        lines.append(f"| {title} | {_counted(part['total'])} |")
+        rows = [f"| | {' | '.join(_COUNTS)} | what the user saw |"]
+        rows.append(f"|---|{'---:|' * len(_COUNTS)}---|")
+        for row in part["rows"]:
+            saw = "; ".join(f"{what}: {count:,}" for what, count in row["saw"].items())
+            rows.append(f"| {row['name']} | {_counted(row)} | {saw.replace('|', '/')} |")
+        tables += [name, "\n".join(rows) + "\n"]
+    summary = "\n".join(lines) + f"\n\nMeasured on {report['machine']}.\n"
+    return ["summary", summary, *tables]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return " | ".join(f"{counts[name]:,}" for name in _COUNTS)
+
+
 def marked(path: Path, *parts: str) -> str:
     """Return a file's text with new content between marks: a name, its content, and so on."""
     text = path.read_text(encoding="utf-8")
@@ -384,6 +423,7 @@ def generated() -> dict[Path, str]:
     preferences = docs / "preferences.md"
     data = docs / "data.md"
     imports = docs / "import.md"
+    faults = docs / "reliability.md"
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
@@ -406,6 +446,7 @@ def generated() -> dict[Path, str]:
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
+        faults: marked(faults, *reliability()),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
@@ -341,7 +340,6 @@ def warm() -> None:
         text = f"Name {number} things that are {number + 1} or {number * 7} years old today."
         index.nearest(text, 0.3)
         index.add(str(number), text)
-    gc.freeze()  # what is here already is in no fork's garbage
 
 
 def begun(command: Command, root: Path) -> None:

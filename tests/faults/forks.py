@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -65,6 +66,7 @@ def run_in_fork(work: Callable[[], int], log: Path, limit: float = LIMIT) -> End
 
 def _become(work: Callable[[], int], files: list[Path]) -> None:
     code = 1
+    gc.freeze()  # what is here already is no garbage of the fork's
     # The config is read again and again: by libyaml it takes a tenth of the time.
     yaml.safe_load = lambda text: yaml.load(text, yaml.CSafeLoader)
     try:
