@@ -13,11 +13,11 @@ from tests.faults.together import new_run, readers_of_a_writer, two_writers
 
 
 def test_hostile_completions_are_candidates_with_a_verdict(tmp_path: Path) -> None:
-    found = run_hostile(tmp_path / "hostile", 200)
+    found = run_hostile(tmp_path / "hostile", 120)
     assert found.problems == []
-    assert found.completions >= 200
+    assert found.completions >= 120
     assert found.candidates > found.completions / 2
-    assert found.exported > found.accepted > 20
+    assert found.exported > found.accepted > 5
 
 
 # What an engine returns is checked by its adapter; the scripted one has none.
