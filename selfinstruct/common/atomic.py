@@ -77,7 +77,8 @@ def refusal(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WriteError(
             f"{path}: cannot be written ({error.strerror or error}); committed work is safe: free "
-            "space or repair the disk, then run the same command again (generate: with --resume)"
+            "space or repair the disk, then run the same command again, with --resume if it has "
+            "that option"
         ) from error
 
 

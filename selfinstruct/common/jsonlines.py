@@ -66,10 +66,17 @@ def append_lines(path: Path, entries: Iterable[Mapping[str, Any]], *, summed: bo
         summed: keep a sum of the file beside it.
 
     Raises:
+        ConfigError: a text holds half a character, which has no UTF-8.
         WriteError: the disk refuses.
     """
     lines = [json.dumps(dict(entry), ensure_ascii=False) + "\n" for entry in entries]
-    text = "".join(lines).encode("utf-8")
+    try:
+        text = "".join(lines).encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise ConfigError(
+            f"{path}: cannot hold {half!r}, half a character (a lone surrogate); correct the text"
+        ) from error
     with refusal(path):
         is_new = not path.exists()
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)

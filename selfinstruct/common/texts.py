@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError, why
 
 _LONGEST = 80  # characters of a value in a message
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -52,6 +54,20 @@ def decode(content: bytes, path: Path | str, option: str, encoding: str = "utf-8
 def is_utf16(content: bytes) -> bool:
     """Whether a file's content begins as UTF-16 text."""
     return content.startswith(_UTF_16) or _alternates(content[:200])
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether a text holds half a character (a lone surrogate), which has no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text of the same length with U+FFFD in place of each half of a character."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def shown(value: Any) -> str:

@@ -41,7 +41,9 @@ VLLM = EngineOptions(
     name="vllm",
     title="vLLM",
     help="vLLM on this machine, on a GPU or a CPU",
-    keys=frozenset({"driver", "threads", "kv_cache_gb", "max_num_seqs", "options"}),
+    keys=frozenset(
+        {"driver", "threads", "kv_cache_gb", "max_num_seqs", "patience_minutes", "options"}
+    ),
     reserved={
         "model": "model.name",
         "tokenizer": "model.name",

@@ -60,6 +60,9 @@ class EngineConfig(Section):
     )
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
+    patience_minutes: float | None = throughput(
+        60.0, "minutes without a sign of life after which vLLM counts as hanging; null: never", gt=0
+    )
     base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(

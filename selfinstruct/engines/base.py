@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from selfinstruct.common import ids
 from selfinstruct.common.records import Completion, Form, Prompt, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
+from selfinstruct.engines.received import received
 
 # The finish_reason of a request with `scored`.
 SCORED = "scored"
@@ -121,7 +122,7 @@ def ask_all(
     engine.submit(requests)
     completions: dict[str, Completion] = {}
     while len(completions) < len(requests):
-        completions |= {completion.id: completion for completion in engine.collect()}
+        completions |= {completion.id: completion for completion in received(engine)}
         advance(len(completions), len(requests))
     return [completions[request.id] for request in requests]
 

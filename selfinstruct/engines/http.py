@@ -37,7 +37,7 @@ from selfinstruct.engines.http_servers import (
     Server,
     Servers,
 )
-from selfinstruct.models.endpoint import client_of
+from selfinstruct.models.endpoint import client_of, without_key
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class HttpEngine:
         except SelfInstructError as error:
             result = error
         except Exception as error:  # noqa: BLE001 (a bug must not leave the loop waiting)
-            result = EngineError(f"asking the server failed: {why(error)}")
+            result = EngineError(f"asking the server failed: {without_key(why(error))}")
         if self._tasks.pop(request.id, None) is not None:
             self._ready.put(result)
 

@@ -11,6 +11,7 @@ from selfinstruct.common.records import Conversation, Form, Prompt, Reading, Req
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.engines.http_requests import Abilities, text_body, text_completion
 from selfinstruct.engines.http_servers import BadReplyError
+from selfinstruct.models.endpoint import without_key
 
 _SAMPLING = SamplingConfig(temperature=0.7, min_p=0.05, max_tokens=1)
 # What is left out, one after the other, until the server takes the request.
@@ -80,7 +81,7 @@ async def _ask(client: Any, served: str, request: Request, can: Abilities) -> bo
             raise ConfigError(
                 f"{client.base_url}: refuses the key; set OPENAI_API_KEY in the environment"
             ) from error
-        return f"{error.status_code}: {' '.join(str(error.message).split())[:200]}"
+        return f"{error.status_code}: {without_key(' '.join(str(error.message).split()))[:200]}"
     except BadReplyError as error:
         return str(error)
     except openai.APIError as error:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.models.endpoint import without_key
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +233,7 @@ def _told_to_wait(error: Exception) -> float:
 def _short(error: Exception) -> str:
     """Return an error in one line, without its traceback or the key."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text[:300]
+    return without_key(text)[:300]
 
 
 def _advice(status: int) -> str:

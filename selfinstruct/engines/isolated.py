@@ -17,6 +17,7 @@ from selfinstruct.common.errors import EngineError, SelfInstructError
 from selfinstruct.config import engine_options
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineKind, engine_kind
 from selfinstruct.models.endpoint import is_endpoint
 
@@ -109,10 +110,8 @@ def _with_engine(
     model = resolve_model(loaded.model, lambda *_: None)
     config = ModelConfig.model_validate({"name": loaded.model, "dtype": loaded.dtype})
     engine = kind.build(model, config, engine_config)
-    try:
+    with closing(engine):
         return work(engine, advance=advance)
-    finally:
-        engine.close()
 
 
 def _run(connection: Connection, work: Callable[[Advance], Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from selfinstruct.common.records import LocalModel
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 
 
@@ -52,4 +53,5 @@ def kept(build: EngineFactory) -> Iterator[EngineFactory]:
         yield make
     finally:
         for one in built:
-            one.engine.close()
+            with closing(one.engine):
+                pass

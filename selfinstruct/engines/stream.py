@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from selfinstruct.common.records import Completion, Request
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.received import received
 from selfinstruct.engines.retries import Retries
 
 
@@ -94,7 +95,7 @@ class _Stream(Generic[P]):
     def _collect(self) -> None:
         """Wait for completions, and send what follows from them."""
         following: list[Request] = []
-        for completion in self._engine.collect():
+        for completion in received(self._engine):
             if self._retries.are_left(completion):
                 following.append(completion.request)
                 continue

@@ -7,6 +7,7 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import LocalModel
+from selfinstruct.models.safe import SAFE
 
 
 def load_tokenizer(model: LocalModel) -> Any:
@@ -19,7 +20,7 @@ def load_tokenizer(model: LocalModel) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(model.path, **SAFE)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise ConfigError(f"{model.path}: has no tokenizer that loads: {why(error)}") from error
     if not tokenizer.is_fast:

@@ -91,7 +91,9 @@ class VllmEngine:
         arguments = self._arguments()
         log.debug("vLLM engine arguments: %s", arguments)
         # Set before it starts, so that `close` reaches a driver that is still loading.
-        self._driver = InProcessDriver() if self._in_process() else AsyncDriver()
+        minutes = self._engine.patience_minutes
+        patience = None if minutes is None else 60 * minutes
+        self._driver = InProcessDriver(patience) if self._in_process() else AsyncDriver(patience)
         with captured_stderr() as captured:
             try:
                 self._driver.start(arguments)
@@ -205,6 +207,9 @@ class VllmEngine:
             "max_model_len": self._limit,
             "enable_prefix_caching": True,
             "disable_log_stats": True,
+            # No code of the model's own, and no pickled weights, unless engine.options say so.
+            "trust_remote_code": False,
+            "load_format": "safetensors",
         }
         sequences = self._engine.max_num_seqs or self.machine.max_num_seqs
         if sequences is not None:

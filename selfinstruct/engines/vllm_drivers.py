@@ -1,7 +1,8 @@
 """Two ways to run vLLM: stepped in a thread of this process, or in a process of its own.
 
 Both take (id, token ids, sampling arguments) at any time, and return outputs as they finish.
-`next_output` raises an error of the engine.
+`next_output` raises an error of the engine, and one if it hangs: in this process it must finish a
+step, in a process of its own a request, within the seconds of `patience`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -38,20 +40,51 @@ class Driver(Protocol):
 
 
 class _Outbox:
-    """Finished outputs, and the error that came last, if any."""
+    """Finished outputs, and the error that came last, if any.
 
-    def __init__(self) -> None:
+    Args:
+        patience: seconds without a sign of life after which the engine counts as hanging; None:
+            wait for ever.
+    """
+
+    def __init__(self, patience: float | None) -> None:
         self._queue: queue.Queue[Any] = queue.Queue()
+        self._patience = patience
+        self._last_sign = 0.0
 
     def put(self, item: Any) -> None:
         self._queue.put(item)
+        self.sign()
+
+    def sign(self) -> None:
+        """Note that the engine works."""
+        self._last_sign = time.monotonic()
 
     def get(self, *, block: bool) -> Any:
-        item = self._queue.get(block=block)
+        item = self._wait() if block else self._queue.get(block=False)
         if isinstance(item, BaseException):
             self._queue.put(item)  # for the next call
             raise EngineError(f"the engine died: {why(item)}") from item
         return item
+
+    def _wait(self) -> Any:
+        """Return the next item; an error if none comes and the engine gives no sign of life."""
+        since = time.monotonic()
+        while True:
+            left = None
+            if self._patience is not None:
+                left = max(since, self._last_sign) + self._patience - time.monotonic()
+                if left <= 0:
+                    return TimeoutError(
+                        f"it gave no sign of life for {self._patience / 60:g} minutes although "
+                        "requests are in flight; what is committed is safe. Look for another "
+                        "process on its device, and continue the run; engine.patience_minutes "
+                        "sets how long to wait"
+                    )
+            try:
+                return self._queue.get(timeout=left)
+            except queue.Empty:
+                continue
 
 
 class InProcessDriver:
@@ -61,9 +94,9 @@ class InProcessDriver:
     thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float | None = None) -> None:
         self._inbox: queue.Queue[Callable[[Any], None] | None] = queue.Queue()
-        self._outbox = _Outbox()
+        self._outbox = _Outbox(patience)
         self._ready: queue.Queue[BaseException | None] = queue.Queue()
         self._loading = False
         self._thread: threading.Thread | None = None
@@ -110,6 +143,7 @@ class InProcessDriver:
                 for output in engine.step():
                     if output.finished:
                         self._outbox.put(output)
+                self._outbox.sign()
         except BaseException as error:  # noqa: BLE001 - raised again in `next_output`
             self._outbox.put(error)
 
@@ -134,8 +168,8 @@ class InProcessDriver:
 class AsyncDriver:
     """`AsyncLLM` in a process of its own, fed from an event loop in a thread here."""
 
-    def __init__(self) -> None:
-        self._outbox = _Outbox()
+    def __init__(self, patience: float | None = None) -> None:
+        self._outbox = _Outbox(patience)
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._engine: Any = None

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
+from selfinstruct.filters.quoted import Quoted, Quotes
 
 # A shown text of fewer words is part of too many others; equal texts are copies at any length.
 _LEAST_SHOWN = 3
 _COLON = re.compile(r"[:：]\s")  # noqa: RUF001
-_QUOTED = re.compile(r"[\"“”„«「『][^\"“”»」』]{0,600}[\"“”»」』]|`[^`]{0,600}`")
+_QUOTED = Quoted(Quotes('"“”„«「『', '"“”»」』', 600), Quotes("`", "`", 600))
 
 
 def words_of(text: str) -> list[str]:
@@ -54,9 +55,9 @@ def _pieces(text: str) -> list[tuple[str, bool]]:
     end = colon.end() if colon else len(text)
     pieces: list[tuple[str, bool]] = []
     at = 0
-    for quoted in _QUOTED.finditer(text, 0, end):
-        pieces += [(text[at : quoted.start()], True), (quoted.group(), False)]
-        at = quoted.end()
+    for start, stop in _QUOTED.spans(text, end):
+        pieces += [(text[at:start], True), (text[start:stop], False)]
+        at = stop
     return [*pieces, (text[at:end], True), (text[end:], False)]
 
 

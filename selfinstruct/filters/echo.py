@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import islice
 
 from selfinstruct.common.records import Markers
 from selfinstruct.filters.code import is_code
 
 _FRAME = (
-    r"#{1,6} *(?:Task|Answer)[ \t]*:?[ \t]*$|#{1,6} *(?:Instruction|Response) *:|###[ \t]*$|Task:"
+    r"#{1,6} *(?:Task|Answer)[ \t]*+:?+[ \t]*+$|#{1,6} *(?:Instruction|Response) *:"
+    r"|###[ \t]*$|Task:"
 )
 _FRAME_LINE = re.compile(rf"^(?:{_FRAME})", re.MULTILINE)
 _FRAME_INSIDE = re.compile(
@@ -27,7 +29,8 @@ _EXAMPLE = re.compile(
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 # A call on a line of its own, such as print("x").
 _PROGRAM_LINE = re.compile(
-    r"^[ \t]*[A-Za-z_][\w.]{0,60}\([^\n]{0,300}\)[ \t]*;?[ \t]*(?:(?:#|//)[^\n]*)?$", re.MULTILINE
+    r"^[ \t]*[A-Za-z_][\w.]{0,60}\([^\n]{0,300}\)[ \t]*+;?+[ \t]*+(?:(?:#|//)[^\n]*)?$",
+    re.MULTILINE,
 )
 _WORD = re.compile(r"\w+")
 # A shorter instruction may well be the beginning of its answer.
@@ -98,11 +101,13 @@ def repeats_instruction(instruction: str, input: str, output: str) -> bool:
     Code may repeat it: a docstring says what the function does.
     """
     own = _folded(instruction)
-    if own.count(" ") + 1 < _LEAST_WORDS:
+    words = own.split(" ")
+    if len(words) < _LEAST_WORDS:
         return bool(own) and own == _folded(output)
-    if _folded(output) == own:
+    first = [word.group() for word in islice(_WORD.finditer(output.casefold()), len(words) + 1)]
+    if first == words:
         return True
-    starts = not is_code(output) and f"{_folded(output)} ".startswith(f"{own} ")
+    starts = first[: len(words)] == words and not is_code(output)
     inside = not is_code(input) and f" {own} " in f" {_folded(input)} "
     return starts or inside
 

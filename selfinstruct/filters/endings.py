@@ -14,9 +14,10 @@ _END = tuple(".!?…。！？؟।\"'”’»)]}`*>")  # noqa: RUF001
 # Words that need another after them. (Many prepositions do not: “what it is made of”.)
 _DANGLING = re.compile(
     r"\b(?:an|the|and|or|your|my|our|their|its|because|although|unless|whereas|whose|every|such as|"
-    r"including|\w{2,}-)$",
+    r"including)$|\w\w-$",
     re.IGNORECASE,
 )
+_LONGEST_DANGLING = 12  # characters, with a line break behind
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)]|\(?[A-Za-z][.)]|\|)\s*")
 # A sentence ends after a word, not after the letter of an option or an initial.
 _SENTENCE = re.compile(r"(?<=[a-z0-9)\"”’]{2}[.!?])\s+")
@@ -134,7 +135,7 @@ def is_unfinished(text: str) -> bool:
 
 def ends_open(text: str) -> bool:
     """Whether the last word needs another after it (English)."""
-    return bool(_DANGLING.search(text))
+    return bool(_DANGLING.search(text, max(0, len(text) - _LONGEST_DANGLING)))
 
 
 def _is_signature(line: str) -> bool:

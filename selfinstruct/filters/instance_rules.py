@@ -107,7 +107,7 @@ def _echoes(facts: InstanceFacts, _: Any) -> bool:
     markers = facts.markers
     marks = ("###", "Task:", markers.input, markers.output, markers.label)
     # Only at the start of a line: "# Output: 5" is a comment in code.
-    starts = re.compile(r"^\s*(?:" + "|".join(map(re.escape, marks)) + ")", re.MULTILINE)
+    starts = re.compile(r"^[^\S\n]*(?:" + "|".join(map(re.escape, marks)) + ")", re.MULTILINE)
     if starts.search(facts.input) or starts.search(facts.output):
         return True
     folded = _folded(facts.instruction)

@@ -43,7 +43,8 @@ _POINTS = re.compile(
 _THIS = re.compile(rf"\b(?:this|these|the next) (?:\w+ )?{_THING}\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]\s")
 _SHOWN = re.compile(
-    r"[\"“”`]|:\s*\S|\[[^\]]{1,400}\]|\{[^}]{1,400}\}|\b1[.)] ?\S|\ba[.)] ?\S.{1,200}\bb[.)] ?\S"
+    r"[\"“”`]|:\s*\S|\[[^\[\]]{0,399}[^\]]\]|\{[^{}]{0,399}[^}]\}|\b1[.)] ?\S"
+    r"|\ba[.)] ?\S.{1,200}\bb[.)] ?\S"
 )
 # A program gets its input later.
 _PROGRAM = re.compile(

@@ -36,7 +36,9 @@ _POINTS = re.compile(
     r"(?! (?:your|my|which)\b))",
     re.IGNORECASE,
 )
-_QUOTED_OR_SHOWN = re.compile(r"[\"“”`]|:\s*\S|\[[^\]]+\]|\{[^}]+\}")
+# A bracket counts from the nearest one that opens, so that `[[[[` is looked at once.
+_IN_BRACKETS = r"\[[^\[\]]*[^\]]\]|\{[^{}]*[^}]\}"
+_QUOTED_OR_SHOWN = re.compile(rf"[\"“”`]|:\s*\S|{_IN_BRACKETS}")
 
 
 def points_to_input(instruction: str) -> bool:
@@ -47,7 +49,7 @@ def points_to_input(instruction: str) -> bool:
 POINTS_TO_INPUT = Versioned(points_to_input, (3, lacks_what_it_points_to))
 
 # A quotation, or text after a colon, of any script. 《…》 is a title, and shows nothing.
-_SHOWN = re.compile(r"[\"“”„«»「『`]|[:：]\s*\S|\[[^\]]+\]|\{[^}]+\}")  # noqa: RUF001
+_SHOWN = re.compile(rf"[\"“”„«»「『`]|[:：]\s*\S|{_IN_BRACKETS}")  # noqa: RUF001
 
 
 def points_to_given(instruction: str, phrases: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ import re
 from selfinstruct.common.versions import Versioned
 from selfinstruct.filters.length import has_spaceless
 
-_MARK = re.compile(r"[?？؟]\W*$")  # noqa: RUF001
+_MARK = re.compile(r"[?？؟][^\w?？؟]*$")  # noqa: RUF001
 _ASKS = re.compile(
     r"^\W*(?:what|whats|who|whom|whose|which|when|where|why|how|is|are|was|were|do|does|did|can|could|"
     r"will|would|should|shall|has|have|had|may|might|must)\b",
@@ -49,7 +49,7 @@ _DEFINITE = re.compile(
     r"equator|past|future|number \d+|\w+est|most|first|[A-Z])\b|[A-Z])"
 )
 _FORM_OF_ANSWER = re.compile(
-    r"\s+\(?(?:please )?(?:answer|reply|respond|write|say|choose)\b[^.?!]{0,80}[.!]?\)?$",
+    r"(?<!\s)\s++\(?(?:please )?(?:answer|reply|respond|write|say|choose)\b[^.?!]{0,80}[.!]?\)?$",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?]\s+\S")

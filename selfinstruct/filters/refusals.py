@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-_QUOTED = re.compile(r"[\"“][^\"”]{0,400}[\"”]")
+from selfinstruct.filters.quoted import Quoted, Quotes
+
+_QUOTED = Quoted(Quotes('"“', '"”', 400))
 _BE = r"(?:i ?['’]?m|i am|we['’]re|we are)"
 _CAN_NOT = r"(?:cannot|can ?['’]?t|can not|won['’]?t|will not|am not able to|am unable to)"
 _WORK = (
@@ -65,7 +67,7 @@ def declines(text: str, instruction: str = "") -> bool:
         text: of the model.
         instruction: what it answers; empty if it is an instruction itself.
     """
-    own = _QUOTED.sub(" ", text)
+    own = _QUOTED.replaced(text, " ")
     if _DECLINES.search(own) and not _speaks_for_people(own, instruction):
         return True
     if _SORRY.match(own) and not _ASKS_FOR_LETTER.search(instruction):

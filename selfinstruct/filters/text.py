@@ -19,10 +19,10 @@ _PLACEHOLDER_WORDS = (
 )
 _PLACEHOLDER = re.compile(
     rf"(?<![\w\])])\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
-    rf"|<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>(?!.*</)"
     r"|\{\{[^{}\n]*\}\}|\bX{4,}\b|_{4,}|\blorem ipsum\b",
     re.IGNORECASE,
 )
+_TAG = re.compile(rf"<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b"
     r"|\ban ai (?:assistant|designed|model|language model)\b"
@@ -48,19 +48,26 @@ _CHATTY = re.compile(
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = tuple(".!?…。！？؟।\"'”’»)]}`*")  # noqa: RUF001
 # Words that need another after them. (Prepositions do not: “what it is made of”.)
-_DANGLING = re.compile(r"\b(?:an|the|and|or|your|my|their|its|\w{2,}-)$", re.IGNORECASE)
+_DANGLING = re.compile(r"\b(?:an|the|and|or|your|my|their|its)$|\w\w-$", re.IGNORECASE)
+_LONGEST_DANGLING = 8  # characters, with a line break behind
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\|)\s*")
 _CODE = re.compile(
-    r"```|^\s*(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
-    r"|^\s*(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b"
-    r"|[{};]\s*$|^ {4}\S",
+    r"```|^[^\S\n]*+(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
+    r"|^[^\S\n]*+(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b"
+    r"|[{};][^\S\n]*+$|^ {4}\S",
     re.MULTILINE,
 )
 
 
 def has_placeholder(text: str) -> bool:
     """Whether the text leaves a gap for its reader: `[name]`, `<none>`, `____`, `{{x}}`."""
-    return bool(_PLACEHOLDER.search(text))
+    return bool(_PLACEHOLDER.search(text)) or any(map(_has_gap_tag, text.split("\n")))
+
+
+def _has_gap_tag(line: str) -> bool:
+    """Whether a tag such as `<name>` stands in a line and nothing like `</…` follows it."""
+    closing = line.rfind("</")
+    return any(tag.end() > closing for tag in _TAG.finditer(line))
 
 
 def is_refusal(text: str) -> bool:
@@ -105,7 +112,7 @@ def looks_like_code(text: str) -> bool:
 
 def ends_dangling(text: str) -> bool:
     """Whether the last word needs another after it (English)."""
-    return bool(_DANGLING.search(text))
+    return bool(_DANGLING.search(text, max(0, len(text) - _LONGEST_DANGLING)))
 
 
 def ends_unfinished(text: str) -> bool:

@@ -27,6 +27,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config, overlay
 from selfinstruct.decisions.view import read_judged
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.engines.stream import batched, stream
 from selfinstruct.generate.requests import RequestBuilder
@@ -112,7 +113,7 @@ def answer(
         context_length = config.engine.context_length or builder.context_of(requests)
         session = Session(run, config, inputs, builder, engine)
         written = accepted = 0
-        try:
+        with closing(engine):
             engine.start(context_length)
             meta = {**way, "settings": dict(engine.settings())}
             first, started = ANSWERS.next_number(run), time.perf_counter()
@@ -125,8 +126,6 @@ def answer(
                 rows = _commit(session, batch, meta, seconds)
                 written += len(rows)
                 accepted += sum(row.verdict == ACCEPTED for row in rows)
-        finally:
-            engine.close()
     return Answered(len(owed), written, accepted)
 
 

@@ -18,6 +18,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.decisions.counts import waiting
 from selfinstruct.decisions.view import by_round, read_view
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.engines.stream import batched, stream
 from selfinstruct.filters.likelihood import LikelihoodThresholds
@@ -124,7 +125,7 @@ def complete(
         def tell(_returned: int) -> None:
             advance(committed + sum(batch.done for batch in opened), len(owed))
 
-        try:
+        with closing(writer):
             writer.start(context_length)
             started = time.perf_counter()
             for [batch] in stream(writer, batches(), tell):
@@ -133,8 +134,6 @@ def complete(
                 tasks, failed = tasks + done.tasks, failed + done.failed
                 opened.remove(batch)
                 committed += done.owed
-        finally:
-            writer.close()
     return Supplemented(len(owed), tasks, failed)
 
 

@@ -18,6 +18,7 @@ from selfinstruct.common.progress import Conversed
 from selfinstruct.common.records import ACCEPTED, InstanceCandidate
 from selfinstruct.decisions.standing import Standing
 from selfinstruct.decisions.view import read_view
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.engines.stream import batched, stream
 from selfinstruct.filters.likelihood import LikelihoodThresholds
@@ -82,15 +83,13 @@ def converse(
             return Conversed()
         openings = [opening.turns for opening in owed]
         context = making.context or making.requests.context_of(openings)
-        try:
+        with closing(making.engine):
             making.engine.start(context)
             thresholds = ChatThresholds(making.rulebook.config)
             for commit in recorded:
                 thresholds.take_in(commit)
             writing = _Writing(making, owed, context, thresholds.of(making.info))
             return writing.run(advance, batch_size)
-        finally:
-            making.engine.close()
 
 
 def _owed(making: Making, recorded: Sequence[ChatCommit]) -> Iterator[Opening]:

@@ -38,6 +38,7 @@ from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.config.values import build_config, overlay
 from selfinstruct.dataset.read import read_any
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.calibrate import calibrate
 from selfinstruct.generate.loop import generate
@@ -144,7 +145,7 @@ def _locked_launch(
     needed = trial.context() if modes is None else trial.builder(modes).check_context()
     context_length = config.engine.context_length or needed
     probed = None
-    try:
+    with closing(engine):
         started = time.perf_counter()
         listen(EngineLoading(model.name, ENGINE_OPTIONS[config.engine.name].title))
         engine.start(context_length)
@@ -170,8 +171,6 @@ def _locked_launch(
         session = Session(run, config, inputs, builder, engine)
         with _novelty_made_ready(inputs.seeds, warn=not state.totals):
             reason = _generate(session, state, listen)
-    finally:
-        engine.close()
     _write_stopped(run, reason, state, config)
     return run, reason
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from selfinstruct.common.progress import Advised, Listener, RoundCommitted, Working
 from selfinstruct.common.records import ACCEPTED, Completion
+from selfinstruct.engines.received import received
 from selfinstruct.engines.retries import Retries
 from selfinstruct.generate.failures import count_failures
 from selfinstruct.generate.open_round import OpenRound
@@ -76,7 +77,7 @@ class _Loop:
         """Submit requests, wait for completions, and commit the rounds that are finished."""
         while self._may_open():
             self._open_round()
-        for completion in self._engine.collect():
+        for completion in received(self._engine):
             if self._retries.are_left(completion):
                 self._engine.submit([completion.request])
                 continue

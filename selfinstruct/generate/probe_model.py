@@ -17,6 +17,7 @@ from selfinstruct.common.progress import (
 )
 from selfinstruct.config.engine_options import ENGINE_OPTIONS
 from selfinstruct.dataset.read import read_any
+from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.launch import resolve_config, scores_depend_on
 from selfinstruct.generate.probe import Trial, probe
@@ -60,7 +61,7 @@ def probe_model(
         return ModelProbe(None, model.prompting)
     trial = Trial(config, inputs, engine)
     context_length = config.engine.context_length or trial.context()
-    try:
+    with closing(engine):
         started = time.perf_counter()
         listen(EngineLoading(model.name, ENGINE_OPTIONS[config.engine.name].title))
         engine.start(context_length)
@@ -70,6 +71,4 @@ def probe_model(
             scores_depend_on(config, model),
             lambda returned, requests: listen(Probing(returned, requests)),
         )
-    finally:
-        engine.close()
     return ModelProbe(probed, model.prompting)

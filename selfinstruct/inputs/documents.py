@@ -19,6 +19,7 @@ from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.installing import extra_line
 from selfinstruct.filters.length import count_words
+from selfinstruct.inputs.markup import heading_of, without_markup
 
 log = logging.getLogger(__name__)
 
@@ -124,21 +125,13 @@ def split(text: str, size: PassageSize) -> Iterator[tuple[str, str]]:
             yield heading, "\n\n".join(held)
 
 
-_HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*\s*$")
 _UNDERLINE = re.compile(r"(?:=+|-{3,})\s*$")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
-_MARKUP = (
-    (re.compile(r"<!--.*?-->", re.DOTALL), ""),
-    (re.compile(r"!\[([^\]]*)\]\([^)]*\)"), ""),
-    (re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),
-    (re.compile(r"\*\*(\S.*?\S|\S)\*\*"), r"\1"),
-)
 
 
 def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each heading with the paragraphs under it, as plain text."""
-    for pattern, plain in _MARKUP:
-        text = pattern.sub(plain, text)
+    text = without_markup(text)
     heading, fenced = "", False
     paragraphs: list[str] = []
     lines: list[str] = []
@@ -152,14 +145,14 @@ def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
             continue
         if fenced:
             continue
-        found = _HEADING.match(line)
+        found = heading_of(line)
         under = bool(len(lines) == 1 and _UNDERLINE.match(line))
-        if found or under or not line.strip():
+        if found is not None or under or not line.strip():
             if lines and not under:
                 paragraphs.append(_paragraph(lines))
-            if found or under:
+            if found is not None or under:
                 yield heading, _with_announcements(paragraphs)
-                heading, paragraphs = (found[1] if found else lines[0].strip()), []
+                heading, paragraphs = lines[0].strip() if found is None else found, []
             lines = []
         else:
             lines.append(line)

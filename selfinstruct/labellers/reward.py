@@ -12,6 +12,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.labellers.base import Labelled, Labeller, Labelling, Needs, score_each
 from selfinstruct.models.endpoint import require_folder
+from selfinstruct.models.safe import SAFE, SAFE_WEIGHTS
 
 # Sequences that are scored at once, of about one length.
 _BATCH = 8
@@ -59,9 +60,9 @@ def reward_scores(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(model.path, **SAFE)
     network = AutoModelForSequenceClassification.from_pretrained(
-        model.path, dtype=torch.float32, local_files_only=True
+        model.path, dtype=torch.float32, **SAFE_WEIGHTS
     )
     if torch.cuda.is_available():
         network = network.to("cuda")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,14 @@ from selfinstruct.common.records import Endpoint, LocalModel
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _SECONDS = 20.0
+_SHORTEST_KEY = 4  # characters; a shorter one is a placeholder, and part of other words
 # Splits in other ways by every tokenizer that we know.
 _PROBE = "Naïve cafés: 1,234.50 € — 東京で3人。\n\tdef f(x): return x**2  # Привет, thế giới"
+
+
+# In an address: http://user:password@host, or a query such as ?api_key=…
+_SECRET_IN_URL = re.compile(r"//[^/@]*@|\?")
+_SECRET_OPTION = re.compile(r"(?:^|[_-])(?:token|api[_-]?key|password|secret)$", re.IGNORECASE)
 
 
 def is_endpoint(model: str) -> bool:
@@ -28,8 +35,13 @@ def is_endpoint(model: str) -> bool:
 
 
 def split_endpoint(model: str) -> tuple[str, str]:
-    """Return the API root and the served name of `http://host:8000/v1#name`; the name may miss."""
+    """Return the API root and the served name of `http://host:8000/v1#name`; the name may miss.
+
+    Raises:
+        ConfigError: the address holds a password or a query: it would be stored with the run.
+    """
     url, _, name = model.partition("#")
+    _refuse_secret(url)
     return url.rstrip("/"), name
 
 
@@ -65,6 +77,9 @@ def with_endpoint(values: Mapping[str, Any]) -> dict[str, Any]:
 
     The name decides what a run contains; the address is free to change when it goes on. Values
     that name servers choose the engine that asks them.
+
+    Raises:
+        ConfigError: a value is a secret, which would be stored in run.yaml.
     """
     model, engine = dict(values.get("model") or {}), dict(values.get("engine") or {})
     name = model.get("name")
@@ -72,7 +87,17 @@ def with_endpoint(values: Mapping[str, Any]) -> dict[str, Any]:
         url, served = split_endpoint(name)
         engine = {"base_url": [url], **engine}
         model["name"] = served or str(_card([url], "")[0]["id"])
-    if engine.get("base_url"):
+    urls = engine.get("base_url")
+    for url in [urls] if isinstance(urls, str) else urls or ():
+        _refuse_secret(str(url))
+    options = engine.get("options")
+    for option in options if isinstance(options, Mapping) else ():
+        if _SECRET_OPTION.search(str(option)):
+            raise ConfigError(
+                f"engine.options.{option}: would be stored in run.yaml; leave it out, and set it "
+                "in the environment (HF_TOKEN for the hub)"
+            )
+    if urls:
         engine.setdefault("name", "openai")
     sections = {"model": model, "engine": engine}
     return {**values, **{name: section for name, section in sections.items() if section}}
@@ -85,6 +110,21 @@ def require_folder(model: LocalModel) -> None:
             f"model {model.name}: is behind a server, and this needs its weights; "
             "give the folder of its weights, or its name on the hub"
         )
+
+
+def _refuse_secret(url: str) -> None:
+    if _SECRET_IN_URL.search(url):
+        shown = _SECRET_IN_URL.sub(lambda found: "//…@" if found[0] != "?" else "?", url)
+        raise ConfigError(
+            f"{shown.partition('?')[0]}: an address with a password or a query would be stored "
+            f"with the run; leave it out, and set {KEY_VARIABLE} in the environment"
+        )
+
+
+def without_key(text: str) -> str:
+    """Return a text, such as a server's error, without the key of the environment."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    return text.replace(key, "…") if len(key) >= _SHORTEST_KEY else text
 
 
 def client_of(url: str, seconds: float, *, asynchronous: bool = False) -> Any:
@@ -121,7 +161,7 @@ def _card(urls: Sequence[str], served: str) -> tuple[dict[str, Any], str]:
                 "ends in /v1)"
             ) from error
         except (openai.APIError, ValueError) as error:
-            problems.append(f"{url} ({why(error)})")
+            problems.append(f"{url} ({without_key(why(error))})")
             continue
         cards = [card for card in _listed(models) if isinstance(card.get("id"), str)]
         if not served and len(cards) == 1:

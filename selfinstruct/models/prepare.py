@@ -86,9 +86,12 @@ def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -
             gguf_file=gguf.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            trust_remote_code=False,
         )
         progress("unpacking the tokenizer", 0.7)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, trust_remote_code=False
+        )
         progress("writing", 0.9)
         model.to(torch.bfloat16).save_pretrained(out)
         tokenizer.save_pretrained(out)

@@ -149,8 +149,16 @@ def _model_config(name: str, path: Path) -> dict[str, Any]:
         raise ConfigError(f"model {name!r}: the folder has no config.json; check --model") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"model {name!r}: config.json cannot be read: {why(error)}") from error
-    if not isinstance(config, dict) or not any(p.suffix in _WEIGHTS for p in path.iterdir()):
-        raise ConfigError(f"model {name!r}: the folder has no weights (*.safetensors)")
+    if not isinstance(config, dict):
+        raise ConfigError(f"model {name!r}: config.json is no object of JSON; check --model")
+    weights = sorted(p for p in path.iterdir() if p.suffix in _WEIGHTS)
+    if not any(p.suffix == ".safetensors" for p in weights):
+        if not weights:
+            raise ConfigError(f"model {name!r}: the folder has no weights (*.safetensors)")
+        raise ConfigError(
+            f"model {name!r}: its weights are in {weights[0].name}; only safetensors are read, "
+            "since a pickle can run code: convert it, such as with transformers' save_pretrained"
+        )
     return config
 
 

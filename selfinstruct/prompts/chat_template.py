@@ -39,7 +39,7 @@ _TOOL_PROBE = (
     ),
     Message(role="tool", content=_PROBE, name=_PROBE_TOOL, tool_call_id=_PROBE_CALL),
 )
-_OPENS_THINKING = re.compile(r"<([\w:]*think\w*)>\s*\Z")
+_LAST_TAG = re.compile(r"<([\w:]++)>\s*\Z")
 _THINK, _NO_THINK = "/think", "/no_think"
 # Some templates write today's date. A run that goes on tomorrow must ask as it did today.
 _DAY = datetime(2025, 1, 1)
@@ -164,8 +164,8 @@ class ChatTemplate:
         finished = self._tried([*asked, answer], thinking=thinking, asks=False) or ""
         before, probe, _ = finished.rpartition(_PROBE)
         lead = before[len(start) :] if probe and before.startswith(start) else ""
-        unclosed = _OPENS_THINKING.search(start + lead)
-        return f"{lead}\n</{unclosed[1]}>\n\n" if unclosed and not thinking else lead
+        tag = _opened_thinking(start + lead)
+        return f"{lead}\n</{tag}>\n\n" if tag and not thinking else lead
 
     @property
     def _source(self) -> str:
@@ -235,3 +235,9 @@ def merged(messages: Sequence[Message]) -> list[Message]:
         else:
             turns.append(message)
     return turns
+
+
+def _opened_thinking(text: str) -> str | None:
+    """Return the tag that opens thoughts at the end of a text, such as `think`; None without."""
+    tag = _LAST_TAG.search(text)
+    return tag[1] if tag and "think" in tag[1].rpartition(":")[2] else None

@@ -30,6 +30,7 @@ _SENTENCE_ENDS = Versioned(
     re.compile(r"(?<=[.!?]) "),
     (3, re.compile(r"(?<=[.!?]) |(?<=[。！？])")),  # noqa: RUF001
 )
+_TAG_START, _TAG_END = re.compile(r"\{[{%]"), re.compile(r"[}%]\}")
 _TURN = re.compile(f"{_OPEN}({'|'.join(_ROLES)}){_CLOSE}")
 
 
@@ -77,7 +78,7 @@ class PromptLibrary:
         """
         words, ends = WORDS.at(version), _SENTENCE_ENDS.at(version)
         text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
-        lines = (re.sub(r"\{[{%].*?[}%]\}", "", line) for line in text.splitlines())
+        lines = (_without_tags(line) for line in text.splitlines())
         return frozenset(
             sentence.strip().casefold()
             for line in lines
@@ -154,6 +155,18 @@ def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
     )
     library.check_syntax()
     return library
+
+
+def _without_tags(line: str) -> str:
+    """Return a line of a template without `{{ … }}` and `{% … %}`."""
+    kept, place = [], 0
+    while opened := _TAG_START.search(line, place):
+        closed = _TAG_END.search(line, opened.end())
+        if closed is None:
+            break
+        kept.append(line[place : opened.start()])
+        place = closed.end()
+    return "".join([*kept, line[place:]])
 
 
 def _turn(role: str) -> str:

@@ -35,7 +35,11 @@ class TextTokens:
         longest_first = sorted((name for name in names if name.strip()), key=len, reverse=True)
         any_token = "|".join(map(re.escape, longest_first)) or r"(?!)"
         self._control = re.compile(f"({any_token})")
-        self._ending = re.compile(rf"(?:\s*(?:{any_token}))+\s*\Z")
+        # Where a token or a space stands before it, the ending would start earlier.
+        apart = "".join(f"(?<!{re.escape(name)})" for name in longest_first)
+        self._ending = re.compile(
+            rf"(?<!\s)(?=\s*(?:{any_token})){apart}(?:\s*(?:{any_token}))+\s*\Z"
+        )
 
     def has_control(self, text: str) -> bool:
         """Whether a control token stands in a text."""

@@ -7,6 +7,7 @@ for it, and only if nobody has put anything into them.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from selfinstruct.common.atomic import refusal_of
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.atomic import refusal, refusal_of
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.store.layout import CALIBRATION, INPUTS, LOCK_FILE, ROUNDS, RUN_FILE
+
+log = logging.getLogger(__name__)
 
 # Leftovers of a process that was killed before it wrote run.yaml. Rounds come later, so they
 # are never among them.
@@ -44,16 +47,19 @@ def run_lock(path: Path) -> Iterator[None]:
             _take(handle, path)
             ours = True
             try:
-                if not run_exists(path):
-                    _remove_beginnings(path)
+                with refusal(path):
+                    if not run_exists(path):
+                        _remove_beginnings(path)
                 yield
             finally:
-                if not run_exists(path):
-                    _remove_beginnings(path)
-                    (path / LOCK_FILE).unlink(missing_ok=True)
+                with _said_only(path):
+                    if not run_exists(path):
+                        _remove_beginnings(path)
+                        (path / LOCK_FILE).unlink(missing_ok=True)
     finally:
-        if ours and not run_exists(path):
-            _remove_empty(made)
+        with _said_only(path):
+            if ours and not run_exists(path):
+                _remove_empty(made)
 
 
 @contextmanager
@@ -90,6 +96,19 @@ def _take(handle: IO[str], path: Path) -> None:
         same = False
     if not same:
         raise busy
+
+
+@contextmanager
+def _said_only(path: Path) -> Iterator[None]:
+    """Report a disk that refuses to remove what was begun: the error before it is what counts."""
+    try:
+        yield
+    except OSError as error:
+        log.warning(
+            "%s: the beginnings of a run cannot be removed (%s); remove the folder",
+            path,
+            why(error),
+        )
 
 
 def _remove_beginnings(path: Path) -> None:

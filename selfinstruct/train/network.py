@@ -8,6 +8,7 @@ from typing import Any
 
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel
+from selfinstruct.models.safe import SAFE, SAFE_WEIGHTS
 from selfinstruct.train.checkpoints import refused
 
 
@@ -38,7 +39,7 @@ def load_tokenizer(model: LocalModel) -> Any:
     from transformers import AutoTokenizer
 
     with refused(f"{model.path}: has no tokenizer that can be loaded"):
-        return AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(model.path, **SAFE)
 
 
 def load_network(
@@ -58,7 +59,7 @@ def load_network(
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    options: dict[str, Any] = {"local_files_only": True, "attn_implementation": "sdpa"}
+    options: dict[str, Any] = {**SAFE_WEIGHTS, "attn_implementation": "sdpa"}
     loader = AutoModelForCausalLM
     if reward:
         loader = AutoModelForSequenceClassification

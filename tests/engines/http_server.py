@@ -58,6 +58,8 @@ class FakeServer(ThreadingHTTPServer):
         self.chat_only, self.model = chat_only, model
         self.rng = random.Random(seed)
         self.bodies: list[dict[str, Any]] = []
+        self.keys: set[str] = set()  # what clients sent as `Authorization`
+        self.rejects: tuple[int, str] | None = None  # the error of every request for completions
         self.given: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
 
@@ -123,6 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self.reply({"tokens": served.tokens(prompt), "count": 0})
         if self.path == "/detokenize" and served.kind == "vllm":
             return self.reply({"prompt": served.text(body["tokens"])})
+        served.keys.add(self.headers.get("authorization", ""))
+        if served.rejects is not None:
+            status, message = served.rejects
+            return self.reply({"error": {"message": message}}, status)
         chat = self.path == "/v1/chat/completions"
         if not chat and (self.path != "/v1/completions" or served.chat_only):
             return self.reply({"error": {"message": "not found"}}, 404)

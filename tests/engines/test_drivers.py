@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from selfinstruct.common.errors import EngineError
-from selfinstruct.engines.vllm_drivers import ENGINE_THREAD, InProcessDriver
+from selfinstruct.engines.vllm_drivers import ENGINE_THREAD, InProcessDriver, _Outbox
 
 
 class DyingEngine:
@@ -83,3 +84,58 @@ def test_an_aborted_request_does_not_come_back(driver: InProcessDriver) -> None:
     with pytest.raises(queue.Empty):
         driver.next_output(block=False)
     driver.close()
+
+
+class Stuck(DyingEngine):
+    """Its first step never ends."""
+
+    released = threading.Event()
+
+    def step(self) -> list[Any]:
+        self.released.wait(20)
+        return []
+
+
+class Slow(DyingEngine):
+    """Each step takes a while, and a request takes many steps."""
+
+    def step(self) -> list[Any]:
+        time.sleep(0.05)
+        self.done += 1
+        if self.done < 12:
+            return []
+        return [SimpleNamespace(request_id=self.waiting.pop(0), finished=True)]
+
+
+def driver_of(monkeypatch: pytest.MonkeyPatch, engine: type, patience: float) -> InProcessDriver:
+    module = SimpleNamespace(LLMEngine=engine)
+    monkeypatch.setitem(sys.modules, "vllm.v1.engine.llm_engine", module)
+    return InProcessDriver(patience)
+
+
+@pytest.mark.usefixtures("driver")
+def test_an_engine_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = driver_of(monkeypatch, Stuck, 0.2)
+    driver.start({})
+    driver.submit([("r0", [1], {})])
+    try:
+        with pytest.raises(EngineError, match=r"no sign of life for 0\.003.* minutes"):
+            driver.next_output()
+    finally:
+        Stuck.released.set()
+        driver.close()
+
+
+@pytest.mark.usefixtures("driver")
+def test_an_engine_that_takes_steps_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = driver_of(monkeypatch, Slow, 0.3)  # half of what the request takes
+    driver.start({})
+    driver.submit([("r0", [1], {})])
+    assert driver.next_output().request_id == "r0"
+    driver.close()
+
+
+def test_waiting_for_ever() -> None:
+    outbox = _Outbox(None)
+    threading.Timer(0.1, outbox.put, ["late"]).start()
+    assert outbox.get(block=True) == "late"

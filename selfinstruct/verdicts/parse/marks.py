@@ -25,7 +25,7 @@ _INLINE = re.compile(
     r"(?:(?<=\s)|(?<=[。？！；.?!]))(?:\*\*)?[(（]?(?P<number>\d{1,4})"
     r"(?:[.)](?!\d)|[．、：）](?!\d))"
 )
-_START = re.compile(r"[ \t]*(?:\*\*)?[ \t]*(?P<quote>[\"'“‘«「]?)(?P<letter>[^\W\d_]|$)")
+_START = re.compile(r"[ \t]*+(?:\*\*)?+[ \t]*+(?P<quote>[\"'“‘«「]?)(?P<letter>[^\W\d_]|$)")
 _SENTENCE_END = frozenset(".?!…。？！")
 _CLOSING = " \t\n\r\"'”’»」』)）]*_"
 _ABBREVIATIONS = frozenset(

@@ -6,7 +6,7 @@ import re
 
 from selfinstruct.verdicts.parse.chat import is_announcement
 from selfinstruct.verdicts.parse.marks import looks_whole
-from selfinstruct.verdicts.parse.spans import Span, trimmed
+from selfinstruct.verdicts.parse.spans import Span
 
 _END = (".", "?", "!", "。", "？", "！", "…")
 _ASKS = re.compile(
@@ -41,9 +41,9 @@ def _lines(text: str, start: int, end: int) -> list[Span]:
     spans = []
     place = start
     for line in text[start:end].split("\n"):
-        span = trimmed(text, place, place + len(line))
-        if span.start < span.end:
-            spans.append(span)
+        if words := line.strip():
+            left = place + len(line) - len(line.lstrip())
+            spans.append(Span(left, left + len(words)))
         place += len(line) + 1
     return spans
 
