@@ -7,7 +7,6 @@ place: a later verdict is a new record, made with `dataclasses.replace`.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +17,6 @@ from selfinstruct.common import ids
 from selfinstruct.common.sampling import SamplingConfig
 
 NAN = math.nan
-_HALF = re.compile("[\ud800-\udfff]")
 ACCEPTED = "accepted"
 REJECTED = "rejected"
 
@@ -220,9 +218,6 @@ class Completion:
     as half-open ranges; a token that is part of a character has the range of the character, and a
     special token has an empty range. `thinking` is kept apart and is in no span.
     `counted_tokens` is the server's count of what it wrote, where it returns no token ids.
-
-    Half a character (a lone surrogate, which JSON may hold and no file can) becomes U+FFFD, so that
-    places in the text stay the same.
     """
 
     request: Request
@@ -237,12 +232,6 @@ class Completion:
     error: str | None = None
     prompt: str | None = None
     counted_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("text", "thinking", "error", "prompt"):
-            value = getattr(self, name)
-            if value is not None and not value.isascii():
-                object.__setattr__(self, name, _HALF.sub("\ufffd", value))
 
     @property
     def id(self) -> str:

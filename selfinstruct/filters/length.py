@@ -34,7 +34,10 @@ def count_words(text: str) -> int:
     """Return the number of words."""
     if text.isascii() or not _HAS_SPACELESS.search(text):
         return len(text.split())
-    return sum(1 for _ in _word_ends(text))
+    return sum(
+        len(_WORD.findall(piece)) if _HAS_SPACELESS.search(piece) else 1
+        for piece in _PIECE.findall(text)
+    )
 
 
 WORDS = Versioned(word_count, (3, count_words))

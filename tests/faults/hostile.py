@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.progress import silent
-from selfinstruct.common.records import Request, Stage
+from selfinstruct.common.records import Completion, Request, Stage
 from selfinstruct.config.values import nested
 from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
@@ -169,8 +169,8 @@ def _look_at(run: Run, number: int, script: HostileScript, found: Hostile) -> No
     for completion in data.completions:
         id, stage = completion.id, completion.request.stage
         said = script.said.get(id)
-        if said is not None and (completion.thinking or "") + completion.text != said:
-            found.problems += _unlike(id, said, (completion.thinking or "") + completion.text)
+        if said is not None and not _is_kept(completion, said):
+            found.problems.append(f"{id}: said {said[:60]!r}, kept {completion.text[:60]!r}")
         if stage in (Stage.PROPOSE, Stage.INSTANCES) and id not in judged:
             found.problems.append(f"{id}: has no candidate")
     for row in (*data.instructions, *data.instances):
@@ -181,8 +181,9 @@ def _look_at(run: Run, number: int, script: HostileScript, found: Hostile) -> No
     found.completions += len(data.completions)
 
 
-def _unlike(id: str, said: str, kept: str) -> Iterator[str]:
-    """Yield how a kept text differs; marks of thinking, and halves of characters, may."""
-    if "think>" in said or any(0xD800 <= ord(mark) < 0xE000 for mark in said):
-        return
-    yield f"{id}: said {said[:60]!r}, kept {kept[:60]!r}"
+def _is_kept(completion: Completion, said: str) -> bool:
+    """Whether all is kept that the model said: halves of characters as U+FFFD, thinking apart."""
+    said = re.sub("[\ud800-\udfff]", "\ufffd", said)
+    if completion.thinking is None:
+        return completion.text == said
+    return completion.thinking in said and completion.text in said

@@ -13,18 +13,14 @@ from tests.faults.together import new_run, readers_of_a_writer, two_writers
 
 
 def test_hostile_completions_are_candidates_with_a_verdict(tmp_path: Path) -> None:
-    found = run_hostile(tmp_path / "hostile", 200)
+    found = run_hostile(tmp_path / "hostile", 120)
     assert found.problems == []
-    assert found.completions >= 200
+    assert found.completions >= 120
     assert found.candidates > found.completions / 2
-    assert found.exported > found.accepted > 20
+    assert found.exported > found.accepted > 5
 
 
-# What an engine returns is checked by its adapter; the scripted one has none.
-_UNCHECKED = "it returns too few log-probabilities"
-
-
-@pytest.mark.parametrize("fault", [one for one in FAULTS if one != _UNCHECKED])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_engine_loses_nothing(fault: str, tmp_path: Path) -> None:
     found = run_faulty(tmp_path / "run", fault, 0)
     assert (found.lost, found.silent, found.traceback) == ((), (), "")
