@@ -17,10 +17,11 @@ and that of the next task. A step is 8 pairs on both sides; for SFT ours is two 
 TRL's 8 rows, so tokens are in the table. Our DPO watches the policy by fresh answers, which TRL
 does not: the benchmark leaves them out as far as it can (one answer of one token).
 
-Timed is the training alone, without loading; ours includes the reference's scores, which TRL
-computes in each step. The table has non-padding tokens a second, peak memory of the process, and
-the loss on held-out data after as many steps, of the saved model in float32: nats per answer token
-(SFT) or per pair. With --repeat the arms take turns, and the table has medians and the range.
+Timed is the training alone, without loading. Ours also has the making of the trainer in it, and of
+DPO the reference's scores, which TRL computes in each step. The table has non-padding tokens a
+second, peak memory of the process, and the loss on held-out data after as many steps, of the saved
+model in float32: nats per answer token (SFT) or per pair. With --repeat the arms take turns, and
+the table has medians and the range.
 """
 
 from __future__ import annotations
@@ -334,8 +335,8 @@ def main() -> None:
     parser.add_argument("--only", nargs=2, metavar=("KIND", "ARM"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        figures = run_arm(*options.only, options.model, options.rows, options.steps)
-        print(json.dumps(figures))
+        kind, arm = options.only
+        print(json.dumps(run_arm(kind, arm, options.model, options.rows, options.steps)))
         return
     kinds, arms = options.kinds.split(","), options.arms.split(",")
     for name, known in (*((kind, KINDS) for kind in kinds), *((arm, ARMS) for arm in arms)):

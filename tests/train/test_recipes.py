@@ -65,6 +65,7 @@ ECHO: Recipe[list[str], SftSettings, EchoResult] = Recipe(
     unit="nats per token",
     encode=_encode,
     dataset=dataset_of,
+    sequences=SFT.sequences,
     arguments=lambda settings, _: {"max_length": settings.max_length, "num_train_epochs": 1},
     reserved=frozenset({"max_length"}),
     classes=SFT.classes,
