@@ -19,6 +19,8 @@ from selfinstruct.store import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# An option as ours are spelt: other programs have underscores in theirs (--config_file).
+OPTION = r"(?<![\w-])--[a-z][a-z0-9-]+(?!\w)"
 Generate = Callable[..., tuple[Run, str]]
 
 
@@ -141,12 +143,12 @@ def test_every_option_of_a_command_that_the_docs_name_exists() -> None:
 
     walk(typer.main.get_command(app))
     known |= {"--help", "--check", "--generated", "--floors", "--pool", "--rounds", "--repeat"}
-    known |= {"--rows", "--steps"}
+    known |= {"--rows", "--steps", "--kinds"}
     known |= {"--no-deps", "--extra-index-url", "--torch-backend", "--from"}  # pip and uv
     known |= {"--rm", "--user"}  # docker
     known |= {"--logdir"}  # tensorboard
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", path.read_text(encoding="utf-8")):
+        for option in re.findall(OPTION, path.read_text(encoding="utf-8")):
             assert option in known, f"{path}: {option}"
 
 

@@ -153,7 +153,7 @@ def fitted(
     # Only on a GPU are packs larger than they must be.
     packs = here.gpu and fields.get("packing") and "gradient_accumulation_steps" not in options
     least = max(_LEAST_STEP, _longest(recipe, examples))
-    while packs and not fit.fits and fit.arguments["max_length"] > least:
+    while packs and _is_too_much(fit) and fit.arguments["max_length"] > least:
         fit = _halved(recipe, examples, fit, least)
     return fit
 
@@ -165,7 +165,7 @@ def with_way(fit: Fit, **changes: Any) -> Fit:
 
 def _checkpointed(fit: Fit) -> Fit:
     without = with_way(fit, checkpointing=False)
-    needed = without.fits is False
+    needed = _is_too_much(without)
     if needed and without.memory is not None:
         log.warning(
             "gradient checkpointing is on: without it the training takes about %s, and %s are "
@@ -175,6 +175,11 @@ def _checkpointed(fit: Fit) -> Fit:
         )
     arguments = {**fit.arguments, "gradient_checkpointing": needed}
     return replace(with_way(fit, checkpointing=needed), arguments=arguments)
+
+
+def _is_too_much(fit: Fit) -> bool:
+    """Whether a step does not fit; merging and evaluations take the same whatever a step is."""
+    return fit.memory is not None and fit.memory.training > fit.machine.usable
 
 
 def _halved(recipe: Recipe[Any, Any, Any], examples: Examples, fit: Fit, least: int) -> Fit:
@@ -217,11 +222,12 @@ def _way(
 ) -> Way:
     settings, fields = job.settings, fit.arguments
     adapter = settings.adapter
+    size = _weight_bytes(settings, options, fit.machine)
     return Way(
         method=settings.method,
         gpu=fit.machine.gpu,
-        weight_bytes=_weight_bytes(settings, options, fit.machine),
-        autocast=bool(fields.get("bf16") or fields.get("fp16")),
+        weight_bytes=size,
+        autocast=size == 2 or bool(fields.get("bf16") or fields.get("fp16")),
         attention=fit.attention,
         checkpointing=bool(fields.get("gradient_checkpointing")),
         optimizer=str(getattr(fields.get("optim"), "value", fields.get("optim") or "adamw")),

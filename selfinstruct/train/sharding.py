@@ -35,7 +35,7 @@ def _refusal(what: str) -> ConfigError:
     return ConfigError(
         f"{what}: spreads the weights over processes, and the saved model would not be whole; "
         "use DeepSpeed's ZeRO stage 2, or plain `torchrun`, with adapters (--lora) if memory is "
-        "short"
+        "short; docs/gpus.md has the commands, and TRL's own for weights that are spread"
     )
 
 

@@ -17,7 +17,7 @@ from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train.arguments import trl_arguments
 from selfinstruct.train.checkpoints import CHECKPOINTS, last_checkpoint
-from selfinstruct.train.data.encode_pairs import encode_pairs
+from selfinstruct.train.data.encode_pairs import EncodedPair, encode_pairs
 from selfinstruct.train.data.preference_rows import PreferenceSplit
 from selfinstruct.train.health.verdict import Trouble
 from selfinstruct.train.recipe import Examples, Job
@@ -135,7 +135,8 @@ def test_a_lost_history_is_said_and_not_begun_in_the_middle(
 def test_a_step_has_eight_pairs_unless_told_otherwise(model: LocalModel, tmp_path: Path) -> None:
     def sizes(**options: Any) -> tuple[int, int]:
         job = Job(SPLIT, model, tmp_path, DpoSettings(options=options))
-        found = trl_arguments(DPO, job, Examples(range(100), range(10), {}, {}), options)
+        pairs = [EncodedPair("p", [1, 2], [3], [4], 1.0)] * 100
+        found = trl_arguments(DPO, job, Examples(pairs, pairs[:10], {}, {}), options)
         return found["per_device_train_batch_size"], found["gradient_accumulation_steps"]
 
     assert math.prod(sizes()) == 8

@@ -175,9 +175,9 @@ def test_checkpointing_is_on_only_where_memory_needs_it(
     plenty = fit(model, many)
     assert plenty.arguments["gradient_checkpointing"] is False
     assert plenty.memory is not None
-    use(small(plenty.memory.peak, here))
+    use(small(plenty.memory.training, here))
     assert fit(model, many).arguments["gradient_checkpointing"] is False
-    use(small(plenty.memory.peak - 1_000, here))
+    use(small(plenty.memory.training - 1_000, here))
     with caplog.at_level(logging.WARNING):
         short = fit(model, many)
     assert short.arguments["gradient_checkpointing"] is True
@@ -194,7 +194,7 @@ def test_packs_are_smaller_where_memory_needs_it(use: Use, model: LocalModel) ->
     once = {"gradient_checkpointing": True}
     whole = fit(model, many, options=once)
     assert whole.memory is not None
-    use(small(whole.memory.peak - 1_000))
+    use(small(whole.memory.training - 1_000))
     halved = fit(model, many, options=once)
     fields = halved.arguments
     assert (fields["max_length"], fields["gradient_accumulation_steps"]) == (8192, 2)
