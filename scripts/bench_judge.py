@@ -2,8 +2,8 @@
 
     python scripts/bench_judge.py --characters 1000000
 
-Each text is one piece repeated. It stands for a proposal, for one long task in a list, for an answer
-or for an input. Prints the processor seconds of each version of the rules, the slowest last.
+Each text is one piece repeated. It stands for a proposal, for one long task of a list, an answer
+or an input. Prints the processor seconds of each version of the rules, the slowest last.
 """
 
 from __future__ import annotations
