@@ -2,7 +2,7 @@
 
     python scripts/bench_judge.py --characters 1000000
 
-Each text is one piece repeated: a proposal, one long task in a list, an answer,
+Each text is one piece repeated. It stands for a proposal, for one long task of a list, an answer
 or an input. Prints the processor seconds of each version of the rules, the slowest last.
 """
 
