@@ -101,9 +101,10 @@ def _matches(answer: str, values: Sequence[str]) -> bool:
 
 
 def _json(answer: str, values: Sequence[str]) -> bool:
-    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", answer.strip(), re.DOTALL)
+    opening, _, fenced = answer.strip().partition("\n")
+    is_fenced = opening.strip() in ("```", "```json") and fenced.endswith("```")
     try:
-        value = json.loads(fenced[1] if fenced else answer)
+        value = json.loads(fenced.removesuffix("```") if is_fenced else answer)
     except (ValueError, RecursionError):
         return False
     return isinstance(value, dict | list) and (

@@ -14,6 +14,7 @@ import yaml
 
 from selfinstruct.audit.verify import verify_run
 from selfinstruct.common.errors import SelfInstructError
+from selfinstruct.dataset.replace import RECORD
 from selfinstruct.store import open_run
 from selfinstruct.store.layout import HEADS, LOCK_FILE, RUN_FILE, STATUS_FILE
 
@@ -68,7 +69,9 @@ def _meaning(path: Path) -> Any:
     if path.suffix == ".yaml":
         return _lasting(yaml.safe_load(content))
     if path.suffix == ".jsonl":
-        return [_line(line) for line in content.splitlines()]
+        lines = [_line(line) for line in content.splitlines()]
+        # Its readers pass over a line that a power cut tore, and the export writes it again.
+        return [one for one in lines if not isinstance(one, bytes)] if path.name == RECORD else lines
     return content
 
 
