@@ -71,7 +71,9 @@ def _meaning(path: Path) -> Any:
     if path.suffix == ".jsonl":
         lines = [_line(line) for line in content.splitlines()]
         # Its readers pass over a line that a power cut tore, and the export writes it again.
-        return [one for one in lines if not isinstance(one, bytes)] if path.name == RECORD else lines
+        return (
+            [one for one in lines if not isinstance(one, bytes)] if path.name == RECORD else lines
+        )
     return content
 
 
