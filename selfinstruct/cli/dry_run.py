@@ -19,6 +19,7 @@ _PARTS = {
     "optimizer": "optimizer",
     "reference": "reference model",
     "activations": "activations",
+    "backward": "the backward pass",
     "logits": "logits",
 }
 
