@@ -1,7 +1,8 @@
 """A model's folder while its training runs, and whether a training may use it.
 
 checkpoints/checkpoint-N   whole once it has its counts.json, which is written when all else is on
-                           the disk; where none has (older trainings), its trainer_state.json
+                           the disk; of older trainings, once it has its trainer_state.json
+checkpoints/.counted       the checkpoints of this training have counts.json
 checkpoints/asked.json     what was asked for; --resume must ask for the same
 .model.tmp                 the model while it is being written
 training.json              moved in last; then the model is whole
@@ -29,6 +30,7 @@ PART = ".model.tmp"
 ASKED = "asked.json"
 # In a checkpoint: the tokens and seconds up to it.
 COUNTS = "counts.json"
+_COUNTED = ".counted"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -38,7 +40,9 @@ def last_checkpoint(folder: Path) -> Path | None:
         for path in folder.glob("checkpoint-*")
         if path.name.rpartition("-")[2].isdigit() and _is_json(path / "trainer_state.json")
     ]
-    whole = [path for path in written if _is_json(path / COUNTS)] or written
+    whole = [path for path in written if _is_json(path / COUNTS)]
+    if not whole and not (folder / _COUNTED).exists():
+        whole = written
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
@@ -126,6 +130,8 @@ def begin(out: Path, asked: Mapping[str, Any]) -> None:
     if is_main_process():
         with written(out):
             (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            if last_checkpoint(out / CHECKPOINTS) is None:
+                atomic.write_bytes(out / CHECKPOINTS / _COUNTED, b"")
             atomic.write_json(out / CHECKPOINTS / ASKED, dict(asked))
 
 
