@@ -34,10 +34,14 @@ def complete(
     from selfinstruct.generate.complete import complete as complete_run
     from selfinstruct.generate.complete import pending
     from selfinstruct.inputs.run_inputs import stored_config
-    from selfinstruct.store import open_run
+    from selfinstruct.store import open_run, run_lock
+    from selfinstruct.store.commits import count_commits, has_uncounted
 
     opened = open_run(run)
     if not pending(opened):
+        if has_uncounted(opened):
+            with run_lock(opened.path):
+                count_commits(opened)
         stdout.print("no instruction waits for its instances", highlight=False)
         return
     required_engine(engine or stored_config(opened).engine.name)

@@ -34,7 +34,10 @@ def without_controls(text: str) -> str:
 def json_text(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON for a screen or a program: letters as they are, marks as escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return _MARKS.sub(lambda found: _escape(found[0]), text) if not text.isascii() else text
+    # An escape ends in a letter or a digit, after which a joiner hides.
+    while not text.isascii() and (escaped := _MARKS.sub(lambda m: _escape(m[0]), text)) != text:
+        text = escaped
+    return text
 
 
 def _escape(character: str) -> str:

@@ -193,7 +193,10 @@ def read_lines(
         raise StoreError(f"{path}: cannot be read ({error.strerror}); check it") from error
     entries: list[tuple[int, dict[str, Any]]] = []
     damaged: list[DamagedLine] = []
-    content = content[: len(content) - _torn_end(content, recorded)]
+    torn = _torn_end(content, recorded)
+    if torn:
+        log.warning("%s: ends with an unfinished line, which is passed over", path)
+    content = content[: len(content) - torn]
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue

@@ -43,7 +43,7 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.store import chat_tables, schema
-from selfinstruct.store.heads import check_head, head, raise_heads, write_head
+from selfinstruct.store.heads import check_head, head, raise_heads, uncounted, write_head
 from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, ROUNDS, TURNS
 from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
 from selfinstruct.store.sealed import (
@@ -275,8 +275,22 @@ def count_commits(run: Run) -> None:
         StoreError: a commit is missing.
         WriteError: the disk refuses.
     """
+    raise_heads(run.path, _found(run))
+
+
+def has_uncounted(run: Run) -> bool:
+    """Whether a killed process left a commit uncounted.
+
+    Raises:
+        StoreError: a commit is missing.
+    """
+    return bool(uncounted(run.path, _found(run)))
+
+
+def _found(run: Run) -> dict[str, int]:
+    """Return how many commits of each kind a run has."""
     found = {kind.name: len(kind.numbers(run)) for kind in KINDS}
-    raise_heads(run.path, {ROUNDS: len(run.rounds()), **found})
+    return {ROUNDS: len(run.rounds()), **found}
 
 
 def best_answers(run: Run) -> dict[str, InstanceCandidate]:

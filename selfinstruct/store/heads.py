@@ -66,11 +66,20 @@ def raise_heads(run: Path, found: Mapping[str, int]) -> None:
         StoreError: the file is damaged.
         WriteError: the disk refuses.
     """
-    heads = _heads(run)
-    more = {kind: number for kind, number in found.items() if number > heads.get(kind, 0)}
+    more = uncounted(run, found)
     if more:
         with refusal(run / HEADS):
-            write_heads(run, {**heads, **more})
+            write_heads(run, {**_heads(run), **more})
+
+
+def uncounted(run: Path, found: Mapping[str, int]) -> dict[str, int]:
+    """Return the kinds of which more commits are found than were counted, with the numbers found.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    heads = _heads(run)
+    return {kind: number for kind, number in found.items() if number > heads.get(kind, 0)}
 
 
 def write_heads(run: Path, heads: Mapping[str, int]) -> None:

@@ -1,7 +1,8 @@
 """A model's folder while its training runs, and whether a training may use it.
 
 checkpoints/checkpoint-N   whole once it has its counts.json, which is written when all else is on
-                           the disk (older trainings have none), or passed over (`whole.torn_file`)
+                           the disk, or passed over (`whole.torn_file`)
+checkpoints/.counted       the checkpoints of this training have counts.json; older ones have none
 checkpoints/adapter        the trained adapter, while it is being merged
 checkpoints/asked.json     what was asked for; --resume must ask for the same
 .model.tmp                 the model while it is being written
@@ -36,6 +37,7 @@ PART = ".model.tmp"
 ASKED = "asked.json"
 # In a checkpoint: the tokens and seconds up to it.
 COUNTS = "counts.json"
+_COUNTED = ".counted"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -46,7 +48,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     numbered = [
         path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()
     ]
-    counted = any(_is_json(path / COUNTS) for path in numbered)
+    counted = (folder / _COUNTED).exists() or any(_is_json(path / COUNTS) for path in numbered)
     for path in sorted(numbered, key=lambda path: -int(path.name.rpartition("-")[2])):
         torn = torn_file(path)
         if torn is None and counted and not _is_json(path / COUNTS):
@@ -141,6 +143,8 @@ def begin(out: Path, asked: Mapping[str, Any]) -> None:
     if is_main_process():
         with written(out):
             (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            if last_checkpoint(out / CHECKPOINTS) is None:
+                atomic.write_bytes(out / CHECKPOINTS / _COUNTED, b"")
             atomic.write_json(out / CHECKPOINTS / ASKED, dict(asked))
 
 

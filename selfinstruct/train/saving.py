@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shlex
 import shutil
@@ -23,6 +24,8 @@ from selfinstruct.train.checkpoints import (
 )
 from selfinstruct.train.recipe import Training
 from selfinstruct.train.watching import is_main_process
+
+log = logging.getLogger(__name__)
 
 
 def plain(value: Any) -> Any:
@@ -99,4 +102,12 @@ def save_model(
             file.replace(out / file.name)
         atomic.sync(out)
         part.rmdir()
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    remove_checkpoints(out)
+
+
+def remove_checkpoints(out: Path) -> None:
+    """Remove the checkpoints of a training that is done; what cannot be removed is said."""
+    refused: list[str] = []
+    shutil.rmtree(out / CHECKPOINTS, onerror=lambda _call, path, _error: refused.append(path))
+    if refused and (out / CHECKPOINTS).exists():
+        log.warning("%s: cannot be removed; the model is whole: remove it yourself", refused[0])

@@ -58,7 +58,7 @@ def test_every_damage_is_named(small: Run) -> None:
     sample_path(small, 0).write_text("[]")
     for path in (overrides_path(small), labels_path(small)):
         with path.open("a") as handle:
-            handle.write('{"id": "r0')
+            handle.write('{"id": "r0\n')
     problems = [str(problem) for problem in verify_run(small).problems]
     named: list[Path] = [*files, gone, broken, calibration, sample_path(small, 0)]
     named += [overrides_path(small), labels_path(small)]

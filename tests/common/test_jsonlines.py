@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.common.errors import StoreError, WriteError
-from selfinstruct.common.jsonlines import append_line, read_lines
+from selfinstruct.common.jsonlines import append_line, parse_lines, read_lines, sum_path
 
 
 def test_nothing_is_there_before_the_first_line(tmp_path: Path) -> None:
@@ -43,6 +43,25 @@ def test_a_torn_line_is_told_and_the_next_one_whole(tmp_path: Path, torn: bytes)
     assert [line.number for line in damaged] == [2]
     assert f"{path}:2: is no" in str(damaged[0])
     assert path.read_bytes().startswith(b'{"n": 1}\n' + torn)
+
+
+def test_an_unfinished_line_after_the_sum_is_no_damage(tmp_path: Path) -> None:
+    """Its process died before it could say that the line is written; a whole one counts."""
+    path = tmp_path / "notes.jsonl"
+    append_line(path, {"n": 1}, summed=True)
+    whole = path.read_bytes()
+    for end, known in ((b'{"n": 2', [1]), (b'{"n": 2}', [1, 2]), (b'{"n": 2}\n{"n"', [1, 2])):
+        path.write_bytes(whole + end)
+        entries, damaged = parse_lines(path, lambda line: line["n"], "note")
+        assert (entries, damaged) == (known, [])
+        before = sum_path(path).read_bytes()
+        append_line(path, {"n": 3}, summed=True)
+        assert parse_lines(path, lambda line: line["n"], "note") == ([*known, 3], [])
+        sum_path(path).write_bytes(before)
+    # What the sum covers is damage, torn or not; and so is a last line that is gone.
+    path.write_bytes(whole[:-3])
+    _, damaged = parse_lines(path, lambda line: line["n"], "note")
+    assert any("lost 3 bytes" in str(line) for line in damaged)
 
 
 def write_many(path: Path, writer: int) -> None:

@@ -307,8 +307,14 @@ def commands() -> list[Command]:
             ("export", "run", "--for", "axolotl", "--out", "axolotl/train.jsonl"),
             changes="^$",
         ),
-        Command("prefer", lambda: _has_run("--target", "14"), prefer, (*prefer, "--resume")),
-        Command("best-of", _tasks, best, (*best, "--resume")),
+        Command(
+            "prefer",
+            lambda: _has_run("--target", "14"),
+            prefer,
+            (*prefer, "--resume"),
+            ready="holds preferences already",
+        ),
+        Command("best-of", _tasks, best, (*best, "--resume"), ready="holds chosen answers already"),
         Command("align", _inputs, call=_align, changes="^$"),
         Command("evaluate", _trainable, evaluate, changes="^$", trains=True),
         Command(

@@ -14,7 +14,6 @@ import yaml
 
 from selfinstruct.audit.verify import verify_run
 from selfinstruct.common.errors import SelfInstructError
-from selfinstruct.dataset.replace import RECORD
 from selfinstruct.store import open_run
 from selfinstruct.store.layout import HEADS, LOCK_FILE, RUN_FILE, STATUS_FILE
 
@@ -30,6 +29,10 @@ COMMITTED = re.compile(
     r"(rounds|imports|answers|supplements|conversations)/[0-9]{5,}/[^/]+$"
 )
 _STAMP = re.compile(r"damaged/[^/]+/")
+# The user's cache: a command does without it where it cannot be written.
+CACHE = "cache/"
+# A journal without a sum: a torn line costs itself alone.
+_RECORD = ".selfinstruct-exports.jsonl"
 # What a writer leaves only while it writes.
 TEMPORARY = re.compile(r"(^|/)(\.[^/]*\.tmp|[^/]*\.(tmp|part))(/|$)")
 
@@ -48,6 +51,8 @@ def meanings(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix() + "/" * path.is_dir()
+        if name.startswith(CACHE):
+            continue
         name = _STAMP.sub("damaged/", name)
         if path.is_dir():
             found[name] = ""
@@ -69,11 +74,8 @@ def _meaning(path: Path) -> Any:
     if path.suffix == ".yaml":
         return _lasting(yaml.safe_load(content))
     if path.suffix == ".jsonl":
-        lines = [_line(line) for line in content.splitlines()]
-        # Its readers pass over a line that a power cut tore, and the export writes it again.
-        return (
-            [one for one in lines if not isinstance(one, bytes)] if path.name == RECORD else lines
-        )
+        lines = map(_line, content.splitlines())
+        return [one for one in lines if path.name != _RECORD or not isinstance(one, bytes)]
     return content
 
 
