@@ -186,4 +186,10 @@ def _is_kept(completion: Completion, said: str) -> bool:
     said = re.sub("[\ud800-\udfff]", "\ufffd", said)
     if completion.thinking is None:
         return completion.text == said
-    return completion.thinking in said and completion.text in said
+    kept = completion.thinking + completion.text
+    # Marks and white space between the parts go; parts of thinking are joined.
+    return _letters(said) == _letters(kept)
+
+
+def _letters(text: str) -> list[str]:
+    return sorted(re.sub(r"</?think>|\s", "", text))

@@ -32,7 +32,7 @@ class Size:
     """How much to inject; `only` names commands."""
 
     every: int = 1
-    damages: int = 600
+    damages: int = 800
     completions: int = 20_000
     seed: int = 0
     only: Sequence[str] | None = None
