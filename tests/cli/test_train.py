@@ -117,7 +117,7 @@ def test_decontamination_is_told(
         (["--model", "bundled"], "give NAME=MODEL"),
         (["--model", "a/b=bundled"], "give NAME=MODEL"),
         (["--model", "a=bundled", "--few-shot", "b=2"], "no --model has this name"),
-        (["--model", "a=bundled", "--few-shot", "a=x"], "give NAME=N"),
+        (["--model", "a=bundled", "--few-shot", "a=x"], "give N for all models, or NAME=N"),
         (["--model", "a=./nowhere"], "no such folder"),
         (
             ["--model", "a=bundled", "--tasks", "none.jsonl"],

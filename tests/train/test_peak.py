@@ -81,10 +81,8 @@ def test_of_a_tiny_model(tmp_path: Path) -> None:
     [
         ("sft", ()),
         ("sft", ("--full",)),
-        ("sft", ("--set", "gradient_checkpointing=true", "--set", "packing=false")),
-        ("dpo", ()),
     ],
-    ids=["lora", "full", "checkpointing", "dpo"],
+    ids=["lora", "full"],
 )
 def test_of_a_real_model(kind: str, more: tuple[str, ...], tmp_path: Path) -> None:
     estimated, peak = compare(kind, "bundled", tmp_path, more)
