@@ -29,7 +29,7 @@ _FOUR_BITS = 4.5 / 8
 # CUDA takes on a GPU for itself was not measured.
 PROCESS = 900_000_000
 # What the backward pass works with, and blocks that are free but of the wrong size, in layers'
-# worth of activations. Measured on a CPU, with and without checkpointing: 3.6 to 4.4.
+# worth of activations. Fitted to peaks measured on a CPU (docs/gpus.md).
 _BACKWARD = 4
 _ON_GPU = 600_000_000
 
@@ -243,8 +243,9 @@ def _logits(shape: Shape, way: Way, batch: Batch) -> int:
         # Without Triton the tile is also there in float32, and so are its exponentials.
         size = _compute(way) + (0 if way.gpu else 12)
         return min(batch.tokens, _TILE_TOKENS) * words * size
-    # Logits, their float32 form, and its softmax or gradient.
-    return batch.learnt * shape.vocabulary * (10 if way.autocast else 8)
+    # Logits, their float32 form and its log-softmax; then the gradients of both. The C library
+    # keeps what each thread has freed, and the backward pass runs in a thread of its own.
+    return batch.learnt * shape.vocabulary * (16 if way.autocast else 12)
 
 
 def _weights(shape: Shape, way: Way) -> int:

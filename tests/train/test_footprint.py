@@ -160,7 +160,7 @@ def test_the_parts_of_a_small_model(tmp_path: Path) -> None:
     assert found.adapter == found.gradients == 4 * adapter
     assert found.optimizer == 8 * adapter
     assert found.weights == 2 * shape.parameters
-    assert found.logits == 50 * words * 10
+    assert found.logits == 50 * words * 16
     assert found.copies == 2 * adapter
     whole = memory_of(shape, way(method="full", weight_bytes=4), Batch(2, 100, learnt=50))
     assert (whole.adapter, whole.merging) == (0, 0)
