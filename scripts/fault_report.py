@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
 import shutil
 import subprocess
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="only this command")
     parser.add_argument("--out", type=Path, default=REPORT)
     given = parser.parse_args()
+    logging.getLogger("selfinstruct").setLevel(logging.ERROR)  # thousands of completions are odd
     size = Size(given.every, given.damages, given.completions, given.seed, given.only)
     report = json.loads(given.out.read_text()) if given.part and given.out.exists() else {}
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
