@@ -100,6 +100,8 @@ class Workplace:
         operations, _ = value_of_fork(partial(self._count, command), self.log)
         second = self.state(command)
         assert second == ends, (command.name, differing(ends, second))
+        second = self.state(command)
+        assert second == ends, (command.name, differing(ends, second))
         return Course(command, before, operations, ends)
 
     def _do(self, work: Callable[[], object]) -> None:
