@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,19 +18,27 @@ from tests.train.tiny import tiny_model
 ARTICLE = "the quick brown fox jumps over a lazy dog and runs into the deep green wood "
 
 
+# A small process between: at its start a process counts the memory of the one that it came from.
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
 def peak_of(words: list[str]) -> tuple[int, str]:
     """Run a command; return the bytes that it had in memory at its peak, and what it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "selfinstruct", *words],
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, sys.executable, "-m", "selfinstruct", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, said[-3000:]
-    return usage.ru_maxrss * 1024, said
+    assert done.returncode == 0, done.stdout[-3000:]
+    said, _, peak = done.stdout.rstrip().rpartition("\n")
+    return int(peak) * 1024, said
 
 
 def rows(path: Path, kind: str) -> Path:

@@ -33,7 +33,7 @@ def tiny_tokenizer(
     )
 
 
-def tiny_model(folder: Path, **how: Any) -> LocalModel:
+def tiny_model(folder: Path, *, head_dim: int = 8, **how: Any) -> LocalModel:
     """Write the model into a folder with its `tiny_tokenizer`, and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -48,6 +48,7 @@ def tiny_model(folder: Path, **how: Any) -> LocalModel:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=head_dim,
         max_position_embeddings=512,
         initializer_range=0.2,
         bos_token_id=tokenizer.bos_token_id,
