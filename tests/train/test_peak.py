@@ -88,8 +88,16 @@ def test_of_a_tiny_model(tmp_path: Path) -> None:
     [
         ("sft", ()),
         ("sft", ("--full",)),
+        ("sft", ("--set", "gradient_checkpointing=true", "--set", "packing=false")),
+        pytest.param(
+            "dpo",
+            (),
+            marks=pytest.mark.xfail(
+                strict=True, reason="estimated 2.43 GB, measured 4.68: not found yet what is left out"
+            ),
+        ),
     ],
-    ids=["lora", "full"],
+    ids=["lora", "full", "checkpointing", "dpo"],
 )
 def test_of_a_real_model(kind: str, more: tuple[str, ...], tmp_path: Path) -> None:
     estimated, peak = compare(kind, "bundled", tmp_path, more)
