@@ -93,7 +93,8 @@ def test_of_a_tiny_model(tmp_path: Path) -> None:
             "dpo",
             (),
             marks=pytest.mark.xfail(
-                strict=True, reason="estimated 2.43 GB, measured 4.68: not found yet what is left out"
+                strict=True,
+                reason="estimated 2.43 GB, measured 4.68; what is left out is not found",
             ),
         ),
     ],
