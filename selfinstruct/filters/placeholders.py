@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from selfinstruct.common.scan import folded, has_any
 from selfinstruct.filters.code import is_code
 
 # Words in brackets. Plain bracketed text such as [1, 2] or [sic] does not match.
@@ -52,14 +53,19 @@ def leaves_gaps(text: str, instruction: str = "", *, blanks: bool = True) -> boo
     """
     if _ASKS_FOR_GAPS.search(instruction):
         return False
-    prose = _IN_CODE.sub(" ", text)
-    is_markup = bool(_MARKUP.search(prose))
-    if _LEFT_OUT.search(prose) and not is_markup:
-        return True
-    if _BRACES.search(prose) and not is_markup and not is_code(prose):
-        return True
-    gaps = len(_BRACKETED.findall(prose))
-    gaps += 0 if is_markup else len(_TAG.findall(prose))
-    gaps += len(_BLANK.findall(prose)) if blanks else 0
+    prose = _IN_CODE.sub(" ", text) if "`" in text else text
+    is_markup = "<" in prose and bool(_MARKUP.search(prose))
+    in_brackets, in_tags = "[" in prose and "]" in prose, "<" in prose and ">" in prose
+    if not is_markup:
+        closes = has_any(prose, "[<") and has_any(prose, "]>")
+        if (closes or "lorem ipsum" in folded(prose)) and _LEFT_OUT.search(prose):
+            return True
+        if "{{" in prose and "}}" in prose and _BRACES.search(prose) and not is_code(prose):
+            return True
+    gaps = len(_BRACKETED.findall(prose)) if in_brackets else 0
+    gaps += len(_TAG.findall(prose)) if in_tags and not is_markup else 0
+    gaps += len(_BLANK.findall(prose)) if blanks and has_any(prose, ("____", "XXXX")) else 0
+    if not gaps:
+        return False
     words = len(prose.split())
-    return gaps > 0 and (words < _LONG or gaps * _WORDS_FOR_A_GAP > words)
+    return words < _LONG or gaps * _WORDS_FOR_A_GAP > words
