@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import regex
 
+from selfinstruct.common.scan import characters
 from selfinstruct.common.versions import Versioned
 from selfinstruct.filters.novelty.tokens import SPACELESS, kinds
 from selfinstruct.filters.text import word_count
@@ -39,7 +40,7 @@ def has_spaceless(text: str) -> bool:
         return False
     # A character that occurs again is looked at once.
     rest = text[first.start() :]
-    return bool(_HAS_SPACELESS.search(rest if len(rest) < _SHORT else "".join(set(rest))))
+    return bool(_HAS_SPACELESS.search(rest if len(rest) < _SHORT else "".join(characters(rest))))
 
 
 def count_words(text: str) -> int:

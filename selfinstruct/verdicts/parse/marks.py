@@ -31,6 +31,7 @@ _INLINE = re.compile(
     r"[*(（\d](?<=[\s。？！；.?!][*(（\d])(?:(?<=\*)\*[(（]?\d{1,4}|(?<=[(（])\d{1,4}|(?<=\d)\d{0,3})"
     r"[.)．、：）](?!\d)"
 )
+_WITHOUT_SPACES = re.compile("[\u2e80-\U0010ffff]")
 _DIGIT = re.compile(r"\d")
 _START = re.compile(r"[ \t]*+(?:\*\*)?+[ \t]*+(?P<quote>[\"'“‘«「]?)(?P<letter>[^\W\d_]|$)")
 _SENTENCE_END = frozenset(".?!…。？！")
@@ -130,10 +131,9 @@ def next_number_start(text: str, start: int, end: int, number: int) -> int:
 
 def looks_whole(text: str) -> bool:
     """Whether a text is long enough for a task: four words, or six characters without spaces."""
-    words = text.split()
-    if len(words) >= 4:
+    if len(text.split(maxsplit=3)) >= 4:
         return True
-    return sum(ord(char) > 0x2E7F for char in text) >= 6
+    return sum(1 for _ in islice(_WITHOUT_SPACES.finditer(text), 6)) == 6
 
 
 def looks_short(texts: Sequence[str]) -> bool:
