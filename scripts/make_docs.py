@@ -12,6 +12,17 @@ import re
 import sys
 from pathlib import Path
 
+from docs_reference import (
+    commands_page,
+    export_table,
+    formats_page,
+    index_page,
+    python_page,
+    quality_table,
+    reasons_page,
+    rest_page,
+)
+
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
@@ -48,13 +59,6 @@ def config_table() -> str:
         if len(default) > 60:
             default = f"{len(value)} words"
         lines.append(f"| `{key}` | `{default}` | {kind} | {description} |")
-    return "\n".join(lines) + "\n"
-
-
-def reason_table() -> str:
-    """Return a table of every reason and what it means."""
-    lines = ["| reason | a candidate is rejected because |", "|---|---|"]
-    lines += [f"| `{reason}` | {text} |" for reason, text in reasons().items()]
     return "\n".join(lines) + "\n"
 
 
@@ -424,16 +428,20 @@ def generated() -> dict[Path, str]:
     data = docs / "data.md"
     imports = docs / "import.md"
     faults = docs / "reliability.md"
+    reference = docs / "reference"
+    page = marked(readme, "quality", quality_table(), "exports", export_table())
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
         ),
         docs / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked(
-            readme,
-            *("reasons", reason_table(), "data-commands", data_command_table()),
-            *("throughput", throughput("short")),
-        ),
+        readme: page,
+        docs / "index.md": index_page(page),
+        reference / "commands.md": commands_page(),
+        reference / "reasons.md": reasons_page(),
+        reference / "formats.md": formats_page(),
+        reference / "python.md": python_page(),
+        reference / "rest.md": rest_page(),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules,
@@ -462,6 +470,7 @@ def main() -> int:
         if check:
             print(f"{path} is stale: run scripts/make_docs.py", file=sys.stderr)
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path}")
     return stale if check else 0
