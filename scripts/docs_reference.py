@@ -15,6 +15,7 @@ import typer.main
 
 import selfinstruct as si
 from selfinstruct.cli.app import app
+from selfinstruct.config.presets import PRESETS, preset
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.trainers import TRAINERS, config_path
 from selfinstruct.filters.rules import reasons
@@ -45,9 +46,12 @@ def commands_page() -> str:
     lines = [
         "# Commands\n\n",
         MADE,
-        "`selfinstruct COMMAND --help` shows the same. Results go to stdout; progress and messages go\n"
-        "to stderr. `selfinstruct --install-completion` makes the Tab key complete commands and\n"
-        "options (bash, zsh, fish); `--show-completion` prints that script. `--version` prints the\n"
+        "`selfinstruct COMMAND --help` shows the same. Results go to stdout; progress "
+        "and messages\n"
+        "go to stderr. `selfinstruct --install-completion` makes the Tab key complete "
+        "commands and\n"
+        "options (bash, zsh, fish); `--show-completion` prints that script. `--version` "
+        "prints the\n"
         "version, and `--verbose` before a command logs decisions with their reasons.\n\n",
         "| exit code | meaning | what to do |\n|---:|---|---|\n",
         *(f"| {code} | {meaning} | {advice} |\n" for code, meaning, advice in EXIT_CODES),
@@ -64,8 +68,16 @@ def commands_page() -> str:
 EXIT_CODES = (
     (0, "done", ""),
     (1, "a bug in selfinstruct", "report it, with the message"),
-    (2, "wrong usage, configuration or input; nothing was written", "read the message, and correct it"),
-    (3, "the engine, the disk or the hub failed; committed work is safe", "try again, with `--resume`"),
+    (
+        2,
+        "wrong usage, configuration or input; nothing was written",
+        "read the message, and correct it",
+    ),
+    (
+        3,
+        "the engine, the disk or the hub failed; committed work is safe",
+        "try again, with `--resume`",
+    ),
     (4, "a run is damaged", "`selfinstruct audit verify RUN`, then `audit repair RUN`"),
     (130, "interrupted by Ctrl-C; committed work is safe", "the message says how to resume"),
 )
@@ -137,7 +149,8 @@ def reasons_page() -> str:
     rows = "".join(f"| `{reason}` | {text} |\n" for reason, text in reasons().items())
     return (
         f"# Reasons\n\n{MADE}"
-        "A rejected candidate has exactly one reason: the first rule that it failed. The same words\n"
+        "A rejected candidate has exactly one reason: the first rule that it failed. The "
+        "same words\n"
         "stand in the files of a run, in `audit list --reason`, on the pages and here.\n"
         "[Rules](../rules.md) explains the rules and their limits.\n\n"
         f"| reason | a candidate is rejected because |\n|---|---|\n{rows}"
@@ -148,7 +161,8 @@ def formats_page() -> str:
     """Return the page of the formats that are read and written."""
     lines = [
         f"# Formats\n\n{MADE}## Read\n\n"
-        "Every command that reads data recognises these. [Your data](../data.md) says which command\n"
+        "Every command that reads data recognises these. [Your data](../data.md) says "
+        "which command\n"
         "takes which, and what to do if columns have other names.\n\n"
         "| `--format` | a row |\n|---|---|\n",
         *(f"| `{known.name}` | {known.help} |\n" for known in FORMATS),
@@ -177,7 +191,11 @@ def export_table(docs: str = "docs/") -> str:
             )
             for trainer in TRAINERS
         ),
-        ("the Hugging Face hub", "--format messages --card --push OWNER/NAME", "a dataset with a card"),
+        (
+            "the Hugging Face hub",
+            "--format messages --card --push OWNER/NAME",
+            "a dataset with a card",
+        ),
     ]
     lines = ["| you use | `selfinstruct export RUN --out FILE` and | you get |\n|---|---|---|\n"]
     lines += [f"| {use} | `{how}` | {got} |\n" for use, how, got in rows]
@@ -194,14 +212,18 @@ def python_page() -> str:
         value = getattr(si, name)
         lines.append(f"\n## {name}\n\n")
         if not inspect.isfunction(value) and not hasattr(value, "__mro__"):
-            lines.append("A type for annotations: one of the records that `progress` is called with.\n")
+            lines.append(
+                "A type for annotations: one of the records that `progress` is called with.\n"
+            )
             continue
         lines.append(_signature(name, value))
         lines.append(_docstring(value))
         if inspect.isclass(value) and name == "Run":
             for key, method in vars(value).items():
                 if not key.startswith("_") and inspect.isfunction(method):
-                    lines.append(f"\n### Run.{key}\n\n{_signature(key, method)}{_docstring(method)}")
+                    lines.append(
+                        f"\n### Run.{key}\n\n{_signature(key, method)}{_docstring(method)}"
+                    )
     return "".join(lines)
 
 
@@ -212,9 +234,7 @@ def _signature(name: str, value: Any) -> str:
     if inspect.isclass(value) and value is si.Run:
         return ""
     given = [str(one) for one in found.parameters.values() if one.name != "self"]
-    if any(
-        one.kind is inspect.Parameter.KEYWORD_ONLY for one in found.parameters.values()
-    ):
+    if any(one.kind is inspect.Parameter.KEYWORD_ONLY for one in found.parameters.values()):
         first = next(
             at
             for at, one in enumerate(one for one in found.parameters.values() if one.name != "self")
@@ -270,9 +290,11 @@ def rest_page() -> str:
         service.include_router(router, prefix="/api/v1")
     described: dict[str, Any] = service.openapi()
     lines = [
-        f"# REST\n\n{MADE}`selfinstruct serve` answers under `/api/v1`. [The service](../service.md) has\n"
-        "examples with curl, and says who may use it. `/api/v1/openapi.json` describes every body and\n"
-        "reply.\n\n| operation | what it does |\n|---|---|\n"
+        f"# REST\n\n{MADE}`selfinstruct serve` answers under `/api/v1`. [The "
+        f"service](../service.md)\n"
+        "has examples with curl, and says who may use it. `/api/v1/openapi.json` "
+        "describes every body\n"
+        "and reply.\n\n| operation | what it does |\n|---|---|\n"
     ]
     details = []
     for path, operations in sorted(described["paths"].items()):
@@ -281,13 +303,21 @@ def rest_page() -> str:
             said = " ".join(said.split("\n\n")[0].split()).replace("|", "\\|")
             lines.append(f"| `{method.upper()} {path}` | {said} |\n")
             query = [
-                f"`{one['name']}`" for one in operation.get("parameters", []) if one["in"] == "query"
+                f"`{one['name']}`"
+                for one in operation.get("parameters", [])
+                if one["in"] == "query"
             ]
             if query:
                 details.append(f"- `{method.upper()} {path}`: {', '.join(query)}\n")
     if details:
         lines += ["\n## Parameters of the query\n\n", *details]
     return "".join(lines)
+
+
+def preset_table() -> str:
+    """Return a table of the presets of `selfinstruct init`."""
+    rows = "".join(f"| `{name}` | {' '.join(preset(name).head)} |\n" for name in PRESETS)
+    return f"| `--preset` | what it is, and whether it was run |\n|---|---|\n{rows}"
 
 
 _NOW = re.compile(r"^\| \| now \| ([\d, ]+) \| \**([^|*]+?)\** \| \d+ \| ([\d,]+) \|$")
@@ -301,7 +331,8 @@ def quality_table() -> str:
         ValueError: the table there has another form.
     """
     lines = [
-        "| model that writes | rated A or B (95 % interval) | generated tokens per 1,000 A/B tasks | "
+        "| model that writes | rated A or B (95 % interval) | generated tokens per 1,000 "
+        "A/B tasks | "
         "minutes per 1,000 A/B tasks | run on | rated by |\n|---|---|---:|---|---|---|\n"
     ]
     model = ""
@@ -311,8 +342,8 @@ def quality_table() -> str:
         elif found := _NOW.match(line):
             tokens = 1000 / int(found[3].replace(",", ""))  # in millions
             lines.append(
-                f"| {model} | {found[2]} | {tokens:.2g} million | not measured | 2 CPU cores | "
-                "2 language models, not people |\n"
+                f"| {model} | {found[2]} | {tokens:.2g} million | not measured | 2 CPU "
+                "cores | 2 language models, not people |\n"
             )
     if len(lines) < 2:
         raise ValueError("docs/engine.md: found no rows of A/B tasks; the table has another form")
@@ -321,8 +352,9 @@ def quality_table() -> str:
         "**never run on a GPU** | |\n"
     )
     lines.append(
-        "\nFrom [docs/engine.md](docs/engine.md): 100 tasks of each model by the default settings, 50 of "
-        "them rated.\n"
+        "\nFrom [docs/engine.md](docs/engine.md): 100 tasks of each model by the default "
+        "settings, 50 "
+        "of them rated.\n"
     )
     return "".join(lines)
 

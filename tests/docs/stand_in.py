@@ -1,4 +1,4 @@
-"""A scripted model for the pages of the docs: it writes tasks, instances and answers that differ."""
+"""A scripted model for the pages of the docs: its tasks, instances and answers differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineKind
 from selfinstruct.engines.scripted import ALL, ScriptedEngine
 from tests.conftest import draw, varied_script
-from tests.engines.kinds import OPTIONS, needs_nothing
+from tests.engines.kinds import OPTIONS as BARE
+from tests.engines.kinds import needs_nothing
+
+# A page's config for vLLM holds for it, too.
+OPTIONS = replace(BARE, keys=engine_options.VLLM.keys, speed=engine_options.VLLM.speed)
 
 
 def script(request: Request) -> str | tuple[str, str]:

