@@ -44,10 +44,16 @@ from selfinstruct.store.layout import CHATS, TURNS
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
 
-Every key can be given in a YAML file (`--config`), or on the command line as
-`--set KEY=VALUE`. *Semantic* keys decide what a run contains and cannot change on `--resume`;
-*stopping* and *throughput* keys can, and *input* keys are compared by content. Values that
-suit a model or a machine are found at the start and stored in `run.yaml`.
+Set a key in a YAML file (`--config`), or on the command line as `--set KEY=VALUE`.
+`selfinstruct init` writes a file with all of them ([presets](presets.md)).
+
+The kind of a key says whether it may change on `--resume`:
+
+- *semantic* keys decide what a run contains. They cannot change.
+- *stopping* and *throughput* keys may change.
+- *input* keys are compared by content: the same data in another file is fine.
+
+Values that suit a model or a machine are detected at the start and stored in `run.yaml`.
 
 """
 
