@@ -105,7 +105,7 @@ def label(
         elif key in "abcdu" and key:
             _act(opened, key, now.next_id, name)
         else:
-            _say(f"{plain(key)!r} is no key here: a b c d, s skip, u undo, q quit")
+            _say(f"{plain(key)!r} is not a key here: a b c d, s skip, u undo, q quit")
     left = now.total - now.rated
     done = "all are rated" if not left else f"{left} left; continue with the same command"
     _say(f"{now.rated} of {now.total} rated by {plain(name)}, {done}")

@@ -115,7 +115,7 @@ def scorers_of(
         asking = [labeller.name for labeller in labellers if labeller.needs is needs]
         if model is not None and not asking:
             raise ConfigError(
-                f"{option}: nobody asks it; label by {_asked_by(needs)}, or leave it out"
+                f"{option}: it is not used; label by {_asked_by(needs)}, or leave it out"
             )
         if model is None and asking:
             raise ConfigError(f"{option}: names the model that `{asking[0]}` asks; give it")

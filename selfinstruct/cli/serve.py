@@ -77,7 +77,7 @@ def serve(
     for address in endpoints:
         if not is_endpoint(address):
             raise ConfigError(
-                f"--endpoint {address}: is no address of a server, such as http://host:8000/v1"
+                f"--endpoint {address}: is not the address of a server, such as http://host:8000/v1"
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)

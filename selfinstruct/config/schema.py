@@ -100,7 +100,7 @@ class EngineConfig(Section):
         if threads is None or which or count:
             return threads
         raise ValueError(
-            f"{json.dumps(threads)} is no number of cores, such as 4, and names none, such as "
+            f"{json.dumps(threads)} is not a number of cores, such as 4, and names none, such as "
             "`0-15` or `0,2`"
         )
 

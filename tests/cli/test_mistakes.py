@@ -182,7 +182,7 @@ def test_a_run_stores_seeds_of_capital_ending_as_what_they_are() -> None:
         (json.dumps(make_seed(1, is_classification="yes")), 'is "yes"; give true'),
         (
             json.dumps(make_seed(1, instances=[{"output": True}])),
-            "is no text but true; give a text",
+            "is not a text but true; give a text",
         ),
         ("null", ":1: is null, no object"),
         ("{'id': 1}", "is not JSON"),

@@ -293,7 +293,7 @@ def test_a_row_that_cannot_be_used_is_named(row: Any, message: str, tmp_path: Pa
             r"a\.json:2: is not JSON \(.*column 18",
         ),
         ("a.json", b'[{"instruction": "x"}\n', r"a\.json: the array has no end"),
-        ("a.json", b'[{"instruction": "x"}] []', "goes on after the end of its array"),
+        ("a.json", b'[{"instruction": "x"}] []', "continues after the end of its array"),
         ("a.json", b'[{"instruction": "x"} {"instruction": "y"}]', "expected a comma"),
         ("a.jsonl", b'{"instruction": "x"}\n{oops\n', r"a\.jsonl:2: is not JSON"),
         ("a.jsonl", b'{"instruction": "x"}\n\xff\n', r"is not UTF-8 text \(byte 21\)"),
