@@ -109,9 +109,10 @@ def require_reward_model(model: LocalModel) -> None:
     # Without a list of labels, transformers takes it for two.
     labels = len(model.config.get("id2label") or (0, 1))
     if labels != 1 or not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        shown = ", ".join(map(str, kinds)) or "no architecture"
         raise ConfigError(
-            f"{model.path}: is not a reward model "
-            f"({', '.join(map(str, kinds)) or 'no architecture'}, {labels} labels); train one with `selfinstruct train reward`"
+            f"{model.path}: is not a reward model ({shown}, {labels} labels); train one with "
+            "`selfinstruct train reward`"
         )
 
 
