@@ -42,8 +42,15 @@ def refuse(*_: Any) -> Engine:
     raise AssertionError("vllm was not asked for")
 
 
+def with_engine(loaded: Any, work: Any, advance: Any, *, kind: EngineKind) -> Any:
+    """Run work with the script in this process: no model has to be freed afterwards."""
+    assert kind.name == "scripted"
+    return work(ScriptedEngine(script), advance=advance)
+
+
 def add_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add the engine `scripted`; `openai` stays as it is, and `vllm` must not be built."""
+    monkeypatch.setattr("selfinstruct.engines.isolated.with_engine", with_engine)
     vllm = replace(registry.engine_kind("vllm"), build=refuse)
     servers = registry.engine_kind("openai")
     monkeypatch.setattr(registry, "ENGINES", [vllm, servers, SCRIPTED])
