@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from docs_reference import (
     commands_page,
     export_table,

@@ -262,7 +262,7 @@ def test_a_long_value_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("0", "no number of cores"), ("-1", "no number of cores"), ("many", "such as `0-15`")],
+    [("0", "not a number of cores"), ("-1", "not a number of cores"), ("many", "such as `0-15`")],
 )
 def test_threads_say_what_they_want(
     value: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

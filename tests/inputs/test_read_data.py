@@ -261,7 +261,10 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
         ({"instruction": Q, "output": A, "id": 1.5}, '"id" is 1.5'),
         ({"messages": []}, '"messages" is .*give a text, or turns'),
         ({"messages": [user(Q), {"role": "owl", "content": "hoo"}]}, 'role.* is "owl"'),
-        ({"messages": [user(Q), {"role": "assistant", "content": 4}]}, "content.* no text but 4"),
+        (
+            {"messages": [user(Q), {"role": "assistant", "content": 4}]},
+            "content.* not a text but 4",
+        ),
         ({"messages": [user(Q), user(Q), assistant(A)]}, "second turn of the user in a row"),
         ({"messages": [assistant(A), user(Q), assistant(A)]}, "assistant before the user"),
         (
