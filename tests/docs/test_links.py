@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,3 +85,21 @@ def test_the_site_loads_nothing_from_elsewhere() -> None:
         assert "```mermaid" not in text, page
         assert not re.search(r"!\[[^\]]*\]\(https?:|<(?:script|img)[^>]*https?:", text), page
     assert "http" not in (DOCS / "site.css").read_text(encoding="utf-8")
+
+
+MKDOCS = os.environ.get("MKDOCS") or shutil.which("mkdocs", path=str(Path(sys.executable).parent))
+
+
+@pytest.mark.skipif(MKDOCS is None, reason="MkDocs is not installed (the extra `docs`)")
+def test_the_site_is_built(tmp_path: Path) -> None:
+    """Strictly: a warning of MkDocs is an error, and so is a page that loads from elsewhere."""
+    done = subprocess.run(
+        [str(ROOT / "scripts" / "docs.sh"), str(tmp_path / "site")],
+        env={**os.environ, "MKDOCS": str(MKDOCS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in PAGES:
+        assert (tmp_path / "site" / page.relative_to(DOCS).with_suffix(".html")).is_file()
