@@ -15,6 +15,7 @@ from selfinstruct.cli.options import (
     ANY_MODEL,
     MODEL,
     BaseUrlOption,
+    Cluster,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -33,6 +34,7 @@ def answer(
     ],
     engine: EngineOption = None,
     base_url: BaseUrlOption = None,
+    cluster: Cluster = Cluster(),
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -72,6 +74,7 @@ def answer(
         "model.system": system and text_or_file(system),
     }
     values = nested({key: value for key, value in options.items() if value is not None})
+    values = overlay(values, cluster.values())
     values = with_endpoint(overlay(values, parse_settings(settings or [])))
     if run.is_file():
         raise ConfigError(

@@ -26,6 +26,7 @@ from selfinstruct.cli.options import (
     STOPS,
     TASKS,
     BaseUrlOption,
+    Cluster,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -133,6 +134,7 @@ def generate(
     ] = None,
     engine: EngineOption = None,
     base_url: BaseUrlOption = None,
+    cluster: Cluster = Cluster(),
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -212,10 +214,10 @@ def generate(
     from selfinstruct import api
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
-    from selfinstruct.config.values import parse_settings
+    from selfinstruct.config.values import overlay, parse_settings
     from selfinstruct.store import open_run
 
-    parsed = parse_settings(settings or [])
+    parsed = overlay(cluster.values(), parse_settings(settings or []))
     reading = reading_of(format, columns, skip_invalid)
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()

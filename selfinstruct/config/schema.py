@@ -64,6 +64,15 @@ class EngineConfig(Section):
         60.0, "minutes without a sign of life after which vLLM counts as hanging; null: never", gt=0
     )
     base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
+    address: str | None = throughput(
+        None, "the Ray cluster: auto, or host:6379; null: RAY_ADDRESS, or Ray on this machine alone"
+    )
+    replicas: int | None = throughput(
+        None, "copies of the model on the Ray cluster; null: as many as its GPUs hold", ge=1
+    )
+    gpus_per_replica: int | None = throughput(
+        None, "GPUs of a replica, all in one machine; null: 1 if the cluster has any", ge=1
+    )
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
         {}, "other options of the engine, by their own names; those that only set speed are free"
