@@ -117,7 +117,8 @@ def result(reference: Any) -> Any:
             raise error.cause from None
         raise EngineError(why(error.cause or error)) from error
     except ray.exceptions.RayError as error:
-        raise EngineError(why(error).splitlines()[0]) from error
+        # What follows the first sentence are addresses, and guesses at the cause.
+        raise EngineError(why(error).partition(". ")[0]) from error
 
 
 def kill(actor: Any) -> None:
