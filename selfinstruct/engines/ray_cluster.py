@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.ray_replica import Replica
 
+_SECONDS = 10.0  # to reach a cluster
 _THREADS = 4  # of an actor: one waits for completions while others take orders
 _OWN_KEYS = {"address", "replicas", "gpus_per_replica"}
 
@@ -34,6 +36,8 @@ def join(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        _require_answer(address)
     own = {} if address else {"include_dashboard": False}
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _kept_sigterm():
@@ -41,10 +45,24 @@ def join(address: str | None) -> bool:
             ray.init(address or "local", **quiet, **own)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"engine.address: no Ray cluster at {address or 'this machine'}: {why(error)}; "
-                "start one with `ray start --head`, or leave --address out"
+                f"engine.address {address or 'on this machine'}: no Ray cluster there: "
+                f"{why(error)}; start one with `ray start --head`, or leave --address out"
             ) from error
     return True
+
+
+def _require_answer(address: str) -> None:
+    """Raise ConfigError if nothing listens at `host:port`: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "//" in address or not port.isdigit():
+        return  # `auto`, or another form that Ray reads
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(
+            f"engine.address {address}: no Ray cluster there: {why(error)}; start one with "
+            "`ray start --head`, or leave --address out"
+        ) from error
 
 
 def leave() -> None:

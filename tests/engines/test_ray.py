@@ -86,7 +86,7 @@ def test_a_cluster_that_is_not_there_is_named(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
     )
-    assert "no Ray cluster at 127.0.0.1:1" in done.stdout, done.stderr[-2000:]
+    assert "engine.address 127.0.0.1:1: no Ray cluster there" in done.stdout, done.stderr[-2000:]
 
 
 def test_gpus_that_are_not_there_are_named(folder: Path) -> None:
