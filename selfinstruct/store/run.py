@@ -215,6 +215,12 @@ class Run:
         with damage(path):
             return schema.read_instances(path, instruction_ids)
 
+    def columns(self, number: int, name: str, columns: Sequence[str]) -> pa.Table:
+        """Return columns of the instructions or instances of a round; null where it lacks them."""
+        path = self.committed(number, name)
+        with damage(path):
+            return schema.read_columns(path, schema.TABLES[name], columns)
+
     def completions(self, number: int) -> list[Completion]:
         """Return the requests and completions of a round; an import has none."""
         if self.is_import(number):

@@ -125,6 +125,8 @@ INSTANCES = pa.schema(
     ]
 )
 
+# The tables of a round that hold candidates, by the name of their file.
+TABLES = {"instructions.parquet": INSTRUCTIONS, "instances.parquet": INSTANCES}
 
 CALIBRATION = pa.schema(
     [
@@ -187,6 +189,17 @@ def read_instances(
     """Read instances: those of these instructions, or all."""
     rows = _read(path, INSTANCES, "instruction_id", instruction_ids)
     return [InstanceCandidate(**_typed(row)) for row in rows]
+
+
+def read_columns(path: Path, schema: pa.Schema, names: Sequence[str]) -> pa.Table:
+    """Read some columns of a table; those that an older run lacks are null."""
+    stored = set(pq.read_schema(path).names)
+    table = pq.read_table(path, columns=[name for name in names if name in stored])
+    for name in names:
+        if name not in stored:
+            nothing = pa.nulls(len(table), schema.field(name).type)
+            table = table.append_column(name, nothing)
+    return table.select(list(names))
 
 
 def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

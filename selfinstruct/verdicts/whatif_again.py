@@ -1,0 +1,397 @@
+"""Judge the candidates of a run again by other thresholds: only those that these touch.
+
+The recorded verdicts are what judging by the run's own thresholds gives. So a candidate keeps its
+verdict unless one of these holds:
+
+- its own scores lie otherwise to the new thresholds,
+- the text that it was too near to, or that it held, has left the pool,
+- a text has come into the pool that it is too near to, or that it holds,
+- its instances, or the room below the target, decide otherwise.
+
+The rounds are walked in order, and the candidates of a round that are touched, in order. What comes
+in or goes out touches candidates after it, which are found by one query among all texts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from selfinstruct.common.records import Kind
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.filters.changes import HOLDS_KNOWN
+from selfinstruct.filters.copies import words_of
+from selfinstruct.filters.likelihood import LikelihoodThresholds, SeedScores
+from selfinstruct.filters.novelty.coded import CodedTexts, coded_texts
+from selfinstruct.filters.novelty.holding import Holdings, splits_alike
+from selfinstruct.filters.novelty.index import NOTHING_NEAR, NoveltyIndex
+from selfinstruct.filters.novelty.joins import TextJoin
+from selfinstruct.filters.novelty.tokens import CHOOSE_TOKENIZER, OWN_TOKENS, TOKENS
+from selfinstruct.filters.outcomes import (
+    ENGINE_ERROR,
+    NO_INSTANCES,
+    OVER_TARGET,
+    PENDING_INSTANCES,
+)
+from selfinstruct.filters.rule import Of, When
+from selfinstruct.filters.score_rules import LOW_LIKELIHOOD, NOT_NOVEL, TOO_LIKELY, UNSCORABLE
+from selfinstruct.verdicts.rulebook import Rulebook
+from selfinstruct.verdicts.whatif_columns import CODES, PASSED_TEXT, Codes, Columns
+
+_ACCEPTED, _NONE, _UNKNOWN = 0, -1, -2
+_LOW, _HIGH = CODES[LOW_LIKELIHOOD.reason], CODES[TOO_LIKELY.reason]
+_UNSCORABLE, _NOT_NOVEL = CODES[UNSCORABLE.reason], CODES[NOT_NOVEL.reason]
+_HOLDS, _ENGINE_ERROR = CODES[HOLDS_KNOWN.reason], CODES[ENGINE_ERROR.reason]
+_NO_INSTANCES, _OVER = CODES[NO_INSTANCES.reason], CODES[OVER_TARGET.reason]
+_PENDING = CODES[PENDING_INSTANCES.reason]
+_KEPT = (_ACCEPTED, _NO_INSTANCES, _PENDING)
+_FEW = 4000  # with so many texts that came in, comparing with each is faster than a query
+
+Near = tuple[float, int | None]
+Bytes = NDArray[np.uint8]
+
+
+class UnknownRulesError(Exception):
+    """The run has rules or texts that are not judged by columns."""
+
+
+class Again:
+    """Candidates judged again; `outcome` and `instance_outcome` grow round by round.
+
+    Args:
+        columns: the candidates as recorded.
+        rulebook: the new config.
+        recorded: the config that the run was judged by.
+        starts: scores of the calibration texts, by the round from which they count.
+
+    Raises:
+        UnknownRulesError: columns do not say enough to judge this run.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        rulebook: Rulebook,
+        recorded: RunConfig,
+        starts: dict[int, SeedScores],
+    ) -> None:
+        _check_rules(rulebook)
+        self._columns, self._config = columns, rulebook.config
+        self.thresholds = LikelihoodThresholds(rulebook.config.likelihood, starts)
+        self.outcome = columns.instructions.outcome.copy()
+        self.instance_outcome = columns.instances.outcome.copy()
+        self.near: dict[int, Near] = {}
+        self._novelty = _Pool(columns, rulebook.config, recorded)
+        self._tasks = 0
+
+    def judge_round(self, place: int, also: Iterable[int] = ()) -> None:
+        """Judge the next round.
+
+        Args:
+            place: of the round among all.
+            also: instructions whose nearest neighbour is wanted even if nothing changes.
+        """
+        rows, first = self._columns.instructions, int(self._columns.instructions.starts[place])
+        own = slice(first, int(rows.starts[place + 1]))
+        number = self._columns.rounds[place]
+        likelihood = self._likelihood(own, number)
+        novelty = self._novelty.judge(own, likelihood)
+        outcome = np.where(likelihood != _NONE, likelihood, novelty).astype(np.int16)
+        readable = PASSED_TEXT[rows.outcome[own]]
+        outcome[~readable] = rows.outcome[own][~readable]
+        passes = readable & (outcome == _ACCEPTED)
+        self._judge_instances(place, outcome, passes)
+        self.outcome[own] = outcome
+        self._tasks += int((outcome == _ACCEPTED).sum())
+        changed = np.flatnonzero(outcome != rows.outcome[own]) + first
+        for row in {*changed.tolist(), *also}:
+            self.near[row] = self._novelty.nearest(row, int(self.outcome[row]))
+        self._novelty.close(own, passes & (outcome == _OVER))
+
+    def _likelihood(self, own: slice, number: int) -> Codes:
+        """Return, for each instruction of a round, why its likelihood rejects it, or `_NONE`."""
+        rows = self._columns.instructions
+        readable, scores = PASSED_TEXT[rows.outcome[own]], rows.logprob[own]
+        if not self.thresholds.is_settled(Kind.INSTRUCTION, number):
+            self.thresholds.see(Kind.INSTRUCTION, number, scores[readable].tolist())
+        return self._failures(scores, self.thresholds.least(Kind.INSTRUCTION, number))
+
+    def _failures(
+        self, scores: NDArray[np.float64], least: float | None, *, label: bool = False
+    ) -> Codes:
+        most = self._config.likelihood.max_logprob
+        codes = np.full(len(scores), _NONE, np.int16)
+        if most is not None and not label:
+            codes[scores > most] = _HIGH
+        if least is not None:
+            codes[scores < least] = _LOW
+        return codes
+
+    def _judge_instances(self, place: int, outcome: Codes, passes: NDArray[np.bool_]) -> None:
+        """Judge the instances of a round, and finish `outcome` by them and by the target."""
+        rows = self._columns.instances
+        own = slice(int(rows.starts[place]), int(rows.starts[place + 1]))
+        task = rows.instruction[own] - int(self._columns.instructions.starts[place])
+        recorded = rows.outcome[own]
+        readable = PASSED_TEXT[recorded]
+        asked = passes[task]
+        single = np.where(readable, _ACCEPTED, recorded).astype(np.int16)
+        number = self._columns.rounds[place]
+        for kind, of_kind in ((Kind.OUTPUT, ~rows.is_label[own]), (Kind.LABEL, rows.is_label[own])):
+            checked = asked & readable & of_kind
+            scores = rows.logprob[own][checked]
+            if not self.thresholds.is_settled(kind, number):
+                self.thresholds.see(kind, number, scores.tolist())
+            least = self.thresholds.least(kind, number)
+            failures = self._failures(scores, least, label=kind is Kind.LABEL)
+            single[checked] = np.where(failures == _NONE, _ACCEPTED, failures)
+        size = len(outcome)
+        has = np.bincount(task, minlength=size)
+        good = np.bincount(task[single == _ACCEPTED], minlength=size)
+        failed = np.bincount(task[single == _ENGINE_ERROR], minlength=size)
+        outcome[passes & (has == failed)] = _PENDING  # it has none, or all of them failed
+        outcome[passes & (has > failed) & (good == 0)] = _NO_INSTANCES
+        wanted = passes & (good > 0)
+        room = self._columns.targets[place] - self._tasks
+        outcome[wanted & (np.cumsum(wanted) > room)] = _OVER
+        fallen = (single == _ACCEPTED) & (outcome[task] != _ACCEPTED)
+        fallen &= outcome[task] != _NO_INSTANCES
+        self.instance_outcome[own] = np.where(fallen, outcome[task], single)
+
+
+class _Pool:
+    """Which texts are in the pool now that were not, and the other way round.
+
+    Texts are numbered as in `Columns.texts`: those that the run started from, then instructions.
+    """
+
+    def __init__(self, columns: Columns, config: RunConfig, recorded: RunConfig) -> None:
+        rows, self._first = columns.instructions, len(columns.pool)
+        self._columns, self._config, self._recorded = columns, config, recorded
+        self._threshold = config.novelty.threshold
+        self._floor = min(self._threshold, config.novelty.audit_floor)
+        self._known_from = min(recorded.novelty.threshold, recorded.novelty.audit_floor)
+        self._holds = config.rules_version >= HOLDS_KNOWN.since and config.rules.holds_known
+        count = self._first + len(rows.outcome)
+        # In the pool, for the candidate that is judged now.
+        self._pool: Bytes = np.zeros(count, np.uint8)
+        self._pool[: self._first] = 1
+        self._touched = np.zeros(count, np.bool_)
+        self._near_new = np.zeros(count, np.bool_)
+        self._holds_new = np.zeros(count, np.bool_)
+        self._score = np.where(rows.neighbour < 0, np.nan, rows.rouge_l)
+        self._came: list[int] = []
+        self._came_in_order = np.empty(0, np.int64)
+        self._check_texts()
+
+    def judge(self, own: slice, likelihood: Codes) -> Codes:
+        """Return why novelty rejects each instruction of a round; 0: it passes."""
+        rows = self._columns.instructions
+        recorded, score = rows.outcome[own], self._score[own]
+        candidate = PASSED_TEXT[recorded] & (likelihood == _NONE)
+        before = _novelty_of(recorded)
+        was_pooled = PASSED_TEXT[recorded] & (before == _ACCEPTED)
+        above = score > self._threshold
+        touched = candidate & (before == _UNKNOWN)
+        touched |= candidate & (above != (before == _NOT_NOVEL)) & (before != _UNSCORABLE)
+        if self._threshold < self._known_from:
+            touched |= candidate & np.isnan(score) & (before != _UNSCORABLE)
+        touched |= was_pooled & ~candidate
+        first = self._first + own.start
+        here = self._touched[first : first + len(recorded)]
+        here |= touched & PASSED_TEXT[recorded]
+        codes = np.where(before == _UNKNOWN, _ACCEPTED, before).astype(np.int16)
+        self._pool[first : first + len(recorded)] = candidate & (codes == _ACCEPTED)
+        queue = np.flatnonzero(here).tolist()
+        self._queue, self._end = queue, first + len(recorded)
+        heapq.heapify(queue)
+        while queue:
+            place = heapq.heappop(queue)
+            text, is_candidate = first + place, bool(candidate[place])
+            if is_candidate:
+                codes[place] = self._novelty(text, int(before[place]))
+            passes = is_candidate and codes[place] == _ACCEPTED
+            self._pool[text] = passes
+            if passes != bool(was_pooled[place]):
+                self._moved(text, came=passes, base=first)
+        return codes
+
+    def close(self, own: slice, surplus: NDArray[np.bool_]) -> None:
+        """Take what is over the target out of the pool, before the next round."""
+        rows, first = self._columns.instructions, self._first + own.start
+        recorded = rows.outcome[own]
+        self._queue, self._end = [], 0
+        inside = self._pool[first : first + len(recorded)].astype(np.bool_)
+        was_inside = PASSED_TEXT[recorded] & (_novelty_of(recorded) == _ACCEPTED)
+        stays, stayed = inside & ~surplus, np.isin(recorded, _KEPT)
+        self._pool[first : first + len(recorded)] = stays
+        for place in np.flatnonzero((stays != stayed) & (inside == was_inside)).tolist():
+            self._moved(first + place, came=bool(stays[place]), base=first)
+
+    def nearest(self, row: int, outcome: int) -> Near:
+        """Return ROUGE-L with the nearest text of the pool, as judging records both."""
+        text = self._first + row
+        if outcome == _HOLDS:
+            held = self._holdings.held(text, self._pool)
+            return self._nearest(text)[0], held
+        return self._nearest(text)
+
+    def _nearest(self, text: int) -> Near:
+        row = text - self._first
+        score, neighbour = self._score[row], int(self._columns.instructions.neighbour[row])
+        holds = self._columns.instructions.outcome[row] == _HOLDS
+        none_known = np.isnan(score) and self._known_from <= self._floor
+        found: tuple[int, float] | None
+        if holds or not (none_known or (neighbour >= 0 and self._pool[neighbour])):
+            found = self._join.nearest(text, self._floor, self._pool)
+        else:
+            found = None if none_known or score <= self._floor else (neighbour, float(score))
+            found = self._nearer_new(text, found)
+        if found is not None:
+            return found[1], found[0]
+        nothing = NOTHING_NEAR.at(self._config.rules_version)
+        return nothing(self._index.scorable(self._columns.text(text))), None
+
+    def _nearer_new(self, text: int, known: tuple[int, float] | None) -> tuple[int, float] | None:
+        """Return the nearest of what was near and of the texts that came in."""
+        if not self._came:
+            return known
+        floor = self._floor if known is None else float(np.nextafter(known[1], 0))
+        if len(self._came) > _FEW:
+            return self._join.nearest(text, floor, self._pool) or known
+        if len(self._came_in_order) < len(self._came):
+            self._came_in_order = np.array(sorted(self._came), np.int64)
+        came = self._came_in_order
+        found = self._join.nearest_of(text, came[self._pool[came] == 1], floor)
+        if found is None or known is None:
+            return found or known
+        return max(found, known, key=lambda one: (one[1], -one[0]))
+
+    def _novelty(self, text: int, before: int) -> int:
+        """Judge one instruction; `before` is how novelty judged it when it was recorded."""
+        if before == _UNSCORABLE or not len(self._coded.of(text)):
+            return _UNSCORABLE
+        if self._is_near(text, before):
+            return _NOT_NOVEL
+        return _HOLDS if self._holds and self._holds_other(text, before) else _ACCEPTED
+
+    def _is_near(self, text: int, before: int) -> bool:
+        row = text - self._first
+        score, neighbour = self._score[row], int(self._columns.instructions.neighbour[row])
+        if score > self._threshold:
+            if before != _HOLDS and self._pool[neighbour]:
+                return True
+        elif not self._near_new[text] and not (
+            np.isnan(score) and self._threshold < self._known_from
+        ):
+            return False
+        return self._join.nearest(text, self._threshold, self._pool) is not None
+
+    def _holds_other(self, text: int, before: int) -> bool:
+        if before == _ACCEPTED and not self._holds_new[text]:
+            return False
+        held = int(self._columns.instructions.neighbour[text - self._first])
+        if before == _HOLDS and self._pool[held]:
+            return True
+        return self._holdings.held(text, self._pool) is not None
+
+    def _moved(self, text: int, *, came: bool, base: int) -> None:
+        """Touch the candidates after a text that came into the pool, or went out of it."""
+        if not came:
+            self._touch(self._dependents(text), base)
+            return
+        self._came.append(text)
+        near = self._join.later(text, self._threshold)
+        self._near_new[near] = True
+        self._touch(near, base)
+        if self._holds:
+            holders = np.array(self._holdings.holders(text), np.int64)
+            self._holds_new[holders] = True
+            self._touch(holders, base)
+
+    def _touch(self, texts: NDArray[np.int64], base: int) -> None:
+        for text in texts[~self._touched[texts]].tolist():
+            if text < self._end:
+                heapq.heappush(self._queue, text - base)
+            self._touched[text] = True
+
+    def _dependents(self, text: int) -> NDArray[np.int64]:
+        """Return the candidates that were too near to a text, or held it."""
+        order, sorted_neighbours = self._by_neighbour
+        low, high = np.searchsorted(sorted_neighbours, [text, text + 1])
+        return order[low:high]
+
+    @cached_property
+    def _by_neighbour(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rows = self._columns.instructions
+        known = np.flatnonzero(np.isin(rows.outcome, (_NOT_NOVEL, _HOLDS)))
+        known = known[np.argsort(rows.neighbour[known], kind="stable")]
+        return known + self._first, rows.neighbour[known]
+
+    @cached_property
+    def _index(self) -> NoveltyIndex:
+        novelty = self._config.novelty
+        return NoveltyIndex(novelty.threshold, novelty.tokenizer, self._config.rules_version)
+
+    @cached_property
+    def _coded(self) -> CodedTexts:
+        version, setting = self._config.rules_version, self._config.novelty.tokenizer
+        choose, split = CHOOSE_TOKENIZER.at(version), TOKENS.at(version)
+        return coded_texts(self._columns.texts, lambda text: split(text, choose(text, setting)))
+
+    @cached_property
+    def _join(self) -> TextJoin:
+        return TextJoin(self._coded, self._floor)
+
+    @cached_property
+    def _holdings(self) -> Holdings:
+        coded = self._coded
+        if len(coded.other):
+            coded = coded_texts(self._columns.texts, words_of)
+        return Holdings(coded, self._columns.text)
+
+    def _check_texts(self) -> None:
+        """Refuse texts whose tokens depend on what they are compared with, or where they stand."""
+        if (self._columns.instructions.neighbour == _UNKNOWN).any():
+            raise UnknownRulesError("a neighbour is no candidate of the run")
+        others = _others(self._columns)
+        if not others:
+            return
+        version, setting = self._config.rules_version, self._config.novelty.tokenizer
+        if not OWN_TOKENS.at(version) and setting == "auto":
+            raise UnknownRulesError("texts are split as the text is that they are compared with")
+        if self._holds and not splits_alike(others):
+            raise UnknownRulesError("the words of a text depend on where its input begins")
+
+
+def _novelty_of(recorded: Codes) -> Codes:
+    """Return how novelty judged each; `_UNKNOWN` where its likelihood had rejected it before."""
+    before = np.where(np.isin(recorded, (_UNSCORABLE, _NOT_NOVEL, _HOLDS)), recorded, _ACCEPTED)
+    return np.where(np.isin(recorded, (_LOW, _HIGH)), _UNKNOWN, before).astype(np.int16)
+
+
+def _others(columns: Columns) -> list[str]:
+    """Return the texts that are not ASCII."""
+    return [
+        text
+        for chunk in columns.texts
+        for text in chunk.filter(pc.invert(pc.string_is_ascii(chunk.fill_null("")))).to_pylist()
+    ]
+
+
+def _check_rules(rulebook: Rulebook) -> None:
+    """Refuse rules on scores that this module does not know."""
+    on_both = {LOW_LIKELIHOOD.name, TOO_LIKELY.name}
+    on_instructions = on_both | {UNSCORABLE.name, NOT_NOVEL.name, HOLDS_KNOWN.name}
+    for of, last, known in (
+        (Of.INSTRUCTION, When.NOVELTY, on_instructions),
+        (Of.INSTANCE, When.LIKELIHOOD, on_both),
+    ):
+        strange = {rule.name for rule in rulebook.rules(of, When.LIKELIHOOD, last)} - known
+        if strange:
+            raise UnknownRulesError(f"{of}: {', '.join(sorted(strange))}")
