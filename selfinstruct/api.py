@@ -693,10 +693,10 @@ def export(
         check_card(file.parent, force=force)
     if program is not None:
         config_path(program, file)
-    content, rows = exporting.export_content(
-        opened, *choice, reasoning=reasoning, selection=selection
+    content = exporting.ExportContent(opened, *choice, reasoning=reasoning, selection=selection)
+    exporting.write_export(
+        opened, file, content, lambda: record(opened, file, content.digest, content.rows)
     )
-    exporting.write_export(opened, file, content, lambda: record(opened, file, content, rows))
     config = write_config(program, file) if program is not None else None
     written = None
     if card:
@@ -708,7 +708,7 @@ def export(
     whole = exporting.holds_conversations(*choice, conversations)
     held = exporting.count_conversations(opened) if conversations is not False else 0
     chats = (held, 0) if whole else (0, held)
-    return Exported(file, rows, written, url, before, teachers, config, *chats)
+    return Exported(file, content.rows, written, url, before, teachers, config, *chats)
 
 
 def _engine_of_run(out: Path) -> str | None:

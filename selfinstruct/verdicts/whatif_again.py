@@ -350,9 +350,7 @@ class _Pool:
 
     @cached_property
     def _holdings(self) -> Holdings:
-        coded = self._coded
-        if len(coded.other):
-            coded = coded_texts(self._columns.texts, words_of)
+        coded = self._coded.split_otherwise(self._columns.text, words_of)
         return Holdings(coded, self._columns.text)
 
     def _check_texts(self) -> None:

@@ -7,7 +7,7 @@ are split one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +27,13 @@ class CodedTexts:
 
     starts: where each text begins in `tokens`; one more entry for the end.
     tokens: of all texts, one after the other.
-    words: how many different tokens there are.
+    numbers: of the different tokens.
     other: numbers of the texts that are not ASCII.
     """
 
     starts: NDArray[np.int64]
     tokens: NDArray[np.int32]
-    words: int
+    numbers: dict[str, int]
     other: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -42,6 +42,22 @@ class CodedTexts:
     def of(self, number: int) -> NDArray[np.int32]:
         """Return the tokens of a text."""
         return self.tokens[self.starts[number] : self.starts[number + 1]]
+
+    def split_otherwise(
+        self, text_of: Callable[[int], str], split: Callable[[str], list[str]]
+    ) -> CodedTexts:
+        """Return the same texts with other tokens where they are not ASCII."""
+        numbers = dict(self.numbers)
+        own = [
+            np.array([_number(word, numbers) for word in split(text_of(text))], np.int32)
+            for text in self.other.tolist()
+        ]
+        before = [self.of(text) for text in self.other.tolist()]
+        if all(map(np.array_equal, own, before)):
+            return self
+        sizes, tokens = _replaced(self.starts, self.tokens, self.other, own)
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return CodedTexts(starts, tokens, numbers, self.other)
 
 
 def coded_texts(chunks: Iterable[pa.Array], split: Callable[[str], list[str]]) -> CodedTexts:
@@ -56,20 +72,18 @@ def coded_texts(chunks: Iterable[pa.Array], split: Callable[[str], list[str]]) -
     tokens: list[NDArray[np.int32]] = []
     other: list[NDArray[np.int64]] = []
     done = 0
-    for chunk in chunks:
-        for begin in range(0, len(chunk), _BATCH):
-            batch = chunk.slice(begin, _BATCH)
-            own_sizes, own_tokens, strange = _coded(batch, split, numbers)
-            sizes.append(own_sizes)
-            tokens.append(own_tokens)
-            other.append(strange + done)
-            done += len(batch)
+    for batch in _batches(chunks):
+        own_sizes, own_tokens, strange = _coded(batch, split, numbers)
+        sizes.append(own_sizes)
+        tokens.append(own_tokens)
+        other.append(strange + done)
+        done += len(batch)
     starts = np.zeros(done + 1, np.int64)
     if sizes:
         np.cumsum(np.concatenate(sizes), out=starts[1:])
     flat = np.concatenate(tokens) if tokens else np.empty(0, np.int32)
     strange = np.concatenate(other) if other else np.empty(0, np.int64)
-    return CodedTexts(starts, flat, len(numbers), strange)
+    return CodedTexts(starts, flat, numbers, strange)
 
 
 def _coded(
@@ -86,12 +100,38 @@ def _coded(
     strange = np.unique(np.searchsorted(offsets, high, side="right") - 1)
     if not len(strange):
         return np.diff(starts), codes.astype(np.int32, copy=False), strange
+    own = [
+        np.array([_number(word, numbers) for word in split(batch[text].as_py())], np.int32)
+        for text in strange.tolist()
+    ]
+    return *_replaced(starts, codes.astype(np.int32, copy=False), strange, own), strange
+
+
+def _batches(chunks: Iterable[pa.Array]) -> Iterator[pa.Array]:
+    """Yield the texts of small arrays together, and those of large ones in parts."""
+    waiting: list[pa.Array] = []
+    for chunk in chunks:
+        for begin in range(0, len(chunk), _BATCH):
+            waiting.append(chunk.slice(begin, _BATCH))
+            if sum(map(len, waiting)) >= _BATCH:
+                yield pa.concat_arrays(waiting)
+                waiting = []
+    if waiting:
+        yield pa.concat_arrays(waiting)
+
+
+def _replaced(
+    starts: NDArray[np.int64],
+    tokens: NDArray[np.int32],
+    texts: NDArray[np.int64],
+    own: list[NDArray[np.int32]],
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the sizes and tokens of all texts, with other tokens of some."""
     pieces, sizes, at = [], np.diff(starts), 0
-    for text in strange.tolist():
-        own = [_number(word, numbers) for word in split(batch[text].as_py())]
-        pieces += [codes[at : starts[text]], np.array(own, np.int32)]
-        sizes[text], at = len(own), starts[text + 1]
-    return sizes, np.concatenate([*pieces, codes[at:]]).astype(np.int32, copy=False), strange
+    for text, more in zip(texts.tolist(), own, strict=True):
+        pieces += [tokens[at : starts[text]], more]
+        sizes[text], at = len(more), starts[text + 1]
+    return sizes, np.concatenate([*pieces, tokens[at:]])
 
 
 def _bytes_of(batch: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -29,7 +29,7 @@ class TextJoin:
     def __init__(self, texts: CodedTexts, floor: float) -> None:
         self._texts = texts
         self._floor = floor
-        count, words = len(texts), max(texts.words, 1)
+        count, words = len(texts), max(len(texts.numbers), 1)
         frequency = np.bincount(texts.tokens, minlength=words)
         order_of = np.empty(words, np.int32)
         order_of[np.argsort(frequency, kind="stable")] = np.arange(words, dtype=np.int32)
