@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from selfinstruct.audit.queries import Summary
     from selfinstruct.generate.probe_model import ModelProbe
+    from selfinstruct.store.compact import Compacted
     from selfinstruct.verdicts.replay import Difference
 
 log = logging.getLogger(__name__)
@@ -476,6 +477,34 @@ def converse(
         model_progress=lambda step, share: log.debug("model: %s (%.0f%%)", step, 100 * share),
         advance=advance or (lambda done, owed: log.info("%d/%d conversations", done, owed)),
     )
+
+
+def compact(run: Run | StrPath, progress: Callable[[int], object] | None = None) -> Compacted:
+    """Put the rounds of a run into fewer, larger files (docs/run.md).
+
+    All that the run says stays the same. A run does this by itself after every 500 rounds.
+
+    Args:
+        run: a run, or its folder.
+        progress: called with the number of each round that is written.
+
+    Returns:
+        How many rounds were put into how many packs.
+
+    Raises:
+        ConfigError: there is no run, or another process writes to it.
+        StoreError: the run is damaged; it stays as it is.
+        WriteError: the disk refuses; nothing is lost.
+
+    Example:
+        >>> si.compact("outputs/first").packs
+        1
+    """
+    from selfinstruct.store.compact import compact as compact_rounds
+
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    with store.run_lock(opened.path):
+        return compact_rounds(opened, progress or (lambda _: None))
 
 
 def import_dataset(

@@ -38,7 +38,7 @@ def with_reasoning(run: Run, rows: Iterable[ExportRow]) -> Iterator[ReasonedRow]
         ConfigError: no completion of the run has any; raised after the last row.
         StoreError: a file of the run is damaged.
     """
-    thoughts = {id: text for path in _files(run) for id, text in _thoughts(path)}
+    thoughts = {id: text for path in dict.fromkeys(_files(run)) for id, text in _thoughts(path)}
     is_reasoned = False
     for row in rows:
         reasoned = _reasoned(row, thoughts)

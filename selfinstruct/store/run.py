@@ -45,6 +45,7 @@ from selfinstruct.store import schema
 from selfinstruct.store.heads import check_head, head, write_head
 from selfinstruct.store.layout import (
     CALIBRATION,
+    COMPACTED,
     COMPLETIONS,
     IMPORTS,
     INSTANCES,
@@ -52,6 +53,14 @@ from selfinstruct.store.layout import (
     ROUNDS,
     RUN_FILE,
     STATUS_FILE,
+)
+from selfinstruct.store.packs import (
+    COMPACTED_VERSION,
+    MANIFEST,
+    ROUND_LINES,
+    pack_of,
+    packed_numbers,
+    packs_of,
 )
 from selfinstruct.store.sealed import (
     PREVIOUS,
@@ -126,7 +135,10 @@ class Run:
         if not folder.is_dir():
             raise StoreError(f"{folder}: is missing; restore it from a backup")
         known = head(self.path, ROUNDS)
-        numbers = sorted([*numbered(folder), *numbered(self.path / IMPORTS)])
+        # Before the packs: a round that is removed meanwhile is in one then.
+        loose = [*numbered(folder), *numbered(self.path / IMPORTS)]
+        packed = packed_numbers(self.path)
+        numbers = sorted([*packed, *(number for number in loose if number not in packed)])
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
             raise StoreError(
@@ -138,18 +150,27 @@ class Run:
         return numbers
 
     def round_path(self, number: int) -> Path:
-        """Return the folder of a round or an import."""
+        """Return the folder of a round or an import: of a compacted one, that of its pack."""
+        pack = pack_of(self.path, number)
+        if pack is not None:
+            return pack.folder
         return self._commit_path(number, imported=self.is_import(number))
 
     def is_import(self, number: int) -> bool:
         """Whether the round of this number was imported: no model wrote it."""
+        pack = pack_of(self.path, number)
+        if pack is not None:
+            return pack.round(number).folder == IMPORTS
         return self._commit_path(number, imported=True).is_dir()
 
     def _commit_path(self, number: int, *, imported: bool) -> Path:
         return self.path / (IMPORTS if imported else ROUNDS) / commit_name(number)
 
     def info_path(self, number: int) -> Path:
-        """Return the JSON of a round or an import."""
+        """Return the JSON of a round or an import; of a compacted one, the file that holds it."""
+        pack = pack_of(self.path, number)
+        if pack is not None:
+            return pack.folder / ROUND_LINES
         folder = self.round_path(number)
         return folder / _INFO[folder.parent.name]
 
@@ -174,8 +195,10 @@ class Run:
         Raises:
             StoreError: it is damaged, or newer than this code.
         """
+        pack = pack_of(self.path, number)
         path = self.info_path(number)
-        info: dict[str, Any] = read_json(path)
+        info: dict[str, Any]
+        info = read_json(path) if pack is None else json.loads(pack.round(number).text)
         check_version(info, path)
         wrong = [k for k, kind in _ROUND_KEYS.items() if not isinstance(info.get(k), kind)]
         if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
@@ -185,11 +208,28 @@ class Run:
             wrong = ["round"]
         if wrong:
             raise StoreError(f"{path}: is damaged (no valid {', '.join(wrong)}); restore the round")
-        check_names(info, path, _FILES[path.parent.parent.name])
+        if pack is None:
+            self.check_commit(number, info)
+        return info
+
+    def check_commit(self, number: int, info: Mapping[str, Any]) -> None:
+        """Check names, seal and chain of a round's JSON. A pack's were checked when it was made.
+
+        Raises:
+            ChainError: it follows another round.
+            StoreError: it was changed.
+        """
+        path, folder = self.info_path(number), IMPORTS if self.is_import(number) else ROUNDS
+        check_names(info, path, _FILES[folder])
         check_seal(info, path)
         before = self.info_path(number - 1) if number else None
-        check_chain(info, path, before, self.meta.get("fingerprint"))
-        return info
+        packed = self._packed_link(number - 1)
+        check_chain(info, path, before, self.meta.get("fingerprint"), packed)
+
+    def _packed_link(self, number: int) -> str | None:
+        """Return what the round after one says of it, if that one lies in a pack."""
+        pack = pack_of(self.path, number)
+        return None if pack is None else pack.round(number).sha256
 
     def committed(self, number: int, name: str) -> Path:
         """Return a file of a round or an import, whose content is what was committed.
@@ -197,7 +237,15 @@ class Run:
         Raises:
             StoreError: it is missing, or was changed.
         """
+        pack = pack_of(self.path, number)
+        if pack is not None:
+            return pack.file(name)
         return checked(self.round_path(number) / name, self.info(number)["checksums"])
+
+    def place(self, number: int, name: str) -> schema.Place | None:
+        """Return where the rows of a round lie in its file; None: they are all of the file."""
+        pack = pack_of(self.path, number)
+        return None if pack is None else pack.round(number).rows[name]
 
     def instructions(
         self, number: int, ids: Collection[str] | None = None
@@ -205,7 +253,7 @@ class Run:
         """Return the instructions of a round as recorded: those with these ids, or all."""
         path = self.committed(number, INSTRUCTIONS)
         with damage(path):
-            return schema.read_instructions(path, ids)
+            return schema.read_instructions(path, ids, self.place(number, INSTRUCTIONS))
 
     def instances(
         self, number: int, instruction_ids: Collection[str] | None = None
@@ -213,13 +261,37 @@ class Run:
         """Return the instances of a round as recorded: those of these instructions, or all."""
         path = self.committed(number, INSTANCES)
         with damage(path):
-            return schema.read_instances(path, instruction_ids)
+            return schema.read_instances(path, instruction_ids, self.place(number, INSTANCES))
 
     def columns(self, number: int, name: str, columns: Sequence[str]) -> pa.Table:
         """Return columns of the instructions or instances of a round; null where it lacks them."""
         path = self.committed(number, name)
         with damage(path):
-            return schema.read_columns(path, schema.TABLES[name], columns)
+            place = self.place(number, name)
+            return schema.read_columns(path, schema.TABLES[name], columns, place)
+
+    def sizes(self, number: int) -> dict[str, int]:
+        """Return the bytes of each file of a round; of a pack's file, its share by rows."""
+        folder, pack = self.round_path(number), pack_of(self.path, number)
+        if pack is None:
+            return {path.name: path.stat().st_size for path in folder.iterdir()}
+        own = pack.round(number)
+        sizes = {_INFO[own.folder]: len(own.text.encode())}
+        for name, (_, count) in own.rows.items():
+            total = max(sum(one.rows.get(name, (0, 0))[1] for one in pack.rounds), 1)
+            sizes[name] = round((folder / name).stat().st_size * count / total)
+        return sizes
+
+    def table(self, number: int, name: str) -> pa.Table:
+        """Return a file of a round as it was committed, with all its columns.
+
+        Of a round in a pack, the caller compares the rows with their checksum.
+        """
+        place = self.place(number, name)
+        packed = self.round_path(number) / name
+        path = self.committed(number, name) if place is None else packed
+        with damage(path):
+            return schema.read_table(path, None, place)
 
     def completions(self, number: int) -> list[Completion]:
         """Return the requests and completions of a round; an import has none."""
@@ -227,7 +299,7 @@ class Run:
             return []
         path = self.committed(number, COMPLETIONS)
         with damage(path):
-            return schema.read_completions(path, self.markers)
+            return schema.read_completions(path, self.markers, self.place(number, COMPLETIONS))
 
     def markers(self) -> Markers:
         """Return the marker words of the run's templates, as they were used.
@@ -256,8 +328,12 @@ class Run:
             StoreError: a file differs; names the first.
         """
         self.calibration()
+        for pack in packs_of(self.path):
+            check_files(pack.folder, pack.info)
+        packed = packed_numbers(self.path)
         for number in self.rounds():
-            check_files(self.round_path(number), self.info(number))
+            if number not in packed:
+                check_files(self.round_path(number), self.info(number))
 
     def commit(self, data: RoundData) -> None:
         """Write a round; once this returns it is on disk for good.
@@ -268,6 +344,7 @@ class Run:
         target = self._commit_path(data.number, imported=data.imported)
         with refusal(target):
             self._commit(data, target)
+        self._compact_by_itself(data.number + 1)
 
     def _commit(self, data: RoundData, target: Path) -> None:
         work = target.with_name(f".{target.name}.tmp")
@@ -284,13 +361,19 @@ class Run:
                 "schema_version": schema.SCHEMA_VERSION,
                 **data.info,
                 "checksums": checksums_of(work),
-                PREVIOUS: link(before, self.meta.get("fingerprint")),
+                PREVIOUS: self._packed_link(data.number - 1)
+                or link(before, self.meta.get("fingerprint")),
             }
         )
         text = json.dumps(info, indent=2) + "\n"
         (work / _INFO[target.parent.name]).write_text(text, encoding="utf-8")
         atomic.commit_folder(work, target)
         write_head(self.path, ROUNDS, data.number + 1)
+
+    def _compact_by_itself(self, rounds: int) -> None:
+        from selfinstruct.store.compact import compact_by_itself
+
+        compact_by_itself(self, rounds)
 
     def discard_torn(self) -> None:
         """Remove rounds that a dead process has left half written; they are made again."""
@@ -300,6 +383,12 @@ class Run:
                     "discarding the unfinished round %s; it will be %s again", work.name, again
                 )
                 shutil.rmtree(work)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        from selfinstruct.store.compact import tidy
+
+        tidy(self)
 
     def with_config(self, config: Mapping[str, Any]) -> Run:
         """Store the present stopping and throughput settings; return the run with them."""
@@ -352,6 +441,8 @@ def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
     Raises:
         WriteError: the disk refuses.
     """
+    if (path / COMPACTED / MANIFEST).exists():
+        meta = {**meta, "schema_version": COMPACTED_VERSION}
     text = yaml.safe_dump(seal(meta), sort_keys=False, allow_unicode=True)
     with refusal(path / RUN_FILE):
         atomic.write_text(path / RUN_FILE, text)
@@ -383,10 +474,10 @@ def check_version(data: Any, path: Path) -> None:
     version = data.get("schema_version")
     if not isinstance(version, int):
         raise StoreError(f"{path}: has no schema_version; restore it from a backup")
-    if version > schema.SCHEMA_VERSION:
+    if version > COMPACTED_VERSION:
         raise StoreError(
             f"{path}: schema_version {version} is newer than this program knows "
-            f"({schema.SCHEMA_VERSION}); upgrade selfinstruct"
+            f"({COMPACTED_VERSION}); upgrade selfinstruct"
         )
 
 

@@ -36,8 +36,12 @@ from selfinstruct.common.records import (
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.filters.rules import reasons
 from selfinstruct.prompts.reading import recorded_reading
+from selfinstruct.store.packs import read_rows
 
 SCHEMA_VERSION = 1
+
+# First row and number of rows of a round, in a file that has several.
+Place = tuple[int, int]
 
 _INDEX_LIST = pa.list_(pa.int32())
 
@@ -157,25 +161,30 @@ def write_completions(path: Path, completions: Sequence[Completion]) -> None:
     _write(path, [_completion_row(completion) for completion in completions], COMPLETIONS)
 
 
-def read_completions(path: Path, markers: Callable[[], Markers] = Markers) -> list[Completion]:
+def read_completions(
+    path: Path, markers: Callable[[], Markers] = Markers, place: Place | None = None
+) -> list[Completion]:
     """Read requests and completions; columns that older runs lack are filled in.
 
     Args:
         path: a completions.parquet.
+        place: of the rows that are read, if not all are.
         markers: returns the marker words of the run's templates; called only if they decide how
             an older completion is read.
     """
     words = cache(markers)
-    return [_completion(row, words) for row in _read(path, COMPLETIONS)]
+    return [_completion(row, words) for row in _read(path, COMPLETIONS, place=place)]
 
 
 def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
     _write(path, [_row(candidate) for candidate in candidates], INSTRUCTIONS)
 
 
-def read_instructions(path: Path, ids: Collection[str] | None = None) -> list[InstructionCandidate]:
-    """Read instructions: those with these ids, or all."""
-    rows = _read(path, INSTRUCTIONS, "id", ids)
+def read_instructions(
+    path: Path, ids: Collection[str] | None = None, place: Place | None = None
+) -> list[InstructionCandidate]:
+    """Read instructions: those with these ids, or all; `place`: of the rows to look at."""
+    rows = _read(path, INSTRUCTIONS, "id", ids, place)
     return [InstructionCandidate(**_typed(row)) for row in rows]
 
 
@@ -184,17 +193,19 @@ def write_instances(path: Path, candidates: Sequence[InstanceCandidate]) -> None
 
 
 def read_instances(
-    path: Path, instruction_ids: Collection[str] | None = None
+    path: Path, instruction_ids: Collection[str] | None = None, place: Place | None = None
 ) -> list[InstanceCandidate]:
-    """Read instances: those of these instructions, or all."""
-    rows = _read(path, INSTANCES, "instruction_id", instruction_ids)
+    """Read instances: those of these instructions, or all; `place`: of the rows to look at."""
+    rows = _read(path, INSTANCES, "instruction_id", instruction_ids, place)
     return [InstanceCandidate(**_typed(row)) for row in rows]
 
 
-def read_columns(path: Path, schema: pa.Schema, names: Sequence[str]) -> pa.Table:
-    """Read some columns of a table; those that an older run lacks are null."""
+def read_columns(
+    path: Path, schema: pa.Schema, names: Sequence[str], place: Place | None = None
+) -> pa.Table:
+    """Read some columns of a table, or of the rows at a place; what an older run lacks is null."""
     stored = set(pq.read_schema(path).names)
-    table = pq.read_table(path, columns=[name for name in names if name in stored])
+    table = read_table(path, [name for name in names if name in stored], place)
     for name in names:
         if name not in stored:
             nothing = pa.nulls(len(table), schema.field(name).type)
@@ -206,13 +217,24 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
 
 
+def read_table(path: Path, columns: Sequence[str] | None, place: Place | None = None) -> pa.Table:
+    """Read columns of a table, or all; of all rows, or of those at a place."""
+    if place is None:
+        return pq.read_table(path, columns=None if columns is None else list(columns))
+    return read_rows(path, columns, place)
+
+
 def _read(
-    path: Path, schema: pa.Schema, key: str = "id", values: Collection[str] | None = None
+    path: Path,
+    schema: pa.Schema,
+    key: str = "id",
+    values: Collection[str] | None = None,
+    place: Place | None = None,
 ) -> list[dict[str, Any]]:
     """Read the columns that a schema knows; with `values`, the rows whose `key` is among them."""
     stored = pq.read_schema(path)
     columns = [name for name in schema.names if name in stored.names]
-    table = pq.read_table(path, columns=columns)
+    table = read_table(path, columns, place)
     if values is not None:
         table = table.filter(pc.is_in(table[key], pa.array(list(values), pa.string())))
     rows: list[dict[str, Any]] = table.to_pylist()
