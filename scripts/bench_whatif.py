@@ -23,12 +23,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from selfinstruct import api
 from selfinstruct.common import ids
 from selfinstruct.common.records import (
     ACCEPTED,
@@ -49,7 +51,8 @@ from selfinstruct.filters.novelty.joins import TextJoin
 from selfinstruct.inputs.run_inputs import parse_inputs
 from selfinstruct.inputs.seeds import shipped_seeds
 from selfinstruct.prompts import load_prompts
-from selfinstruct.store import RoundData, Run, create_run, open_run, run_exists
+from selfinstruct.store import RoundData, Run, compact, create_run, open_run, run_exists
+from selfinstruct.store.packs import packs_of
 
 _WORDS, _ITEMS = 40_000, 5
 console = Console(width=None if Console().is_terminal else 120)
@@ -298,11 +301,20 @@ def main() -> None:
         if not run_exists(path):
             path.mkdir(parents=True)
             started = time.perf_counter()
-            made_run(path, chosen.candidates, chosen.per_round)
+            with mock.patch.object(compact, "compact_by_itself"):  # first without
+                made_run(path, chosen.candidates, chosen.per_round)
             console.print(f"run written in {time.perf_counter() - started:.0f} s")
         names = [*QUESTIONS, *(LONG if chosen.long else ())]
-        rounds = len(open_run(path).rounds())
-        console.print(measured(path, names, f"{chosen.candidates:,} candidates, {rounds} rounds"))
+        run = open_run(path)
+        rounds, packs = len(run.rounds()), len(packs_of(path))
+        console.print(measured(path, names, f"{rounds} rounds, {packs} packs"))
+        if rounds > compact.FULL_ROUNDS and not packs:
+            del run  # a reader: what is replaced would stay
+            started, worked = time.perf_counter(), time.process_time()
+            done = api.compact(path)
+            spent = (time.perf_counter() - started, time.process_time() - worked)
+            console.print(f"compacted in {spent[0]:.1f} s ({spent[1]:.1f} s of the processor)")
+            console.print(measured(path, names, f"{rounds} rounds, {done.packs} packs"))
 
 
 if __name__ == "__main__":

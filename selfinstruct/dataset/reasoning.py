@@ -19,7 +19,7 @@ from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
 from selfinstruct.store.layout import COMPLETIONS
-from selfinstruct.store.run import damage
+from selfinstruct.store.recorded import damage
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,9 @@ from selfinstruct.store.packs import (
     sound_packs,
 )
 from selfinstruct.store.readers import without_readers
+from selfinstruct.store.recorded import checksums_of, damage
 from selfinstruct.store.rowsums import rows_sha256
-from selfinstruct.store.run import Run, checksums_of, damage, write_meta
+from selfinstruct.store.run import Run, write_meta
 from selfinstruct.store.sealed import commit_name, numbered, seal, sha256
 
 log = logging.getLogger(__name__)
@@ -253,11 +254,9 @@ def _write_rows(
             advance(number)
     if not tables:
         return
-    groups = _GROUP[path.name]
-    pq.write_table(pa.concat_tables(tables), path, compression="zstd", row_group_size=groups)
-    for line in rounds:
-        if path.name in line["rows"]:
-            check_rows(path, line["rows"][path.name], line["content"][path.name])
+    whole = pa.concat_tables(tables)
+    pq.write_table(whole, path, compression="zstd", row_group_size=_GROUP[path.name])
+    check_rows(path, (0, len(whole)), rows_sha256(whole))
 
 
 def check_rows(path: Path, place: tuple[int, int], content: str) -> None:

@@ -17,7 +17,8 @@ from selfinstruct.common.suggest import folder_meant
 from selfinstruct.store import schema
 from selfinstruct.store.layout import CALIBRATION, RUN_FILE
 from selfinstruct.store.readers import hold
-from selfinstruct.store.run import Run, check_version, write_meta
+from selfinstruct.store.recorded import check_version
+from selfinstruct.store.run import Run, write_meta
 from selfinstruct.store.sealed import SEAL, check_seal
 
 

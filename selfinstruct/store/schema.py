@@ -36,12 +36,9 @@ from selfinstruct.common.records import (
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.filters.rules import reasons
 from selfinstruct.prompts.reading import recorded_reading
-from selfinstruct.store.packs import read_rows
+from selfinstruct.store.columns import Place, read_table
 
 SCHEMA_VERSION = 1
-
-# First row and number of rows of a round, in a file that has several.
-Place = tuple[int, int]
 
 _INDEX_LIST = pa.list_(pa.int32())
 
@@ -200,28 +197,8 @@ def read_instances(
     return [InstanceCandidate(**_typed(row)) for row in rows]
 
 
-def read_columns(
-    path: Path, schema: pa.Schema, names: Sequence[str], place: Place | None = None
-) -> pa.Table:
-    """Read some columns of a table, or of the rows at a place; what an older run lacks is null."""
-    stored = set(pq.read_schema(path).names)
-    table = read_table(path, [name for name in names if name in stored], place)
-    for name in names:
-        if name not in stored:
-            nothing = pa.nulls(len(table), schema.field(name).type)
-            table = table.append_column(name, nothing)
-    return table.select(list(names))
-
-
 def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
-
-
-def read_table(path: Path, columns: Sequence[str] | None, place: Place | None = None) -> pa.Table:
-    """Read columns of a table, or all; of all rows, or of those at a place."""
-    if place is None:
-        return pq.read_table(path, columns=None if columns is None else list(columns))
-    return read_rows(path, columns, place)
 
 
 def _read(

@@ -39,6 +39,7 @@ from selfinstruct.filters.outcomes import (
     PENDING_INSTANCES,
 )
 from selfinstruct.filters.rule import Of, When
+from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import LOW_LIKELIHOOD, NOT_NOVEL, TOO_LIKELY, UNSCORABLE
 from selfinstruct.verdicts.rulebook import Rulebook
 from selfinstruct.verdicts.whatif_columns import CODES, PASSED_TEXT, Codes, Columns
@@ -50,7 +51,8 @@ _HOLDS, _ENGINE_ERROR = CODES[HOLDS_KNOWN.reason], CODES[ENGINE_ERROR.reason]
 _NO_INSTANCES, _OVER = CODES[NO_INSTANCES.reason], CODES[OVER_TARGET.reason]
 _PENDING = CODES[PENDING_INSTANCES.reason]
 _KEPT = (_ACCEPTED, _NO_INSTANCES, _PENDING)
-_FEW = 4000  # with so many texts that came in, comparing with each is faster than a query
+# Texts that came in are compared one by one, until there are so many since they were indexed.
+_FEW, _MORE = 500, 1.1
 
 Near = tuple[float, int | None]
 Bytes = NDArray[np.uint8]
@@ -176,7 +178,7 @@ class _Pool:
         self._threshold = config.novelty.threshold
         self._floor = min(self._threshold, config.novelty.audit_floor)
         self._known_from = min(recorded.novelty.threshold, recorded.novelty.audit_floor)
-        self._holds = config.rules_version >= HOLDS_KNOWN.since and config.rules.holds_known
+        self._holds = _is_in_force(config)
         count = self._first + len(rows.outcome)
         # In the pool, for the candidate that is judged now.
         self._pool: Bytes = np.zeros(count, np.uint8)
@@ -186,7 +188,8 @@ class _Pool:
         self._holds_new = np.zeros(count, np.bool_)
         self._score = np.where(rows.neighbour < 0, np.nan, rows.rouge_l)
         self._came: list[int] = []
-        self._came_in_order = np.empty(0, np.int64)
+        self._join_of_came: TextJoin | None = None
+        self._indexed = 0  # how many of those that came in `_join_of_came` finds
         self._check_texts()
 
     def judge(self, own: slice, likelihood: Codes) -> Codes:
@@ -262,15 +265,16 @@ class _Pool:
         if not self._came:
             return known
         floor = self._floor if known is None else float(np.nextafter(known[1], 0))
-        if len(self._came) > _FEW:
-            return self._join.nearest(text, floor, self._pool) or known
-        if len(self._came_in_order) < len(self._came):
-            self._came_in_order = np.array(sorted(self._came), np.int64)
-        came = self._came_in_order
-        found = self._join.nearest_of(text, came[self._pool[came] == 1], floor)
-        if found is None or known is None:
-            return found or known
-        return max(found, known, key=lambda one: (one[1], -one[0]))
+        if len(self._came) > _MORE * self._indexed + _FEW:
+            self._indexed = len(self._came)
+            self._join_of_came = self._join.only(np.array(sorted(self._came), np.int64))
+        others = [known]
+        if self._join_of_came is not None:
+            others.append(self._join_of_came.nearest(text, floor, self._pool))
+        newest = np.array(sorted(self._came[self._indexed :]), np.int64)
+        others.append(self._join.nearest_of(text, newest[self._pool[newest] == 1], floor))
+        found = [one for one in others if one is not None]
+        return max(found, key=lambda one: (one[1], -one[0])) if found else None
 
     def _novelty(self, text: int, before: int) -> int:
         """Judge one instruction; `before` is how novelty judged it when it was recorded."""
@@ -371,6 +375,12 @@ def _novelty_of(recorded: Codes) -> Codes:
     """Return how novelty judged each; `_UNKNOWN` where its likelihood had rejected it before."""
     before = np.where(np.isin(recorded, (_UNSCORABLE, _NOT_NOVEL, _HOLDS)), recorded, _ACCEPTED)
     return np.where(np.isin(recorded, (_LOW, _HIGH)), _UNKNOWN, before).astype(np.int16)
+
+
+def _is_in_force(config: RunConfig) -> bool:
+    """Whether the run rejects instructions that hold another."""
+    in_force = HOLDS_KNOWN in rules_in_force(Of.INSTRUCTION, config.rules_version)
+    return in_force and HOLDS_KNOWN.is_on(config.rules)
 
 
 def _others(columns: Columns) -> list[str]:

@@ -146,8 +146,10 @@ def recorded(root: Path) -> dict[str, str]:
     """Return what every round of every run in a folder says, by run and number."""
     return {
         f"{path.name} {number}": repr(
-            (run.info(number), run.completions(number), run.instructions(number))
-            + (run.instances(number),)
+            [
+                *(run.info(number), run.completions(number)),
+                *(run.instructions(number), run.instances(number)),
+            ]
         )
         for path in runs(root)
         for run in [open_run(path)]

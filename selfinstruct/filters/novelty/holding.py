@@ -86,7 +86,7 @@ class Holdings:
         own_words = self._coded.of(text)
         if not np.array_equal(own_words[at : at + len(words)], words):
             return False
-        return own_starts(self._text_of(text))[1][at]
+        return bool(own_starts(self._text_of(text))[1][at])
 
 
 def splits_alike(texts: Iterable[str]) -> bool:
@@ -99,7 +99,7 @@ def _bucket(tokens: Ints, place: int, size: int) -> int:
     mixed = np.uint64(1469598103934665603)
     for at in range(place, place + 8):
         mixed = (mixed ^ np.uint64(tokens[at])) * np.uint64(1099511628211)
-    return np.int64((mixed ^ (mixed >> np.uint64(29))) & np.uint64(size - 1))
+    return int((mixed ^ (mixed >> np.uint64(29))) & np.uint64(size - 1))
 
 
 @_jit

@@ -10,6 +10,7 @@ revisited).
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -29,20 +30,35 @@ class TextJoin:
     def __init__(self, texts: CodedTexts, floor: float) -> None:
         self._texts = texts
         self._floor = floor
-        count, words = len(texts), max(len(texts.numbers), 1)
+        words = max(len(texts.numbers), 1)
         frequency = np.bincount(texts.tokens, minlength=words)
         order_of = np.empty(words, np.int32)
         order_of[np.argsort(frequency, kind="stable")] = np.arange(words, dtype=np.int32)
         self._orders = np.empty(len(texts.tokens), np.int32)
-        first = np.zeros(words + 1, np.int64)
-        _sort(texts.starts, texts.tokens, order_of, self._orders, floor, first)
-        self._first = np.cumsum(first)
-        self._postings = np.empty((int(self._first[-1]), 2), np.int32)
-        _fill(texts.starts, self._orders, floor, self._first[:-1].copy(), self._postings)
-        self._seen = np.zeros(count, np.int32)
-        self._stamp = 0
+        _sort(texts.starts, texts.tokens, order_of, self._orders)
         self._slot = np.full(words, -1, np.int32)
-        self._everything = np.ones(count, np.uint8)
+        self._everything = np.ones(len(texts), np.uint8)
+        self._index(np.arange(len(texts)))
+
+    def only(self, members: Longs) -> TextJoin:
+        """Return an index that finds some of the texts alone, for queries of all of them.
+
+        Args:
+            members: numbers of the texts that are found, ascending.
+        """
+        other = copy(self)
+        other._index(members)
+        return other
+
+    def _index(self, members: Longs) -> None:
+        starts, orders = self._texts.starts, self._orders
+        counts = np.zeros(len(self._slot) + 1, np.int64)
+        _count(starts, orders, self._floor, members, counts)
+        self._first = np.cumsum(counts)
+        self._postings = np.empty((int(self._first[-1]), 2), np.int32)
+        _fill(starts, orders, self._floor, members, self._first[:-1].copy(), self._postings)
+        self._seen = np.zeros(len(self._texts), np.int32)
+        self._stamp = 0
 
     def nearest(self, text: int, floor: float, pool: Bytes) -> tuple[int, float] | None:
         """Return the nearest text before a text, if its F-measure is above `floor`.
@@ -101,24 +117,30 @@ class TextJoin:
 
 
 @_jit
-def _sort(
-    starts: Longs, tokens: Ints, order_of: Ints, orders: Ints, floor: float, counts: Longs
-) -> None:
-    """Write the order numbers of every text, ascending; count the postings of each."""
+def _sort(starts: Longs, tokens: Ints, order_of: Ints, orders: Ints) -> None:
+    """Write the order numbers of every text, ascending."""
     for text in range(len(starts) - 1):
-        start, end = starts[text], starts[text + 1]
-        for place in range(start, end):
+        for place in range(starts[text], starts[text + 1]):
             orders[place] = order_of[tokens[place]]
-        orders[start:end].sort()
+        orders[starts[text] : starts[text + 1]].sort()
+
+
+@_jit
+def _count(starts: Longs, orders: Ints, floor: float, members: Longs, counts: Longs) -> None:
+    """Count the postings of every token."""
+    for text in members:
+        start, end = starts[text], starts[text + 1]
         for place in range(start, start + prefix_length(floor, end - start)):
             if place == start or orders[place] != orders[place - 1]:
                 counts[orders[place] + 1] += 1
 
 
 @_jit
-def _fill(starts: Longs, orders: Ints, floor: float, first: Longs, postings: Ints) -> None:
+def _fill(
+    starts: Longs, orders: Ints, floor: float, members: Longs, first: Longs, postings: Ints
+) -> None:
     """Write the postings (text, position) of every token, in the order of the texts."""
-    for text in range(len(starts) - 1):
+    for text in members:
         start, end = starts[text], starts[text + 1]
         for position in range(prefix_length(floor, end - start)):
             order = orders[start + position]
