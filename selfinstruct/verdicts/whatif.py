@@ -21,8 +21,8 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.verdicts.changes import PENDING, Change, WhatIf
 from selfinstruct.verdicts.rejudge import Derivation, Source, write_derived_run
-from selfinstruct.verdicts.whatif_again import UnknownRulesError
 from selfinstruct.verdicts.whatif_full import judge_all
+from selfinstruct.verdicts.whatif_pool import UnknownRulesError
 from selfinstruct.verdicts.whatif_touched import judge_touched
 
 __all__ = ["PENDING", "Change", "Thresholds", "WhatIf", "config_with", "save_what_if", "what_if"]

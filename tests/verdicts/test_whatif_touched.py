@@ -20,8 +20,8 @@ from selfinstruct.verdicts import whatif
 from selfinstruct.verdicts.changes import Change, WhatIf
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.whatif import Thresholds, config_with, save_what_if, what_if
-from selfinstruct.verdicts.whatif_again import UnknownRulesError
 from selfinstruct.verdicts.whatif_full import judge_all
+from selfinstruct.verdicts.whatif_pool import UnknownRulesError
 from selfinstruct.verdicts.whatif_touched import judge_touched
 
 Generate = Callable[..., tuple[Run, str]]
