@@ -157,6 +157,11 @@ class LikelihoodThresholds:
         if len(seen) >= self._config.calibration:
             self._frozen[key] = (round, quantile(seen, share))
 
+    def is_settled(self, kind: Kind, round: int) -> bool:
+        """Whether no more scores of a kind change its threshold from a round on."""
+        settled = (self._start_of(round), kind) in self._frozen
+        return settled or self._config.quantile is None
+
     def least(self, kind: Kind, round: int) -> float | None:
         """Return the least score of a candidate of a round in nats per token, or None."""
         if self._config.min_logprob is not None:

@@ -35,6 +35,7 @@ class Command:
     ready: what it says where it was stopped after all was done.
     changes: names of the files that it may replace.
     moves: whether it moves files aside: then none may be lost, wherever it lies.
+    repacks: whether it puts rounds into other files: then each round must say the same.
     stands: whether what stands of the run counts at the end, not each file: a decision that was
         on the disk when its process died is there twice, and says the same.
     trains: whether it needs torch and TRL.
@@ -48,6 +49,7 @@ class Command:
     call: Callable[[], int] | None = None
     changes: str = OF_A_RUN
     moves: bool = False
+    repacks: bool = False
     stands: bool = False
     trains: bool = False
 
@@ -293,6 +295,13 @@ def commands() -> list[Command]:
             ("audit", "repair", "run"),
             moves=True,
             changes=OF_A_RUN + r"|^run/(rounds|\.?overrides|\.?labels)",
+        ),
+        Command(
+            "compact",
+            lambda: _has_run("--target", "9"),
+            ("compact", "run"),
+            repacks=True,
+            changes=OF_A_RUN + r"|^run/(rounds|compacted)/|^run/run\.yaml$",
         ),
         *(_export(format) for format in Format),
         Command(

@@ -110,7 +110,11 @@ def damages_of_runs(root: Path) -> Iterator[str]:
 
 
 def lost(
-    before: Mapping[str, bytes], after: Mapping[str, bytes], changes: re.Pattern[str]
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+    changes: re.Pattern[str],
+    *,
+    repacks: bool = False,
 ) -> Iterator[str]:
     """Yield what is there no more, or is another, though nobody may change it.
 
@@ -118,8 +122,11 @@ def lost(
         before: contents of the folder.
         after: contents now.
         changes: names of the files that the command may replace; JSON lines only grow.
+        repacks: whether the files of rounds may go, since the rounds lie elsewhere then.
     """
     for name, content in before.items():
+        if repacks and "/rounds/" in f"/{name}":
+            continue
         if COMMITTED.search(name) or not changes.search(name):
             if after.get(name) != content:
                 yield f"{name} {'is changed' if name in after else 'is gone'}"
@@ -133,6 +140,21 @@ def gone(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[st
     for name, content in before.items():
         if content not in present and Path(name).name not in (HEADS, STATUS_FILE):
             yield f"{name} is nowhere"
+
+
+def recorded(root: Path) -> dict[str, str]:
+    """Return what every round of every run in a folder says, by run and number."""
+    return {
+        f"{path.name} {number}": repr(
+            [
+                *(run.info(number), run.completions(number)),
+                *(run.instructions(number), run.instances(number)),
+            ]
+        )
+        for path in runs(root)
+        for run in [open_run(path)]
+        for number in run.rounds()
+    }
 
 
 def left_over(root: Path) -> list[str]:

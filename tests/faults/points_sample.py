@@ -17,6 +17,7 @@ SAMPLE = {
     "generate --resume": 13,
     "audit drop": 3,
     "audit repair": 13,
+    "compact": 3,
     "export over an earlier one": 3,
 }
 
