@@ -48,6 +48,7 @@ from selfinstruct.inputs.run_inputs import Inputs, read_inputs
 from selfinstruct.models import resolve_model
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.store.commits import count_commits
+from selfinstruct.store.open_rounds import drop_committed
 from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
 from selfinstruct.verdicts.rulebook import Rulebook
@@ -105,6 +106,7 @@ def _clean_up(run: Run) -> None:
     run.discard_torn()
     run.verify()
     count_commits(run)
+    drop_committed(run.path, len(run.rounds()))
 
 
 def _locked_launch(

@@ -8,15 +8,13 @@ which rounds overlap, and a round that was proposed ahead can be dropped when it
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from selfinstruct.common.progress import Advised, Listener, RoundCommitted, Working
 from selfinstruct.common.records import ACCEPTED, Completion
-from selfinstruct.engines.received import received
-from selfinstruct.engines.retries import Retries
+from selfinstruct.generate.asking import Asking
 from selfinstruct.generate.failures import count_failures
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import PoolTask
@@ -26,8 +24,6 @@ from selfinstruct.store import RoundData
 from selfinstruct.verdicts.advice import advice_on_round
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.rounds import Verdicts
-
-log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 5.0
 
@@ -62,27 +58,22 @@ class _Loop:
         self._last_usage = session.engine.usage()
         self._last_novelty = state.standards.index.seconds
         self._last_heartbeat = 0.0
-        self._tokens = 0
-        self._retries = Retries()
+        self._asking = Asking(session.run, session.engine)
 
     def run_to_stop(self) -> str:
         try:
             while (reason := self._state.stop_reason(self._config.stop)) is None:
                 self._advance()
         finally:
-            self._drop_open()
+            self._asking.close()
         return reason
 
     def _advance(self) -> None:
-        """Submit requests, wait for completions, and commit the rounds that are finished."""
+        """Send requests, wait for completions, and commit the rounds that are finished."""
         while self._may_open():
             self._open_round()
-        for completion in received(self._engine):
-            if self._retries.are_left(completion):
-                self._engine.submit([completion.request])
-                continue
-            self._tokens += written_tokens(completion)
-            self._route(completion)
+        for number, completion in self._asking.receive():
+            self._take(number, completion)
         self._heartbeat()
         for round in self._open:
             if not round.ready_to_check:
@@ -90,7 +81,7 @@ class _Loop:
             round.stop_if_failing()
             # Rounds enter the index in order: the one before was checked before this one
             # was opened.
-            self._engine.submit(round.check(self._state.standards))
+            self._asking.send(round.number, round.check(self._state.standards))
         while self._open and self._open[0].finished:
             self._commit(self._open.pop(0))
             if self._state.stop_reason(self._config.stop) is not None:
@@ -117,22 +108,22 @@ class _Loop:
 
     def _open_round(self) -> None:
         number = self._state.rounds + len(self._open)
+        self._asking.open(number, self._config.propose.per_round)
         requests = self._builder.proposals(number, self._state.pool_before(number))
         self._open.append(OpenRound(number, self._rulebook, self._builder, requests))
-        self._engine.submit(requests)
+        self._asking.send(number, requests)
 
-    def _route(self, completion: Completion) -> None:
+    def _take(self, number: int, completion: Completion) -> None:
         for round in self._open:
-            if round.owns(completion.id):
-                self._engine.submit(round.take(completion))
-                return
-        log.warning("ignoring a completion that no round waits for: %s", completion.id)
+            if round.number == number:
+                self._asking.send(number, round.take(completion))
 
     def _commit(self, round: OpenRound) -> None:
         round.stop_if_failing()
         room = self._config.stop.target - self._state.tasks
         verdicts = round.verdicts(self._state.standards, room)
         completions = round.completions()
+        self._asking.close_round(round.number)
         info = self._info(round.number, verdicts, completions)
         self._run.commit(
             RoundData(round.number, completions, verdicts.instructions, verdicts.instances, info)
@@ -184,16 +175,10 @@ class _Loop:
                 target=target,
                 returned=sum(returned for returned, _ in requests),
                 requests=sum(needed for _, needed in requests),
-                tokens=self._tokens,
+                tokens=self._asking.tokens,
             )
         )
         now = time.monotonic()
         if now - self._last_heartbeat > _HEARTBEAT_SECONDS:
             self._last_heartbeat = now
             self._run.write_status("running", tasks=tasks, target=target, rounds=self._state.rounds)
-
-    def _drop_open(self) -> None:
-        """Drop rounds that are not needed: a resumed run proposes the same again."""
-        for round in self._open:
-            self._engine.abort(round.pending)
-        self._open.clear()
