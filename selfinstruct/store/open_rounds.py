@@ -97,7 +97,9 @@ def read_open(path: Path) -> Kept:
     except FileNotFoundError:
         return Kept()
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({why(error)}); check it, or delete it") from error
+        raise StoreError(
+            f"{path}: cannot be read ({why(error)}); check it, or delete it"
+        ) from error
     whole, _, torn = content.rpartition(b"\n")
     kept = Kept(torn=len(torn))
     for number, line in enumerate(whole.split(b"\n"), start=1):
