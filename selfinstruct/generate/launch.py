@@ -262,15 +262,20 @@ def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConf
 def _generate(session: Session, state: CommittedState, listen: Listener) -> str:
     """Run the loop; an error that ends it early is written to status.json and raised again."""
     run = session.run
-    run.write_status("running")
+
+    def write(status: str, **details: Any) -> None:
+        standing = {"tasks": state.tasks, "target": session.config.stop.target}
+        run.write_status(status, **details, **standing, rounds=state.rounds)
+
+    write("running")
     try:
         return generate(session, state, listen)
     except KeyboardInterrupt:
-        run.write_status("stopped", reason="interrupted")
+        write("stopped", reason="interrupted")
         raise
     except BaseException as error:
         expected = isinstance(error, SelfInstructError)
-        run.write_status("failed", reason=str(error) if expected else repr(error))
+        write("failed", reason=str(error) if expected else repr(error))
         raise
 
 
