@@ -36,7 +36,7 @@ def test_a_line_for_the_model_that_works_and_none_for_those_that_wait() -> None:
         time.sleep(0.05)
         bars.update(first, completed=10, total=40, details="loss 1.2")
         wait_for(file, "10 of 40")
-    lines = file.getvalue().splitlines()
+    lines = [line for line in file.getvalue().splitlines() if line]
     assert not any(line.startswith("sft") for line in lines)
     assert re.fullmatch(r"base  10 of 40  [\d,.]+ a second  about 0:00 left  loss 1.2", lines[-1])
 

@@ -127,7 +127,7 @@ def test_verify_and_repair_know_the_journal(tmp_path: Path, generate: Generate) 
     paths = [open_path(out, number) for number in open_numbers(out)]
     path = max(paths, key=lambda one: one.stat().st_size)
     torn = path.read_bytes()[:-30]
-    assert torn.count(b"\n") > 2
+    assert torn.count(b"\n") >= 2
     path.write_bytes(torn)
     assert verify_run(run).problems == []
     changed = torn.replace(b'"id": "r', b'"id": "s', 1)
