@@ -15,6 +15,7 @@ once a second, which survives a power cut.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import os
@@ -24,16 +25,16 @@ import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import StoreError, why
-from selfinstruct.common.fingerprint import fingerprint
-from selfinstruct.common.records import Completion, Request
+from selfinstruct.common.records import Completion, Reading, Request
+from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.store.layout import ROUNDS
-from selfinstruct.store.schema import request_values
 from selfinstruct.store.sealed import commit_name
 
 log = logging.getLogger(__name__)
@@ -233,10 +234,17 @@ def _row(completion: Completion) -> dict[str, Any]:
 
 def _digest(request: Request) -> str:
     """Return a digest of all that decides about the completion of a request."""
-    values = request_values(request)
-    if isinstance(request.prompt, str):
-        values["prompt"] = request.prompt
-    return fingerprint({**values, "scored": request.scored})
+    prompt = request.prompt if isinstance(request.prompt, str) else repr(request.prompt)
+    own = (request.id, request.about, str(request.stage), request.template, request.seed)
+    how = _how(request.sampling, request.reading)
+    text = json.dumps([own, request.parents, how, request.scored, prompt])
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _how(sampling: SamplingConfig, reading: Reading) -> str:
+    """Return how a request is written and read; many requests share it."""
+    return repr((sampling, reading))
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

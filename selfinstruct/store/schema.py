@@ -222,25 +222,16 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def request_values(request: Request) -> dict[str, Any]:
-    """Return the columns of a request, without its prompt where that is a text."""
+def _completion_row(completion: Completion) -> dict[str, Any]:
+    request = completion.request
     return {
         "id": request.id,
         "stage": str(request.stage),
         "template": request.template,
+        "prompt": _text_seen(completion),
         "parents": request.parents,
         "sampling": json.dumps(request.sampling.model_dump(), sort_keys=True),
         "seed": request.seed,
-        "about": request.about,
-        "reading": _reading_text(request.reading),
-        "conversation": _conversation_text(request.prompt),
-    }
-
-
-def _completion_row(completion: Completion) -> dict[str, Any]:
-    return {
-        **request_values(completion.request),
-        "prompt": _text_seen(completion),
         "text": completion.text,
         "thinking": completion.thinking,
         "token_ids": completion.token_ids,
@@ -251,6 +242,9 @@ def _completion_row(completion: Completion) -> dict[str, Any]:
         "num_prompt_tokens": completion.num_prompt_tokens,
         "num_output_tokens": completion.num_output_tokens,
         "error": completion.error,
+        "about": request.about,
+        "reading": _reading_text(request.reading),
+        "conversation": _conversation_text(request.prompt),
     }
 
 
