@@ -12,6 +12,19 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from docs_reference import (
+    commands_page,
+    export_table,
+    formats_page,
+    index_page,
+    preset_table,
+    python_page,
+    quality_table,
+    reasons_page,
+    rest_page,
+)
+
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
@@ -32,10 +45,16 @@ from selfinstruct.store.layout import CHATS, TURNS
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
 
-Every key can be given in a YAML file (`--config`), or on the command line as
-`--set KEY=VALUE`. *Semantic* keys decide what a run contains and cannot change on `--resume`;
-*stopping* and *throughput* keys can, and *input* keys are compared by content. Values that
-suit a model or a machine are found at the start and stored in `run.yaml`.
+Set a key in a YAML file (`--config`), or on the command line as `--set KEY=VALUE`.
+`selfinstruct init` writes a file with all of them ([presets](presets.md)).
+
+The kind of a key says whether it may change on `--resume`:
+
+- *semantic* keys decide what a run contains. They cannot change.
+- *stopping* and *throughput* keys may change.
+- *input* keys are compared by content: the same data in another file is fine.
+
+Values that suit a model or a machine are detected at the start and stored in `run.yaml`.
 
 """
 
@@ -48,13 +67,6 @@ def config_table() -> str:
         if len(default) > 60:
             default = f"{len(value)} words"
         lines.append(f"| `{key}` | `{default}` | {kind} | {description} |")
-    return "\n".join(lines) + "\n"
-
-
-def reason_table() -> str:
-    """Return a table of every reason and what it means."""
-    lines = ["| reason | a candidate is rejected because |", "|---|---|"]
-    lines += [f"| `{reason}` | {text} |" for reason, text in reasons().items()]
     return "\n".join(lines) + "\n"
 
 
@@ -424,16 +436,21 @@ def generated() -> dict[Path, str]:
     data = docs / "data.md"
     imports = docs / "import.md"
     faults = docs / "reliability.md"
+    reference = docs / "reference"
+    page = marked(readme, "quality", quality_table(), "exports", export_table())
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
         ),
         docs / "config.md": CONFIG_INTRO + config_table(),
-        readme: marked(
-            readme,
-            *("reasons", reason_table(), "data-commands", data_command_table()),
-            *("throughput", throughput("short")),
-        ),
+        readme: page,
+        docs / "index.md": index_page(page),
+        docs / "presets.md": marked(docs / "presets.md", "presets", preset_table()),
+        reference / "commands.md": commands_page(),
+        reference / "reasons.md": reasons_page(),
+        reference / "formats.md": formats_page(),
+        reference / "python.md": python_page(),
+        reference / "rest.md": rest_page(),
         run: marked(run, "columns", column_tables()),
         rules: marked(
             rules,
@@ -462,6 +479,7 @@ def main() -> int:
         if check:
             print(f"{path} is stale: run scripts/make_docs.py", file=sys.stderr)
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path}")
     return stale if check else 0

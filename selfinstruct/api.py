@@ -143,8 +143,8 @@ class Run:
             overridden: only those with (True) or without (False) a person's decision.
             sort: `judged` (the order of the run), or a column, such as `rouge_l`.
             descending: the largest first.
-            offset: leave out the first so many.
-            limit: at most so many.
+            offset: how many to skip.
+            limit: at most this many.
 
         Returns:
             One dict for each, with the columns of docs/run.md and `override`: what a person
@@ -305,7 +305,7 @@ def generate(
         seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
         format: of the seeds, such as `alpaca`; None: recognised from their columns.
         columns: our names of columns of the seeds, and theirs: `{"instruction": "query"}`.
-        skip_invalid: leave out rows of inputs that cannot be used, and count them.
+        skip_invalid: leave out unusable rows of the inputs, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
         domain: the field that all tasks are of, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
@@ -321,12 +321,12 @@ def generate(
         min_yield: stop when a smaller share of the candidates becomes tasks.
         min_logprob: reject what the model finds less likely, in nats per token.
         max_logprob: reject what it finds likelier: repetition.
-        max_rounds: stop after so many rounds.
-        max_tokens: stop after so many generated tokens.
+        max_rounds: stop after this many rounds.
+        max_tokens: stop after this many generated tokens.
         max_cost: stop when the tokens of all rounds cost so much.
         price_in: price of a million tokens of prompts, in any currency.
         price_out: price of a million generated tokens.
-        turns: afterwards, carry on each task as a conversation of at most so many exchanges, as
+        turns: then continue each task as a conversation of at most this many exchanges, as
             `converse` does.
         settings: any key of the config, dotted or nested; these win over all others:
             `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
@@ -425,15 +425,15 @@ def converse(
     settings: Mapping[str, Any] | None = None,
     advance: Callable[[int, int], object] | None = None,
 ) -> Conversed:
-    """Let a model carry on each accepted task of a run as a conversation with itself.
+    """Continue each accepted task of a run as a conversation of a model with itself.
 
     The task and its output are the first exchange; the model then writes as the user and as the
     assistant (docs/conversations.md). Call it again to continue after a stop, or after the run has
-    grown: tasks that have a conversation of these settings are left alone.
+    grown: tasks that already have a conversation with these settings are skipped.
 
     Args:
         run: a run, or its folder.
-        turns: most exchanges of a conversation, the task and its output included (default 3).
+        turns: maximum exchanges per conversation, the task and its output included (default 3).
         model: another model that plays both sides; the run's own by default.
         engine: what runs the model, such as `vllm`.
         base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
@@ -516,7 +516,7 @@ def import_dataset(
         inverted: share of the rows that get the inverted form, where there is one.
         rationale: share of the others whose answer gives its reasons, where there is one.
         examples: worked examples before an input: a number, or the weight of each number.
-        rows: at most so many rows, drawn from all.
+        rows: at most this many rows, drawn from all.
         max_instances: most instances of an instruction.
         max_per_output: most instances of an instruction with the same output.
         seeds: seed tasks that no instruction may repeat; none by default.
@@ -633,7 +633,7 @@ def export(
         restored: only tasks that a person restored.
         min_logprob: only outputs at least as likely, in nats per token.
         max_rouge: only instructions whose ROUGE-L with their nearest neighbour is not above it.
-        min_words: only outputs of at least so many words.
+        min_words: only outputs of at least this many words.
         system: a system prompt for every row.
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.

@@ -100,7 +100,7 @@ def _instances(request: Request) -> str | tuple[str, str]:
 # tests take on one core, each has about as much.
 ENGINE_HALF = (
     "tests/real/test_interrupted.py",
-    "tests/real/test_readme.py",
+    "tests/real/test_quickstart.py",
     "tests/real/test_run.py",
     "tests/train/test_processes.py",
 )

@@ -63,7 +63,7 @@ def find_chats(
     given = {one.name for one in fields(wanted) if getattr(wanted, one.name) is not None}
     wrong = sorted(given - _FILTERS)
     if wrong:
-        raise ConfigError(f"{', '.join(wrong)}: is no filter of {wanted.table}; leave it out")
+        raise ConfigError(f"{', '.join(wrong)}: is not a filter of {wanted.table}; leave it out")
     if sort != JUDGED:
         raise ConfigError(f"sort by {sort}: {wanted.table} cannot be; there is: {JUDGED}")
     if offset < 0 or (limit is not None and limit < 1):

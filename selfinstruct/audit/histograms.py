@@ -73,7 +73,9 @@ def histogram(run: Run, column: str, filter: Filter | None = None, bins: int = 4
     where, values = where_clause(filter, read_overrides(run))
     known = _COLUMNS[filter.table]
     if column not in known:
-        raise ConfigError(f"{column}: is no score of {filter.table}; there are: {', '.join(known)}")
+        raise ConfigError(
+            f"{column}: is not a score of {filter.table}; there are: {', '.join(known)}"
+        )
     rounds = [n for n in run.rounds() if filter.round is None or n == filter.round]
     limits = _thresholds(run, column, filter.table)
     if not rounds:

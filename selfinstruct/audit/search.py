@@ -270,7 +270,7 @@ def check_filter(filter: Filter) -> None:
     used = [one.name for one in fields(filter) if getattr(filter, one.name) is not None]
     wrong = [name for name in used if name in other]
     if wrong:
-        raise ConfigError(f"{', '.join(wrong)}: is no filter of {filter.table}; leave it out")
+        raise ConfigError(f"{', '.join(wrong)}: is not a filter of {filter.table}; leave it out")
 
 
 def check_outcomes(filter: Filter) -> None:

@@ -41,7 +41,7 @@ _CHANGED = pa.schema(
 def check_table(table: str) -> None:
     """Raise ConfigError unless a table of candidates has this name."""
     if table not in TABLES:
-        raise ConfigError(f"{table}: is no table of candidates; there are: {', '.join(TABLES)}")
+        raise ConfigError(f"{table}: is not a table of candidates; there are: {', '.join(TABLES)}")
 
 
 def fetch_all(run: Run, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

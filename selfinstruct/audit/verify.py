@@ -174,7 +174,7 @@ def _odd(folder: Path) -> Iterator[Problem]:
         name = path.name
         is_commit = name.isascii() and name.isdigit() and name == commit_name(int(name))
         if not is_commit and not _TORN.fullmatch(name) and not is_open_journal(name):
-            yield Problem(path, f"{path}: is no commit; move it away")
+            yield Problem(path, f"{path}: is not a commit; move it away")
 
 
 def _problem(read: Callable[[], object], path: Path) -> Iterator[Problem]:

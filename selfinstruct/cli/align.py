@@ -44,7 +44,7 @@ def align(
         typer.Option(
             "--stage-options",
             metavar="STAGE=OPTIONS",
-            help='More options of a stage, such as sft="--epochs 1". May be repeated.',
+            help='Further options for a stage, such as sft="--epochs 1". May be repeated.',
         ),
     ] = None,
     stage: Annotated[list[str] | None, renamed("--stage")] = None,

@@ -29,7 +29,7 @@ def answer(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     model: Annotated[
         str,
-        typer.Option("--model", help=f"MODEL that teaches: {ANY_MODEL}.", rich_help_panel=MODEL),
+        typer.Option("--model", help=f"Teacher MODEL: {ANY_MODEL}.", rich_help_panel=MODEL),
     ],
     engine: EngineOption = None,
     base_url: BaseUrlOption = None,

@@ -21,6 +21,7 @@ from selfinstruct.cli import (
     export,
     generate,
     import_dataset,
+    init,
     merge,
     models,
     plan,
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+add(app, "init", init.init)
 add(app, "generate", generate.generate)
 add(app, "import", import_dataset.import_dataset)
 app.add_typer(audit.app, name="audit")

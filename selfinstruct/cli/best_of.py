@@ -80,7 +80,7 @@ def best_of(
     max_tokens: FormerTokensOption = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="Most tasks to answer." + default("all")),
+        typer.Option("--limit", min=1, help="Maximum number of tasks to answer." + default("all")),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     format: FormatOption = None,
@@ -88,7 +88,7 @@ def best_of(
     skip_invalid: SkipInvalidOption = False,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue what was begun.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped command.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
     """Sample k answers to each task, and keep the one with the highest score.

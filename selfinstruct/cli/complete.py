@@ -20,7 +20,7 @@ def complete(
 ) -> None:
     """Write the instances of instructions that are `pending_instances`.
 
-    Such instructions passed when a run was judged again (`audit whatif --out`, `merge`), or a
+    They passed when a run was judged again (`audit whatif --out`, `merge`), or a
     person restored them (`audit restore`). The model, prompts and rules are those of the run. So
     is the engine, unless you name another. Run it again to continue after a stop.
 

@@ -32,8 +32,7 @@ def converse(
         typer.Option(
             "--turns",
             min=2,
-            help="Most exchanges of a conversation, the task and its output included."
-            + default("3"),
+            help="Maximum exchanges per conversation, the task itself included." + default("3"),
         ),
     ] = None,
     model: Annotated[
@@ -59,7 +58,7 @@ def converse(
         ),
     ] = None,
 ) -> None:
-    """Let the model carry on each accepted task as a conversation with itself.
+    """Continue each accepted task as a conversation of the model with itself.
 
     Run it again to continue after a stop, or after the run has grown. `export` writes whole
     conversations in the formats that hold them.

@@ -45,7 +45,7 @@ ValidationDataOption = Annotated[
     typer.Option(
         "--validation-data",
         metavar="DATA",
-        help="Validate on this data, instead of holding rows out.",
+        help="Validate on this data instead of held-out rows.",
         rich_help_panel=READING,
     ),
 ]

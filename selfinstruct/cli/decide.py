@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 CandidateId = Annotated[str, typer.Argument(help="Such as r00003-p012-i04, or …-n0.")]
 Note = Annotated[str, typer.Option("--note", help="Reason, kept with the decision.")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides." + default("the login name"))]
+By = Annotated[
+    str | None,
+    typer.Option("--by", help="Name of the person who decides." + default("the login name")),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -73,7 +73,7 @@ def evaluate(
         typer.Option(
             "--pairs",
             metavar="DATA",
-            help="Pairs (chosen, rejected): which answer the model finds likelier."
+            help="Pairs (chosen, rejected): does the model find the chosen answer more likely?"
             + default("none"),
         ),
     ] = None,
@@ -82,7 +82,7 @@ def evaluate(
         typer.Option(
             "--few-shot",
             metavar="[NAME=]N",
-            help="Show this model, or all of them, N worked examples first. May be repeated."
+            help="Show N worked examples first, to this model or to all. May be repeated."
             + default("none"),
         ),
     ] = None,
@@ -100,7 +100,7 @@ def evaluate(
         typer.Option(
             "--answer-tokens",
             min=1,
-            help="Most tokens of an answer, the same for all.",
+            help="Maximum tokens per answer, the same for all models.",
             rich_help_panel=ANSWERS,
         ),
     ] = 192,
@@ -119,7 +119,7 @@ def evaluate(
         typer.Option(
             "--pass-at",
             metavar="K,…",
-            help="pass@k of tasks with a check, such as 1,5: whether one of k answers passes."
+            help="pass@k for tasks with a check, such as 1,5: does one of k answers pass?"
             + default("none"),
             rich_help_panel=ANSWERS,
         ),
@@ -146,7 +146,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--judge-prompt",
-            help="Jinja template of its question, with `task`, `first`, `second`.",
+            help="Jinja template of the judge's question, with `task`, `first`, `second`.",
             rich_help_panel=LABELS,
         ),
     ] = None,
@@ -155,7 +155,7 @@ def evaluate(
         typer.Option(
             "--judge-tasks",
             min=1,
-            help="Judge only this many tasks, the first ones." + default("all"),
+            help="Judge only the first N tasks." + default("all"),
             rich_help_panel=LABELS,
         ),
     ] = None,
@@ -182,7 +182,7 @@ def evaluate(
         bool,
         typer.Option(
             "--lm-eval-chat",
-            help="Ask them through the chat template. Published figures are mostly without.",
+            help="Use the chat template for these tasks. Most published figures do not.",
             rich_help_panel=HARNESS,
         ),
     ] = False,
@@ -191,7 +191,7 @@ def evaluate(
         typer.Option(
             "--lm-eval-limit",
             min=1,
-            help="Only so many rows of each of them." + default("all"),
+            help="Maximum rows per such task." + default("all"),
             rich_help_panel=HARNESS,
         ),
     ] = None,
@@ -202,7 +202,7 @@ def evaluate(
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
-    """Have models answer tasks, and report by how much they differ.
+    """Compare models: have them answer tasks, and report by how much they differ.
 
     All models get the same stop strings and token limit. Each gets its own chat template, or the
     canonical text if it has none. Differences have paired bootstrap intervals.

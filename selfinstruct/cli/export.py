@@ -46,9 +46,9 @@ def export(
         typer.Option(
             "--for",
             metavar="TRAINER",
-            help="Program that will train on it: "
-            f"{', '.join(trainer.name for trainer in TRAINERS)}. Picks the format, and writes the "
-            "configuration beside the file.",
+            help="Trainer that will read the file: "
+            f"{', '.join(trainer.name for trainer in TRAINERS)}. Chooses the format, and writes "
+            "the trainer's configuration beside the file.",
         ),
     ] = None,
     answers: Annotated[
@@ -56,7 +56,7 @@ def export(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help=f"Whose outputs: {', '.join(AnswersName)}; `answer` writes a teacher's.",
+            help=f"Whose outputs to export: {', '.join(AnswersName)}; `answer` writes a teacher's.",
         ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
@@ -67,7 +67,7 @@ def export(
         bool | None,
         typer.Option(
             "--conversations/--no-conversations",
-            help="Write whole conversations (`converse`) in the place of the tasks that open them."
+            help="Write whole conversations (`converse`) instead of the tasks that open them."
             + default("with messages and sharegpt"),
         ),
     ] = None,
@@ -76,7 +76,7 @@ def export(
         typer.Option(
             "--reason",
             metavar="REASON",
-            help="Only tasks that were rejected for it and restored. May be repeated.",
+            help="Only restored tasks that were rejected for this reason. May be repeated.",
             rich_help_panel=WHICH,
         ),
     ] = None,
@@ -90,7 +90,7 @@ def export(
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Least log-probability of outputs, nats per token.",
+            help="Minimum log-probability of outputs, in nats per token.",
             rich_help_panel=WHICH,
         ),
     ] = None,
@@ -100,13 +100,15 @@ def export(
             "--max-rouge",
             min=0,
             max=1,
-            help="Most ROUGE-L with a nearest neighbour.",
+            help="Maximum ROUGE-L with the nearest neighbour.",
             rich_help_panel=WHICH,
         ),
     ] = None,
     min_words: Annotated[
         int | None,
-        typer.Option("--min-words", min=1, help="Least words of an output.", rich_help_panel=WHICH),
+        typer.Option(
+            "--min-words", min=1, help="Minimum words of an output.", rich_help_panel=WHICH
+        ),
     ] = None,
     system: Annotated[
         str | None,
@@ -120,7 +122,7 @@ def export(
         bool,
         typer.Option(
             "--plain-controls",
-            help="Leave out control characters, marks of direction, and zero-width marks.",
+            help="Remove control characters, direction marks and zero-width marks.",
             rich_help_panel=WHICH,
         ),
     ] = False,
@@ -141,7 +143,7 @@ def export(
         bool,
         typer.Option(
             "--ignore-damaged-decisions",
-            help="Export although some of people's decisions are lost or damaged.",
+            help="Export even if some of people's decisions are lost or damaged.",
             rich_help_panel=WHICH,
         ),
     ] = False,

@@ -64,7 +64,7 @@ def generate(
         typer.Option(
             "--turns",
             min=2,
-            help="Afterwards, carry on each task as a conversation of at most so many exchanges "
+            help="Then continue each task as a conversation of at most this many exchanges "
             "(`converse`)." + default("none"),
         ),
     ] = None,
@@ -140,7 +140,7 @@ def generate(
         int | None,
         typer.Option(
             "--max-rounds",
-            help="Stop after so many rounds." + default("no limit"),
+            help="Stop after this many rounds." + default("no limit"),
             rich_help_panel=STOPS,
         ),
     ] = None,
@@ -148,7 +148,7 @@ def generate(
         int | None,
         typer.Option(
             "--max-tokens",
-            help="Stop after so many generated tokens." + default("no limit"),
+            help="Stop after this many generated tokens." + default("no limit"),
             rich_help_panel=STOPS,
         ),
     ] = None,
@@ -156,7 +156,8 @@ def generate(
         float | None,
         typer.Option(
             "--max-cost",
-            help="Stop when the tokens cost so much; needs the prices." + default("no limit"),
+            help="Stop when the tokens have cost this much; give the prices too."
+            + default("no limit"),
             rich_help_panel=STOPS,
         ),
     ] = None,
@@ -197,7 +198,8 @@ def generate(
         float | None,
         typer.Option(
             "--max-logprob",
-            help="Reject texts that are likelier, such as -0.05: repetition." + default("none"),
+            help="Reject texts that are more likely, such as -0.05: mostly repetition."
+            + default("none"),
             rich_help_panel=FILTERS,
         ),
     ] = None,

@@ -75,7 +75,7 @@ def import_dataset(
         typer.Option(
             "--value",
             metavar="NAME=TEXT",
-            help="A column that the data lacks, the same in every row: language=German.",
+            help="Value for a column that the data lacks, such as language=German.",
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -101,7 +101,7 @@ def import_dataset(
         float | None,
         typer.Option(
             "--rationale",
-            help="Share of the others whose answer gives its reasons."
+            help="Share of the other rows whose answer gives its reasons."
             + default("what the template says"),
             rich_help_panel=MADE,
         ),
@@ -119,7 +119,7 @@ def import_dataset(
         int | None,
         typer.Option(
             "--rows",
-            help="At most so many rows, drawn from all." + default("all"),
+            help="Maximum number of rows, drawn from all." + default("all"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -127,7 +127,7 @@ def import_dataset(
         int | None,
         typer.Option(
             "--max-instances",
-            help="Most instances of an instruction." + default("no limit"),
+            help="Maximum instances per instruction." + default("no limit"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -135,7 +135,7 @@ def import_dataset(
         int | None,
         typer.Option(
             "--max-per-output",
-            help="Most of them with one output: balances labels." + default("no limit"),
+            help="Maximum of them with the same output: balances labels." + default("no limit"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -194,10 +194,10 @@ def import_dataset(
         ),
     ] = None,
 ) -> None:
-    """Make tasks of the rows of a dataset by templates, and judge them as a model's are.
+    """Turn the rows of a dataset into tasks by templates, and check them like a model's.
 
-    The result is a run: audit, merge, export and train it. Stop it with Ctrl-C, and continue with
-    --resume.
+    The result is a run: audit, merge and export it, and train on it. Stop it with Ctrl-C, and
+    continue with --resume.
 
     Example:
         selfinstruct import reviews.csv --template sentiment --out outputs/reviews

@@ -31,9 +31,7 @@ def sample(
     run: RunFolder,
     per_reason: Annotated[
         int,
-        typer.Option(
-            "--per-reason", min=1, help="Number to draw of each reason, and of the accepted."
-        ),
+        typer.Option("--per-reason", min=1, help="Number to draw per reason, and of the accepted."),
     ] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of the draw.")] = 0,
     stage: Annotated[
@@ -72,7 +70,7 @@ def sample(
 def label(
     run: RunFolder,
     rater: Annotated[
-        str | None, typer.Option("--rater", help="Who rates." + default("the login name"))
+        str | None, typer.Option("--rater", help="Name of the rater." + default("the login name"))
     ] = None,
 ) -> None:
     """Rate the sample: texts in mixed order, without their verdicts.
@@ -107,7 +105,7 @@ def label(
         elif key in "abcdu" and key:
             _act(opened, key, now.next_id, name)
         else:
-            _say(f"{plain(key)!r} is no key here: a b c d, s skip, u undo, q quit")
+            _say(f"{plain(key)!r} is not a key here: a b c d, s skip, u undo, q quit")
     left = now.total - now.rated
     done = "all are rated" if not left else f"{left} left; continue with the same command"
     _say(f"{now.rated} of {now.total} rated by {plain(name)}, {done}")

@@ -59,7 +59,7 @@ JudgePromptOption = Annotated[
     Path | None,
     typer.Option(
         "--judge-prompt",
-        help="Jinja template of its question, with `task`, `first`, `second`.",
+        help="Jinja template of the judge's question, with `task`, `first`, `second`.",
         rich_help_panel=LABELS,
     ),
 ]
@@ -84,7 +84,7 @@ TemperatureOption = Annotated[
 AnswerTokensOption = Annotated[
     int,
     typer.Option(
-        "--answer-tokens", min=1, help="Most tokens of an answer.", rich_help_panel=ANSWERS
+        "--answer-tokens", min=1, help="Maximum tokens per answer.", rich_help_panel=ANSWERS
     ),
 ]
 
@@ -115,7 +115,7 @@ def scorers_of(
         asking = [labeller.name for labeller in labellers if labeller.needs is needs]
         if model is not None and not asking:
             raise ConfigError(
-                f"{option}: nobody asks it; label by {_asked_by(needs)}, or leave it out"
+                f"{option}: it is not used; label by {_asked_by(needs)}, or leave it out"
             )
         if model is None and asking:
             raise ConfigError(f"{option}: names the model that `{asking[0]}` asks; give it")

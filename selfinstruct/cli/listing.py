@@ -51,7 +51,8 @@ def list_candidates(
         ),
     ] = None,
     verdict: Annotated[
-        VerdictName | None, typer.Option("--verdict", help="Only these.", rich_help_panel=WHICH)
+        VerdictName | None,
+        typer.Option("--verdict", help="Only candidates with this verdict.", rich_help_panel=WHICH),
     ] = None,
     text: Annotated[
         str | None,
@@ -66,26 +67,28 @@ def list_candidates(
         int | None, typer.Option("--round", help="Only those of this round.", rich_help_panel=WHICH)
     ] = None,
     min_rouge: Annotated[
-        float | None, typer.Option("--min-rouge", help="Least ROUGE-L.", rich_help_panel=WHICH)
+        float | None, typer.Option("--min-rouge", help="Minimum ROUGE-L.", rich_help_panel=WHICH)
     ] = None,
     max_rouge: Annotated[
-        float | None, typer.Option("--max-rouge", help="Most ROUGE-L.", rich_help_panel=WHICH)
+        float | None, typer.Option("--max-rouge", help="Maximum ROUGE-L.", rich_help_panel=WHICH)
     ] = None,
     min_logprob: Annotated[
         float | None,
-        typer.Option("--min-logprob", help="Lowest nats per token.", rich_help_panel=WHICH),
+        typer.Option("--min-logprob", help="Minimum nats per token.", rich_help_panel=WHICH),
     ] = None,
     max_logprob: Annotated[
         float | None,
-        typer.Option("--max-logprob", help="Highest nats per token.", rich_help_panel=WHICH),
+        typer.Option("--max-logprob", help="Maximum nats per token.", rich_help_panel=WHICH),
     ] = None,
     sort: Annotated[
         str, typer.Option("--sort", help="Column to sort by, such as rouge_l or mean_logprob.")
     ] = "judged",
-    descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
+    descending: Annotated[
+        bool, typer.Option("--descending", help="Sort from the largest down.")
+    ] = False,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Number to skip.")] = 0,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Most candidates to list.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of candidates to list.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line.")

@@ -47,7 +47,7 @@ def plan(
         int | None,
         typer.Option(
             "--rounds",
-            help="Plan from the first so many rounds alone, and compare with what came."
+            help="Plan from this many first rounds, and compare with what happened."
             + default("all"),
         ),
     ] = None,

@@ -45,7 +45,10 @@ from selfinstruct.labellers.registry import LABELLERS
 def prefer(
     tasks: Annotated[str, typer.Argument(metavar="DATA", help=f"Tasks to answer: {DATA}.")],
     policy: Annotated[
-        str, typer.Option("--policy", help=f"MODEL that answers, and will be trained: {ANY_MODEL}.")
+        str,
+        typer.Option(
+            "--policy", help=f"Policy MODEL, which answers and will be trained: {ANY_MODEL}."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the preferences.")],
     labeller: Annotated[
@@ -72,7 +75,7 @@ def prefer(
         typer.Option(
             "--min-margin",
             min=0,
-            help="Least difference of scores in a pair.",
+            help="Minimum difference of the scores in a pair.",
             rich_help_panel=PAIRS,
         ),
     ] = 0.0,
@@ -81,7 +84,7 @@ def prefer(
         typer.Option(
             "--pairs-per-task",
             min=1,
-            help="Most training pairs of one task, the widest margin first.",
+            help="Maximum training pairs per task, the widest margins first.",
             rich_help_panel=PAIRS,
         ),
     ] = 3,
@@ -89,7 +92,7 @@ def prefer(
         bool,
         typer.Option(
             "--length-balance",
-            help="Drop pairs until the longer answer is chosen half the time.",
+            help="Drop pairs until the longer answer is chosen in half of them.",
             rich_help_panel=PAIRS,
         ),
     ] = False,
@@ -98,7 +101,7 @@ def prefer(
         typer.Option(
             "--held-out-pairs",
             min=1,
-            help="Fewest pairs to hold out, by whole tasks.",
+            help="Minimum pairs to hold out, by whole tasks.",
             rich_help_panel=PAIRS,
         ),
     ] = 60,
@@ -109,7 +112,7 @@ def prefer(
     skip_invalid: SkipInvalidOption = False,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue what was begun.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped command.")] = False,
 ) -> None:
     """Sample a policy's answers to tasks, label them, and pair them for DPO.
 

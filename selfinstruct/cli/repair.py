@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def repair(
     run: RunFolder,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be moved, and change nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be moved, and change nothing.")
     ] = False,
     accept_config: Annotated[
         bool,
         typer.Option(
-            "--accept-config", help="First take a run.yaml that somebody edited as it is now."
+            "--accept-config", help="Accept a run.yaml that somebody edited, as it is now."
         ),
     ] = False,
     as_json: AsJson = False,

@@ -20,7 +20,7 @@ def serve(
         Path, typer.Option("--root", help="Folder of runs; new ones are made in it.")
     ] = Path("outputs"),
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; any but loopback needs a token.")
+        str, typer.Option("--host", help="Address to listen on; all but loopback need a token.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
@@ -77,7 +77,7 @@ def serve(
     for address in endpoints:
         if not is_endpoint(address):
             raise ConfigError(
-                f"--endpoint {address}: is no address of a server, such as http://host:8000/v1"
+                f"--endpoint {address}: is not the address of a server, such as http://host:8000/v1"
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)

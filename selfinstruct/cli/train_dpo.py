@@ -59,7 +59,10 @@ def dpo(
     fresh_tokens: Annotated[
         int,
         typer.Option(
-            "--fresh-tokens", min=1, help="Most tokens of such an answer.", rich_help_panel=TRAINING
+            "--fresh-tokens",
+            min=1,
+            help="Maximum tokens per such answer.",
+            rich_help_panel=TRAINING,
         ),
     ] = 128,
     adapters: Adapters = Adapters(),

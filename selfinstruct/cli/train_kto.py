@@ -49,7 +49,7 @@ def kto(
     common: Common = Common(),
     reading: Reading = Reading(),
 ) -> None:
-    """Train a policy on single answers that people liked or did not, by KTO.
+    """Train a policy by KTO, on single answers that people liked or did not like.
 
     Needs no pairs: thumbs up and down are enough.
 

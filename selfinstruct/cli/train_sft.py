@@ -46,7 +46,7 @@ def sft(
     learning_rate: Annotated[float | None, rate_option("2e-4, with --full 2e-5")] = None,
     last_turn_only: Annotated[
         bool,
-        typer.Option("--last-turn-only", help="Of a conversation, learn the last answer alone."),
+        typer.Option("--last-turn-only", help="Learn only the last answer of a conversation."),
     ] = False,
     held_out: Annotated[
         float | None,
@@ -71,7 +71,7 @@ def sft(
         typer.Option(
             "--field",
             metavar="NAME",
-            help="What to learn of a row: its answer, or of pairs the chosen one (chosen).",
+            help="What to learn from a row: its answer, or the chosen answer of a pair (chosen).",
             rich_help_panel=READING,
         ),
     ] = Field.ANSWER,
@@ -81,7 +81,7 @@ def sft(
             "--with-seeds",
             min=0,
             metavar="[WEIGHT]",
-            help="Learn the seed tasks of runs too; 3: each three times.",
+            help="Learn the runs' seed tasks too; 3: each three times.",
             rich_help_panel=READING,
         ),
     ] = 0,
@@ -100,7 +100,7 @@ def sft(
 ) -> None:
     """Fine-tune a model on the accepted tasks of a run, and save it for vLLM and transformers.
 
-    The loss is on the answers alone, of a conversation on all of them. Training stops when the
+    The loss is on the answers alone; in a conversation, on all of them. Training stops when the
     validation loss no longer falls.
 
     Example:

@@ -48,7 +48,7 @@ HeldOutOption = Annotated[
 def epochs_option(meaning: str) -> Any:
     """Return the option `--epochs` of a recipe with this default."""
     return typer.Option(
-        "--epochs", min=0.01, help="Most epochs." + default(meaning), rich_help_panel=TRAINING
+        "--epochs", min=0.01, help="Maximum epochs." + default(meaning), rich_help_panel=TRAINING
     )
 
 
@@ -57,7 +57,7 @@ def rate_option(meaning: str) -> Any:
     return typer.Option(
         "--learning-rate",
         min=0,
-        help="Highest learning rate." + default(meaning),
+        help="Peak learning rate." + default(meaning),
         rich_help_panel=TRAINING,
     )
 
@@ -69,7 +69,9 @@ class Adapters:
     lora: Annotated[
         bool,
         typer.Option(
-            "--lora/--full", help="Train LoRA adapters, or all weights.", rich_help_panel=ADAPTERS
+            "--lora/--full",
+            help="Train LoRA adapters (--lora) or all weights (--full).",
+            rich_help_panel=ADAPTERS,
         ),
     ] = True
     load_in_4bit: Annotated[
@@ -96,7 +98,7 @@ class Adapters:
             "--lora-dropout",
             min=0,
             max=0.99,
-            help="Share of an adapter's inputs that is dropped." + default("0"),
+            help="Dropout on the adapters' inputs." + default("0"),
             rich_help_panel=ADAPTERS,
         ),
     ] = None
@@ -112,7 +114,9 @@ class Adapters:
     dora: Annotated[
         bool,
         typer.Option(
-            "--dora", help="DoRA: adapters of weights' directions.", rich_help_panel=ADAPTERS
+            "--dora",
+            help="Train DoRA adapters (direction and magnitude apart).",
+            rich_help_panel=ADAPTERS,
         ),
     ] = False
 
@@ -162,7 +166,7 @@ class Common:
         typer.Option(
             "--max-length",
             min=16,
-            help="Most tokens of a row; longer ones are left out and counted.",
+            help="Maximum tokens per row; longer rows are left out and counted.",
             rich_help_panel=TRAINING,
         ),
     ] = 1024
@@ -171,7 +175,7 @@ class Common:
         typer.Option(
             "--patience",
             min=0,
-            help="Stop after so many evaluations without a lower loss; 0: never.",
+            help="Stop after this many evaluations without a lower loss; 0: never.",
             rich_help_panel=TRAINING,
         ),
     ] = 1

@@ -35,13 +35,14 @@ def whatif(
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Lowest nats per token, such as -2.5, for every kind." + default("the run's"),
+            help="Minimum nats per token, such as -2.5, for texts of every kind."
+            + default("the run's"),
         ),
     ] = None,
     max_logprob: Annotated[
         float | None,
         typer.Option(
-            "--max-logprob", help="Highest nats per token, such as -0.05." + default("the run's")
+            "--max-logprob", help="Maximum nats per token, such as -0.05." + default("the run's")
         ),
     ] = None,
     quantile: Annotated[
@@ -57,9 +58,9 @@ def whatif(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge the candidates of a run again by other thresholds; the run stays as it is.
+    """Judge a run's candidates again by other thresholds, without changing the run.
 
-    The proposals stay those of the run. With other thresholds, the loop would have grown another
+    With other thresholds, the loop itself would have grown another
     pool and proposed other tasks. With --out, instructions that pass only now are
     `pending_instances`, and `selfinstruct complete` writes their instances.
 

@@ -51,7 +51,7 @@ class EngineConfig(Section):
     `engine_options.py` lists the keys that each engine knows.
     """
 
-    name: str = throughput(DEFAULT_ENGINE, "the engine that runs the model (`--engine`)")
+    name: str = throughput(DEFAULT_ENGINE, "engine that runs the model (`--engine`)")
     driver: Literal["auto", "inprocess", "async"] = throughput(
         "auto", "vLLM in this process (CPU) or in one of its own (GPU)"
     )
@@ -100,7 +100,7 @@ class EngineConfig(Section):
         if threads is None or which or count:
             return threads
         raise ValueError(
-            f"{json.dumps(threads)} is no number of cores, such as 4, and names none, such as "
+            f"{json.dumps(threads)} is not a number of cores, such as 4, and names none, such as "
             "`0-15` or `0,2`"
         )
 
@@ -150,8 +150,8 @@ class ProposeConfig(Section):
 class PassagesConfig(Section):
     """Passages of documents (`documents`), each the subject of a proposal: docs/documents.md."""
 
-    least_words: int = semantic(40, "fewest words of a passage", ge=1)
-    most_words: int = semantic(180, "most words of a passage", ge=1)
+    least_words: int = semantic(40, "minimum words of a passage", ge=1)
+    most_words: int = semantic(180, "maximum words of a passage", ge=1)
     tasks: int = semantic(4, "tasks that a proposal asks for about its passage", ge=1)
     exemplars: int = semantic(3, "worked passages that a proposal shows", ge=1)
 
@@ -233,12 +233,12 @@ class StopConfig(Section):
 
     target: int = stopping(100, "number of tasks to generate", ge=1)
     min_yield: float = stopping(
-        0.01, "least share of tasks among the candidates of the last rounds", ge=0, le=1
+        0.01, "stop below this share of tasks among the candidates of the latest rounds", ge=0, le=1
     )
-    yield_rounds: int = stopping(3, "number of last rounds for the yield", ge=1)
-    max_rounds: int | None = stopping(None, "most rounds in all", ge=1)
-    max_tokens: int | None = stopping(None, "most generated tokens in all", ge=1)
-    max_cost: float | None = stopping(None, "most that the tokens of all rounds may cost", gt=0)
+    yield_rounds: int = stopping(3, "number of latest rounds that the yield is computed over", ge=1)
+    max_rounds: int | None = stopping(None, "maximum number of rounds", ge=1)
+    max_tokens: int | None = stopping(None, "maximum number of generated tokens", ge=1)
+    max_cost: float | None = stopping(None, "maximum cost of the tokens of all rounds", gt=0)
     price_in: float | None = stopping(None, "price of a million tokens of prompts", ge=0)
     price_out: float | None = stopping(None, "price of a million generated tokens", ge=0)
 
@@ -270,15 +270,15 @@ class RunConfig(Section):
         None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
     )
     seeds: str | None = field(
-        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: the shipped"
+        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: ours"
     )
     seeds_format: NonEmpty | None = field(
         "input", None, "format of the seeds (`--format`); null: recognised"
     )
     seeds_columns: dict[str, str] = field(
-        "input", {}, "our names of columns of the seeds, and the file's (`--columns`)"
+        "input", {}, "column names: ours, and those of the seed file (`--columns`)"
     )
-    skip_invalid: bool = field("input", False, "leave out rows of inputs that cannot be used")
+    skip_invalid: bool = field("input", False, "leave out unusable rows of the inputs")
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")

@@ -56,7 +56,7 @@ class HttpEngine:
 
     def __init__(self, model: LocalModel, config: ModelConfig, engine: EngineConfig) -> None:
         if model.endpoint is None:
-            raise ConfigError(f"model {model.name!r}: is no address; give --base-url")
+            raise ConfigError(f"model {model.name!r}: is not an address; give --base-url")
         self._model, self._endpoint, self._engine = model, model.endpoint, engine
         self._thinking = config.thinking
         self._limit = min(model.context_length, engine.context_length or model.context_length)

@@ -109,7 +109,7 @@ def choice_of(reply: Any) -> Mapping[str, Any]:
         BadReplyError: there is none, or it has no text.
     """
     if not isinstance(reply, Mapping):
-        raise BadReplyError(f"the reply is no object but {str(reply)[:80]!r}")
+        raise BadReplyError(f"the reply is not an object but {str(reply)[:80]!r}")
     if reply.get("error"):
         raise BadReplyError(f"the reply is an error: {str(reply['error'])[:200]}")
     choices = reply.get("choices")

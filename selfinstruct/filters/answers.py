@@ -53,7 +53,7 @@ _HEDGE = re.compile(
 
 
 def holds_answer(text: str) -> bool:
-    """Whether an instruction goes on with the answer to itself."""
+    """Whether an instruction continues with its own answer."""
     if _DASH.search(text):
         return True
     for pattern in (_LABELLED, _SAID):

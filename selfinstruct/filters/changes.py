@@ -118,7 +118,7 @@ HOLDS_ANSWER = Rule(
     of=Of.INSTRUCTION,
     when=When.TEXT,
     reason="holds_answer",
-    help="goes on with the answer to itself",
+    help="continues with its own answer",
     limits=switch("holds_answer", "rule: holds its own answer (English)", before=False),
     section="rules",
     breaks=lambda facts, _: holds_answer(facts.text),

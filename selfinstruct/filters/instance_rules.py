@@ -234,7 +234,7 @@ INSTANCE_RULES = [
         limits=keys(
             max_per_instruction=(
                 int,
-                semantic(4, "most instances that are kept per instruction", ge=1),
+                semantic(4, "maximum instances kept per instruction", ge=1),
             )
         ),
         when=When.AMONG,

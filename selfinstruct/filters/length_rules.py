@@ -16,7 +16,7 @@ _min_words = partial(
     reason="too_short",
     help="fewer words than `min_words`",
     limits=keys(
-        min_words=(int | None, semantic(4, "fewest words (the paper: above 3); null: off", ge=0))
+        min_words=(int | None, semantic(4, "minimum words (the paper: above 3); null: off", ge=0))
     ),
 )
 _max_words = partial(
@@ -25,7 +25,7 @@ _max_words = partial(
     reason="too_long",
     help="more words than `max_words`",
     limits=keys(
-        max_words=(int | None, semantic(150, "most words (the paper: 150); null: off", ge=1))
+        max_words=(int | None, semantic(150, "maximum words (the paper: 150); null: off", ge=1))
     ),
 )
 _UNIT = "words between spaces; each character of a script without spaces (Chinese, Thai) is one"

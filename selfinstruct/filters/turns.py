@@ -199,7 +199,7 @@ OPENING_REJECTED = _outcome(
     name="opening_rejected",
     of=Of.CHAT,
     reason="opening_rejected",
-    help="the task that opens the self-chat is none any more",
+    help="the task that opens the self-chat is no longer accepted",
     details="in a run that was judged again (`merge`, `audit whatif --out`)",
 )
 TURN_RULES = [

@@ -100,7 +100,7 @@ def parse_passages(content: bytes, path: Path | str) -> tuple[Passage, ...]:
         try:
             passages.append(Passage(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"{path}:{number}: is no passage ({why(error)})") from error
+            raise ConfigError(f"{path}:{number}: is not a passage ({why(error)})") from error
     return tuple(passages)
 
 

@@ -104,7 +104,7 @@ def _values(text: str, path: str, line: int) -> Iterator[RawRow]:
         if position >= len(text):
             raise ConfigError(f"{path}: the array has no end (no closing bracket); is it cut off?")
         if _skip(text, position + 1) < len(text):
-            raise ConfigError(f"{path}: goes on after the end of its array; remove the rest")
+            raise ConfigError(f"{path}: continues after the end of its array; remove the rest")
 
 
 def _unwrapped(rows: Iterator[RawRow], path: str) -> Iterator[RawRow]:

@@ -54,7 +54,7 @@ def reward_scores(
     of others.
 
     Raises:
-        ConfigError: the model is no reward model.
+        ConfigError: the model is not a reward model.
     """
     require_reward_model(model)
     import torch
@@ -102,16 +102,17 @@ def require_reward_model(model: LocalModel) -> None:
     """Say what a model lacks that cannot score answers.
 
     Raises:
-        ConfigError: it is no reward model.
+        ConfigError: it is not a reward model.
     """
     require_folder(model)
     kinds = model.config.get("architectures") or []
     # Without a list of labels, transformers takes it for two.
     labels = len(model.config.get("id2label") or (0, 1))
     if labels != 1 or not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        shown = ", ".join(map(str, kinds)) or "no architecture"
         raise ConfigError(
-            f"{model.path}: is no reward model ({', '.join(map(str, kinds)) or 'no architecture'}"
-            f", {labels} labels); train one with `selfinstruct train reward`"
+            f"{model.path}: is not a reward model ({shown}, {labels} labels); train one with "
+            "`selfinstruct train reward`"
         )
 
 

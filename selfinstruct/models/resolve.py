@@ -150,7 +150,7 @@ def _model_config(name: str, path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"model {name!r}: config.json cannot be read: {why(error)}") from error
     if not isinstance(config, dict):
-        raise ConfigError(f"model {name!r}: config.json is no object of JSON; check --model")
+        raise ConfigError(f"model {name!r}: config.json is not a JSON object; check --model")
     weights = sorted(p for p in path.iterdir() if p.suffix in _WEIGHTS)
     if not any(p.suffix == ".safetensors" for p in weights):
         if not weights:

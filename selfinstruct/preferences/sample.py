@@ -91,7 +91,7 @@ def _prompt(row: DataRow) -> TaskPrompt:
     Raises:
         BadRowError: it has turns of tools, or no text.
     """
-    if row.label is not None:  # a judged answer is no reference
+    if row.label is not None:  # a judged answer is not a reference
         row = replace(row, answer=None)
     if not row.user.strip():
         raise BadRowError(row.where, "has no prompt; give a text", "no prompt")

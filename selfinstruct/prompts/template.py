@@ -74,13 +74,13 @@ def set_end_of_answer(tokenizer: Any, eos_token: str | None = None) -> str:
         eos_token: the user's own choice; by default the token that the template writes.
 
     Raises:
-        ConfigError: the choice is no token of the vocabulary, or the template ends an answer with
-            no single token.
+        ConfigError: the choice is not a token of the vocabulary, or the template ends an answer
+            with no single token.
     """
     if eos_token is not None and not _is_token(eos_token, tokenizer):
         raise ConfigError(
-            f"--eos-token {eos_token!r}: is no token of this model's tokenizer; give the one that "
-            "ends an answer in its chat template"
+            f"--eos-token {eos_token!r}: is not a token of this model's tokenizer; give the one "
+            "that ends an answer in its chat template"
         )
     end = end_of_answer(tokenizer) if eos_token is None else eos_token
     if end != tokenizer.eos_token:

@@ -98,7 +98,7 @@ def _heads(run: Path) -> dict[str, int]:
     heads = read_json(path)
     if not isinstance(heads, dict) or not all(type(number) is int for number in heads.values()):
         raise StoreError(
-            f"{path}: is damaged (holds no numbers); write it anew with: selfinstruct audit repair "
+            f"{path}: is damaged (holds no numbers); rewrite it with: selfinstruct audit repair "
             f"{run}"
         )
     return heads

@@ -21,7 +21,9 @@ from selfinstruct.verdicts.pool import first_index
 @pytest.mark.parametrize("column", ["rouge_l", "mean_logprob", "num_tokens", "words"])
 def test_every_candidate_is_in_one_bin(small: Run, table: str, column: str) -> None:
     if (table, column) == ("instances", "rouge_l"):
-        with pytest.raises(ConfigError, match="is no score of instances; there are: mean_logprob"):
+        with pytest.raises(
+            ConfigError, match="is not a score of instances; there are: mean_logprob"
+        ):
             histogram(small, column, Filter(table))
         return
     found = histogram(small, column, Filter(table), bins=7)

@@ -112,7 +112,7 @@ def test_a_run_always_lists_its_ids_alike(small: Run) -> None:
 def test_what_cannot_be_drawn_is_said(small: Run) -> None:
     with pytest.raises(ConfigError, match="draw at least 1"):
         draw_sample(small, 0)
-    with pytest.raises(ConfigError, match="completions: is no table"):
+    with pytest.raises(ConfigError, match="completions: is not a table"):
         draw_sample(small, 5, tables=("completions",))
     assert newest_sample(small) is None
     sample = draw_sample(small, 5)

@@ -161,11 +161,11 @@ def test_nan_is_in_no_range_and_last(small: Run) -> None:
 @pytest.mark.parametrize(
     ("wanted", "options", "message"),
     [
-        (Filter("completions"), {}, "completions: is no table of candidates"),
+        (Filter("completions"), {}, "completions: is not a table of candidates"),
         (Filter(verdict="maybe"), {}, "verdict maybe: there is none"),
         (Filter(reason="dull"), {}, "reason dull: there is none; there are: parse_failure"),
-        (Filter("instances", min_rouge=0.5), {}, "min_rouge: is no filter of instances"),
-        (Filter(instruction_id="x"), {}, "instruction_id: is no filter of instructions"),
+        (Filter("instances", min_rouge=0.5), {}, "min_rouge: is not a filter of instances"),
+        (Filter(instruction_id="x"), {}, "instruction_id: is not a filter of instructions"),
         (Filter(), {"sort": "id; DROP TABLE x"}, "instructions cannot be; there are: judged"),
         (Filter(), {"limit": 0}, "limit 0"),
         (Filter(), {"offset": -1}, "offset -1"),

@@ -144,7 +144,7 @@ def test_rating_in_the_terminal(
     press("A\nbx7sd", monkeypatch)
     assert cli(["audit", "label", path, "--rater", "ann"]) == 0
     captured = capfd.readouterr()
-    assert "'x' is no key here" in captured.err
+    assert "'x' is not a key here" in captured.err
     assert "3 of" in captured.err
     assert "continue with the same command" in captured.err
     assert list(read_labels(run).current.values()) == [Rating.A, Rating.B, Rating.D]

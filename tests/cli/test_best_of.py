@@ -59,7 +59,7 @@ def test_best_of(
         (["--measure", "likelihood"], "--measure likelihood: is the labeller that chooses"),
         (["--scorer", "judge"], "--judge: names the model"),
         (["--measure", "reward"], "--reward-model: names the model"),
-        (["--scorer", "reward", "--reward-model", "MODEL"], "is no reward model"),
+        (["--scorer", "reward", "--reward-model", "MODEL"], "is not a reward model"),
         (["--k", "1"], "--k"),
     ],
 )

@@ -182,7 +182,7 @@ def test_a_run_stores_seeds_of_capital_ending_as_what_they_are() -> None:
         (json.dumps(make_seed(1, is_classification="yes")), 'is "yes"; give true'),
         (
             json.dumps(make_seed(1, instances=[{"output": True}])),
-            "is no text but true; give a text",
+            "is not a text but true; give a text",
         ),
         ("null", ":1: is null, no object"),
         ("{'id': 1}", "is not JSON"),
@@ -262,7 +262,7 @@ def test_a_long_value_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("0", "no number of cores"), ("-1", "no number of cores"), ("many", "such as `0-15`")],
+    [("0", "not a number of cores"), ("-1", "not a number of cores"), ("many", "such as `0-15`")],
 )
 def test_threads_say_what_they_want(
     value: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -52,7 +52,7 @@ def test_prefer(
     [
         (["--labeller", "judge"], 2, "--judge: names the model"),
         (["--judge", "./nowhere", "--labeller", "judge"], 2, "no such folder"),
-        (["--judge", "bundled"], 2, "--judge: nobody asks it"),
+        (["--judge", "bundled"], 2, "--judge: it is not used"),
         (["--labeller", "reward"], 2, "--reward-model: names the model"),
         (["--judge-prompt", "x.jinja"], 2, "--judge-prompt: there is no judge"),
         (["--held-out", "500"], 2, "too few to hold 500 out"),

@@ -56,7 +56,10 @@ def test_train_sft(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]
         (["--load-in-4bit"], "--load-in-4bit: needs a GPU"),
         (["--set", "warp=9"], "--set warp: TRL's SFTConfig has no such field"),
         (["--with-seeds"], "has no seeds"),
-        (["--eos-token", "<none>"], "--eos-token '<none>': is no token of this model's tokenizer"),
+        (
+            ["--eos-token", "<none>"],
+            "--eos-token '<none>': is not a token of this model's tokenizer",
+        ),
         (["--max-length", "16"], "all 11 rows have more than 16 tokens"),
     ],
 )

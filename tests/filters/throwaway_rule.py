@@ -100,7 +100,7 @@ def main() -> None:
         "config": RunConfig().model_dump()["rules"]["no_bees"],
         "docs": [
             "`rules.no_bees`" in make_docs.config_table(),
-            "| `speaks_of_bees` | speaks of bees |" in make_docs.reason_table(),
+            "| `speaks_of_bees` | speaks of bees |" in make_docs.reasons_page(),
             "speaks_of_bees" in make_docs.rule_table(Of.INSTRUCTION),
         ],
         "version": run.meta["config"]["rules_version"],

@@ -91,7 +91,7 @@ def test_a_table_has_its_choices_as_json(tmp_path: Path) -> None:
         ({"answer": 0, "choices": "a or b"}, '"choices" is "a or b"; give a list'),
         ({"answer": 0, "choices": ["a", "b", "a"]}, '"choices" has "a" twice'),
         ({"answer": 0, "choices": ["a", " "]}, '"choices" has an empty text at 1'),
-        ({"answer": 0, "choices": ["a", 5]}, r'"choices\[1\]" is no text but 5'),
+        ({"answer": 0, "choices": ["a", 5]}, r'"choices\[1\]" is not a text but 5'),
         ({"answer": 0, "question": " "}, '"question" is empty'),
     ],
 )

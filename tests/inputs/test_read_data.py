@@ -261,7 +261,10 @@ def test_another_format_may_be_forced(tmp_path: Path) -> None:
         ({"instruction": Q, "output": A, "id": 1.5}, '"id" is 1.5'),
         ({"messages": []}, '"messages" is .*give a text, or turns'),
         ({"messages": [user(Q), {"role": "owl", "content": "hoo"}]}, 'role.* is "owl"'),
-        ({"messages": [user(Q), {"role": "assistant", "content": 4}]}, "content.* no text but 4"),
+        (
+            {"messages": [user(Q), {"role": "assistant", "content": 4}]},
+            "content.* not a text but 4",
+        ),
         ({"messages": [user(Q), user(Q), assistant(A)]}, "second turn of the user in a row"),
         ({"messages": [assistant(A), user(Q), assistant(A)]}, "assistant before the user"),
         (
@@ -293,7 +296,7 @@ def test_a_row_that_cannot_be_used_is_named(row: Any, message: str, tmp_path: Pa
             r"a\.json:2: is not JSON \(.*column 18",
         ),
         ("a.json", b'[{"instruction": "x"}\n', r"a\.json: the array has no end"),
-        ("a.json", b'[{"instruction": "x"}] []', "goes on after the end of its array"),
+        ("a.json", b'[{"instruction": "x"}] []', "continues after the end of its array"),
         ("a.json", b'[{"instruction": "x"} {"instruction": "y"}]', "expected a comma"),
         ("a.jsonl", b'{"instruction": "x"}\n{oops\n', r"a\.jsonl:2: is not JSON"),
         ("a.jsonl", b'{"instruction": "x"}\n\xff\n', r"is not UTF-8 text \(byte 21\)"),

@@ -160,7 +160,7 @@ def test_a_run_can_be_the_seeds_of_another(tmp_path: Path, generate: Generate) -
 def test_bad_rows_may_be_skipped(tmp_path: Path, generate: Generate) -> None:
     bad = {"instruction": "Sing.", "output": 4}
     file = array(tmp_path / "seeds.json", [*seeds(), bad])
-    with pytest.raises(ConfigError, match=r"seeds\.json:\d+: .output. is no text but 4"):
+    with pytest.raises(ConfigError, match=r"seeds\.json:\d+: .output. is not a text but 4"):
         generate(tmp_path / "run", seeds=str(file))
     assert not (tmp_path / "run").exists()
     run, _ = generate(tmp_path / "run", seeds=str(file), skip_invalid=True)

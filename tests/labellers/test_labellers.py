@@ -94,7 +94,7 @@ def test_a_labeller_that_is_added_needs_nothing_else(
     assert result["scored"] == [False, False, True]
     names = [*(labeller.name for labeller in LABELLERS), "shortest"]
     assert "shortest, the fewest words" in done.stdout
-    assert "--judge: nobody asks it; label by `judge`" in done.stderr
+    assert "--judge: it is not used; label by `judge`" in done.stderr
     message = f"no labeller 'dice'; give one of: {', '.join(names)}"
     assert message in " ".join(done.stderr.replace("│", " ").split())
 

@@ -330,7 +330,7 @@ def test_what_cannot_be(run: Run, tmp_path: Path) -> None:
         Scorer(JUDGE)
     with pytest.raises(ConfigError, match="`likelihood` asks no other model"):
         Scorer(LIKELIHOOD, JUDGE_MODEL)
-    with pytest.raises(ConfigError, match="is no reward model"):
+    with pytest.raises(ConfigError, match="is not a reward model"):
         Scorer(REWARD, JUDGE_MODEL)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")

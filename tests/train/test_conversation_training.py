@@ -141,7 +141,7 @@ def test_a_choice_of_the_token_that_ends_answers_is_saved(tmp_path: Path) -> Non
     sft_runs.train(model, out, split, max_length=512, options=QUICK, eos_token="<|endoftext|>")
     eos, configured, id = ends_of(out)
     assert (eos, configured) == ("<|endoftext|>", id)
-    with pytest.raises(ConfigError, match="--eos-token '<none>': is no token"):
+    with pytest.raises(ConfigError, match="--eos-token '<none>': is not a token"):
         sft_runs.train(model, tmp_path / "other", split, eos_token="<none>")
     assert not (tmp_path / "other").exists()
 

@@ -177,7 +177,7 @@ def test_a_file_of_conversations_is_learnt_turn_by_turn(tmp_path: Path) -> None:
         ((*TURNS[1:3], TURNS[0], *TURNS[1:3]), "is a system prompt amid the conversation"),
         ((turn("user", " "), TURNS[2]), "is empty; write the turn"),
         ((turn("critic", "x"), TURNS[2]), 'is "critic"; give system, user, assistant or tool'),
-        ((turn("user", "x"), {"role": "assistant"}), 'content" is no text but null'),
+        ((turn("user", "x"), {"role": "assistant"}), 'content" is not a text but null'),
         (("x", TURNS[2]), 'is "x"; give a turn of'),
     ],
 )
@@ -401,7 +401,9 @@ def test_a_choice_of_the_token_that_ends_answers(caplog: pytest.LogCaptureFixtur
     assert "answers end with '<|end|>', as the chat template writes them" in caplog.text
     for name in ("Phi", "no template"):
         for wrong in ("<|stop|>", "two words", ""):
-            with pytest.raises(ConfigError, match=f"--eos-token '{re.escape(wrong)}': is no token"):
+            with pytest.raises(
+                ConfigError, match=f"--eos-token '{re.escape(wrong)}': is not a token"
+            ):
                 tokenizer_for(name, eos_token=wrong)
 
 

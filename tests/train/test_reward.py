@@ -265,5 +265,5 @@ def test_checks_that_cannot_be_read(tmp_path: Path, lines: list[str], message: s
 
 
 def test_a_policy_is_no_reward_model(model: LocalModel) -> None:
-    with pytest.raises(ConfigError, match=r"is no reward model \(LlamaForCausalLM, 2 labels\)"):
+    with pytest.raises(ConfigError, match=r"is not a reward model \(LlamaForCausalLM, 2 labels\)"):
         reward_scores(model, [])

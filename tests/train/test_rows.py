@@ -53,10 +53,10 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
     [
         ("{", "is not JSON"),
         ('{"text": "x"}', "is read as texts .*there is no answer to learn"),
-        ('{"messages": [{"role": "user"}]}', r'"messages\[0\].content" is no text but null'),
+        ('{"messages": [{"role": "user"}]}', r'"messages\[0\].content" is not a text but null'),
         ('{"prompt": "a", "completion": " "}', "has no prompt or no answer"),
         ("[1, 2]", r"is \[1, 2\], no object"),
-        ('{"instruction": "x", "output": 5}', '"output" is no text but 5'),
+        ('{"instruction": "x", "output": 5}', '"output" is not a text but 5'),
         ('{"instruction": "x", "instances": ["y"]}', r'"instances\[0\]" is .y., but must be an'),
         (
             '{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"},'
@@ -69,7 +69,7 @@ def test_seeds_come_first_where_they_are_wanted(run: Run) -> None:
         ),
         (
             '{"messages": [{"role": "user", "content": null}, {"role": "assistant"}]}',
-            r'"messages\[0\].content" is no text but null',
+            r'"messages\[0\].content" is not a text but null',
         ),
         ('{"prompt": "a", "chosen": "b", "rejected": "c"}', ".*pairs are for `train dpo`"),
         (

@@ -33,7 +33,7 @@ def tiny_tokenizer(
     )
 
 
-def tiny_model(folder: Path, *, head_dim: int = 8, **how: Any) -> LocalModel:
+def tiny_model(folder: Path, *, head_dim: int = 8, positions: int = 512, **how: Any) -> LocalModel:
     """Write the model into a folder with its `tiny_tokenizer`, and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -49,7 +49,7 @@ def tiny_model(folder: Path, *, head_dim: int = 8, **how: Any) -> LocalModel:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=head_dim,
-        max_position_embeddings=512,
+        max_position_embeddings=positions,
         initializer_range=0.2,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -78,7 +78,7 @@ def test_what_cannot_be_served(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert cli(["serve", "--root", str(tmp_path), "--token", "short"]) == 2
     assert "at least 16" in capfd.readouterr().err
     assert cli(["serve", "--root", str(tmp_path), "--endpoint", "vllm:8000"]) == 2
-    assert "--endpoint vllm:8000: is no address" in capfd.readouterr().err
+    assert "--endpoint vllm:8000: is not the address" in capfd.readouterr().err
     (tmp_path / "file").write_text("")
     assert cli(["serve", "--root", str(tmp_path / "file")]) == 2
     assert "check --root" in capfd.readouterr().err

@@ -90,7 +90,9 @@ class Fields:
         if not isinstance(value, str):
             text = shown(value)
             raise BadRowError(
-                self.where, f'"{column}" is no text but {text}; give a text', f"{column}: no text"
+                self.where,
+                f'"{column}" is not a text but {text}; give a text',
+                f"{column}: no text",
             )
         if not value.isascii():
             try:

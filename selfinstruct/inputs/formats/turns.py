@@ -180,7 +180,9 @@ def _content(fields: Fields, content: Any, place: str) -> str:
     if not isinstance(content, str):
         text = shown(content)
         raise BadRowError(
-            fields.where, f'"{place}" is no text but {text}; give a text', "conversation: no text"
+            fields.where,
+            f'"{place}" is not a text but {text}; give a text',
+            "conversation: no text",
         )
     return fields.checked(content, place)
 
@@ -196,7 +198,7 @@ def _call(fields: Fields, content: Any, place: str) -> Message:
     except (ValueError, TypeError, KeyError) as error:
         raise BadRowError(
             fields.where,
-            f'"{place}" is no call of a tool ({why(error)}); give JSON with "name" and "arguments"',
+            f'"{place}" is not a tool call ({why(error)}); give JSON with "name" and "arguments"',
             "conversation: a call that is not JSON",
         ) from error
     made = [{"type": "function", "function": function} for function in functions]

@@ -87,7 +87,7 @@ def read_rows(
         train_data = _read_run(open_run(path), answers, with_seeds)
     else:
         if with_seeds:
-            raise ConfigError(f"{data}: is no run, so it has no seeds; leave --with-seeds out")
+            raise ConfigError(f"{data}: is not a run, so it has no seeds; leave --with-seeds out")
         file = read_any(data, option, reading)
         rows = file.converted(SFT, _row)
         train_data = TrainData(rows, NoveltyConfig().audit_floor, name=file.name)

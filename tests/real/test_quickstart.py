@@ -1,4 +1,4 @@
-"""The README's commands, as a user types them."""
+"""The commands of the quick start (docs/quickstart.md), as a user types them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_command_is_installed() -> None:
     assert done.stdout.strip().endswith(__version__)
 
 
-def test_the_commands_of_the_readme(warm: Path, cli: Cli, tmp_path: Path) -> None:
+def test_the_commands_of_the_quick_start(warm: Path, cli: Cli, tmp_path: Path) -> None:
     """One after the other, in a folder of its own."""
     script = "\n".join(runnable_blocks()).replace("source .venv/bin/activate", "")
     assert script.count("selfinstruct generate") == 3
