@@ -19,6 +19,7 @@ from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS, CommitKind
 from selfinstruct.store.compact import check_packed
 from selfinstruct.store.layout import CALIBRATION, COMPACTED, IMPORTS, INPUTS, ROUNDS, RUN_FILE
+from selfinstruct.store.open_rounds import is_open_journal, open_numbers, open_path, read_open
 from selfinstruct.store.packs import (
     ROUND_LINES,
     forget_packs,
@@ -117,6 +118,25 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
         advance(number)
     for folder in folders:
         yield from _odd(folder)
+    yield from _open_rounds(run)
+
+
+def _open_rounds(run: Run) -> Iterator[Problem]:
+    """Yield the damaged lines of journals of open rounds; a torn last line is none."""
+    for number in open_numbers(run.path):
+        path = open_path(run.path, number)
+        try:
+            damaged = read_open(path).damaged
+        except StoreError as error:
+            yield Problem(path, str(error))
+            continue
+        if damaged:
+            lines = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
+            yield Problem(
+                path,
+                f"{path}:{lines}: is damaged; the run goes on without these lines, and asks for "
+                "their completions again",
+            )
 
 
 def _packs(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
@@ -202,7 +222,7 @@ def _odd(folder: Path) -> Iterator[Problem]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = path.name
         is_commit = name.isascii() and name.isdigit() and name == commit_name(int(name))
-        if not is_commit and not _TORN.fullmatch(name):
+        if not is_commit and not _TORN.fullmatch(name) and not is_open_journal(name):
             yield Problem(path, f"{path}: is not a commit; move it away")
 
 

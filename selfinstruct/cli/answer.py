@@ -56,8 +56,8 @@ def answer(
         selfinstruct answer outputs/first --model gemma-3-270m
     """
     from rich.markup import escape
-    from rich.progress import Progress
 
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.config.values import engine_of, nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
@@ -87,7 +87,7 @@ def answer(
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     shown = escape(model)
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console) as progress:
         bar = progress.add_task(f"answering with {shown}", total=None)
         try:
             answered = answer_run(

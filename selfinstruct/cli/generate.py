@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.console import log_to, terminal
 from selfinstruct.cli.data_options import (
     DATA,
     ColumnsOption,
@@ -224,7 +224,7 @@ def generate(
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
-    with Watcher(console, str(out)) as watcher:
+    with Watcher(console, str(out), _resume_command()) as watcher:
         try:
             run = api.generate(
                 out,
@@ -260,20 +260,12 @@ def generate(
                 settings=parsed,
                 progress=watcher,
             )
-        except KeyboardInterrupt:
-            watcher.stop()
-            stderr.print("\n[yellow]interrupted[/]; all committed rounds are safe. Continue with:")
-            _print_resume_command()
-            raise
-        except (EngineError, WriteError):
-            watcher.stop()
-            stderr.print("[yellow]stopped early[/]; all committed rounds are safe. Continue with:")
-            _print_resume_command()
+        except (KeyboardInterrupt, EngineError, WriteError):
+            watcher.stopped_early("no round was open; what is committed is safe")
             raise
         watcher.finished(open_run(run.path), str(run.stop_reason))
 
 
-def _print_resume_command() -> None:
+def _resume_command() -> str:
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    command = shlex.join(["selfinstruct", *arguments, "--resume"])
-    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+    return shlex.join(["selfinstruct", *arguments, "--resume"])

@@ -130,7 +130,12 @@ class EngineConfig(Section):
 class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
-    per_round: int = semantic(16, "proposals of one round", ge=1, le=100_000)
+    per_round: int = semantic(16, "most proposals of one round", ge=1, le=100_000)
+    sizes: Literal["shrinking", "equal"] = semantic(
+        "shrinking",
+        "shrinking: rounds have fewer proposals towards the target; equal: all have `per_round`",
+        before="equal",
+    )
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
     from_seeds: int = semantic(6, "seed tasks among them, once others exist (the paper: 6)", ge=0)
     list_length: int = semantic(16, "number of the last task of the list (the paper: 16)", ge=2)

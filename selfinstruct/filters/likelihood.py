@@ -172,6 +172,13 @@ class LikelihoodThresholds:
         bounds = (guard, frozen if round >= since else None)
         return max((bound for bound in bounds if bound is not None), default=None)
 
+    def is_fixed(self, kind: Kind, round: int) -> bool:
+        """Whether the threshold of a round depends on none of the round's own candidates."""
+        if self._config.min_logprob is not None or self._config.quantile is None:
+            return True
+        since, _ = self._frozen.get((self._start_of(round), kind), (math.inf, None))
+        return since < round
+
     def in_force(self, round: int) -> dict[str, float | None]:
         """Return the threshold of every kind in a round, for round.json."""
         return {str(kind): self.least(kind, round) for kind in Kind}

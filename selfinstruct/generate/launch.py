@@ -48,6 +48,7 @@ from selfinstruct.inputs.run_inputs import Inputs, read_inputs
 from selfinstruct.models import resolve_model
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.store.commits import count_commits
+from selfinstruct.store.open_rounds import drop_committed
 from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
 from selfinstruct.verdicts.rulebook import Rulebook
@@ -105,6 +106,7 @@ def _clean_up(run: Run) -> None:
     run.discard_torn()
     run.verify()
     count_commits(run)
+    drop_committed(run.path, len(run.rounds()))
 
 
 def _locked_launch(
@@ -260,15 +262,20 @@ def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConf
 def _generate(session: Session, state: CommittedState, listen: Listener) -> str:
     """Run the loop; an error that ends it early is written to status.json and raised again."""
     run = session.run
-    run.write_status("running")
+
+    def write(status: str, **details: Any) -> None:
+        standing = {"tasks": state.tasks, "target": session.config.stop.target}
+        run.write_status(status, **details, **standing, rounds=state.rounds)
+
+    write("running")
     try:
         return generate(session, state, listen)
     except KeyboardInterrupt:
-        run.write_status("stopped", reason="interrupted")
+        write("stopped", reason="interrupted")
         raise
     except BaseException as error:
         expected = isinstance(error, SelfInstructError)
-        run.write_status("failed", reason=str(error) if expected else repr(error))
+        write("failed", reason=str(error) if expected else repr(error))
         raise
 
 

@@ -5,6 +5,7 @@
     calibration.parquet    scores of seed tasks under the model, for the likelihood filter
     status.json            running, stopped (and why), failed; advisory
     rounds/00000/          completions, instructions, instances (Parquet), round.json
+    rounds/.00001.open     journal of a round that is not committed yet (open_rounds.py)
     imports/00001/         instructions, instances (Parquet), imports.json: imported candidates
 
 A round is written as rounds/.00000.tmp and renamed: the rename is the commit. Rounds are
@@ -43,6 +44,7 @@ from selfinstruct.store.layout import (
     RUN_FILE,
     STATUS_FILE,
 )
+from selfinstruct.store.open_rounds import open_path
 from selfinstruct.store.packs import (
     COMPACTED_VERSION,
     MANIFEST,
@@ -96,6 +98,7 @@ class Run(Recorded):
         (work / INFO[target.parent.name]).write_text(text, encoding="utf-8")
         atomic.commit_folder(work, target)
         write_head(self.path, ROUNDS, data.number + 1)
+        open_path(self.path, data.number).unlink(missing_ok=True)
 
     def _compact_by_itself(self, rounds: int) -> None:
         from selfinstruct.store.compact import compact_by_itself

@@ -234,11 +234,11 @@ def test_an_unknown_engine_is_refused_before_a_model_is_looked_for(
 
 
 def test_an_unknown_engine_in_a_config_is_named_beside_other_errors() -> None:
-    values = {"engine": {"name": "ray", "threads": "0-1", "options": {"dtype": "x"}}}
+    values = {"engine": {"name": "triton", "threads": "0-1", "options": {"dtype": "x"}}}
     with pytest.raises(ConfigError) as caught:
         build_config({**values, "stop": {"target": 0}}, "here.yaml")
     first, second = str(caught.value).splitlines()
-    assert first == "here.yaml: engine.name: no engine 'ray'; give one of: vllm, openai"
+    assert first == "here.yaml: engine.name: no engine 'triton'; give one of: vllm, openai, ray"
     assert "stop.target" in second
 
 

@@ -19,8 +19,12 @@ from tests.generate.chatting import chatty
 
 # What nobody's command may touch.
 FOREIGN = {"notes.txt": b"mine\n", "outputs/keep/letter.txt": b"also mine\n"}
-# What a run may replace of itself while it grows, and what only grows.
-OF_A_RUN = r"^run/(run\.yaml|status\.json|\.commits\.json|\.?(overrides|labels)\.jsonl(\.sum)?)$"
+# What a run may replace of itself while it grows, and what only grows. The journal of an open round
+# goes with its commit.
+OF_A_RUN = (
+    r"^run/(run\.yaml|status\.json|\.commits\.json|\.?(overrides|labels)\.jsonl(\.sum)?"
+    r"|rounds/\.[0-9]{5,}\.open)$"
+)
 _CACHE = r"^cache/"
 
 

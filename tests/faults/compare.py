@@ -16,6 +16,7 @@ from selfinstruct.audit.verify import verify_run
 from selfinstruct.common.errors import SelfInstructError
 from selfinstruct.store import open_run
 from selfinstruct.store.layout import HEADS, LOCK_FILE, RUN_FILE, STATUS_FILE
+from selfinstruct.store.open_rounds import is_open_journal
 
 # Values that say when, how fast or by whom, and sums of them.
 OF_THE_MOMENT = {
@@ -56,7 +57,10 @@ def meanings(root: Path) -> dict[str, str]:
         name = _STAMP.sub("damaged/", name)
         if path.is_dir():
             found[name] = ""
-        elif path.name not in (LOCK_FILE, STATUS_FILE) and not _is_replaced_next(path):
+        elif path.name not in (LOCK_FILE, STATUS_FILE) and not (
+            # What is kept of a round that is not committed saves work, and decides about nothing.
+            is_open_journal(path.name) or _is_replaced_next(path)
+        ):
             text = repr(_meaning(path)).encode("utf-8", errors="surrogatepass")
             found[name] = hashlib.sha256(text).hexdigest()[:16]
     return found
@@ -162,9 +166,14 @@ def left_over(root: Path) -> list[str]:
     return [
         name
         for path in root.rglob("*")
-        if TEMPORARY.search(name := path.relative_to(root).as_posix())
+        if (TEMPORARY.search(name := path.relative_to(root).as_posix()) or _is_stale(path))
         and not _is_replaced_next(path)
     ]
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether a file is the journal of a round that is committed."""
+    return is_open_journal(path.name) and path.with_name(path.name.strip(".")[:-5]).is_dir()
 
 
 def _is_replaced_next(path: Path) -> bool:

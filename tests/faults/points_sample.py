@@ -49,6 +49,20 @@ def test_nothing_is_lost_and_the_command_goes_on(
         assert outcome.code == -9 if fault.code is None else outcome.code in (0, 2, 3)
 
 
+@pytest.mark.parametrize("power", [False, True], ids=["kill", "power cut"])
+def test_a_kill_at_every_operation_of_a_journal_of_an_open_round(
+    power: bool, courses: dict[str, tuple[Workplace, Course]]
+) -> None:
+    place, course = courses["generate --resume"]
+    struck = [n for n, one in enumerate(course.operations) if one.path.endswith(".open")]
+    assert {course.operations[number].kind for number in struck} >= {
+        *(Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.REMOVE)
+    }
+    for number in struck:
+        outcome = strike(place, course, Fault(number, power=power))
+        assert outcome.is_good, outcome
+
+
 def test_a_lost_round_would_be_seen(courses: dict[str, tuple[Workplace, Course]]) -> None:
     """The harness sees what it is for: a command that loses something, and tells nobody."""
     from dataclasses import replace
