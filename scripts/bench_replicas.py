@@ -69,12 +69,13 @@ def values_of(way: str, model: str, urls: list[str]) -> dict[str, Any]:
     """Return the config of a way."""
     each = IN_FLIGHT // COPIES
     gigabytes = max(1, KV_CACHE_GB // COPIES)
-    engine: Mapping[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "one": {"max_num_seqs": IN_FLIGHT, "kv_cache_gb": KV_CACHE_GB},
         "http": {"base_url": urls, "max_num_seqs": each},
         "dp": {"base_url": urls, "max_num_seqs": IN_FLIGHT},
         "ray": {"name": "ray", "replicas": COPIES, "max_num_seqs": each, "kv_cache_gb": gigabytes},
-    }[way]
+    }
+    engine = ways[way]
     sized = {"propose": {"per_round": PER_ROUND}, "stop": {"max_rounds": ROUNDS}}
     values = overlay(overlay(VALUES, {"model": {"name": model}, "engine": engine}), sized)
     return with_endpoint(values) if urls else values

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from selfinstruct.common.records import Completion, Form, Reading, Request, Stage
 from selfinstruct.common.sampling import SamplingConfig
