@@ -18,7 +18,9 @@ import selfinstruct
 from selfinstruct.common.records import Markers
 from selfinstruct.common.versions import Versioned
 from selfinstruct.filters import echo, instruction_rules, phrases, unsuitable
+from selfinstruct.prompts import load_prompts
 from selfinstruct.prompts.language import languages, read_language
+from selfinstruct.prompts.settings import SETTINGS
 from selfinstruct.verdicts.parse import markers
 
 Pattern = re.Pattern[str] | regex.Pattern[str]
@@ -119,10 +121,7 @@ def _fields(value: Any) -> list[str]:
 
 
 def _made() -> Iterator[tuple[str, Pattern, set[str]]]:
-    """Yield the patterns that functions make of the words of templates, rules and languages.
-
-    Those of prompts.yaml are left out: they get 600 characters at most (prompts/kinds.py).
-    """
+    """Yield the patterns that functions make of the words of templates, rules and languages."""
     keywords = tuple(instruction_rules.UNSUITABLE_KEYWORDS)
     words = Markers()
     own = (words.input, words.output, words.label)
@@ -148,6 +147,23 @@ def _made() -> Iterator[tuple[str, Pattern, set[str]]]:
     for make, arguments, method in makers:
         for pattern in _held(make(*arguments)):
             yield f"{make.__module__}.{make.__name__}{arguments!r:.60}", pattern, {method}
+
+
+def of_templates() -> list[Use]:
+    """Return the patterns of the shipped prompts.yaml, in English and in every language.
+
+    They get `kinds._MOST_CHARACTERS` and a space, however long an instruction is.
+    """
+    libraries = {
+        "en": load_prompts(),
+        **{code: load_prompts(language=code) for code in languages()},
+    }
+    return [
+        Use(f"{SETTINGS} ({code}): {pattern.pattern}", pattern, "search")
+        for code, library in libraries.items()
+        for rule in library.kind_rules
+        for pattern in rule.patterns
+    ]
 
 
 # Spaces, line breaks, letters of several scripts, and marks: for any pattern.

@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 
 from selfinstruct.common.suggest import did_you_mean
 
-# As Typer lists what an option can be.
-_CHOICES = re.compile(r"(.+) is not one of (.+)\.", re.DOTALL)
+# As Typer lists what an option can be. A value can be long, and say so itself.
+_NOT_ONE_OF = " is not one of "
 
 
 class Commands(TyperGroup):
@@ -35,9 +35,9 @@ def _in_words(error: typer.BadParameter) -> str:
     value = cause.errors()[0]["input"]
     # "Value error, " comes before what a check of Typer's own says.
     message = error.message.removeprefix("Value error, ")
-    choices = _CHOICES.fullmatch(message)
-    if choices is None:
+    said, _, choices = message.removesuffix(".").rpartition(_NOT_ONE_OF)
+    if not said:
         message = message.partition(", unable to")[0]
         return message.replace("Input should", f"{value!r} should", 1)
-    meant = did_you_mean(str(value), re.findall("'([^']*)'", choices[2]))
-    return f"{choices[1]} is none of them; {meant}there are: {choices[2]}"
+    meant = did_you_mean(str(value), re.findall("'([^']*)'", choices))
+    return f"{said} is none of them; {meant}there are: {choices}"

@@ -178,8 +178,9 @@ CHANGED_INSTRUCTION_RULES = [
 
 def _ends_with_colon(facts: InstanceFacts, _: Any) -> bool:
     """Whether the text that a colon announces is missing; a longer input may end so."""
-    is_short = len(facts.input.split()) < _WHOLE_INPUT and "\n" not in facts.input.strip()
-    return (is_short and facts.input.endswith(":")) or facts.output.endswith(":")
+    if facts.output.endswith(":") or not facts.input.endswith(":"):
+        return facts.output.endswith(":")
+    return len(facts.input.split()) < _WHOLE_INPUT and "\n" not in facts.input.strip()
 
 
 def _echoes(facts: InstanceFacts, _: Any) -> bool:

@@ -25,6 +25,9 @@ def words_of(text: str) -> list[str]:
 
 def copies_shown(text: str, shown: Iterable[str]) -> bool:
     """Whether the text equals a task that its prompt showed, or holds one of 3 words or more."""
+    shown = list(shown)
+    if not shown:
+        return False
     own = words_of(text)
     framed = f" {' '.join(own)} "
     for other in shown:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 
 from selfinstruct.common.records import Markers
+from selfinstruct.common.scan import ascii_words, has_any
 from selfinstruct.filters.code import is_code
 
 _FRAME = (
@@ -60,10 +61,11 @@ def echoes_frame(text: str, markers: Markers) -> bool:
 
     A line that is indented or inside code, and the lines after “Example”, belong to the text.
     """
-    prose = _FENCE.sub("\n", text)
-    if _FRAME_LINE.search(prose):
+    prose = _FENCE.sub("\n", text) if "```" in text else text
+    if has_any(prose, ("#", "Task:")) and _FRAME_LINE.search(prose):
         return True
-    marked = _marker_lines((markers.input, markers.output, markers.label)).search(prose)
+    words = (markers.input, markers.output, markers.label)
+    marked = _marker_lines(words).search(prose) if has_any(prose, words) else None
     return marked is not None and not _EXAMPLE.search(prose, 0, marked.start())
 
 
@@ -103,14 +105,23 @@ def repeats_instruction(instruction: str, input: str, output: str) -> bool:
     own = _folded(instruction)
     words = own.split(" ")
     if len(words) < _LEAST_WORDS:
-        return bool(own) and own == _folded(output)
-    first = [word.group() for word in islice(_WORD.finditer(output.casefold()), len(words) + 1)]
+        return bool(own) and own == " ".join(_first_words(output, len(words) + 1))
+    first = _first_words(output, len(words) + 1)
     if first == words:
         return True
-    starts = first[: len(words)] == words and not is_code(output)
-    inside = not is_code(input) and f" {own} " in f" {_folded(input)} "
-    return starts or inside
+    if first[: len(words)] == words and not is_code(output):
+        return True
+    given = input.casefold()
+    if not all(word in given for word in words) or is_code(input):
+        return False
+    return f" {own} " in f" {_folded(input)} "
+
+
+def _first_words(text: str, number: int) -> list[str]:
+    return [word.group() for word in islice(_WORD.finditer(text.casefold()), number)]
 
 
 def _folded(text: str) -> str:
-    return " ".join(_WORD.findall(text.casefold()))
+    """Return the words of a text in lower case, with a space between."""
+    words = ascii_words(text, "_") if text.isascii() else _WORD.findall(text.casefold())
+    return " ".join(words)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from selfinstruct.common.scan import has_lines, last, last_line
 from selfinstruct.filters.code import is_code
 
 _END = tuple(".!?…。！？؟।\"'”’»)]}`*>")  # noqa: RUF001
@@ -20,7 +21,7 @@ _DANGLING = re.compile(
 _LONGEST_DANGLING = 12  # characters, with a line break behind
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)]|\(?[A-Za-z][.)]|\|)\s*")
 # A sentence ends after a word, not after the letter of an option or an initial.
-_SENTENCE = re.compile(r"(?<=[a-z0-9)\"”’]{2}[.!?])\s+")
+_SENTENCE = re.compile(r"[.!?](?<=[a-z0-9)\"”’]{2}[.!?])\s+")
 _WORD = re.compile(r"\w+")
 # At the end of a last sentence without a full stop, they need another word.
 _FUNCTION_WORDS = frozenset(
@@ -113,24 +114,25 @@ def is_unfinished(text: str) -> bool:
     text = text.rstrip()
     if not text or text.endswith(_END) or is_code(text):
         return False
-    lines = [line for line in text.splitlines() if line.strip()]
-    last_line = lines[-1]
-    if len(lines) > 1 and _is_signature(last_line):
+    line = last_line(text)
+    if has_lines(text, 2) and _is_signature(line):
         return False
     if text.endswith((",", ";", " -", "–", "—", "(", "[", "{")):
         return not text.endswith((":(", ":[", ";("))
     if ends_open(text):
         return True
-    if _LIST_ITEM.match(last_line) or len(lines) > 2:
+    if _LIST_ITEM.match(line) or has_lines(text, 3):
         return False
-    sentences = _SENTENCE.split(text)
-    last = sentences[-1]
-    if len(sentences) < 2 or _STANDS_ALONE.search(last.split()[-1]):
+    end = last(_SENTENCE.finditer(text))
+    if end is None:
         return False
-    words = _WORD.findall(last)
-    if "\n" in last or len(words) < 3 or words[-1][0].isupper():
+    rest = text[end.end() :]
+    if _STANDS_ALONE.search(rest.rsplit(maxsplit=1)[-1]):
         return False
-    return words[-1].casefold() in _FUNCTION_WORDS or not _VERB.search(last)
+    words = _WORD.findall(rest)
+    if "\n" in rest or len(words) < 3 or words[-1][0].isupper():
+        return False
+    return words[-1].casefold() in _FUNCTION_WORDS or not _VERB.search(rest)
 
 
 def ends_open(text: str) -> bool:

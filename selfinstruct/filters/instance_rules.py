@@ -11,10 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from selfinstruct.common.fields import Section, semantic
 from selfinstruct.common.records import Markers, ParsedInstance
+from selfinstruct.common.scan import has_any
 from selfinstruct.filters import text as texts
 from selfinstruct.filters.points import points_to_input
 from selfinstruct.filters.rule import (
@@ -29,6 +31,8 @@ from selfinstruct.filters.rule import (
     keys,
     switch,
 )
+
+_WORD = re.compile(r"\w+")
 
 
 def check_instances(
@@ -108,15 +112,17 @@ def _echoes(facts: InstanceFacts, _: Any) -> bool:
     marks = ("###", "Task:", markers.input, markers.output, markers.label)
     # Only at the start of a line: "# Output: 5" is a comment in code.
     starts = re.compile(r"^[^\S\n]*(?:" + "|".join(map(re.escape, marks)) + ")", re.MULTILINE)
-    if starts.search(facts.input) or starts.search(facts.output):
+    if any(has_any(text, marks) and starts.search(text) for text in (facts.input, facts.output)):
         return True
-    folded = _folded(facts.instruction)
-    repeated = _folded(facts.output).startswith(folded) or folded in _folded(facts.input)
-    return bool(folded) and repeated
-
-
-def _folded(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    own = _WORD.findall(facts.instruction.casefold())
+    if not own:
+        return False
+    folded = " ".join(own)
+    first = islice(_WORD.finditer(facts.output.casefold()), len(own))
+    if " ".join(word.group() for word in first).startswith(folded):
+        return True
+    given = facts.input.casefold()
+    return all(word in given for word in own) and folded in " ".join(_WORD.findall(given))
 
 
 def _has_placeholder(facts: InstanceFacts, _: Any) -> bool:

@@ -8,18 +8,26 @@ each run of other letters and digits between them: “用Python写诗” has 4.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import regex
 
+from selfinstruct.common.scan import characters
 from selfinstruct.common.versions import Versioned
-from selfinstruct.filters.novelty.tokens import SPACELESS
+from selfinstruct.filters.novelty.tokens import SPACELESS, kinds
 from selfinstruct.filters.text import word_count
 
 _HAS_SPACELESS = regex.compile(rf"[{SPACELESS}]")
+# All scripts without spaces lie here.
+_HIGH = re.compile("[\u0e00-\U0010ffff]")
+_SHORT = 200
+_LONG = 2_000
 _PIECE = re.compile(r"\S+")
 _LETTERS = r"\p{L}\p{N}\p{M}"
 # A vowel sign of Thai belongs to the letter before it.
+_WORD_OF_KINDS = re.compile("s[mS]*|[lm]+|[mS]+")
+_RUN_OF_LETTERS = re.compile("l+")
 _WORD = regex.compile(
     rf"(?V1)[[{SPACELESS}]--\p{{M}}]\p{{M}}*|[[{_LETTERS}]--[{SPACELESS}]]+|\p{{M}}+"
 )
@@ -27,17 +35,34 @@ _WORD = regex.compile(
 
 def has_spaceless(text: str) -> bool:
     """Whether a text has a character of a script without spaces."""
-    return bool(_HAS_SPACELESS.search(text))
+    first = None if text.isascii() else _HIGH.search(text)
+    if first is None:
+        return False
+    # A character that occurs again is looked at once.
+    rest = text[first.start() :]
+    return bool(_HAS_SPACELESS.search(rest if len(rest) < _SHORT else "".join(characters(rest))))
 
 
 def count_words(text: str) -> int:
     """Return the number of words."""
-    if text.isascii() or not _HAS_SPACELESS.search(text):
+    if not has_spaceless(text):
         return len(text.split())
+    if len(text) >= _LONG:
+        pieces = Counter(kinds(text).split())
+        return sum(number * _count_kinds(piece) for piece, number in pieces.items())
     return sum(
         len(_WORD.findall(piece)) if _HAS_SPACELESS.search(piece) else 1
         for piece in _PIECE.findall(text)
     )
+
+
+def _count_kinds(piece: str) -> int:
+    """Return the number of words of a piece without spaces, by the kinds of its characters."""
+    if "s" not in piece and "S" not in piece:
+        return 1
+    if "m" in piece or "S" in piece:
+        return len(_WORD_OF_KINDS.findall(piece))
+    return piece.count("s") + len(_RUN_OF_LETTERS.findall(piece))
 
 
 WORDS = Versioned(word_count, (3, count_words))
@@ -46,7 +71,7 @@ WORDS = Versioned(word_count, (3, count_words))
 
 def first_words(text: str, count: int) -> str:
     """Return the beginning of a text: at most so many words."""
-    if text.isascii() or not _HAS_SPACELESS.search(text):
+    if not has_spaceless(text):
         return " ".join(text.split()[:count])
     end = 0
     for number, word_end in enumerate(_word_ends(text)):

@@ -12,7 +12,7 @@ from selfinstruct.filters.text import is_chatty
 # The rest of a sentence, or of the line that announces something.
 _SENTENCE = re.compile(r"[^.!?:\n]*(?:[.!?:\n]+\s*|\Z)")
 _ASKS_BACK = re.compile(
-    r"^\W*(?:(?:could|can|would) you )?(?:please,? )?"
+    r"^\W*+(?:(?:could|can|would) you )?(?:please,? )?"
     r"(?:provide|share|send|paste|give me|tell me|let me know|what would you like|"
     r"what can i|how can i|how may i|what do you need|feel free to)\b",
     re.IGNORECASE,

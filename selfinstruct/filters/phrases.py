@@ -26,8 +26,10 @@ def holds_phrase(text: str, phrases: Sequence[str]) -> bool:
 
 def starts_with_phrase(text: str, phrases: Sequence[str]) -> bool:
     """Whether a text starts with one of the phrases; spaces and marks may stand before it."""
+    if not phrases:
+        return False
     start = regex.sub(r"^[\s\p{P}\p{S}]+", "", _folded(text))
-    return bool(phrases) and bool(_pattern(tuple(phrases)).match(start))
+    return bool(_pattern(tuple(phrases)).match(start))
 
 
 def _folded(text: str) -> str:

@@ -9,7 +9,7 @@ from selfinstruct.filters.length import has_spaceless
 
 _MARK = re.compile(r"[?？؟][^\w?？؟]*$")  # noqa: RUF001
 _ASKS = re.compile(
-    r"^\W*(?:what|whats|who|whom|whose|which|when|where|why|how|is|are|was|were|do|does|did|can|could|"
+    r"^\W*+(?:what|whats|who|whom|whose|which|when|where|why|how|is|are|was|were|do|does|did|can|could|"
     r"will|would|should|shall|has|have|had|may|might|must)\b",
     re.IGNORECASE,
 )

@@ -80,6 +80,8 @@ class Quoted:
 
     def replaced(self, text: str, by: str) -> str:
         """Return a text with another in place of each quotation."""
+        if sum(kind.never_close(text) for kind in self._kinds) <= _FEW:
+            return self._pattern.sub(by.replace("\\", r"\\"), text)
         pieces, place = [], 0
         for start, end in self.spans(text):
             pieces += [text[place:start], by]

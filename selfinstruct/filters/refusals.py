@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from selfinstruct.common.scan import folded, has_any
 from selfinstruct.filters.quoted import Quoted, Quotes
 
 _QUOTED = Quoted(Quotes('"“', '"”', 400))
@@ -37,11 +38,24 @@ _DECLINES = re.compile(
     rf"|(?:i ?['’]?m|i am) (?:not able|unable) to {_WORK})",
     re.IGNORECASE,
 )
+# No text without one of them declines, or speaks of a model.
+_DECLINES_WORDS = ("can", "won", "will not", "able to")
+_MODEL_WORDS = (
+    "artificial intelligence",
+    "language model",
+    "virtual assistant",
+    "my previous response",
+)
+_I_CAN_NOT = re.compile(
+    rf"i(?: (?:\w+ )?{_CAN_NOT} |(?: ?['’]?m| am) (?:not able|unable) to )(?:{_WORK})"
+)
+_AI = re.compile(r" ai\b")
+_HERE_WORDS = ("here to help", "here to assist")
 _SORRY = re.compile(
-    rf"^\W*(?:{_BE} |unfortunately,? )?(?:sorry|afraid),? "
+    rf"^\W*+(?:{_BE} |unfortunately,? )?(?:sorry|afraid),? "
     r"(?:but (?:i|no|that|this|there|the|it|you|as|we|your)\b|i (?:can|do|am|don|have no)"
     r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))"
-    r"|^\W*sorry, (?:that|this|it)\b",
+    r"|^\W*+sorry, (?:that|this|it)\b",
     re.IGNORECASE,
 )
 _HERE_TO_HELP = re.compile(rf"\b{_BE} here to (?:help|assist)\b", re.IGNORECASE)
@@ -67,16 +81,27 @@ def declines(text: str, instruction: str = "") -> bool:
         text: of the model.
         instruction: what it answers; empty if it is an instruction itself.
     """
-    own = _QUOTED.replaced(text, " ")
-    if _DECLINES.search(own) and not _speaks_for_people(own, instruction):
+    own = _QUOTED.replaced(text, " ") if has_any(text, '"“') else text
+    low = folded(own)
+    if _may_decline(low) and _DECLINES.search(own) and not _speaks_for_people(own, instruction):
         return True
     if _SORRY.match(own) and not _ASKS_FOR_LETTER.search(instruction):
         return True
     if _ASKS_FOR_MACHINE.search(instruction):
         return False
-    if _MODEL.search(own):
+    if (has_any(low, _MODEL_WORDS) or _AI.search(low)) and _MODEL.search(own):
         return True
-    return len(own.split()) <= _SHORT and bool(_HERE_TO_HELP.search(own))
+    if not (has_any(low, _HERE_WORDS) and _HERE_TO_HELP.search(own)):
+        return False
+    return len(own.split()) <= _SHORT
+
+
+def _may_decline(low: str) -> bool:
+    """Whether a text in lower case has an “I”, and behind it what `_DECLINES` looks for.
+
+    A pattern that starts with a letter is tried at this letter only.
+    """
+    return has_any(low, _DECLINES_WORDS) and bool(_I_CAN_NOT.search(low))
 
 
 def _speaks_for_people(own: str, instruction: str) -> bool:

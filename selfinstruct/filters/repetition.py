@@ -7,14 +7,22 @@ whole runs of words.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from selfinstruct.common.scan import count, has_any
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)|\"\"\".*?(?:\"\"\"|\Z)", re.DOTALL)
 # Names and calls of a program.
+_CODE_MARKS = "_()=<>{}[]"
 _CODE_WORD = re.compile(r"[_()=<>{}\[\]]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_CODE_LINE = re.compile(
-    r"[{};]\s*$|^\s*(?:def|class|import|return|for|if|while|else|elif)\b.*[:;)]$"
+_STATEMENT = re.compile(r"\s*(?:def|class|import|return|for|if|while|else|elif)\b")
+# Bytes of ASCII: letters in lower case, apostrophes, and a space for all else.
+_LETTERS = bytes(
+    ord(chr(code).lower()) if chr(code).isalpha() or chr(code) == "'" else ord(" ")
+    for code in range(256)
 )
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 # Truth tables are full of them.
 _VALUES = frozenset({"true", "false", "t", "f"})
 _MARKED = re.compile(
@@ -33,17 +41,17 @@ def repeated_share(text: str) -> float:
     Code, docstrings, formulas, tables and numbers are left out. Texts of fewer than 12 words
     give 0: a repeat in so short a text means nothing.
     """
-    words = [
-        word
-        for line in _FENCE.sub("\n", text).splitlines()
-        if is_prose(line)
-        for word in map(str.casefold, _WORD.findall(_without_code(line)))
-        if word not in _VALUES
-    ]
+    prose = _FENCE.sub("\n", text) if "```" in text or '"""' in text else text
+    of_line: dict[str, list[str]] = {}  # a loop says a line again and again
+    words: list[str] = []
+    for line in prose.splitlines():
+        if line not in of_line:
+            of_line[line] = list(_words_of(line)) if is_prose(line) else []
+        words += of_line[line]
     if len(words) < _LEAST_WORDS:
         return 0.0
-    runs = [tuple(words[place : place + _RUN]) for place in range(len(words) - _RUN + 1)]
-    return 1 - len(set(runs)) / len(runs)
+    runs = set(zip(*(words[place:] for place in range(_RUN)), strict=False))
+    return 1 - len(runs) / (len(words) - _RUN + 1)
 
 
 def without_parallel_lines(text: str) -> str:
@@ -53,21 +61,45 @@ def without_parallel_lines(text: str) -> str:
     but for their marks.
     """
     lines = text.splitlines()
-    marked = [line for line in lines if _MARKED.match(line)]
-    bodies = {" ".join(_MARKED.sub("", line).split()).casefold() for line in marked}
-    if len(marked) < _LEAST_MARKED or len(bodies) < len(marked):
+    body_of = {line: line[mark.end() :] for line in set(lines) if (mark := _MARKED.match(line))}
+    number = sum(map(body_of.__contains__, lines))
+    if number < _LEAST_MARKED or len(body_of) < number:
         return text
-    return "\n".join(line for line in lines if not _MARKED.match(line))
+    bodies = {" ".join(body.split()).casefold() for body in body_of.values()}
+    if len(bodies) < number:
+        return text
+    return "\n".join(line for line in lines if line not in body_of)
 
 
-def _without_code(line: str) -> str:
-    return " ".join(word for word in line.split() if not _CODE_WORD.search(word))
+def _words_of(line: str) -> Iterator[str]:
+    """Return the words of a line's prose, casefolded."""
+    if has_any(line, _CODE_MARKS):
+        parts = line.split()
+        code = {part for part in set(parts) if _CODE_WORD.search(part)}
+        line = " ".join(part for part in parts if part not in code)
+    if line.isascii():
+        words: Iterator[str] = iter(line.encode().translate(_LETTERS).decode().split())
+        if "'" in line:
+            words = (word for part in words for word in _WORD.findall(part))
+    else:
+        words = map(str.casefold, _WORD.findall(line))
+    return (word for word in words if word not in _VALUES)
 
 
 def is_prose(line: str) -> bool:
     """Whether most characters of a line are letters, and it is no row of a table and no code."""
-    dense = "".join(line.split())
-    if not dense or dense.count("|") > 1 or _CODE_LINE.search(line):
+    if not line or line.isspace() or line.count("|") > 1 or _is_code(line):
         return False
-    letters = sum(char.isalpha() for char in dense)
+    dense = "".join(line.split())
+    if line.isascii():
+        letters = len(dense.encode().translate(None, _NO_LETTERS))
+    else:
+        letters = count(dense, str.isalpha)
     return letters >= _LEAST_LETTERS * len(dense)
+
+
+def _is_code(line: str) -> bool:
+    """Whether a line ends as a statement of a program does."""
+    if line.rstrip().endswith(("{", "}", ";")):
+        return True
+    return line.endswith((":", ";", ")")) and bool(_STATEMENT.match(line))

@@ -9,6 +9,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from selfinstruct.common.scan import (
+    all_of,
+    ascii_words,
+    folded,
+    has_any,
+    has_lines,
+    last,
+    last_line,
+)
+
 # Words that a model writes in brackets when it leaves the content to the reader. Plain
 # bracketed text such as [1, 2] or <b> does not match: code and data are full of it.
 _PLACEHOLDER_WORDS = (
@@ -17,27 +27,36 @@ _PLACEHOLDER_WORDS = (
     r"title|topic|subject|email|phone|noinput|no input|none|input|output|text|sentence|word|"
     r"placeholder|blank|link|url|image|price|location|position|job|school|friend)"
 )
-_PLACEHOLDER = re.compile(
-    rf"(?<![\w\])])\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
-    r"|\{\{[^{}\n]*\}\}|\bX{4,}\b|_{4,}|\blorem ipsum\b",
-    re.IGNORECASE,
+_BRACKETED = re.compile(
+    rf"(?<![\w\])])\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]", re.IGNORECASE
 )
+_BRACES = re.compile(r"\{\{[^{}\n]*\}\}")
+_CROSSES = re.compile(r"\bX{4,}\b", re.IGNORECASE)
+_LOREM = re.compile(r"\blorem ipsum\b", re.IGNORECASE)
 _TAG = re.compile(rf"<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b"
     r"|\ban ai (?:assistant|designed|model|language model)\b"
     r"|\bi(?:'|’)?m (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
     r"|\bi am (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
-    r"|^\W*(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid),? (?:but\b|i (?:can|do|am|don)"
-    r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))|^\W*sorry, (?:that|this|it)\b"
+    r"|^\W*+(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid),? (?:but\b|i (?:can|do|am|don)"
+    r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))|^\W*+sorry, (?:that|this|it)\b"
     r"|\bi(?:'|’)m (?:not able|unable) to\b|\bmy previous responses?\b"
     r"|\bi (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) "
     r"(?:help|assist|provide|fulfill|comply|answer|do that|access|browse|create|generate)\b"
     r"|\byour (?:helpful |friendly )?ai assistant\b|\bi(?:'|’)m here to (?:help|assist)\b",
     re.IGNORECASE,
 )
+# No text without one of them is a refusal.
+_REFUSAL_WORDS = (
+    *("artificial intelligence", "language model", "virtual assistant", "sorry", "afraid"),
+    *("able to", "my previous response", "cannot", "can't", "can’t", "can not", "won't", "won’t"),
+    "i'm here to ",
+    "i’m here to ",
+)
+_AI = re.compile(r" ai\b")
 _CHATTY = re.compile(
-    r"^\W*(?:sure(?:ly)?(?:[,!.]| thing)|of course[,!.]|certainly[,!.]|absolutely[,!.]"
+    r"^\W*+(?:sure(?:ly)?(?:[,!.]| thing)|of course[,!.]|certainly[,!.]|absolutely[,!.]"
     r"|okay[,!.]|great (?:question|choice|idea)|i(?:'|’)?d be (?:happy|glad|delighted)"
     r"|i(?:'|’)?ll be (?:happy|glad)|i would be (?:happy|glad)|i can (?:certainly|help)"
     r"|awesome!|hello!|hi there|hello there"
@@ -46,22 +65,33 @@ _CHATTY = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
+_SENTENCE = re.compile(r"[.!?]\s+")
 _SENTENCE_END = tuple(".!?…。！？؟।\"'”’»)]}`*")  # noqa: RUF001
 # Words that need another after them. (Prepositions do not: “what it is made of”.)
 _DANGLING = re.compile(r"\b(?:an|the|and|or|your|my|their|its)$|\w\w-$", re.IGNORECASE)
 _LONGEST_DANGLING = 8  # characters, with a line break behind
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\|)\s*")
-_CODE = re.compile(
-    r"```|^[^\S\n]*+(?:def |class |import |from \w+ import|return\b|#include|<\w+)"
-    r"|^[^\S\n]*+(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b"
-    r"|[{};][^\S\n]*+$|^ {4}\S",
-    re.MULTILINE,
+_CODE = (
+    r"(?:[^\S\n]*+(?:def |class |import |from \w+ import|return\b|#include|<\w+"
+    r"|(?:SELECT|FROM|WHERE|GROUP BY|ORDER BY)\b)| {4}\S)"
 )
+_CODE_START = re.compile(_CODE)
+# A pattern that starts with a line break skips the lines; one that starts with `^` does not.
+_CODE_LINE = re.compile(rf"\n{_CODE}")
+_CODE_END = re.compile(r"[{};][^\S\n]*+$", re.MULTILINE)
 
 
 def has_placeholder(text: str) -> bool:
     """Whether the text leaves a gap for its reader: `[name]`, `<none>`, `____`, `{{x}}`."""
-    return bool(_PLACEHOLDER.search(text)) or any(map(_has_gap_tag, text.split("\n")))
+    if "____" in text or ("{{" in text and "}}" in text and _BRACES.search(text)):
+        return True
+    if "[" in text and "]" in text and _BRACKETED.search(text):
+        return True
+    low = folded(text)
+    if ("xxxx" in low and _CROSSES.search(text)) or ("lorem ipsum" in low and _LOREM.search(text)):
+        return True
+    lines = text.split("\n") if "<" in text and ">" in text else []
+    return any(_has_gap_tag(line) for line in lines if "<" in line)
 
 
 def _has_gap_tag(line: str) -> bool:
@@ -72,7 +102,9 @@ def _has_gap_tag(line: str) -> bool:
 
 def is_refusal(text: str) -> bool:
     """Whether the model declines, or speaks of itself as a language model (English)."""
-    return bool(_REFUSAL.search(text))
+    low = folded(text)
+    may_be = has_any(low, _REFUSAL_WORDS) or _AI.search(low)
+    return bool(may_be and _REFUSAL.search(text))
 
 
 def is_chatty(text: str) -> bool:
@@ -85,11 +117,14 @@ def repetition(text: str) -> float:
 
     Texts of fewer than 12 words give 0: a repeat in so short a text means nothing.
     """
-    words = [word.casefold() for word in _WORD.findall(text)]
+    if text.isascii():
+        words = ascii_words(text, "_")
+    else:
+        words = [word.casefold() for word in _WORD.findall(text)]
     if len(words) < 12:
         return 0.0
-    trigrams = list(zip(words, words[1:], words[2:], strict=False))
-    return 1 - len(set(trigrams)) / len(trigrams)
+    trigrams = set(zip(words, words[1:], words[2:], strict=False))
+    return 1 - len(trigrams) / (len(words) - 2)
 
 
 def script_share(text: str, script: str) -> float:
@@ -103,11 +138,17 @@ def script_share(text: str, script: str) -> float:
 
 def is_blank(text: str) -> bool:
     """Whether the text is only spaces, dashes, brackets and punctuation."""
-    return all(char.isspace() or unicodedata.category(char)[0] == "P" for char in text)
+    return all_of(text, _is_space_or_mark)
+
+
+def _is_space_or_mark(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char)[0] == "P"
 
 
 def looks_like_code(text: str) -> bool:
-    return bool(_CODE.search(text))
+    if "```" in text or _CODE_START.match(text) or _CODE_LINE.search(text):
+        return True
+    return has_any(text, "{};") and bool(_CODE_END.search(text))
 
 
 def ends_dangling(text: str) -> bool:
@@ -128,12 +169,10 @@ def ends_unfinished(text: str) -> bool:
         return False
     if text.endswith((",", ";", " -", "–", "—", "(", "[", "{")) or ends_dangling(text):
         return True
-    last_line = text.splitlines()[-1]
-    if _LIST_ITEM.match(last_line):
+    if _LIST_ITEM.match(last_line(text)) or has_lines(text, 3):
         return False
-    lines = [line for line in text.splitlines() if line.strip()]
-    sentences = re.split(r"[.!?]\s+", text)
-    return len(sentences) > 1 and len(lines) <= 2 and len(_WORD.findall(sentences[-1])) > 2
+    end = last(_SENTENCE.finditer(text))
+    return end is not None and len(_WORD.findall(text, end.end())) > 2
 
 
 def word_count(text: str) -> int:

@@ -70,6 +70,7 @@ class NoveltyIndex:
         self._pools: dict[Tokenizer | None, TokenPool] = {}
         self._held = HeldTexts()
         self._numbers: dict[str, int] = {}
+        self._last_choice: tuple[str, Tokenizer] | None = None
         self._last: tuple[str, Tokenizer, list[str]] | None = None
 
     def __len__(self) -> int:
@@ -87,7 +88,9 @@ class NoveltyIndex:
 
     def tokenizer_of(self, text: str) -> Tokenizer:
         """Return the tokenizer that is used for a text."""
-        return self._choose_tokenizer(text, self._tokenizer)
+        if self._last_choice is None or self._last_choice[0] != text:
+            self._last_choice = (text, self._choose_tokenizer(text, self._tokenizer))
+        return self._last_choice[1]
 
     def scorable(self, text: str) -> bool:
         """Whether the text has a token that ROUGE-L could compare."""

@@ -112,6 +112,9 @@ class TokenPool:
         """
         if not words or not self._size:
             return None
+        # A text of at most n tokens has an F of at most 2n/(m+n) with one of m.
+        if 2 * self._longest < (floor - overlap.MARGIN) * (len(words) + self._longest):
+            return None
         if floor < self._floor:
             self._floor = floor
             self._rebuild()

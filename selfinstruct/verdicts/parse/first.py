@@ -6,12 +6,13 @@ import re
 from dataclasses import replace
 
 from selfinstruct.common.records import Markers, ParsedInstance, ParsedInstruction
+from selfinstruct.common.scan import has_any, lines_where
 
-_NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
+_DIGIT = re.compile(r"\d")
+_NUMBERED = re.compile(r"[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
 # Marks of bold text at the edge of a word; 2**10 and 2 ** 10 do not match.
-_BOLD = re.compile(r"(?<!\w)\*\*(?! )|(?<! )\*\*(?!\w)")
+_BOLD = re.compile(r"\*\*(?:(?<!\w\*\*)(?! )|(?<! \*\*)(?!\w))")
 _FURTHEST_SKIP = 5
-_WHITESPACE = re.compile(r"\s+")
 
 
 def parse_proposal(
@@ -34,13 +35,16 @@ def parse_proposal(
     bounds: list[tuple[int, int]] = []
     current = first_number if continues else 0
     start = 0 if continues else None
-    for match in _NUMBERED.finditer(text):
+    for line in lines_where(text, _DIGIT):
+        match = _NUMBERED.match(text, line)
+        if match is None:
+            continue
         number = int(match.group(1))
         # A year at the start of a line is not an item either.
         if start is not None and not current < number <= current + _FURTHEST_SKIP:
             continue
         if start is not None:
-            bounds.append((start, match.start()))
+            bounds.append((start, max(0, line - 1)))
         current, start = number, match.end()
     if start is not None:
         bounds.append((start, len(text)))
@@ -119,8 +123,8 @@ def parse_direct(text: str, finish_reason: str) -> list[ParsedInstance]:
 
 def clean_instruction(raw: str) -> str:
     """Collapse whitespace; drop bold marks and quotation marks around the whole."""
-    text = _WHITESPACE.sub(" ", raw).strip()
-    text = _BOLD.sub("", text).strip()
+    text = " ".join(raw.split())
+    text = _BOLD.sub("", text).strip() if "**" in text else text
     for opening, closing in (('"', '"'), ("“", "”")):
         inner = text[1:-1]
         if len(text) > 2 and text[0] == opening and text[-1] == closing and opening not in inner:
@@ -140,8 +144,9 @@ def _sections(
 ) -> list[tuple[str, int, int]]:
     """Return (marker, start, end) of the text after each marker at the start of a line."""
     words = "|".join(map(re.escape, markers))
-    pattern = re.compile(rf"(?:^|\n)[ \t]*(?:\*\*)?({words})(?:\*\*)?")
-    marks = [(match.group(1), match.start(), match.end()) for match in pattern.finditer(text)]
+    pattern = re.compile(rf"(?:\A|\n)[ \t]*(?:\*\*)?({words})(?:\*\*)?")
+    found = pattern.finditer(text) if has_any(text, markers) else ()
+    marks = [(match.group(1), match.start(), match.end()) for match in found]
     repeats = bool(marks) and marks[0][0] == opened and not text[: marks[0][1]].strip()
     if opened is not None and not repeats:
         marks.insert(0, (opened, 0, 0))

@@ -91,8 +91,10 @@ def _without_notes(text: str, span: Span) -> Span:
     if newline < 0:
         return span
     line = text[span.start : newline].rstrip(" \t\r*_\"'”’)")
-    notes = [note for note in text[newline : span.end].splitlines() if note.strip()]
-    are_notes = line.endswith(_SENTENCE_ENDS) and all(map(_is_note, notes))
+    if not line.endswith(_SENTENCE_ENDS):
+        return span
+    notes = text[newline : span.end].splitlines()
+    are_notes = all(_is_note(note) for note in notes if note.strip())
     return trimmed(text, span.start, newline) if are_notes else span
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+
+from selfinstruct.common.scan import folded, last, lines_with
 
 
 class Role(Enum):
@@ -112,6 +114,12 @@ _TASK = re.compile(
     r"(?:[ \t]{0,2}\d{1,3})?(?:\*\*|__)?[ \t]{0,2}[:：]",
     re.MULTILINE | re.IGNORECASE,
 )
+# What no such line is without.
+_EXAMPLE_WORDS = (
+    *("example", "instance", "sample", "case", "beispiel", "示例", "例", "ví dụ", "exemple"),
+    *("ejemplo", "---", "***", "===", "___", "###", "~~~"),
+)
+_TASK_WORDS = ("task", "instruction", "aufgabe", "任务", "任務", "指令", "nhiệm vụ")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
@@ -133,7 +141,7 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
         own = [marker for marker in every if marker.role is role]
         found += _without_lower(own, exact, others)
     found.sort(key=lambda marker: marker.start)
-    fences = [match.start() for match in _FENCE.finditer(text)]
+    fences = [line for line in lines_with(text, ("```", "~~~")) if _FENCE.match(text, line)]
     # A fence that is not closed is none.
     closed = fences[: len(fences) // 2 * 2]
     outside = [m for m in found if bisect_right(closed, m.start) % 2 == 0]
@@ -151,23 +159,43 @@ def find_inline(text: str, word: str, start: int, end: int) -> Marker | None:
     return None if match is None else Marker(Role.OUTPUT, match.start(), match.end())
 
 
-def find_examples(text: str, start: int = 0, end: int = sys.maxsize) -> list[Marker]:
-    """Return the lines of a range that separate examples: "Example 2", "---", "###"."""
-    return [
+def find_examples(text: str, start: int = 0, end: int = sys.maxsize) -> Iterator[Marker]:
+    """Yield the lines of a range that separate examples: "Example 2", "---", "###"."""
+    return (
         Marker(Role.EXAMPLE, m.start(), m.end(), int(m["number"] or 0), m["word"] or m["rule"])
-        for m in _EXAMPLE.finditer(text, start, end)
-    ]
+        for line in lines_with(text, _EXAMPLE_WORDS, start, end)
+        if (m := _EXAMPLE.match(text, line, end))
+    )
 
 
-def find_tasks(text: str, end: int = sys.maxsize) -> list[Marker]:
-    """Return the lines by which a model writes down a task, its own or the one that it got."""
-    return [Marker(Role.TASK, m.start(), m.end()) for m in _TASK.finditer(text, 0, end)]
+def last_example(text: str, start: int, end: int) -> Marker | None:
+    """Return the last line of a range that separates examples, if there is one."""
+    return last(find_examples(text, start, end))
+
+
+def separates(line: str) -> bool:
+    """Whether a line separates examples, and is no row of stars: that may be a part of a value."""
+    match = _EXAMPLE.match(line)
+    return match is not None and not (match["word"] or match["rule"]).startswith(("*", "_", "~"))
+
+
+def find_tasks(text: str, end: int = sys.maxsize) -> Iterator[Marker]:
+    """Yield the lines by which a model writes down a task, its own or the one that it got."""
+    return (
+        Marker(Role.TASK, m.start(), m.end())
+        for line in lines_with(text, _TASK_WORDS, 0, end)
+        if (m := _TASK.match(text, line, end))
+    )
 
 
 def _of_role(text: str, role: Role, words: Sequence[str]) -> list[Marker]:
     markers: dict[int, Marker] = {}
-    for pattern in _patterns(role, tuple(words)):
-        for match in pattern.finditer(text):
+    named, literal = _patterns(role, tuple(words))
+    bare = [folded(_bare(word)) for word in words if _is_word(word)]
+    lines = lines_with(text, bare) if named else []
+    found = [pattern.match(text, line) for pattern in named for line in lines]
+    for match in (*found, *(match for one in literal for match in one.finditer(text))):
+        if match:
             number = int(match["number"] or 0)
             marker = Marker(role, match.start(), match.end(), number, match["word"])
             markers.setdefault(marker.start, marker)
@@ -184,19 +212,28 @@ def _without_lower(
 
 
 @lru_cache(maxsize=64)
-def _patterns(role: Role, words: tuple[str, ...]) -> list[re.Pattern[str]]:
-    """Return the patterns of a role's markers; each has the groups `word` and `number`."""
+def _patterns(
+    role: Role, words: tuple[str, ...]
+) -> tuple[list[re.Pattern[str]], list[re.Pattern[str]]]:
+    """Return the patterns of a role's markers; each has the groups `word` and `number`.
+
+    The first ones match at the start of a line that has one of the words with a colon; the others
+    are of words that are taken literally.
+    """
     named = "|".join(re.escape(_bare(word)) for word in words if _is_word(word))
     literal = "|".join(re.escape(word) for word in words if not _is_word(word))
     more = _MORE if role in (Role.INPUT, Role.OUTPUT) else ""
-    patterns = []
+    of_words, of_literals = [], []
     if named:
         word = rf"(?P<word>{named}){more}{_NUMBER}"
-        patterns.append(rf"{_BEFORE}{word}(?:{_COLON}|(?(dress){_ALONE}|(?!)))")
-        patterns.append(rf"{_HEADING}{word}(?:\*\*|__)?[ \t]*$")
+        of_words.append(rf"{_BEFORE}{word}(?:{_COLON}|(?(dress){_ALONE}|(?!)))")
+        of_words.append(rf"{_HEADING}{word}(?:\*\*|__)?[ \t]*$")
     if literal:
-        patterns.append(rf"^[ \t]*(?:\*\*)?(?P<word>{literal})(?:\*\*)?(?P<number>(?!))?")
-    return [re.compile(pattern, re.MULTILINE | re.IGNORECASE) for pattern in patterns]
+        of_literals.append(rf"^[ \t]*(?:\*\*)?(?P<word>{literal})(?:\*\*)?(?P<number>(?!))?")
+    flags = re.MULTILINE | re.IGNORECASE
+    return [re.compile(one, flags) for one in of_words], [
+        re.compile(one, flags) for one in of_literals
+    ]
 
 
 def _bare(word: str) -> str:

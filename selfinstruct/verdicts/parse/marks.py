@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+from selfinstruct.common.scan import lines_where
 
 # `10.Name`, `10)`, `(10)`, `10:`, `１０．`, `10、`, `**10.**`, `### 10.`, `Task 10:`; not 10.5.
 _NUMBER = re.compile(
@@ -20,11 +24,15 @@ _BULLET = re.compile(
     r"^(?P<indent>[ \t\u3000]*)(?:[-*•–—·▪●‣◦+○■]|\\-)[ \t]+(?=\S)(?![-*_][ \t]*[-*_])",
     re.MULTILINE,
 )
+_BULLET_MARK = re.compile("[-*•–—·▪●‣◦+○■]")
 # Within a line: behind a space or a full stop without one, and before what starts a sentence.
+# What may stand there comes first: a pattern that starts with a lookbehind is tried everywhere.
 _INLINE = re.compile(
-    r"(?:(?<=\s)|(?<=[。？！；.?!]))(?:\*\*)?[(（]?(?P<number>\d{1,4})"
-    r"(?:[.)](?!\d)|[．、：）](?!\d))"
+    r"[*(（\d](?<=[\s。？！；.?!][*(（\d])(?:(?<=\*)\*[(（]?\d{1,4}|(?<=[(（])\d{1,4}|(?<=\d)\d{0,3})"
+    r"[.)．、：）](?!\d)"
 )
+_WITHOUT_SPACES = re.compile("[\u2e80-\U0010ffff]")
+_DIGIT = re.compile(r"\d")
 _START = re.compile(r"[ \t]*+(?:\*\*)?+[ \t]*+(?P<quote>[\"'“‘«「]?)(?P<letter>[^\W\d_]|$)")
 _SENTENCE_END = frozenset(".?!…。？！")
 _CLOSING = " \t\n\r\"'”’»」』)）]*_"
@@ -54,7 +62,7 @@ def number_marks(text: str) -> list[Mark]:
             match.end(),
             "#" in match["dress"] or match["dress"].endswith(("**", "__")),
         )
-        for match in _NUMBER.finditer(text)
+        for match in _at_lines(text, _DIGIT, _NUMBER)
     ]
 
 
@@ -62,8 +70,16 @@ def bullet_marks(text: str) -> list[Mark]:
     """Return the bullets at the start of lines."""
     return [
         Mark(0, _width(match["indent"]), match.start(), match.end())
-        for match in _BULLET.finditer(text)
+        for match in _at_lines(text, _BULLET_MARK, _BULLET)
     ]
+
+
+def _at_lines(
+    text: str, mark: re.Pattern[str], pattern: re.Pattern[str]
+) -> Iterator[re.Match[str]]:
+    """Yield the matches of a pattern at the starts of the lines that have a mark."""
+    matches = (pattern.match(text, place) for place in lines_where(text, mark))
+    return (match for match in matches if match)
 
 
 def inline_marks(text: str, start: int, end: int, number: int) -> list[Mark]:
@@ -79,16 +95,20 @@ def inline_marks(text: str, start: int, end: int, number: int) -> list[Mark]:
         end: its end.
         number: its number.
     """
-    matches = [m for m in _INLINE.finditer(text, start, end) if m.start() > start]
-    numbers = [int(match["number"]) for match in matches]
+    found = (m for m in _INLINE.finditer(text, start, end) if m.start() > start)
+    numbered = ((m, int(m.group().strip("*(（.)．、：）"))) for m in found)
+    ahead = deque(islice(numbered, 9))
     marks: list[Mark] = []
     chained = False
-    for place, match in enumerate(matches):
-        if numbers[place] == 1 and number > 0:
+    while ahead:
+        match, own = ahead.popleft()
+        ahead.extend(islice(numbered, 1))
+        if own == 1 and number > 0:
             return marks
-        if numbers[place] != number + 1 or not _starts(text, match.end(), end):
+        if own != number + 1 or not _starts(text, match.end(), end):
             continue
-        goes_on = number + 2 in numbers[place + 1 : place + 9] and number not in (1, 2)
+        following = [later for _, later in islice(ahead, 8)]
+        goes_on = number + 2 in following and number not in (1, 2)
         chained = chained or goes_on
         if chained or _ends_sentence(text, start, match.start()):
             marks.append(Mark(number + 1, 0, match.start(), match.end()))
@@ -111,10 +131,9 @@ def next_number_start(text: str, start: int, end: int, number: int) -> int:
 
 def looks_whole(text: str) -> bool:
     """Whether a text is long enough for a task: four words, or six characters without spaces."""
-    words = text.split()
-    if len(words) >= 4:
+    if len(text.split(maxsplit=3)) >= 4:
         return True
-    return sum(ord(char) > 0x2E7F for char in text) >= 6
+    return sum(1 for _ in islice(_WITHOUT_SPACES.finditer(text), 6)) == 6
 
 
 def looks_short(texts: Sequence[str]) -> bool:

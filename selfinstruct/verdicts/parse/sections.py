@@ -7,8 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfinstruct.verdicts.parse.chat import is_announcement, opening_end
-from selfinstruct.verdicts.parse.markers import Marker, Role, find_examples, find_tasks
-from selfinstruct.verdicts.parse.spans import Span, block, last_line, trimmed, without_open_fence
+from selfinstruct.verdicts.parse.markers import (
+    Marker,
+    Role,
+    find_examples,
+    find_tasks,
+    last_example,
+    separates,
+)
+from selfinstruct.verdicts.parse.spans import (
+    Span,
+    block,
+    end_without,
+    trimmed,
+    without_open_fence,
+)
 
 _OTHER_LABEL = re.compile(r"[^\W\d_][^\W_]*(?: [^\W_]+){0,3}[:：]")
 
@@ -25,21 +38,14 @@ class OpenOutput:
 def value_span(text: str, start: int, stop: int) -> Span:
     """Return the range of a value, without the separators of examples at its end."""
     whole = block(text, start, stop)
-    end = whole.end
-    while end > whole.start:
-        line = last_line(text, whole.start, end)
-        if text[line:end].strip() and not _separates(text, line, end):
-            break
-        end = line
+    # Where the value starts within a line, its first line separates nothing.
+    first = whole.start == 0 or text[whole.start - 1] == "\n"
+    end = end_without(
+        text, *whole, lambda line, is_first: separates(line) and (first or not is_first)
+    )
     if end <= whole.start:
         return whole
     return without_open_fence(text, Span(whole.start, trimmed(text, whole.start, end).end))
-
-
-def _separates(text: str, start: int, end: int) -> bool:
-    """Whether a line at the end of a value is no part of it. A row of stars may be."""
-    examples = find_examples(text, start, end)
-    return bool(examples) and not examples[0].word.startswith(("*", "_", "~"))
 
 
 def end_of_own(text: str, found: Sequence[Marker]) -> int:
@@ -53,7 +59,7 @@ def end_of_own(text: str, found: Sequence[Marker]) -> int:
         return len(text)
     for task in find_tasks(text):
         before = text[max(0, task.start - 80) : task.start].rstrip(" \t")
-        is_apart = before.endswith("\n\n") or bool(find_examples(before[-40:].rstrip("\n")[-8:]))
+        is_apart = before.endswith("\n\n") or any(find_examples(before[-40:].rstrip("\n")[-8:]))
         is_next = answers[0] < task.start
         framed = "###" in before[-8:]
         if is_next and is_apart and (framed or answers[-1] > task.start):
@@ -67,8 +73,10 @@ def before_first(text: str, stop: int) -> tuple[Span, Span]:
     Chat, "Example 1" and the task itself are no input.
     """
     start = opening_end(text, 0, stop)
-    for line in (*find_examples(text, 0, stop), *find_tasks(text, stop)):
-        if not text[start : line.start].strip():
+    for lines in (find_examples(text, 0, stop), find_tasks(text, stop)):
+        for line in lines:
+            if text[start : line.start].strip():
+                break  # and so for every later line
             newline = text.find("\n", line.after, stop)
             start = line.after if line.role is Role.EXAMPLE else newline if newline >= 0 else stop
     span = value_span(text, start, stop)
@@ -93,9 +101,8 @@ def next_input(
         current: the output so far.
     """
     start, stop, input = searched, marker.start, current.input
-    separators = find_examples(text, start, stop)
-    if separators:
-        last = separators[-1]
+    last = last_example(text, start, stop)
+    if last is not None:
         return last.start, trimmed(text, last.after, stop)
     label = None if current.given else _OTHER_LABEL.match(text, input.start, input.end)
     if label is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 # Lines of these alone are rules, or marks that lost their text.
@@ -54,13 +55,29 @@ def last_line(text: str, start: int, end: int) -> int:
 def without_ornaments(text: str, start: int, end: int) -> Span:
     """Return a trimmed range without the lines at its end that hold only `---`, `**`, `###`."""
     start, end = trimmed(text, start, end)
-    while start < end:
-        line = last_line(text, start, end)
-        words = text[line:end].strip()
-        if not _ORNAMENT.issuperset(words):
-            break
-        end = line
-    return trimmed(text, start, end)
+    kept = end_without(text, start, end, lambda line, _: _ORNAMENT.issuperset(line.strip()))
+    return trimmed(text, start, kept)
+
+
+def end_without(text: str, start: int, end: int, is_left_out: Callable[[str, bool], bool]) -> int:
+    """Return where a range ends without some lines at its end; blank ones are left out too.
+
+    Args:
+        text: the text.
+        start: start of the range.
+        end: its end.
+        is_left_out: of a line, and whether it is the first; a line that occurs again is asked
+            about once.
+    """
+    known: dict[str, bool] = {}
+    for line in reversed(text[start:end].split("\n")):
+        first = end - len(line) <= start
+        if line not in known or first:
+            known[line] = not line.strip() or is_left_out(line, first)
+        if not known[line]:
+            return end
+        end = max(start, end - len(line) - 1)
+    return start
 
 
 def without_open_fence(text: str, span: Span) -> Span:

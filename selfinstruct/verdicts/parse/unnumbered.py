@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from selfinstruct.verdicts.parse.chat import is_announcement
 from selfinstruct.verdicts.parse.marks import looks_whole
 from selfinstruct.verdicts.parse.spans import Span
 
+_FILLED_LINE = re.compile(r"\S[^\n]*+")
 _END = (".", "?", "!", "。", "？", "！", "…")
 _ASKS = re.compile(
     r"(?:add|analy[sz]e|answer|arrange|calculate|categorize|change|choose|classify|come up|compare|"
@@ -25,27 +27,23 @@ def whole_lines(text: str, start: int, end: int) -> tuple[list[Span], Span]:
 
     Three lines are tasks if each is a sentence; two if each also starts as a task does (English).
     """
-    spans = _lines(text, start, end)
     preamble = Span(start, start)
-    if spans and is_announcement(text[slice(*spans[0])]):
-        preamble, spans = spans[0], spans[1:]
-    lines = [text[slice(*span)] for span in spans]
-    if len(lines) < 2 or not all(map(_is_sentence, lines)):
-        return [], preamble
-    if len(lines) == 2 and not all(map(_ASKS.match, lines)):
-        return [], preamble
-    return spans, preamble
+    spans: list[Span] = []
+    for number, span in enumerate(_lines(text, start, end)):
+        line = text[slice(*span)]
+        if number == 0 and is_announcement(line):
+            preamble = span
+        elif _is_sentence(line):
+            spans.append(span)
+        else:
+            return [], preamble
+    is_short = len(spans) == 2 and not all(_ASKS.match(text, *span) for span in spans)
+    return [] if len(spans) < 2 or is_short else spans, preamble
 
 
-def _lines(text: str, start: int, end: int) -> list[Span]:
-    spans = []
-    place = start
-    for line in text[start:end].split("\n"):
-        if words := line.strip():
-            left = place + len(line) - len(line.lstrip())
-            spans.append(Span(left, left + len(words)))
-        place += len(line) + 1
-    return spans
+def _lines(text: str, start: int, end: int) -> Iterator[Span]:
+    for line in _FILLED_LINE.finditer(text, start, end):
+        yield Span(line.start(), line.start() + len(line.group().rstrip()))
 
 
 def _is_sentence(line: str) -> bool:

@@ -1,0 +1,78 @@
+"""As it was: `selfinstruct/filters/refusals.py`."""
+
+from __future__ import annotations
+
+import re
+
+from selfinstruct.filters.quoted import Quoted, Quotes
+
+_QUOTED = Quoted(Quotes('"“', '"”', 400))
+_BE = r"(?:i ?['’]?m|i am|we['’]re|we are)"
+_CAN_NOT = r"(?:cannot|can ?['’]?t|can not|won['’]?t|will not|am not able to|am unable to)"
+_WORK = (
+    r"(?:assist|provide|fulfill|fulfil|comply|answer|do that|access|browse|create|generate|"
+    r"complete|perform|process|respond|determine|offer|engage|view|see the|open the|identify|"
+    r"help (?:you|with)|help\W*$)"
+)
+_BEGINS = r"(?:^\W{0,9}|[.!?,;:—–-]\s|\b(?:but|and|so|unfortunately|sorry|however|because|since) )"
+_MODEL = re.compile(
+    r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b"
+    r"(?! (?:engineer|researcher|expert|specialist|developer|company|startup|student|scientist))"
+    r"|\ban ai (?:assistant|designed|model|language model)\b(?=,? (?:i|and i|my|so i|designed)\b)"
+    rf"|\b{_BE} (?:just |only |merely )?an? "
+    r"(?:ai|artificial intelligence|language model|large language model|virtual assistant)\b"
+    r"(?! (?:engineer|researcher|expert|specialist|developer|company|startup|student|scientist))"
+    r"|\byour (?:helpful |friendly )?ai assistant\b|\bmy previous responses?\b",
+    re.IGNORECASE,
+)
+_DECLINES = re.compile(
+    rf"{_BEGINS}(?:i (?:\w+ )?{_CAN_NOT} {_WORK}(?! (?:but|feeling|thinking|wondering|noticing))"
+    rf"|(?:i ?['’]?m|i am) (?:not able|unable) to {_WORK})",
+    re.IGNORECASE,
+)
+_SORRY = re.compile(
+    rf"^\W*(?:{_BE} |unfortunately,? )?(?:sorry|afraid),? "
+    r"(?:but (?:i|no|that|this|there|the|it|you|as|we|your)\b|i (?:can|do|am|don|have no)"
+    r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))"
+    r"|^\W*sorry, (?:that|this|it)\b",
+    re.IGNORECASE,
+)
+_HERE_TO_HELP = re.compile(rf"\b{_BE} here to (?:help|assist)\b", re.IGNORECASE)
+_ASKS_FOR_LETTER = re.compile(
+    r"\b(?:apolog\w*|declin\w+|refus\w+|reject\w*|excuse|sorry|cancel\w*|resign\w*|e-?mails?|"
+    r"letters?|messages?|repl(?:y|ies)|respond(?:ing)?|dialogues?|conversations?|customers?|"
+    r"invitations?|texts? to|notes? to|turn(?:ing)? down|story|scene|role)\b",
+    re.IGNORECASE,
+)
+_ASKS_FOR_MACHINE = re.compile(
+    r"\b(?:ai|robots?|chat ?bots?|androids?|language models?|assistants?|machines?|computers?|"
+    r"pretend|imagine|role|act as)\b",
+    re.IGNORECASE,
+)
+_SHORT = 25
+
+
+def declines(text: str, instruction: str = "") -> bool:
+    """Whether a text is a refusal.
+
+    Args:
+        text: of the model.
+        instruction: what it answers; empty if it is an instruction itself.
+    """
+    own = _QUOTED.replaced(text, " ")
+    if _DECLINES.search(own) and not _speaks_for_people(own, instruction):
+        return True
+    if _SORRY.match(own) and not _ASKS_FOR_LETTER.search(instruction):
+        return True
+    if _ASKS_FOR_MACHINE.search(instruction):
+        return False
+    if _MODEL.search(own):
+        return True
+    return len(own.split()) <= _SHORT and bool(_HERE_TO_HELP.search(own))
+
+
+def _speaks_for_people(own: str, instruction: str) -> bool:
+    """Whether “I cannot” stands in a letter that was asked for, and does not open the answer."""
+    declined = _DECLINES.search(own)
+    is_letter = bool(_ASKS_FOR_LETTER.search(instruction))
+    return is_letter and declined is not None and len(own[: declined.start()].split()) > 3
