@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import ValidationInfo, create_model, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
 from selfinstruct.common.fields import NonEmpty, Section, field, semantic, stopping, throughput
 from selfinstruct.common.sampling import SamplingConfig
@@ -130,7 +130,9 @@ class EngineConfig(Section):
 class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
-    per_round: int = semantic(16, "most proposals of one round", ge=1, le=100_000)
+    per_round: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = semantic(
+        "auto", "most proposals of one round; auto: a quarter of what the engine does at once"
+    )
     sizes: Literal["shrinking", "equal"] = semantic(
         "shrinking",
         "shrinking: rounds have fewer proposals towards the target; equal: all have `per_round`",
@@ -144,6 +146,13 @@ class ProposeConfig(Section):
     sampling: SamplingConfig = SamplingConfig(
         temperature=0.7, min_p=0.05, presence_penalty=2.0, max_tokens=400
     )
+
+    @property
+    def most(self) -> int:
+        """Most proposals of a round, once they are settled for the engine."""
+        if self.per_round == "auto":
+            raise ValueError("propose.per_round is not settled yet")
+        return self.per_round
 
     @model_validator(mode="after")
     def _consistent(self) -> ProposeConfig:

@@ -40,7 +40,13 @@ from selfinstruct.generate.loop import generate
 from selfinstruct.generate.probe import Trial, probe
 from selfinstruct.generate.prompting import known_modes, modes_text
 from selfinstruct.generate.requests import RequestBuilder
-from selfinstruct.generate.run_config import pinned, refuse_changes, resolve_config, run_meta
+from selfinstruct.generate.run_config import (
+    pinned,
+    refuse_changes,
+    resolve_config,
+    run_meta,
+    with_round_size,
+)
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
 from selfinstruct.inputs.languages import warn_of_other_language
@@ -133,6 +139,7 @@ def _locked_launch(
             listen(Advised(str(advice)))
     model = _model_of(out, run, config, listen)
     engine = make_engine(model, config.model, config.engine)
+    config = with_round_size(config, engine.at_once)
     modes = known_modes(model, engine, config, run)
     trial = Trial(config, inputs, engine)
     needed = trial.context() if modes is None else trial.builder(modes).check_context()

@@ -109,7 +109,7 @@ class RequestBuilder:
         rng = random.Random(derive_seed(self._config.seed, round, "propose"))
         topics = random.Random(derive_seed(self._config.seed, round, "topics"))
         requests = []
-        for number in range(self._config.propose.per_round if count is None else count):
+        for number in range(self._config.propose.most if count is None else count):
             about = ids.proposal(round, number)
             if self._passages:
                 requests.append(self.about_passage(about, self._passages.of(round, number)))

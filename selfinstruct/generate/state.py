@@ -101,13 +101,13 @@ class CommittedState:
         The same as where it would have been proposed ahead, if it would have been.
         """
         if propose.sizes == "equal":
-            return propose.per_round
+            return propose.most
         if self.totals:
             before, last = self.totals[:-1], self.totals[-1]
-            ahead = size_ahead(before, last.proposals, target, propose.per_round)
+            ahead = size_ahead(before, last.proposals, target, propose.most)
             if ahead is not None:
                 return ahead
-        return size_after(self.totals, target, propose.per_round)
+        return size_after(self.totals, target, propose.most)
 
     def size_ahead(self, propose: ProposeConfig, target: int, open: int) -> int | None:
         """Return how many proposals the round after the open one has; None: it has to wait.
@@ -118,8 +118,8 @@ class CommittedState:
             open: proposals of the open round.
         """
         if propose.sizes == "equal":
-            return propose.per_round
-        return size_ahead(self.totals, open, target, propose.per_round)
+            return propose.most
+        return size_ahead(self.totals, open, target, propose.most)
 
     def stop_reason(self, stop: StopConfig) -> str | None:
         """Return why the run ends here (`target`, `max_rounds`, …), or None."""
@@ -159,7 +159,7 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
     shrinks = config.propose.sizes == "shrinking"
     state = CommittedState(
         first_standards(pool, config, calibration_starts(run)),
-        full_round=config.propose.per_round if shrinks else 0,
+        full_round=config.propose.most if shrinks else 0,
     )
     for number in run.rounds():
         candidates = run.instructions(number)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.generate.schedule import size_after, size_ahead, tasks_per_proposal
+from tests.conftest import Generate
 
 
 @dataclass(frozen=True)
@@ -77,3 +81,26 @@ def test_a_higher_target_never_shrinks_a_round(
     assert size_after(before, target, limit) <= size_after(before, target + 1, limit)
     now, higher = (size_ahead(before, last, one, limit) or 0 for one in (target, target + 1))
     assert now <= higher
+
+
+@pytest.mark.parametrize(
+    ("at_once", "size"), [(1, 16), (64, 16), (100, 25), (128, 32), (1024, 256), (10_000, 512)]
+)
+def test_rounds_fill_a_quarter_of_the_engine_and_the_run_keeps_their_size(
+    at_once: int, size: int, generate: Generate, tmp_path: Path
+) -> None:
+    run, _ = generate(
+        tmp_path / "run", engine={"batch": at_once}, propose__per_round="auto", stop__target=2
+    )
+    assert run.meta["config"]["propose"]["per_round"] == size
+    again, reason = generate(
+        tmp_path / "run", engine={"batch": 8}, resume=True, propose__per_round="auto"
+    )
+    assert reason == "target"
+    assert again.meta["config"]["propose"]["per_round"] == size
+
+
+def test_a_run_does_not_take_another_size_later(generate: Generate, tmp_path: Path) -> None:
+    generate(tmp_path / "run", stop__target=2)
+    with pytest.raises(ConfigError, match=r"propose\.per_round: 4 -> 5"):
+        generate(tmp_path / "run", resume=True, propose__per_round=5, stop__target=30)
