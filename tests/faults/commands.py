@@ -269,6 +269,12 @@ def commands() -> list[Command]:
     evaluate = ("evaluate", "--model", "a=./tiny", "--tasks", "tasks.jsonl", "--out", "evaluation")
     evaluate += ("--plain-text", "none")
     return [
+        Command(
+            "init",
+            _inputs,
+            ("init", "mine.yaml", "--preset", "veterinary"),
+            ("init", "mine.yaml", "--preset", "veterinary", "--force"),
+        ),
         Command("generate", _inputs, _generated(), (*_generated(), "--resume")),
         Command("generate --resume", _has_run, resume),
         Command("answer", _has_run, ("answer", "run", "--model", "./model", "--prompting", "base")),

@@ -15,6 +15,7 @@ from tests.faults.points import Course, Workplace, strike
 # How many operations lie between two that are struck, by command: about ten faults each.
 SAMPLE = {
     "generate --resume": 13,
+    "init": 3,
     "audit drop": 3,
     "audit repair": 13,
     "compact": 3,
