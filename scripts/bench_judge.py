@@ -26,6 +26,9 @@ from selfinstruct.verdicts.rulebook import Rulebook
 PIECES = [
     *("Write a poem about the sea. ", "a", " ", "\n", "\n\n ", ". ", "? ", "1. ", "- ", "I ", "世"),
     *("“", '"', "`", "```", "[", "[name ", "<name>", "<a", "{{", "(", "#", "###\n", "a: b\n", "é"),
+    # What the rules look for, so that they cannot pass over it.
+    "I can say, as an air pilot [1] is able to, that it won't be an answer <b>here</b>. ",
+    *("I can ", "x = 1\n", "Input: 1\n", "世a ", "don't "),
 ]
 PLACE, TASK = "r00002-p000", "r00002-p000-i00"
 POOL = [(f"seed:{n}", f"Write a poem about harbour number {n} at dawn.") for n in range(175)]
@@ -33,7 +36,10 @@ LIST = Reading(Form.LIST, first_number=9, continues=True)
 
 
 def completion(stage: Stage, about: str, reading: Reading, text: str) -> Completion:
-    request = Request(f"{about}-{stage}", about, stage, reading, "", SamplingConfig())
+    parents = tuple(id for id, _ in POOL[:8]) if stage is Stage.PROPOSE else ()
+    request = Request(
+        f"{about}-{stage}", about, stage, reading, "", SamplingConfig(), parents=parents
+    )
     return Completion(request, text, (), None, (), (), "stop", 1)
 
 

@@ -76,13 +76,18 @@ def lines_with(
     return sorted(place for place in starts if place >= start)
 
 
-def lines_where(text: str, mark: re.Pattern[str]) -> Iterator[int]:
-    """Yield where the lines start in which a pattern of one line is found, in order."""
-    found = mark.search(text)
-    while found:
-        yield text.rfind("\n", 0, found.start()) + 1
-        line_end = text.find("\n", found.start())
-        found = mark.search(text, line_end) if line_end >= 0 else None
+def at_lines(text: str, body: re.Pattern[str], line: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """Yield the matches of a pattern at the starts of lines; it matches within one line.
+
+    Args:
+        text: the text.
+        body: the pattern.
+        line: a line break and the pattern. It skips the lines; one that starts with `^` does not.
+    """
+    first = body.match(text)
+    if first:
+        yield first
+    yield from line.finditer(text)
 
 
 def has_lines(text: str, number: int) -> bool:
@@ -129,6 +134,27 @@ def spelled(text: str, letter: Callable[[str], str]) -> str:
     for code in np.flatnonzero(np.bincount(codes)):
         letters[code] = ord(letter(chr(code)))
     return str(letters[codes].tobytes(), "ascii")
+
+
+def spaced(text: str, spelling: str, *, alone: str, within: str) -> str:
+    """Return a text with spaces between its words.
+
+    Args:
+        text: the text.
+        spelling: of the text, see `spelled`.
+        alone: letter of the characters that are a word each.
+        within: letter of those that make up words; all others become spaces.
+    """
+    import numpy as np
+
+    codes, letters = _codes(text), np.frombuffer(spelling.encode(), dtype=np.uint8)
+    is_alone, is_within = letters == ord(alone), letters == ord(within)
+    sizes = np.where(is_alone, 3, 1)
+    places = np.cumsum(sizes) - sizes
+    result = np.full(int(sizes.sum()), ord(" "), dtype="<u4")
+    result[places[is_alone] + 1] = codes[is_alone]
+    result[places[is_within]] = codes[is_within]
+    return str(result.tobytes(), "utf-32-le", "surrogatepass")
 
 
 def _codes(text: str) -> Any:

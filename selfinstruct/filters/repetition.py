@@ -80,7 +80,9 @@ def _words_of(line: str) -> Iterator[str]:
     if line.isascii():
         words: Iterator[str] = iter(line.encode().translate(_LETTERS).decode().split())
         if "'" in line:
-            words = (word for part in words for word in _WORD.findall(part))
+            parts = list(words)
+            cut = {part: _WORD.findall(part) for part in set(parts) if "'" in part}
+            words = (word for part in parts for word in cut.get(part, (part,)))
     else:
         words = map(str.casefold, _WORD.findall(line))
     return (word for word in words if word not in _VALUES)

@@ -28,24 +28,26 @@ _PLACEHOLDER_WORDS = (
     r"placeholder|blank|link|url|image|price|location|position|job|school|friend)"
 )
 _BRACKETED = re.compile(
-    rf"(?<![\w\])])\[(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]", re.IGNORECASE
+    rf"\[(?<![\w\])]\[)(?:{_PLACEHOLDER_WORDS})(?:['’]s)?(?:[ _/-][\w'’ _/-]*)?\]"
 )
 _BRACES = re.compile(r"\{\{[^{}\n]*\}\}")
 _CROSSES = re.compile(r"\bX{4,}\b", re.IGNORECASE)
 _LOREM = re.compile(r"\blorem ipsum\b", re.IGNORECASE)
 _TAG = re.compile(rf"<(?:{_PLACEHOLDER_WORDS})(?:[ _/-][\w'’ _/-]*)?>", re.IGNORECASE)
+# Patterns of a text in lower case (`folded`). Each part starts with a letter, so it is tried only
+# where that stands.
 _REFUSAL = re.compile(
-    r"\bas an? (?:ai|artificial intelligence|language model|large language model)\b"
-    r"|\ban ai (?:assistant|designed|model|language model)\b"
-    r"|\bi(?:'|’)?m (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
-    r"|\bi am (?:just |only )?an? (?:ai|language model|virtual assistant)\b"
-    r"|^\W*+(?:i(?:'|’)m |i am |we are )?(?:sorry|afraid),? (?:but\b|i (?:can|do|am|don)"
-    r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))|^\W*+sorry, (?:that|this|it)\b"
-    r"|\bi(?:'|’)m (?:not able|unable) to\b|\bmy previous responses?\b"
-    r"|\bi (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) "
-    r"(?:help|assist|provide|fulfill|comply|answer|do that|access|browse|create|generate)\b"
-    r"|\byour (?:helpful |friendly )?ai assistant\b|\bi(?:'|’)m here to (?:help|assist)\b",
-    re.IGNORECASE,
+    r"a(?<!\wa)(?:s an? (?:ai|artificial intelligence|language model|large language model)"
+    r"|n ai (?:assistant|designed|model|language model))\b"
+    r"|i(?<!\wi)(?:(?:['’]?m| am) (?:just |only )?an? (?:ai|language model|virtual assistant)"
+    r"|['’]m (?:not able|unable) to|['’]m here to (?:help|assist)"
+    r"| (?:cannot|can['’]t|can not|am unable to|am not able to|won['’]t) "
+    r"(?:help|assist|provide|fulfill|comply|answer|do that|access|browse|create|generate))\b"
+    r"|m(?<!\wm)y previous responses?\b|y(?<!\wy)our (?:helpful |friendly )?ai assistant\b"
+)
+_SORRY = re.compile(
+    r"\W*+(?:(?:i['’]m |i am |we are )?(?:sorry|afraid),? (?:but\b|i (?:can|do|am|don)"
+    r"|that i can|for (?:any|the) (?:confusion|inconvenience|mis))|sorry, (?:that|this|it)\b)"
 )
 # No text without one of them is a refusal.
 _REFUSAL_WORDS = (
@@ -85,9 +87,9 @@ def has_placeholder(text: str) -> bool:
     """Whether the text leaves a gap for its reader: `[name]`, `<none>`, `____`, `{{x}}`."""
     if "____" in text or ("{{" in text and "}}" in text and _BRACES.search(text)):
         return True
-    if "[" in text and "]" in text and _BRACKETED.search(text):
-        return True
     low = folded(text)
+    if "[" in text and "]" in text and _BRACKETED.search(low):
+        return True
     if ("xxxx" in low and _CROSSES.search(text)) or ("lorem ipsum" in low and _LOREM.search(text)):
         return True
     lines = text.split("\n") if "<" in text and ">" in text else []
@@ -104,7 +106,7 @@ def is_refusal(text: str) -> bool:
     """Whether the model declines, or speaks of itself as a language model (English)."""
     low = folded(text)
     may_be = has_any(low, _REFUSAL_WORDS) or _AI.search(low)
-    return bool(may_be and _REFUSAL.search(text))
+    return bool(may_be and (_REFUSAL.search(low) or _SORRY.match(low)))
 
 
 def is_chatty(text: str) -> bool:

@@ -59,8 +59,9 @@ def test_lines(text: str, start: int, cut: int) -> None:
     assert scan.lines_with(text, words, start, end) == [
         line for line in starts if line >= start and holds(line)
     ]
-    with_digits = [line for line in starts if re.match(r"[^\n]*?\d", text[line:])]
-    assert list(scan.lines_where(text, re.compile(r"\d"))) == with_digits
+    first, later = re.compile(r"[ \t]*(\d)"), re.compile(r"\n[ \t]*(\d)")
+    digits = [m.start(1) for m in re.finditer(r"^[ \t]*(\d)", text, re.MULTILINE)]
+    assert [m.start(1) for m in scan.at_lines(text, first, later)] == digits
     filled = [line for line in text.splitlines() if line.strip()]
     for number in (1, 2, 3):
         assert scan.has_lines(text, number) == (len(filled) >= number)

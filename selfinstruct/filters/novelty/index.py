@@ -2,11 +2,9 @@
 
 Why pruning loses nothing: F = 2·LCS/(m+n) for texts of m and n tokens. A common subsequence is a
 common bag of tokens, so F > t needs more than t(m+n)/2 common tokens, in any order. The index
-(overlap.py) finds every text that has them; it walks only the postings where such a text must be.
-rapidfuzz takes the LCS of each of these texts, the one with the most common tokens first, until no
-other can score higher. Rounding errors are about 1e-16, and pruning leaves a margin of 1e-9. The
-remaining texts are compared by rouge-score's own expression, in its own floating-point steps
-(token_pool.py).
+(overlap.py) counts them, and takes the LCS of the texts that may have enough, the one with the most
+first, until no other can score higher. Rounding errors are about 1e-16, and pruning leaves a margin
+of 1e-9. Scores are those of rouge-score's own expression, in its own floating-point steps.
 """
 
 from __future__ import annotations
@@ -109,7 +107,7 @@ class NoveltyIndex:
         started = time.perf_counter()
         least = self.threshold if floor is None else floor
         tokenizer = self.tokenizer_of(text)
-        pool = self._pool(tokenizer, least)
+        pool = self._pool(tokenizer)
         nearest = pool.nearest(self._tokens(text, tokenizer), least)
         self.seconds += time.perf_counter() - started
         return None if nearest is None else Match(self._ids[nearest[0]], nearest[1])
@@ -142,7 +140,7 @@ class NoveltyIndex:
         number_of = self._numbers.get(id)
         return None if number_of is None else self._texts[number_of]
 
-    def _pool(self, tokenizer: Tokenizer, floor: float) -> TokenPool:
+    def _pool(self, tokenizer: Tokenizer) -> TokenPool:
         """Return the pool that a query is compared with, with all texts that were added since.
 
         Before version 3, there is one for each tokenizer, in its tokens. Texts are split only when
@@ -153,7 +151,7 @@ class NoveltyIndex:
         key = None if self._own_tokens else tokenizer
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = TokenPool(floor)
+            pool = self._pools[key] = TokenPool()
         for text in self._texts[len(pool) :]:
             own = self.tokenizer_of(text) if self._own_tokens else tokenizer
             pool.add(self._tokens(text, own))

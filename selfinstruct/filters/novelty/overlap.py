@@ -1,17 +1,16 @@
-"""Walk an inverted index for the texts that share enough tokens with a query (numba).
+"""Count the tokens that texts share with a query, and take the LCS where they suffice (numba).
 
-A text is a bag of tokens; both texts of a pair are sorted by one global order, rarest
-token first, with repeats side by side. Let `need` be the least number of common tokens
-that a pair of lengths m and n must have. If a pair has it, all its common tokens are at or
-after the first common one, which is therefore at a position i ≤ m - need in the query and
-j ≤ n - need in the text. So it is enough to walk the postings of the query's first tokens,
-and of these only the entries (text, n, j) with j ≤ n - need(n): a skipped text has too few
-common tokens, for any order of the tokens.
+A text is a bag of tokens, and an inverted index has the texts of each token. A text is near enough
+if `need` or more of its tokens are common; how many that is depends on both lengths. The lists of
+the query's tokens are walked, the shortest first, and the common tokens of each text counted. A
+text that no walked list has can at most share the tokens that are left. Once these are fewer than
+any text needs, the walk ends: the frequent tokens, whose lists are nearly all of the index, are not
+looked at. (The prefix filter of Chaudhuri, Ganti and Kaushik, 2006, with the counts of ScanCount,
+Li, Lu and Lu, 2008.) What was counted and what is left bound the score of each text that was met.
+Those that can be nearest have their LCS taken, bit-parallel (Hyyrö, 2004), the best bound first.
 
-Each text of this walk is first checked by its mark, 64 bits beside the posting. Each token of
-a text flips one bit, so two marks differ in at most as many bits as there are tokens in one
-text and not in the other (Sandes, Teodoro and Melo, Bitmap Filter, 2017). Texts that pass are
-merged from (i, j) on, to count all common tokens.
+The list of a token lies in blocks of one array, each twice as long as the one before. A text is
+added at the end of its tokens' lists, so nothing is ever ordered again.
 
 The kernels are compiled on their first use and kept in the cache folder.
 """
@@ -33,10 +32,22 @@ if not os.environ.get("NUMBA_CACHE_DIR"):
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
-Marks = NDArray[np.uint64]
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
 
 # Scores are compared in floating point: pruning leaves this much room.
 MARGIN = 1e-9
+# Columns of the table of lists: where the newest block starts, its rows in use and in all, and the
+# rows of all blocks.
+HEAD, FILL, SIZE, TOTAL = 0, 1, 2, 3
+COLUMNS = 4
+# Before the rows of a block: where the one before it starts, and how many rows that has.
+_HEADER = 2
+_LARGEST_BLOCK = 4096
+# A token's own count where it is higher: as many as the query may have.
+_MANY = 255
+# To look at a token of a text for its LCS costs as much as so many rows of a list.
+_ROWS_FOR_A_TOKEN = 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,289 +58,306 @@ def _jit(function: F) -> F:
 
 
 @_jit
-def least_common(floor: float, m: int, n: int) -> int:
+def room_for(tokens: Ints, lists: Ints) -> int:
+    """Return how many places of the array of blocks a text can take at most."""
+    room = 0
+    for token in tokens:
+        room += _HEADER + max(1, min(2 * lists[token, SIZE], _LARGEST_BLOCK))
+    return room
+
+
+@_jit
+def append(text: int, tokens: Ints, lists: Ints, blocks: Ints, times: Bytes, used: int) -> int:
+    """Add a text to the lists of its tokens; return how many places are used then.
+
+    Args:
+        text: its number.
+        tokens: its tokens.
+        lists: for each token the columns above; brought up to date.
+        blocks: the blocks of all lists: texts by number; brought up to date.
+        times: for each place, how often the text has the token; 255 is that or more.
+        used: places of `blocks` that are in use.
+    """
+    ordered = np.sort(tokens)
+    place = 0
+    while place < len(ordered):
+        token, first = ordered[place], place
+        while place < len(ordered) and ordered[place] == token:
+            place += 1
+        if lists[token, FILL] == lists[token, SIZE]:
+            blocks[used] = lists[token, HEAD]
+            blocks[used + 1] = lists[token, SIZE]
+            lists[token, HEAD] = used
+            lists[token, SIZE] = max(1, min(2 * lists[token, SIZE], _LARGEST_BLOCK))
+            lists[token, FILL] = 0
+            used += _HEADER + lists[token, SIZE]
+        row = lists[token, HEAD] + _HEADER + lists[token, FILL]
+        blocks[row] = text
+        times[row] = min(place - first, _MANY)
+        lists[token, FILL] += 1
+        lists[token, TOTAL] += 1
+    return used
+
+
+@_jit
+def f_measure(lcs: int, m: int, n: int) -> float:
+    """Return the ROUGE-L F-measure, in rouge-score's own floating-point steps.
+
+    2pr/(p+r) with p = LCS/m and r = LCS/n (Lin 2004): 0.7 may come out as
+    0.7000000000000001, which is above a threshold of 0.7 there, and so here.
+    """
+    if lcs == 0:
+        return 0.0
+    precision, recall = lcs / m, lcs / n
+    return 2 * precision * recall / (precision + recall)
+
+
+@_jit
+def nearest(
+    query: Ints,
+    floor: float,
+    longest: int,
+    lists: Ints,
+    blocks: Ints,
+    times: Bytes,
+    starts: Longs,
+    tokens: Ints,
+    counts: Any,
+    met: Ints,
+    masks_at: Ints,
+) -> tuple[int, float, int]:
+    """Return the nearest text with an F-measure above `floor`, its F, and how many LCS were taken.
+
+    Args:
+        query: tokens; -1 for those that no text has.
+        floor: F-measure that must be exceeded.
+        longest: length of the longest text.
+        lists: see `append`, as are `blocks` and `times`.
+        blocks: texts.
+        times: how often each has the token.
+        starts: where each text begins in `tokens`; one more entry for the end.
+        tokens: of all texts, in order.
+        counts: scratch, zero for each text; an integer type that holds the query's length.
+        met: scratch, with a place for each text.
+        masks_at: scratch, zero for each token.
+
+    Returns:
+        The number is -1 if no text is above the floor. Of texts that are equally near, it is that
+        of the one that was added first.
+    """
+    m = len(query)
+    words, own = _bag(query)
+    known = int(own.sum())
+    shortest, longest = _lengths(floor, m, known, longest)
+    if shortest > longest:
+        return -1, floor, 0
+    order = _by_frequency(words, lists)
+    fewest = _need(floor, m, shortest)
+    number, walked, left = 0, 0, known
+    while walked < len(words) and left >= fewest:
+        word, most = words[order[walked]], own[order[walked]]
+        number = _count(word, most, lists, blocks, times, counts, met, number)
+        left -= most
+        walked += 1
+    number = _keep(m, known, left, floor, shortest, longest, starts, counts, met, number)
+    rows = 0
+    for place in range(walked, len(words)):
+        rows += lists[words[order[place]], TOTAL]
+    if rows < number * m * _ROWS_FOR_A_TOKEN:
+        # To count what is left costs less than to take the LCS of all of them.
+        for place in range(walked, len(words)):
+            _count_more(words[order[place]], own[order[place]], lists, blocks, times, counts)
+        left = 0
+        number = _keep(m, known, left, floor, shortest, longest, starts, counts, met, number)
+    if number == 0:
+        return -1, floor, 0
+    masks = _masks(query, words, masks_at)
+    best, score, verified = -1, floor, 0
+    for place in range(number):
+        text = met[place]
+        n = starts[text + 1] - starts[text]
+        bound = 2 * min(counts[text] + left, known, n) / (m + n)
+        counts[text] = 0
+        if bound > score - MARGIN:
+            verified += 1
+            lcs = _lcs(tokens[starts[text] : starts[text + 1]], masks, masks_at, m)
+            f = f_measure(lcs, m, n)
+            if f > score or (f == score and 0 <= text < best):
+                best, score = text, f
+    for word in words:
+        masks_at[word] = 0
+    return best, score, verified
+
+
+@_jit
+def _bag(query: Ints) -> tuple[Ints, Ints]:
+    """Return the known tokens of a query, each once, and how often it has each."""
+    ordered = np.sort(query)
+    words, own = np.empty(len(query), np.int32), np.empty(len(query), np.int32)
+    size = 0
+    for word in ordered:
+        if word < 0:
+            continue
+        if size > 0 and words[size - 1] == word:
+            own[size - 1] += 1
+        else:
+            words[size], own[size] = word, 1
+            size += 1
+    return words[:size], own[:size]
+
+
+@_jit
+def _need(floor: float, m: int, n: int) -> int:
     """Return the least number of common tokens with which 2·c/(m+n) can exceed `floor`."""
     return max(1, int(np.floor((floor - MARGIN) * (m + n) / 2)) + 1)
 
 
 @_jit
-def prefix_length(floor: float, n: int) -> int:
-    """Return how many of the first tokens of a text need a posting.
+def _lengths(floor: float, m: int, known: int, longest: int) -> tuple[int, int]:
+    """Return the shortest and the longest length, up to `longest`, of texts near enough.
 
-    The partner that needs the fewest common tokens is the shortest one possible, of just
-    over n·t/(2-t) tokens, all of them common.
+    With each token more, a text needs at most one common token more.
     """
-    least = max(1, int(np.floor((floor - MARGIN) * n / (2 - floor + MARGIN))) + 1)
-    return n - least + 1
-
-
-@_jit
-def _mark(orders: Ints, token_at: Ints) -> np.uint64:
-    """Return the mark of a text: a bit flipped for each token."""
-    mark = np.uint64(0)
-    for order in orders:
-        # Any bit will do for an unknown token (-1): it is in no other text.
-        token = np.uint64(token_at[order]) if order >= 0 else np.uint64(0)
-        bit = (token * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58)
-        mark ^= np.uint64(1) << bit
-    return mark
-
-
-@_jit
-def _bits(mark: np.uint64) -> np.int64:
-    """Count the bits that are set (LLVM compiles this to one instruction)."""
-    v = mark
-    v = v - ((v >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    v = (v & np.uint64(0x3333333333333333)) + ((v >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    v = (v + (v >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((v * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@_jit
-def sort_all(starts: Longs, tokens: Ints, order_of: Ints, orders: Ints) -> None:
-    """Write the order numbers of every text's tokens to `orders`, ascending within each."""
-    for text in range(len(starts) - 1):
-        for place in range(starts[text], starts[text + 1]):
-            orders[place] = order_of[tokens[place]]
-        orders[starts[text] : starts[text + 1]].sort()
-
-
-@_jit
-def append(
-    text: int,
-    tokens: Ints,
-    order_of: Ints,
-    token_at: Ints,
-    floor: float,
-    orders: Ints,
-    heads: Ints,
-    links: Ints,
-    link_marks: Marks,
-    used: int,
-) -> int:
-    """Add a text since the last build; return how many links are used then.
-
-    Args:
-        text: its number.
-        tokens: its tokens.
-        order_of: order number of a token.
-        token_at: token of an order number.
-        floor: the lowest floor of later queries.
-        orders: result: its order numbers, ascending.
-        heads: newest link of each token, or -1; brought up to date.
-        links: rows of (text, length, position, next); brought up to date.
-        link_marks: for each row, the mark of its text.
-        used: rows of `links` that are in use.
-    """
-    n = len(tokens)
-    for place in range(n):
-        orders[place] = order_of[tokens[place]]
-    orders.sort()
-    mark = _mark(orders, token_at)
-    for position in range(prefix_length(floor, n)):
-        if position > 0 and orders[position] == orders[position - 1]:
-            continue
-        token = token_at[orders[position]]
-        links[used, 0] = text
-        links[used, 1] = n
-        links[used, 2] = position
-        links[used, 3] = heads[token]
-        link_marks[used] = mark
-        heads[token] = used
-        used += 1
-    return used
-
-
-@_jit
-def build(
-    starts: Longs,
-    orders: Ints,
-    token_at: Ints,
-    by_length: Longs,
-    floor: float,
-    first: Longs,
-    postings: Ints,
-    marks: Marks,
-) -> None:
-    """Fill the postings of every token, shortest text first.
-
-    Args:
-        starts: where each text begins in `orders`; one more entry for the end.
-        orders: the order numbers of all texts, ascending within each.
-        token_at: token of an order number.
-        by_length: texts, shortest first.
-        floor: the lowest floor of later queries.
-        first: where the postings of each token begin; moved to where they end.
-        postings: result: rows of (text, length, position).
-        marks: result: for each row, the mark of its text.
-    """
-    for text in by_length:
-        start, end = starts[text], starts[text + 1]
-        mark = _mark(orders[start:end], token_at)
-        prefix = prefix_length(floor, end - start)
-        for position in range(prefix):
-            if position > 0 and orders[start + position] == orders[start + position - 1]:
-                continue
-            token = token_at[orders[start + position]]
-            row = first[token]
-            postings[row, 0] = text
-            postings[row, 1] = end - start
-            postings[row, 2] = position
-            marks[row] = mark
-            first[token] = row + 1
-
-
-@_jit
-def count_postings(
-    starts: Longs,
-    orders: Ints,
-    token_at: Ints,
-    floor: float,
-    counts: Longs,
-) -> None:
-    """Count the postings that `build` will write for each token."""
-    for text in range(len(starts) - 1):
-        start, end = starts[text], starts[text + 1]
-        prefix = prefix_length(floor, end - start)
-        for position in range(prefix):
-            if position == 0 or orders[start + position] != orders[start + position - 1]:
-                counts[token_at[orders[start + position]]] += 1
-
-
-@_jit
-def _common(first: Ints, second: Ints, i: int, j: int, need: int) -> int:
-    """Count common tokens of two sorted bags from (i, j) on; 0 if `need` cannot be reached."""
-    m, n = len(first), len(second)
-    common = 0
-    while i < m and j < n:
-        if common + min(m - i, n - j) < need:
-            return 0
-        if first[i] == second[j]:
-            common += 1
-            i += 1
-            j += 1
-        elif first[i] < second[j]:
-            i += 1
-        else:
-            j += 1
-    return common if common >= need else 0
-
-
-@_jit
-def _first_at_least(postings: Ints, low: int, high: int, length: int) -> int:
-    """Return the first row of postings[low:high] with a text of that length or more."""
+    low, high = 1, longest + 1
     while low < high:
         middle = (low + high) // 2
-        if postings[middle, 1] < length:
-            low = middle + 1
-        else:
+        if _need(floor, m, middle) <= middle:
             high = middle
-    return low
+        else:
+            low = middle + 1
+    shortest = low
+    low, high = 0, longest
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _need(floor, m, middle) <= known:
+            low = middle
+        else:
+            high = middle - 1
+    return shortest, low
 
 
 @_jit
-def find(
-    tokens: Ints,
-    floor: float,
-    order_of: Ints,
-    token_at: Ints,
-    starts: Longs,
-    orders: Ints,
-    first: Longs,
-    postings: Ints,
-    marks: Marks,
-    heads: Ints,
-    links: Ints,
-    link_marks: Marks,
-    seen: Ints,
-    stamp: int,
-    slack: Ints,
-    matches: Ints,
-    common: Ints,
+def _by_frequency(words: Ints, lists: Ints) -> Longs:
+    """Return the places of the words, the one of the shortest list first."""
+    frequencies = np.empty(len(words), np.int64)
+    for place in range(len(words)):
+        frequencies[place] = lists[words[place], TOTAL]
+    return np.argsort(frequencies)
+
+
+@_jit
+def _count(
+    word: int,
+    most: int,
+    lists: Ints,
+    blocks: Ints,
+    times: Bytes,
+    counts: Any,
+    met: Ints,
+    number: int,
 ) -> int:
-    """Write the texts with enough common tokens to `matches`, and the counts to `common`.
+    """Count a word for every text that has it; return how many texts were met with that."""
+    head, fill = lists[word, HEAD], lists[word, FILL]
+    while head >= 0:
+        for row in range(head + _HEADER, head + _HEADER + fill):
+            text = blocks[row]
+            met[number] = text
+            number += counts[text] == 0
+            counts[text] += 1 if most == 1 else _common(most, times[row])
+        head, fill = blocks[head], blocks[head + 1]
+    return number
 
-    Args:
-        tokens: of the query; -1 for those that no text has.
-        floor: F-measure that must be exceeded.
-        order_of: order number of a token.
-        token_at: token of an order number.
-        starts: where each text begins in `orders`; one more entry for the end.
-        orders: order numbers of all texts, ascending within each.
-        first: where the postings of each token begin; one more entry for the end.
-        postings: rows of (text, length, position), for each token by length.
-        marks: for each row, the mark of its text.
-        heads: newest link of each token, or -1.
-        links: rows of (text, length, position, next), for texts added since the build.
-        link_marks: for each row, the mark of its text.
-        seen: for each text, the stamp of the last query that looked at it.
-        stamp: of this query.
-        slack: scratch, longer than the longest text: n - need(n).
-        matches: result; has room for every text.
-        common: result, likewise.
 
-    Returns:
-        The number of texts written.
+@_jit
+def _count_more(word: int, most: int, lists: Ints, blocks: Ints, times: Bytes, counts: Any) -> None:
+    """Count a word for the texts that are counted already."""
+    head, fill = lists[word, HEAD], lists[word, FILL]
+    while head >= 0:
+        for row in range(head + _HEADER, head + _HEADER + fill):
+            text = blocks[row]
+            if counts[text] > 0:
+                counts[text] += 1 if most == 1 else _common(most, times[row])
+        head, fill = blocks[head], blocks[head + 1]
+
+
+@_jit
+def _common(most: int, times: int) -> int:
+    """Return how often a token is common to the query, which has it `most` times, and a text."""
+    return most if times == _MANY else min(most, times)
+
+
+@_jit
+def _keep(
+    m: int,
+    known: int,
+    left: int,
+    floor: float,
+    shortest: int,
+    longest: int,
+    starts: Longs,
+    counts: Any,
+    met: Ints,
+    number: int,
+) -> int:
+    """Move the texts that can be above the floor to the start of `met`; return how many they are.
+
+    The most promising is the first. The counts of the others are zero again.
     """
-    query = _sorted_orders(tokens, order_of)
-    m = len(query)
-    mark = _mark(query, token_at)
-    shortest, reach = _lengths(floor, m, slack)
-    count = 0
-    for i in range(m):
-        if query[i] < 0 or (i > 0 and query[i] == query[i - 1]):
+    kept, first, most = 0, 0, -1.0
+    for place in range(number):
+        text = met[place]
+        n = starts[text + 1] - starts[text]
+        bound = 2 * min(counts[text] + left, known, n) / (m + n)
+        if shortest <= n <= longest and bound > floor - MARGIN:
+            if bound > most:
+                first, most = kept, bound
+            met[kept] = text
+            kept += 1
+        else:
+            counts[text] = 0
+    if kept > 0:
+        met[0], met[first] = met[first], met[0]
+    return kept
+
+
+@_jit
+def _masks(query: Ints, words: Ints, masks_at: Ints) -> Words:
+    """Return for each word the places where the query has it, as bits, and note its row.
+
+    Row 0 is that of all other tokens.
+    """
+    masks = np.zeros((len(words) + 1, (len(query) + 63) // 64), np.uint64)
+    for row in range(len(words)):
+        masks_at[words[row]] = row + 1
+    for place in range(len(query)):
+        if query[place] >= 0:
+            bit = np.uint64(1) << np.uint64(place % 64)
+            masks[masks_at[query[place]], place // 64] |= bit
+    return masks
+
+
+@_jit
+def _lcs(text: Ints, masks: Words, masks_at: Ints, m: int) -> int:
+    """Return the length of the longest common subsequence of a text and the query.
+
+    A bit of `unmatched` is 0 where the row of the dynamic programme rises.
+    """
+    size = masks.shape[1]
+    unmatched = np.full(size, np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64)
+    for token in text:
+        row = masks_at[token]
+        if row == 0:
             continue
-        # A text whose first common token is this one has at most m - i in common.
-        while reach >= shortest and reach - slack[reach] > m - i:
-            reach -= 1
-        token = token_at[query[i]]
-        if token < len(first) - 1:
-            row = _first_at_least(postings, first[token], first[token + 1], shortest)
-            while row < first[token + 1] and postings[row, 1] <= reach:
-                text, n, j = postings[row, 0], postings[row, 1], postings[row, 2]
-                most = (m + n - _bits(mark ^ marks[row])) // 2
-                if j <= slack[n] and most >= n - slack[n] and seen[text] != stamp:
-                    seen[text] = stamp
-                    bag = orders[starts[text] : starts[text + 1]]
-                    common[count] = _common(query, bag, i, j, n - slack[n])
-                    matches[count] = text
-                    count += common[count] > 0
-                row += 1
-        row = heads[token]
-        while row >= 0:
-            text, n, j = links[row, 0], links[row, 1], links[row, 2]
-            if shortest <= n <= reach and j <= slack[n]:
-                most = (m + n - _bits(mark ^ link_marks[row])) // 2
-                if most >= n - slack[n] and seen[text] != stamp:
-                    seen[text] = stamp
-                    bag = orders[starts[text] : starts[text + 1]]
-                    common[count] = _common(query, bag, i, j, n - slack[n])
-                    matches[count] = text
-                    count += common[count] > 0
-            row = links[row, 3]
-    return count
-
-
-@_jit
-def _sorted_orders(tokens: Ints, order_of: Ints) -> Ints:
-    """Return the order numbers of a query's tokens, ascending; -1 for unknown ones."""
-    query = np.empty(len(tokens), np.int32)
-    for place in range(len(tokens)):
-        query[place] = order_of[tokens[place]] if tokens[place] >= 0 else -1
-    query.sort()
-    return query
-
-
-@_jit
-def _lengths(floor: float, m: int, slack: Ints) -> tuple[int, int]:
-    """Fill `slack`; return the shortest and the longest text that can exceed the floor."""
-    shortest, longest = len(slack), 0
-    for n in range(1, len(slack)):
-        need = least_common(floor, m, n)
-        if need > m:
-            break
-        slack[n] = n - need
-        longest = n
-        if need <= n < shortest:
-            shortest = n
-    return shortest, longest
+        carry = np.uint64(0)
+        for word in range(size):
+            bits = unmatched[word]
+            both = bits & masks[row, word]
+            total = bits + both
+            overflow = np.uint64(total < bits)
+            with_carry = total + carry
+            carry = overflow | np.uint64(with_carry < total)
+            unmatched[word] = with_carry | (bits & ~masks[row, word])
+    length = 0
+    for place in range(m):
+        length += (unmatched[place // 64] >> np.uint64(place % 64)) & np.uint64(1) == 0
+    return length

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import regex
 
-from selfinstruct.common.scan import ascii_words, characters, count, spelled
+from selfinstruct.common.scan import ascii_words, characters, count, spaced, spelled
 from selfinstruct.common.versions import Versioned
 
 # Scripts that put no spaces between words.
@@ -72,7 +72,6 @@ _KINDS = (
     ("l", regex.compile(r"[\p{L}\p{N}]")),
 )
 _WORD_OF_KINDS = re.compile("[sS][mS]*|[lm]+")
-_PLAIN_WORDS = re.compile("s+|l+")
 
 
 @lru_cache(maxsize=100_000)
@@ -99,11 +98,7 @@ def _words(text: str, pattern: regex.Pattern[str], of_kinds: re.Pattern[str]) ->
     spelling = kinds(text)
     if "m" in spelling or "S" in spelling:
         return [text[word.start() : word.end()] for word in of_kinds.finditer(spelling)]
-    words: list[str] = []
-    for run in _PLAIN_WORDS.finditer(spelling):
-        piece = text[run.start() : run.end()]
-        words += piece if spelling[run.start()] == "s" else (piece,)
-    return words
+    return spaced(text, spelling, alone="s", within="l").split()
 
 
 # What rouge-score would drop: other letters and digits, and the mark on a letter. Marks that only

@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 
 from selfinstruct.common.records import Markers, ParsedInstance, ParsedInstruction
-from selfinstruct.common.scan import has_any, lines_where
+from selfinstruct.common.scan import at_lines, has_any
 
-_DIGIT = re.compile(r"\d")
-_NUMBERED = re.compile(r"[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)")
+_NUMBER = r"[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)"
+_NUMBERED = (re.compile(_NUMBER), re.compile(rf"\n{_NUMBER}"))
 # Marks of bold text at the edge of a word; 2**10 and 2 ** 10 do not match.
 _BOLD = re.compile(r"\*\*(?:(?<!\w\*\*)(?! )|(?<! \*\*)(?!\w))")
 _FURTHEST_SKIP = 5
@@ -35,16 +35,13 @@ def parse_proposal(
     bounds: list[tuple[int, int]] = []
     current = first_number if continues else 0
     start = 0 if continues else None
-    for line in lines_where(text, _DIGIT):
-        match = _NUMBERED.match(text, line)
-        if match is None:
-            continue
+    for match in at_lines(text, *_NUMBERED):
         number = int(match.group(1))
         # A year at the start of a line is not an item either.
         if start is not None and not current < number <= current + _FURTHEST_SKIP:
             continue
         if start is not None:
-            bounds.append((start, max(0, line - 1)))
+            bounds.append((start, match.start()))
         current, start = number, match.end()
     if start is not None:
         bounds.append((start, len(text)))

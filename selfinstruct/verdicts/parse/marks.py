@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from selfinstruct.common.scan import lines_where
+from selfinstruct.common.scan import at_lines
 
 # `10.Name`, `10)`, `(10)`, `10:`, `１０．`, `10、`, `**10.**`, `### 10.`, `Task 10:`; not 10.5.
-_NUMBER = re.compile(
-    r"^(?P<indent>[ \t\u3000]*)"
+_NUMBER = (
+    r"(?=[ \t\u3000#*•_(（\dtian任-])(?P<indent>[ \t\u3000]*)"
     r"(?P<dress>(?:#{1,6}[ \t]+)?(?:[-*•][ \t]+)?(?:\*\*|__)?)"
     r"(?:(?:task|instruction|aufgabe|任务|任務|nhiệm vụ)[ \t]*)?#?"
     r"(?:[(（](?P<bracketed>\d{1,4})[)）]|(?P<number>\d{1,4})(?:\*\*|__)?"
     r"(?:\\?\.(?![.\d])|\)|[:：．。](?!\d)|[、）]|[ \t]+[-–—][ \t]+(?=[^\W\d])))"
-    r"(?:(?:\*\*|__)(?=[\s\w]))?",
-    re.MULTILINE | re.IGNORECASE,
+    r"(?:(?:\*\*|__)(?=[\s\w]))?"
 )
-_BULLET = re.compile(
-    r"^(?P<indent>[ \t\u3000]*)(?:[-*•–—·▪●‣◦+○■]|\\-)[ \t]+(?=\S)(?![-*_][ \t]*[-*_])",
-    re.MULTILINE,
-)
+_BULLET = r"(?P<indent>[ \t\u3000]*)(?:[-*•–—·▪●‣◦+○■]|\\-)[ \t]+(?=\S)(?![-*_][ \t]*[-*_])"
+_NUMBERS = (re.compile(_NUMBER, re.IGNORECASE), re.compile(rf"\n{_NUMBER}", re.IGNORECASE))
+_BULLETS = (re.compile(_BULLET), re.compile(rf"\n{_BULLET}"))
 _BULLET_MARK = re.compile("[-*•–—·▪●‣◦+○■]")
 # Within a line: behind a space or a full stop without one, and before what starts a sentence.
 # What may stand there comes first: a pattern that starts with a lookbehind is tried everywhere.
@@ -54,32 +52,28 @@ class Mark:
 
 def number_marks(text: str) -> list[Mark]:
     """Return the numbers at the start of lines."""
+    if not _DIGIT.search(text):
+        return []
     return [
         Mark(
             int(match["bracketed"] or match["number"]),
             _width(match["indent"]),
-            match.start(),
+            match.start("indent"),
             match.end(),
             "#" in match["dress"] or match["dress"].endswith(("**", "__")),
         )
-        for match in _at_lines(text, _DIGIT, _NUMBER)
+        for match in at_lines(text, *_NUMBERS)
     ]
 
 
 def bullet_marks(text: str) -> list[Mark]:
     """Return the bullets at the start of lines."""
+    if not _BULLET_MARK.search(text):
+        return []
     return [
-        Mark(0, _width(match["indent"]), match.start(), match.end())
-        for match in _at_lines(text, _BULLET_MARK, _BULLET)
+        Mark(0, _width(match["indent"]), match.start("indent"), match.end())
+        for match in at_lines(text, *_BULLETS)
     ]
-
-
-def _at_lines(
-    text: str, mark: re.Pattern[str], pattern: re.Pattern[str]
-) -> Iterator[re.Match[str]]:
-    """Yield the matches of a pattern at the starts of the lines that have a mark."""
-    matches = (pattern.match(text, place) for place in lines_where(text, mark))
-    return (match for match in matches if match)
 
 
 def inline_marks(text: str, start: int, end: int, number: int) -> list[Mark]:
