@@ -1,11 +1,11 @@
 """All texts of a run at once: which of them are near one another by ROUGE-L.
 
 The index of index.py grows as candidates pass. Here every text is known beforehand, and a query is
-one of them: which texts before it, of those that a pool holds then, or after it are near? The same
-bound prunes (overlap.py): two texts whose F-measure is above a floor share enough tokens, so that
-their rarest common token is among the first of both. All of a query runs in compiled code, with the
-longest common subsequence in words of 64 bits (Hyyrö 2004, Bit-parallel LCS-length computation
-revisited).
+one of them: which texts before it, of those that a pool holds then, or after it are near? A prefix
+prunes (Chaudhuri et al. 2006, A primitive operator for similarity joins): two texts whose F-measure
+is above a floor share enough tokens, so that their rarest common token is among the first of both.
+All of a query runs in compiled code, with the longest common subsequence in words of 64 bits
+(Hyyrö 2004, Bit-parallel LCS-length computation revisited).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfinstruct.filters.novelty.coded import CodedTexts
-from selfinstruct.filters.novelty.overlap import _jit, least_common, prefix_length
+from selfinstruct.filters.novelty.overlap import MARGIN, _jit, least_common
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -114,6 +114,17 @@ class TextJoin:
             self._slot,
         )
         return found
+
+
+@_jit
+def prefix_length(floor: float, n: int) -> int:
+    """Return how many of the first tokens of a text need a posting.
+
+    The partner that needs the fewest common tokens is the shortest one possible, of just
+    over n·t/(2-t) tokens, all of them common.
+    """
+    least = max(1, int(np.floor((floor - MARGIN) * n / (2 - floor + MARGIN))) + 1)
+    return n - least + 1
 
 
 @_jit
