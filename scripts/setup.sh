@@ -36,7 +36,7 @@ device() {
 # configured with, or from the PyTorch project's own index.
 install() {
     local uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
-    local extras=".[$1,train,serve,documents,dev]"
+    local extras=".[$1,train,serve,ray,documents,dev]"
     if [[ $1 == gpu ]]; then
         "${uv[@]}" --compile-bytecode --torch-backend auto -e "$extras"
         return

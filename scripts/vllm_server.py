@@ -12,8 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 _STARTS_WITHIN = 900.0  # seconds, on a busy machine
 
@@ -30,6 +32,7 @@ class VllmServer:
         dtype: of weights and activations.
         cores: that it is bound to, on a CPU.
         kv_cache_gb: of the prompt cache, on a CPU.
+        more: further options of `vllm serve`, by name.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class VllmServer:
         dtype: str = "bfloat16",
         cores: str | None = None,
         kv_cache_gb: int = 2,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.port = _free_port()
         self.log = log
@@ -58,6 +62,7 @@ class VllmServer:
             "max-model-len": context,
             "max-num-batched-tokens": max(context, 2048),
             "max-num-seqs": sequences,
+            **(more or {}),
         }.items():
             self._command += [f"--{key}", str(value)]
         self._command += ["--enforce-eager", "--no-enable-chunked-prefill"]

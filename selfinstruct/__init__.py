@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from selfinstruct.api import (
         Exported,
         Run,
+        compact,
         converse,
         export,
         generate,
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     )
     from selfinstruct.common.progress import Conversed, Event, RoundCommitted, Working
     from selfinstruct.dataset.rows import ExportRow
+    from selfinstruct.store.compact import Compacted
     from selfinstruct.verdicts.replay import Difference
 
 __all__ = [
+    "Compacted",
     "ConfigError",
     "Conversed",
     "Difference",
@@ -63,6 +66,7 @@ __all__ = [
     "Summary",
     "Working",
     "WriteError",
+    "compact",
     "converse",
     "export",
     "generate",
@@ -76,6 +80,7 @@ _HOMES = {
     "api": (
         "Exported",
         "Run",
+        "compact",
         "converse",
         "export",
         "generate",
@@ -95,6 +100,7 @@ _HOMES = {
     ),
     "common.progress": ("Conversed", "Event", "RoundCommitted", "Working"),
     "dataset.rows": ("ExportRow",),
+    "store.compact": ("Compacted",),
     "verdicts.replay": ("Difference",),
 }
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from selfinstruct.audit.queries import Summary
     from selfinstruct.generate.probe_model import ModelProbe
+    from selfinstruct.store.compact import Compacted
     from selfinstruct.verdicts.replay import Difference
 
 log = logging.getLogger(__name__)
@@ -478,6 +479,34 @@ def converse(
     )
 
 
+def compact(run: Run | StrPath, progress: Callable[[int], object] | None = None) -> Compacted:
+    """Put the rounds of a run into fewer, larger files (docs/run.md).
+
+    All that the run says stays the same. A run does this by itself after every 500 rounds.
+
+    Args:
+        run: a run, or its folder.
+        progress: called with the number of each round that is written.
+
+    Returns:
+        How many rounds were put into how many packs.
+
+    Raises:
+        ConfigError: there is no run, or another process writes to it.
+        StoreError: the run is damaged; it stays as it is.
+        WriteError: the disk refuses; nothing is lost.
+
+    Example:
+        >>> si.compact("outputs/first").packs
+        1
+    """
+    from selfinstruct.store.compact import compact as compact_rounds
+
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    with store.run_lock(opened.path):
+        return compact_rounds(opened, progress or (lambda _: None))
+
+
 def import_dataset(
     dataset: StrPath,
     out: StrPath,
@@ -693,10 +722,10 @@ def export(
         check_card(file.parent, force=force)
     if program is not None:
         config_path(program, file)
-    content, rows = exporting.export_content(
-        opened, *choice, reasoning=reasoning, selection=selection
+    content = exporting.ExportContent(opened, *choice, reasoning=reasoning, selection=selection)
+    exporting.write_export(
+        opened, file, content, lambda: record(opened, file, content.digest, content.rows)
     )
-    exporting.write_export(opened, file, content, lambda: record(opened, file, content, rows))
     config = write_config(program, file) if program is not None else None
     written = None
     if card:
@@ -708,7 +737,7 @@ def export(
     whole = exporting.holds_conversations(*choice, conversations)
     held = exporting.count_conversations(opened) if conversations is not False else 0
     chats = (held, 0) if whole else (0, held)
-    return Exported(file, rows, written, url, before, teachers, config, *chats)
+    return Exported(file, content.rows, written, url, before, teachers, config, *chats)
 
 
 def _engine_of_run(out: Path) -> str | None:

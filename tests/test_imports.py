@@ -34,7 +34,7 @@ NEVER = {
 
 ONLY_IN = {
     "vllm": {"engines/vllm.py", "engines/vllm_drivers.py"},
-    "ray": {"engines/ray.py"},
+    "ray": {"engines/ray_cluster.py"},
     "trl": {"train"},
     "duckdb": {"audit"},
     "fastapi": {"web"},

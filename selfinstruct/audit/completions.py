@@ -16,7 +16,7 @@ from selfinstruct.decisions.lookup import Candidate
 from selfinstruct.store import Run
 from selfinstruct.store.commits import SUPPLEMENTS
 from selfinstruct.store.layout import COMPLETIONS
-from selfinstruct.store.run import damage
+from selfinstruct.store.recorded import damage
 
 _COLUMNS = (
     *("id", "stage", "template", "prompt", "sampling", "seed", "text", "thinking"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from selfinstruct.audit.tables import completions_of, fetch_all
 from selfinstruct.common.records import ACCEPTED
@@ -77,7 +76,7 @@ def growth_of(run: Run) -> list[RoundGrowth]:
             novel = pooled + surplus
             known = counts.get(NOT_NOVEL.reason, 0) + counts.get(HOLDS_KNOWN.reason, 0)
             proposals, instances = asked[number]
-            of_proposals, of_novel = _bytes(run.round_path(number), proposals, instances)
+            of_proposals, of_novel = _bytes(run.sizes(number), proposals, instances)
             rounds.append(
                 RoundGrowth(
                     number,
@@ -103,24 +102,22 @@ def _asked(run: Run, numbers: Sequence[int]) -> dict[int, tuple[Asked, Asked]]:
     if not numbers:
         return {}
     query = (
-        f"SELECT filename, {_ABOUT_ONE}, count(*), sum(num_prompt_tokens), sum(num_output_tokens) "
+        f"SELECT round, {_ABOUT_ONE}, count(*), sum(num_prompt_tokens), sum(num_output_tokens) "
         f"FROM {completions_of(run, numbers)} GROUP BY ALL"
     )
     none = Asked(0, 0, 0)
     found: dict[int, tuple[Asked, Asked]] = dict.fromkeys(numbers, (none, none))
-    for file, about_one, *sums in fetch_all(run, query):
-        number = int(Path(file).parent.name)
+    for number, about_one, *sums in fetch_all(run, query):
         own = Asked(*(int(value or 0) for value in sums))
         found[number] = (found[number][0], own) if about_one else (own, found[number][1])
     return found
 
 
-def _bytes(folder: Path, proposals: Asked, instances: Asked) -> tuple[int, int]:
+def _bytes(sizes: Mapping[str, int], proposals: Asked, instances: Asked) -> tuple[int, int]:
     """Split the size of a round by what grows with proposals, and with new instructions.
 
     Completions are split by their tokens: they are most of a round.
     """
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     first, second = (one.prompt_tokens + one.generated_tokens for one in (proposals, instances))
     completions = sizes.get(COMPLETIONS, 0)
     share = first / (first + second) if first + second else 1.0

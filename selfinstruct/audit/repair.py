@@ -25,9 +25,19 @@ from selfinstruct.decisions.labels import Labels, labels_path, read_labels
 from selfinstruct.decisions.overrides import Overrides, overrides_path, read_overrides
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.commits import KINDS, SUPPLEMENTS, CommitKind
+from selfinstruct.store.compact import cut_off
 from selfinstruct.store.folder import accept_meta
 from selfinstruct.store.heads import write_heads
-from selfinstruct.store.layout import CALIBRATION, DAMAGED, IMPORTS, INPUTS, ROUNDS, RUN_FILE
+from selfinstruct.store.layout import (
+    CALIBRATION,
+    COMPACTED,
+    DAMAGED,
+    IMPORTS,
+    INPUTS,
+    ROUNDS,
+    RUN_FILE,
+)
+from selfinstruct.store.packs import packed_numbers, sound_packs
 from selfinstruct.store.sealed import numbered
 
 Read = Callable[[Run], Overrides | Labels]
@@ -66,14 +76,16 @@ def plan_repair(run: Run) -> Repair:
     plan = Repair(problems)
     first = min((p.round for p in problems if p.round is not None), default=None)
     if first is not None:
-        present = sorted({n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)})
-        plan.rounds = [number for number in present if number >= first]
+        present = {n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)}
+        present |= _packed(run)
+        plan.rounds = sorted(number for number in present if number >= first)
         for name in (ROUNDS, IMPORTS):
             plan.moved += [
                 run.path / name / path.name
                 for path in sorted((run.path / name).glob("[0-9]*"))
                 if path.name.isascii() and path.name.isdigit() and int(path.name) >= first
             ]
+        plan.moved += _packs_to_move(run, first)
     for kind in KINDS:
         plan.moved += _commits_to_move(run, kind, problems, first)
     journals = {path(run) for path, _ in _JOURNALS}
@@ -104,13 +116,16 @@ def repair(run: Run) -> Repair:
         plan.folder = _new_folder(run.path)
         with refusal(run.path):
             (run.path / ROUNDS).mkdir(exist_ok=True)
+            if plan.rounds:
+                _leave_packs(run, plan.rounds[0])
             # The last commit first: a repair that is interrupted leaves no gap.
             for path in sorted(plan.moved, reverse=True):
                 _move(run, path, plan.folder)
             for locate, read in _JOURNALS:
                 if locate(run) in plan.lines:
                     _mend(run, locate(run), read, plan.folder)
-            rounds = [n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)]
+            rounds = {n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)}
+            rounds |= packed_numbers(run.path)
             heads = {kind.name: len(numbered(run.path / kind.name)) for kind in KINDS}
             write_heads(run.path, {ROUNDS: len(rounds), **heads})
         left = verify_run(run).problems
@@ -130,6 +145,29 @@ def accept_config(path: Path) -> Path:
         kept = _new_folder(path) / RUN_FILE
         accept_meta(path, kept)
         return kept
+
+
+def _packed(run: Run) -> set[int]:
+    """Return the rounds in packs, those of damaged packs too."""
+    packs, lost = sound_packs(run.path)
+    return {n for pack in packs for n in range(pack.first, pack.last + 1)} | {*lost}
+
+
+def _packs_to_move(run: Run, first: int) -> Iterator[Path]:
+    """Yield the packs with rounds that go, and those of which nobody knows what they hold."""
+    sound, lost = sound_packs(run.path)
+    kept = {pack.folder for pack in sound if pack.last < first}
+    if lost or any(pack.last >= first for pack in sound):
+        for path in sorted((run.path / COMPACTED).glob("[0-9]*-[0-9]*")):
+            if path not in kept:
+                yield path
+
+
+def _leave_packs(run: Run, first: int) -> None:
+    """Have the manifest name the rounds before one alone, before the packs with others go."""
+    sound, lost = sound_packs(run.path)
+    if lost or any(pack.last >= first for pack in sound):
+        cut_off(run, first)
 
 
 def _refuse_hopeless(run: Run, problems: list[Problem]) -> None:

@@ -26,7 +26,7 @@ from selfinstruct.decisions.lookup import find_all
 from selfinstruct.filters.rules import reasons
 from selfinstruct.store import Run
 from selfinstruct.store.layout import SAMPLES
-from selfinstruct.store.run import check_version
+from selfinstruct.store.recorded import check_version
 from selfinstruct.store.schema import SCHEMA_VERSION
 
 

@@ -21,6 +21,7 @@ from selfinstruct.decisions.view import read_judged
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.commits import SUPPLEMENTS
 from selfinstruct.store.layout import COMPLETIONS, INSTANCES
+from selfinstruct.store.packs import packed_numbers
 
 TABLES = ("instructions", "instances")
 # Rows of supplements come after all rounds; each supplement starts at a multiple of this.
@@ -107,6 +108,9 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
     """
     chosen = run.rounds() if rounds is None else sorted(rounds)
     recorded = _source(run.committed(number, f"{table}.parquet") for number in chosen)
+    if rounds is not None and not packed_numbers(run.path).isdisjoint(chosen):
+        # A pack has other rounds too.
+        recorded = f"(SELECT * FROM {recorded} WHERE round IN ({', '.join(map(str, chosen))}))"
     numbers = SUPPLEMENTS.numbers(run)
     if not numbers:
         return recorded
@@ -128,8 +132,12 @@ def judged(run: Run, table: str, rounds: Iterable[int] | None = None) -> str:
 
 
 def completions_of(run: Run, rounds: Iterable[int]) -> str:
-    """Return the SQL for the completions of rounds, with the `filename` of each row."""
-    return _source((run.committed(n, COMPLETIONS) for n in sorted(rounds)), filename=True)
+    """Return the SQL for the completions of rounds, with the `round` of each row."""
+    chosen = sorted(rounds)
+    source = _source(run.committed(number, COMPLETIONS) for number in chosen)
+    of_row = "CAST(regexp_extract(id, '^r([0-9]+)-', 1) AS INTEGER)"
+    listed = ", ".join(map(str, chosen))
+    return f"(SELECT *, {of_row} AS round FROM {source} WHERE {of_row} IN ({listed}))"
 
 
 def _cursor(run: Run) -> duckdb.DuckDBPyConnection:
@@ -162,15 +170,15 @@ def _database() -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _source(files: Iterable[Path], *, filename: bool = False) -> str:
-    """Return the SQL for Parquet files.
+def _source(files: Iterable[Path]) -> str:
+    """Return the SQL for Parquet files; one that several rounds lie in is read once.
 
     They are listed one by one. In a pattern, a `[` or `*` in the run's own path would be a
     wildcard, and `*` matches unfinished rounds (`.00003.tmp`).
     """
-    listed = ", ".join("'" + _escaped(str(file.absolute())) + "'" for file in files)
-    named = ", filename = true" if filename else ""
-    return f"read_parquet([{listed}], union_by_name = true, file_row_number = true{named})"
+    once = dict.fromkeys(files)
+    listed = ", ".join("'" + _escaped(str(file.absolute())) + "'" for file in once)
+    return f"read_parquet([{listed}], union_by_name = true, file_row_number = true)"
 
 
 def _escaped(path: str) -> str:

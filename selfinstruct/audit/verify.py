@@ -17,7 +17,16 @@ from selfinstruct.decisions.overrides import overrides_path, read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS, CommitKind
-from selfinstruct.store.layout import CALIBRATION, IMPORTS, INPUTS, ROUNDS, RUN_FILE
+from selfinstruct.store.compact import check_packed
+from selfinstruct.store.layout import CALIBRATION, COMPACTED, IMPORTS, INPUTS, ROUNDS, RUN_FILE
+from selfinstruct.store.open_rounds import is_open_journal, open_numbers, open_path, read_open
+from selfinstruct.store.packs import (
+    ROUND_LINES,
+    forget_packs,
+    packed_numbers,
+    packs_of,
+    sound_packs,
+)
 from selfinstruct.store.sealed import ChainError, commit_name, forget_known, numbered, sha256
 
 _TORN = re.compile(r"\.[0-9]{5,}\.tmp")
@@ -61,6 +70,7 @@ def verify_run(run: Run, advance: Callable[[int], object] = id) -> Verified:
         advance: called with the number of each checked round.
     """
     forget_known()
+    forget_packs()
     done = Verified()
     done.problems = list(_problems(run, done, advance))
     return done
@@ -83,14 +93,23 @@ def _problems(run: Run, done: Verified, advance: Callable[[int], object]) -> Ite
 
 def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
     folders = (run.path / ROUNDS, run.path / IMPORTS)
-    numbers = sorted(number for folder in folders for number in numbered(folder))
+    try:
+        packed = packed_numbers(run.path)
+    except StoreError as error:
+        # Nobody can say where the rounds from there on lie.
+        first = min(sound_packs(run.path)[1], default=0)
+        yield Problem(run.path / COMPACTED, str(error), round=first)
+        return
+    loose = {number for folder in folders for number in numbered(folder)} - packed
+    numbers = sorted(packed | loose)
     missing = _first_gap(numbers)
     try:
         run.rounds()
     except StoreError as error:
         yield Problem(run.path / ROUNDS / commit_name(missing), str(error), round=missing)
+    yield from _packs(run, done, advance)
     is_whole = True
-    for number in sorted(set(numbers)):
+    for number in sorted(loose):
         before, is_whole = is_whole and number - 1 in {-1, *numbers}, True
         for problem in _files(run.round_path(number), partial(run.info, number), done, before):
             is_whole = False
@@ -99,6 +118,56 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
         advance(number)
     for folder in folders:
         yield from _odd(folder)
+    yield from _open_rounds(run)
+
+
+def _open_rounds(run: Run) -> Iterator[Problem]:
+    """Yield the damaged lines of journals of open rounds; a torn last line is none."""
+    for number in open_numbers(run.path):
+        path = open_path(run.path, number)
+        try:
+            damaged = read_open(path).damaged
+        except StoreError as error:
+            yield Problem(path, str(error))
+            continue
+        if damaged:
+            lines = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
+            yield Problem(
+                path,
+                f"{path}:{lines}: is damaged; the run goes on without these lines, and asks for "
+                "their completions again",
+            )
+
+
+def _packs(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
+    """Yield the damages of packs: of each round in them, or of a whole pack."""
+    for pack in packs_of(run.path):
+        broken = set()
+        for name, checksum in pack.info["checksums"].items():
+            try:
+                if sha256(pack.folder / name) != checksum:
+                    broken.add(name)
+            except OSError:
+                broken.add(name)
+            done.files += 1
+        if ROUND_LINES in broken:
+            path = pack.folder / ROUND_LINES
+            text = f"{path}: is not what was committed (checksum); {_RESTORE}"
+            yield Problem(path, text, round=pack.first)
+            continue
+        for packed in pack.rounds:
+            try:
+                run.check_commit(packed.number, run.info(packed.number))
+                check_packed(pack, packed)
+            except StoreError as error:
+                yield Problem(pack.folder, str(error), round=packed.number)
+                broken.clear()
+            done.rounds += 1
+            advance(packed.number)
+        for name in sorted(broken):  # what no round shows: the end of a file
+            path = pack.folder / name
+            text = f"{path}: is not what was committed (checksum); {_RESTORE}"
+            yield Problem(path, text, round=pack.last)
 
 
 def _commits(run: Run, kind: CommitKind, done: Verified) -> Iterator[Problem]:
@@ -153,7 +222,7 @@ def _odd(folder: Path) -> Iterator[Problem]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = path.name
         is_commit = name.isascii() and name.isdigit() and name == commit_name(int(name))
-        if not is_commit and not _TORN.fullmatch(name):
+        if not is_commit and not _TORN.fullmatch(name) and not is_open_journal(name):
             yield Problem(path, f"{path}: is not a commit; move it away")
 
 

@@ -15,6 +15,7 @@ from selfinstruct.cli.options import (
     ANY_MODEL,
     MODEL,
     BaseUrlOption,
+    Cluster,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -33,6 +34,7 @@ def answer(
     ],
     engine: EngineOption = None,
     base_url: BaseUrlOption = None,
+    cluster: Cluster = Cluster(),
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -54,8 +56,8 @@ def answer(
         selfinstruct answer outputs/first --model gemma-3-270m
     """
     from rich.markup import escape
-    from rich.progress import Progress
 
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.config.values import engine_of, nested, overlay, parse_settings
     from selfinstruct.engines.registry import build_engine
@@ -72,6 +74,7 @@ def answer(
         "model.system": system and text_or_file(system),
     }
     values = nested({key: value for key, value in options.items() if value is not None})
+    values = overlay(values, cluster.values())
     values = with_endpoint(overlay(values, parse_settings(settings or [])))
     if run.is_file():
         raise ConfigError(
@@ -84,7 +87,7 @@ def answer(
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     shown = escape(model)
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console) as progress:
         bar = progress.add_task(f"answering with {shown}", total=None)
         try:
             answered = answer_run(

@@ -15,6 +15,7 @@ from selfinstruct.cli import (
     answer,
     audit,
     best_of,
+    compact,
     complete,
     converse,
     evaluate,
@@ -57,6 +58,7 @@ add(app, "answer", answer.answer)
 add(app, "complete", complete.complete)
 add(app, "converse", converse.converse)
 add(app, "merge", merge.merge)
+add(app, "compact", compact.compact)
 add(app, "plan", plan.plan)
 add(app, "export", export.export)
 add(train.app, "sft", train_sft.sft)

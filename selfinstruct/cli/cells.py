@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def per_round(run: Run, what: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar over rounds."""
-    from rich.progress import track
+    """Show how many of a run's rounds are done."""
+    from selfinstruct.cli.bars import Bars
 
-    steps = iter(track(run.rounds(), what, console=stderr, transient=True, disable=quiet))
-    next(steps, None)
-    yield lambda _: next(steps, None)
-    for _ in steps:
-        pass
+    if quiet:
+        yield lambda _: None
+        return
+    with Bars(stderr) as bars:
+        bar = bars.add_task(what, total=len(run.rounds()))
+        yield lambda _: bars.update(bar, advance=1)
 
 
 def thresholds_line(thresholds: Mapping[str, float | None]) -> str:

@@ -27,8 +27,7 @@ def complete(
     Example:
         selfinstruct complete outputs/first
     """
-    from rich.progress import Progress, TimeRemainingColumn
-
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import EngineError, WriteError
     from selfinstruct.engines.registry import build_engine
     from selfinstruct.generate.complete import complete as complete_run
@@ -48,8 +47,7 @@ def complete(
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
-    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Bars(console) as progress:
         bar = progress.add_task("writing instances", total=None)
         try:
             result = complete_run(

@@ -66,9 +66,8 @@ def converse(
     Example:
         selfinstruct converse outputs/first --turns 3
     """
-    from rich.progress import Progress
-
     from selfinstruct import api
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import EngineError, WriteError
     from selfinstruct.config.values import nested, overlay, parse_settings
 
@@ -85,7 +84,7 @@ def converse(
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console) as progress:
         bar = progress.add_task("conversing", total=None)
         try:
             result = api.converse(

@@ -210,8 +210,7 @@ def evaluate(
     Example:
         selfinstruct evaluate --model base=bundled --model sft=outputs/sft --out eval
     """
-    from rich.progress import Progress
-
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.engines.isolated import with_engine
     from selfinstruct.evaluate.answers import answer_questions
@@ -259,7 +258,7 @@ def evaluate(
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console) as progress:
         names = [contestant.name for contestant in contestants] + (["judge"] if judge else [])
         bars = {name: progress.add_task(name, total=None) for name in names}
         conditions = Conditions(

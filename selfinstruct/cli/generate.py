@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.console import log_to, terminal
 from selfinstruct.cli.data_options import (
     DATA,
     ColumnsOption,
@@ -26,6 +26,7 @@ from selfinstruct.cli.options import (
     STOPS,
     TASKS,
     BaseUrlOption,
+    Cluster,
     DtypeOption,
     EngineOption,
     PromptingOption,
@@ -133,6 +134,7 @@ def generate(
     ] = None,
     engine: EngineOption = None,
     base_url: BaseUrlOption = None,
+    cluster: Cluster = Cluster(),
     dtype: DtypeOption = None,
     prompting: PromptingOption = None,
     system: SystemOption = None,
@@ -214,15 +216,15 @@ def generate(
     from selfinstruct import api
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
-    from selfinstruct.config.values import parse_settings
+    from selfinstruct.config.values import overlay, parse_settings
     from selfinstruct.store import open_run
 
-    parsed = parse_settings(settings or [])
+    parsed = overlay(cluster.values(), parse_settings(settings or []))
     reading = reading_of(format, columns, skip_invalid)
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
-    with Watcher(console, str(out)) as watcher:
+    with Watcher(console, str(out), _resume_command()) as watcher:
         try:
             run = api.generate(
                 out,
@@ -258,20 +260,12 @@ def generate(
                 settings=parsed,
                 progress=watcher,
             )
-        except KeyboardInterrupt:
-            watcher.stop()
-            stderr.print("\n[yellow]interrupted[/]; all committed rounds are safe. Continue with:")
-            _print_resume_command()
-            raise
-        except (EngineError, WriteError):
-            watcher.stop()
-            stderr.print("[yellow]stopped early[/]; all committed rounds are safe. Continue with:")
-            _print_resume_command()
+        except (KeyboardInterrupt, EngineError, WriteError):
+            watcher.stopped_early("no round was open; what is committed is safe")
             raise
         watcher.finished(open_run(run.path), str(run.stop_reason))
 
 
-def _print_resume_command() -> None:
+def _resume_command() -> str:
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    command = shlex.join(["selfinstruct", *arguments, "--resume"])
-    stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+    return shlex.join(["selfinstruct", *arguments, "--resume"])

@@ -202,15 +202,14 @@ def import_dataset(
     Example:
         selfinstruct import reviews.csv --template sentiment --out outputs/reviews
     """
-    from rich.progress import Progress
-
     from selfinstruct import api
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.config.values import parse_settings
 
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
     log_to(console)
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console) as progress:
         bar = progress.add_task("importing", total=None)
         try:
             run = api.import_dataset(

@@ -65,8 +65,8 @@ def _write(out: Path, names: list[str], force: bool) -> list[Path]:
 
     start = joined([preset(name, str(out.parent)) for name in dict.fromkeys(names)])
     first = [f"Use it: selfinstruct generate --config {out} --out outputs/{out.stem}"]
-    files = {out: commented(start, first).encode("utf-8")}
-    files |= {out.parent / name: content for name, content in start.data.items()}
+    files = {out.parent / name: content for name, content in start.data.items()}
+    files[out] = commented(start, first).encode("utf-8")  # last: it names the others
     for path in files:
         if path.is_dir():
             raise ConfigError(f"{path}: is a folder; name a file, such as mine.yaml")
@@ -76,4 +76,4 @@ def _write(out: Path, names: list[str], force: bool) -> list[Path]:
     for path, content in files.items():
         with refusal(path):
             write_bytes(path, content)
-    return list(files)
+    return [out, *(path for path in files if path != out)]

@@ -141,14 +141,13 @@ def processes_of(kind: EngineKind) -> Processes:
 @contextmanager
 def resumable(out: Path, stages: Sequence[str]) -> Iterator[Callable[[str, int, int], object]]:
     """Show how far each stage is; on an interruption say how to go on."""
-    from rich.progress import Progress
-
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import ConfigError, SelfInstructError
 
     console = terminal()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console) as progress:
         bars = {name: progress.add_task(name, total=None, visible=False) for name in stages}
         try:
             yield lambda stage, done, total: progress.update(

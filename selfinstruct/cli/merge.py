@@ -21,8 +21,7 @@ def merge(
     Example:
         selfinstruct merge outputs/first outputs/second --out outputs/both
     """
-    from rich.progress import track
-
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.decisions.counts import count
     from selfinstruct.decisions.view import read_view
     from selfinstruct.store import open_run
@@ -40,10 +39,9 @@ def merge(
                 soft_wrap=True,
             )
     total = sum(len(run.rounds()) for run in opened)
-    steps = iter(track(range(total), "merging", console=stderr, transient=True))
-    merged = merge_runs(opened, out, lambda _: next(steps, None))
-    for _ in steps:
-        pass
+    with Bars(stderr) as bars:
+        bar = bars.add_task("merging", total=total)
+        merged = merge_runs(opened, out, lambda _: bars.update(bar, advance=1))
     views = [read_view(run) for run in opened]
     before = sum(count(view).tasks for view in views)
     tasks = count(read_view(merged)).tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,6 +73,48 @@ BaseUrlOption = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where the engine `ray` runs the model, as options."""
+
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="With --engine ray: the cluster, auto or host:6379."
+            + default("RAY_ADDRESS, or Ray on this machine alone"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            "--replicas",
+            min=1,
+            help="With --engine ray: copies of the model."
+            + default("as many as the cluster's GPUs hold"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    gpus_per_replica: Annotated[
+        int | None,
+        typer.Option(
+            "--gpus-per-replica",
+            min=1,
+            help="With --engine ray: GPUs of a replica, all in one machine."
+            + default("1 if the cluster has any"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+
+    def values(self) -> dict[str, Any]:
+        """Return the section `engine` of the config, with what was given."""
+        given = {key: value for key, value in asdict(self).items() if value is not None}
+        return {"engine": given} if given else {}
+
+
 PromptingOption = Annotated[
     Prompting | None,
     typer.Option(

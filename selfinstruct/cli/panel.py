@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.cli.console import plain
-from selfinstruct.common.progress import RoundCommitted, Working
+from selfinstruct.common.pace import Pace
+from selfinstruct.common.progress import RoundCommitted, Stopped, Working
 from selfinstruct.common.records import ACCEPTED
+from selfinstruct.common.texts import amount
 
 _REASONS_SHOWN = 5
-_SPEED_SECONDS = 20.0  # the speed shown is the mean over this time
 
 
 @dataclass
@@ -35,20 +36,15 @@ class PanelState:
     last_yield: float | None = None
     idle_share: float | None = None
     started: float = field(default_factory=time.monotonic)
-    tasks_at_start: int | None = None
-    round_started: tuple[int, float] = (-1, 0.0)
-    speed_points: list[tuple[float, int]] = field(default_factory=list)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.started)
 
     def work(self, event: Working, now: float) -> None:
         """Record requests that came back."""
-        if self.tasks_at_start is None:
-            self.tasks_at_start = event.tasks
-        if event.round != self.round_started[0]:
-            self.round_started = (event.round, now)
+        self.pace.see(event, now)
         self.working = event
-        self.speed_points.append((now, event.tokens))
-        while now - self.speed_points[0][0] > _SPEED_SECONDS and len(self.speed_points) > 2:
-            self.speed_points.pop(0)
 
     def commit(self, event: RoundCommitted) -> None:
         """Record a committed round."""
@@ -63,27 +59,16 @@ class PanelState:
 
     @property
     def speed(self) -> float | None:
-        """Generated tokens per second, over the last `_SPEED_SECONDS`."""
-        if len(self.speed_points) < 2:
-            return None
-        (start, before), (end, after) = self.speed_points[0], self.speed_points[-1]
-        return (after - before) / (end - start) if end > start else None
+        """Generated tokens per second."""
+        return self.pace.speed
 
     def eta(self, now: float) -> float | None:
         """Seconds until the target at the pace so far; None before the first commit."""
-        event = self.working
-        if event is None or self.tasks_at_start is None or event.tasks <= self.tasks_at_start:
-            return None
-        pace = (now - self.started) / (event.tasks - self.tasks_at_start)
-        return (event.target - event.tasks) * pace
+        return self.pace.left(self.working, now) if self.working else None
 
     def round_eta(self, now: float) -> float | None:
         """Seconds until all known requests are done, at the pace of this round."""
-        event = self.working
-        if event is None or not event.returned or not event.requests:
-            return None
-        elapsed = now - self.round_started[1]
-        return elapsed * (event.requests - event.returned) / event.returned if elapsed > 0 else None
+        return self.pace.left_of_round(self.working, now) if self.working else None
 
 
 def has_own_time(info: Mapping[str, Any]) -> bool:
@@ -117,6 +102,46 @@ def clock(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def progress_line(state: PanelState, now: float) -> str:
+    """Return the same in one line, for logs; empty before there is anything to say."""
+    event = state.working
+    if event is None:
+        return f"{state.title}  {clock(now - state.started)} so far" if state.title else ""
+    parts = [
+        f"round {event.round:>3}  {event.tasks:>5}/{event.target} of the target",
+        f"{event.returned} of {event.requests} requests",
+    ]
+    if state.speed is not None:
+        parts.append(f"{state.speed:,.0f} tokens/s")
+    return "  ".join([*parts, _left(state, now)])
+
+
+def stopped_text(event: Stopped, state: PanelState, now: float) -> str:
+    """Return what is safe of a run that stops early, and how long the rest takes."""
+    rounds = amount(event.rounds, "round")
+    kept = "no round is open"
+    if event.requests:
+        rest = event.requests - event.kept
+        kept = (
+            f"kept of the open rounds: {event.kept} of {amount(event.requests, 'request')} known "
+            f"so far, and --resume asks for the other {rest}"
+        )
+    return (
+        f"committed: {rounds} with {event.tasks} of {event.target} tasks; {kept}; "
+        f"{_left(state, now)}"
+    )
+
+
+def _left(state: PanelState, now: float) -> str:
+    """Return the time until the target, or of the open rounds where nothing more is known."""
+    eta, of_round = state.eta(now), state.round_eta(now)
+    if eta is not None:
+        return f"about {clock(eta)} left"
+    if of_round is not None:
+        return f"about {clock(of_round)} left of the open rounds"
+    return "time left not known yet"
 
 
 def _bars(state: PanelState, now: float) -> Table:

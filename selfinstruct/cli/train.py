@@ -18,8 +18,9 @@ from selfinstruct.cli.help import ending
 from selfinstruct.cli.options import interrupt
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT
     from selfinstruct.train.watching import TrainProgress
 
@@ -85,8 +86,7 @@ def print_evaluation(before: str, trained: str, out: Path) -> None:
 @contextmanager
 def _watched(out: Path, unit: str) -> Iterator[Callable[[TrainProgress], object]]:
     """Show how far a training is; after an interruption say how to continue."""
-    from rich.progress import Progress, TextColumn, TimeRemainingColumn
-
+    from selfinstruct.cli.bars import Bars
     from selfinstruct.common.errors import DivergedError, TrainError
     from selfinstruct.train.watching import is_main_process
 
@@ -94,13 +94,8 @@ def _watched(out: Path, unit: str) -> Iterator[Callable[[TrainProgress], object]
     console.quiet = not is_main_process()
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
-    columns = (
-        *Progress.get_default_columns()[:-1],
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[details]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("training", total=None, details="")
+    with Bars(console) as progress:
+        bar = progress.add_task("training", total=None)
         try:
             yield partial(_show, progress, bar, unit)
         except (KeyboardInterrupt, TrainError) as error:
@@ -121,7 +116,7 @@ def _say_how_to_go_on(out: Path) -> None:
     stderr.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show(progress: Progress, bar: TaskID, unit: str, event: TrainProgress) -> None:
+def _show(progress: Bars, bar: TaskID, unit: str, event: TrainProgress) -> None:
     speed = event.tokens / event.seconds if event.seconds else 0.0
     if event.what != "training":
         # One step alone gives no fraction.

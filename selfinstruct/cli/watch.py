@@ -12,8 +12,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from selfinstruct.cli.bars import LINE_SECONDS
 from selfinstruct.cli.console import plain
-from selfinstruct.cli.panel import PanelState, clock, has_own_time, render
+from selfinstruct.cli.panel import (
+    PanelState,
+    clock,
+    has_own_time,
+    progress_line,
+    render,
+    stopped_text,
+)
 from selfinstruct.cli.probe import probe_table
 from selfinstruct.common.progress import (
     Advised,
@@ -28,10 +36,12 @@ from selfinstruct.common.progress import (
     Probed,
     Probing,
     RoundCommitted,
+    Stopped,
     Working,
 )
 from selfinstruct.common.records import ACCEPTED
 from selfinstruct.common.texts import amount
+from selfinstruct.common.ticker import Ticker
 from selfinstruct.decisions.counts import count
 from selfinstruct.decisions.view import read_view
 from selfinstruct.inputs.run_inputs import stored_config
@@ -52,12 +62,24 @@ class Watcher:
     Args:
         console: where to.
         name: of the run, for the panel's title.
+        resume: the command that continues the run, for one that stops early.
+        seconds: between two lines, where there is no terminal.
     """
 
-    def __init__(self, console: Console, name: str = "") -> None:
+    def __init__(
+        self,
+        console: Console,
+        name: str = "",
+        resume: str = "",
+        seconds: float = LINE_SECONDS,
+    ) -> None:
         self._console = console
         self._name = name
+        self._resume = resume
         self._state = PanelState(name)
+        self._has_told_stop = False
+        # Where there is no terminal: a line every few seconds.
+        self._ticker = None if console.is_terminal else Ticker(seconds, self._tick)
         self._live = Live(
             get_renderable=self._frame,
             console=console,
@@ -68,8 +90,10 @@ class Watcher:
         )
 
     def __enter__(self) -> Watcher:
-        if self._console.is_terminal:
+        if self._ticker is None:
             self._live.start()
+        else:
+            self._ticker.start()
         return self
 
     def __exit__(
@@ -81,6 +105,8 @@ class Watcher:
         self.stop()
 
     def stop(self) -> None:
+        if self._ticker is not None:
+            self._ticker.stop()
         self._live.stop()
 
     def model_progress(self, what: str, share: float) -> None:
@@ -90,6 +116,28 @@ class Watcher:
             self._line(f"model: {what}")
 
     def __call__(self, event: Event) -> None:
+        match event:
+            case Working():
+                self._state.work(event, time.monotonic())
+            case RoundCommitted():
+                self._state.commit(event)
+                self._line(_round_line(event))
+            case Stopped():
+                # At once: it takes a while to end the engine.
+                self.stopped_early(stopped_text(event, self._state, time.monotonic()))
+            case Conversing():
+                self._state = PanelState(f"conversations: {event.done} of {event.owed}")
+            case Conversed():
+                self._line(str(event))
+                self._state = PanelState(self._name)
+            case Advised():
+                self._state.advice = event.text
+                self._line(f"warning: {event.text}", "yellow")
+            case _:
+                self._prepare(event)
+
+    def _prepare(self, event: Event) -> None:
+        """Show what happens before the first round."""
         match event:
             case ModelPreparing():
                 self.model_progress(event.step, event.share)
@@ -112,19 +160,15 @@ class Watcher:
                 how = "known from before" if event.cached else f"in {event.seconds:.1f} s, once"
                 self._line(f"calibrated on {event.texts} texts of seed tasks ({how})")
                 self._state = PanelState(self._name)
-            case Working():
-                self._state.work(event, time.monotonic())
-            case RoundCommitted():
-                self._state.commit(event)
-                self._line(_round_line(event))
-            case Conversing():
-                self._state = PanelState(f"conversations: {event.done} of {event.owed}")
-            case Conversed():
-                self._line(str(event))
-                self._state = PanelState(self._name)
-            case Advised():
-                self._state.advice = event.text
-                self._line(f"warning: {event.text}", "yellow")
+
+    def stopped_early(self, kept: str) -> None:
+        """Print what is kept of a run that stops early, and how to continue; only once."""
+        self.stop()
+        if not self._has_told_stop:
+            self._has_told_stop = True
+            self._console.print(Text.assemble(("stopped early", "yellow"), f"; {kept}"))
+            self._console.print("Continue with:", highlight=False)
+            self._console.print(f"  {self._resume}", markup=False, highlight=False, soft_wrap=True)
 
     def finished(self, run: Run, reason: str) -> None:
         """Print why the run stopped, its counts, and the next commands."""
@@ -142,6 +186,10 @@ class Watcher:
         ):
             line = shlex.join(["selfinstruct", *map(str, command)])
             self._console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def _tick(self) -> None:
+        if text := progress_line(self._state, time.monotonic()):
+            self._line(text)
 
     def _frame(self) -> RenderableType:
         return render(self._state, time.monotonic())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path, content: bytes) -> Iterator[None]:
+def replacing(path: Path, content: bytes | Iterable[bytes]) -> Iterator[None]:
     """Write the new content of a file beside it, do what follows, and then replace the file.
 
-    If any of it fails, the file is as it was.
+    If any of it fails, the file is as it was. The content may come in parts.
     """
     part = path.with_name(f".{path.name}.tmp")
     try:
         with part.open("wb") as handle:
-            handle.write(content)
+            for part_of_it in [content] if isinstance(content, bytes) else content:
+                handle.write(part_of_it)
             handle.flush()
             os.fsync(handle.fileno())
         yield

@@ -120,6 +120,21 @@ class RoundCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """The loop ends before its target, interrupted or by an error.
+
+    `rounds` with `tasks` are committed; of the open rounds, `kept` completions of the `requests`
+    that are known so far are journalled.
+    """
+
+    rounds: int
+    tasks: int
+    target: int
+    kept: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Advised:
     """Something is wrong that the user can change; `text` says what, and how."""
 
@@ -169,6 +184,7 @@ Event = (
     | Calibrated
     | Working
     | RoundCommitted
+    | Stopped
     | Advised
     | Conversing
     | Conversed

@@ -75,8 +75,19 @@ OPENAI = EngineOptions(
     speed=frozenset(),
 )
 
+RAY = EngineOptions(
+    name="ray",
+    title="vLLM on Ray",
+    help="vLLM on the machines of a Ray cluster",
+    keys=VLLM.keys | {"address", "replicas", "gpus_per_replica"},
+    reserved=VLLM.reserved,
+    speed=VLLM.speed,
+)
+
 # By name; only engines that exist.
-ENGINE_OPTIONS: dict[str, EngineOptions] = {options.name: options for options in (VLLM, OPENAI)}
+ENGINE_OPTIONS: dict[str, EngineOptions] = {
+    options.name: options for options in (VLLM, OPENAI, RAY)
+}
 
 DEFAULT_ENGINE = VLLM.name
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import ValidationInfo, create_model, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
 from selfinstruct.common.fields import NonEmpty, Section, field, semantic, stopping, throughput
 from selfinstruct.common.sampling import SamplingConfig
@@ -64,6 +64,15 @@ class EngineConfig(Section):
         60.0, "minutes without a sign of life after which vLLM counts as hanging; null: never", gt=0
     )
     base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
+    address: str | None = throughput(
+        None, "the Ray cluster: auto, or host:6379; null: RAY_ADDRESS, or Ray on this machine alone"
+    )
+    replicas: int | None = throughput(
+        None, "copies of the model on the Ray cluster; null: as many as its GPUs hold", ge=1
+    )
+    gpus_per_replica: int | None = throughput(
+        None, "GPUs of a replica, all in one machine; null: 1 if the cluster has any", ge=1
+    )
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
         {}, "other options of the engine, by their own names; those that only set speed are free"
@@ -121,7 +130,14 @@ class EngineConfig(Section):
 class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
-    per_round: int = semantic(16, "proposals of one round", ge=1, le=100_000)
+    per_round: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = semantic(
+        "auto", "most proposals of one round; auto: a quarter of what the engine does at once"
+    )
+    sizes: Literal["shrinking", "equal"] = semantic(
+        "shrinking",
+        "shrinking: rounds have fewer proposals towards the target; equal: all have `per_round`",
+        before="equal",
+    )
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
     from_seeds: int = semantic(6, "seed tasks among them, once others exist (the paper: 6)", ge=0)
     list_length: int = semantic(16, "number of the last task of the list (the paper: 16)", ge=2)
@@ -130,6 +146,13 @@ class ProposeConfig(Section):
     sampling: SamplingConfig = SamplingConfig(
         temperature=0.7, min_p=0.05, presence_penalty=2.0, max_tokens=400
     )
+
+    @property
+    def most(self) -> int:
+        """Most proposals of a round, once they are settled for the engine."""
+        if self.per_round == "auto":
+            raise ValueError("propose.per_round is not settled yet")
+        return self.per_round
 
     @model_validator(mode="after")
     def _consistent(self) -> ProposeConfig:

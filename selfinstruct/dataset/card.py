@@ -45,8 +45,8 @@ def dataset_card(
         selection: which rows.
     """
     whole = holds_conversations(format, answers, selection.conversations)
-    rows = list(export_rows(run, answers, conversations=whole))
-    rows = selected(run, rows, answers, selection)
+    everything = export_rows(run, answers, conversations=whole)
+    rows = list(selected(run, everything, answers, selection))
     config = stored_config(run)
     authors = _models(run, answers)
     models = [one for one in authors if not one.get("imported")]

@@ -6,10 +6,11 @@ are applied.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,43 +65,78 @@ def export(
             that was asked for, or the file cannot be written.
         WriteError: the disk is full or broken.
     """
-    content, rows = export_content(run, format, answers, reasoning=reasoning, selection=selection)
+    content = ExportContent(run, format, answers, reasoning=reasoning, selection=selection)
     write_export(run, out, content)
-    return rows
+    return content.rows
 
 
-def export_content(
-    run: Run,
-    format: Format,
-    answers: Answers = Answers.OWN,
-    *,
-    reasoning: bool = False,
-    selection: Selection = EVERYTHING,
-) -> tuple[bytes, int]:
-    """Return the content of the file that `export` writes, and the number of rows.
+class ExportContent:
+    """The content of an export's file, in parts: the rows are read as they are written.
 
     Raises:
-        ConfigError: as `export`.
+        ConfigError: as `export`, while the parts are read: the last of them may not come.
+
+    Attributes:
+        rows: how many were written so far.
+        digest: SHA-256 of what was written so far, in hex.
     """
-    rows: Sequence[ExportRow] = _rows_to_export(run, format, answers, selection.conversations)
-    rows = selected(run, rows, answers, selection)
-    if selection.plain_controls:
-        rows = with_plain_controls(rows)
-    if reasoning:
-        rows = with_reasoning(run, rows)
-    rows = with_system(rows, selection.system)
-    return format.content(rows, stored_inputs(run).prompts), len(rows)
+
+    def __init__(
+        self,
+        run: Run,
+        format: Format,
+        answers: Answers = Answers.OWN,
+        *,
+        reasoning: bool = False,
+        selection: Selection = EVERYTHING,
+    ) -> None:
+        self.rows = 0
+        self._hash = hashlib.sha256()
+        self._run, self._format, self._answers = run, format, answers
+        self._reasoning, self._selection = reasoning, selection
+        self._whole = holds_conversations(format, answers, selection.conversations)
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with_turns = self._whole and any(row.turns for row in self._rows())
+        self.rows, self._hash = 0, hashlib.sha256()
+        prompts = stored_inputs(self._run).prompts
+        for part in self._format.content(self._counted(), prompts, with_turns):
+            self._hash.update(part)
+            yield part
+
+    def _counted(self) -> Iterator[ExportRow]:
+        for row in self._rows():
+            self.rows += 1
+            yield row
+
+    def _rows(self) -> Iterator[ExportRow]:
+        run, selection = self._run, self._selection
+        rows: Iterable[ExportRow] = _rows_to_export(
+            run, self._answers, selection.conversations, whole=self._whole
+        )
+        rows = selected(run, rows, self._answers, selection)
+        if selection.plain_controls:
+            rows = with_plain_controls(rows)
+        if self._reasoning:
+            rows = with_reasoning(run, rows)
+        if selection.system is not None:
+            rows = with_system(rows, selection.system)
+        return iter(rows)
 
 
 def write_export(
-    run: Run, out: Path, content: bytes, record: Callable[[], object] = lambda: None
+    run: Run, out: Path, content: Iterable[bytes], record: Callable[[], object] = lambda: None
 ) -> None:
     """Write an export's file, whole or not at all.
 
     Args:
         run: the run.
         out: the file.
-        content: of the file.
+        content: of the file, in parts.
         record: called when all but the last step is done.
 
     Raises:
@@ -135,8 +171,7 @@ def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Data
         raise ConfigError(
             f"to_dataset() needs the datasets package: {install_line('datasets')}"
         ) from error
-    rows = _rows_to_export(run, format, answers, None)
-    content = format.content(rows, stored_inputs(run).prompts)
+    content = b"".join(ExportContent(run, format, answers))
     if format.suffix == "parquet":
         return Dataset(pq.read_table(io.BytesIO(content)))
     return Dataset.from_list([json.loads(line) for line in io.BytesIO(content)])
@@ -180,30 +215,36 @@ def count_conversations(run: Run) -> int:
 
 
 def _rows_to_export(
-    run: Run, format: Format, answers: Answers, conversations: bool | None
-) -> list[ExportRow]:
-    """Return the dataset of a run.
+    run: Run, answers: Answers, conversations: bool | None, *, whole: bool
+) -> Iterator[ExportRow]:
+    """Yield the dataset of a run.
+
+    Args:
+        run: the run.
+        answers: whose outputs.
+        conversations: what the user asked for.
+        whole: carry on the rows that open a self-chat by it.
 
     Raises:
-        ConfigError: it is empty, or holds no conversation that was asked for.
+        ConfigError: it is empty, or holds no conversation that was asked for; after the last row.
     """
-    whole = holds_conversations(format, answers, conversations)
-    rows = list(export_rows(run, answers, conversations=whole))
-    if rows and conversations and not any(row.turns for row in rows):
+    with_nulls = stored_config(run).export_nulls
+    is_empty, has_turns = True, False
+    for row in export_rows(run, answers, conversations=whole):
+        is_empty, has_turns = False, has_turns or bool(row.turns)
+        yield _with_nulls(row) if with_nulls else row
+    if not is_empty and conversations and not has_turns:
         raise ConfigError(
             f"{run.path}: has no accepted conversation; write some with: selfinstruct converse "
             f"{run.path}"
         )
-    if stored_config(run).export_nulls:
-        rows = [_with_nulls(row) for row in rows]
-    if not rows and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
+    if is_empty and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
         raise ConfigError(
             f"{run.path}: has no accepted answers of a teacher; "
             f"write some with: selfinstruct answer {run.path} --model TEACHER"
         )
-    if not rows:
+    if is_empty:
         raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")
-    return rows
 
 
 def _with_nulls(row: ExportRow) -> ExportRow:

@@ -7,33 +7,52 @@ command line reads it for `--help`, so nothing heavy is imported here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeGuard
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from selfinstruct.dataset.reasoning import ReasonedRow
     from selfinstruct.dataset.rows import ExportRow
     from selfinstruct.prompts import PromptLibrary
 
+T = TypeVar("T")
+
 # What stands before and after the thinking of an answer.
 _THINK, _THOUGHT = "<think>\n", "\n</think>\n\n"
 
-# Returns a file's content; the run's own prompts are for formats that write the whole prompt.
-Content = Callable[[Sequence["ExportRow"], "PromptLibrary"], bytes]
+_TOGETHER = 1000  # rows that are written at a time
+
+# Yields a file's content in parts; the run's own prompts are for formats that write the whole
+# prompt, and the flag says whether a row has later turns: a reader takes the columns of the first
+# rows for those of all.
+Content = Callable[[Iterable["ExportRow"], "PromptLibrary", bool], Iterator[bytes]]
 
 
 def _lines(write: Callable[[ExportRow, PromptLibrary], dict[str, Any]]) -> Content:
     """Return a function that writes rows as JSON lines, one object per row."""
 
-    def content(rows: Sequence[ExportRow], prompts: PromptLibrary) -> bytes:
+    def content(
+        rows: Iterable[ExportRow], prompts: PromptLibrary, _with_turns: bool
+    ) -> Iterator[bytes]:
         return _written(write(row, prompts) for row in rows)
 
     return content
 
 
-def _written(rows: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
+def _written(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    for together in _batches(rows):
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in together)
+        yield "".join(lines).encode("utf-8")
+
+
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    whole = iter(rows)
+    while together := list(islice(whole, _TOGETHER)):
+        yield together
 
 
 def _messages(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
@@ -61,10 +80,8 @@ def _prompt_completion(row: ExportRow, prompts: PromptLibrary) -> dict[str, Any]
     return {"prompt": f"{system}{prompt}", "completion": _answer(row)}
 
 
-def _alpaca(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
-    # A reader of JSON lines takes the columns of the first rows for those of all.
-    with_history = any(row.turns for row in rows)
-    return _written(_alpaca_row(row, with_history) for row in rows)
+def _alpaca(rows: Iterable[ExportRow], _: PromptLibrary, with_turns: bool) -> Iterator[bytes]:
+    return _written(_alpaca_row(row, with_turns) for row in rows)
 
 
 def _alpaca_row(row: ExportRow, with_history: bool) -> dict[str, Any]:
@@ -113,11 +130,21 @@ COLUMNS = [
 ]
 
 
-def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
-    import io
-
+def _parquet(rows: Iterable[ExportRow], _: PromptLibrary, with_turns: bool) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    # One table, since the groups of rows in the file are not to depend on how it was made.
+    tables = [_table(together, with_turns) for together in _batches(rows)]
+    if not tables:
+        tables = [_table([], with_turns)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables).combine_chunks(), sink, compression="zstd")
+    yield sink.getvalue().to_pybytes()
+
+
+def _table(rows: Sequence[ExportRow], with_turns: bool) -> pa.Table:
+    import pyarrow as pa
 
     types = {"is_classification": pa.bool_(), "round": pa.int32()}
     types |= {"mean_logprob": pa.float64(), "rouge_l": pa.float64()}
@@ -127,19 +154,16 @@ def _parquet(rows: Sequence[ExportRow], _: PromptLibrary) -> bytes:
     if rows and _is_reasoned(rows[0]):
         schema = schema.append(pa.field("reasoning", pa.string()))
     names = list(schema.names)
-    if any(row.turns for row in rows):
+    if with_turns:
         turn = pa.struct([("role", pa.string()), ("content", pa.string())])
         schema = schema.append(pa.field("messages", pa.list_(turn)))
-    table = pa.Table.from_pylist(
+    return pa.Table.from_pylist(
         [
             {**{name: getattr(row, name) for name in names}, "messages": _conversation(row)}
             for row in rows
         ],
         schema=schema,
     )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _conversation(row: ExportRow) -> list[dict[str, Any]] | None:
@@ -205,7 +229,7 @@ class Whole(StrEnum):
 class Format(StrEnum):
     """A format of exported tasks.
 
-    content: returns the bytes of a file of rows. suffix: of the file. help: what a row holds.
+    content: yields the bytes of a file of rows. suffix: of the file. help: what a row holds.
     conversations: whether a row can hold more than one exchange, and does so unasked.
     """
 

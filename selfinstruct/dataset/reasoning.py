@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
 from selfinstruct.store.commits import KINDS
 from selfinstruct.store.layout import COMPLETIONS
-from selfinstruct.store.run import damage
+from selfinstruct.store.recorded import damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,26 @@ class ReasonedRow(PromptedRow):
     reasoning: str | None = None
 
 
-def with_reasoning(run: Run, rows: Sequence[ExportRow]) -> list[ReasonedRow]:
-    """Return the rows with what the model thought before it wrote their outputs.
+def with_reasoning(run: Run, rows: Iterable[ExportRow]) -> Iterator[ReasonedRow]:
+    """Yield the rows with what the model thought before it wrote their outputs.
 
     A person's own text has no thinking.
 
     Raises:
-        ConfigError: no completion of the run has any.
+        ConfigError: no completion of the run has any; raised after the last row.
         StoreError: a file of the run is damaged.
     """
-    thoughts = {id: text for path in _files(run) for id, text in _thoughts(path)}
-    reasoned = [_reasoned(row, thoughts) for row in rows]
-    if not any(row.reasoning for row in reasoned):
+    thoughts = {id: text for path in dict.fromkeys(_files(run)) for id, text in _thoughts(path)}
+    is_reasoned = False
+    for row in rows:
+        reasoned = _reasoned(row, thoughts)
+        is_reasoned = is_reasoned or bool(reasoned.reasoning)
+        yield reasoned
+    if not is_reasoned:
         raise ConfigError(
             f"{run.path}: holds no reasoning; leave out --reasoning, or generate with a reasoning "
             "model and --set model.thinking=true"
         )
-    return reasoned
 
 
 def _reasoned(row: ExportRow, thoughts: dict[str, str]) -> ReasonedRow:

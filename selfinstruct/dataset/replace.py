@@ -81,14 +81,20 @@ def replaced(run: Run, out: Path, *, force: bool) -> str | None:
     return f"{len(content):,} bytes; it {what}"
 
 
-def record(run: Run, out: Path, content: bytes, rows: int) -> None:
+def record(run: Run, out: Path, digest: str, rows: int) -> None:
     """Remember that an export writes this file: before it does, so that no file lacks its line.
+
+    Args:
+        run: the run.
+        out: the file.
+        digest: SHA-256 of the file's content, in hex.
+        rows: how many the file has.
 
     Raises:
         WriteError: the disk refuses.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    line = Written(out.name, _digest(content), run.name, rows, now)
+    line = Written(out.name, digest, run.name, rows, now)
     same = [one for one in _read(out) if (one.file, one.sha256) == (line.file, line.sha256)]
     if not same:
         append_line(out.parent / RECORD, asdict(line))
@@ -131,4 +137,5 @@ def _lines_of(run: Run) -> Iterator[set[bytes]]:
         rows = list(export_rows(run, answers))
         for format in Format:
             if format.suffix == "jsonl":
-                yield set(format.content(rows, prompts).splitlines(keepends=True))
+                content = b"".join(format.content(rows, prompts, False))
+                yield set(content.splitlines(keepends=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from selfinstruct.common.controls import without_controls
@@ -86,12 +86,12 @@ def _number(score: float | None) -> float:
 
 
 def selected(
-    run: Run, rows: Sequence[ExportRow], answers: Answers, selection: Selection
-) -> list[ExportRow]:
-    """Return the rows of a run that a selection takes.
+    run: Run, rows: Iterable[ExportRow], answers: Answers, selection: Selection
+) -> Iterator[ExportRow]:
+    """Yield the rows of a run that a selection takes.
 
     Raises:
-        ConfigError: no such reason, or no row is left.
+        ConfigError: no such reason; or no row is left, which is raised after the last one.
     """
     for reason in selection.reasons:
         if reason not in reasons():
@@ -99,17 +99,21 @@ def selected(
                 f"--reason {reason}: no such reason; there are: {', '.join(map(str, reasons()))}"
             )
     rejected_for = restored_reasons(run, answers) if selection.is_of_restored else {}
-    taken = [row for row in rows if selection.takes(row, rejected_for.get(row.id, ()))]
+    number = taken = 0
+    for row in rows:
+        number += 1
+        if selection.takes(row, rejected_for.get(row.id, ())):
+            taken += 1
+            yield row
     if not taken:
         raise ConfigError(
-            f"{run.path}: none of {len(rows)} rows is left by {selection.said()}; ask for less"
+            f"{run.path}: none of {number} rows is left by {selection.said()}; ask for less"
         )
-    return taken
 
 
-def with_plain_controls(rows: Sequence[ExportRow]) -> list[ExportRow]:
-    """Return rows without characters that a screen obeys or hides."""
-    return [
+def with_plain_controls(rows: Iterable[ExportRow]) -> Iterator[ExportRow]:
+    """Yield rows without characters that a screen obeys or hides."""
+    return (
         replace(
             row,
             instruction=without_controls(row.instruction),
@@ -121,16 +125,14 @@ def with_plain_controls(rows: Sequence[ExportRow]) -> list[ExportRow]:
             ),
         )
         for row in rows
-    ]
+    )
 
 
-def with_system(rows: Sequence[ExportRow], system: str | None) -> Sequence[ExportRow]:
-    """Return rows with a system prompt, if there is one."""
-    if system is None:
-        return rows
-    return [
+def with_system(rows: Iterable[ExportRow], system: str) -> Iterator[ExportRow]:
+    """Yield rows with a system prompt."""
+    return (
         replace(row, system=system)
         if isinstance(row, PromptedRow)
         else PromptedRow(**asdict(row), system=system)
         for row in rows
-    ]
+    )

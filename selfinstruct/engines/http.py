@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from selfinstruct.common.errors import ConfigError, EngineError, SelfInstructError, why
 from selfinstruct.common.records import Completion, Conversation, LocalModel, Prompt, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
+from selfinstruct.engines.balance import beginning_of
 from selfinstruct.engines.base import Capabilities, EngineUsage, IdleClock
 from selfinstruct.engines.http_abilities import find_abilities
 from selfinstruct.engines.http_requests import (
@@ -43,7 +44,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PATIENCE = Patience()
-_BEGINNING = 1000  # characters of a prompt that choose its server
 _CHARACTERS_A_TOKEN = 3  # few, so that an estimate of a prompt's tokens is too high
 
 
@@ -207,7 +207,7 @@ class HttpEngine:
         async def send(client: Any) -> Completion:
             return text_completion(request, await client.post(path, body=body, cast_to=object))
 
-        return await self._servers.ask(_beginning(request.prompt), send)
+        return await self._servers.ask(beginning_of(request.prompt), send)
 
     async def _vllm_completion(self, request: Request) -> Completion:
         prompt = request.prompt
@@ -223,7 +223,7 @@ class HttpEngine:
             reply = await client.post("/completions", body=body, cast_to=object)
             return vllm_completion(request, seen, ids, reply)
 
-        return await self._servers.ask(_beginning(prompt), send)
+        return await self._servers.ask(beginning_of(prompt), send)
 
     def _tokenizing(self, prompt: Prompt) -> dict[str, Any]:
         """Return the question for the token ids of a whole prompt, BOS and chat markup included."""
@@ -270,12 +270,6 @@ class HttpEngine:
 def _beside(client: Any, path: str) -> str:
     """Return the whole address of a path that lies beside the API's root, not below it."""
     return str(client.base_url).rstrip("/").removesuffix("/v1") + path
-
-
-def _beginning(prompt: Prompt) -> str:
-    if isinstance(prompt, str):
-        return prompt[:_BEGINNING]
-    return "\0".join(message["content"] for message in prompt.messages)[:_BEGINNING]
 
 
 def _failure(request: Request, message: str) -> Completion:

@@ -1,7 +1,6 @@
 """Servers of one model: which one is asked, how many requests at once, and what is retried.
 
-- Requests whose prompts begin alike go to the same server, whose prefix cache has the beginning,
-  unless it is busier than the others (rendezvous hashing with bounded loads).
+- Requests whose prompts begin alike go to the same server, unless it is busier (`balance`).
 - The number of requests in flight at a server doubles with each round of answers until the server
   is at its limit (429, 503 or a timeout), is halved then, and grows by one a round afterwards.
 - A server that cannot be reached is left out, and tried again after 1, 2, 4 … 30 s.
@@ -10,7 +9,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import random
 import time
@@ -19,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from selfinstruct.common.errors import ConfigError, EngineError
+from selfinstruct.engines.balance import due
 from selfinstruct.models.endpoint import without_key
 
 log = logging.getLogger(__name__)
@@ -30,8 +29,6 @@ TRIES = 6
 _START, _LONGEST_PAUSE = 16, 30.0
 _LEAST, _ONCE_IN = 2.0, 1.0  # requests in flight; seconds
 MOST_IN_FLIGHT = 256
-# A server may have a quarter more requests than its share before others get what is due to it.
-_IMBALANCE = 1.25
 _REFUSED = (401, 403, 404)
 _BUSY = (429, 503)
 
@@ -71,6 +68,10 @@ class Server:
     congested: bool = False
     halved: float = 0.0
     asked: int = field(default=0)
+
+    @property
+    def name(self) -> str:
+        return self.url
 
     def has_room(self) -> bool:
         return self.in_flight < max(1, int(self.limit)) and time.monotonic() >= self.free_at
@@ -196,12 +197,7 @@ class Servers:
     def _choose(self, beginning: str) -> Server | None:
         """Return the server that is due, if it has room and is not much busier than the others."""
         up = [server for server in self._servers if time.monotonic() >= server.free_at]
-        room = [server for server in up if server.has_room()]
-        if not room:
-            return None
-        share = _IMBALANCE * (sum(server.in_flight for server in up) + 1) / len(up)
-        within = [server for server in room if server.in_flight < share] or room
-        return max(within, key=lambda server: _weight(server.url, beginning))
+        return due(up, [server for server in up if server.has_room()], beginning)
 
     def _stop_if_gone(self, waiting_since: float) -> None:
         idle = not any(server.in_flight for server in self._servers)
@@ -209,10 +205,6 @@ class Servers:
         if idle and silent > self._patience.outage:
             urls = ", ".join(server.url for server in self._servers)
             raise EngineError(f"no answer from {urls} for {silent:.0f} s; is the server running?")
-
-
-def _weight(url: str, beginning: str) -> bytes:
-    return hashlib.blake2b(f"{url}\0{beginning}".encode(), digest_size=8).digest()
 
 
 def _is_refused(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.installing import install_line
+from selfinstruct.common.installing import extra_line, install_line
 from selfinstruct.common.records import LocalModel
 from selfinstruct.config import engine_options
 from selfinstruct.config.engine_options import EngineOptions
@@ -56,6 +56,18 @@ def _http(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engin
     return HttpEngine(model, config, engine)
 
 
+def _ray(model: LocalModel, config: ModelConfig, engine: EngineConfig) -> Engine:
+    from selfinstruct.engines.ray import RayEngine
+
+    return RayEngine(model, config, engine)
+
+
+def _require_ray() -> None:
+    require_vllm()
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError(f"the package `ray` is missing; install it with: {extra_line('ray')}")
+
+
 def _require_openai() -> None:
     if importlib.util.find_spec("openai") is None:
         raise ConfigError(
@@ -66,6 +78,7 @@ def _require_openai() -> None:
 ENGINES: list[EngineKind] = [
     EngineKind(engine_options.VLLM, require=require_vllm, build=_vllm, capabilities=ALL),
     EngineKind(engine_options.OPENAI, require=_require_openai, build=_http),
+    EngineKind(engine_options.RAY, require=_require_ray, build=_ray, capabilities=ALL),
 ]
 
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from selfinstruct.engines.vllm_arguments import (
     sampling_arguments,
     scoring_arguments,
 )
-from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, InProcessDriver
+from selfinstruct.engines.vllm_drivers import AsyncDriver, Driver, Failed, InProcessDriver
 from selfinstruct.prompts.template import further_ends
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ class VllmEngine:
         self._clock = IdleClock()
         self._prompts: dict[str, tuple[str, list[int]]] = {}
         self._requests: dict[str, Request] = {}
-        self._failed: list[Completion] = []
         self._again: set[str] = set()
+        self._lock = threading.Lock()  # one thread may collect while another submits or aborts
 
     @property
     def context_length(self) -> int:
@@ -111,16 +112,15 @@ class VllmEngine:
         for request in requests:
             text, ids = render_ids(request.prompt, self._model, self._tokenizer)
             scored = request.scored or ()
+            with self._lock:
+                self._prompts[request.id] = (text, ids)
+                self._requests[request.id] = request
             room = self._limit - len(ids) - len(scored)
             if room < 1:
                 tokens = len(ids) + len(scored)
                 message = f"prompt of {tokens} tokens, context of {self._limit}"
-                self._failed.append(_failure(request, text, len(ids), message))
-                self._clock.finished(1)
-                continue
-            self._prompts[request.id] = (text, ids)
-            self._requests[request.id] = request
-            if request.scored is None:
+                driver.put(Failed(request.id, message))
+            elif request.scored is None:
                 arguments = sampling_arguments(request, room, self._turn_ends)
                 batch.append((request.id, ids, arguments))
             elif len(scored) == 1 and ids:
@@ -131,26 +131,25 @@ class VllmEngine:
         driver.submit(batch)
 
     def collect(self) -> list[Completion]:
-        if self._failed:
-            failed, self._failed = self._failed, []
-            return failed
         driver = self._started()
         while True:
-            finished = [driver.next_output()]
+            outputs = [driver.next_output()]
             with contextlib.suppress(queue.Empty):
                 while True:
-                    finished.append(driver.next_output(block=False))
-            finished = [output for output in finished if output.request_id in self._requests]
-            finished = [output for output in finished if not self._scored_again(output)]
-            if finished:
-                break
-        self._clock.finished(len(finished))  # now, since the rest is our work, not the engine's
-        return [self._completion(output) for output in finished]
+                    outputs.append(driver.next_output(block=False))
+            with self._lock:
+                finished = [output for output in outputs if output.request_id in self._requests]
+                finished = [output for output in finished if not self._scored_again(output)]
+                if finished:
+                    # Counted now, since the rest is our work, not the engine's.
+                    self._clock.finished(len(finished))
+                    return [self._completion(output) for output in finished]
 
     def abort(self, ids: Sequence[str]) -> None:
-        dropped = [id for id in ids if self._requests.pop(id, None) is not None]
-        for id in dropped:
-            del self._prompts[id]
+        with self._lock:
+            dropped = [id for id in ids if self._requests.pop(id, None) is not None]
+            for id in dropped:
+                del self._prompts[id]
         self._started().abort(dropped)
         self._clock.finished(len(dropped))
 
@@ -231,6 +230,8 @@ class VllmEngine:
     def _completion(self, output: Any) -> Completion:
         request = self._requests.pop(output.request_id)
         prompt, prompt_ids = self._prompts.pop(output.request_id)
+        if isinstance(output, Failed):
+            return _failure(request, prompt, len(prompt_ids), output.error)
         if request.scored is not None:
             return self._scored(request, prompt, prompt_ids, output)
         result = output.outputs[0]
@@ -263,6 +264,8 @@ class VllmEngine:
         """Score again without the prompt cache, once, if the cache held a part of the text."""
         request = self._requests[output.request_id]
         _, prompt_ids = self._prompts[output.request_id]
+        if isinstance(output, Failed):
+            return False
         if output.prompt_logprobs is None or request.scored is None:
             return False
         cached = (output.num_cached_tokens or 0) >= max(1, len(prompt_ids))

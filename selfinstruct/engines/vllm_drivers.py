@@ -1,8 +1,9 @@
 """Two ways to run vLLM: stepped in a thread of this process, or in a process of its own.
 
-Both take (id, token ids, sampling arguments) at any time, and return outputs as they finish.
-`next_output` raises an error of the engine, and one if it hangs: in this process it must finish a
-step, in a process of its own a request, within the seconds of `patience`.
+Both take (id, token ids, sampling arguments) at any time, and return outputs as they finish. A
+request that vLLM refuses comes back as `Failed`; the others go on. `next_output` raises an error of
+the engine, and one if it hangs: in this process it must finish a step, in a process of its own a
+request, within the seconds of `patience`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from selfinstruct.common.errors import EngineError, why
 
 ENGINE_THREAD = "vllm-engine"  # cli.main looks for this name
 Item = tuple[str, list[int], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Stands for the output of a request that failed for itself, while the engine works on."""
+
+    request_id: str
+    error: str
 
 
 class Driver(Protocol):
@@ -29,11 +39,17 @@ class Driver(Protocol):
     def submit(self, batch: Sequence[Item]) -> None:
         """Add requests."""
 
+    def put(self, failed: Failed) -> None:
+        """Return a request that was never submitted as the next output."""
+
     def abort(self, ids: Sequence[str]) -> None:
         """Drop requests."""
 
     def next_output(self, *, block: bool = True) -> Any:
-        """Return a finished RequestOutput; without `block`, raise queue.Empty if there is none."""
+        """Return a finished RequestOutput, or `Failed`.
+
+        Without `block`, raise queue.Empty if there is none.
+        """
 
     def close(self) -> None:
         """Stop the engine."""
@@ -115,6 +131,9 @@ class InProcessDriver:
     def submit(self, batch: Sequence[Item]) -> None:
         self._inbox.put(lambda engine: self._add(engine, batch))
 
+    def put(self, failed: Failed) -> None:
+        self._outbox.put(failed)
+
     def abort(self, ids: Sequence[str]) -> None:
         self._inbox.put(lambda engine: engine.abort_request(list(ids)))
 
@@ -162,7 +181,10 @@ class InProcessDriver:
 
     def _add(self, engine: Any, batch: Sequence[Item]) -> None:
         for name, ids, arguments in batch:
-            engine.add_request(name, *_vllm_request(ids, arguments))
+            try:
+                engine.add_request(name, *_vllm_request(ids, arguments))
+            except (ValueError, TypeError) as error:  # what vLLM finds wrong with a request
+                self._outbox.put(Failed(name, why(error)))
 
 
 class AsyncDriver:
@@ -181,6 +203,9 @@ class AsyncDriver:
 
     def submit(self, batch: Sequence[Item]) -> None:
         self._loop.call_soon_threadsafe(self._add, batch)
+
+    def put(self, failed: Failed) -> None:
+        self._outbox.put(failed)
 
     def abort(self, ids: Sequence[str]) -> None:
         def cancel() -> None:
@@ -219,9 +244,17 @@ class AsyncDriver:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - raised again in `next_output`
-            self._outbox.put(error)
+            alone = _is_its_own(error) and not self._engine.errored
+            self._outbox.put(Failed(name, why(error)) if alone else error)
         finally:
             self._tasks.pop(name, None)
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Whether an error is of one request: vLLM refuses it, or could not finish it."""
+    from vllm.v1.engine.exceptions import EngineGenerateError
+
+    return isinstance(error, (EngineGenerateError, ValueError, TypeError))
 
 
 def _vllm_request(ids: list[int], arguments: dict[str, Any]) -> tuple[Any, Any]:

@@ -157,6 +157,11 @@ class LikelihoodThresholds:
         if len(seen) >= self._config.calibration:
             self._frozen[key] = (round, quantile(seen, share))
 
+    def is_settled(self, kind: Kind, round: int) -> bool:
+        """Whether no more scores of a kind change its threshold from a round on."""
+        settled = (self._start_of(round), kind) in self._frozen
+        return settled or self._config.quantile is None
+
     def least(self, kind: Kind, round: int) -> float | None:
         """Return the least score of a candidate of a round in nats per token, or None."""
         if self._config.min_logprob is not None:
@@ -166,6 +171,13 @@ class LikelihoodThresholds:
         since, frozen = self._frozen.get((start, kind), (math.inf, None))
         bounds = (guard, frozen if round >= since else None)
         return max((bound for bound in bounds if bound is not None), default=None)
+
+    def is_fixed(self, kind: Kind, round: int) -> bool:
+        """Whether the threshold of a round depends on none of the round's own candidates."""
+        if self._config.min_logprob is not None or self._config.quantile is None:
+            return True
+        since, _ = self._frozen.get((self._start_of(round), kind), (math.inf, None))
+        return since < round
 
     def in_force(self, round: int) -> dict[str, float | None]:
         """Return the threshold of every kind in a round, for round.json."""

@@ -2,7 +2,8 @@
 
 The score of the least likely seed guards against broken text: the likelihood filter rejects what
 scores below every human-written text. The scores are kept in the run (calibration.parquet), and in
-the cache for the next run with the same model, dtype, seeds and prompts.
+the cache for the next run with the same model, dtype, seeds and prompts. Those of the shipped seeds
+by the bundled model come with the package (`scripts/ship_calibration.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from selfinstruct.verdicts.candidates import kind_written, read_proposal
 log = logging.getLogger(__name__)
 
 MOST_SEEDS = 48
+SHIPPED = Path(__file__).parent / "calibrations"
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,9 @@ def calibrate(
         return Calibration([], 0.0, cached=False)
     started = time.perf_counter()
     requests = calibration_requests(seeds, builder, in_context)
-    prompts = {
-        request.id: [engine.render(request.prompt), list(request.scored or ())]
-        for request in requests
-    }
-    path = cache_folder() / "calibration" / f"{fingerprint({**identity, **prompts})}.parquet"
-    cached = _read_cache(path)
+    name = calibration_name(requests, engine, identity)
+    path = cache_folder() / "calibration" / name
+    cached = _read_cache(SHIPPED / name) or _read_cache(path)
     if cached is not None:
         return Calibration(cached, time.perf_counter() - started, cached=True)
     completions = ask_all(engine, requests, advance)
@@ -77,6 +76,17 @@ def calibrate(
     if not any(completion.error for completion in completions):
         _write_cache(path, scores)
     return Calibration(scores, time.perf_counter() - started, cached=False)
+
+
+def calibration_name(
+    requests: Sequence[Request], engine: Engine, identity: Mapping[str, Any]
+) -> str:
+    """Return the name of the file that keeps the scores: a hash of all that they depend on."""
+    prompts = {
+        request.id: [engine.render(request.prompt), list(request.scored or ())]
+        for request in requests
+    }
+    return f"{fingerprint({**identity, **prompts})}.parquet"
 
 
 def calibration_requests(

@@ -40,7 +40,13 @@ from selfinstruct.generate.loop import generate
 from selfinstruct.generate.probe import Trial, probe
 from selfinstruct.generate.prompting import known_modes, modes_text
 from selfinstruct.generate.requests import RequestBuilder
-from selfinstruct.generate.run_config import pinned, refuse_changes, resolve_config, run_meta
+from selfinstruct.generate.run_config import (
+    pinned,
+    refuse_changes,
+    resolve_config,
+    run_meta,
+    with_round_size,
+)
 from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, committed_state
 from selfinstruct.inputs.languages import warn_of_other_language
@@ -48,6 +54,7 @@ from selfinstruct.inputs.run_inputs import Inputs, read_inputs
 from selfinstruct.models import resolve_model
 from selfinstruct.store import Run, create_run, open_run, run_exists, run_lock
 from selfinstruct.store.commits import count_commits
+from selfinstruct.store.open_rounds import drop_committed
 from selfinstruct.verdicts.advice import advice_on_seeds
 from selfinstruct.verdicts.pool import near_duplicates
 from selfinstruct.verdicts.rulebook import Rulebook
@@ -105,6 +112,7 @@ def _clean_up(run: Run) -> None:
     run.discard_torn()
     run.verify()
     count_commits(run)
+    drop_committed(run.path, len(run.rounds()))
 
 
 def _locked_launch(
@@ -131,6 +139,7 @@ def _locked_launch(
             listen(Advised(str(advice)))
     model = _model_of(out, run, config, listen)
     engine = make_engine(model, config.model, config.engine)
+    config = with_round_size(config, engine.at_once)
     modes = known_modes(model, engine, config, run)
     trial = Trial(config, inputs, engine)
     needed = trial.context() if modes is None else trial.builder(modes).check_context()
@@ -260,15 +269,20 @@ def _write_stopped(run: Run, reason: str, state: CommittedState, config: RunConf
 def _generate(session: Session, state: CommittedState, listen: Listener) -> str:
     """Run the loop; an error that ends it early is written to status.json and raised again."""
     run = session.run
-    run.write_status("running")
+
+    def write(status: str, **details: Any) -> None:
+        standing = {"tasks": state.tasks, "target": session.config.stop.target}
+        run.write_status(status, **details, **standing, rounds=state.rounds)
+
+    write("running")
     try:
         return generate(session, state, listen)
     except KeyboardInterrupt:
-        run.write_status("stopped", reason="interrupted")
+        write("stopped", reason="interrupted")
         raise
     except BaseException as error:
         expected = isinstance(error, SelfInstructError)
-        run.write_status("failed", reason=str(error) if expected else repr(error))
+        write("failed", reason=str(error) if expected else repr(error))
         raise
 
 

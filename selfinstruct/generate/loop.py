@@ -3,21 +3,22 @@
 While the instances of round r are written, round r + 1 proposes. This is safe for two reasons. The
 proposals of a round show only generated tasks of rounds ≤ r − 2. An instruction enters the novelty
 index when it passes, whatever happens to its instances. So the content of a run does not depend on
-which rounds overlap, and a round that was proposed ahead can be dropped when it is not needed.
+which rounds overlap.
+
+What came back for an open round is journalled. A round that is not finished when the run stops
+stays journalled, and a run that goes on begins with it.
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from selfinstruct.common.progress import Advised, Listener, RoundCommitted, Working
-from selfinstruct.common.records import ACCEPTED, Completion
-from selfinstruct.engines.received import received
-from selfinstruct.engines.retries import Retries
+from selfinstruct.common.progress import Advised, Listener, RoundCommitted, Stopped, Working
+from selfinstruct.common.records import ACCEPTED, Completion, Stage
+from selfinstruct.generate.asking import Asking
 from selfinstruct.generate.failures import count_failures
+from selfinstruct.generate.heartbeat import Heartbeat
 from selfinstruct.generate.open_round import OpenRound
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.generate.session import Session
@@ -26,10 +27,6 @@ from selfinstruct.store import RoundData
 from selfinstruct.verdicts.advice import advice_on_round
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.rounds import Verdicts
-
-log = logging.getLogger(__name__)
-
-_HEARTBEAT_SECONDS = 5.0
 
 
 def generate(session: Session, state: CommittedState, listen: Listener) -> str:
@@ -61,78 +58,78 @@ class _Loop:
         self._open: list[OpenRound] = []
         self._last_usage = session.engine.usage()
         self._last_novelty = state.standards.index.seconds
-        self._last_heartbeat = 0.0
-        self._tokens = 0
-        self._retries = Retries()
+        self._heartbeat = Heartbeat(session.run)
+        self._asking = Asking(session.run, session.engine)
 
     def run_to_stop(self) -> str:
         try:
-            while (reason := self._state.stop_reason(self._config.stop)) is None:
-                self._advance()
+            with self._heartbeat:
+                while (reason := self._state.stop_reason(self._config.stop)) is None:
+                    self._advance()
+        except BaseException:
+            self._listen(self._stopped())
+            raise
         finally:
-            self._drop_open()
+            self._asking.close()
         return reason
 
     def _advance(self) -> None:
-        """Submit requests, wait for completions, and commit the rounds that are finished."""
-        while self._may_open():
-            self._open_round()
-        for completion in received(self._engine):
-            if self._retries.are_left(completion):
-                self._engine.submit([completion.request])
-                continue
-            self._tokens += written_tokens(completion)
-            self._route(completion)
-        self._heartbeat()
+        """Send requests, wait for completions, and commit the rounds that are finished."""
+        while (proposals := self._next_size()) is not None:
+            self._open_round(proposals)
+        for number, completion in self._asking.receive():
+            self._take(number, completion)
+        self._tell()
         for round in self._open:
-            if not round.ready_to_check:
-                continue
-            round.stop_if_failing()
-            # Rounds enter the index in order: the one before was checked before this one
-            # was opened.
-            self._engine.submit(round.check(self._state.standards))
+            if not round.checked:
+                self._asking.send(round.number, round.check(self._state.standards))
+            if not round.checked:
+                break  # rounds enter the index in order
         while self._open and self._open[0].finished:
             self._commit(self._open.pop(0))
             if self._state.stop_reason(self._config.stop) is not None:
                 return
 
-    def _may_open(self) -> bool:
+    def _next_size(self) -> int | None:
+        """Return how many proposals the next round has; None where none is to be opened now."""
+        propose, target = self._config.propose, self._config.stop.target
         number = self._state.rounds + len(self._open)
         limit = self._config.stop.max_rounds
-        if limit is not None and number >= limit:
-            return False
+        if (limit is not None and number >= limit) or len(self._open) > 1:
+            return None
         if not self._open:
-            return True
-        ahead = len(self._open) == 1 and self._open[0].checked
-        return self._config.overlap and ahead and not self._nearly_done()
+            return self._state.next_size(propose, target)
+        if not self._config.overlap or not self._has_room():
+            return None
+        return self._state.size_ahead(propose, target, self._open[0].proposals)
 
-    def _nearly_done(self) -> bool:
-        """Whether the open round is likely to reach the target: then none is proposed ahead.
-
-        The guess is that half of the instructions that passed become tasks. A wrong guess costs
-        idle time, and never changes what is generated.
-        """
+    def _has_room(self) -> bool:
+        """Whether the next round may be proposed ahead now: this decides about time alone."""
+        if self._config.propose.sizes == "shrinking":
+            return self._asking.in_flight < self._engine.at_once
+        # Equal rounds know no target. The guess is that half of the instructions that passed
+        # become tasks.
         missing = self._config.stop.target - self._state.tasks
-        return self._open[0].passed >= 2 * missing
+        return self._open[0].checked and self._open[0].passed < 2 * missing
 
-    def _open_round(self) -> None:
+    def _open_round(self, proposals: int) -> None:
         number = self._state.rounds + len(self._open)
-        requests = self._builder.proposals(number, self._state.pool_before(number))
+        count = self._asking.open(number, proposals)
+        requests = self._builder.proposals(number, self._state.pool_before(number), count)
         self._open.append(OpenRound(number, self._rulebook, self._builder, requests))
-        self._engine.submit(requests)
+        self._asking.send(number, requests)
 
-    def _route(self, completion: Completion) -> None:
+    def _take(self, number: int, completion: Completion) -> None:
         for round in self._open:
-            if round.owns(completion.id):
-                self._engine.submit(round.take(completion))
-                return
-        log.warning("ignoring a completion that no round waits for: %s", completion.id)
+            if round.number == number:
+                self._asking.send(number, round.take(completion))
 
     def _commit(self, round: OpenRound) -> None:
         round.stop_if_failing()
         room = self._config.stop.target - self._state.tasks
         verdicts = round.verdicts(self._state.standards, room)
         completions = round.completions()
+        self._asking.close_round(round.number)
         info = self._info(round.number, verdicts, completions)
         self._run.commit(
             RoundData(round.number, completions, verdicts.instructions, verdicts.instances, info)
@@ -161,6 +158,7 @@ class _Loop:
         return {
             "round": number,
             "target": self._config.stop.target,
+            "proposals": sum(c.request.stage is Stage.PROPOSE for c in completions),
             **counted(verdicts),
             **({"failed": failed} if failed else {}),
             "yield": verdicts.tasks / candidates if candidates else 0.0,
@@ -174,26 +172,26 @@ class _Loop:
             "likelihood": self._state.standards.thresholds.in_force(number),
         }
 
-    def _heartbeat(self) -> None:
+    def _tell(self) -> None:
+        """Tell how far the run is."""
         requests = [round.returned_of for round in self._open]
-        tasks, target = self._state.tasks, self._config.stop.target
-        self._listen(
-            Working(
-                round=self._state.rounds,
-                tasks=tasks,
-                target=target,
-                returned=sum(returned for returned, _ in requests),
-                requests=sum(needed for _, needed in requests),
-                tokens=self._tokens,
-            )
+        event = Working(
+            round=self._state.rounds,
+            tasks=self._state.tasks,
+            target=self._config.stop.target,
+            returned=sum(returned for returned, _ in requests),
+            requests=sum(needed for _, needed in requests),
+            tokens=self._asking.tokens,
         )
-        now = time.monotonic()
-        if now - self._last_heartbeat > _HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            self._run.write_status("running", tasks=tasks, target=target, rounds=self._state.rounds)
+        self._heartbeat.beat(event)
+        self._listen(event)
 
-    def _drop_open(self) -> None:
-        """Drop rounds that are not needed: a resumed run proposes the same again."""
-        for round in self._open:
-            self._engine.abort(round.pending)
-        self._open.clear()
+    def _stopped(self) -> Stopped:
+        requests = [round.returned_of for round in self._open]
+        return Stopped(
+            rounds=self._state.rounds,
+            tasks=self._state.tasks,
+            target=self._config.stop.target,
+            kept=sum(round.kept for round in self._open),
+            requests=sum(needed for _, needed in requests),
+        )

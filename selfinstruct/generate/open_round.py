@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
+    Kind,
     Request,
     Stage,
 )
@@ -35,6 +37,7 @@ from selfinstruct.verdicts.rulebook import Rulebook
 
 # From here on, the model is also asked about tasks of known kinds.
 KNOWN_TASKS_SINCE = 3
+_INSTRUCTION = Kind.INSTRUCTION
 _STAGE_ORDER = {Stage.PROPOSE: 0, Stage.CLASSIFY: 1, Stage.INSTANCES: 2, Stage.SCORE: 3}
 
 
@@ -56,7 +59,7 @@ class OpenRound:
         proposals: Sequence[Request],
     ) -> None:
         self.number = number
-        self.checked = False
+        self._judged = 0
         self._rulebook = rulebook
         self._builder = builder
         self._proposals = list(proposals)
@@ -75,9 +78,14 @@ class OpenRound:
         return sorted(self._pending, key=ids.order)
 
     @property
-    def ready_to_check(self) -> bool:
-        """Whether every proposal is back, and the instructions are not checked yet."""
-        return not self.checked and not self._pending
+    def proposals(self) -> int:
+        """Count the proposals."""
+        return len(self._proposals)
+
+    @property
+    def checked(self) -> bool:
+        """Whether the instructions of every proposal are checked."""
+        return self._judged == len(self._proposals)
 
     @property
     def finished(self) -> bool:
@@ -93,6 +101,11 @@ class OpenRound:
     def returned_of(self) -> tuple[int, int]:
         """Return (requests that are back, requests that the round needs as far as known)."""
         return self._num_requests - len(self._pending), self._num_requests
+
+    @property
+    def kept(self) -> int:
+        """Count the completions, without failures: these are asked again."""
+        return sum(completion.error is None for completion in self._completions.values())
 
     @property
     def failed_instructions(self) -> frozenset[str]:
@@ -123,33 +136,57 @@ class OpenRound:
         return id in self._pending
 
     def check(self, standards: Standards) -> list[Request]:
-        """Check the instructions and pool those that pass; return the next requests."""
-        scored = with_scores(self._completions)
-        proposals = [scored[request.id] for request in self._proposals]
-        self._candidates = check_instructions(proposals, self.number, self._rulebook, standards)
-        return self.ask([c for c in self._candidates if c.verdict is None])
+        """Check instructions as far as they can be, and pool those that pass.
+
+        They are checked in the order of their proposals, each once all proposals before it are
+        back; where they decide about their own threshold, all at once. The verdicts are the same.
+
+        Args:
+            standards: every instruction of the rounds before is in them.
+
+        Returns:
+            The next requests.
+        """
+        back = list(takewhile(self._is_back, self._proposals[self._judged :]))
+        is_last = self._judged + len(back) == len(self._proposals)
+        if not back or not (is_last or standards.thresholds.is_fixed(_INSTRUCTION, self.number)):
+            return []
+        if is_last:
+            self.stop_if_failing()
+        proposals = [self._scored(request.id) for request in back]
+        checked = check_instructions(proposals, self.number, self._rulebook, standards)
+        self._judged += len(back)
+        self._candidates += checked
+        return self.ask([candidate for candidate in checked if candidate.verdict is None])
+
+    def _is_back(self, proposal: Request) -> bool:
+        """Whether a proposal is back, and its score too if it was asked for."""
+        is_pending = proposal.id in self._pending or ids.score(proposal.id) in self._pending
+        return not is_pending
+
+    def _scored(self, id: str) -> Completion:
+        """Return a completion with its log-probabilities."""
+        own = {of: self._completions.get(of) for of in (id, ids.score(id))}
+        return with_scores({of: completion for of, completion in own.items() if completion})[id]
 
     def ask(self, passed: Sequence[InstructionCandidate]) -> list[Request]:
-        """Return the first requests for instructions that passed."""
-        self._passed = {candidate.id: candidate for candidate in passed}
-        self.checked = True
+        """Return the first requests for instructions that passed, in the order of the round."""
+        self._passed |= {candidate.id: candidate for candidate in passed}
         needs_no_answer = NEEDS_NO_ANSWER.at(self._rulebook.version)
         prompts = self._rulebook.prompts
-        self._unclassified = {
-            id: candidate
-            for id, candidate in self._passed.items()
-            if not needs_no_answer(candidate.text, prompts)
-        }
-        requests = [self._builder.classify(c.id, c.text) for c in self._unclassified.values()]
-        if requests and self._rulebook.version >= KNOWN_TASKS_SINCE:
-            references = self._builder.known_tasks(next(iter(self._unclassified)))
+        unclassified = {c.id: c for c in passed if not needs_no_answer(c.text, prompts)}
+        self._unclassified |= unclassified
+        requests = [self._builder.classify(c.id, c.text) for c in unclassified.values()]
+        has_known = self._rulebook.version >= KNOWN_TASKS_SINCE
+        if requests and has_known and not self._references:
+            references = self._builder.known_tasks(next(iter(unclassified)))
             self._references = {request.id for request in references}
             requests += references
         # Each instruction needs a request for its instances, at once or when it is classified.
-        self._num_requests += len(requests) + len(self._passed)
+        self._num_requests += len(requests) + len(passed)
         self._pending.update(request.id for request in requests)
-        self._pending.update(ids.request(id, Stage.INSTANCES) for id in self._passed)
-        decided = [c for id, c in self._passed.items() if id not in self._unclassified]
+        self._pending.update(ids.request(candidate.id, Stage.INSTANCES) for candidate in passed)
+        decided = [candidate for candidate in passed if candidate.id not in unclassified]
         return requests + [self._instances(candidate, None) for candidate in decided]
 
     def take(self, completion: Completion) -> list[Request]:
@@ -187,7 +224,8 @@ class OpenRound:
     def _instances(self, candidate: InstructionCandidate, answer: Completion | None) -> Request:
         """Ask for the instances of an instruction, by its kind."""
         prompts = self._rulebook.prompts
-        references = references_among(self._completions.values(), prompts)
+        known = (self._completions.get(id) for id in sorted(self._references))
+        references = references_among([one for one in known if one is not None], prompts)
         classifies = CLASSIFIES.at(self._rulebook.version)
         label = classifies(candidate.text, answer, references, prompts)
         return self._builder.instances(

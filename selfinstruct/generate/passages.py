@@ -65,7 +65,7 @@ class PassageDraw:
 
     def of(self, round: int, number: int) -> DrawnPassage:
         """Return what a proposal is about."""
-        place = round * self._config.propose.per_round + number
+        place = round * self._config.propose.most + number
         deal, card = divmod(place, len(self._passages))
         draws = random.Random(derive_seed(self._config.seed, round, "exemplars", number))
         count = min(self._config.passages.exemplars, len(self._exemplars))

@@ -154,7 +154,7 @@ def _requests(trial: Trial, stage: Stage, mode: str) -> list[Request]:
         shown = min(trial.config.propose.in_context, len(pool))
         topic = inputs.topics[0] if inputs.topics else ""
         requests = (
-            builder.proposals(0, [])[:_PROPOSALS]
+            builder.proposals(0, [], _PROPOSALS)
             if inputs.passages
             else [
                 builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)

@@ -21,7 +21,7 @@ from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.launch import scores_depend_on
 from selfinstruct.generate.probe import Trial, probe
-from selfinstruct.generate.run_config import resolve_config
+from selfinstruct.generate.run_config import resolve_config, with_round_size
 from selfinstruct.inputs.run_inputs import read_inputs
 from selfinstruct.models import resolve_model
 
@@ -60,6 +60,7 @@ def probe_model(
     engine = make_engine(model, config.model, config.engine)
     if not engine.has_chat_template:
         return ModelProbe(None, model.prompting)
+    config = with_round_size(config, engine.at_once)
     trial = Trial(config, inputs, engine)
     context_length = config.engine.context_length or trial.context()
     with closing(engine):

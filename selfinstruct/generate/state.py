@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfinstruct.common.records import ACCEPTED
-from selfinstruct.config.schema import RunConfig, StopConfig
+from selfinstruct.config.schema import ProposeConfig, RunConfig, StopConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.requests import PoolTask
+from selfinstruct.generate.schedule import size_after, size_ahead
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.verdicts.pool import Standards, first_standards, see_round
@@ -22,7 +23,8 @@ class RoundTotals:
 
     `good` counts the tasks and the instructions that were surplus to the target: a round that
     reaches its target early does not mean that the yield runs dry. `failed` counts the requests
-    that the engine failed on for good. `tokens` were generated, `prompt_tokens` read.
+    that the engine failed on for good. `tokens` were generated, `prompt_tokens` read. `proposals`
+    is 0 for imports, and in older runs, where every round has as many.
     """
 
     tasks: int
@@ -31,6 +33,7 @@ class RoundTotals:
     tokens: int
     failed: int = 0
     prompt_tokens: int = 0
+    proposals: int = 0
 
 
 def totals_of(info: Mapping[str, Any], tasks: int, good: int, candidates: int) -> RoundTotals:
@@ -38,7 +41,13 @@ def totals_of(info: Mapping[str, Any], tasks: int, good: int, candidates: int) -
     failed = sum(info.get("failed", {}).values())
     tokens = info["tokens"]
     return RoundTotals(
-        tasks, good, candidates, tokens["generated"], failed, tokens.get("prompt", 0)
+        tasks,
+        good,
+        candidates,
+        tokens["generated"],
+        failed,
+        tokens.get("prompt", 0),
+        info.get("proposals", 0),
     )
 
 
@@ -47,9 +56,12 @@ class CommittedState:
     """What the run's folder holds; it grows by one round at a time.
 
     `standards` are ahead of the commits by the round that is being written (see loop.py).
+    `full_round` is how many proposals a round has that did not shrink towards the target; 0 where
+    none does.
     """
 
     standards: Standards
+    full_round: int = 0
     pool: list[list[PoolTask]] = field(default_factory=list)
     totals: list[RoundTotals] = field(default_factory=list)
 
@@ -83,6 +95,32 @@ class CommittedState:
         """
         return [task for tasks in self.pool[: max(0, round - 1)] for task in tasks]
 
+    def next_size(self, propose: ProposeConfig, target: int) -> int:
+        """Return how many proposals the next round has, with all before it committed.
+
+        The same as where it would have been proposed ahead, if it would have been.
+        """
+        if propose.sizes == "equal":
+            return propose.most
+        if self.totals:
+            before, last = self.totals[:-1], self.totals[-1]
+            ahead = size_ahead(before, last.proposals, target, propose.most)
+            if ahead is not None:
+                return ahead
+        return size_after(self.totals, target, propose.most)
+
+    def size_ahead(self, propose: ProposeConfig, target: int, open: int) -> int | None:
+        """Return how many proposals the round after the open one has; None: it has to wait.
+
+        Args:
+            propose: says whether rounds shrink.
+            target: tasks to reach.
+            open: proposals of the open round.
+        """
+        if propose.sizes == "equal":
+            return propose.most
+        return size_ahead(self.totals, open, target, propose.most)
+
     def stop_reason(self, stop: StopConfig) -> str | None:
         """Return why the run ends here (`target`, `max_rounds`, …), or None."""
         if self.tasks >= stop.target:
@@ -94,17 +132,35 @@ class CommittedState:
         cost = self.cost(stop)
         if stop.max_cost is not None and cost is not None and cost >= stop.max_cost:
             return "max_cost"
-        last = self.totals[-stop.yield_rounds :]
-        if len(last) == stop.yield_rounds:
+        last = self._last_rounds(stop.yield_rounds)
+        if last:
             candidates = sum(total.candidates for total in last)
             if sum(total.good for total in last) < stop.min_yield * max(1, candidates):
                 return "min_yield"
         return None
 
+    def _last_rounds(self, count: int) -> list[RoundTotals]:
+        """Return the rounds that show the present yield; none if there are too few.
+
+        They have as many proposals as `count` full rounds: a few small ones show little.
+        """
+        last: list[RoundTotals] = []
+        proposals = 0
+        for total in reversed(self.totals):
+            last.append(total)
+            proposals += total.proposals
+            if len(last) >= count and proposals >= count * self.full_round:
+                return last
+        return []
+
 
 def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
     """Read the committed rounds back into memory; the index starts with `pool` (id, text)."""
-    state = CommittedState(first_standards(pool, config, calibration_starts(run)))
+    shrinks = config.propose.sizes == "shrinking"
+    state = CommittedState(
+        first_standards(pool, config, calibration_starts(run)),
+        full_round=config.propose.most if shrinks else 0,
+    )
     for number in run.rounds():
         candidates = run.instructions(number)
         state.standards.take_in(number, candidates, run.instances(number))

@@ -132,7 +132,7 @@ def _download(name: str, progress: Progress) -> Path:
 def _local_model(name: str, path: Path, entry: CatalogueEntry | None) -> LocalModel:
     config = _model_config(name, path)
     prompting = entry.prompting if entry is not None else None
-    return LocalModel(name, path, _digest(path), config, prompting)
+    return LocalModel(name, path, digest_of(path), config, prompting)
 
 
 def _model_config(name: str, path: Path) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _model_config(name: str, path: Path) -> dict[str, Any]:
     return config
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """Return a digest of a model folder: of whole small files, and of samples of the weights."""
     digest = hashlib.sha256()
     for file in sorted(p for p in path.iterdir() if p.is_file()):

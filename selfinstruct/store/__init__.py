@@ -2,7 +2,8 @@
 
 from selfinstruct.store.folder import create_run, open_run, rename_run
 from selfinstruct.store.lock import folder_lock, run_exists, run_lock
-from selfinstruct.store.run import RoundData, Run
+from selfinstruct.store.recorded import RoundData
+from selfinstruct.store.run import Run
 
 __all__ = [
     "RoundData",

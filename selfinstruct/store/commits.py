@@ -45,7 +45,8 @@ from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.store import chat_tables, schema
 from selfinstruct.store.heads import check_head, head, raise_heads, uncounted, write_head
 from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, ROUNDS, TURNS
-from selfinstruct.store.run import Run, check_files, check_version, checksums_of, damage
+from selfinstruct.store.recorded import check_files, check_version, checksums_of, damage
+from selfinstruct.store.run import Run
 from selfinstruct.store.sealed import (
     PREVIOUS,
     check_chain,

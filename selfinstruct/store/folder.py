@@ -16,7 +16,9 @@ from selfinstruct.common.records import CalibrationScore
 from selfinstruct.common.suggest import folder_meant
 from selfinstruct.store import schema
 from selfinstruct.store.layout import CALIBRATION, RUN_FILE
-from selfinstruct.store.run import Run, check_version, write_meta
+from selfinstruct.store.readers import hold
+from selfinstruct.store.recorded import check_version
+from selfinstruct.store.run import Run, write_meta
 from selfinstruct.store.sealed import SEAL, check_seal
 
 
@@ -42,7 +44,9 @@ def open_run(path: Path) -> Run:
         meta["model"]["name"], meta["model"]["digest"], meta["model"]["prompting"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{file}: is damaged ({why(error)}); restore it from a backup") from error
-    return Run(path, {key: value for key, value in meta.items() if key != SEAL})
+    run = Run(path, {key: value for key, value in meta.items() if key != SEAL})
+    hold(run, path)
+    return run
 
 
 def accept_meta(path: Path, keep: Path) -> None:

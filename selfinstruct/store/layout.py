@@ -11,6 +11,8 @@ CALIBRATION = "calibration.parquet"
 ROUNDS = "rounds"
 # Imported candidates: each commit takes the place of a round, and has its number.
 IMPORTS = "imports"
+# Rounds that `compact` has put into fewer files.
+COMPACTED = "compacted"
 # The tables of a round, and of every other commit that has them.
 COMPLETIONS = "completions.parquet"
 INSTRUCTIONS = "instructions.parquet"
@@ -27,6 +29,6 @@ DAMAGED = "damaged"
 OWN = frozenset(
     {
         *(RUN_FILE, STATUS_FILE, LOCK_FILE, HEADS, INPUTS, CALIBRATION, ROUNDS, IMPORTS),
-        *(OVERRIDES, LABELS, SAMPLES, DAMAGED),
+        *(COMPACTED, OVERRIDES, LABELS, SAMPLES, DAMAGED),
     }
 )

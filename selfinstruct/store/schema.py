@@ -36,6 +36,7 @@ from selfinstruct.common.records import (
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.filters.rules import reasons
 from selfinstruct.prompts.reading import recorded_reading
+from selfinstruct.store.columns import Place, read_table
 
 SCHEMA_VERSION = 1
 
@@ -125,6 +126,8 @@ INSTANCES = pa.schema(
     ]
 )
 
+# The tables of a round that hold candidates, by the name of their file.
+TABLES = {"instructions.parquet": INSTRUCTIONS, "instances.parquet": INSTANCES}
 
 CALIBRATION = pa.schema(
     [
@@ -155,25 +158,30 @@ def write_completions(path: Path, completions: Sequence[Completion]) -> None:
     _write(path, [_completion_row(completion) for completion in completions], COMPLETIONS)
 
 
-def read_completions(path: Path, markers: Callable[[], Markers] = Markers) -> list[Completion]:
+def read_completions(
+    path: Path, markers: Callable[[], Markers] = Markers, place: Place | None = None
+) -> list[Completion]:
     """Read requests and completions; columns that older runs lack are filled in.
 
     Args:
         path: a completions.parquet.
+        place: of the rows that are read, if not all are.
         markers: returns the marker words of the run's templates; called only if they decide how
             an older completion is read.
     """
     words = cache(markers)
-    return [_completion(row, words) for row in _read(path, COMPLETIONS)]
+    return [_completion(row, words) for row in _read(path, COMPLETIONS, place=place)]
 
 
 def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
     _write(path, [_row(candidate) for candidate in candidates], INSTRUCTIONS)
 
 
-def read_instructions(path: Path, ids: Collection[str] | None = None) -> list[InstructionCandidate]:
-    """Read instructions: those with these ids, or all."""
-    rows = _read(path, INSTRUCTIONS, "id", ids)
+def read_instructions(
+    path: Path, ids: Collection[str] | None = None, place: Place | None = None
+) -> list[InstructionCandidate]:
+    """Read instructions: those with these ids, or all; `place`: of the rows to look at."""
+    rows = _read(path, INSTRUCTIONS, "id", ids, place)
     return [InstructionCandidate(**_typed(row)) for row in rows]
 
 
@@ -182,10 +190,10 @@ def write_instances(path: Path, candidates: Sequence[InstanceCandidate]) -> None
 
 
 def read_instances(
-    path: Path, instruction_ids: Collection[str] | None = None
+    path: Path, instruction_ids: Collection[str] | None = None, place: Place | None = None
 ) -> list[InstanceCandidate]:
-    """Read instances: those of these instructions, or all."""
-    rows = _read(path, INSTANCES, "instruction_id", instruction_ids)
+    """Read instances: those of these instructions, or all; `place`: of the rows to look at."""
+    rows = _read(path, INSTANCES, "instruction_id", instruction_ids, place)
     return [InstanceCandidate(**_typed(row)) for row in rows]
 
 
@@ -194,12 +202,16 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
 
 
 def _read(
-    path: Path, schema: pa.Schema, key: str = "id", values: Collection[str] | None = None
+    path: Path,
+    schema: pa.Schema,
+    key: str = "id",
+    values: Collection[str] | None = None,
+    place: Place | None = None,
 ) -> list[dict[str, Any]]:
     """Read the columns that a schema knows; with `values`, the rows whose `key` is among them."""
     stored = pq.read_schema(path)
     columns = [name for name in schema.names if name in stored.names]
-    table = pq.read_table(path, columns=columns)
+    table = read_table(path, columns, place)
     if values is not None:
         table = table.filter(pc.is_in(table[key], pa.array(list(values), pa.string())))
     rows: list[dict[str, Any]] = table.to_pylist()

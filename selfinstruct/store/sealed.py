@@ -99,7 +99,9 @@ def check_seal(
         raise StoreError(f"{path}: was changed since it was written; {advice}")
 
 
-def check_chain(info: Mapping[str, Any], path: Path, before: Path | None, root: Any) -> None:
+def check_chain(
+    info: Mapping[str, Any], path: Path, before: Path | None, root: Any, packed: str | None = None
+) -> None:
     """Compare a commit's JSON with the one before it, if it is chained.
 
     Args:
@@ -107,6 +109,7 @@ def check_chain(info: Mapping[str, Any], path: Path, before: Path | None, root: 
         path: of the JSON.
         before: JSON of the commit before it; None for the first.
         root: fingerprint of the run, for the first.
+        packed: SHA-256 of the JSON before it, if that lies in a pack.
 
     Raises:
         ChainError: it follows another commit.
@@ -115,7 +118,7 @@ def check_chain(info: Mapping[str, Any], path: Path, before: Path | None, root: 
     if (SEAL in info) != (PREVIOUS in info):
         lost = PREVIOUS if SEAL in info else SEAL
         raise StoreError(f"{path}: is damaged (lacks {lost}); restore it from a backup")
-    if PREVIOUS in info and info[PREVIOUS] != link(before, root):
+    if PREVIOUS in info and info[PREVIOUS] != (packed or link(before, root)):
         raise ChainError(
             f"{path}: follows another commit than {before or 'the start of this run'}; one of them "
             "was changed, or comes from another run: restore both from a backup"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from selfinstruct.common.records import InstanceCandidate
+from selfinstruct.decisions.view import by_round
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import RoundData, Run
@@ -97,16 +99,10 @@ def _replay_answers(
 ) -> list[Difference]:
     """Compare the verdicts on the answers of other models."""
     ANSWERS.verify(run)
-    batches = ANSWERS.numbers(run)
-    if not batches:
-        return []
-    rounds = run.rounds()
-    tasks = {row.id: row.text for number in rounds for row in run.instructions(number)}
-    answered = {row.id: row for number in rounds for row in run.instances(number)}
-    answered |= {row.id: row for later in supplements for row in later.instances}
     differences: list[Difference] = []
-    for number in batches:
+    for number in ANSWERS.numbers(run):
         recorded = ANSWERS.read_instances(run, number)
+        tasks, answered = _answered(run, recorded, supplements)
         by_id = {c.id: c for c in ANSWERS.read_completions(run, number)}
         replayed = [
             verdict_on_answer(
@@ -120,6 +116,20 @@ def _replay_answers(
         ]
         differences += _compare(recorded, replayed)
     return differences
+
+
+def _answered(
+    run: Run, answers: Sequence[InstanceCandidate], supplements: Sequence[Commit]
+) -> tuple[dict[str, str], dict[str, InstanceCandidate]]:
+    """Return the texts of the instructions that answers are to, and their instances, by id."""
+    tasks: dict[str, str] = {}
+    answered: dict[str, InstanceCandidate] = {}
+    wanted = {row.instruction_id for row in answers}
+    for number, names in by_round(run, wanted).items():
+        tasks |= {row.id: row.text for row in run.instructions(number, names)}
+        answered |= {row.id: row for row in run.instances(number, names)}
+    answered |= {row.id: row for later in supplements for row in later.instances}
+    return tasks, answered
 
 
 def _replay_chats(run: Run, rulebook: Rulebook) -> list[Difference]:

@@ -125,7 +125,14 @@ def test_replay_finds_no_difference_whatever_the_size_of_a_round(
 ) -> None:
     out = tmp_path / f"run-{per_round}-{seed}"
     if not out.exists():
-        generate(out, propose__per_round=per_round, seed=seed, stop__target=30, stop__max_rounds=3)
+        generate(
+            out,
+            propose__per_round=per_round,
+            propose__sizes="equal",
+            seed=seed,
+            stop__target=30,
+            stop__max_rounds=3,
+        )
     run = open_run(out)
     assert replay(run) == []
     listed = candidates(run, Filter())

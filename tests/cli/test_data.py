@@ -148,7 +148,7 @@ def test_a_bad_row_stops_every_command(
     out = tmp_path / "out"
     assert cli([*words, "--out", str(out)]) == 2
     said = "".join(capfd.readouterr().err.split())
-    assert f'{bad}:7:"output"isnotextbut5;giveatext' in said
+    assert f'{bad}:7:"output"isnotatextbut5;giveatext' in said
     assert not out.exists()
 
 

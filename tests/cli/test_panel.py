@@ -100,7 +100,7 @@ def test_clock(seconds: float | None, expected: str) -> None:
 def watched(generate: Generate, out: Path, *, terminal: bool) -> str:
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=terminal, color_system=None)
-    with Watcher(console, str(out)) as watcher:
+    with Watcher(console, str(out), seconds=3600) as watcher:
         watcher(EngineLoading("bundled", "vLLM"))
         watcher(EngineReady({"device": "cpu", "threads": None}, 3.0))
         events: list[Event] = []

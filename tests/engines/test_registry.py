@@ -204,16 +204,16 @@ def test_evaluate_by_a_scripted_engine_in_its_own_process(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["generate", "--out", "OUT", "--engine", "ray"],
-        ["generate", "--out", "OUT", "--set", "engine.name=ray"],
+        ["generate", "--out", "OUT", "--engine", "triton"],
+        ["generate", "--out", "OUT", "--set", "engine.name=triton"],
         ["generate", "--out", "OUT", "--config", "CONFIG"],
-        ["answer", "RUN", "--model", "nobody/nothing", "--engine", "ray"],
-        ["answer", "RUN", "--model", "nobody/nothing", "--set", "engine.name=ray"],
-        ["evaluate", "--model", "a=nobody/nothing", "--out", "OUT", "--engine", "ray"],
-        ["evaluate", "--model", "a=b/c", "--judge", "b/c", "--out", "OUT", "--engine", "ray"],
-        ["prefer", "RUN", "--policy", "nobody/nothing", "--out", "OUT", "--engine", "ray"],
-        ["best-of", "RUN", "--policy", "nobody/nothing", "--out", "OUT", "--engine", "ray"],
-        ["align", "--model", "nobody/nothing", "--out", "OUT", "--engine", "ray"],
+        ["answer", "RUN", "--model", "nobody/nothing", "--engine", "triton"],
+        ["answer", "RUN", "--model", "nobody/nothing", "--set", "engine.name=triton"],
+        ["evaluate", "--model", "a=nobody/nothing", "--out", "OUT", "--engine", "triton"],
+        ["evaluate", "--model", "a=b/c", "--judge", "b/c", "--out", "OUT", "--engine", "triton"],
+        ["prefer", "RUN", "--policy", "nobody/nothing", "--out", "OUT", "--engine", "triton"],
+        ["best-of", "RUN", "--policy", "nobody/nothing", "--out", "OUT", "--engine", "triton"],
+        ["align", "--model", "nobody/nothing", "--out", "OUT", "--engine", "triton"],
     ],
 )
 def test_an_unknown_engine_is_refused_before_a_model_is_looked_for(
@@ -223,22 +223,22 @@ def test_an_unknown_engine_is_refused_before_a_model_is_looked_for(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("engine: {name: ray}\nmodel: {name: nobody/nothing}\n")
+    config.write_text("engine: {name: triton}\nmodel: {name: nobody/nothing}\n")
     places = {"OUT": str(tmp_path / "out"), "CONFIG": str(config), "RUN": str(tmp_path / "run")}
     if "RUN" in arguments:
         generate(tmp_path / "run", stop__target=2)
     before = sorted(tmp_path.rglob("*"))
     assert cli([places.get(word, word) for word in arguments]) == 2
-    assert "no engine 'ray'; give one of: vllm" in capfd.readouterr().err
+    assert "no engine 'triton'; give one of: vllm" in capfd.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_unknown_engine_in_a_config_is_named_beside_other_errors() -> None:
-    values = {"engine": {"name": "ray", "threads": "0-1", "options": {"dtype": "x"}}}
+    values = {"engine": {"name": "triton", "threads": "0-1", "options": {"dtype": "x"}}}
     with pytest.raises(ConfigError) as caught:
         build_config({**values, "stop": {"target": 0}}, "here.yaml")
     first, second = str(caught.value).splitlines()
-    assert first == "here.yaml: engine.name: no engine 'ray'; give one of: vllm, openai"
+    assert first == "here.yaml: engine.name: no engine 'triton'; give one of: vllm, openai, ray"
     assert "stop.target" in second
 
 

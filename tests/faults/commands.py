@@ -19,8 +19,12 @@ from tests.generate.chatting import chatty
 
 # What nobody's command may touch.
 FOREIGN = {"notes.txt": b"mine\n", "outputs/keep/letter.txt": b"also mine\n"}
-# What a run may replace of itself while it grows, and what only grows.
-OF_A_RUN = r"^run/(run\.yaml|status\.json|\.commits\.json|\.?(overrides|labels)\.jsonl(\.sum)?)$"
+# What a run may replace of itself while it grows, and what only grows. The journal of an open round
+# goes with its commit.
+OF_A_RUN = (
+    r"^run/(run\.yaml|status\.json|\.commits\.json|\.?(overrides|labels)\.jsonl(\.sum)?"
+    r"|rounds/\.[0-9]{5,}\.open)$"
+)
 _CACHE = r"^cache/"
 
 
@@ -35,6 +39,7 @@ class Command:
     ready: what it says where it was stopped after all was done.
     changes: names of the files that it may replace.
     moves: whether it moves files aside: then none may be lost, wherever it lies.
+    repacks: whether it puts rounds into other files: then each round must say the same.
     stands: whether what stands of the run counts at the end, not each file: a decision that was
         on the disk when its process died is there twice, and says the same.
     trains: whether it needs torch and TRL.
@@ -48,6 +53,7 @@ class Command:
     call: Callable[[], int] | None = None
     changes: str = OF_A_RUN
     moves: bool = False
+    repacks: bool = False
     stands: bool = False
     trains: bool = False
 
@@ -263,6 +269,12 @@ def commands() -> list[Command]:
     evaluate = ("evaluate", "--model", "a=./tiny", "--tasks", "tasks.jsonl", "--out", "evaluation")
     evaluate += ("--plain-text", "none")
     return [
+        Command(
+            "init",
+            _inputs,
+            ("init", "mine.yaml", "--preset", "veterinary"),
+            ("init", "mine.yaml", "--preset", "veterinary", "--force"),
+        ),
         Command("generate", _inputs, _generated(), (*_generated(), "--resume")),
         Command("generate --resume", _has_run, resume),
         Command("answer", _has_run, ("answer", "run", "--model", "./model", "--prompting", "base")),
@@ -293,6 +305,13 @@ def commands() -> list[Command]:
             ("audit", "repair", "run"),
             moves=True,
             changes=OF_A_RUN + r"|^run/(rounds|\.?overrides|\.?labels)",
+        ),
+        Command(
+            "compact",
+            lambda: _has_run("--target", "9"),
+            ("compact", "run"),
+            repacks=True,
+            changes=OF_A_RUN + r"|^run/(rounds|compacted)/|^run/run\.yaml$",
         ),
         *(_export(format) for format in Format),
         Command(

@@ -16,6 +16,7 @@ from selfinstruct.audit.verify import verify_run
 from selfinstruct.common.errors import SelfInstructError
 from selfinstruct.store import open_run
 from selfinstruct.store.layout import HEADS, LOCK_FILE, RUN_FILE, STATUS_FILE
+from selfinstruct.store.open_rounds import is_open_journal
 
 # Values that say when, how fast or by whom, and sums of them.
 OF_THE_MOMENT = {
@@ -56,7 +57,10 @@ def meanings(root: Path) -> dict[str, str]:
         name = _STAMP.sub("damaged/", name)
         if path.is_dir():
             found[name] = ""
-        elif path.name not in (LOCK_FILE, STATUS_FILE) and not _is_replaced_next(path):
+        elif path.name not in (LOCK_FILE, STATUS_FILE) and not (
+            # What is kept of a round that is not committed saves work, and decides about nothing.
+            is_open_journal(path.name) or _is_replaced_next(path)
+        ):
             text = repr(_meaning(path)).encode("utf-8", errors="surrogatepass")
             found[name] = hashlib.sha256(text).hexdigest()[:16]
     return found
@@ -110,7 +114,11 @@ def damages_of_runs(root: Path) -> Iterator[str]:
 
 
 def lost(
-    before: Mapping[str, bytes], after: Mapping[str, bytes], changes: re.Pattern[str]
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+    changes: re.Pattern[str],
+    *,
+    repacks: bool = False,
 ) -> Iterator[str]:
     """Yield what is there no more, or is another, though nobody may change it.
 
@@ -118,8 +126,11 @@ def lost(
         before: contents of the folder.
         after: contents now.
         changes: names of the files that the command may replace; JSON lines only grow.
+        repacks: whether the files of rounds may go, since the rounds lie elsewhere then.
     """
     for name, content in before.items():
+        if repacks and "/rounds/" in f"/{name}":
+            continue
         if COMMITTED.search(name) or not changes.search(name):
             if after.get(name) != content:
                 yield f"{name} {'is changed' if name in after else 'is gone'}"
@@ -135,14 +146,34 @@ def gone(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[st
             yield f"{name} is nowhere"
 
 
+def recorded(root: Path) -> dict[str, str]:
+    """Return what every round of every run in a folder says, by run and number."""
+    return {
+        f"{path.name} {number}": repr(
+            [
+                *(run.info(number), run.completions(number)),
+                *(run.instructions(number), run.instances(number)),
+            ]
+        )
+        for path in runs(root)
+        for run in [open_run(path)]
+        for number in run.rounds()
+    }
+
+
 def left_over(root: Path) -> list[str]:
     """Return temporary files and folders that nobody will remove."""
     return [
         name
         for path in root.rglob("*")
-        if TEMPORARY.search(name := path.relative_to(root).as_posix())
+        if (TEMPORARY.search(name := path.relative_to(root).as_posix()) or _is_stale(path))
         and not _is_replaced_next(path)
     ]
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether a file is the journal of a round that is committed."""
+    return is_open_journal(path.name) and path.with_name(path.name.strip(".")[:-5]).is_dir()
 
 
 def _is_replaced_next(path: Path) -> bool:

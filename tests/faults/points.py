@@ -7,7 +7,7 @@ import importlib
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from tests.faults.compare import (
     left_over,
     lost,
     meanings,
+    recorded,
     runs,
 )
 from tests.faults.forks import Ended, run_in_fork, value_of_fork
@@ -131,6 +132,13 @@ class Workplace:
         """Return what a folder says in the end."""
         return value_of_fork(partial(_state, self.world, command), self.log)
 
+    def other_rounds(self, rounds: Mapping[str, str]) -> list[str]:
+        """Return the rounds that say something else than before."""
+        if not rounds:
+            return []
+        now = value_of_fork(partial(recorded, self.world), self.log)
+        return [f"round {name} is another" for name in differing(rounds, now)]
+
     def problems(self) -> list[str]:
         return value_of_fork(lambda: list(damages_of_runs(self.world)), self.log)
 
@@ -167,7 +175,10 @@ def strike(place: Workplace, course: Course, fault: Fault) -> Outcome:
     ended = place.run(command, fault)
     lacks, silent = [], []
     struck = contents(place.world)
-    lacks += gone(before, struck) if command.moves else lost(before, struck, command.may_change)
+    rounds = value_of_fork(partial(recorded, course.before), place.log) if command.repacks else {}
+    lacks += place.other_rounds(rounds)
+    losses = partial(lost, changes=command.may_change, repacks=command.repacks)
+    lacks += gone(before, struck) if command.moves else losses(before, struck)
     if not command.moves:
         lacks += place.problems()
     ends = _end(place, command) if ended.code == 0 else None
@@ -186,8 +197,9 @@ def strike(place: Workplace, course: Course, fault: Fault) -> Outcome:
     if command.moves:
         lacks += gone(before, after)
     else:
-        lacks += lost(before, after, command.may_change)
-        lacks += lost(committed, after, command.may_change)
+        lacks += losses(before, after)
+        lacks += losses(committed, after)
+        lacks += place.other_rounds(rounds)
     if not refused:
         lacks += place.problems()
         ends = _end(place, command)

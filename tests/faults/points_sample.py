@@ -15,8 +15,10 @@ from tests.faults.points import Course, Workplace, strike
 # How many operations lie between two that are struck, by command: about ten faults each.
 SAMPLE = {
     "generate --resume": 13,
+    "init": 3,
     "audit drop": 3,
     "audit repair": 13,
+    "compact": 3,
     "export over an earlier one": 3,
 }
 
@@ -46,6 +48,20 @@ def test_nothing_is_lost_and_the_command_goes_on(
         outcome = strike(place, course, fault)
         assert outcome.is_good, outcome
         assert outcome.code == -9 if fault.code is None else outcome.code in (0, 2, 3)
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["kill", "power cut"])
+def test_a_kill_at_every_operation_of_a_journal_of_an_open_round(
+    power: bool, courses: dict[str, tuple[Workplace, Course]]
+) -> None:
+    place, course = courses["generate --resume"]
+    struck = [n for n, one in enumerate(course.operations) if one.path.endswith(".open")]
+    assert {course.operations[number].kind for number in struck} >= {
+        *(Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.REMOVE)
+    }
+    for number in struck:
+        outcome = strike(place, course, Fault(number, power=power))
+        assert outcome.is_good, outcome
 
 
 def test_a_lost_round_would_be_seen(courses: dict[str, tuple[Workplace, Course]]) -> None:

@@ -166,7 +166,11 @@ def test_a_proposal_that_fails_gives_no_candidate(tmp_path: Path, generate: Gene
         return request.id in ("r00000-p003-propose", "r00000-p007-propose")
 
     run, _ = generate(
-        tmp_path / "run", propose__per_round=40, stop__max_rounds=1, engine=failing(fails)
+        tmp_path / "run",
+        propose__per_round=40,
+        propose__sizes="equal",
+        stop__max_rounds=1,
+        engine=failing(fails),
     )
     [info] = infos(run)
     assert info["failed"] == {"propose": 2}

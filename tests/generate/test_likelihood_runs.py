@@ -30,7 +30,7 @@ from selfinstruct.filters.likelihood import quantile
 from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.run import sha256
+from selfinstruct.store.recorded import sha256
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if, what_if

@@ -82,7 +82,7 @@ def labelled(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder / "prompts" / "prompts.yaml").write_text(own)
     out = folder / "run"
     # From version 4 of the rules on, closed questions without an input have no label.
-    more = ["--max-rounds", "1", "--set", "propose.per_round=24"]
+    more = ["--max-rounds", "1", "--set", "propose.per_round=24", "--set", "propose.sizes=equal"]
     cli(*generate_arguments(out, *more, "--prompts", str(folder / "prompts")))
     return open_run(out)
 

@@ -154,5 +154,5 @@ def test_pairs_of_like_length_share_batches_and_the_longest_weigh_no_more() -> N
     pairs = {**columns, "rejected_ids": [[0]] * 10}
     order = _by_length(pairs, 4)
     assert sorted(order) == list(range(10))
-    assert [lengths[place] for place in order] == [1, 2, 3, 4, 7, 8, 9, 10, 5, 6]
-    assert _by_length(pairs, 5) == sorted(range(10), key=lengths.__getitem__)
+    assert [lengths[place] for place in order] == [10, 9, 8, 7, 4, 3, 2, 1, 6, 5]
+    assert _by_length(pairs, 5) == sorted(range(10), key=lengths.__getitem__, reverse=True)

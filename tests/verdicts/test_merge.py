@@ -79,7 +79,13 @@ def test_the_same_run_twice_adds_nothing(tmp_path: Path, generate: Generate) -> 
 def test_each_run_brings_its_own_tasks(tmp_path: Path, generate: Generate) -> None:
     # Small targets, so that each has far more that is good than it wanted.
     runs = [
-        generate(tmp_path / f"run{seed}", seed=seed, stop__target=5, propose__per_round=12)[0]
+        generate(
+            tmp_path / f"run{seed}",
+            seed=seed,
+            stop__target=5,
+            propose__per_round=12,
+            propose__sizes="equal",
+        )[0]
         for seed in (0, 1, 2)
     ]
     assert all(summarise(run).instructions["over_target"] > 5 for run in runs)

@@ -152,7 +152,7 @@ def nearest(
     if shortest > longest:
         return -1, floor, 0
     order = _by_frequency(words, lists)
-    fewest = _need(floor, m, shortest)
+    fewest = least_common(floor, m, shortest)
     number, walked, left = 0, 0, known
     while walked < len(words) and left >= fewest:
         word, most = words[order[walked]], own[order[walked]]
@@ -207,7 +207,7 @@ def _bag(query: Ints) -> tuple[Ints, Ints]:
 
 
 @_jit
-def _need(floor: float, m: int, n: int) -> int:
+def least_common(floor: float, m: int, n: int) -> int:
     """Return the least number of common tokens with which 2·c/(m+n) can exceed `floor`."""
     return max(1, int(np.floor((floor - MARGIN) * (m + n) / 2)) + 1)
 
@@ -221,7 +221,7 @@ def _lengths(floor: float, m: int, known: int, longest: int) -> tuple[int, int]:
     low, high = 1, longest + 1
     while low < high:
         middle = (low + high) // 2
-        if _need(floor, m, middle) <= middle:
+        if least_common(floor, m, middle) <= middle:
             high = middle
         else:
             low = middle + 1
@@ -229,7 +229,7 @@ def _lengths(floor: float, m: int, known: int, longest: int) -> tuple[int, int]:
     low, high = 0, longest
     while low < high:
         middle = (low + high + 1) // 2
-        if _need(floor, m, middle) <= known:
+        if least_common(floor, m, middle) <= known:
             low = middle
         else:
             high = middle - 1

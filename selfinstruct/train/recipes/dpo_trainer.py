@@ -112,14 +112,17 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
 
 
 def _by_length(pairs: Any, batch: int) -> list[int]:
-    """Return the places of pairs, ordered by length: then batches need little padding.
+    """Return the places of pairs, the longest first: then batches need little padding.
+
+    The C library reuses what a larger batch has freed for a smaller one, and not the other way
+    round: with the shortest first the process grew to twice as much.
 
     A last batch that is not full gets pairs of medium length. TRL's metrics are means over
     batches, in which its rows weigh more than others.
     """
     columns = (pairs[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
     lengths = [len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)]
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     rest = len(order) % batch
     start = (len(order) - rest) // 2
     return [*order[:start], *order[start + rest :], *order[start : start + rest]]

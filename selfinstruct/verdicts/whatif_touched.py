@@ -1,0 +1,219 @@
+"""The short way of what-if: a run's columns judged again, and what changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from selfinstruct.common.records import (
+    ACCEPTED,
+    NAN,
+    REJECTED,
+    InstanceCandidate,
+    InstructionCandidate,
+)
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.decisions.view import by_round
+from selfinstruct.inputs.run_inputs import Inputs
+from selfinstruct.store import Run
+from selfinstruct.store.calibration import calibration_starts
+from selfinstruct.store.commits import Commit, in_place, read_supplements
+from selfinstruct.store.layout import INSTANCES
+from selfinstruct.verdicts.changes import Change, WhatIf
+from selfinstruct.verdicts.rulebook import Rulebook
+from selfinstruct.verdicts.whatif_again import Again
+from selfinstruct.verdicts.whatif_columns import OUTCOMES, Codes, Columns, read_candidates
+from selfinstruct.verdicts.whatif_full import outcome_of, supplement_again
+
+
+def judge_touched(
+    run: Run,
+    config: RunConfig,
+    recorded: RunConfig,
+    inputs: Inputs,
+    advance: Callable[[int], object] = id,
+) -> WhatIf:
+    """Judge the candidates of a run again that other thresholds touch.
+
+    Args:
+        run: the run.
+        config: with the other thresholds.
+        recorded: the run's own config.
+        inputs: of the run.
+        advance: called with the number of each round.
+
+    Raises:
+        UnknownRulesError: columns do not say enough to judge this run.
+        StoreError: the run is damaged.
+    """
+    rulebook = Rulebook(config, inputs.prompts)
+    columns = read_candidates(run, inputs.first_pool)
+    again = Again(columns, rulebook, recorded, calibration_starts(run))
+    supplements = read_supplements(run)
+    later = _Later(columns, again, supplements)
+    for place, number in enumerate(columns.rounds):
+        again.judge_round(place, later.wanted.get(number, ()))
+        advance(number)
+    for supplement in supplements:
+        later.judge(supplement, rulebook)
+    last = columns.rounds[-1] if columns.rounds else 0
+    before, after = columns.instructions.outcome, again.outcome
+    recorded_instances, judged_instances = columns.instances.outcome, again.instance_outcome
+    return WhatIf(
+        before=later.counted(before, later.rows, later.before),
+        after=later.counted(after, later.rows, later.after),
+        changes=list(_instruction_changes(columns, again, later)),
+        instances_before=later.counted(
+            recorded_instances, later.instance_rows, later.instances_before
+        ),
+        instances_after=later.counted(judged_instances, later.instance_rows, later.instances_after),
+        instance_changes=list(_instance_changes(columns, again, later)),
+        thresholds=again.thresholds.in_force(last),
+    )
+
+
+@dataclass
+class _Later:
+    """What supplements say of candidates: by id, as recorded and as judged again.
+
+    rows, instance_rows: places among the columns of the candidates that they replace, by id.
+    wanted: instructions whose nearest neighbour is wanted, by round.
+    """
+
+    columns: Columns
+    again: Again
+    supplements: list[Commit]
+    rows: dict[str, int] = field(default_factory=dict)
+    instance_rows: dict[str, int] = field(default_factory=dict)
+    wanted: dict[int, list[int]] = field(default_factory=dict)
+    recorded: dict[str, InstructionCandidate] = field(default_factory=dict)
+    before: dict[str, InstructionCandidate] = field(default_factory=dict)
+    after: dict[str, InstructionCandidate] = field(default_factory=dict)
+    instances_before: dict[str, InstanceCandidate] = field(default_factory=dict)
+    instances_after: dict[str, InstanceCandidate] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = {row.id for one in self.supplements for row in one.instructions}
+        run, columns = self.columns.run, self.columns
+        for number, ids in by_round(run, named).items():
+            place = columns.rounds.index(number)
+            first = int(columns.instructions.starts[place])
+            end = int(columns.instructions.starts[place + 1])
+            own_ids = columns.instructions.ids.slice(first, end - first).to_pylist()
+            own = {id: first + n for n, id in enumerate(own_ids) if id in ids}
+            self.rows |= own
+            self.wanted[number] = list(own.values())
+            self.recorded |= {row.id: row for row in run.instructions(number, ids)}
+            start = int(columns.instances.starts[place])
+            stop = int(columns.instances.starts[place + 1])
+            wanted = np.isin(columns.instances.instruction[start:stop], list(own.values()))
+            for row in (np.flatnonzero(wanted) + start).tolist():
+                self.instance_rows[columns.instances.ids[row].as_py()] = row
+
+    def judge(self, supplement: Commit, rulebook: Rulebook) -> None:
+        """Judge a supplement again, after all rounds."""
+        ids = [row.id for row in supplement.instructions]
+        after = {id: self.after.get(id) or self._judged(id) for id in ids}
+        thresholds = self.again.thresholds
+        verdicts = supplement_again(supplement, after, rulebook, thresholds)
+        for row in supplement.instructions:
+            known = self.before.get(row.id) or self.recorded[row.id]
+            self.before[row.id] = in_place(known, row)
+        self.after |= after | {row.id: row for row in verdicts.instructions}
+        self.instances_before |= {row.id: row for row in supplement.instances}
+        self.instances_after |= {row.id: row for row in verdicts.instances}
+
+    def _judged(self, id: str) -> InstructionCandidate:
+        """Return the row of an instruction with the verdict that its round gives it now."""
+        row = self.rows[id]
+        outcome = OUTCOMES[self.again.outcome[row]]
+        rouge_l, neighbour = self.again.near[row]
+        is_task = outcome == ACCEPTED
+        return replace(
+            self.recorded[id],
+            rouge_l=rouge_l,
+            neighbour_id=None if neighbour is None else self.columns.id(neighbour),
+            verdict=ACCEPTED if is_task else REJECTED,
+            reason=None if is_task else outcome,
+        )
+
+    def counted(
+        self, codes: Codes, places: Mapping[str, int], rows: Mapping[str, object]
+    ) -> Counter[str]:
+        """Count outcomes by columns, with the rows of supplements in place."""
+        replaced = [places[id] for id in rows if id in places]
+        counts = np.bincount(codes, minlength=len(OUTCOMES))
+        counts = counts - np.bincount(codes[replaced], minlength=len(OUTCOMES))
+        found = Counter({OUTCOMES[code]: int(counts[code]) for code in np.flatnonzero(counts)})
+        found.update(map(outcome_of, rows.values()))  # type: ignore[arg-type]
+        return found
+
+
+def _instruction_changes(columns: Columns, again: Again, later: _Later) -> Iterator[Change]:
+    """Yield the instructions that change, in order."""
+    changed = np.flatnonzero(columns.instructions.outcome != again.outcome)
+    ids = {later.rows[id]: id for id in later.before}
+    for row in _in_order(changed, ids):
+        text = columns.text(len(columns.pool) + row)
+        if row in ids:
+            old, new = later.before[ids[row]], later.after[ids[row]]
+            before, after = outcome_of(old), outcome_of(new)
+            near: tuple[float, str | None] = new.rouge_l, new.neighbour_id
+        else:
+            before = OUTCOMES[columns.instructions.outcome[row]]
+            after = OUTCOMES[again.outcome[row]]
+            rouge_l, neighbour = again.near[row]
+            near = rouge_l, None if neighbour is None else columns.id(neighbour)
+        if before != after:
+            score = float(columns.instructions.logprob[row])
+            id = str(columns.instructions.ids[row].as_py())
+            yield Change(id, before, after, text, score, *near)
+
+
+def _instance_changes(columns: Columns, again: Again, later: _Later) -> Iterator[Change]:
+    """Yield the instances that change, in order; those of supplements come last."""
+    rows = columns.instances
+    changed = np.flatnonzero(rows.outcome != again.instance_outcome)
+    replaced = {
+        later.instance_rows[id]: id for id in later.instances_before if id in later.instance_rows
+    }
+    texts = _outputs(columns, changed)
+    for row in _in_order(changed, replaced):
+        if row in replaced:
+            yield from _later_change(later, replaced[row])
+        else:
+            before, after = OUTCOMES[rows.outcome[row]], OUTCOMES[again.instance_outcome[row]]
+            id, score = str(rows.ids[row].as_py()), float(rows.logprob[row])
+            yield Change(id, before, after, texts[row], score, NAN, None)
+    for id in later.instances_before:
+        if id not in later.instance_rows:
+            yield from _later_change(later, id)
+
+
+def _later_change(later: _Later, id: str) -> Iterator[Change]:
+    old, new = later.instances_before[id], later.instances_after[id]
+    before, after = outcome_of(old), outcome_of(new)
+    if before != after:
+        yield Change(id, before, after, old.output, old.mean_logprob, NAN, None)
+
+
+def _in_order(changed: NDArray[np.int64], others: Iterable[int]) -> list[int]:
+    return sorted({*changed.tolist(), *others})
+
+
+def _outputs(columns: Columns, changed: NDArray[np.int64]) -> dict[int, str]:
+    """Return the outputs of some instances, by their places: read again, round by round."""
+    texts: dict[int, str] = {}
+    starts = columns.instances.starts
+    rounds = np.searchsorted(starts, changed, side="right") - 1
+    for place in np.unique(rounds).tolist():
+        table = columns.run.columns(columns.rounds[place], INSTANCES, ("output",))
+        own = changed[rounds == place]
+        outputs = pc.take(table["output"], own - int(starts[place])).to_pylist()
+        texts |= dict(zip(own.tolist(), outputs, strict=True))
+    return texts
