@@ -125,6 +125,20 @@ def characters(text: str) -> Iterable[str]:
     return map(chr, np.flatnonzero(np.bincount(_codes(text))))
 
 
+def each(text: str) -> list[str]:
+    """Return the characters of a text, as `list` does; the same ones are one object."""
+    if len(text) < _SHORT:
+        return list(text)
+    import numpy as np
+
+    codes = _codes(text)
+    known = np.flatnonzero(np.bincount(codes))
+    numbers = np.zeros(int(known[-1]) + 1, dtype=np.int32)
+    numbers[known] = np.arange(len(known))
+    objects = np.array([chr(code) for code in known], dtype=object)
+    return list(objects[numbers[codes]])
+
+
 def spelled(text: str, letter: Callable[[str], str]) -> str:
     """Return a text with an ASCII letter in place of each character, by a function of it."""
     import numpy as np
@@ -134,6 +148,14 @@ def spelled(text: str, letter: Callable[[str], str]) -> str:
     for code in np.flatnonzero(np.bincount(codes)):
         letters[code] = ord(letter(chr(code)))
     return str(letters[codes].tobytes(), "ascii")
+
+
+def changes(spelling: str) -> int:
+    """Return how often a letter differs from the one before it, in a text of ASCII letters."""
+    import numpy as np
+
+    letters = np.frombuffer(spelling.encode(), dtype=np.uint8)
+    return int(np.count_nonzero(letters[1:] != letters[:-1]))
 
 
 def spaced(text: str, spelling: str, *, alone: str, within: str) -> str:

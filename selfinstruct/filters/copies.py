@@ -7,6 +7,7 @@ character is one. A text holds another if it has the other's words side by side.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
@@ -25,18 +26,18 @@ def words_of(text: str) -> list[str]:
 
 def copies_shown(text: str, shown: Iterable[str]) -> bool:
     """Whether the text equals a task that its prompt showed, or holds one of 3 words or more."""
-    shown = list(shown)
-    if not shown:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Most tasks have a word that the text has nowhere.
+    near = [theirs for theirs in map(words_of, shown) if all(word in folded for word in theirs)]
+    if not near:
         return False
     own = words_of(text)
     framed = f" {' '.join(own)} "
-    for other in shown:
-        theirs = words_of(other)
-        if theirs and theirs == own:
-            return True
-        if len(theirs) >= _LEAST_SHOWN and f" {' '.join(theirs)} " in framed:
-            return True
-    return False
+    return any(
+        (theirs and theirs == own)
+        or (len(theirs) >= _LEAST_SHOWN and f" {' '.join(theirs)} " in framed)
+        for theirs in near
+    )
 
 
 def own_starts(text: str) -> tuple[list[str], list[bool]]:

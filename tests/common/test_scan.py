@@ -75,8 +75,14 @@ def test_characters(text: str) -> None:
     assert scan.count(text, str.isalpha) == sum(char.isalpha() for char in text)
     assert set(scan.characters(text)) == set(text)
     assert scan.all_of(text, str.isspace) == all(char.isspace() for char in text)
+    assert scan.each(text) == list(text)
     letters = "".join("a" if char.isalpha() else "o" for char in text)
     assert scan.spelled(text, lambda char: "a" if char.isalpha() else "o") == letters
+    assert scan.changes(letters) == sum(map(str.__ne__, letters, letters[1:]))
+    words = scan.spaced(text, letters, alone="a", within="-").split()
+    assert words == [char for char in text if char.isalpha()]
+    words = scan.spaced(text, letters, alone="-", within="a").split()
+    assert words == [text[m.start() : m.end()] for m in re.finditer("a+", letters)]
 
 
 @settings(deadline=None)

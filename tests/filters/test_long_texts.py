@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from selfinstruct.common.records import Markers
 from selfinstruct.filters import (
     code,
+    copies,
     echo,
     endings,
     instance_rules,
@@ -24,6 +25,7 @@ from selfinstruct.filters import (
 from selfinstruct.filters.novelty import tokens
 from selfinstruct.filters.rule import InstanceFacts
 from tests.former import code as former_code
+from tests.former import copies as former_copies
 from tests.former import echo as former_echo
 from tests.former import endings as former_endings
 from tests.former import instance_rules as former_instance_rules
@@ -70,6 +72,14 @@ def test_checks_of_a_text_and_its_task(given: str, task: str, blanks: bool) -> N
     for input, output in ((given, "x"), ("x", given), ("", task + given), (task, given)):
         repeats = echo.repeats_instruction(task, input, output)
         assert repeats == former_echo.repeats_instruction(task, input, output)
+
+
+@settings(deadline=None)
+@given(TEXTS, st.lists(SHORT, max_size=4), st.integers(0, 20), st.integers(1, 30))
+def test_copies(given: str, shown: list[str], start: int, length: int) -> None:
+    held = given[start : start + length]
+    for others in (shown, [*shown, held], [given, *shown]):
+        assert copies.copies_shown(given, others) == former_copies.copies_shown(given, others)
 
 
 @settings(deadline=None)

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import regex
 
-from selfinstruct.common.scan import ascii_words, characters, count, spaced, spelled
+from selfinstruct.common.scan import ascii_words, changes, characters, count, each, spaced, spelled
 from selfinstruct.common.versions import Versioned
 
 # Scripts that put no spaces between words.
@@ -72,6 +72,9 @@ _KINDS = (
     ("l", regex.compile(r"[\p{L}\p{N}]")),
 )
 _WORD_OF_KINDS = re.compile("[sS][mS]*|[lm]+")
+_PLAIN_WORDS = re.compile("s+|l+")
+# Longer runs of one kind are split one by one.
+_LONG_RUN = 16
 
 
 @lru_cache(maxsize=100_000)
@@ -98,7 +101,13 @@ def _words(text: str, pattern: regex.Pattern[str], of_kinds: re.Pattern[str]) ->
     spelling = kinds(text)
     if "m" in spelling or "S" in spelling:
         return [text[word.start() : word.end()] for word in of_kinds.finditer(spelling)]
-    return spaced(text, spelling, alone="s", within="l").split()
+    if changes(spelling) * _LONG_RUN > len(text):
+        return spaced(text, spelling, alone="s", within="l").split()
+    words: list[str] = []
+    for run in _PLAIN_WORDS.finditer(spelling):
+        piece = text[run.start() : run.end()]
+        words += each(piece) if spelling[run.start()] == "s" else (piece,)
+    return words
 
 
 # What rouge-score would drop: other letters and digits, and the mark on a letter. Marks that only
