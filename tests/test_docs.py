@@ -152,6 +152,7 @@ def test_every_option_of_a_command_that_the_docs_name_exists() -> None:
     known |= {"--no-deps", "--extra-index-url", "--torch-backend", "--from"}  # pip and uv
     known |= {"--rm", "--user"}  # docker
     known |= {"--logdir"}  # tensorboard
+    known |= {"--head", "--data-parallel-size"}  # ray start, vllm serve
     known |= {"--config-file", "--serve", "--version", "--install-completion", "--show-completion"}
     for path in PAGES:
         for option in re.findall(OPTION, path.read_text(encoding="utf-8")):

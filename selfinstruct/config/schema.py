@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import ValidationInfo, create_model, field_validator, model_validator
 
 from selfinstruct.common.fields import NonEmpty, Section, field, semantic, stopping, throughput
 from selfinstruct.common.sampling import SamplingConfig
@@ -127,10 +127,13 @@ class EngineConfig(Section):
         return options
 
 
+_MOST_PROPOSALS = 100_000
+
+
 class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
-    per_round: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = semantic(
+    per_round: int | Literal["auto"] = semantic(
         "auto", "most proposals of one round; auto: a quarter of what the engine does at once"
     )
     sizes: Literal["shrinking", "equal"] = semantic(
@@ -146,6 +149,17 @@ class ProposeConfig(Section):
     sampling: SamplingConfig = SamplingConfig(
         temperature=0.7, min_p=0.05, presence_penalty=2.0, max_tokens=400
     )
+
+    @field_validator("per_round", mode="before")
+    @classmethod
+    def _proposals(cls, per_round: Any) -> Any:
+        number = isinstance(per_round, int) and not isinstance(per_round, bool)
+        if per_round == "auto" or (number and 1 <= per_round <= _MOST_PROPOSALS):
+            return per_round
+        raise ValueError(
+            f"{json.dumps(per_round, default=str)} is not a number of proposals from 1 to "
+            f"{_MOST_PROPOSALS:,}, and not `auto`"
+        )
 
     @property
     def most(self) -> int:

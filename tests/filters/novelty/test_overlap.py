@@ -59,11 +59,8 @@ def test_many_texts(words: int, mean: int) -> None:
             text = [rng.choice(text) if rng.random() < 0.2 else word for word in rng.choice(texts)]
         texts.append(text)
     pool = pool_of(texts)
-    for query in [
-        *rng.sample(texts, 4),
-        rng.choices(vocabulary, shares, k=mean),
-        ["unknown", "w0"],
-    ]:
+    others = [rng.choices(vocabulary, shares, k=mean), ["unknown", "w0"]]
+    for query in [*rng.sample(texts, 4), *others]:
         scores = [
             overlap.f_measure(LCSseq.similarity(text, query), len(query), len(text))
             for text in texts
