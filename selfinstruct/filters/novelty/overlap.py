@@ -173,17 +173,20 @@ def nearest(
         return -1, floor, 0
     masks = _masks(query, words, masks_at)
     best, score, verified = -1, floor, 0
+    best_lcs, best_length = 0, 0
     for place in range(number):
         text = met[place]
         n = starts[text + 1] - starts[text]
-        bound = 2 * min(counts[text] + left, known, n) / (m + n)
+        common = min(counts[text] + left, known, n)
         counts[text] = 0
-        if bound > score - MARGIN:
+        # One as long, with no more in common, that was added later is at best equally near.
+        is_later = n == best_length and common <= best_lcs and text > best
+        if 2 * common / (m + n) > score - MARGIN and not is_later:
             verified += 1
             lcs = _lcs(tokens[starts[text] : starts[text + 1]], masks, masks_at, m)
             f = f_measure(lcs, m, n)
             if f > score or (f == score and 0 <= text < best):
-                best, score = text, f
+                best, score, best_lcs, best_length = text, f, lcs, n
     for word in words:
         masks_at[word] = 0
     return best, score, verified
