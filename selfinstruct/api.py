@@ -261,6 +261,9 @@ def generate(
     model: str | None = None,
     engine: str | None = None,
     base_url: Sequence[str] | None = None,
+    address: str | None = None,
+    replicas: int | None = None,
+    gpus_per_replica: int | None = None,
     dtype: str | None = None,
     seeds: StrPath | None = None,
     format: str | None = None,
@@ -302,6 +305,9 @@ def generate(
             of a server, `http://host:8000/v1#name`.
         engine: what runs the model, such as `vllm`.
         base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
+        address: with `engine="ray"`, the cluster: `auto` or `host:6379`.
+        replicas: with `engine="ray"`, copies of the model.
+        gpus_per_replica: with `engine="ray"`, GPUs of a copy, all in one machine.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
         format: of the seeds, such as `alpaca`; None: recognised from their columns.
@@ -372,6 +378,9 @@ def generate(
         "model.name": model,
         "engine.name": engine,
         "engine.base_url": list(base_url) if base_url else None,
+        "engine.address": address,
+        "engine.replicas": replicas,
+        "engine.gpus_per_replica": gpus_per_replica,
         "model.dtype": dtype,
         "model.prompting": prompting,
         "model.system": system,

@@ -216,10 +216,10 @@ def generate(
     from selfinstruct import api
     from selfinstruct.cli.watch import Watcher
     from selfinstruct.common.errors import EngineError, WriteError
-    from selfinstruct.config.values import overlay, parse_settings
+    from selfinstruct.config.values import parse_settings
     from selfinstruct.store import open_run
 
-    parsed = overlay(cluster.values(), parse_settings(settings or []))
+    parsed = parse_settings(settings or [])
     reading = reading_of(format, columns, skip_invalid)
     signal.signal(signal.SIGTERM, interrupt)
     console = terminal()
@@ -232,6 +232,9 @@ def generate(
                 model=model,
                 engine=engine,
                 base_url=base_url,
+                address=cluster.address,
+                replicas=cluster.replicas,
+                gpus_per_replica=cluster.gpus_per_replica,
                 dtype=dtype and str(dtype),
                 seeds=seeds,
                 format=reading.format,

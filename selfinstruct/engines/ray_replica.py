@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
+from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Completion, LocalModel, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.machine import detect_machine, require_vllm
@@ -85,7 +85,7 @@ class Replica:
         try:
             here = resolve_model(self._model.name, lambda *_: None)
         except ConfigError as error:
-            raise ConfigError(f"on {where}: {error}") from error
+            raise ConfigError(f"on {where}: {why(error)}") from error
         if here.digest != self._model.digest:
             raise ConfigError(
                 f"model {self._model.name!r}: is another one on {where} ({here.path}: "

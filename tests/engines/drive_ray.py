@@ -23,7 +23,7 @@ from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import build_engine
 from selfinstruct.models import resolve_model
 
-SAMPLING = SamplingConfig(temperature=1.0, max_tokens=60)
+SAMPLING = SamplingConfig(temperature=1.0, max_tokens=180)
 COUNT = 60
 
 
@@ -60,7 +60,7 @@ def main() -> None:
             time.sleep(0.1)
     engine.submit([request(number) for number in range(COUNT)])
     if kind == "ray":
-        collected(engine, found, 5)
+        time.sleep(0.2)  # it has begun to write
         os.kill(before[0], signal.SIGKILL)
     collected(engine, found, COUNT)
     if kind == "ray":
