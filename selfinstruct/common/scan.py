@@ -81,7 +81,7 @@ def at_lines(text: str, body: re.Pattern[str], line: re.Pattern[str]) -> Iterato
 
     Args:
         text: the text.
-        body: the pattern.
+        body: `\A` and the pattern, so that a search is a match too.
         line: a line break and the pattern. It skips the lines; one that starts with `^` does not.
     """
     first = body.match(text)

@@ -20,6 +20,7 @@ from selfinstruct.common.records import Completion, Form, Reading, Request, Stag
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import Engine
+from selfinstruct.engines.ray import RayEngine
 from selfinstruct.engines.registry import build_engine
 from selfinstruct.models import resolve_model
 
@@ -54,13 +55,16 @@ def main() -> None:
     engine = build_engine(model, ModelConfig(dtype="float32"), EngineConfig(**options))
     engine.start(256)
     told: dict[str, Any] = {}
+    before: list[int] = []
     found: dict[str, list[Completion]] = {}
-    if kind == "ray":
-        while len(before := replicas()) < 2:
+    if isinstance(engine, RayEngine):
+        while not all(worker.is_up for worker in engine._workers):
             time.sleep(0.1)
+        before = replicas()
+        os.kill(before[0], signal.SIGSTOP)  # however fast it is, it has requests when it dies
     engine.submit([request(number) for number in range(COUNT)])
     if kind == "ray":
-        time.sleep(0.2)  # it has begun to write
+        time.sleep(0.2)  # the other has begun to write
         os.kill(before[0], signal.SIGKILL)
     collected(engine, found, COUNT)
     if kind == "ray":

@@ -9,7 +9,7 @@ from selfinstruct.common.records import Markers, ParsedInstance, ParsedInstructi
 from selfinstruct.common.scan import at_lines, has_any
 
 _NUMBER = r"[ \t]*(?:\*\*|#+ )?(\d{1,4})[.)](?=\s|\*|$)"
-_NUMBERED = (re.compile(_NUMBER), re.compile(rf"\n{_NUMBER}"))
+_NUMBERED = (re.compile(rf"\A{_NUMBER}"), re.compile(rf"\n{_NUMBER}"))
 # Marks of bold text at the edge of a word; 2**10 and 2 ** 10 do not match.
 _BOLD = re.compile(r"\*\*(?:(?<!\w\*\*)(?! )|(?<! \*\*)(?!\w))")
 _FURTHEST_SKIP = 5

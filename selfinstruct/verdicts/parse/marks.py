@@ -20,8 +20,8 @@ _NUMBER = (
     r"(?:(?:\*\*|__)(?=[\s\w]))?"
 )
 _BULLET = r"(?P<indent>[ \t\u3000]*)(?:[-*•–—·▪●‣◦+○■]|\\-)[ \t]+(?=\S)(?![-*_][ \t]*[-*_])"
-_NUMBERS = (re.compile(_NUMBER, re.IGNORECASE), re.compile(rf"\n{_NUMBER}", re.IGNORECASE))
-_BULLETS = (re.compile(_BULLET), re.compile(rf"\n{_BULLET}"))
+_NUMBERS = (re.compile(rf"\A{_NUMBER}", re.IGNORECASE), re.compile(rf"\n{_NUMBER}", re.IGNORECASE))
+_BULLETS = (re.compile(rf"\A{_BULLET}"), re.compile(rf"\n{_BULLET}"))
 _BULLET_MARK = re.compile("[-*•–—·▪●‣◦+○■]")
 # Within a line: behind a space or a full stop without one, and before what starts a sentence.
 # What may stand there comes first: a pattern that starts with a lookbehind is tried everywhere.
