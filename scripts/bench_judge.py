@@ -2,14 +2,16 @@
 
     python scripts/bench_judge.py --characters 1000000
 
-Each text is one piece repeated. It stands for a proposal, for one long task of a list, an answer
-or an input. Prints the processor seconds of each version of the rules, the slowest last: the least
-of some repeats. The templates are read and the pool is filled beforehand, as in a run.
+Each text is one piece repeated, {n} in it being a number that rises. It stands for a proposal, for
+one long task of a list, an answer or an input. Prints the processor seconds of each version of the
+rules, the slowest last: the least of some repeats. The templates are read and the pool is filled
+beforehand, as in a run.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +31,12 @@ PIECES = [
     # What the rules look for, so that they cannot pass over it.
     "I can say, as an air pilot [1] is able to, that it won't be an answer <b>here</b>. ",
     *("I can ", "x = 1\n", "Input: 1\n", "世a ", "don't "),
+    # No line occurs twice.
+    *("{n}\n", "Input: {n}\n", "a{n} ", "世{n} "),
 ]
+# Every piece is a candidate of its own.
+CANDIDATES = ["Input: 1\nOutput: 2\n", "Input: {n}\nOutput: {n}\n", "- Name bird {n} of nine.\n"]
+KINDS = ("list", "task", "answer", "input")
 PLACE, TASK = "r00002-p000", "r00002-p000-i00"
 POOL = [(f"seed:{n}", f"Write a poem about harbour number {n} at dawn.") for n in range(175)]
 LIST = Reading(Form.LIST, first_number=9, continues=True)
@@ -61,6 +68,14 @@ def judging(version: int, kind: str, text: str, prompts: PromptLibrary) -> Calla
     return partial(verdicts_of_round, asked, 2, Rulebook(config, prompts), standards, room=9)
 
 
+def repeated(piece: str, characters: int) -> str:
+    """Return a text of so many characters, or nearly."""
+    if "{n}" not in piece:
+        return piece * (characters // len(piece))
+    times = characters // (len(piece) + 2 * piece.count("{n}"))
+    return "".join(piece.replace("{n}", str(n)) for n in range(times))
+
+
 def seconds_of(version: int, kind: str, text: str, prompts: PromptLibrary, repeats: int) -> float:
     """Return the least processor seconds of some repeats."""
     seconds = []
@@ -76,21 +91,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--characters", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--piece", action="append", type=ast.literal_eval, help="such as 'x\\n'")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="only this one")
     options = parser.parse_args()
     prompts = load_prompts()
     rows = []
     for version in range(1, RULES_VERSION + 1):
-        for kind in ("list", "task", "answer", "input"):
+        for kind in options.kind or KINDS:
             seconds_of(version, kind, "a few words", prompts, 1)  # compiled, and cached
-            for piece in PIECES:
-                text = piece * (options.characters // len(piece))
+            for piece in options.piece or [*PIECES, *CANDIDATES]:
+                text = repeated(piece, options.characters)
                 seconds = seconds_of(version, kind, text, prompts, options.repeats)
                 rows.append((seconds, version, kind, piece))
     print("| seconds | rules | in | repeated |\n|---:|---:|---|---|")
     for seconds, version, kind, piece in sorted(rows):
         print(f"| {seconds:.3f} | {version} | {kind} | `{piece!r}` |")
-    within = sum(seconds < 0.2 for seconds, *_ in rows)
-    print(f"\n{within} of {len(rows)} within 0.2 s")
+    for name, pieces in (("few candidates", PIECES), ("many candidates", CANDIDATES)):
+        seconds = [row[0] for row in rows if (row[3] in CANDIDATES) == (pieces is CANDIDATES)]
+        within = sum(one < 0.2 for one in seconds)
+        print(f"\n{name}: {within} of {len(seconds)} within 0.2 s")
 
 
 if __name__ == "__main__":

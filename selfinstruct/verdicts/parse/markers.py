@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum, auto
 from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
 
 from selfinstruct.common.scan import folded, last, lines_with
 
@@ -24,8 +25,7 @@ class Role(Enum):
     TASK = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(NamedTuple):
     """A marker: `start` of its line, `after` it, and its number ("Input 2:"; 0 without)."""
 
     role: Role
@@ -120,6 +120,7 @@ _EXAMPLE_WORDS = (
     *("ejemplo", "---", "***", "===", "___", "###", "~~~"),
 )
 _TASK_WORDS = ("task", "instruction", "aufgabe", "任务", "任務", "指令", "nhiệm vụ")
+_START = attrgetter("start")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
@@ -133,17 +134,19 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
         words: for each role, the markers of the templates, or other words.
     """
     exact = {word for _, own in words for marker in own for word in (marker, _bare(marker))}
-    every = [marker for role, own in words for marker in _of_role(text, role, own)]
+    of_role = {role: _of_role(text, role, own) for role, own in words}
+    has_exact = {role for role, own in of_role.items() if any(m.word in exact for m in own)}
     found: list[Marker] = []
-    for role in {marker.role for marker in every}:
+    for role, own in of_role.items():
         # An output's own case decides for inputs too.
-        others = [m for m in every if m.role is role or m.role is not Role.INPUT]
-        own = [marker for marker in every if marker.role is role]
-        found += _without_lower(own, exact, others)
-    found.sort(key=lambda marker: marker.start)
+        is_exact = role in has_exact or bool(has_exact - {Role.INPUT})
+        found += _without_lower(own, exact) if is_exact else own
+    found.sort(key=_START)
     fences = [line for line in lines_with(text, ("```", "~~~")) if _FENCE.match(text, line)]
     # A fence that is not closed is none.
     closed = fences[: len(fences) // 2 * 2]
+    if not closed:
+        return found
     outside = [m for m in found if bisect_right(closed, m.start) % 2 == 0]
     roles = {marker.role for marker in outside}
     return outside if all(m.role in roles for m in found) else found
@@ -189,25 +192,47 @@ def find_tasks(text: str, end: int = sys.maxsize) -> Iterator[Marker]:
 
 
 def _of_role(text: str, role: Role, words: Sequence[str]) -> list[Marker]:
-    markers: dict[int, Marker] = {}
     named, literal = _patterns(role, tuple(words))
     bare = [folded(_bare(word)) for word in words if _is_word(word)]
-    lines = lines_with(text, bare) if named else []
-    found = [pattern.match(text, line) for pattern in named for line in lines]
-    for match in (*found, *(match for one in literal for match in one.finditer(text))):
-        if match:
-            number = int(match["number"] or 0)
-            marker = Marker(role, match.start(), match.end(), number, match["word"])
-            markers.setdefault(marker.start, marker)
+    found = list(_at_lines(text, role, named, lines_with(text, bare))) if named else []
+    if not literal:
+        return found
+    markers = {marker.start: marker for marker in found}
+    for match in (match for one in literal for match in one.finditer(text)):
+        number = int(match["number"] or 0)
+        marker = Marker(role, match.start(), match.end(), number, match["word"])
+        markers.setdefault(marker.start, marker)
     return list(markers.values())
 
 
-def _without_lower(
-    markers: list[Marker], exact: Collection[str], others: Sequence[Marker]
-) -> list[Marker]:
-    """Drop lower case words of a text or of code, if markers are written otherwise elsewhere."""
-    if not any(marker.word in exact for marker in others):
-        return markers
+def _at_lines(
+    text: str, role: Role, patterns: Sequence[re.Pattern[str]], lines: Iterable[int]
+) -> Iterator[Marker]:
+    """Yield the markers at the starts of lines; a head that occurs again is matched once.
+
+    The head is what a marker depends on. It ends at a colon, with two marks behind it. Only what
+    stands in brackets may have a colon before that: there, and without a colon, the head is the
+    whole line.
+    """
+    known: dict[str, tuple[int, int, str] | None] = {}
+    for line in lines:
+        end = text.find("\n", line)
+        end = len(text) if end < 0 else end
+        colon = text.find(":", line, end)
+        head = text[line : min(colon + 3, end) if colon >= 0 else end]
+        if "(" in head or "（" in head or "：" in head:
+            head = text[line:end]
+        if head not in known:
+            match = next(filter(None, (one.match(text, line) for one in patterns)), None)
+            known[head] = match and (match.end() - line, int(match["number"] or 0), match["word"])
+        read = known[head]
+        if read:
+            size, number, word = read
+            yield Marker(role, line, line + size, number, word)
+
+
+def _without_lower(markers: list[Marker], exact: Collection[str]) -> list[Marker]:
+    """Drop lower case words of a text or of code, where markers are written otherwise elsewhere."""
     return [marker for marker in markers if marker.word in exact or not marker.word.islower()]
 
 

@@ -39,9 +39,11 @@ def input_first_pairs(
             if current is not None:
                 pairs.append(_closed(text, current, marker.start))
                 current = None
-            pending = _with_earlier(
-                text, found, place, pending, value_span(text, marker.after, stop)
-            )
+            if _is_replaced(found, place):
+                pending = NOWHERE  # nobody reads it
+            else:
+                span = value_span(text, marker.after, stop)
+                pending = _with_earlier(text, found, place, pending, span)
         elif current is None:
             input = pending
             if input is None:
@@ -95,6 +97,14 @@ def output_first_pairs(text: str, found: Sequence[Marker], end: int) -> tuple[li
 
 def _closed(text: str, current: OpenOutput, stop: int) -> Pair:
     return Pair(current.input, value_span(text, current.marker.after, stop))
+
+
+def _is_replaced(found: Sequence[Marker], place: int) -> bool:
+    """Whether another input follows an input, and is no second part of it."""
+    marker, following = found[place], found[place + 1 : place + 2]
+    if not following or following[0].role is not Role.INPUT:
+        return False
+    return not marker.number or following[0].number != marker.number + 1
 
 
 def _with_earlier(
