@@ -37,7 +37,7 @@ from selfinstruct.store.layout import (
     ROUNDS,
     RUN_FILE,
 )
-from selfinstruct.store.packs import packed_numbers, sound_packs
+from selfinstruct.store.packs import packed_numbers, rounds_named, sound_packs
 from selfinstruct.store.sealed import numbered
 
 Read = Callable[[Run], Overrides | Labels]
@@ -158,8 +158,8 @@ def _packs_to_move(run: Run, first: int) -> Iterator[Path]:
     sound, lost = sound_packs(run.path)
     kept = {pack.folder for pack in sound if pack.last < first}
     if lost or any(pack.last >= first for pack in sound):
-        for path in sorted((run.path / COMPACTED).glob("[0-9]*-[0-9]*")):
-            if path not in kept:
+        for path in sorted((run.path / COMPACTED).iterdir()):
+            if path not in kept and rounds_named(path.name) is not None:
                 yield path
 
 

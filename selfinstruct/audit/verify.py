@@ -21,10 +21,12 @@ from selfinstruct.store.compact import check_packed
 from selfinstruct.store.layout import CALIBRATION, COMPACTED, IMPORTS, INPUTS, ROUNDS, RUN_FILE
 from selfinstruct.store.open_rounds import is_open_journal, open_numbers, open_path, read_open
 from selfinstruct.store.packs import (
+    MANIFEST,
     ROUND_LINES,
     forget_packs,
     packed_numbers,
     packs_of,
+    rounds_named,
     sound_packs,
 )
 from selfinstruct.store.sealed import ChainError, commit_name, forget_known, numbered, sha256
@@ -118,6 +120,7 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
         advance(number)
     for folder in folders:
         yield from _odd(folder)
+    yield from _odd_packs(run.path / COMPACTED)
     yield from _open_rounds(run)
 
 
@@ -224,6 +227,14 @@ def _odd(folder: Path) -> Iterator[Problem]:
         is_commit = name.isascii() and name.isdigit() and name == commit_name(int(name))
         if not is_commit and not _TORN.fullmatch(name) and not is_open_journal(name):
             yield Problem(path, f"{path}: is not a commit; move it away")
+
+
+def _odd_packs(folder: Path) -> Iterator[Problem]:
+    """Yield what lies among packs and is none."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = path.name
+        if name != MANIFEST and rounds_named(name) is None and not name.startswith("."):
+            yield Problem(path, f"{path}: is not a pack of rounds; move it away")
 
 
 def _problem(read: Callable[[], object], path: Path) -> Iterator[Problem]:

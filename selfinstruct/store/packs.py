@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common.errors import StoreError, why
 from selfinstruct.store.layout import COMPACTED
-from selfinstruct.store.sealed import check_seal, checked, read_json
+from selfinstruct.store.sealed import SEAL, check_seal, checked, read_json
 
 MANIFEST = "manifest.json"
 PACK = "pack.json"
@@ -76,8 +77,8 @@ class Pack:
         """
         path = self.file(ROUND_LINES)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            rounds = [_packed_round(json.loads(line)) for line in lines]
+            lines = path.read_text(encoding="utf-8").split("\n")
+            rounds = [_packed_round(json.loads(line)) for line in lines if line]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{path}: is damaged ({why(error)}); restore it from a backup"
@@ -147,20 +148,49 @@ def sound_packs(run: Path) -> tuple[list[Pack], range]:
     try:
         listed = sorted(read_manifest(folder / MANIFEST), key=lambda one: str(one["name"]))
     except (StoreError, KeyError, TypeError):
-        lasts = [_range(path.name)[1] for path in folder.glob("[0-9]*-[0-9]*")]
-        return [], range(max(lasts, default=-1) + 1)
+        ends = [one.stop for one in folders_of_packs(folder)]
+        return [], range(max(ends, default=0))
     packs: list[Pack] = []
     for one in listed:
         try:
             packs.append(read_pack(folder / one["name"], one["sha256"]))
         except (StoreError, KeyError, ValueError):
-            return packs, range(_range(one["name"])[0], _range(listed[-1]["name"])[1] + 1)
+            lost = [rounds_named(each["name"]) or range(0) for each in (one, listed[-1])]
+            return packs, range(lost[0].start, lost[1].stop)
     return packs, range(0)
 
 
-def _range(name: str) -> tuple[int, int]:
-    first, _, last = name.partition("-")
-    return int(first), int(last)
+def rounds_named(name: str) -> range | None:
+    """Return the rounds that a pack is named after; None for a folder that is no pack."""
+    match = re.fullmatch(r"([0-9]{5,})-([0-9]{5,})", name)
+    return range(int(match[1]), int(match[2]) + 1) if match else None
+
+
+def check_manifest(run: Path, found: Collection[int]) -> None:
+    """Check that a run whose packs have rounds that are nowhere else has a manifest.
+
+    Args:
+        run: folder of the run.
+        found: numbers of the rounds that it has without.
+
+    Raises:
+        StoreError: the manifest is lost.
+    """
+    path = run / COMPACTED / MANIFEST
+    if path.exists() or all(set(found).issuperset(one) for one in folders_of_packs(path.parent)):
+        return
+    raise StoreError(
+        f"{path}: is missing, and only it tells which packs of rounds count; restore it from a "
+        "backup"
+    )
+
+
+def folders_of_packs(folder: Path) -> list[range]:
+    """Return the rounds of all folders that are named as packs, in a manifest or not."""
+    if not folder.is_dir():
+        return []
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return [rounds for name in names if (rounds := rounds_named(name)) is not None]
 
 
 def read_manifest(path: Path) -> list[dict[str, Any]]:
@@ -178,6 +208,8 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
             f"{path}: schema_version {manifest.get('schema_version')} is unknown to this program; "
             "upgrade selfinstruct"
         )
+    if SEAL not in manifest:
+        raise StoreError(f"{path}: is damaged (lacks {SEAL}); {advice}")
     check_seal(manifest, path)
     packs: list[dict[str, Any]] = manifest["packs"]
     return packs

@@ -21,6 +21,7 @@ from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import open_run
 from selfinstruct.store.commits import KINDS
+from selfinstruct.store.packs import forget_packs
 from selfinstruct.store.sealed import forget_known
 from selfinstruct.train.data.preference_rows import read_preferences
 from tests.faults.whole import PAIRS, RUN
@@ -117,6 +118,7 @@ def try_damage(whole: Path, work: Path, damage: Damage, expected: str) -> Outcom
     shutil.copytree(whole, path)
     damage.do(path)
     forget_known()
+    forget_packs()
     try:
         read = everything(path)
     except SelfInstructError as error:

@@ -21,7 +21,8 @@ from selfinstruct.decisions.decide import drop, restore
 from selfinstruct.decisions.labels import Rating
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.complete import complete
-from selfinstruct.store import Run, open_run
+from selfinstruct.store import Run, open_run, run_lock
+from selfinstruct.store.compact import compact
 from tests.conftest import varied_script
 from tests.faults.damage import damages, everything, try_damage
 
@@ -44,11 +45,17 @@ def finished(run: Run) -> Path:
     return run.path
 
 
-@pytest.fixture
-def pair(small: Run, tmp_path: Path, generate: Generate) -> tuple[Path, Path]:
-    """A run, and another of the same shape."""
+@pytest.fixture(params=[False, True], ids=["loose", "compacted"])
+def pair(
+    small: Run, tmp_path: Path, generate: Generate, request: pytest.FixtureRequest
+) -> tuple[Path, Path]:
+    """A run, and another of the same shape; the first rounds of both may be compacted."""
     other, _ = generate(tmp_path / "other", stop__target=25, seed=1)
-    return finished(small), finished(other)
+    for run in (small, other) if request.param else ():
+        with run_lock(run.path):
+            compact(run)
+        generate(run.path, resume=True, stop__target=40)
+    return finished(open_run(small.path)), finished(open_run(other.path))
 
 
 def test_damages_are_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -75,7 +82,8 @@ def test_a_repair_leaves_a_run_that_verifies(pair: tuple[Path, Path], tmp_path: 
             done = repair(open_run(path))
         except SelfInstructError:
             # What nothing can be made from: config, inputs, calibration.
-            assert not damage.what.startswith(("rounds/", "supplements/", "overrides", "labels"))
+            ours = ("rounds/", "compacted/", "supplements/", "overrides", "labels")
+            assert not damage.what.startswith(ours)
             continue
         assert done.problems, damage
         assert verify_run(open_run(path)).problems == []
