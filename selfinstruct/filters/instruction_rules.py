@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import lru_cache, partial
 from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
 from selfinstruct.common.fields import NonEmpty, semantic
+from selfinstruct.common.scan import folded, has_any
 from selfinstruct.filters import text as texts
 from selfinstruct.filters.length_rules import LENGTH_RULES
 from selfinstruct.filters.rule import Bound, InstructionFacts, Measure, Of, Rule, When, keys, switch
@@ -36,10 +38,19 @@ def _is_truncated(facts: InstructionFacts, _: Any) -> bool:
 
 
 def _is_unsuitable(facts: InstructionFacts, limits: Any) -> bool:
-    folded = facts.text.casefold()
-    has_word = limits.keywords and _keyword_pattern(limits.keywords).search(facts.text)
-    starts = any(folded.startswith(start.casefold()) for start in limits.forbidden_starts)
+    low = facts.text.casefold()
+    words = limits.keywords
+    has_word = may_have(facts.text, words) and _keyword_pattern(words).search(facts.text)
+    starts = any(low.startswith(start.casefold()) for start in limits.forbidden_starts)
     return bool(has_word) or starts
+
+
+def may_have(text: str, words: Collection[str]) -> bool:
+    """Whether a text can have one of some words, in any case: what a pattern needs to match."""
+    if not all(map(str.isascii, words)):
+        return True
+    low = folded(text)
+    return has_any(low, map(str.lower, words))
 
 
 @lru_cache(maxsize=8)

@@ -42,12 +42,10 @@ def repeated_share(text: str) -> float:
     give 0: a repeat in so short a text means nothing.
     """
     prose = _FENCE.sub("\n", text) if "```" in text or '"""' in text else text
-    of_line: dict[str, list[str]] = {}  # a loop says a line again and again
-    words: list[str] = []
-    for line in prose.splitlines():
-        if line not in of_line:
-            of_line[line] = list(_words_of(line)) if is_prose(line) else []
-        words += of_line[line]
+    lines = prose.splitlines()
+    # A loop says a line again and again.
+    of_line = {line: list(_words_of(line)) for line in set(lines) if is_prose(line)}
+    words = [word for line in lines if line in of_line for word in of_line[line]]
     if len(words) < _LEAST_WORDS:
         return 0.0
     runs = set(zip(*(words[place:] for place in range(_RUN)), strict=False))
@@ -90,7 +88,9 @@ def _words_of(line: str) -> Iterator[str]:
 
 def is_prose(line: str) -> bool:
     """Whether most characters of a line are letters, and it is no row of a table and no code."""
-    if not line or line.isspace() or line.count("|") > 1 or _is_code(line):
+    if line.isascii() and line.lower() == line.upper():  # no letter
+        return False
+    if line.isspace() or line.count("|") > 1 or _is_code(line):
         return False
     dense = "".join(line.split())
     if line.isascii():
