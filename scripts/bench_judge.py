@@ -3,7 +3,7 @@
     python scripts/bench_judge.py --characters 1000000
 
 Each text is one piece repeated, {n} in it being a number that rises. It stands for a proposal, for
-one long task of a list, an answer or an input. Prints the processor seconds of each version of the
+one long task of a list, an answer, an input, or all that was said of instances. Prints the processor seconds of each version of the
 rules, the slowest last: the least of some repeats. The templates are read and the pool is filled
 beforehand, as in a run.
 """
@@ -32,11 +32,12 @@ PIECES = [
     "I can say, as an air pilot [1] is able to, that it won't be an answer <b>here</b>. ",
     *("I can ", "x = 1\n", "Input: 1\n", "世a ", "don't "),
     # No line occurs twice.
-    *("{n}\n", "Input: {n}\n", "a{n} ", "世{n} "),
+    *("{n}\n", "Input: {n}\n", "a{n} ", "世{n} ", "Name bird {n}"),
+    "Output: 1\n",
 ]
 # Every piece is a candidate of its own.
 CANDIDATES = ["Input: 1\nOutput: 2\n", "Input: {n}\nOutput: {n}\n", "- Name bird {n} of nine.\n"]
-KINDS = ("list", "task", "answer", "input")
+KINDS = ("list", "task", "answer", "input", "instances")
 PLACE, TASK = "r00002-p000", "r00002-p000-i00"
 POOL = [(f"seed:{n}", f"Write a poem about harbour number {n} at dawn.") for n in range(175)]
 LIST = Reading(Form.LIST, first_number=9, continues=True)
@@ -55,13 +56,15 @@ def judging(version: int, kind: str, text: str, prompts: PromptLibrary) -> Calla
     config = build_config({}, "bench").model_copy(update={"rules_version": version})
     proposal = {"list": text, "task": f" Write about {text}."}.get(kind, " Name three sea birds.")
     asked = [completion(Stage.PROPOSE, PLACE, LIST, proposal)]
-    if kind in ("answer", "input"):
-        pair = (
-            f"Input: a tern{text}\nOutput: It is." if kind == "input" else f"Output: It is {text}"
-        )
+    pairs = {
+        "answer": f"Output: It is {text}",
+        "input": f"Input: a tern{text}\nOutput: It is.",
+        "instances": text,
+    }
+    if kind in pairs:
         asked += [
             completion(Stage.CLASSIFY, TASK, Reading(Form.LABEL), " No"),
-            completion(Stage.INSTANCES, TASK, Reading(Form.INPUT_FIRST), pair),
+            completion(Stage.INSTANCES, TASK, Reading(Form.INPUT_FIRST), pairs[kind]),
         ]
     standards = first_standards(POOL, config, {})
     standards.index.nearest("Name a bird.", 0.5)  # the pool is taken in

@@ -16,6 +16,7 @@ from selfinstruct.verdicts.parse.markers import (
     Role,
     find_inline,
     find_markers,
+    may_be_inline,
 )
 from selfinstruct.verdicts.parse.no_input import is_no_input
 from selfinstruct.verdicts.parse.pairs import Pair, input_first_pairs, output_first_pairs
@@ -102,6 +103,8 @@ def _with_inline(
     text: str, found: Sequence[Marker], markers: Markers, opened: str | None
 ) -> list[Marker]:
     """Add the outputs that stand on the line of their input."""
+    if not may_be_inline(text, markers.output):
+        return list(found)
     starts = [marker.after for marker in found]
     stops = [*(marker.start for marker in found), len(text)][1:]
     if opened is not None:

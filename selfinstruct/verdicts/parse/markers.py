@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
-from selfinstruct.common.scan import folded, last, lines_with
+from selfinstruct.common.scan import folded, has_any, last, lines_with
 
 
 class Role(Enum):
@@ -121,6 +121,8 @@ _EXAMPLE_WORDS = (
 )
 _TASK_WORDS = ("task", "instruction", "aufgabe", "任务", "任務", "指令", "nhiệm vụ")
 _START = attrgetter("start")
+# Where a marker ends in its line, its number, and its word.
+_Read = tuple[int, int, str]
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
@@ -154,25 +156,36 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
 
 def find_inline(text: str, word: str, start: int, end: int) -> Marker | None:
     """Return the first marker within a line ("Input: 2 + 2, Output: 4")."""
-    pattern = re.compile(
+    match = _inline_pattern(word).search(text, start, end)
+    return None if match is None else Marker(Role.OUTPUT, match.start(), match.end())
+
+
+def may_be_inline(text: str, word: str) -> bool:
+    """Whether a text has the word of a marker anywhere."""
+    return _bare(word) in text
+
+
+@lru_cache(maxsize=8)
+def _inline_pattern(word: str) -> re.Pattern[str]:
+    return re.compile(
         r"(?:[,;][ \t]{0,2}|(?<=\s)|(?<=\.))(?:\*\*)?"
         rf"{re.escape(_bare(word))}(?:\*\*)?[:：](?:\*\*)?"
     )
-    match = pattern.search(text, start, end)
-    return None if match is None else Marker(Role.OUTPUT, match.start(), match.end())
 
 
 def find_examples(text: str, start: int = 0, end: int = sys.maxsize) -> Iterator[Marker]:
     """Yield the lines of a range that separate examples: "Example 2", "---", "###"."""
     return (
         Marker(Role.EXAMPLE, m.start(), m.end(), int(m["number"] or 0), m["word"] or m["rule"])
-        for line in lines_with(text, _EXAMPLE_WORDS, start, end)
+        for line in _within(_lines_with(text, _EXAMPLE_WORDS), start, end)
         if (m := _EXAMPLE.match(text, line, end))
     )
 
 
 def last_example(text: str, start: int, end: int) -> Marker | None:
     """Return the last line of a range that separates examples, if there is one."""
+    if not _within(_lines_with(text, _EXAMPLE_WORDS), start, end):
+        return None
     return last(find_examples(text, start, end))
 
 
@@ -186,15 +199,25 @@ def find_tasks(text: str, end: int = sys.maxsize) -> Iterator[Marker]:
     """Yield the lines by which a model writes down a task, its own or the one that it got."""
     return (
         Marker(Role.TASK, m.start(), m.end())
-        for line in lines_with(text, _TASK_WORDS, 0, end)
+        for line in _within(_lines_with(text, _TASK_WORDS), 0, end)
         if (m := _TASK.match(text, line, end))
     )
 
 
-def _of_role(text: str, role: Role, words: Sequence[str]) -> list[Marker]:
-    named, literal = _patterns(role, tuple(words))
+@lru_cache(maxsize=4)
+def _lines_with(text: str, words: tuple[str, ...]) -> list[int]:
+    return lines_with(text, words)
+
+
+def _within(lines: Sequence[int], start: int, end: int) -> Sequence[int]:
+    return lines[bisect_left(lines, start) : bisect_left(lines, end)]
+
+
+@lru_cache(maxsize=4)
+def _of_role(text: str, role: Role, words: tuple[str, ...]) -> Sequence[Marker]:
+    named, literal = _patterns(role, words)
     bare = [folded(_bare(word)) for word in words if _is_word(word)]
-    found = list(_at_lines(text, role, named, lines_with(text, bare))) if named else []
+    found = list(_at_lines(text, role, named, bare)) if named else []
     if not literal:
         return found
     markers = {marker.start: marker for marker in found}
@@ -206,32 +229,51 @@ def _of_role(text: str, role: Role, words: Sequence[str]) -> list[Marker]:
 
 
 def _at_lines(
-    text: str, role: Role, patterns: Sequence[re.Pattern[str]], lines: Iterable[int]
+    text: str, role: Role, patterns: Sequence[re.Pattern[str]], words: Sequence[str]
 ) -> Iterator[Marker]:
-    """Yield the markers at the starts of lines; a head that occurs again is matched once.
+    """Yield the markers at the starts of lines; a line that occurs again is looked at once.
+
+    Args:
+        text: the completion.
+        role: of the markers.
+        patterns: of which one matches a line that starts with a marker.
+        words: in lower case; no such line is without one of them.
+    """
+    low = folded(text)
+    if not has_any(low, words):
+        return
+    lines: dict[str, _Read | None] = {}
+    heads: dict[str, _Read | None] = {}
+    start = 0
+    for line, low_line in zip(text.split("\n"), low.split("\n"), strict=True):
+        if line not in lines:
+            lines[line] = _read(line, patterns, heads) if has_any(low_line, words) else None
+        read = lines[line]
+        if read is not None:
+            yield Marker(role, start, start + read[0], read[1], read[2])
+        start += len(line) + 1
+
+
+def _read(
+    line: str, patterns: Sequence[re.Pattern[str]], heads: dict[str, _Read | None]
+) -> _Read | None:
+    """Return what a line starts with; a head that occurs again is matched once.
 
     The head is what a marker depends on. It ends at a colon, with two marks behind it. Only what
     stands in brackets may have a colon before that: there, and without a colon, the head is the
     whole line.
     """
-    known: dict[str, tuple[int, int, str] | None] = {}
-    for line in lines:
-        end = text.find("\n", line)
-        end = len(text) if end < 0 else end
-        colon = text.find(":", line, end)
-        head = text[line : min(colon + 3, end) if colon >= 0 else end]
-        if "(" in head or "（" in head or "：" in head:
-            head = text[line:end]
-        if head not in known:
-            match = next(filter(None, (one.match(text, line) for one in patterns)), None)
-            known[head] = match and (match.end() - line, int(match["number"] or 0), match["word"])
-        read = known[head]
-        if read:
-            size, number, word = read
-            yield Marker(role, line, line + size, number, word)
+    colon = line.find(":")
+    head = line[: colon + 3] if colon >= 0 else line
+    if has_any(head, "(（："):
+        head = line
+    if head not in heads:
+        match = next(filter(None, (one.match(line) for one in patterns)), None)
+        heads[head] = match and (match.end(), int(match["number"] or 0), match["word"])
+    return heads[head]
 
 
-def _without_lower(markers: list[Marker], exact: Collection[str]) -> list[Marker]:
+def _without_lower(markers: Sequence[Marker], exact: Collection[str]) -> list[Marker]:
     """Drop lower case words of a text or of code, where markers are written otherwise elsewhere."""
     return [marker for marker in markers if marker.word in exact or not marker.word.islower()]
 
