@@ -3,9 +3,10 @@
     python scripts/bench_judge.py --characters 1000000
 
 Each text is one piece repeated, {n} in it being a number that rises. It stands for a proposal, for
-one long task of a list, an answer, an input, or all that was said of instances. Prints the processor seconds of each version of the
-rules, the slowest last: the least of some repeats. The templates are read and the pool is filled
-beforehand, as in a run.
+one long task of a list, an answer, an input, or all that a model wrote as instances. Prints the
+processor seconds of each version of the rules, the slowest last: the least of some repeats. The
+templates are read and the pool is filled beforehand, as in a run. Texts of many candidates are
+counted apart: each of them has a verdict, and its row.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ PIECES = [
     "I can say, as an air pilot [1] is able to, that it won't be an answer <b>here</b>. ",
     *("I can ", "x = 1\n", "Input: 1\n", "世a ", "don't "),
     # No line occurs twice.
-    *("{n}\n", "Input: {n}\n", "a{n} ", "世{n} ", "Name bird {n}"),
-    "Output: 1\n",
+    *("{n}\n", "Input: {n}\n", "a{n} ", "世{n} ", "Name bird {n}.\n", "- Name bird {n} of nine.\n"),
+    *("Output: 1\n", "Output: 1\n\n", "Input: {n}\nOutput: {n}\n"),
 ]
-# Every piece is a candidate of its own.
-CANDIDATES = ["Input: 1\nOutput: 2\n", "Input: {n}\nOutput: {n}\n", "- Name bird {n} of nine.\n"]
+# With more, a text is one of many candidates.
+MANY = 100
 KINDS = ("list", "task", "answer", "input", "instances")
 PLACE, TASK = "r00002-p000", "r00002-p000-i00"
 POOL = [(f"seed:{n}", f"Write a poem about harbour number {n} at dawn.") for n in range(175)]
@@ -79,15 +80,18 @@ def repeated(piece: str, characters: int) -> str:
     return "".join(piece.replace("{n}", str(n)) for n in range(times))
 
 
-def seconds_of(version: int, kind: str, text: str, prompts: PromptLibrary, repeats: int) -> float:
-    """Return the least processor seconds of some repeats."""
-    seconds = []
+def measured(
+    version: int, kind: str, text: str, prompts: PromptLibrary, repeats: int
+) -> tuple[float, int]:
+    """Return the least processor seconds of some repeats, and the number of candidates."""
+    seconds, candidates = [], 0
     for _ in range(repeats):
         judge = judging(version, kind, text, prompts)
         started = time.process_time()
-        judge()
+        verdicts = judge()
         seconds.append(time.process_time() - started)
-    return min(seconds)
+        candidates = len(verdicts.instructions) + len(verdicts.instances)
+    return min(seconds), candidates
 
 
 def main() -> None:
@@ -101,18 +105,20 @@ def main() -> None:
     rows = []
     for version in range(1, RULES_VERSION + 1):
         for kind in options.kind or KINDS:
-            seconds_of(version, kind, "a few words", prompts, 1)  # compiled, and cached
-            for piece in options.piece or [*PIECES, *CANDIDATES]:
+            measured(version, kind, "a few words", prompts, 1)  # compiled, and cached
+            for piece in options.piece or PIECES:
                 text = repeated(piece, options.characters)
-                seconds = seconds_of(version, kind, text, prompts, options.repeats)
-                rows.append((seconds, version, kind, piece))
-    print("| seconds | rules | in | repeated |\n|---:|---:|---|---|")
-    for seconds, version, kind, piece in sorted(rows):
-        print(f"| {seconds:.3f} | {version} | {kind} | `{piece!r}` |")
-    for name, pieces in (("few candidates", PIECES), ("many candidates", CANDIDATES)):
-        seconds = [row[0] for row in rows if (row[3] in CANDIDATES) == (pieces is CANDIDATES)]
-        within = sum(one < 0.2 for one in seconds)
-        print(f"\n{name}: {within} of {len(seconds)} within 0.2 s")
+                row = measured(version, kind, text, prompts, options.repeats)
+                rows.append((*row, version, kind, piece))
+    print("| seconds | candidates | rules | in | repeated |\n|---:|---:|---:|---|---|")
+    for seconds, candidates, version, kind, piece in sorted(rows):
+        print(f"| {seconds:.3f} | {candidates} | {version} | {kind} | `{piece!r}` |")
+    for name, group in (
+        ("few", [row for row in rows if row[1] <= MANY]),
+        ("many", [row for row in rows if row[1] > MANY]),
+    ):
+        within = sum(row[0] < 0.2 for row in group)
+        print(f"\n{name} candidates: {within} of {len(group)} within 0.2 s")
 
 
 if __name__ == "__main__":
