@@ -23,9 +23,11 @@ from selfinstruct.store.open_rounds import is_open_journal, open_numbers, open_p
 from selfinstruct.store.packs import (
     MANIFEST,
     ROUND_LINES,
+    check_manifest,
     forget_packs,
     packed_numbers,
     packs_of,
+    read_manifest,
     rounds_named,
     sound_packs,
 )
@@ -82,9 +84,12 @@ def _problems(run: Run, done: Verified, advance: Callable[[int], object]) -> Ite
     places = (RUN_FILE, INPUTS, CALIBRATION)
     for name, read in zip(places, (stored_config, stored_inputs, Run.calibration), strict=True):
         yield from _problem(partial(read, run), run.path / name)
-    yield from _rounds(run, done, advance)
-    for kind in KINDS:
-        yield from _commits(run, kind, done)
+    lost = list(_problem(partial(_read_manifest, run), run.path / COMPACTED / MANIFEST))
+    yield from lost
+    if not lost:  # else nobody knows which rounds there are
+        yield from _rounds(run, done, advance)
+        for kind in KINDS:
+            yield from _commits(run, kind, done)
     for read_journal, path in ((read_overrides, overrides_path), (read_labels, labels_path)):
         yield from _problem(partial(read_journal, run), path(run))
         with _unread():
@@ -93,8 +98,17 @@ def _problems(run: Run, done: Verified, advance: Callable[[int], object]) -> Ite
         yield from _problem(partial(read_sample, run, number), sample_path(run, number))
 
 
+def _read_manifest(run: Run) -> None:
+    path = run.path / COMPACTED / MANIFEST
+    if path.exists():
+        read_manifest(path)
+    folders = (run.path / ROUNDS, run.path / IMPORTS)
+    check_manifest(run.path, {number for folder in folders for number in numbered(folder)})
+
+
 def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
     folders = (run.path / ROUNDS, run.path / IMPORTS)
+    loose = {number for folder in folders for number in numbered(folder)}
     try:
         packed = packed_numbers(run.path)
     except StoreError as error:
@@ -102,7 +116,7 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
         first = min(sound_packs(run.path)[1], default=0)
         yield Problem(run.path / COMPACTED, str(error), round=first)
         return
-    loose = {number for folder in folders for number in numbered(folder)} - packed
+    loose -= packed
     numbers = sorted(packed | loose)
     missing = _first_gap(numbers)
     try:

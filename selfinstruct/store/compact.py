@@ -42,6 +42,7 @@ from selfinstruct.store.packs import (
     ROUND_LINES,
     Pack,
     PackedRound,
+    listed_anew,
     pack_of,
     packed_numbers,
     packs_of,
@@ -114,6 +115,16 @@ def cut_off(run: Run, first: int) -> None:
                 with suppress(StoreError):
                     kept.append(_written(run, list(range(pack.first, first)), id))
         _write_manifest(run, kept)
+
+
+def name_packs(run: Run) -> None:
+    """Write the manifest anew, by the packs that are there: for `audit repair`.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    with refusal(run.path / COMPACTED):
+        _write_listed(run, listed_anew(run.path))
 
 
 def tidy(run: Run) -> bool:
@@ -311,12 +322,16 @@ def _commit(run: Run, new: Sequence[Pack]) -> None:
 
 
 def _write_manifest(run: Run, packs: Sequence[Pack]) -> None:
-    if not (run.path / COMPACTED / MANIFEST).exists():
-        write_meta(run.path, {**run.meta, "schema_version": COMPACTED_VERSION})
     listed = [
         {"name": pack.folder.name, "sha256": sha256(pack.folder / PACK)}
         for pack in sorted(packs, key=lambda pack: pack.first)
     ]
+    _write_listed(run, listed)
+
+
+def _write_listed(run: Run, listed: Sequence[Mapping[str, Any]]) -> None:
+    if not (run.path / COMPACTED / MANIFEST).exists():
+        write_meta(run.path, {**run.meta, "schema_version": COMPACTED_VERSION})
     manifest = seal({"schema_version": COMPACTED_VERSION, "packs": listed})
     atomic.write_json(run.path / COMPACTED / MANIFEST, manifest)
 

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common.errors import StoreError, why
 from selfinstruct.store.layout import COMPACTED
-from selfinstruct.store.sealed import SEAL, check_seal, checked, read_json
+from selfinstruct.store.sealed import SEAL, check_seal, checked, read_json, sha256
 
 MANIFEST = "manifest.json"
 PACK = "pack.json"
@@ -148,8 +148,7 @@ def sound_packs(run: Path) -> tuple[list[Pack], range]:
     try:
         listed = sorted(read_manifest(folder / MANIFEST), key=lambda one: str(one["name"]))
     except (StoreError, KeyError, TypeError):
-        ends = [one.stop for one in folders_of_packs(folder)]
-        return [], range(max(ends, default=0))
+        return [], range(max((rounds.stop for rounds in packs_by_name(folder).values()), default=0))
     packs: list[Pack] = []
     for one in listed:
         try:
@@ -158,6 +157,23 @@ def sound_packs(run: Path) -> tuple[list[Pack], range]:
             lost = [rounds_named(each["name"]) or range(0) for each in (one, listed[-1])]
             return packs, range(lost[0].start, lost[1].stop)
     return packs, range(0)
+
+
+def listed_anew(run: Path) -> list[dict[str, Any]]:
+    """Return what a manifest would say of the packs that are there, whole or damaged.
+
+    Of two packs that overlap, the one with more rounds counts: it was written from the other.
+    """
+    folder = run / COMPACTED
+    listed: list[dict[str, Any]] = []
+    end = 0
+    in_order = sorted(packs_by_name(folder).items(), key=lambda one: (one[1].start, -one[1].stop))
+    for name, rounds in in_order:
+        if rounds.start >= end:
+            path = folder / name / PACK
+            listed.append({"name": name, "sha256": sha256(path) if path.is_file() else ""})
+            end = rounds.stop
+    return listed
 
 
 def rounds_named(name: str) -> range | None:
@@ -177,20 +193,19 @@ def check_manifest(run: Path, found: Collection[int]) -> None:
         StoreError: the manifest is lost.
     """
     path = run / COMPACTED / MANIFEST
-    if path.exists() or all(set(found).issuperset(one) for one in folders_of_packs(path.parent)):
+    if path.exists() or all(map(set(found).issuperset, packs_by_name(path.parent).values())):
         return
     raise StoreError(
-        f"{path}: is missing, and only it tells which packs of rounds count; restore it from a "
-        "backup"
+        f"{path}: is missing, and only it tells which packs of rounds count; {_anew(path)}"
     )
 
 
-def folders_of_packs(folder: Path) -> list[range]:
-    """Return the rounds of all folders that are named as packs, in a manifest or not."""
+def packs_by_name(folder: Path) -> dict[str, range]:
+    """Return the folders that are named as packs, in a manifest or not, with their rounds."""
     if not folder.is_dir():
-        return []
-    names = (path.name for path in folder.iterdir() if path.is_dir())
-    return [rounds for name in names if (rounds := rounds_named(name)) is not None]
+        return {}
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    return {name: rounds for name in names if (rounds := rounds_named(name)) is not None}
 
 
 def read_manifest(path: Path) -> list[dict[str, Any]]:
@@ -200,7 +215,7 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
         StoreError: it is damaged, or newer than this program.
     """
     manifest = read_json(path)
-    advice = "restore it from a backup"
+    advice = _anew(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("packs"), list):
         raise StoreError(f"{path}: is damaged (holds no packs); {advice}")
     if manifest.get("schema_version") != COMPACTED_VERSION:
@@ -210,9 +225,14 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
         )
     if SEAL not in manifest:
         raise StoreError(f"{path}: is damaged (lacks {SEAL}); {advice}")
-    check_seal(manifest, path)
+    check_seal(manifest, path, advice)
     packs: list[dict[str, Any]] = manifest["packs"]
     return packs
+
+
+def _anew(manifest: Path) -> str:
+    run = manifest.parent.parent
+    return f"restore it from a backup, or write it anew with: selfinstruct audit repair {run}"
 
 
 def read_pack(folder: Path, checksum: str) -> Pack:
@@ -223,6 +243,8 @@ def read_pack(folder: Path, checksum: str) -> Pack:
     """
     path = checked(folder / PACK, {PACK: checksum})
     info = read_json(path)
+    if not isinstance(info, dict) or SEAL not in info:
+        raise StoreError(f"{path}: is damaged (lacks {SEAL}); restore it from a backup")
     check_seal(info, path)
     return Pack(folder, int(info["first"]), int(info["last"]), info)
 

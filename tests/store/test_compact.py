@@ -249,12 +249,53 @@ def test_a_lost_manifest_of_a_run_without_a_count(grown: Run) -> None:
     (run.path / COMPACTED / MANIFEST).unlink()
     with pytest.raises(StoreError, match=r"manifest\.json: is missing"):
         open_run(run.path).rounds()
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"manifest\.json: is missing"):
         packed(run)
+
+
+@pytest.mark.parametrize("damage", ["lost", "flipped", "empty"])
+def test_a_manifest_is_written_anew(
+    grown: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    before, rounds = said(grown, tmp_path), grown.rounds()
+    monkeypatch.setattr(packing, "FULL_ROUNDS", 3)
+    run = packed(grown)
+    manifest = run.path / COMPACTED / MANIFEST
+    if damage == "lost":
+        manifest.unlink()
+    elif damage == "flipped":
+        flip(manifest)
+    else:
+        manifest.write_bytes(b"")
     done = repair(open_run(run.path))
-    assert done.folder is not None
-    assert list(done.folder.glob("compacted/*/instructions.parquet"))
-    assert verify_run(open_run(run.path)).problems == []
+    assert (done.rounds, done.moved) == ([], [manifest])
+    assert manifest.name in str(done.problems[0])
+    mended = open_run(run.path)
+    assert mended.rounds() == rounds
+    assert said(mended, tmp_path) == before
+    assert verify_run(mended).problems == []
+
+
+def test_a_manifest_and_a_pack_are_damaged(
+    grown: Run, monkeypatch: pytest.MonkeyPatch, generate: Generate
+) -> None:
+    before = [repr(grown.instructions(n)) for n in grown.rounds()]
+    monkeypatch.setattr(packing, "FULL_ROUNDS", 3)
+    run = packed(grown)
+    (run.path / COMPACTED / MANIFEST).unlink()
+    flip(packs_of_folder(run.path)[1] / INSTANCES)
+    done = repair(open_run(run.path))
+    assert done.rounds == list(range(3, len(before)))
+    mended = open_run(run.path)
+    assert [repr(mended.instructions(n)) for n in mended.rounds()] == before[:3]
+    assert verify_run(mended).problems == []
+    generate(run.path, resume=True, stop__target=30, propose__per_round=2)
+    again = open_run(run.path)
+    assert [repr(again.instructions(n)) for n in again.rounds()] == before
+
+
+def packs_of_folder(run: Path) -> list[Path]:
+    return sorted(path for path in (run / COMPACTED).iterdir() if path.is_dir())
 
 
 def test_what_is_no_pack_stays(grown: Run) -> None:
