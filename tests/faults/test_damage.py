@@ -16,7 +16,8 @@ from selfinstruct.audit.repair import repair
 from selfinstruct.audit.sample import draw_sample
 from selfinstruct.audit.search import Filter, candidates
 from selfinstruct.audit.verify import verify_run
-from selfinstruct.common.errors import SelfInstructError
+from selfinstruct.common.errors import SelfInstructError, StoreError
+from selfinstruct.dataset.read import run_rows
 from selfinstruct.decisions.decide import drop, restore
 from selfinstruct.decisions.labels import Rating
 from selfinstruct.engines.scripted import ScriptedEngine
@@ -67,6 +68,15 @@ def test_damages_are_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
         assert outcome.result in ("detected", "harmless"), outcome
         found[outcome.result] += 1
     assert found["detected"] > 60
+
+
+def test_data_of_a_run_that_lost_a_decision_is_refused(small: Run) -> None:
+    path = finished(small)
+    assert list(run_rows(path))
+    journal = path / "overrides.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(StoreError, match=r"overrides\.jsonl: lost .* bytes"):
+        list(run_rows(path))
 
 
 def test_a_repair_leaves_a_run_that_verifies(pair: tuple[Path, Path], tmp_path: Path) -> None:
