@@ -14,6 +14,7 @@ from selfinstruct.common.records import Completion, Form, Prompt, Reading, Reque
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import export_rows
+from selfinstruct.decisions.overrides import refuse_damaged
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.engines.stream import batched, stream
@@ -121,7 +122,12 @@ def require_references(scorers: Sequence[Scorer], prompts: Sequence[TaskPrompt])
 
 
 def prompts_of(run: Run) -> list[TaskPrompt]:
-    """Return the tasks of a run as it stands, in the order in which they were written."""
+    """Return the tasks of a run as it stands, in the order in which they were written.
+
+    Raises:
+        StoreError: the run is damaged, or decisions about it are lost.
+    """
+    refuse_damaged(run)
     return [
         TaskPrompt(row.id, row.instruction_id, user_text(row.instruction, row.input), row.output)
         for row in export_rows(run)

@@ -22,8 +22,10 @@ from selfinstruct.decisions.decide import drop, restore
 from selfinstruct.decisions.labels import Rating
 from selfinstruct.engines.scripted import ScriptedEngine
 from selfinstruct.generate.complete import complete
+from selfinstruct.preferences.sample import prompts_of
 from selfinstruct.store import Run, open_run, run_lock
 from selfinstruct.store.compact import compact
+from selfinstruct.train.data.rows import read_rows
 from tests.conftest import varied_script
 from tests.faults.damage import damages, everything, try_damage
 
@@ -55,7 +57,8 @@ def pair(
     for run in (small, other) if request.param else ():
         with run_lock(run.path):
             compact(run)
-        generate(run.path, resume=True, stop__target=40)
+        model = run.meta["config"]["model"]["name"]
+        generate(run.path, resume=True, stop__target=40, model__name=model)
     return finished(open_run(small.path)), finished(open_run(other.path))
 
 
@@ -75,8 +78,13 @@ def test_data_of_a_run_that_lost_a_decision_is_refused(small: Run) -> None:
     assert list(run_rows(path))
     journal = path / "overrides.jsonl"
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
-    with pytest.raises(StoreError, match=r"overrides\.jsonl: lost .* bytes"):
+    told = r"overrides\.jsonl: lost .* bytes"
+    with pytest.raises(StoreError, match=told):
         list(run_rows(path))
+    with pytest.raises(StoreError, match=told):
+        prompts_of(open_run(path))
+    with pytest.raises(StoreError, match=told):
+        read_rows(path)
 
 
 def test_a_repair_leaves_a_run_that_verifies(pair: tuple[Path, Path], tmp_path: Path) -> None:
