@@ -72,8 +72,8 @@ class Level:
     original: int
 
 
-# A round has as many proposals as `propose.per_round=auto` gives it; with one request in flight there
-# is no time for so many.
+# A round has as many proposals as `propose.per_round=auto` gives it; with one request in flight
+# there is no time for so many.
 LEVELS = (Level(1, 2, 1, 2), Level(8, 16, 2, 5), Level(64, 16, 4, 5), Level(256, 64, 2, 5))
 QUICK = (Level(8, 2, 2, 5),)
 
