@@ -378,14 +378,20 @@ def throughput(name: str) -> str:
     return f"{report[name]}\nMeasured on {report['measured']}.\n"
 
 
-_COUNTS = ("injected", "lost", "silent", "tracebacks", "refused")
+_COUNTS = {
+    "injected": "injected",
+    "lost": "lost",
+    "silent": "silent",
+    "tracebacks": "tracebacks",
+    "refused": "stuck",
+}
 _PARTS = {
     "kills": "kills and power cuts",
-    "disk": "refusals of the disk",
-    "damages": "damages",
+    "disk": "disk errors",
+    "damages": "damaged files",
     "completions": "hostile completions",
-    "engine": "runs by a faulty engine",
-    "together": "several processes at one run",
+    "engine": "runs with a faulty engine",
+    "together": "several processes on one run",
 }
 
 
@@ -395,7 +401,7 @@ def reliability() -> list[str]:
     if not path.is_file():
         return [text for name in ("summary", *_PARTS) for text in (name, "Not measured yet.\n")]
     report = json.loads(path.read_text(encoding="utf-8"))
-    lines = [f"| fault | {' | '.join(_COUNTS)} |", f"|---|{'---:|' * len(_COUNTS)}"]
+    lines = [f"| fault | {' | '.join(_COUNTS.values())} |", f"|---|{'---:|' * len(_COUNTS)}"]
     tables = []
     for name, title in _PARTS.items():
         part = report["parts"].get(name)
@@ -403,10 +409,10 @@ def reliability() -> list[str]:
             tables += [name, "Not measured yet.\n"]
             continue
         lines.append(f"| {title} | {_counted(part['total'])} |")
-        rows = [f"| | {' | '.join(_COUNTS)} | what the user saw |"]
+        rows = [f"| | {' | '.join(_COUNTS.values())} | what the user saw (cases) |"]
         rows.append(f"|---|{'---:|' * len(_COUNTS)}---|")
         for row in part["rows"]:
-            saw = "; ".join(f"{what}: {count:,}" for what, count in row["saw"].items())
+            saw = "; ".join(f"{what} ({count:,})" for what, count in row["saw"].items())
             rows.append(f"| {row['name']} | {_counted(row)} | {saw.replace('|', '/')} |")
         tables += [name, "\n".join(rows) + "\n"]
     summary = "\n".join(lines) + f"\n\nMeasured on {report['machine']}.\n"
