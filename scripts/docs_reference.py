@@ -149,11 +149,16 @@ def reasons_page() -> str:
     rows = "".join(f"| `{reason}` | {text} |\n" for reason, text in reasons().items())
     return (
         f"# Reasons\n\n{MADE}"
-        "A rejected candidate has exactly one reason: the first rule that it failed. The "
-        "same words\n"
-        "stand in the files of a run, in `audit list --reason`, on the pages and here.\n"
-        "[Rules](../rules.md) explains the rules and their limits.\n\n"
-        f"| reason | a candidate is rejected because |\n|---|---|\n{rows}"
+        "A candidate that did not become part of the dataset has exactly one reason, usually "
+        "the first\n"
+        "rule that it failed. `pending_instances`, `over_target` and `user_done` say nothing "
+        "against the text.\n"
+        "The same names are used in the files of a run, in `audit list --reason`, and on the "
+        "pages of the\n"
+        "web service. [Rules](../rules.md) explains the rules, their limits and the pool. A "
+        "conversation here\n"
+        "is one that the model has with itself ([conversations](../conversations.md)).\n\n"
+        f"| reason | meaning |\n|---|---|\n{rows}"
     )
 
 
@@ -199,14 +204,17 @@ def export_table(docs: str = "docs/") -> str:
     ]
     lines = ["| you use | `selfinstruct export RUN --out FILE` and | you get |\n|---|---|---|\n"]
     lines += [f"| {use} | `{how}` | {got} |\n" for use, how, got in rows]
-    lines.append(f"| `selfinstruct train` | nothing: [give it the run]({docs}training.md) | |\n")
+    lines.append(
+        f"| `selfinstruct train` | no export needed: [give it the run]({docs}training.md) | |\n"
+    )
     return "".join(lines)
 
 
 def python_page() -> str:
     """Return the page of the public Python API: signatures and docstrings."""
     lines = [
-        f"# Python API\n\n{MADE}[From Python](../python.md) shows how these work together.\n",
+        f"# Python API\n\n{MADE}[From Python](../python.md) shows how these work together. "
+        "In the examples,\n`si` is the package: `import selfinstruct as si`.\n",
     ]
     for name in sorted(si.__all__, key=str.lower):
         value = getattr(si, name)
@@ -276,7 +284,9 @@ def _docstring(value: Any) -> str:
             out.append(line)
     if section == "Example":
         out.append("```")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(out).replace("<", "&lt;")) + "\n"
+    # Markdown takes a `<` for HTML, but not within code.
+    page = re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", "\n".join(out))
+    return re.sub(r"\n{3,}", "\n\n", page) + "\n"
 
 
 def rest_page() -> str:
@@ -310,7 +320,7 @@ def rest_page() -> str:
             if query:
                 details.append(f"- `{method.upper()} {path}`: {', '.join(query)}\n")
     if details:
-        lines += ["\n## Parameters of the query\n\n", *details]
+        lines += ["\n## Query parameters\n\n", *details]
     return "".join(lines)
 
 

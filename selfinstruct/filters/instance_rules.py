@@ -152,7 +152,7 @@ INSTANCE_RULES = [
         reason="truncated",
         limits=switch("truncated", "rule: cut off by the token limit or within a sentence"),
         breaks=_is_truncated,
-        details="the token limit, or prose of several sentences whose last one has no end",
+        details="cut by the token limit, or prose of several sentences whose last one has no end",
     ),
     _rule(
         name="ends_with_colon",
@@ -181,7 +181,7 @@ INSTANCE_RULES = [
         reason="prompt_echo",
         limits=switch("prompt_echo", "rule: prompt markers, or the instruction repeated"),
         breaks=_echoes,
-        details="markers at the start of a line, or the instruction in place of an answer",
+        details="markers at the start of a line, or the instruction instead of an answer",
     ),
     _rule(
         name="placeholder",
@@ -271,8 +271,8 @@ INSTANCE_RULES = [
             Bound.AT_MOST,
             lambda _, limits: limits.max_per_output,
         ),
-        details="each label of a classification task is kept once (the paper, §2.2: without "
-        "balance, a model writes inputs of one label)",
+        details="each label of a classification task is kept once (the paper, §2.2: otherwise a "
+        "model writes mostly inputs of one label)",
         since=3,
     ),
 ]

@@ -40,7 +40,7 @@ REFERENCE = Labeller(
     help="ROUGE-L with the task's accepted output",
     details=(
         "`prefer` pairs the accepted output with the policy's own answers, the lowest ROUGE-L "
-                "first. `best-of` can measure with it but not choose with it: that would use the "
+        "first. `best-of` can measure with it but not choose with it: that would use the "
         "solution to choose"
     ),
     needs=Needs.REFERENCE,

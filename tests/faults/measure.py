@@ -148,7 +148,9 @@ def damaged(folder: Path, size: Size, advance: Advance) -> Found:
         row.silent += result_is == "silent"
         row.tracebacks += result_is == "traceback"
         if result_is == "detected":
-            named = "names the file" if _names(told, what) else "names its folder or what it belongs to"
+            named = (
+                "names the file" if _names(told, what) else "names its folder or what it belongs to"
+            )
             row.saw[f"exit code {code}, {named}"] += 1
         else:
             row.saw[_READ.get(result_is, result_is)] += 1
