@@ -132,7 +132,7 @@ CHANGED_INSTRUCTION_RULES = [
         "truncated",
         breaks=_is_truncated,
         details="the last item of a completion that hit its token limit, or a text that ends with "
-        "a comma, with a word such as “the”, or with a colon after which no input can follow",
+        "a comma, with a word such as “the”, or with a colon that introduces no input",
     ),
     _instruction(
         "keywords",
@@ -151,7 +151,7 @@ CHANGED_INSTRUCTION_RULES = [
         "prompt_echo",
         breaks=lambda facts, _: echoes_proposal(facts.text, facts.prompt_lines),
         details="a line of the prompt itself, a frame such as `### Task` or `Task:`, or a marker "
-        "outside an example",
+        "such as `Input:` that belongs to no example",
     ),
     _instruction(
         "placeholder",
@@ -228,8 +228,8 @@ CHANGED_INSTANCE_RULES = [
     _instance(
         "missing_input",
         breaks=_lacks_input,
-        details="such as “the sentence below”; data that a program is asked to process does not "
-        "count as an input",
+        details="such as “the sentence below”; a task that is answered with a new program needs no "
+        "input",
     ),
     _instance(
         "prompt_echo",
