@@ -107,7 +107,9 @@ HOLDS_KNOWN = Rule(
     when=When.NOVELTY,
     reason="holds_known",
     help="holds a whole instruction of the pool, of 8 words or more",
-    limits=switch("holds_known", "rule: holds an instruction of the pool whole", before=False),
+    limits=switch(
+        "holds_known", "rule: contains a whole instruction of an earlier task", before=False
+    ),
     section="rules",
     breaks=lambda facts, _: facts.held(facts.text) is not None,
     details="word for word; one that starts after a colon or in quotation marks may be the input",
@@ -119,7 +121,7 @@ HOLDS_ANSWER = Rule(
     when=When.TEXT,
     reason="holds_answer",
     help="continues with its own answer",
-    limits=switch("holds_answer", "rule: holds its own answer (English)", before=False),
+    limits=switch("holds_answer", "rule: contains its own answer (English)", before=False),
     section="rules",
     breaks=lambda facts, _: holds_answer(facts.text),
     details="such as “What is 2 + 2? 4” or “Translate 'dog' into French. Answer: chien”",
