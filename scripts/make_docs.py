@@ -54,9 +54,9 @@ The kind of a key says whether it may change on `--resume`:
 - *stopping* and *throughput* keys may change.
 - *input* keys are compared by content: the same data in another file is fine.
 
-Values that depend on the model or the machine (`auto`, or `null` where the table says so) are detected at
-the start and stored in `run.yaml`. In the table, *rule:* marks a key that switches a rule of the filters on or
-off, or sets its limit.
+Values that depend on the model or the machine (`auto`) are detected at the start and stored in
+`run.yaml`. In the table, *rule:* marks a key that switches a rule of the filters on or off, or sets
+its limit ([rules](rules.md)).
 
 """
 

@@ -215,7 +215,7 @@ class InstancesSettings(Section):
     exemplars: int = semantic(4, "example tasks with their outputs in the prompt", ge=1)
     direct: bool = semantic(
         True,
-        "chat prompting: ask a task that needs no input directly, as a user would, without examples",
+        "chat prompting: ask a task that needs no input directly, as a user would",
     )
     direct_system: NonEmpty | None = semantic(
         None, "system prompt of such answers, if `model.system` is null"

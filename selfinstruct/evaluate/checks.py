@@ -147,7 +147,7 @@ CHECKS: tuple[CheckKind, ...] = (
     ),
     CheckKind(
         "json",
-        "the answer is a JSON object or array, fenced or not; if keys are named, an object with them",
+        "the answer is a JSON object or array, fenced or not; with keys, an object that has them",
         ["name", "age"],
         "a list of keys, which may be empty",
         lambda _: True,

@@ -210,7 +210,7 @@ INSTANCE_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share of a text that repeated word sequences may make up; null: off",
+                    "rule: largest share that repeated word sequences may make up; null: off",
                     ge=0,
                     le=1,
                 ),
@@ -260,7 +260,7 @@ INSTANCE_RULES = [
                 int | None,
                 semantic(
                     1,
-                    "maximum instances kept per instruction with the same output, to balance labels; "
+                    "maximum instances per instruction with the same output (balances labels); "
                     "null: off",
                     ge=1,
                 ),

@@ -107,7 +107,7 @@ INSTRUCTION_RULES = [
                 tuple[NonEmpty, ...],
                 semantic(
                     ("Write a program",),
-                    "an instruction that starts so is rejected as unsuitable_keyword (as in the paper's code)",
+                    "an instruction that starts so is unsuitable_keyword (as in the paper's code)",
                 ),
             ),
         ),
