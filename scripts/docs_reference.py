@@ -50,7 +50,7 @@ def commands_page() -> str:
         "and messages\n"
         "go to stderr. `selfinstruct --install-completion` makes the Tab key complete "
         "commands and\n"
-        "options (bash, zsh, fish); `--show-completion` prints that script. `--version` "
+        "options (bash, zsh, fish); `--show-completion` prints the completion script. `--version` "
         "prints the\n"
         "version, and `--verbose` before a command logs decisions with their reasons.\n\n",
         "| exit code | meaning | what to do |\n|---:|---|---|\n",

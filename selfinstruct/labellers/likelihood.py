@@ -91,7 +91,7 @@ def _mean(logprobs: Sequence[float] | None) -> float:
 
 LIKELIHOOD = Labeller(
     name="likelihood",
-    help="the policy's own likelihood of the answer, after principles",
+    help="how likely the policy finds the answer, after principles of good answers",
     details=(
         "mean log-likelihood, nats per token, under the same policy shown better instructions: "
         "three principles (helpful, honest, harmless) and three good examples. Asks no second "
