@@ -111,8 +111,8 @@ def _keys(rule: Rule) -> str:
 def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
-        "| `--engine` | what it is | log-probabilities | scores a text that you give it | seeds | "
-        "continues a turn that is begun for it | its further keys |",
+        "| `--engine` | what it is | log-probabilities | scores a given text | random seeds | "
+        "continues a turn begun for it | its further keys |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:

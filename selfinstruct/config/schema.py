@@ -144,9 +144,11 @@ class ProposeConfig(Section):
         before="equal",
     )
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
-    from_seeds: int = semantic(6, "seed tasks among them, once others exist (the paper: 6)", ge=0)
+    from_seeds: int = semantic(
+        6, "how many of these are seed tasks, once others exist (the paper: 6)", ge=0
+    )
     list_length: int = semantic(
-        16, "the numbered list of shown and new tasks ends here (the paper: 16)", ge=2
+        16, "last number of the list: 16 is 8 tasks shown and 8 new ones (the paper: 16)", ge=2
     )
     domain: NonEmpty | None = semantic(None, "the domain of all tasks")
     # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
@@ -218,7 +220,7 @@ class InstancesSettings(Section):
         "chat prompting: ask a task that needs no input directly, as a user would",
     )
     direct_system: NonEmpty | None = semantic(
-        None, "system prompt of such answers, if `model.system` is null"
+        None, "system prompt for `instances.direct`, if `model.system` is null"
     )
     # The paper: greedy. Of a chat model's answers, 63 of 199 were longer than 320 tokens.
     sampling: SamplingConfig = SamplingConfig(max_tokens=640)

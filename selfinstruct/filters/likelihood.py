@@ -36,7 +36,9 @@ class LikelihoodLimits(Section):
         64, "candidates per kind (instruction, output, label) for the quantile", ge=1
     )
     min_logprob: float | None = semantic(
-        None, "minimum nats per token for every kind of text, instead of the quantile", le=0
+        None,
+        "minimum nats per token for every kind of text, instead of quantile and seed_bound",
+        le=0,
     )
     seed_bound: bool = semantic(
         True,
