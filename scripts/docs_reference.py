@@ -174,23 +174,28 @@ def formats_page() -> str:
     return "".join(lines)
 
 
-def export_table(docs: str = "docs/") -> str:
+def export_table(docs: str = "docs/", *, is_short: bool = False) -> str:
     """Return a table of where an export goes, and by which command.
 
     Args:
         docs: the way to the folder of the docs.
+        is_short: one row for all trainers that a configuration is written for.
     """
+    trainers = [
+        (
+            trainer.name,
+            f"--for {trainer.name}",
+            f"the file, and `{config_path(trainer, Path('train.jsonl')).name}`",
+        )
+        for trainer in TRAINERS
+    ]
+    if is_short:
+        names = ", ".join(trainer.name for trainer in TRAINERS)
+        trainers = [(names, "--for NAME", "the file, and a configuration of the trainer")]
     rows = [
         ("`datasets`, TRL in your own script", "--format messages", "the file"),
         ("pandas, DuckDB", "--format parquet", "the file, with every score"),
-        *(
-            (
-                f"{trainer.name}",
-                f"--for {trainer.name}",
-                f"the file, and `{config_path(trainer, Path('train.jsonl')).name}`",
-            )
-            for trainer in TRAINERS
-        ),
+        *trainers,
         (
             "the Hugging Face hub",
             "--format messages --card --push OWNER/NAME",
