@@ -110,7 +110,7 @@ def mixed_pairs(
     from selfinstruct.train.recipe import Source
 
     if held_out is not None and validation_data is not None:
-        raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
+        raise ConfigError("--validation-data: replaces held-out rows; leave --held-out out")
     share = _HELD_OUT if held_out is None else held_out
     validation = None
     if validation_data is not None:

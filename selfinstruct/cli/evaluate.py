@@ -230,7 +230,7 @@ def evaluate(
         ("--lm-eval-limit", lm_eval_limit, "--lm-eval", lm_eval),
     ):
         if needed is None and value is not None:
-            raise ConfigError(f"{option}: says something of {other}; give {other} too")
+            raise ConfigError(f"{option}: applies only to {other}; give {other} too")
     passed = pass_at_values(pass_at, samples)
     samples = samples or max(passed, default=1)
     if samples == 1 and temperature is not None:

@@ -169,6 +169,6 @@ def _print(report: dict[str, Any]) -> None:
     )
     if lengths["biased"]:
         stderr.print(
-            "[yellow]length alone tells most of the chosen answers from the rejected ones[/]: a "
-            "model trained on these pairs learns length; try --length-balance"
+            "[yellow]in most pairs, length alone tells which answer was chosen[/]: a model "
+            "trained on these pairs learns length; try --length-balance"
         )

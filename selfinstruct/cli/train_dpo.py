@@ -132,7 +132,7 @@ def print_health(health: Health) -> None:
             table.add_row(title, *cells)
         stdout.print(table)
     stdout.print(
-        f"fresh answers: {health.divergence:.2f} nats from the reference's, "
+        f"fresh answers: divergence from the reference {health.divergence:.2f} nats, "
         f"{health.tokens_after:.0f} tokens ({health.tokens_before:.0f} before)",
         highlight=False,
     )

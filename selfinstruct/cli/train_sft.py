@@ -120,12 +120,12 @@ def sft(
     learnt = shared_settings(common, adapters, epochs, learning_rate, adapter_only=adapter_only)
     held_out = held_out if validation is None else validation
     if held_out is not None and reading.validation_data is not None:
-        raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
+        raise ConfigError("--validation-data: replaces held-out rows; leave --held-out out")
     share = HELD_OUT if held_out is None else held_out
     validation_rows: Sequence[TrainRow] | None
     if field is Field.CHOSEN:
         if with_seeds or answers is not AnswersName.OWN:
-            raise ConfigError("--field chosen: learns pairs; leave --with-seeds and --answers out")
+            raise ConfigError("--field chosen: is for pairs; leave --with-seeds and --answers out")
         mixture, validation_rows = chosen_mixture(data, reading, share)
     else:
         mixture, validation_rows = sft_mixture(
