@@ -183,7 +183,7 @@ def import_dataset(
             "--list-templates",
             callback=_list_templates,
             is_eager=True,
-            help="List the shipped templates, their columns and forms.",
+            help="List the shipped templates, their columns and forms, and exit.",
         ),
     ] = False,
     show_template: Annotated[
@@ -193,7 +193,7 @@ def import_dataset(
             metavar="NAME",
             callback=_show_template,
             is_eager=True,
-            help="Print a shipped template file: a start for your own.",
+            help="Print a shipped template file, to copy and change, and exit.",
         ),
     ] = None,
 ) -> None:
