@@ -54,7 +54,9 @@ The kind of a key says whether it may change on `--resume`:
 - *stopping* and *throughput* keys may change.
 - *input* keys are compared by content: the same data in another file is fine.
 
-Values that suit a model or a machine are detected at the start and stored in `run.yaml`.
+Values that depend on the model or the machine (`auto`) are detected at the start and stored in
+`run.yaml`. In the table, *rule:* marks a key that switches a rule of the filters on or off, or sets
+its limit ([rules](rules.md)).
 
 """
 
@@ -65,7 +67,7 @@ def config_table() -> str:
     for key, kind, value, description in leaves(RunConfig()):
         default = json.dumps(value, ensure_ascii=False)
         if len(default) > 60:
-            default = f"{len(value)} words"
+            default = f"{len(value)} entries"
         lines.append(f"| `{key}` | `{default}` | {kind} | {description} |")
     return "\n".join(lines) + "\n"
 
@@ -109,8 +111,8 @@ def _keys(rule: Rule) -> str:
 def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
-        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | "
-        "continues a turn | its keys |",
+        "| `--engine` | what it is | log-probabilities | scores a given text | random seeds | "
+        "continues a turn begun for it | its further keys |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:
@@ -447,7 +449,7 @@ def generated() -> dict[Path, str]:
     imports = docs / "import.md"
     faults = docs / "reliability.md"
     reference = docs / "reference"
-    page = marked(readme, "quality", quality_table(), "exports", export_table())
+    page = marked(readme, "quality", quality_table(), "exports", export_table(is_short=True))
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()

@@ -107,7 +107,9 @@ HOLDS_KNOWN = Rule(
     when=When.NOVELTY,
     reason="holds_known",
     help="contains a whole instruction of the pool that has 8 words or more",
-    limits=switch("holds_known", "rule: holds an instruction of the pool whole", before=False),
+    limits=switch(
+        "holds_known", "rule: contains a whole instruction of an earlier task", before=False
+    ),
     section="rules",
     breaks=lambda facts, _: facts.held(facts.text) is not None,
     details="word for word; a match after a colon or in quotation marks does not count, since it "
@@ -120,7 +122,7 @@ HOLDS_ANSWER = Rule(
     when=When.TEXT,
     reason="holds_answer",
     help="the instruction goes on to answer itself",
-    limits=switch("holds_answer", "rule: holds its own answer (English)", before=False),
+    limits=switch("holds_answer", "rule: contains its own answer (English)", before=False),
     section="rules",
     breaks=lambda facts, _: holds_answer(facts.text),
     details="such as “What is 2 + 2? 4” or “Translate 'dog' into French. Answer: chien”",

@@ -100,13 +100,14 @@ INSTRUCTION_RULES = [
                 tuple[NonEmpty, ...],
                 semantic(
                     tuple(UNSUITABLE_KEYWORDS),
-                    "words for what needs eyes, ears or a disk; empty: off",
+                    "words for what a text model cannot handle (images, sound, files); empty: off",
                 ),
             ),
             forbidden_starts=(
                 tuple[NonEmpty, ...],
                 semantic(
-                    ("Write a program",), "reported as unsuitable_keyword (the paper's release)"
+                    ("Write a program",),
+                    "an instruction that starts so is unsuitable_keyword (as in the paper's code)",
                 ),
             ),
         ),
@@ -133,7 +134,7 @@ INSTRUCTION_RULES = [
             ),
             script_share=(
                 float,
-                semantic(0.9, "least share of the letters that are of `rules.script`", ge=0, le=1),
+                semantic(0.9, "minimum share of letters in `rules.script`", ge=0, le=1),
             ),
         ),
         measure=Measure(
@@ -188,7 +189,10 @@ INSTRUCTION_RULES = [
             max_repetition=(
                 float | None,
                 semantic(
-                    0.2, "rule: largest share of repeated runs of words; null: off", ge=0, le=1
+                    0.2,
+                    "rule: largest share that repeated word sequences may make up; null: off",
+                    ge=0,
+                    le=1,
                 ),
             )
         ),

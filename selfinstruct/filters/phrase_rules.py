@@ -14,12 +14,12 @@ from selfinstruct.filters.rule import Of, Rule, When, keys
 
 
 def _phrases(name: str, description: str) -> type[Section]:
-    text = f"{description}; any script, whole words where it has spaces"
+    text = f"{description}; in any script; whole words only, if it uses spaces"
     return keys(**{name: (tuple[NonEmpty, ...], semantic((), text))})
 
 
-_REFUSALS = _phrases("refusal_phrases", "rule: phrases by which a model declines")
-_OPENINGS = _phrases("opening_phrases", "rule: phrases by which a chatty text opens")
+_REFUSALS = _phrases("refusal_phrases", "rule: phrases with which a model refuses")
+_OPENINGS = _phrases("opening_phrases", "rule: phrases with which a chatty text opens")
 
 
 def _lacks_input(facts: Any, limits: Any) -> bool:
@@ -72,8 +72,8 @@ PHRASE_INSTANCE_RULES = [
         reason="missing_input",
         limits=_phrases(
             "input_phrases",
-            "rule: phrases that refer to an input; they choose the template too, in place of the "
-            "English ones",
+            "rule: phrases that refer to an input; they replace the English ones, also for the "
+            "choice of the template",
         ),
         section="instances",
         breaks=_lacks_input,

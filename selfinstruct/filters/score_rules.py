@@ -26,11 +26,13 @@ from selfinstruct.filters.rule import (
 class NoveltyLimits(Section):
     """When an instruction counts as a repeat of another."""
 
-    threshold: float = semantic(0.7, "F-measure above which an instruction is a repeat", ge=0, le=1)
+    threshold: float = semantic(
+        0.7, "ROUGE-L F-measure above which an instruction is a repeat", ge=0, le=1
+    )
     # Before this key existed, the nearest was recorded at any distance.
     audit_floor: float = semantic(
         0.5,
-        "F-measure from which the nearest neighbour is recorded, for novel ones too",
+        "F-measure from which the nearest neighbour is recorded, also of accepted candidates",
         before=0.0,
         ge=0,
         le=1,
