@@ -241,7 +241,7 @@ COLUMNS = {
         "mean_logprob": "nats per token",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
-        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
         "novelty_tokenizer": "tokens of the text that ROUGE-L compared: `rouge` or `unicode`",
         "rouge_l": "ROUGE-L F-measure with the nearest text of the pool; NaN: none is above "
         "`novelty.audit_floor`",
@@ -270,7 +270,7 @@ COLUMNS = {
         "num_tokens": "tokens of the output",
         "unscored_reason": "why there is no mean",
         "kind": "`output`, or `label` if it was written before its input (classification)",
-        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
         "conditional_gain": "by how many nats per token the task makes the output more likely; "
         "null: not computed",
         "gain_unscored_reason": "why there is no gain",
@@ -309,7 +309,7 @@ COLUMNS = {
         "mean_logprob": "nats per token",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
-        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
         "shared": "largest overlap of the turn with an earlier one",
         "shared_with": "that earlier turn",
         "verdict": "`accepted` or `rejected`",
