@@ -728,7 +728,7 @@ def export(
     if push is not None:
         publish.check_repo(push)
     elif private:
-        raise ConfigError("--private goes with --push REPO")
+        raise ConfigError("--private needs --push REPO")
     opened = (run if isinstance(run, Run) else open_run(run))._run
     file = user_path(out, "out")
     if not ignore_damaged_decisions:

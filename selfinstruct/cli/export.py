@@ -194,7 +194,7 @@ def export(
         _say(f"{done.conversations} of the rows are conversations")
     if done.shortened:
         able = " or ".join(one for one in Format if one.conversations is Whole.ALWAYS)
-        why, whole = "a row of this format holds no more", f"--format {able} does"
+        why, whole = "a row of this format cannot hold more", f"--format {able} does"
         written = format if format is not None else trainer_of(trainer or "").format
         if written.conversations is Whole.ASKED:
             why = "whole ones change the columns of this format"

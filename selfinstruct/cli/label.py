@@ -124,7 +124,7 @@ def _act(run: Run, key: str, id: str, rater: str) -> None:
         rate(run, id, Rating(key.upper()), rater)
         return
     taken = undo_rating(run, rater)
-    _say(f"took back {taken.rating}" if taken else "there is no rating to take back")
+    _say(f"removed the rating {taken.rating}" if taken else "there is no rating to undo")
 
 
 def _keys() -> Iterator[str]:
