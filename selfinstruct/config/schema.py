@@ -134,9 +134,7 @@ class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
     per_round: int | Literal["auto"] = semantic(
-        "auto",
-        "maximum proposals (prompts for new tasks) of a round; auto: a quarter of the requests "
-        "that the engine handles at once",
+        "auto", "maximum prompts for new tasks per round; auto: a quarter of the requests at once"
     )
     sizes: Literal["shrinking", "equal"] = semantic(
         "shrinking",
@@ -144,12 +142,8 @@ class ProposeConfig(Section):
         before="equal",
     )
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
-    from_seeds: int = semantic(
-        6, "how many of these are seed tasks, once others exist (the paper: 6)", ge=0
-    )
-    list_length: int = semantic(
-        16, "last number of the list: 16 is 8 tasks shown and 8 new ones (the paper: 16)", ge=2
-    )
+    from_seeds: int = semantic(6, "seed tasks among these, once others exist (the paper: 6)", ge=0)
+    list_length: int = semantic(16, "length of the list, shown and new tasks (the paper: 16)", ge=2)
     domain: NonEmpty | None = semantic(None, "the domain of all tasks")
     # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
     sampling: SamplingConfig = SamplingConfig(
@@ -205,9 +199,7 @@ class PassagesConfig(Section):
 class ClassifyConfig(Section):
     """Is the task classification? Few-shot, greedy (the paper, §3.2)."""
 
-    exemplars: int = semantic(
-        8, "examples in the prompt that asks if a task is classification; half of them are", ge=2
-    )
+    exemplars: int = semantic(8, "examples in the prompt; half of them are classification", ge=2)
     sampling: SamplingConfig = SamplingConfig(max_tokens=4)
 
 
@@ -216,8 +208,7 @@ class InstancesSettings(Section):
 
     exemplars: int = semantic(4, "example tasks with their outputs in the prompt", ge=1)
     direct: bool = semantic(
-        True,
-        "chat prompting: ask a task that needs no input directly, as a user would",
+        True, "chat prompting: ask a task that needs no input directly, as a user would"
     )
     direct_system: NonEmpty | None = semantic(
         None, "system prompt for `instances.direct`, if `model.system` is null"
@@ -233,8 +224,7 @@ class LikelihoodSettings(Section):
     """
 
     gain: bool = semantic(
-        False,
-        "record how much likelier the output is after its task than alone (one more request each)",
+        False, "record how much likelier the task makes its output (one more request per output)"
     )
 
 
@@ -312,9 +302,7 @@ class RunConfig(Section):
         None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
     )
     seeds: str | None = field(
-        "input",
-        None,
-        "seed tasks: a file, a run or a hub name (docs/data.md); null: the 175 shipped ones",
+        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: shipped"
     )
     seeds_format: NonEmpty | None = field(
         "input", None, "format of the seeds (`--format`); null: recognised"
@@ -332,9 +320,7 @@ class RunConfig(Section):
     export_nulls: bool = semantic(
         True, "Parquet exports have null, not NaN, for a score that is unknown", before=False
     )
-    overlap: bool = throughput(
-        True, "propose the next round while the inputs and outputs of the last one are written"
-    )
+    overlap: bool = throughput(True, "propose the next round while outputs of the last are written")
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     propose: ProposeConfig = ProposeConfig()
