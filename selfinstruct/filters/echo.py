@@ -45,8 +45,12 @@ def echoes_proposal(text: str, prompt_lines: frozenset[str]) -> bool:
         text: one line; the lines of the completion are joined.
         prompt_lines: the proposal template's own lines, casefolded.
     """
-    if text.casefold() in prompt_lines or _FRAME_INSIDE.search(text):
+    if text.casefold() in prompt_lines:
         return True
+    if has_any(text, ("#", "Task:")) and _FRAME_INSIDE.search(text):
+        return True
+    if ":" not in text:
+        return False
     marker = re.search(r"\b(?:task|input|output|label):(?=\s|$)", text, re.IGNORECASE)
     if marker is None:
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from selfinstruct.common.scan import folded, has_any
 from selfinstruct.filters.instruction_rules import UNSUITABLE_KEYWORDS
 
 _START = r"(?:^|[.!?:;] |\b(?:please|you|then|and|to|or|me) )"
@@ -66,7 +67,24 @@ def needs_senses(text: str, keywords: tuple[str, ...]) -> bool:
         keywords: things and deeds that a text model cannot handle, in any case. One that we do
             not ship counts wherever it stands, as a whole word.
     """
-    return bool(keywords) and bool(_pattern(tuple(map(str.casefold, keywords))).search(text))
+    if not keywords:
+        return False
+    roots = _roots(keywords)
+    if roots and not has_any(folded(text), roots):
+        return False
+    return bool(_pattern(tuple(map(str.casefold, keywords))).search(text))
+
+
+@lru_cache(maxsize=8)
+def _roots(keywords: tuple[str, ...]) -> tuple[str, ...]:
+    """Return strings of which every unsuitable text has one in lower case; none: not known.
+
+    “images” has “image” in it. What letters other than ASCII match is left to the pattern.
+    """
+    words = sorted({word.casefold() for word in keywords}, key=len)
+    if not all(word.isascii() for word in words):
+        return ()
+    return tuple(word for word in words if not any(o in word for o in words if o != word))
 
 
 @lru_cache(maxsize=8)
