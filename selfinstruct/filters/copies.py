@@ -35,9 +35,7 @@ def copies_shown(text: str, shown: Iterable[str]) -> bool:
     """Whether the text equals a task that its prompt showed, or holds one of 3 words or more."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     # Most tasks have a word that the text has nowhere.
-    near = [
-        theirs for theirs in map(_shown_words, shown) if all(word in folded for word in theirs)
-    ]
+    near = [theirs for theirs in map(_shown_words, shown) if all(word in folded for word in theirs)]
     if not near:
         return False
     own = words_of(text)

@@ -56,9 +56,7 @@ def check_instances(
         markers: the words of the templates.
         same: what two inputs, or two outputs, must have in common to count as the same.
     """
-    return instance_failures(
-        InstanceChecks.of(rules, config), instruction, parsed, markers, same
-    )
+    return instance_failures(InstanceChecks.of(rules, config), instruction, parsed, markers, same)
 
 
 @dataclass(frozen=True, slots=True)

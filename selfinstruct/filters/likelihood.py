@@ -103,7 +103,11 @@ def _score(completion: Completion, inside: Sequence[int]) -> SpanScore:
         return SpanScore(NAN, len(inside), "engine_gives_no_logprobs")
     if not inside:
         return SpanScore(NAN, 0, "no_token_in_span")
-    total = sum(completion.token_logprobs[position] for position in inside)
+    logprobs = completion.token_logprobs
+    if isinstance(inside, range):
+        total = sum(logprobs[inside.start : inside.stop])
+    else:
+        total = sum(logprobs[position] for position in inside)
     if not math.isfinite(total):
         return SpanScore(NAN, len(inside), "logprob_not_finite")
     return SpanScore(total / len(inside), len(inside))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,8 @@ CALIBRATION = pa.schema(
 
 def calibration_bytes(scores: Sequence[CalibrationScore]) -> bytes:
     """Return the content of a calibration.parquet."""
-    table = pa.Table.from_pylist([_row(score) for score in scores], schema=CALIBRATION)
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(_table(scores, CALIBRATION), buffer, compression="zstd")
     return buffer.getvalue()
 
 
@@ -155,7 +155,9 @@ def read_calibration(path: Path) -> list[CalibrationScore]:
 
 
 def write_completions(path: Path, completions: Sequence[Completion]) -> None:
-    _write(path, [_completion_row(completion) for completion in completions], COMPLETIONS)
+    columns = zip(*map(_completion_writer(), completions), strict=True)
+    names = COMPLETIONS.names if completions else ()
+    _write(path, _columns_table(dict(zip(names, columns, strict=True)), COMPLETIONS))
 
 
 def read_completions(
@@ -174,7 +176,7 @@ def read_completions(
 
 
 def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
-    _write(path, [_row(candidate) for candidate in candidates], INSTRUCTIONS)
+    _write(path, _table(candidates, INSTRUCTIONS))
 
 
 def read_instructions(
@@ -186,7 +188,7 @@ def read_instructions(
 
 
 def write_instances(path: Path, candidates: Sequence[InstanceCandidate]) -> None:
-    _write(path, [_row(candidate) for candidate in candidates], INSTANCES)
+    _write(path, _table(candidates, INSTANCES))
 
 
 def read_instances(
@@ -197,8 +199,21 @@ def read_instances(
     return [InstanceCandidate(**_typed(row)) for row in rows]
 
 
-def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+def _write(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd")
+
+
+def _table(records: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    """Return records as a table: each column is a field of theirs."""
+    return _columns_table(
+        {name: list(map(attrgetter(name), records)) for name in schema.names}, schema
+    )
+
+
+def _columns_table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Return a table of columns; one that is missing has no rows."""
+    arrays = [pa.array(columns.get(field.name, ()), field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _read(
@@ -218,10 +233,6 @@ def _read(
     return rows
 
 
-def _row(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
     if row["reason"] is not None and row["reason"] not in reasons():
         raise ValueError(f"unknown reason {row['reason']!r}")
@@ -234,30 +245,45 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _completion_row(completion: Completion) -> dict[str, Any]:
-    request = completion.request
-    return {
-        "id": request.id,
-        "stage": str(request.stage),
-        "template": request.template,
-        "prompt": _text_seen(completion),
-        "parents": request.parents,
-        "sampling": json.dumps(request.sampling.model_dump(), sort_keys=True),
-        "seed": request.seed,
-        "text": completion.text,
-        "thinking": completion.thinking,
-        "token_ids": completion.token_ids,
-        "token_logprobs": completion.token_logprobs,
-        "token_starts": completion.token_starts,
-        "token_ends": completion.token_ends,
-        "finish_reason": completion.finish_reason,
-        "num_prompt_tokens": completion.num_prompt_tokens,
-        "num_output_tokens": completion.num_output_tokens,
-        "error": completion.error,
-        "about": request.about,
-        "reading": _reading_text(request.reading),
-        "conversation": _conversation_text(request.prompt),
-    }
+def _completion_writer() -> Callable[[Completion], tuple[Any, ...]]:
+    """Return a function that returns a completion's columns, in the order of the schema.
+
+    Most requests of a round share their sampling and their reading: each is written out once.
+    """
+    reading_text = cache(_reading_text)
+    samplings: dict[int, str] = {}  # by id: the requests keep them while the round is written
+
+    def sampling_text(sampling: SamplingConfig) -> str:
+        if id(sampling) not in samplings:
+            samplings[id(sampling)] = json.dumps(sampling.model_dump(), sort_keys=True)
+        return samplings[id(sampling)]
+
+    def columns(completion: Completion) -> tuple[Any, ...]:
+        request = completion.request
+        return (
+            request.id,
+            str(request.stage),
+            request.template,
+            _text_seen(completion),
+            request.parents,
+            sampling_text(request.sampling),
+            request.seed,
+            completion.text,
+            completion.thinking,
+            completion.token_ids,
+            completion.token_logprobs,
+            completion.token_starts,
+            completion.token_ends,
+            completion.finish_reason,
+            completion.num_prompt_tokens,
+            completion.num_output_tokens,
+            completion.error,
+            request.about,
+            reading_text(request.reading),
+            _conversation_text(request.prompt),
+        )
+
+    return columns
 
 
 def _reading_text(reading: Reading) -> str:
@@ -276,7 +302,8 @@ def _text_seen(completion: Completion) -> str | None:
 def _conversation_text(prompt: Prompt) -> str | None:
     if isinstance(prompt, str):
         return None
-    return json.dumps(asdict(prompt), ensure_ascii=False)
+    values = {name: getattr(prompt, name) for name in ("messages", "opened", "thinking")}
+    return json.dumps(values, ensure_ascii=False)
 
 
 def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completion:

@@ -112,7 +112,7 @@ def check_instruction_scores(
     checked = []
     for candidate in candidates:
         text = candidate.text
-        scores = {"logprob_threshold": least, **novelty_of(text, config, index)}
+        scores: dict[str, Any] = {"logprob_threshold": least, **novelty_of(text, config, index)}
         if candidate.verdict is not None:
             checked.append(replace(candidate, **scores))
             continue
