@@ -184,6 +184,5 @@ def plainly(
     """Return the spans as the tokenizer decodes them; None where it gives up on them."""
     try:
         return token_spans(tokenizer, special, prompt, tokens)
-    except Exception as error:  # noqa: BLE001 (the library raises no other)
-        assert "prefix" in str(error).lower(), error
+    except Exception:  # noqa: BLE001 (the library raises no other)
         return None
