@@ -291,7 +291,7 @@ SHIPPED = tuple(UNSUITABLE_KEYWORDS)
 @given(
     texts(
         *("Draw ", "a ", "map", "IMAGE", "this picture", "Please ", "the ", " in ", "attached "),
-        *("with a ", "photo.", "ｍap", "maſk", "Kiosk", "diagram below", "FİLE", "straße", "Ω"),
+        *("with a ", "photo.", "ｍap", "maſk", "Kiosk", "diagram below", "FİLE", "straße", "Ω"),  # noqa: RUF001
     ),
     st.sampled_from([SHIPPED, ("mask", "kiosk", "file"), ("Straße",), ("Ω", "map"), ()]),
 )
@@ -318,7 +318,7 @@ def plainly_lacks(given: str) -> bool:
 @settings(max_examples=1000)
 @given(
     texts(
-        *("Rewrite ", "it", "this ", "THE ", "the ", "text", "sentence", " below", "given ", "ıt"),
+        *("Rewrite ", "it", "this ", "THE ", "the ", "text", "sentence", " below", "given ", "ıt"),  # noqa: RUF001
         *(
             "following ",
             "list",
@@ -336,7 +336,7 @@ def plainly_lacks(given: str) -> bool:
             "steps:",
             "the next ",
             "word ",
-            "ſcript",
+            "ſcript",  # noqa: RUF001
             ".",
         ),
         *("the input", "a) ", "b) ", "“", "these ", "numbers", "class", "İnteger", "Summarize "),
@@ -418,7 +418,7 @@ def plainly_echoes(given: str) -> bool:
 
 
 @settings(max_examples=300)
-@given(texts("###", "# Task", "Task:", "Input:", "output: ", "label:", "example ", ") ", "ınput:"))
+@given(texts("###", "# Task", "Task:", "Input:", "output: ", "label:", "example ", ") ", "ınput:"))  # noqa: RUF001
 def test_echoes_of_a_proposal(given: str) -> None:
     assert echo.echoes_proposal(given, frozenset()) == plainly_echoes(given)
 
