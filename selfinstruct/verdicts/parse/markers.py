@@ -132,7 +132,7 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
         text: the completion.
         words: for each role, the markers of the templates, or other words.
     """
-    exact = {word for _, own in words for marker in own for word in (marker, _bare(marker))}
+    exact = _exact(words)
     every = [marker for role, own in words for marker in _of_role(text, role, own)]
     found: list[Marker] = []
     for role in {marker.role for marker in every}:
@@ -191,8 +191,7 @@ def find_tasks(text: str, end: int = sys.maxsize) -> Iterator[Marker]:
 def _of_role(text: str, role: Role, words: Sequence[str]) -> list[Marker]:
     markers: dict[int, Marker] = {}
     named, literal = _patterns(role, tuple(words))
-    bare = [folded(_bare(word)) for word in words if _is_word(word)]
-    lines = lines_with(text, bare) if named else []
+    lines = lines_with(text, _folded_words(tuple(words))) if named else []
     found = [pattern.match(text, line) for pattern in named for line in lines]
     for match in (*found, *(match for one in literal for match in one.finditer(text))):
         if match:
@@ -209,6 +208,18 @@ def _without_lower(
     if not any(marker.word in exact for marker in others):
         return markers
     return [marker for marker in markers if marker.word in exact or not marker.word.islower()]
+
+
+@lru_cache(maxsize=64)
+def _exact(words: tuple[tuple[Role, tuple[str, ...]], ...]) -> frozenset[str]:
+    """Return the words as they are written, with and without what stands around them."""
+    return frozenset(word for _, own in words for marker in own for word in (marker, _bare(marker)))
+
+
+@lru_cache(maxsize=64)
+def _folded_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of a role in lower case, by which their lines are found."""
+    return tuple(folded(_bare(word)) for word in words if _is_word(word))
 
 
 @lru_cache(maxsize=64)
