@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from selfinstruct.store.columns import Place, read_table
+from selfinstruct.store.columns import Place, read_stored
 
 R = TypeVar("R")
 
@@ -43,13 +42,11 @@ def read_values(
         place: of the rows to look at, if not all are.
         only: a column, and the values of it whose rows are read; None: all rows.
     """
-    stored = pq.read_schema(path)
-    columns = [name for name in schema.names if name in stored.names]
-    table = read_table(path, columns, place)
+    table = read_stored(path, schema.names, place)
     key, values = only
     if values is not None:
         table = table.filter(pc.is_in(table[key], pa.array(list(values), pa.string())))
-    return {name: values_of(table[name]) for name in columns}
+    return {name: values_of(table[name]) for name in table.column_names}
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:
