@@ -36,8 +36,9 @@ def read_stored(path: Path, names: Sequence[str], place: Place | None = None) ->
         return file.read(columns=own).select(own)
 
 
-def read_table(path: Path, columns: Sequence[str] | None, place: Place | None = None) -> pa.Table:
-    """Read columns of a table, or all; of all rows, or of those at a place."""
-    if place is None:
-        return pq.read_table(path, columns=None if columns is None else list(columns))
-    return read_rows(path, columns, place)
+def read_table(path: Path, place: Place | None = None) -> pa.Table:
+    """Read all columns of a table, of all rows or of those at a place."""
+    if place is not None:
+        return read_rows(path, None, place)
+    with pq.ParquetFile(path) as file:
+        return file.read()
