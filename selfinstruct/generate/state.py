@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, overload
 
-from selfinstruct.common.records import ACCEPTED
+from selfinstruct.common.records import ACCEPTED, Kind
 from selfinstruct.config.schema import ProposeConfig, RunConfig, StopConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.requests import PoolTask
@@ -209,7 +209,10 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
     )
     for number in run.rounds():
         candidates = run.instructions(number)
-        state.standards.take_in(number, candidates, run.instances(number))
+        # Once their thresholds are settled, instances add nothing.
+        thresholds = state.standards.thresholds
+        settled = all(thresholds.is_settled(kind, number) for kind in (Kind.OUTPUT, Kind.LABEL))
+        state.standards.take_in(number, candidates, [] if settled else run.instances(number))
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         good = sum(is_good(candidate) for candidate in candidates)
         totals = totals_of(run.info(number), len(accepted), good, len(candidates))
