@@ -20,7 +20,8 @@ SLOT = "instruction"
 OPEN, CLOSE = "\ue000", "\ue001"
 # What stands for the instruction: twice another, so that a text that has one of them is seen.
 _MARKS = ("\ue002instruction\ue003", "\ue004the task\ue005")
-_LONGEST_VALUE = 200  # characters of another value that forms are told apart by
+# Other values that forms are told apart by: they are few, where an input is another each time.
+_FEW = ("opened", "can_open")
 _MOST = 64
 # What a template may consist of. None of it keeps, changes or looks at what was printed.
 _PLAIN = (
@@ -110,7 +111,7 @@ def _key(name: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
             continue
         if isinstance(value, Fixed):
             key.append((known, id(value)))
-        elif isinstance(value, str | bool) and len(str(value)) <= _LONGEST_VALUE:
+        elif known in _FEW and isinstance(value, str | bool):
             key.append((known, value))
         else:
             return None
