@@ -72,7 +72,7 @@ class Level:
     original: int
 
 
-LEVELS = (Level(1, 1, 1, 2), Level(8, 4, 3, 5), Level(64, 16, 3, 5), Level(256, 48, 2, 5))
+LEVELS = (Level(1, 1, 1, 2), Level(8, 4, 8, 5), Level(64, 16, 4, 5), Level(256, 48, 2, 5))
 QUICK = (Level(8, 2, 2, 5),)
 
 

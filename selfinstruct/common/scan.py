@@ -77,7 +77,7 @@ def lines_with(
 
 
 def at_lines(text: str, body: re.Pattern[str], line: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield the matches of a pattern at the starts of lines; it matches within one line.
+    r"""Yield the matches of a pattern at the starts of lines; it matches within one line.
 
     Args:
         text: the text.

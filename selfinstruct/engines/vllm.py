@@ -22,7 +22,13 @@ from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
 from selfinstruct.engines.detokenize import TokenDecoder, special_tokens
-from selfinstruct.engines.machine import Machine, bound_cores, can_compile, detect_machine
+from selfinstruct.engines.machine import (
+    Machine,
+    bound_cores,
+    can_compile,
+    detect_machine,
+    is_busy,
+)
 from selfinstruct.engines.rendering import render, render_ids
 from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
@@ -195,6 +201,11 @@ class VllmEngine:
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
+            if is_busy(self.machine.cores):
+                # Threads that wait for each other soon sleep: a third slower than to spin on an
+                # idle machine, twice as fast beside other work (scripts/bench_neighbour.py). The
+                # libraries, GNU's and Intel's, read it when they are loaded, with torch.
+                defaults |= {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "PASSIVE"}
             if not can_compile():
                 # vLLM compiles a small function that ranks log-probabilities, `enforce_eager` or
                 # not, and dies at the first score where it cannot. The ranks are the same without.
