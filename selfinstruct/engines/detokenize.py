@@ -39,6 +39,9 @@ class TokenDecoder:
 
         self._tokenizer = tokenizer
         self._special = special_ids(tokenizer)
+        # The tokenizer leaves them out by their texts.
+        added = tokenizer.get_added_tokens_decoder().values()
+        self._left_out = frozenset(token.content for token in added if token.special)
         self._is_byte_level = isinstance(tokenizer.decoder, ByteLevel)
         self._bytes: dict[int, bytes] = {}
 
@@ -91,8 +94,9 @@ class TokenDecoder:
         """Return the bytes that a token writes: none for a special one."""
         known = self._bytes.get(token_id)
         if known is None:
-            token = "" if token_id in self._special else self._tokenizer.id_to_token(token_id)
-            known = self._bytes[token_id] = _bytes_of_token(token or "")
+            token = self._tokenizer.id_to_token(token_id) or ""
+            known = b"" if token in self._left_out else _bytes_of_token(token)
+            self._bytes[token_id] = known
         return known
 
 

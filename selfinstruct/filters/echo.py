@@ -110,11 +110,10 @@ def repeats_instruction(instruction: str, input: str, output: str) -> bool:
     words = own.split(" ")
     if len(words) < _LEAST_WORDS:
         return bool(own) and own == " ".join(_first_words(output, len(words) + 1))
-    first = _first_words(output, len(words) + 1)
-    if first == words:
-        return True
-    if first[: len(words)] == words and not is_code(output):
-        return True
+    if _first_words(output, 1) == words[:1]:
+        first = _first_words(output, len(words) + 1)
+        if first == words or (first[: len(words)] == words and not is_code(output)):
+            return True
     given = input.casefold()
     if not all(word in given for word in words) or is_code(input):
         return False

@@ -51,7 +51,7 @@ def test_counts_and_pool(totals: list[RoundTotals], round: int) -> None:
     assert state.tasks == sum(one.tasks for one in totals)
     assert state.tokens == sum(one.tokens for one in totals)
     assert state.failed == sum(one.failed for one in totals)
-    prices = StopConfig(prompt_price=1.0, output_price=2.0, max_cost=1.0)
+    prices = StopConfig(price_in=1.0, price_out=2.0, max_cost=1.0)
     prompt = sum(one.prompt_tokens for one in totals)
     assert state.cost(prices) == prices.cost(prompt, state.tokens)
     shown = [task for n in range(max(0, round - 1)) if n < len(totals) for task in _of(totals, n)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -147,6 +147,17 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
     outside = [m for m in found if bisect_right(closed, m.start) % 2 == 0]
     roles = {marker.role for marker in outside}
     return outside if all(m.role in roles for m in found) else found
+
+
+def may_have(
+    text: str, words: Mapping[Role, tuple[str, ...]], others: Mapping[Role, tuple[str, ...]]
+) -> bool:
+    """Whether other words for some roles may find more in a text than the words alone."""
+    low = folded(text)
+    own = {word for of_role in words.values() for word in _folded_words(of_role)}
+    return any(
+        word in low or word in own for of_role in others.values() for word in _folded_words(of_role)
+    )
 
 
 def find_inline(text: str, word: str, start: int, end: int) -> Marker | None:
