@@ -154,10 +154,13 @@ def may_have(
 ) -> bool:
     """Whether other words for some roles may find more in a text than the words alone."""
     low = folded(text)
-    own = {word for of_role in words.values() for word in _folded_words(of_role)}
-    return any(
-        word in low or word in own for of_role in others.values() for word in _folded_words(of_role)
-    )
+    for role, of_role in others.items():
+        known = _folded_words(words[role])
+        elsewhere = [_folded_words(own) for other, own in words.items() if other is not role]
+        for word in _folded_words(of_role):
+            if (word in low and word not in known) or any(word in own for own in elsewhere):
+                return True
+    return False
 
 
 def find_inline(text: str, word: str, start: int, end: int) -> Marker | None:
