@@ -18,12 +18,12 @@ WORDS = [
         "### Output",
         "Input 2:",
         "a b",
-        "输入：",
+        "输入：",  # noqa: RUF001
         "```",
         "Task:",
         "\n\n",
         "Example 1\n",
-    ),  # noqa: RUF001
+    ),
 ]
 TEXTS = st.lists(st.sampled_from(WORDS) | st.just(" "), max_size=12).map("".join)
 MARKERS = [
