@@ -182,6 +182,7 @@ def asked(run: Path, question: str, *, novelty: bool) -> dict[str, Any]:
     from selfinstruct.store import open_run
 
     opened = open_run(run)
+    opened.read_round(0)  # libraries are loaded
     ask = {"resume": _resume, "replay": _replay, "export": _export}[question](opened)
     with pool(Spent(), real=novelty):
         started = time.process_time()
