@@ -183,7 +183,7 @@ INSTANCE_RULES = [
         reason="truncated",
         limits=switch("truncated", "rule: cut off by the token limit or within a sentence"),
         breaks=_is_truncated,
-        details="the token limit, or prose of several sentences whose last one has no end",
+        details="cut by the token limit, or prose of several sentences whose last one has no end",
     ),
     _rule(
         name="ends_with_colon",
@@ -210,9 +210,11 @@ INSTANCE_RULES = [
     _rule(
         name="prompt_echo",
         reason="prompt_echo",
-        limits=switch("prompt_echo", "rule: prompt markers, or the instruction repeated"),
+        limits=switch(
+            "prompt_echo", "rule: contains markers of the prompt, or repeats the instruction"
+        ),
         breaks=_echoes,
-        details="markers at the start of a line, or the instruction in place of an answer",
+        details="markers at the start of a line, or the instruction instead of an answer",
     ),
     _rule(
         name="placeholder",
@@ -239,7 +241,7 @@ INSTANCE_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share of repeated runs of words in a text; null: off",
+                    "rule: largest share that repeated word sequences may make up; null: off",
                     ge=0,
                     le=1,
                 ),
@@ -252,7 +254,7 @@ INSTANCE_RULES = [
         name="conflicting_outputs",
         reason="conflicting_outputs",
         help="the same input as another instance of the task, but another output",
-        limits=switch("conflicting_outputs", "rule: one input, different outputs"),
+        limits=switch("conflicting_outputs", "rule: the same input has different outputs"),
         when=When.AMONG,
         breaks=lambda facts, _: len(facts.outputs) > 1,
         details="all of them are rejected",
@@ -289,8 +291,8 @@ INSTANCE_RULES = [
                 int | None,
                 semantic(
                     1,
-                    "most instances of an instruction that are kept with the same output, so that "
-                    "labels are balanced; null: off",
+                    "maximum instances per instruction with the same output (balances labels); "
+                    "null: off",
                     ge=1,
                 ),
             )
@@ -302,8 +304,8 @@ INSTANCE_RULES = [
             Bound.AT_MOST,
             lambda _, limits: limits.max_per_output,
         ),
-        details="each label of a classification task is kept once (the paper, §2.2: without "
-        "balance, a model writes inputs of one label)",
+        details="each label of a classification task is kept once (the paper, §2.2: otherwise a "
+        "model writes mostly inputs of one label)",
         since=3,
     ),
 ]

@@ -27,7 +27,7 @@ class LikelihoodLimits(Section):
 
     quantile: float | None = semantic(
         0.05,
-        "reject texts below this quantile of the first candidates' scores; null: off",
+        "reject texts less likely than this quantile of the first candidates; null: off",
         before=None,
         gt=0,
         lt=1,
@@ -36,11 +36,13 @@ class LikelihoodLimits(Section):
         64, "candidates per kind (instruction, output, label) for the quantile", ge=1
     )
     min_logprob: float | None = semantic(
-        None, "least nats per token, for every kind, instead of the quantile", le=0
+        None,
+        "minimum nats per token for every kind of text, instead of quantile and seed_bound",
+        le=0,
     )
     seed_bound: bool = semantic(
         True,
-        "guard: reject texts below the least likely of 48 seed tasks",
+        "also reject texts that are less likely than the least likely of 48 seed tasks",
         before=False,
     )
 
@@ -49,7 +51,7 @@ class MaxLogprob(Section):
     """The highest likelihood that a text may have."""
 
     max_logprob: float | None = semantic(
-        None, "most nats per token of an instruction or output: rejects repetition", le=0
+        None, "maximum nats per token of an instruction or output; rejects repetition", le=0
     )
 
 

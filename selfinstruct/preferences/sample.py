@@ -96,7 +96,7 @@ def _prompt(row: DataRow) -> TaskPrompt:
     if not row.user.strip():
         raise BadRowError(row.where, "has no prompt; give a text", "no prompt")
     if any(turn["role"] == "tool" or "tool_calls" in turn for turn in (*row.prompt, *row.turns)):
-        problem = "has turns of tools, which a policy is not asked to go on with; drop the row"
+        problem = "has turns of tools, which a policy cannot continue; drop the row"
         raise BadRowError(row.where, problem, "turns of tools")
     if row.instruction is None:
         user = row.user.strip()

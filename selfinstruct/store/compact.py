@@ -63,9 +63,13 @@ _GROUP = {COMPLETIONS: 1024, INSTRUCTIONS: 4096, INSTANCES: 4096}
 
 @dataclass(frozen=True)
 class Compacted:
-    """What `compact` did: rounds that it put into packs, packs that it wrote.
+    """Result of `compact`.
 
-    waiting: whether replaced files are still there, since another process reads the run.
+    Attributes:
+        rounds: how many rounds were put into packs.
+        packs: how many packs (files with many rounds) were written.
+        waiting: whether replaced files could not be removed yet, because another process reads
+            the run.
     """
 
     rounds: int

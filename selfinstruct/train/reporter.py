@@ -19,11 +19,15 @@ from transformers.trainer_utils import has_length
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import DivergedError
+from selfinstruct.common.memory import freed_memory, release_freed_memory
 from selfinstruct.train.checkpoints import COUNTS
 from selfinstruct.train.watching import Listen, TrainProgress
 
 # How the columns of token ids are named.
 _IDS = "input_ids"
+# Bytes that malloc may keep between batches that are scored; between steps so many times as after
+# the first one.
+_KEPT_BYTES, _GROWTH = 256_000_000, 1.5
 # Characters of a batch that an error shows.
 _SHOWN_TOKENS, _SHOWN_CHARACTERS = 24, 80
 
@@ -37,6 +41,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
         self._predicted = 0
+        self._kept: int | None = None
         if checkpoint is not None and (checkpoint / COUNTS).is_file():
             counts = json.loads((checkpoint / COUNTS).read_text(encoding="utf-8"))
             self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
@@ -50,7 +55,19 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Report that the training waits for other work, with `done` of `total` parts finished."""
         self._listen(TrainProgress(done, total, 0.0, None, None, self.tokens, self.seconds, what))
 
+    def has_scored(self) -> None:
+        """Give back the memory of a batch that was scored: the next one has other sizes."""
+        release_freed_memory(_KEPT_BYTES)
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Keep the memory of a step for the next one, but not of ever more sizes of batches."""
+        if self._kept is None:
+            self._kept = freed_memory()
+        elif release_freed_memory(max(_KEPT_BYTES, int(_GROWTH * self._kept))):
+            self._kept = None  # the next step shows what a step takes
+
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
+        self.has_scored()
         loader = kwargs.get("eval_dataloader")
         if loader is None or not has_length(loader) or not state.is_world_process_zero:
             return

@@ -186,7 +186,7 @@ def _grow(whole: Path, other: Path, files: list[str], rng: random.Random) -> Dam
     name = rng.choice(files)
     content = rng.choice([b"\n", b"\x00", b"{}\n", b"PAR1", b"a: 1\n", b'{"id": "x"}\n'])
     return Damage(
-        "more at its end",
+        "extra bytes at the end",
         f"{name}: {content!r}",
         lambda path: (path / name).write_bytes((path / name).read_bytes() + content) and None,
     )
@@ -312,7 +312,7 @@ def _drop_folder(whole: Path, other: Path, files: list[str], rng: random.Random)
         else:
             shutil.copytree(path / name, (path / name).with_name(odd), dirs_exist_ok=True)
 
-    return Damage("lost folder" if odd is None else "odd folder", f"{name} {odd or ''}", do)
+    return Damage("lost folder" if odd is None else "unexpected folder", f"{name} {odd or ''}", do)
 
 
 def guarded(work: Callable[[], object]) -> int:

@@ -119,11 +119,11 @@ def _note(found: Found, outcome: Outcome) -> None:
 
 def _seen(outcome: Outcome) -> str:
     if outcome.code < 0:
-        return "nothing; the same command went on"
+        return "no message; the same command continued"
     if outcome.code == 0:
-        return "exit code 0: done all the same"
+        return "exit code 0, finished in spite of the error"
     reason = re.search(r"\(([A-Z][a-z/ ]+)\)", outcome.told)
-    return f"exit code {outcome.code}: {reason.group(1) if reason else outcome.told[:60]}"
+    return f"exit code {outcome.code}, {reason.group(1) if reason else outcome.told[:60]}"
 
 
 def killed(folder: Path, size: Size, advance: Advance) -> Found:
@@ -148,7 +148,9 @@ def damaged(folder: Path, size: Size, advance: Advance) -> Found:
         row.silent += result_is == "silent"
         row.tracebacks += result_is == "traceback"
         if result_is == "detected":
-            named = "names the file" if _names(told, what) else "names its folder, or what it is of"
+            named = (
+                "names the file" if _names(told, what) else "names its folder or what it belongs to"
+            )
             row.saw[f"exit code {code}, {named}"] += 1
         else:
             row.saw[_READ.get(result_is, result_is)] += 1
@@ -157,7 +159,7 @@ def damaged(folder: Path, size: Size, advance: Advance) -> Found:
     return found
 
 
-_READ = {"harmless": "the same is read: nothing to say"}
+_READ = {"harmless": "content unchanged, so no message"}
 
 
 def _names(told: str, what: str) -> bool:
@@ -199,9 +201,9 @@ def hostile(folder: Path, size: Size, advance: Advance) -> Found:
         row.injected += outcome.completions
         row.silent += len(outcome.problems)
         row.saw["candidates with a verdict"] += outcome.candidates
-        row.saw["of them accepted"] += outcome.accepted
-        row.saw["rows exported, all formats together"] += outcome.exported
-        row.saw["rounds, replayed"] += outcome.rounds
+        row.saw["accepted candidates"] += outcome.accepted
+        row.saw["exported rows (all formats together)"] += outcome.exported
+        row.saw["replayed rounds"] += outcome.rounds
         found.bad += outcome.problems[:10]
         shutil.rmtree(place)
         seed += 1
