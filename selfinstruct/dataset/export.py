@@ -101,7 +101,9 @@ class ExportContent:
         return self._hash.hexdigest()
 
     def __iter__(self) -> Iterator[bytes]:
-        with_turns = self._whole and any(row.turns for row in self._rows())
+        # Without self-chats no row has later turns, and the rows are read once.
+        may_have_turns = self._whole and bool(CONVERSATIONS.numbers(self._run))
+        with_turns = may_have_turns and any(row.turns for row in self._rows())
         self.rows, self._hash = 0, hashlib.sha256()
         prompts = stored_inputs(self._run).prompts
         for part in self._format.content(self._counted(), prompts, with_turns):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -21,13 +22,15 @@ from selfinstruct.filters import text as texts
 from selfinstruct.filters.points import points_to_input
 from selfinstruct.filters.rule import (
     Bound,
+    Checks,
     Failure,
     InstanceFacts,
     Measure,
     Of,
     Rule,
     When,
-    first_failure,
+    checks_of,
+    first_failed,
     keys,
     switch,
 )
@@ -53,14 +56,39 @@ def check_instances(
         markers: the words of the templates.
         same: what two inputs, or two outputs, must have in common to count as the same.
     """
-    by_itself = [rule for rule in rules if rule.when is When.TEXT]
-    among = [rule for rule in rules if rule.when is When.AMONG]
+    return instance_failures(InstanceChecks.of(rules, config), instruction, parsed, markers, same)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceChecks:
+    """Checks on the text of an instance by itself, and among the others of its instruction."""
+
+    by_itself: Checks
+    among: Checks
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule], config: Any) -> InstanceChecks:
+        """Return those of some rules that a config switches on."""
+        return cls(
+            checks_of([rule for rule in rules if rule.when is When.TEXT], config),
+            checks_of([rule for rule in rules if rule.when is When.AMONG], config),
+        )
+
+
+def instance_failures(
+    checks: InstanceChecks,
+    instruction: str,
+    parsed: Sequence[ParsedInstance],
+    markers: Markers,
+    same: Callable[[str], str] = str,
+) -> list[Failure | None]:
+    """Return what `check_instances` returns, by checks that were chosen before."""
     alone = []
     for instance in parsed:
         facts = InstanceFacts(
             instruction, instance.input, instance.output, instance.truncated, markers
         )
-        alone.append(first_failure(by_itself, facts, config))
+        alone.append(first_failed(checks.by_itself, facts))
     outputs: dict[str, set[str]] = {}
     for instance, failure in zip(parsed, alone, strict=True):
         if failure is None:
@@ -69,6 +97,9 @@ def check_instances(
     seen: set[tuple[str, str]] = set()
     kept_with: Counter[str] = Counter()  # by output
     for instance, own in zip(parsed, alone, strict=True):
+        if own is not None:
+            failures.append(own)
+            continue
         pair = (same(instance.input), same(instance.output))
         others = InstanceFacts(
             instruction,
@@ -79,7 +110,7 @@ def check_instances(
             place=len(seen) + 1,
             place_of_output=kept_with[pair[1]] + 1,
         )
-        failure = own or first_failure(among, others, config)
+        failure = first_failed(checks.among, others)
         if failure is None and pair not in seen:
             seen.add(pair)
             kept_with[pair[1]] += 1

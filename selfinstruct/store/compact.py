@@ -183,9 +183,10 @@ def _groups(run: Run) -> Iterator[list[int]]:
     """
     group: list[int] = []
     size, columns = 0, None
+    is_full = {pack.first: _is_full(pack) for pack in packs_of(run.path)}
     for number in run.rounds():
         pack = pack_of(run.path, number)
-        if pack is not None and _is_full(pack):
+        if pack is not None and is_full[pack.first]:
             yield from _worth_it(run, group)
             group, size = [], 0
             continue

@@ -129,7 +129,7 @@ def pack_of(run: Path, number: int) -> Pack | None:
 
 def forget_packs() -> None:
     """Read all packs anew when they are needed next."""
-    for cache in (_packs, _metadata, _groups, _group):
+    for cache in (_packs, _metadata, _schema, _groups, _group):
         cache.cache_clear()
 
 
@@ -257,8 +257,7 @@ def read_rows(path: Path, columns: Sequence[str] | None, place: tuple[int, int])
         columns: their names; None: all.
         place: first row and number of rows.
     """
-    stat = path.stat()
-    mark = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    mark = _mark_of(path)
     names = None if columns is None else tuple(columns)
     first, count = place
     starts = _groups(str(path), mark)
@@ -271,8 +270,18 @@ def read_rows(path: Path, columns: Sequence[str] | None, place: tuple[int, int])
         group += 1
     if parts:
         return pa.concat_tables(parts)
-    nothing: pa.Table = pq.read_schema(path).empty_table()
+    nothing: pa.Table = schema_of(path).empty_table()
     return nothing if columns is None else nothing.select(columns)
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """Return the schema of a file of a pack, which is read once."""
+    return _schema(str(path), _mark_of(path))
+
+
+def _mark_of(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _packed_round(line: Mapping[str, Any]) -> PackedRound:
@@ -289,6 +298,11 @@ def _packs(path: Path, _mark: tuple[int, int, int]) -> list[Pack]:
 @lru_cache(maxsize=16)
 def _metadata(path: str, _mark: tuple[int, int, int]) -> pq.FileMetaData:
     return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=16)
+def _schema(path: str, mark: tuple[int, int, int]) -> pa.Schema:
+    return _metadata(path, mark).schema.to_arrow_schema()
 
 
 @lru_cache(maxsize=64)

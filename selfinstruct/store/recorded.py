@@ -263,7 +263,7 @@ class Recorded:
         packed = self.round_path(number) / name
         path = self.committed(number, name) if place is None else packed
         with damage(path):
-            return read_table(path, None, place)
+            return read_table(path, place)
 
     def completions(self, number: int) -> list[Completion]:
         """Return the requests and completions of a round; an import has none."""

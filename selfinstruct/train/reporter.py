@@ -59,12 +59,23 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Give back the memory of a batch that was scored: the next one has other sizes."""
         release_freed_memory(_KEPT_BYTES)
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Keep the memory of a step for the next one, but not of ever more sizes of batches."""
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start the first step without the memory of what was done before the training."""
+        if self._kept is None:
+            self.has_scored()
+
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        self.has_scored()
+
+    def on_substep_end(self, *_: Any, **__: Any) -> None:
+        """Keep the memory of a batch for the next one, but not of ever more sizes of batches."""
         if self._kept is None:
             self._kept = freed_memory()
         elif release_freed_memory(max(_KEPT_BYTES, int(_GROWTH * self._kept))):
-            self._kept = None  # the next step shows what a step takes
+            self._kept = None  # the next batch shows what a batch takes
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        self.on_substep_end(*args, **kwargs)
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
         self.has_scored()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
@@ -135,7 +135,7 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
         text: the completion.
         words: for each role, the markers of the templates, or other words.
     """
-    exact = {word for _, own in words for marker in own for word in (marker, _bare(marker))}
+    exact = _exact(words)
     of_role = {role: _of_role(text, role, own) for role, own in words}
     has_exact = {role for role, own in of_role.items() if any(m.word in exact for m in own)}
     found: list[Marker] = []
@@ -152,6 +152,20 @@ def find_markers(text: str, words: tuple[tuple[Role, tuple[str, ...]], ...]) -> 
     outside = [m for m in found if bisect_right(closed, m.start) % 2 == 0]
     roles = {marker.role for marker in outside}
     return outside if all(m.role in roles for m in found) else found
+
+
+def may_have(
+    text: str, words: Mapping[Role, tuple[str, ...]], others: Mapping[Role, tuple[str, ...]]
+) -> bool:
+    """Whether other words for some roles may find more in a text than the words alone."""
+    low = folded(text)
+    for role, of_role in others.items():
+        known = _folded_words(words[role])
+        elsewhere = [_folded_words(own) for other, own in words.items() if other is not role]
+        for word in _folded_words(of_role):
+            if (word in low and word not in known) or any(word in own for own in elsewhere):
+                return True
+    return False
 
 
 def find_inline(text: str, word: str, start: int, end: int) -> Marker | None:
@@ -216,8 +230,7 @@ def _within(lines: Sequence[int], start: int, end: int) -> Sequence[int]:
 @lru_cache(maxsize=4)
 def _of_role(text: str, role: Role, words: tuple[str, ...]) -> Sequence[Marker]:
     named, literal = _patterns(role, words)
-    bare = [folded(_bare(word)) for word in words if _is_word(word)]
-    found = list(_at_lines(text, role, named, bare)) if named else []
+    found = list(_at_lines(text, role, named, _folded_words(words))) if named else []
     if not literal:
         return found
     markers = {marker.start: marker for marker in found}
@@ -276,6 +289,18 @@ def _read(
 def _without_lower(markers: Sequence[Marker], exact: Collection[str]) -> list[Marker]:
     """Drop lower case words of a text or of code, where markers are written otherwise elsewhere."""
     return [marker for marker in markers if marker.word in exact or not marker.word.islower()]
+
+
+@lru_cache(maxsize=64)
+def _exact(words: tuple[tuple[Role, tuple[str, ...]], ...]) -> frozenset[str]:
+    """Return the words as they are written, with and without what stands around them."""
+    return frozenset(word for _, own in words for marker in own for word in (marker, _bare(marker)))
+
+
+@lru_cache(maxsize=64)
+def _folded_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of a role in lower case, by which their lines are found."""
+    return tuple(folded(_bare(word)) for word in words if _is_word(word))
 
 
 @lru_cache(maxsize=64)
