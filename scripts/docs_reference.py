@@ -151,13 +151,13 @@ def reasons_page() -> str:
         f"# Reasons\n\n{MADE}"
         "A candidate that did not become part of the dataset has exactly one reason, usually "
         "the first\n"
-        "rule that it failed. `pending_instances`, `over_target` and `user_done` say nothing "
-        "against the text.\n"
+        "rule that it failed. `pending_instances`, `over_target` and `user_done` do not mean "
+        "that the text is bad.\n"
         "The same names are used in the files of a run, in `audit list --reason`, and on the "
         "pages of the\n"
-        "web service. [Rules](../rules.md) explains the rules, their limits and the pool. A "
-        "conversation here\n"
-        "is one that the model has with itself ([conversations](../conversations.md)).\n\n"
+        "web service. [Rules](../rules.md) explains the rules, their limits and the pool. On this "
+        "page, “conversation”\n"
+        "means one that the model wrote with itself ([conversations](../conversations.md)).\n\n"
         f"| reason | meaning |\n|---|---|\n{rows}"
     )
 
@@ -166,7 +166,7 @@ def formats_page() -> str:
     """Return the page of the formats that are read and written."""
     lines = [
         f"# Formats\n\n{MADE}## Read\n\n"
-        "Every command that reads data recognises these. [Your data](../data.md) says "
+        "Every command that reads data recognises these formats. [Your data](../data.md) says "
         "which command\n"
         "takes which, and what to do if columns have other names.\n\n"
         "| `--format` | a row |\n|---|---|\n",

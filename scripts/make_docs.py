@@ -173,7 +173,7 @@ def trainer_table() -> str:
 
 def labeller_table() -> str:
     """Return a table of every labeller, what it says and what it needs."""
-    lines = ["| name | what it says | what it needs | in detail |", "|---|---|---|---|"]
+    lines = ["| name | score or judgement | what it needs | in detail |", "|---|---|---|---|"]
     lines += [
         f"| `{labeller.name}` | {labeller.help} | {_needs(labeller)} | {labeller.details} |"
         for labeller in LABELLERS
@@ -197,11 +197,11 @@ def check_table() -> str:
 
 COLUMNS = {
     "calibration.parquet": {
-        "from_round": "round from which it counts (merged runs have several)",
+        "from_round": "round from which this score applies (a merged run has several such rounds)",
         "kind": "`instruction`, `output` or `label`",
         "seed_id": "the seed task",
         "mean_logprob": "nats per token under the run's model",
-        "num_tokens": "tokens that the mean is over",
+        "num_tokens": "number of tokens in the mean",
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
@@ -214,7 +214,7 @@ COLUMNS = {
         "sampling": "sampling parameters, as JSON",
         "seed": "sampling seed of this request",
         "text": "what the model wrote",
-        "thinking": "thinking text, stored separately; in no span",
+        "thinking": "the model's thinking, stored separately; spans never point into it",
         "token_ids": "tokens that the model wrote, or scored (`stage` is `score`)",
         "token_logprobs": "log-probability of each, in nats",
         "token_starts": "index of the first character of `text` that belongs to each token",
@@ -224,28 +224,28 @@ COLUMNS = {
         "num_output_tokens": "tokens written",
         "error": "why there is no text",
         "about": "id of what the request is about",
-        "reading": "how the text is read, as JSON: `form` and what goes with it",
+        "reading": "how the text is parsed, as JSON: `form` and the other parts described above",
         "conversation": "the chat messages of the prompt, as JSON; null: the prompt is plain text",
     },
     "instructions.parquet": {
         "id": "of the instruction",
         "round": "number of the round",
         "completion_id": "the completion with this text",
-        "char_start": "its span in that completion",
-        "char_end": "likewise",
+        "char_start": "first character of its span in that completion",
+        "char_end": "end of that span",
         "raw_text": "as the model wrote it",
         "text": "cleaned of list marks, bold marks and line breaks",
         "parents": "ids of the tasks that the proposal showed",
         "is_classification": "whether it is a classification task, by its words or by the model's "
         "answer",
         "mean_logprob": "nats per token",
-        "num_tokens": "tokens that the mean is over",
+        "num_tokens": "number of tokens in the mean",
         "unscored_reason": "why there is no mean",
         "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
-        "novelty_tokenizer": "tokens of the text that ROUGE-L compared: `rouge` or `unicode`",
+        "novelty_tokenizer": "tokenizer that ROUGE-L used for this text: `rouge` or `unicode`",
         "rouge_l": "ROUGE-L F-measure with the nearest text of the pool; NaN: none is above "
         "`novelty.audit_floor`",
-        "neighbour_id": "that nearest text",
+        "neighbour_id": "id of that nearest text",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
@@ -258,10 +258,10 @@ COLUMNS = {
         "instruction_id": "its instruction",
         "round": "number of the round",
         "completion_id": "the completion with this text",
-        "input_char_start": "span of the input; 0, 0 where there is none",
-        "input_char_end": "likewise",
-        "output_char_start": "span of the output",
-        "output_char_end": "likewise",
+        "input_char_start": "first character of the span of the input; 0 if there is none",
+        "input_char_end": "end of that span; 0 if there is no input",
+        "output_char_start": "first character of the span of the output",
+        "output_char_end": "end of that span",
         "input": "the input, or nothing",
         "output": "the output",
         "input_logprob": "nats per token of the input",
@@ -292,7 +292,7 @@ COLUMNS = {
         "rouge_l": "novelty of the instruction; NaN: no similar text",
         "neighbour_id": "the nearest text",
         "exchanges": "number of exchanges that are kept, including the first; 0 if it is rejected",
-        "ended": "why it ended: `turns` (it has the number set), `no_room` (the context is full), "
+        "ended": "why it ended: `turns` (it reached `--turns`), `no_room` (the context is full), "
         "or the reason of the last turn",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
@@ -303,15 +303,15 @@ COLUMNS = {
         "number": "its place, from 0; 0 and 1 are the task and its output",
         "role": "`user` or `assistant`",
         "completion_id": "the completion with this text; null: it comes from the task",
-        "char_start": "its span in that completion",
-        "char_end": "likewise",
+        "char_start": "first character of its span in that completion",
+        "char_end": "end of that span",
         "text": "the turn",
         "mean_logprob": "nats per token",
-        "num_tokens": "tokens that the mean is over",
+        "num_tokens": "number of tokens in the mean",
         "unscored_reason": "why there is no mean",
         "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
         "shared": "largest overlap of the turn with an earlier one",
-        "shared_with": "that earlier turn",
+        "shared_with": "id of that earlier turn",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
@@ -401,6 +401,10 @@ _PARTS = {
 }
 
 
+# Parts whose faults each have exactly one result; a row of the report keeps the most frequent four.
+_SEEN_ONCE = ("kills", "disk", "damages")
+
+
 def reliability() -> list[str]:
     """Return the tables of `scripts/fault_report.py`, each after its name."""
     path = ROOT / "docs" / "reliability.json"
@@ -418,7 +422,9 @@ def reliability() -> list[str]:
         rows = [f"| | {' | '.join(_COUNTS.values())} | what the user saw (cases) |"]
         rows.append(f"|---|{'---:|' * len(_COUNTS)}---|")
         for row in part["rows"]:
-            saw = "; ".join(f"{what} ({count:,})" for what, count in row["saw"].items())
+            others = row["injected"] - sum(row["saw"].values())
+            kept = row["saw"] | ({"other": others} if others > 0 and name in _SEEN_ONCE else {})
+            saw = "; ".join(f"{what} ({count:,})" for what, count in kept.items())
             rows.append(f"| {row['name']} | {_counted(row)} | {saw.replace('|', '/')} |")
         tables += [name, "\n".join(rows) + "\n"]
     summary = "\n".join(lines) + f"\n\nMeasured on {report['machine']}.\n"

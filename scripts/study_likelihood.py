@@ -324,8 +324,8 @@ def distribution_table(run: dict[str, Any]) -> str:
 def yield_table(run: dict[str, Any]) -> str:
     count = run["candidates"]
     lines = [
-        "| quantile | instructions rejected | instances rejected, with their instruction or by "
-        "themselves | good tasks left |",
+        "| quantile | instructions rejected | instances rejected (their own score, or with their "
+        "instruction) | good tasks left |",
         "|---|---|---|---|",
     ]
     for row in run["yields"]:
@@ -338,7 +338,8 @@ def yield_table(run: dict[str, Any]) -> str:
 
 def held_out_lines(run: dict[str, Any]) -> str:
     lines = [
-        "| at the default | threshold | later candidates below it | their words shuffled |",
+        "| at the default | threshold | candidates after calibration that are below the "
+        "threshold | below it after shuffling their words |",
         "|---|---|---|---|",
     ]
     for kind, row in run["held_out"].items():

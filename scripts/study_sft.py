@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 METRICS = {
     "rouge_l": ("ROUGE-L", 100),
-    "rouge_l_cut": ("cut as the reference", 100),
+    "rouge_l_cut": ("cut to reference length", 100),
     "exact_match": ("exact match", 100),
     "reference_logprob": ("reference, nats/token", 1),
     "length": ("words", 1),

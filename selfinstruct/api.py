@@ -53,9 +53,9 @@ class Run:
 
     Attributes:
         path: the run's folder.
-        stop_reason: why it stopped (`target`, `min_yield`, `max_rounds`, `max_tokens` or
-            `interrupted`), as known when it was opened; None if it is running, failed or was
-            never generated (a merged run).
+        stop_reason: why the run stopped (`target`, `min_yield`, `max_rounds`, `max_tokens`,
+            `max_cost` or `interrupted`), read when the run was opened; None if the run is still
+            running, failed, or was never generated (a merged run).
 
     Example:
         >>> run = si.open_run("outputs/first")
@@ -87,7 +87,7 @@ class Run:
                 answer`), or `prefer-teacher` (the teacher's where there is one).
 
         Returns:
-            Frozen records, read round by round as they are taken.
+            An iterator of frozen records; each round is read when the iterator reaches it.
 
         Raises:
             ConfigError: no such `answers`.
@@ -241,7 +241,7 @@ class Exported:
         rows: how many rows it has.
         card: the dataset card beside it, or None.
         url: the dataset's address on the hub, or None.
-        replaced: what was there before, in words, or None.
+        replaced: a short description of the file that was there before, or None.
         teachers: how many of the rows have a teacher's output.
         config: the trainer's configuration file, or None.
         conversations: how many rows are whole conversations.
@@ -300,9 +300,9 @@ def generate(
 ) -> Run:
     """Grow seed tasks into a dataset, until the target is reached or another stop rule applies.
 
-    The arguments are the options of `selfinstruct generate`; None takes the value of `config`,
-    of the run that is resumed, or the default (docs/config.md). Interrupt it at any time:
-    committed rounds are safe, and `resume=True` continues.
+    The arguments are the options of `selfinstruct generate`. An argument that is None gets its
+    value from `config`, from the run that is resumed, or from the defaults (docs/config.md). You
+    can interrupt it at any time: committed rounds are safe, and `resume=True` continues.
 
     Args:
         out: the run's folder, such as `outputs/first`.
@@ -316,7 +316,7 @@ def generate(
         gpus_per_replica: with `engine="ray"`, GPUs for each copy, all in one machine.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
-        format: of the seeds, such as `alpaca`; None: recognised from their columns.
+        format: the format of the seeds, such as `alpaca`; None: recognised from their columns.
         columns: maps our column names to those of the seeds: `{"instruction": "query"}`.
         skip_invalid: leave out unusable rows of the inputs, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
@@ -331,9 +331,9 @@ def generate(
         config: a YAML file; the arguments of this call override it.
         seed: random seed of all draws and all sampling.
         resume: continue the run in `out`, or start it if there is none.
-        min_yield: stop when a smaller share of the candidates becomes tasks.
-        min_logprob: reject what the model finds less likely, in nats per token.
-        max_logprob: reject what the model finds more likely than this; it is mostly repetition.
+        min_yield: stop when the share of candidates that become tasks falls below this.
+        min_logprob: reject texts whose mean log-probability is below this, in nats per token.
+        max_logprob: reject texts whose mean log-probability is above this: mostly repetition.
         max_rounds: stop after this many rounds.
         max_tokens: stop after this many generated tokens.
         max_cost: stop when the tokens of all rounds have cost this much.
@@ -455,10 +455,11 @@ def converse(
         base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         settings: any key of `converse`, `model`, `engine` and `instances.sampling`, dotted or
             nested: `{"converse.max_shared": 0.8}`.
-        advance: called with the numbers of conversations that are done and that are to be written.
+        advance: called with two numbers: how many conversations are done, and how many are to be
+            written in all.
 
     Returns:
-        How many conversations were to be written, were written, and were accepted.
+        Counts of conversations: to be written, written, and accepted.
 
     Raises:
         ConfigError: an argument is wrong, or the run's model was changed.
@@ -553,13 +554,14 @@ def import_dataset(
     Args:
         dataset: a file of any kind (docs/data.md), a folder, or a name on the hub.
         out: the run's folder.
-        template: template files, or names of shipped ones; `qa@2` gives a weight among several.
+        template: template files, or names of shipped ones; with several, `qa@2` gives `qa` the
+            weight 2.
         columns: maps the templates' column names to the dataset's, where they differ.
         value: columns that the dataset lacks, with the one value that they have in every row.
         per_row: forms of the templates that each row gets, drawn by weight; None: every form.
         inverted: share of the rows that get the inverted form, if the template has one.
-        rationale: share of the other rows whose answer gives its reasons, if the template has such
-            a form.
+        rationale: of the rows that are not inverted, the share that get a form whose answer
+            includes its reasons, if the template has one.
         examples: worked examples before an input: a number, or the weight of each number.
         rows: at most this many rows, drawn at random.
         max_instances: maximum number of instances of an instruction.
@@ -672,12 +674,13 @@ def export(
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
-        conversations: True writes whole conversations (`converse`) instead of the tasks that open
-            them, False never does; None: only `messages` and `sharegpt` have them.
+        conversations: True: write whole conversations (`converse`) instead of the tasks that open
+            them. False: write only the tasks. None: whole conversations in `messages` and
+            `sharegpt`, tasks in the other formats.
         reasons: only tasks that were rejected for one of these, and restored by a person.
         restored: only tasks that a person restored.
         min_logprob: only outputs at least as likely, in nats per token.
-        max_rouge: only instructions whose ROUGE-L with their nearest neighbour is not above it.
+        max_rouge: only instructions whose ROUGE-L with their nearest neighbour is at most this.
         min_words: only outputs of at least this many words.
         system: a system prompt for every row.
         card: write a dataset card, `README.md`, beside the file.
@@ -693,9 +696,9 @@ def export(
         What was written.
 
     Raises:
-        ConfigError: the run has no tasks yet, or none match; or `reasoning` is set and there is
-            none; or the file cannot be written, has the extension of another format, or exists
-            and was not written by an export.
+        ConfigError: the run has no tasks yet, or none match; or `reasoning` is set but the run has
+            no recorded reasoning; or the file cannot be written, has the extension of another
+            format, or exists and was not written by an export.
         PublishError: the hub refuses the upload; the file is complete.
         WriteError: the disk is full or broken.
         StoreError: a file of the run, or the record of a person's decision, is damaged.

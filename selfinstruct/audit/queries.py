@@ -28,7 +28,7 @@ class Summary:
     Attributes:
         tasks: tasks with people's decisions applied.
         recorded_tasks: tasks that the rules accepted; the target counts these.
-        candidates: all candidate instructions.
+        candidates: the number of candidate instructions (a property).
         instructions: candidate instructions by `accepted` or reason, as judged.
         instances: candidate instances, likewise.
         standing: instructions with people's decisions applied, by outcome: `accepted`,

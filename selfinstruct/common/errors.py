@@ -6,7 +6,7 @@ import json
 
 
 class SelfInstructError(Exception):
-    """An error that the user can act on: it says what, where, which value, and what to do next."""
+    """An error that the user can act on: its message says what is wrong, where, and what to do."""
 
     exit_code = 1
 

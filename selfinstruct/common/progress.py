@@ -96,8 +96,9 @@ class Calibrated:
 class Working:
     """Sent when the engine has answered some requests.
 
-    `tasks` counts committed tasks. `requests` are those of the open rounds, and `returned` of them
-    are answered. `tokens` were generated since the start of the process.
+    `tasks` counts committed tasks. `requests` is the number of requests in the rounds in progress,
+    and `returned` is how many of these have been answered. `tokens` counts the tokens generated
+    since the process started.
     """
 
     round: int

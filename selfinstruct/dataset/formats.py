@@ -263,36 +263,37 @@ class Format(StrEnum):
         "messages",
         _lines(_messages),
         "jsonl",
-        "`messages`: a turn of the user and one of the assistant, each with `role` and `content`; "
-        "whole conversations, where the run has them",
+        "`messages`: a turn of the user and one of the assistant, each with `role` and "
+        "`content`; if the run has a conversation for the task, all its turns",
         Whole.ALWAYS,
     )
     PROMPT_COMPLETION = (
         "prompt-completion",
         _lines(_prompt_completion),
         "jsonl",
-        "`prompt`: the whole text for a base model, by the template `task.jinja`; `completion`",
+        "`prompt`: the full prompt text for a base model, made with the template `task.jinja`; "
+        "`completion`",
     )
     CHAT_COMPLETION = (
         "chat-completion",
         _lines(_chat_completion),
         "jsonl",
-        "`prompt`: turns up to the user's; `completion`: the turn of the assistant",
+        "`prompt`: all turns up to and including the user's; `completion`: the assistant's turn",
     )
     ALPACA = (
         "alpaca",
         _alpaca,
         "jsonl",
-        "`instruction`, `input`, `output`; with `--conversations` the last exchange of each, and "
-        "in `history` the earlier exchanges, as pairs of question and answer",
+        "`instruction`, `input`, `output`; with `--conversations`, the last exchange of a "
+        "conversation, and in `history` the earlier exchanges, as pairs of question and answer",
         Whole.ASKED,
     )
     SHAREGPT = (
         "sharegpt",
         _lines(_sharegpt),
         "jsonl",
-        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`; whole "
-        "conversations, where the run has them",
+        "`conversations`: a turn of `human` and one of `gpt`, each with `from` and `value`; if "
+        "the run has a conversation for the task, all its turns",
         Whole.ALWAYS,
     )
     PARQUET = (

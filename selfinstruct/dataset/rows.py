@@ -31,7 +31,8 @@ class ExportRow:
     """One accepted instance of an accepted instruction, with people's edits.
 
     Attributes:
-        override: a person's decision about instruction or instance (`restore`, `edit`), or None.
+        override: a person's decision about the instruction or the instance (`restore`, `edit`),
+            or None.
             Scores of an edited text are NaN.
         conversation_id: the conversation that the task opens (`selfinstruct converse`), if the
             row has one.

@@ -94,7 +94,8 @@ COPIES_PROMPT = Rule(
     of=Of.INSTRUCTION,
     when=When.TEXT,
     reason="copies_prompt",
-    help="repeats or contains a task that its prompt showed, or is about a worked passage",
+    help="repeats or contains a task that its prompt showed, or is about a passage that the "
+    "prompt used as a worked example",
     limits=switch("copies_prompt", "rule: repeats a task that its prompt showed", before=False),
     section="rules",
     breaks=lambda facts, _: copies_shown(facts.text, facts.shown),
@@ -139,21 +140,21 @@ CHANGED_INSTRUCTION_RULES = [
     _instruction(
         "keywords",
         breaks=_is_unsuitable,
-        details="a shipped keyword counts only if the task works on the thing or makes it (“draw a "
-        "map”, “the attached file”, but not “a mind map” or “24 photos”); a keyword of your own "
-        "counts anywhere",
+        details="a built-in keyword counts only if the task asks to use or make such an object "
+        "(“draw a map”, “the attached file”, but not “a mind map” or “24 photos”); your own "
+        "keywords count anywhere",
     ),
     _instruction(
         "punctuation_start",
         breaks=_starts_with_punctuation,
-        details="allowed are a quotation mark or bracket that is closed later, and an amount such "
-        "as “$5”",
+        details="a quotation mark or bracket that is closed later is allowed, and so is an amount "
+        "such as “$5”",
     ),
     _instruction(
         "prompt_echo",
         breaks=lambda facts, _: echoes_proposal(facts.text, facts.prompt_lines),
-        details="a line of the prompt itself, a frame such as `### Task` or `Task:`, or a marker "
-        "such as `Input:` that belongs to no example",
+        details="a line of the prompt itself, a heading of the prompt such as `### Task` or "
+        "`Task:`, or a marker such as `Input:` outside an example",
     ),
     _instruction(
         "placeholder",
@@ -169,14 +170,14 @@ CHANGED_INSTRUCTION_RULES = [
     ),
     _instruction(
         "max_repetition",
-        help="the text repeats itself: too many of its word sequences occurred before in it",
+        help="the text repeats itself: too many of its word sequences occur more than once",
         measure=Measure(
             lambda facts, _: repeated_share(facts.text),
             Bound.AT_MOST,
             lambda _, limits: limits.max_repetition,
         ),
-        details="the share of sequences of 8 words that occurred before, in prose of 12 words or "
-        "more",
+        details="compares the share of 8-word sequences that occurred earlier with the limit; only "
+        "prose of 12 words or more is checked",
     ),
 ]
 
@@ -236,14 +237,14 @@ CHANGED_INSTANCE_RULES = [
     _instance(
         "prompt_echo",
         breaks=_echoes,
-        details="our own frames and markers at the start of a line, outside code and examples, or "
-        "the instruction instead of an answer",
+        details="headings and markers of the prompt at the start of a line, outside code and "
+        "examples, or the instruction instead of an answer",
     ),
     _instance(
         "placeholder",
         breaks=_leaves_gaps,
-        details="instead of the answer, or more than one for every 12 words; so a letter may have "
-        "a `[name]`",
+        details="a placeholder stands in place of the answer, or there is more than one for every "
+        "12 words; so a letter may contain a `[name]`",
     ),
     _instance("refusal", breaks=_declines),
     _instance(
@@ -253,7 +254,7 @@ CHANGED_INSTANCE_RULES = [
     ),
     _instance(
         "max_repetition",
-        help="the text repeats itself: too many of its word sequences occurred before in it",
+        help="the text repeats itself: too many of its word sequences occur more than once",
         measure=Measure(_repetition, Bound.AT_MOST, lambda _, limits: limits.max_repetition),
     ),
 ]

@@ -63,8 +63,8 @@ INSTANCE_CHANGES_4 = [
         CHANGED_INSTANCE_RULES,
         "prompt_echo",
         breaks=_echoes,
-        details="the instruction instead of an answer, or one of our frames and markers at the "
-        "start of a line; code, text after code, and examples do not count",
+        details="the instruction is repeated instead of answered, or a line starts with one of the "
+        "prompt's headings or markers; code, text after code, and examples are ignored",
     ),
     _changed(
         CHANGED_INSTANCE_RULES,

@@ -33,7 +33,7 @@ COPIES_PROMPT_5 = replace(
     since=5,
     help=COPIES_PROMPT.help,
     breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
-    details="word for word; case and punctuation are ignored. A task is about a worked passage (an "
-    "example in the prompt) if it has a word of the passage's `subjects` (prompts.yaml) that the "
-    "task's own passage does not have",
+    details="word for word; case and punctuation are ignored. Each worked example passage in the "
+    "prompt lists its typical words (`subjects` in prompts.yaml). A task is rejected if it "
+    "has such a word and its own passage does not",
 )

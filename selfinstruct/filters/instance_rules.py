@@ -183,12 +183,13 @@ INSTANCE_RULES = [
         reason="truncated",
         limits=switch("truncated", "rule: cut off by the token limit or within a sentence"),
         breaks=_is_truncated,
-        details="cut by the token limit, or prose of several sentences whose last one has no end",
+        details="cut off by the token limit, or prose of several sentences whose last sentence is "
+        "unfinished",
     ),
     _rule(
         name="ends_with_colon",
         reason="ends_with_colon",
-        help="input or output ends with a colon, and the announced text is missing",
+        help="input or output ends with a colon, and nothing follows it",
         limits=switch("ends_with_colon", "rule: input or output ends with a colon"),
         breaks=_ends_with_colon,
     ),
@@ -268,8 +269,8 @@ INSTANCE_RULES = [
     ),
     _rule(
         name="max_per_instruction",
-        help="more instances than `instances.max_per_instruction`, or more with one output than "
-        "`instances.max_per_output`",
+        help="more instances than `instances.max_per_instruction`, or more instances with the same "
+        "output than `instances.max_per_output`",
         limits=keys(
             max_per_instruction=(
                 int,

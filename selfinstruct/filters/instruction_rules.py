@@ -153,12 +153,12 @@ INSTRUCTION_RULES = [
             Bound.AT_LEAST,
             lambda _, limits: limits.script_share,
         ),
-        details="a smaller share than `rules.script_share`: nine letters in ten",
+        details="fewer than the share `rules.script_share` of the letters (default: nine in ten)",
     ),
     _rule(
         name="prompt_echo",
         reason="prompt_echo",
-        help="repeats the prompt, its markers, or the instruction, instead of doing the task",
+        help="repeats the prompt, its markers or (in an instance) the instruction",
         limits=switch("prompt_echo", "rule: repeats the proposal prompt"),
         breaks=_echoes,
         details="a line of the prompt itself, `###`, `Task:` and the like",
@@ -187,15 +187,15 @@ INSTRUCTION_RULES = [
     _rule(
         name="chatty_preamble",
         reason="chatty_preamble",
-        help="is only chat such as “Sure, here is…”, or opens with a phrase of `opening_phrases` "
-        "(in rules before version 3: with any such chat)",
+        help="is only chat such as “Sure, here is…”, or opens with one of the `opening_phrases` "
+        "(before rules version 3, also if it only opens with such chat)",
         limits=switch("chatty_preamble", "rule: chatty openings (English)"),
         breaks=lambda facts, _: texts.is_chatty(facts.text),
     ),
     _rule(
         name="max_repetition",
         reason="repetitive",
-        help="the text repeats itself: too many of its word sequences occurred before in it",
+        help="the text repeats itself: too many of its word sequences occur more than once",
         limits=keys(
             max_repetition=(
                 float | None,

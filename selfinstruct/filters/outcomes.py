@@ -22,7 +22,7 @@ ENGINE_ERROR = Rule(
     of=Of.INSTANCE,
     when=When.READ,
     reason="engine_error",
-    help="the engine failed on the request each time; `selfinstruct complete` repeats it",
+    help="the request failed at every attempt; `selfinstruct complete` sends it again",
     details="the request for its classification or its instances failed. The instruction is "
     "`pending_instances`. A proposal that fails gives no candidate",
     since=3,
@@ -37,10 +37,10 @@ PENDING_INSTANCES = _last(
     name="pending_instances",
     reason="pending_instances",
     help="the instruction passed, but its instances are not written yet",
-    details="In a run that was judged again (`merge`, `audit whatif --out`), it was rejected "
-    "before and passes now. In any other run, the engine failed on its instances "
-    "(`engine_error`). Restored instructions without instances count as pending too. "
-    "`selfinstruct complete` writes the instances",
+    details="In a run that was judged again (`merge`, `audit whatif --out`), the cause is that the "
+    "instruction was rejected before and passes now. In any other run, the cause is that the "
+    "engine failed on its instances (`engine_error`). Restored instructions without "
+    "instances count as pending too. `selfinstruct complete` writes the instances",
 )
 OVER_TARGET = _last(
     name="over_target",

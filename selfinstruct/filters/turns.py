@@ -161,8 +161,8 @@ COPIES_EXAMPLE = _turn(
     help="the turn copies an example of the prompt, or has the topic of the examples",
     breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
     section="instances",
-    details="it equals or contains a turn or a sentence of the prompt, or has a word of the "
-    "examples that no earlier turn has",
+    details="it equals or contains a turn or a sentence of the prompt, or has a topic word of the "
+    "examples that no earlier turn of the conversation has",
 )
 REPEATS_TURN = _turn(
     name="repeats_turn",
@@ -173,23 +173,24 @@ REPEATS_TURN = _turn(
     ),
     section="instances",
     details="its overlap with an earlier turn is above `converse.max_shared`. Overlap is the "
-    "ROUGE-L with a turn of the same speaker, or the share of its 8-word sequences that any "
-    "earlier turn has",
+    "larger of two values: the ROUGE-L with a turn of the same speaker, and the share of its "
+    "8-word sequences that also occur in an earlier turn",
 )
 _outcome = partial(Rule, when=When.LAST)
 UNANSWERED = _outcome(
     name="unanswered",
     of=Of.TURN,
     reason="unanswered",
-    help="a good turn of the user whose reply was rejected",
+    help="a good turn of the user, but the reply to it was rejected",
 )
 AFTER_END = _outcome(
     name="after_end",
     of=Of.TURN,
     reason="after_end",
     help="an earlier turn of the conversation was rejected",
-    details="turns can be written after a rejected one, because likelihood is checked once all are "
-    "written",
+    details="a turn that its text rules reject ends the conversation at once. Likelihood is "
+    "checked only after all turns are written, so turns may follow one that is then rejected. "
+    "These turns are left out too",
 )
 SHORT_CHAT = _outcome(
     name="short_chat",

@@ -39,9 +39,9 @@ REFERENCE = Labeller(
     name="reference",
     help="ROUGE-L with the task's accepted output",
     details=(
-        "`prefer` pairs the accepted output with the policy's own answers, the lowest ROUGE-L "
-        "first. `best-of` can measure with it but not choose with it: that would use the "
-        "solution to choose"
+        "`prefer` takes the accepted output as the chosen answer and the policy's own answers as "
+        "rejected ones, beginning with the lowest ROUGE-L. `best-of` can measure with this "
+        "labeller but not choose with it, because choosing would then use the solution"
     ),
     needs=Needs.REFERENCE,
     label=label,

@@ -73,7 +73,7 @@ class Compacted:
     Attributes:
         rounds: how many rounds were put into packs.
         packs: how many packs (files with many rounds) were written.
-        waiting: whether replaced files could not be removed yet, because another process reads
+        waiting: True if replaced files could not be removed yet, because another process reads
             the run.
     """
 

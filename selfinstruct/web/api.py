@@ -73,7 +73,7 @@ def get_charts(run: RunOf) -> Charts:
 
 @router.get("/runs/{name}/events", tags=["runs"], response_class=StreamingResponse)
 def get_run_events(run: RunOf, service: ServiceOf) -> StreamingResponse:
-    """Stream the progress of a run: server-sent events `change`, and at last `end`."""
+    """Stream the progress of a run as events: `change` for each change, then `end`."""
 
     def look() -> dict[str, Any]:
         return run_progress(service, run.name)

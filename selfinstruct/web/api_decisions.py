@@ -78,7 +78,7 @@ def get_next(run: RunOf, rater: str) -> Turn:
 
 @router.post("/labels", tags=["labels"], status_code=201)
 def post_label(run: RunOf, body: RatingGiven) -> Label | None:
-    """Record a rating, or undo the rater's last one (null if there is none)."""
+    """Record a rating, or undo the rater's last one (the reply is null if there was none)."""
     if body.rating is None:
         return undo_rating(run, body.rater)
     if body.id is None:

@@ -52,13 +52,13 @@ def post_complete(service: ServiceOf, run: RunOf) -> Job:
 
 @router.get("/runs/{name}/what-if", tags=["what-if"])
 def get_what_if(run: RunOf, query: Annotated[WhatIfQuery, Query()]) -> Judged:
-    """Judge a run again by other thresholds; nothing is written."""
+    """Judge a run again with other thresholds; nothing is written."""
     return judged(run, query.thresholds())
 
 
 @router.post("/runs/{name}/what-if", tags=["what-if"], status_code=202)
 def post_what_if(service: ServiceOf, run: RunOf, body: WhatIfSaved) -> Job:
-    """Write the verdicts of other thresholds as a new run."""
+    """Judge a run again with other thresholds, and save the result as a new run."""
     return save_what_if(service.jobs, service.root, run, body.thresholds(), body.name)
 
 
@@ -88,7 +88,7 @@ def post_cancel(service: ServiceOf, id: str) -> Job:
 
 @router.get("/jobs/{id}/events", tags=["jobs"], response_class=StreamingResponse)
 def get_job_events(service: ServiceOf, id: str) -> StreamingResponse:
-    """Stream a job's state and output: server-sent events `change`, and at last `end`."""
+    """Stream a job's state and output as events: `change` for each change, then `end`."""
     service.jobs.get(id)
 
     def look() -> dict[str, Any]:

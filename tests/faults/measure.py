@@ -257,9 +257,9 @@ def together(folder: Path, size: Size, advance: Advance) -> Found:
             row = found.row(name)
             row.injected += 1
             row.silent += bool(outcome.problems)
-            row.saw["a writer ended"] += outcome.writers
+            row.saw["a writer finished"] += outcome.writers
             row.saw[f"refused: {outcome.told}"] += outcome.refused
-            row.saw["whole reads"] += outcome.reads
+            row.saw["reads that saw only whole commits"] += outcome.reads
             row.saw = +row.saw
             found.bad += [f"{name}: {one}" for one in outcome.problems[:3]]
         advance(n + 1, times, "together")

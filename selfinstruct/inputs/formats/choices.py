@@ -163,8 +163,8 @@ CHOICES = Format(
     },
     needs=("question", "choices", "right"),
     convert=_answers,
-    help="`question`, `choices` (or `options`), `answer`: the number of the right one from 0, its "
-    "letter or its text; also `context` (MMLU, ARC, RACE)",
+    help="`question`, `choices` (or `options`), `answer`: the index of the right choice (from 0), "
+    "its letter, or its text; also `context` (MMLU, ARC, RACE)",
     example={
         "question": "Which of these melts in the sun?",
         "choices": ["a brick", "an ice cube", "a coin", "a window"],
