@@ -224,7 +224,7 @@ def python_page() -> str:
         lines.append(f"\n## {name}\n\n")
         if not inspect.isfunction(value) and not hasattr(value, "__mro__"):
             lines.append(
-                "A type for annotations: one of the records that `progress` is called with.\n"
+                "Type for annotations: any record that is passed to `progress`, such as\n`RoundCommitted` or `Working`.\n"
             )
             continue
         lines.append(_signature(name, value))

@@ -463,8 +463,9 @@ def converse(
 
     Raises:
         ConfigError: an argument is wrong, or the run's model was changed.
-        EngineError: the engine failed; committed conversations are safe, call it again.
-        WriteError: a file could not be written; committed conversations are safe, call it again.
+        EngineError: the engine failed; committed conversations are safe. Call `converse` again.
+        WriteError: a file could not be written; committed conversations are safe. Call `converse`
+            again.
         StoreError: the run is damaged.
 
     Example:
@@ -779,7 +780,7 @@ def probe_model(
     """Try which prompting suits a model: a few proposals and answers in each mode.
 
     Args:
-        model: a name, a folder, or a hub name.
+        model: a name of `models list`, a folder, a hub name, or a server's address.
         engine: the engine to use.
         seeds: a file of seed tasks; the shipped ones by default.
         settings: any key of the config, as for `generate`.

@@ -185,7 +185,7 @@ class Needs(StrEnum):
 
     NOTHING = "nothing"
     OWN_SCORES = "the policy's scores of its own answers"
-    REFERENCE = "each task's accepted output"
+    REFERENCE = "an accepted output for each task"
     JUDGE = "a judge"
     REWARD_MODEL = "a reward model"
 
