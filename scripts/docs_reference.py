@@ -224,7 +224,8 @@ def python_page() -> str:
         lines.append(f"\n## {name}\n\n")
         if not inspect.isfunction(value) and not hasattr(value, "__mro__"):
             lines.append(
-                "Type for annotations: any record that is passed to `progress`, such as\n`RoundCommitted` or `Working`.\n"
+                "Type for annotations: any record that is passed to `progress`, such as\n"
+                "`RoundCommitted` or `Working`.\n"
             )
             continue
         lines.append(_signature(name, value))
