@@ -192,7 +192,9 @@ def _of_run(path: Path, share: float) -> PromptSplit:
     cut = len(order) - (math.ceil(share * len(order)) if len(order) > 1 else 0)
     dropped: Counter[str] = Counter()
     parts = [
-        _distinct((RlPrompt(task.id, task.turns, task.reference) for task in sum(part, [])), dropped)
+        _distinct(
+            (RlPrompt(task.id, task.turns, task.reference) for task in sum(part, [])), dropped
+        )
         for part in (order[:cut], order[cut:])
     ]
     return PromptSplit(parts[0], parts[1], dropped, name=path.name)

@@ -33,9 +33,15 @@ def rl_page(result: RewardedResult) -> str:
             "divergence of fresh answers, nats",
             {"divergence": _line(history, lambda one: one.divergence)},
         ),
-        chart("entropy of the next word, nats", {"entropy": _line(history, lambda one: one.entropy)}),
-        chart("length of fresh answers, tokens", {"tokens": _line(history, lambda one: one.tokens)}),
-        chart("fresh answers that never stop, share", {"": _line(history, lambda one: one.endless)}),
+        chart(
+            "entropy of the next word, nats", {"entropy": _line(history, lambda one: one.entropy)}
+        ),
+        chart(
+            "length of fresh answers, tokens", {"tokens": _line(history, lambda one: one.tokens)}
+        ),
+        chart(
+            "fresh answers that never stop, share", {"": _line(history, lambda one: one.endless)}
+        ),
         chart(
             "reward in training",
             {"reward": [(float(step), value) for step, value in result.trained_rewards]},

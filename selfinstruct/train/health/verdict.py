@@ -138,7 +138,9 @@ def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: f
         accuracy=share([0.5 if margin == 0 else float(margin > 0) for margin in margins]),
         margin=mean_difference(margins, zeros),
         chosen=mean_difference([p.chosen for p in held_out], [p.ref_chosen for p in held_out]),
-        rejected=mean_difference([p.rejected for p in held_out], [p.ref_rejected for p in held_out]),
+        rejected=mean_difference(
+            [p.rejected for p in held_out], [p.ref_rejected for p in held_out]
+        ),
         reference_accuracy=share(
             [
                 float(p.ref_chosen / p.chosen_tokens > p.ref_rejected / p.rejected_tokens)

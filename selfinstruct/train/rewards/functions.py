@@ -36,7 +36,9 @@ def load_function(module: str, name: str, option: str) -> Score:
                 "MODULE:FUNCTION of a file in this folder, or of an installed package"
             ) from error
     if not callable(found) or inspect.iscoroutinefunction(found):
-        raise ConfigError(f"{option}: is no plain function; give one that returns a list of numbers")
+        raise ConfigError(
+            f"{option}: is no plain function; give one that returns a list of numbers"
+        )
     names = _taken(found, option)
 
     def score(answers: Sequence[Answered]) -> list[float]:
@@ -76,7 +78,9 @@ def _taken(function: Callable[..., Any], option: str) -> tuple[str, ...]:
     needed = [
         each.name
         for each in parameters
-        if each.name not in ARGUMENTS and each.default is each.empty and each.kind is not each.VAR_POSITIONAL
+        if each.name not in ARGUMENTS
+        and each.default is each.empty
+        and each.kind is not each.VAR_POSITIONAL
     ]
     if needed or not known:
         raise ConfigError(

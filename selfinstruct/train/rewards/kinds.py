@@ -48,9 +48,7 @@ def _one_check(kind: CheckKind, value: str, option: str) -> Made:
         check = check_of({kind.name: given}, option, "")
     except BadRowError as error:
         raise ConfigError(str(error)) from error
-    return _alone(
-        lambda answers: [float(passes_check(answer.text, check)) for answer in answers]
-    )
+    return _alone(lambda answers: [float(passes_check(answer.text, check)) for answer in answers])
 
 
 def _likelihood(lend: Lend) -> Score:

@@ -33,6 +33,23 @@ def parse_rewards(texts: Sequence[str], option: str = "--reward") -> tuple[Rewar
     return rewards
 
 
+def parse_gold(text: str | None, rewards: Sequence[Reward]) -> Reward | None:
+    """Return the independent scorer, if one is named.
+
+    Raises:
+        ConfigError: it cannot be used, or is one of the rewards itself.
+    """
+    if text is None:
+        return None
+    gold = parse_reward(text, "--gold")
+    if gold.weight != 1:
+        raise ConfigError(f"--gold {text}: is alone, and has no weight; leave @… out")
+    asked = [_WEIGHTED.sub(r"\g<reward>", reward.text) for reward in rewards]
+    if len(rewards) == 1 and gold.text in asked:
+        raise ConfigError(f"--gold {text}: is what is rewarded; give another scorer")
+    return gold
+
+
 def parse_reward(text: str, option: str) -> Reward:
     """Return one reward.
 
@@ -42,7 +59,9 @@ def parse_reward(text: str, option: str) -> Reward:
     match = _WEIGHTED.fullmatch(text)
     asked, weight = (match["reward"], float(match["weight"])) if match else (text, 1.0)
     if weight == 0 or not math.isfinite(weight):
-        raise ConfigError(f"{option} {text}: the weight is {weight:g}; give another, or leave it out")
+        raise ConfigError(
+            f"{option} {text}: the weight is {weight:g}; give another, or leave it out"
+        )
     made, needs = _made(asked, f"{option} {asked}")
     return Reward(text, weight, needs, made.open, made.known_by)
 
