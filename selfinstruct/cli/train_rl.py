@@ -152,8 +152,7 @@ def rl(
     curves, and the last lines say what is wrong.
 
     Example:
-        selfinstruct train rl --data outputs/first --model outputs/sft --out outputs/rl \
-        --reward model:outputs/reward --gold reference
+        selfinstruct train rl --data outputs/first --model outputs/sft --reward check --out rl
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.arguments import check_settings

@@ -173,7 +173,7 @@ def encoded_prompts(
 
 
 def compared(prompts: Sequence[EncodedPrompt]) -> list[dict[str, Any]]:
-    """Return prompts as JSON can hold them, to compare a resumed training's with those of before."""
+    """Return prompts as JSON can hold them, to compare those of a resumed training."""
     return [asdict(row) for row in prompts]
 
 
@@ -192,12 +192,11 @@ def _of_run(path: Path, share: float) -> PromptSplit:
     cut = len(order) - (math.ceil(share * len(order)) if len(order) > 1 else 0)
     dropped: Counter[str] = Counter()
     parts = [
-        _distinct(
-            (RlPrompt(task.id, task.turns, task.reference) for task in sum(part, [])), dropped
-        )
+        [RlPrompt(task.id, task.turns, task.reference) for group in part for task in group]
         for part in (order[:cut], order[cut:])
     ]
-    return PromptSplit(parts[0], parts[1], dropped, name=path.name)
+    train, held = (_distinct(part, dropped) for part in parts)
+    return PromptSplit(train, held, dropped, name=path.name)
 
 
 def _checked(row: DataRow) -> DataRow:

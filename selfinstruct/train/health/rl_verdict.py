@@ -146,9 +146,9 @@ def hacked(history: Sequence[RlPoint]) -> Warned | None:
                 Trouble.HACKED,
                 f"since step {since} the reward rose by {_signed(proxy)} while the gold score fell "
                 f"by {_signed(gold)}, {end.divergence:.1f} nats from the reference",
-                f"the policy gains by what the reward does not mean: stop near step {highest.step}, "
-                "where the gold score was highest (--stop-on-hacking), give a larger --beta, or "
-                "repair the reward",
+                "the policy gains by what the reward does not mean: stop near step "
+                f"{highest.step}, where the gold score was highest (--stop-on-hacking), give a "
+                "larger --beta, or repair the reward",
             )
     return None
 
@@ -185,8 +185,10 @@ def _of_rewards(history: Sequence[RlPoint], held_out: int) -> list[Warned]:
         warnings.append(
             Warned(
                 Trouble.NOT_RAISED,
-                f"the reward went from {start.reward:.3g} to {end.reward:.3g}: not told from chance",
-                "more --steps, a higher --learning-rate, a smaller --beta, or more held-out prompts",
+                f"the reward went from {start.reward:.3g} to {end.reward:.3g}: not told from "
+                "chance",
+                "more --steps, a higher --learning-rate, a smaller --beta, or more held-out "
+                "prompts",
             )
         )
     if end.entropy < _COLLAPSED * start.entropy:

@@ -242,7 +242,7 @@ RL: Recipe[RlData, RlSettings, RlResult] = Recipe(
         {
             *("output_dir", "seed", "beta", "num_generations", "num_generations_eval"),
             *("max_completion_length", "max_steps", "num_train_epochs", "reward_weights"),
-            *("per_device_eval_batch_size", "remove_unused_columns"),
+            *("per_device_eval_batch_size", "remove_unused_columns", "trust_remote_code"),
         }
     ),
     classes=partial(_classes, "rloo"),

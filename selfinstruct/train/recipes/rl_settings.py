@@ -75,7 +75,7 @@ def check_batch(settings: RlSettings, options: Mapping[str, Any]) -> None:
     answers = fields["per_device_train_batch_size"] * fields["gradient_accumulation_steps"]
     if answers % settings.k:
         raise ConfigError(
-            f"--k {settings.k}: a step has {fields['per_device_train_batch_size']} × "
+            f"--k {settings.k}: a step has {fields['per_device_train_batch_size']} times "
             f"{fields['gradient_accumulation_steps']} answers, which is not a multiple of it; set "
             "per_device_train_batch_size and gradient_accumulation_steps so that it is"
         )
