@@ -167,6 +167,8 @@ def test_hacking_is_named_and_can_end_a_training(model: LocalModel, tmp_path: Pa
     # Of the policies that were kept, the one with the highest gold score is saved.
     kept = {point.step: point.gold for point in stopped.history[1:]}
     assert stopped.health.gold == max(kept.values())
+    named = next(one for one in stopped.health.warnings if one.trouble is Trouble.HACKED)
+    assert "saved is the policy of step" in named.found
 
 
 def test_several_rewards_are_summed_by_weight(model: LocalModel, tmp_path: Path) -> None:

@@ -67,6 +67,14 @@ def test_a_gold_score_that_rises_first_and_falls_then() -> None:
     assert "stop near step 10" in warned.advice
 
 
+def test_an_earlier_policy_that_is_saved_is_the_one_that_is_measured() -> None:
+    history = [point(0, 0.3, 0.5), point(10, 0.6, 0.8), point(20, 0.9, 0.5)]
+    health = rl_health_of(history, PROMPTS, saved=10)
+    assert (health.reward, health.gold) == (pytest.approx(0.6), pytest.approx(0.8))
+    assert troubles(health) == [Trouble.HACKED]
+    assert health.warnings[0].found.endswith("; saved is the policy of step 10")
+
+
 @pytest.mark.parametrize(
     "history",
     [

@@ -68,12 +68,12 @@ class History(TrainerCallback, Generic[PointT]):  # type: ignore[misc]
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Measure the last policy, if it is the one to save and was not measured yet."""
         last_seen = self.history[-1].step
-        if self._best_step() is None and last_seen < self._trainer.state.global_step:
+        if self.saved_step() is None and last_seen < self._trainer.state.global_step:
             self.look()
 
     def until_saved(self) -> list[PointT]:
         """Return the history up to the policy that is saved."""
-        best = self._best_step()
+        best = self.saved_step()
         return [point for point in self.history if best is None or point.step <= best]
 
     def keep(self, point: PointT) -> None:
@@ -83,7 +83,7 @@ class History(TrainerCallback, Generic[PointT]):  # type: ignore[misc]
             rows: list[Any] = list(self.history)
             atomic.write_json(self._path, [_with_null(asdict(known)) for known in rows])
 
-    def _best_step(self) -> int | None:
+    def saved_step(self) -> int | None:
         """Return the step of the best checkpoint, if the trainer loads that at the end."""
         state = self._trainer.state
         if not (self._trainer.args.load_best_model_at_end and state.best_model_checkpoint):

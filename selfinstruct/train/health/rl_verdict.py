@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from selfinstruct.train.health.verdict import (
@@ -99,14 +99,16 @@ def known_mean(values: Sequence[float]) -> float:
     return fmean(known) if known else math.nan
 
 
-def rl_health_of(history: Sequence[RlPoint], held_out: int) -> RlHealth:
+def rl_health_of(history: Sequence[RlPoint], held_out: int, saved: int | None = None) -> RlHealth:
     """Return the verdict on a training.
 
     Args:
-        history: from before the first step to the end. The last point is the trained policy.
+        history: from before the first step to the end.
         held_out: how many prompts were held out; 0: the points are of prompts trained on.
+        saved: the step of the policy that is saved; None: the last one.
     """
-    start, end = history[0], history[-1]
+    start = history[0]
+    end = next((point for point in history if point.step == saved), history[-1])
     health = RlHealth(
         prompts=len(end.scores),
         reward_before=start.reward,
@@ -123,7 +125,11 @@ def rl_health_of(history: Sequence[RlPoint], held_out: int) -> RlHealth:
         endless_before=start.endless,
         endless=end.endless,
     )
-    health.warnings.extend([*_of_rewards(history, held_out), *of_samples(start, end, _ADVICE)])
+    warnings = [*_of_rewards(health, start, held_out), *of_samples(start, end, _ADVICE)]
+    found = hacked(history)
+    if found is not None and end is not history[-1]:
+        found = replace(found, found=f"{found.found}; saved is the policy of step {end.step}")
+    health.warnings.extend([*([found] if found else []), *warnings])
     return health
 
 
@@ -157,8 +163,7 @@ def _order(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def _of_rewards(history: Sequence[RlPoint], held_out: int) -> list[Warned]:
-    start, end = history[0], history[-1]
+def _of_rewards(health: RlHealth, start: RlPoint, held_out: int) -> list[Warned]:
     warnings = []
     if held_out < FEW:
         warnings.append(
@@ -168,9 +173,6 @@ def _of_rewards(history: Sequence[RlPoint], held_out: int) -> list[Warned]:
                 f"hold out {FEW} or more (60 are better): fewer tell nothing apart",
             )
         )
-    found = hacked(history)
-    if found is not None:
-        warnings.append(found)
     if len({value for value in start.scores if not math.isnan(value)}) < 2:
         warnings.append(
             Warned(
@@ -180,23 +182,22 @@ def _of_rewards(history: Sequence[RlPoint], held_out: int) -> list[Warned]:
                 "fine-tune on examples first (`train sft`), or sample more answers (--k)",
             )
         )
-    low = mean_difference(end.scores, start.scores).low
-    if not low > 0:
+    if not health.gain.low > 0:
         warnings.append(
             Warned(
                 Trouble.NOT_RAISED,
-                f"the reward went from {start.reward:.3g} to {end.reward:.3g}: not told from "
+                f"the reward went from {health.reward_before:.3g} to {health.reward:.3g}: not told from "
                 "chance",
                 "more --steps, a higher --learning-rate, a smaller --beta, or more held-out "
                 "prompts",
             )
         )
-    if end.entropy < _COLLAPSED * start.entropy:
+    if health.entropy < _COLLAPSED * health.entropy_before:
         warnings.append(
             Warned(
                 Trouble.COLLAPSED,
-                f"the entropy of the next word fell from {start.entropy:.2f} to {end.entropy:.2f} "
-                "nats",
+                f"the entropy of the next word fell from {health.entropy_before:.2f} to "
+                f"{health.entropy:.2f} nats",
                 "the policy writes nearly the same every time: a larger --beta, or fewer --steps",
             )
         )

@@ -163,8 +163,7 @@ def _reference(training: Training[RlData, RlSettings]) -> Lend:
 
 def _result(training: Training[RlData, RlSettings]) -> RlResult:
     examples, trainer, data = training.examples, training.trainer, training.job.data
-    history = trainer.watch.until_saved()
-    rows = trainer.state.log_history
+    watch, rows = trainer.watch, trainer.state.log_history
     return RlResult(
         algo=training.job.settings.algo,
         rewards=[reward.text for reward in data.rewards],
@@ -178,8 +177,8 @@ def _result(training: Training[RlData, RlSettings]) -> RlResult:
         seconds=training.seconds,
         losses=training.losses,
         trained_rewards=[(row["step"], row["reward"]) for row in rows if "reward" in row],
-        history=trainer.watch.history,
-        health=rl_health_of(history, len(examples.held_out)),
+        history=watch.history,
+        health=rl_health_of(watch.history, len(examples.held_out), watch.saved_step()),
         sources=data.prompts.sources,
     )
 

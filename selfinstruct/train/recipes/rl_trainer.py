@@ -11,6 +11,7 @@ from typing import Any
 
 from trl import GRPOTrainer, RLOOTrainer
 
+from selfinstruct.common.draws import derive_seed
 from selfinstruct.train.data.prompts import EncodedPrompt
 from selfinstruct.train.health.rl_watch import RlWatch
 from selfinstruct.train.reporter import Reporting
@@ -52,6 +53,18 @@ class Watching(Reporting):
         kwargs["model"].generation_config.eos_token_id = kwargs["processing_class"].eos_token_id
         super().__init__(*args, **kwargs)
         self._asked: list[list[int]] = []
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """Return TRL's sampler, which draws each epoch's order from the seed and the epoch alone.
+
+        TRL's own goes on from the order before, so that a resumed training would ask otherwise.
+        """
+        sampler = super()._get_train_sampler(dataset)
+        seed = self.args.seed
+        sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(
+            derive_seed(seed, "prompts", epoch)
+        )
+        return sampler
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         self._asked = [row["prompt_ids"] for row in inputs]
