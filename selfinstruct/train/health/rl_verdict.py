@@ -165,12 +165,14 @@ def _order(value: float) -> float:
 
 def _of_rewards(health: RlHealth, start: RlPoint, held_out: int) -> list[Warned]:
     warnings = []
-    if held_out < FEW:
+    measured = min(held_out, health.prompts)
+    if measured < FEW:
         warnings.append(
             Warned(
                 Trouble.FEW,
-                f"{held_out} prompts are held out",
-                f"hold out {FEW} or more (60 are better): fewer tell nothing apart",
+                f"{measured} held-out prompts are answered anew",
+                f"hold out {FEW} or more (60 are better), and raise --fresh: fewer tell nothing "
+                "apart",
             )
         )
     if len({value for value in start.scores if not math.isnan(value)}) < 2:
@@ -186,8 +188,8 @@ def _of_rewards(health: RlHealth, start: RlPoint, held_out: int) -> list[Warned]
         warnings.append(
             Warned(
                 Trouble.NOT_RAISED,
-                f"the reward went from {health.reward_before:.3g} to {health.reward:.3g}: not told from "
-                "chance",
+                f"the reward went from {health.reward_before:.3g} to {health.reward:.3g}: not told "
+                "from chance",
                 "more --steps, a higher --learning-rate, a smaller --beta, or more held-out "
                 "prompts",
             )
