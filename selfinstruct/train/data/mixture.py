@@ -139,9 +139,12 @@ def _warn_of_near(train: TrainData, validation: Sequence[TrainRow]) -> None:
 class Splitted(Protocol[T]):
     """Rows to train on, rows held out, and how many were dropped."""
 
-    train: list[T]
-    held_out: list[T]
-    dropped: Counter[str]
+    @property
+    def train(self) -> list[T]: ...
+    @property
+    def held_out(self) -> list[T]: ...
+    @property
+    def dropped(self) -> Counter[str]: ...
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from selfinstruct.common.errors import ConfigError
-from selfinstruct.evaluate.checks import CHECKS, CheckKind, check_of, passes_check
+from selfinstruct.common.errors import ConfigError, why
+from selfinstruct.evaluate.checks import CHECKS, CheckKind, passes_check
 from selfinstruct.filters.length import count_words
 from selfinstruct.filters.similarity import rouge_f
-from selfinstruct.inputs.data_row import BadRowError
 from selfinstruct.train.rewards.base import Answered, Lend, Made, Needs, RewardKind, Score
 
 
@@ -41,14 +40,18 @@ def _words(answers: Sequence[Answered]) -> list[float]:
 
 def _one_check(kind: CheckKind, value: str, option: str) -> Made:
     """Return a reward of 1 for the answers that pass one check, whatever was asked."""
-    given: object = value
+    values: tuple[str, ...] = (value,)
     if kind.name == "json":
-        given = [key.strip() for key in value.split(",") if key.strip()]
+        values = tuple(key.strip() for key in value.split(",") if key.strip())
+    problem = ""
     try:
-        check = check_of({kind.name: given}, option, "")
-    except BadRowError as error:
-        raise ConfigError(str(error)) from error
-    return _alone(lambda answers: [float(passes_check(answer.text, check)) for answer in answers])
+        fits = kind.fits(values)
+    except ValueError as error:
+        fits, problem = False, f" ({why(error)})"
+    if not fits:
+        raise ConfigError(f"{option}: cannot be used{problem}; give {kind.wants}")
+    check = (kind.name, values)
+    return _alone(lambda answers: [float(passes_check(each.text, check)) for each in answers])
 
 
 def _likelihood(lend: Lend) -> Score:
