@@ -118,7 +118,7 @@ def rl(
         typer.Option("--steps", min=1, help="Steps to train.", rich_help_panel=TRAINING),
     ] = 100,
     adapter_only: AdapterOnlyOption = False,
-    learning_rate: Annotated[float | None, rate_option("1e-4, with --full 1e-6")] = None,
+    learning_rate: Annotated[float | None, rate_option("3e-4, with --full 1e-6")] = None,
     k: Annotated[
         int,
         typer.Option(

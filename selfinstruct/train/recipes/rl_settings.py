@@ -88,7 +88,7 @@ def rl_arguments(settings: RlSettings, examples: Examples) -> dict[str, Any]:
     fields = {
         **settled(settings),
         "warmup_steps": 0.1,
-        "learning_rate": 1e-6 if settings.method == "full" else 1e-4,
+        "learning_rate": 1e-6 if settings.method == "full" else 3e-4,
         "logging_steps": 1,
         "eval_steps": every,
         "save_steps": every,
