@@ -80,13 +80,9 @@ class Watching(Reporting):
         return self._asked, None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        """Sample in the number type in which TRL scores what was sampled."""
         with self.compute_loss_context_manager():
             return super()._generate_single_turn(*args, **kwargs)
-
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute log-probabilities alike before and in the loss: their ratio starts at 1."""
-        with self.compute_loss_context_manager():
-            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure fresh answers to held-out prompts, instead of the loss on them."""
