@@ -136,7 +136,7 @@ def test_rloo(model: LocalModel, tmp_path: Path) -> None:
     with torch.no_grad():
         theirs = step.logprobs(step.reference)
     penalised = [
-        reward - BETA * float((own - other).sum())
+        reward - BETA * float((own.detach() - other).sum())
         for reward, own, other in zip(step.rewards(), ours, theirs, strict=True)
     ]
     groups = step.groups(penalised)
@@ -150,10 +150,17 @@ def test_rloo(model: LocalModel, tmp_path: Path) -> None:
     assert step.tokens == sum(len(prompt) + len(ids) for prompt, ids in step.answers)
 
 
-@pytest.mark.parametrize("loss_type", ["dapo", "grpo"])
-def test_grpo(model: LocalModel, tmp_path: Path, loss_type: str) -> None:
-    """Shao et al. 2024, eq. 3 and 21; `dapo`, TRL's default, divides by all tokens of the step."""
-    step = Step(model, tmp_path, "grpo", loss_type=loss_type)
+PAPERS = {"loss_type": "grpo", "use_bias_correction_kl": False}
+
+
+@pytest.mark.parametrize("fields", [{}, PAPERS], ids=["TRL's default", "the paper's"])
+def test_grpo(model: LocalModel, tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Shao et al. 2024, eq. 3 and 4; by default TRL divides by all tokens of the step (DAPO).
+
+    Also by default it takes the gradient of the divergence itself (DeepSeek-V3.2,
+    arXiv:2512.02556), which the paper's estimate of it does not have.
+    """
+    step = Step(model, tmp_path, "grpo", **fields)
     ours = step.logprobs(step.policy)
     with torch.no_grad():
         theirs = step.logprobs(step.reference)
@@ -164,10 +171,11 @@ def test_grpo(model: LocalModel, tmp_path: Path, loss_type: str) -> None:
     for (prompt, _), reward, own, other in zip(step.answers, rewards, ours, theirs, strict=True):
         group = groups[tuple(prompt)]
         advantage = (reward - fmean(group)) / (stdev(group) + 1e-4)
-        # The gradient of beta·(π_ref ÷ π − log(π_ref ÷ π) − 1) is beta·(1 − π_ref ÷ π)·∇log π.
-        weights = advantage - BETA * (1 - (other - own.detach()).exp())
-        share = total if loss_type == "dapo" else len(own) * len(ours)
-        terms.append((weights * own).sum() / share)
+        apart = own.detach() - other
+        # The gradient of π_ref ÷ π − log(π_ref ÷ π) − 1 is (1 − π_ref ÷ π)·∇log π.
+        penalty = 1 - (-apart).exp() if fields else apart
+        share = len(own) * len(ours) if fields else total
+        terms.append(((advantage - BETA * penalty) * own).sum() / share)
     step.is_gradient_of(-sum(terms))
 
 
