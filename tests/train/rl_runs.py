@@ -36,7 +36,8 @@ def prompt(number: int) -> RlPrompt:
 
 PROMPTS = [prompt(number) for number in range(48)]
 SPLIT = PromptSplit(PROMPTS[:16], PROMPTS[16:], name="colours")
-QUICK: dict[str, Any] = {"learning_rate": 1e-2, "bf16": False}
+QUICK: dict[str, Any] = {"learning_rate": 2e-2, "bf16": False}
+BETA = 0.01
 
 
 def train(
@@ -50,7 +51,7 @@ def train(
     rewards = parse_rewards(settings.pop("rewards", [LETTERS]))
     gold = parse_gold(settings.pop("gold", None), rewards)
     options = {**QUICK, **settings.pop("options", {})}
-    quick = {"max_length": 256, "k": 4, "answer_tokens": 8, "steps": 8, "fresh": 32}
+    quick = {"max_length": 256, "k": 4, "answer_tokens": 8, "steps": 8, "fresh": 32, "beta": BETA}
     how = RlSettings(**{**quick, **settings}, options=options)
     data = RlData(split, rewards, gold)
     return run_recipe(ALGORITHMS[how.algo], Job(data, model, out, how, resume), listen)

@@ -20,7 +20,7 @@ from selfinstruct.train.health.verdict import Trouble
 from selfinstruct.train.recipes.dpo import HEALTH, PAGE
 from selfinstruct.train.recipes.rl import RlResult
 from selfinstruct.train.watching import TrainProgress
-from tests.train.rl_runs import LETTERS, OTHERS, PROMPTS, SPLIT, train
+from tests.train.rl_runs import BETA, LETTERS, OTHERS, PROMPTS, SPLIT, train
 from tests.train.tiny import tiny_model
 
 
@@ -58,7 +58,7 @@ def test_what_is_rewarded_is_learnt_and_watched(whole: Trained) -> None:
     assert last.entropy < first.entropy
     assert whole.events[-1].tokens == result.tokens > 0
     validated = [one for one in whole.events if one.validation_loss is not None]
-    assert validated[-1].validation_loss == pytest.approx(-last.objective(0.05))
+    assert validated[-1].validation_loss == pytest.approx(-last.objective(BETA))
     assert len(result.trained_rewards) == 16
     told = json.loads((out / "training.json").read_text())
     assert (told["objective"], told["algo"], told["rewards"]) == ("rl", "rloo", [LETTERS])
@@ -237,6 +237,6 @@ def test_the_best_policy_is_saved_where_patience_was_asked_for(
     model: LocalModel, tmp_path: Path
 ) -> None:
     result = train(model, tmp_path / "out", steps=8, patience=1)
-    best = max(result.history[1:], key=lambda point: point.objective(0.05))
+    best = max(result.history[1:], key=lambda point: point.objective(BETA))
     assert result.health.reward == best.reward
     assert math.isfinite(best.reward)

@@ -76,6 +76,10 @@ class Step:
         with torch.no_grad():
             for parameter in policy.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
+        # Many tokens end an answer here, so that lengths differ.
+        trainer.eos_token_ids = [*range(1, 60)]
+        trainer.generation_config.eos_token_id = trainer.eos_token_ids
+        trainer.generation_kwargs["eos_token_id"] = trainer.eos_token_ids
         trainer.current_gradient_accumulation_steps = 1
         policy.train()
         asked = [row for row in trainer.train_dataset for _ in range(K)]
@@ -97,6 +101,7 @@ class Step:
             )
         ]
         self.tokens = trainer.reporter.tokens
+        assert len({len(ids) for _, ids in self.answers}) > 1
 
     def rewards(self) -> list[float]:
         return [WEIGHTS[0] * first(ids) + WEIGHTS[1] * second(ids) for _, ids in self.answers]
