@@ -52,7 +52,11 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("more", "message"), MISTAKES, ids=lambda each: " ".join(each)[:60])
+@pytest.mark.parametrize(
+    ("more", "message"),
+    MISTAKES,
+    ids=lambda each: " ".join(each)[:60] if isinstance(each, list) else "",
+)
 def test_every_mistake_is_said_before_a_model_is_loaded(
     words: list[str],
     more: list[str],
