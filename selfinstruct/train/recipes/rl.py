@@ -8,6 +8,7 @@ of the other answers to its prompt: docs/rl.md has the formulas of both algorith
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -112,9 +113,11 @@ def _dataset(rows: Sequence[EncodedPrompt]) -> Any:
 
 
 def _classes(algo: str) -> tuple[Any, Any]:
-    from trl import GRPOConfig, RLOOConfig
+    with warnings.catch_warnings():  # of a vLLM that TRL does not know, which is not used here
+        warnings.filterwarnings("ignore", message="TRL currently supports vLLM")
+        from trl import GRPOConfig, RLOOConfig
 
-    from selfinstruct.train.recipes.rl_trainer import GrpoTrainer, RlooTrainer
+        from selfinstruct.train.recipes.rl_trainer import GrpoTrainer, RlooTrainer
 
     return {"rloo": (RLOOConfig, RlooTrainer), "grpo": (GRPOConfig, GrpoTrainer)}[algo]
 
