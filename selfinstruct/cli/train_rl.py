@@ -159,7 +159,8 @@ def rl(
     from selfinstruct.train.data.prompts import mix_prompts, read_rl_prompts
     from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.dpo import PAGE
-    from selfinstruct.train.recipes.rl import ALGORITHMS, RlData, RlSettings
+    from selfinstruct.train.recipes.rl import ALGORITHMS, RlData
+    from selfinstruct.train.recipes.rl_settings import RlSettings
     from selfinstruct.train.rewards.parse import parse_gold, parse_rewards
 
     rl_settings = RlSettings(

@@ -9,7 +9,8 @@ from typing import Any
 from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.train.data.prompts import PromptSplit, RlPrompt
 from selfinstruct.train.recipe import Job
-from selfinstruct.train.recipes.rl import ALGORITHMS, RlData, RlResult, RlSettings
+from selfinstruct.train.recipes.rl import ALGORITHMS, RlData, RlResult
+from selfinstruct.train.recipes.rl_settings import RlSettings
 from selfinstruct.train.rewards.parse import parse_gold, parse_rewards
 from selfinstruct.train.runner import train as run_recipe
 

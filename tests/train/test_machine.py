@@ -24,7 +24,7 @@ from selfinstruct.train.recipe import Examples, Job
 from selfinstruct.train.recipes.dpo import DPO, DpoSettings
 from selfinstruct.train.recipes.kto import KTO, KtoSettings
 from selfinstruct.train.recipes.reward import REWARD, RewardSettings
-from selfinstruct.train.recipes.rl import RlSettings
+from selfinstruct.train.recipes.rl_settings import RlSettings
 from selfinstruct.train.recipes.sft import SFT, SftSettings
 
 GB = 1_000_000_000

@@ -92,7 +92,7 @@ def _encode(data: RlData, tokenizer: Any, settings: RlSettings) -> Examples:
         room=settings.answer_tokens,
         eos_token=settings.eos_token,
     )
-    rows = {
+    rows: dict[str, list[Any]] = {
         "prompts to train on": compared(train),
         "held-out prompts": compared(held),
         "rewards": [[reward.text, reward.known_by] for reward in data.rewards],

@@ -94,7 +94,7 @@ class Watching(Reporting):
             self.log(dict(metrics))
         finally:
             self.model.train(training)
-        self.control = self.callback_handler.on_evaluate(
+        self.control: Any = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
