@@ -72,7 +72,9 @@ class Level:
     original: int
 
 
-LEVELS = (Level(1, 1, 1, 2), Level(8, 4, 3, 5), Level(64, 16, 3, 5), Level(256, 48, 2, 5))
+# A round has as many proposals as `propose.per_round=auto` gives it; with one request in flight
+# there is no time for so many.
+LEVELS = (Level(1, 2, 1, 2), Level(8, 16, 2, 5), Level(64, 16, 4, 5), Level(256, 64, 2, 5))
 QUICK = (Level(8, 2, 2, 5),)
 
 
@@ -258,6 +260,7 @@ def _servers(name: str, level: Level, count: int, folder: Path) -> list[VllmServ
             context=CONTEXT,
             cores=",".join(map(str, cores[number::count] or cores)),
             kv_cache_gb=KV_CACHE_GB,
+            shares=False,
         )
         for number in range(count)
     ]

@@ -2,14 +2,17 @@
 
     python scripts/bench_judge.py --characters 1000000
 
-Each text is one piece repeated. It stands for a proposal, for one long task of a list, an answer
-or an input. Prints the processor seconds of each version of the rules, the slowest last: the least
-of some repeats. The templates are read and the pool is filled beforehand, as in a run.
+Each text is one piece repeated, {n} in it being a number that rises. It stands for a proposal, for
+one long task of a list, an answer, an input, or all that a model wrote as instances. Prints the
+processor seconds of each version of the rules, the slowest last: the least of some repeats. The
+templates are read and the pool is filled beforehand, as in a run. Texts of many candidates are
+counted apart: each of them has a verdict, and its row.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +32,13 @@ PIECES = [
     # What the rules look for, so that they cannot pass over it.
     "I can say, as an air pilot [1] is able to, that it won't be an answer <b>here</b>. ",
     *("I can ", "x = 1\n", "Input: 1\n", "世a ", "don't "),
+    # No line occurs twice.
+    *("{n}\n", "Input: {n}\n", "a{n} ", "世{n} ", "Name bird {n}.\n", "- Name bird {n} of nine.\n"),
+    *("Output: 1\n", "Output: 1\n\n", "Input: {n}\nOutput: {n}\n"),
 ]
+# With more, a text is one of many candidates.
+MANY = 100
+KINDS = ("list", "task", "answer", "input", "instances")
 PLACE, TASK = "r00002-p000", "r00002-p000-i00"
 POOL = [(f"seed:{n}", f"Write a poem about harbour number {n} at dawn.") for n in range(175)]
 LIST = Reading(Form.LIST, first_number=9, continues=True)
@@ -48,49 +57,68 @@ def judging(version: int, kind: str, text: str, prompts: PromptLibrary) -> Calla
     config = build_config({}, "bench").model_copy(update={"rules_version": version})
     proposal = {"list": text, "task": f" Write about {text}."}.get(kind, " Name three sea birds.")
     asked = [completion(Stage.PROPOSE, PLACE, LIST, proposal)]
-    if kind in ("answer", "input"):
-        pair = (
-            f"Input: a tern{text}\nOutput: It is." if kind == "input" else f"Output: It is {text}"
-        )
+    pairs = {
+        "answer": f"Output: It is {text}",
+        "input": f"Input: a tern{text}\nOutput: It is.",
+        "instances": text,
+    }
+    if kind in pairs:
         asked += [
             completion(Stage.CLASSIFY, TASK, Reading(Form.LABEL), " No"),
-            completion(Stage.INSTANCES, TASK, Reading(Form.INPUT_FIRST), pair),
+            completion(Stage.INSTANCES, TASK, Reading(Form.INPUT_FIRST), pairs[kind]),
         ]
     standards = first_standards(POOL, config, {})
     standards.index.nearest("Name a bird.", 0.5)  # the pool is taken in
     return partial(verdicts_of_round, asked, 2, Rulebook(config, prompts), standards, room=9)
 
 
-def seconds_of(version: int, kind: str, text: str, prompts: PromptLibrary, repeats: int) -> float:
-    """Return the least processor seconds of some repeats."""
-    seconds = []
+def repeated(piece: str, characters: int) -> str:
+    """Return a text of so many characters, or nearly."""
+    if "{n}" not in piece:
+        return piece * (characters // len(piece))
+    times = characters // (len(piece) + 2 * piece.count("{n}"))
+    return "".join(piece.replace("{n}", str(n)) for n in range(times))
+
+
+def measured(
+    version: int, kind: str, text: str, prompts: PromptLibrary, repeats: int
+) -> tuple[float, int]:
+    """Return the least processor seconds of some repeats, and the number of candidates."""
+    seconds, candidates = [], 0
     for _ in range(repeats):
         judge = judging(version, kind, text, prompts)
         started = time.process_time()
-        judge()
+        verdicts = judge()
         seconds.append(time.process_time() - started)
-    return min(seconds)
+        candidates = len(verdicts.instructions) + len(verdicts.instances)
+    return min(seconds), candidates
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--characters", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--piece", action="append", type=ast.literal_eval, help="such as 'x\\n'")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="only this one")
     options = parser.parse_args()
     prompts = load_prompts()
     rows = []
     for version in range(1, RULES_VERSION + 1):
-        for kind in ("list", "task", "answer", "input"):
-            seconds_of(version, kind, "a few words", prompts, 1)  # compiled, and cached
-            for piece in PIECES:
-                text = piece * (options.characters // len(piece))
-                seconds = seconds_of(version, kind, text, prompts, options.repeats)
-                rows.append((seconds, version, kind, piece))
-    print("| seconds | rules | in | repeated |\n|---:|---:|---|---|")
-    for seconds, version, kind, piece in sorted(rows):
-        print(f"| {seconds:.3f} | {version} | {kind} | `{piece!r}` |")
-    within = sum(seconds < 0.2 for seconds, *_ in rows)
-    print(f"\n{within} of {len(rows)} within 0.2 s")
+        for kind in options.kind or KINDS:
+            measured(version, kind, "a few words", prompts, 1)  # compiled, and cached
+            for piece in options.piece or PIECES:
+                text = repeated(piece, options.characters)
+                row = measured(version, kind, text, prompts, options.repeats)
+                rows.append((*row, version, kind, piece))
+    print("| seconds | candidates | rules | in | repeated |\n|---:|---:|---:|---|---|")
+    for seconds, candidates, version, kind, piece in sorted(rows):
+        print(f"| {seconds:.3f} | {candidates} | {version} | {kind} | `{piece!r}` |")
+    for name, group in (
+        ("few", [row for row in rows if row[1] <= MANY]),
+        ("many", [row for row in rows if row[1] > MANY]),
+    ):
+        within = sum(row[0] < 0.2 for row in group)
+        print(f"\n{name} candidates: {within} of {len(group)} within 0.2 s")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def servers(way: str, model: str, folder: Path) -> Iterator[list[str]]:
                     cores=",".join(map(str, cores[number::count])) if way == "http" else None,
                     kv_cache_gb=max(1, KV_CACHE_GB // COPIES),
                     more=more,
+                    shares=False,
                 )
             )
             for number in range(count)

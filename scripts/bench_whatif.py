@@ -6,7 +6,7 @@
     python scripts/bench_whatif.py --at FOLDER               keep the run there, or use that one
 
 The run is written by the project's own store: texts of Zipf words, a fifth of them near-duplicates
-(as in bench_driver.py), judged against all texts before them. Each question is asked in a process
+(as in bench_loop.py), judged against all texts before them. Each question is asked in a process
 of its own: seconds of the clock and of the processor without imports, and the largest memory. With
 small rounds, the run is then compacted, and the questions about rounds are asked again.
 """

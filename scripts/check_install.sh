@@ -142,7 +142,7 @@ uv=$work/path/uv PATH=$work/path:$PATH  # as people have it: uv is on the path, 
 hand_on_pip_settings "$work/tools/bin/python"
 quietly "$uv" build --wheel --out-dir "$work/dist" --python "$python" .
 wheel=$(echo "$work"/dist/*.whl)
-printf '| install | seconds | MB | then worked |\n|---|---:|---:|---|\n' >"$work/table"
+printf '| install | seconds | MB | tested command |\n|---|---:|---:|---|\n' >"$work/table"
 # shellcheck disable=SC2086
 for one in ${*:-$all}; do
     [[ " $all " == *" $one "* ]] || { say "$one: there are $all"; exit 2; }

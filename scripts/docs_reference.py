@@ -50,7 +50,7 @@ def commands_page() -> str:
         "and messages\n"
         "go to stderr. `selfinstruct --install-completion` makes the Tab key complete "
         "commands and\n"
-        "options (bash, zsh, fish); `--show-completion` prints that script. `--version` "
+        "options (bash, zsh, fish); `--show-completion` prints the completion script. `--version` "
         "prints the\n"
         "version, and `--verbose` before a command logs decisions with their reasons.\n\n",
         "| exit code | meaning | what to do |\n|---:|---|---|\n",
@@ -149,11 +149,16 @@ def reasons_page() -> str:
     rows = "".join(f"| `{reason}` | {text} |\n" for reason, text in reasons().items())
     return (
         f"# Reasons\n\n{MADE}"
-        "A rejected candidate has exactly one reason: the first rule that it failed. The "
-        "same words\n"
-        "stand in the files of a run, in `audit list --reason`, on the pages and here.\n"
-        "[Rules](../rules.md) explains the rules and their limits.\n\n"
-        f"| reason | a candidate is rejected because |\n|---|---|\n{rows}"
+        "A candidate that did not become part of the dataset has exactly one reason, usually "
+        "the first\n"
+        "rule that it failed. `pending_instances`, `over_target` and `user_done` say nothing "
+        "against the text.\n"
+        "The same names are used in the files of a run, in `audit list --reason`, and on the "
+        "pages of the\n"
+        "web service. [Rules](../rules.md) explains the rules, their limits and the pool. A "
+        "conversation here\n"
+        "is one that the model has with itself ([conversations](../conversations.md)).\n\n"
+        f"| reason | meaning |\n|---|---|\n{rows}"
     )
 
 
@@ -174,39 +179,45 @@ def formats_page() -> str:
     return "".join(lines)
 
 
-def export_table(docs: str = "docs/") -> str:
+def export_table(docs: str = "docs/", *, is_short: bool = False) -> str:
     """Return a table of where an export goes, and by which command.
 
     Args:
         docs: the way to the folder of the docs.
+        is_short: one row for all trainers that a configuration is written for.
     """
+    trainers = [
+        (
+            trainer.name,
+            f"--for {trainer.name}",
+            f"the file, and `{config_path(trainer, Path('train.jsonl')).name}`",
+        )
+        for trainer in TRAINERS
+    ]
+    if is_short:
+        names = ", ".join(trainer.name for trainer in TRAINERS)
+        trainers = [(names, "--for NAME", "the file, and a configuration of the trainer")]
     rows = [
         ("`datasets`, TRL in your own script", "--format messages", "the file"),
         ("pandas, DuckDB", "--format parquet", "the file, with every score"),
-        *(
-            (
-                f"{trainer.name}",
-                f"--for {trainer.name}",
-                f"the file, and `{config_path(trainer, Path('train.jsonl')).name}`",
-            )
-            for trainer in TRAINERS
-        ),
+        *trainers,
         (
             "the Hugging Face hub",
             "--format messages --card --push OWNER/NAME",
             "a dataset with a card",
         ),
     ]
-    lines = ["| you use | `selfinstruct export RUN --out FILE` and | you get |\n|---|---|---|\n"]
+    lines = ["| you use | add to `selfinstruct export RUN --out FILE` | you get |\n|---|---|---|\n"]
     lines += [f"| {use} | `{how}` | {got} |\n" for use, how, got in rows]
-    lines.append(f"| `selfinstruct train` | nothing: [give it the run]({docs}training.md) | |\n")
+    lines.append(f"| `selfinstruct train` | no export: [give it the run]({docs}training.md) | |\n")
     return "".join(lines)
 
 
 def python_page() -> str:
     """Return the page of the public Python API: signatures and docstrings."""
     lines = [
-        f"# Python API\n\n{MADE}[From Python](../python.md) shows how these work together.\n",
+        f"# Python API\n\n{MADE}[From Python](../python.md) shows how these work together. "
+        "In the examples,\n`si` is the package: `import selfinstruct as si`.\n",
     ]
     for name in sorted(si.__all__, key=str.lower):
         value = getattr(si, name)
@@ -276,7 +287,9 @@ def _docstring(value: Any) -> str:
             out.append(line)
     if section == "Example":
         out.append("```")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(out).replace("<", "&lt;")) + "\n"
+    # Markdown takes a `<` for HTML, but not within code.
+    page = re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", "\n".join(out))
+    return re.sub(r"\n{3,}", "\n\n", page) + "\n"
 
 
 def rest_page() -> str:
@@ -310,7 +323,7 @@ def rest_page() -> str:
             if query:
                 details.append(f"- `{method.upper()} {path}`: {', '.join(query)}\n")
     if details:
-        lines += ["\n## Parameters of the query\n\n", *details]
+        lines += ["\n## Query parameters\n\n", *details]
     return "".join(lines)
 
 
@@ -331,9 +344,8 @@ def quality_table() -> str:
         ValueError: the table there has another form.
     """
     lines = [
-        "| model that writes | rated A or B (95 % interval) | generated tokens per 1,000 "
-        "A/B tasks | "
-        "minutes per 1,000 A/B tasks | run on | rated by |\n|---|---|---:|---|---|---|\n"
+        "| model that writes | good tasks (95 % interval) | generated tokens per 1,000 good "
+        "tasks | run on |\n|---|---|---:|---|\n"
     ]
     model = ""
     for line in (ROOT / "docs" / "engine.md").read_text(encoding="utf-8").splitlines():
@@ -341,20 +353,17 @@ def quality_table() -> str:
             model = found[1]
         elif found := _NOW.match(line):
             tokens = 1000 / int(found[3].replace(",", ""))  # in millions
-            lines.append(
-                f"| {model} | {found[2]} | {tokens:.2g} million | not measured | 2 CPU "
-                "cores | 2 language models, not people |\n"
-            )
+            lines.append(f"| {model} | {found[2]} | {tokens:.2g} million | 2 CPU cores |\n")
     if len(lines) < 2:
         raise ValueError("docs/engine.md: found no rows of A/B tasks; the table has another form")
     lines.append(
-        "| 8 B and larger, on a GPU | not measured | not measured | not measured | "
-        "**never run on a GPU** | |\n"
+        "| 8 B and larger | not measured | not measured | **selfinstruct has not been run on a "
+        "GPU yet** |\n"
     )
     lines.append(
-        "\nFrom [docs/engine.md](docs/engine.md): 100 tasks of each model by the default "
-        "settings, 50 "
-        "of them rated.\n"
+        "\nEach model wrote 100 tasks with the default settings. Two language models, not people, "
+        "rated 50 of\nthem ([details](docs/engine.md#the-tasks-of-three-models-by-default)). "
+        "Minutes were not measured.\n"
     )
     return "".join(lines)
 
@@ -363,5 +372,5 @@ def index_page(readme: str) -> str:
     """Return the site's first page: the README, with its links as the site needs them."""
     text = re.sub(r"<!-- /?[\w-]+(: [^\n]*)? -->\n", "", readme)
     text = re.sub(r"\[([^\]]+)\]\((?:\.github|scripts)/[^)]+\)", r"\1", text)
-    text = text.replace("(docs/", "(").replace("[docs/engine.md]", "[The engine]")
+    text = text.replace("(docs/", "(")
     return MADE.replace("the code", "README.md", 1).replace("the code", "README.md") + text

@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=[*PARTS], action="append", help="only this part")
     parser.add_argument("--every", type=int, default=1, help="strike at every n-th operation")
-    parser.add_argument("--damages", type=int, default=800)
+    parser.add_argument("--damages", type=int, default=1_000)
     parser.add_argument("--completions", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", help="only this command")

@@ -55,7 +55,9 @@ The kind of a key says whether it may change on `--resume`:
 - *stopping* and *throughput* keys may change.
 - *input* keys are compared by content: the same data in another file is fine.
 
-Values that suit a model or a machine are detected at the start and stored in `run.yaml`.
+Values that depend on the model or the machine (`auto`) are detected at the start and stored in
+`run.yaml`. In the table, *rule:* marks a key that switches a rule of the filters on or off, or sets
+its limit ([rules](rules.md)).
 
 """
 
@@ -66,7 +68,7 @@ def config_table() -> str:
     for key, kind, value, description in leaves(RunConfig()):
         default = json.dumps(value, ensure_ascii=False)
         if len(default) > 60:
-            default = f"{len(value)} words"
+            default = f"{len(value)} entries"
         lines.append(f"| `{key}` | `{default}` | {kind} | {description} |")
     return "\n".join(lines) + "\n"
 
@@ -74,7 +76,7 @@ def config_table() -> str:
 def rule_table(of: Of) -> str:
     """Return a table of the rules on instructions or instances, in the order of the flow."""
     rules = rules_in_force(of, RULES_VERSION)
-    lines = ["| reason | keys | asked | meaning | in detail |", "|---|---|---|---|---|"]
+    lines = ["| reason | keys | checked | meaning | in detail |", "|---|---|---|---|---|"]
     lines += [
         f"| `{rule.reason}` | {_keys(rule)} | {STEPS[rule.when]} | "
         f"{rule.help or reasons()[rule.reason]} | {rule.details} |"
@@ -84,12 +86,12 @@ def rule_table(of: Of) -> str:
 
 
 STEPS = {
-    When.READ: "as it is read",
-    When.TEXT: "of its text",
+    When.READ: "while parsing",
+    When.TEXT: "on the text",
     When.AMONG: "among the task's instances",
-    When.LIKELIHOOD: "of its likelihood",
-    When.NOVELTY: "of its novelty",
-    When.LAST: "once its instances are there",
+    When.LIKELIHOOD: "on the likelihood",
+    When.NOVELTY: "on the novelty",
+    When.LAST: "after its instances",
 }
 
 
@@ -110,8 +112,8 @@ def _keys(rule: Rule) -> str:
 def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
-        "| `--engine` | what it is | log-probabilities | scores given texts | seeds | "
-        "continues a turn | its keys |",
+        "| `--engine` | what it is | log-probabilities | scores a given text | random seeds | "
+        "continues a turn begun for it | its further keys |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:
@@ -206,62 +208,64 @@ COLUMNS = {
         "from_round": "round from which it counts (merged runs have several)",
         "kind": "`instruction`, `output` or `label`",
         "seed_id": "the seed task",
-        "mean_logprob": "nats per token under the model that writes",
+        "mean_logprob": "nats per token under the run's model",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
         "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or "
         "`…-score`",
-        "stage": "what was asked for",
+        "stage": "what the request is for",
         "template": "template that made the prompt",
         "prompt": "the text that the model saw, BOS and chat markup included",
         "parents": "ids of the tasks shown (proposals)",
         "sampling": "sampling parameters, as JSON",
         "seed": "sampling seed of this request",
         "text": "what the model wrote",
-        "thinking": "thinking text, kept apart; in no span",
+        "thinking": "thinking text, stored separately; in no span",
         "token_ids": "tokens that the model wrote, or scored (`stage` is `score`)",
         "token_logprobs": "log-probability of each, in nats",
-        "token_starts": "first character of `text` that each wrote",
-        "token_ends": "and the one after its last",
+        "token_starts": "index of the first character of `text` that belongs to each token",
+        "token_ends": "index after the last character of each token",
         "finish_reason": "`stop`, `length`, `scored` or `error`",
         "num_prompt_tokens": "tokens of the prompt",
         "num_output_tokens": "tokens written",
         "error": "why there is no text",
         "about": "id of what the request is about",
         "reading": "how the text is read, as JSON: `form` and what goes with it",
-        "conversation": "the turns that were asked, as JSON; null: a text",
+        "conversation": "the chat messages of the prompt, as JSON; null: the prompt is plain text",
     },
     "instructions.parquet": {
         "id": "of the instruction",
         "round": "number of the round",
-        "completion_id": "completion that it stands in",
+        "completion_id": "the completion with this text",
         "char_start": "its span in that completion",
         "char_end": "likewise",
         "raw_text": "as the model wrote it",
         "text": "cleaned of list marks, bold marks and line breaks",
         "parents": "ids of the tasks that the proposal showed",
-        "is_classification": "whether it is classification: by its words or by an answer",
+        "is_classification": "whether it is a classification task, by its words or by the model's "
+        "answer",
         "mean_logprob": "nats per token",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
-        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
+        "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
         "novelty_tokenizer": "tokens of the text that ROUGE-L compared: `rouge` or `unicode`",
-        "rouge_l": "F-measure with the nearest of the pool; NaN: none above `novelty.audit_floor`",
-        "neighbour_id": "the nearest",
+        "rouge_l": "ROUGE-L F-measure with the nearest text of the pool; NaN: none is above "
+        "`novelty.audit_floor`",
+        "neighbour_id": "that nearest text",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat before or after it that was cut off; null: none",
-        "template": "what made it, of an import; null: a model wrote it",
+        "template": "in an import, the template that made it; null: a model wrote it",
         "source_id": "the passage that it is about (`inputs/passages.jsonl`); null: none",
     },
     "instances.parquet": {
         "id": "of the instance",
         "instruction_id": "its instruction",
         "round": "number of the round",
-        "completion_id": "completion that it stands in",
+        "completion_id": "the completion with this text",
         "input_char_start": "span of the input; 0, 0 where there is none",
         "input_char_end": "likewise",
         "output_char_start": "span of the output",
@@ -270,32 +274,34 @@ COLUMNS = {
         "output": "the output",
         "input_logprob": "nats per token of the input",
         "output_logprob": "nats per token of the output",
-        "mean_logprob": "the output's: it decides",
+        "mean_logprob": "same as `output_logprob`; the likelihood rule uses it",
         "num_tokens": "tokens of the output",
         "unscored_reason": "why there is no mean",
-        "kind": "`output`, or `label` where it was written before its input (classification)",
-        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
-        "conditional_gain": "nats per token that the task adds to its output; null: not asked for",
+        "kind": "`output`, or `label` if it was written before its input (classification)",
+        "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
+        "conditional_gain": "by how many nats per token the task makes the output more likely; "
+        "null: not computed",
         "gain_unscored_reason": "why there is no gain",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
-        "answer_to": "of another model's answer: the instance that it answers",
+        "answer_to": "for an answer of another model, the id of the instance that it answers",
         "cut": "chat around it that was cut off, such as “Sure, here is …:”; null: none",
-        "template": "what made it, of an import; null: a model wrote it",
-        "source_id": "the row of the data that it was made of, or the passage that it is about",
-        "shown": "of an import: the rows shown as examples in its input",
+        "template": "in an import, the template that made it; null: a model wrote it",
+        "source_id": "the row of the data that it was made from, or the passage that it is about",
+        "shown": "in an import, the rows shown as examples in its input",
     },
     "conversations.parquet": {
         "id": "of the conversation",
         "instruction_id": "the instruction that opens it",
         "instance_id": "the instance that opens it",
         "round": "round of the instruction",
-        "opened_by": "who let the task in: the `rules`, or a `person`",
-        "rouge_l": "novelty of the instruction; NaN: nothing near",
-        "neighbour_id": "the nearest",
-        "exchanges": "exchanges that are kept, the opening included; 0 if it is rejected",
-        "ended": "`turns` (as many as were wanted), `no_room`, or the reason of the last turn",
+        "opened_by": "who accepted the task: the `rules`, or a `person`",
+        "rouge_l": "novelty of the instruction; NaN: no similar text",
+        "neighbour_id": "the nearest text",
+        "exchanges": "number of exchanges that are kept, including the first; 0 if it is rejected",
+        "ended": "why it ended: `turns` (it has the number set), `no_room` (the context is full), "
+        "or the reason of the last turn",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
     },
@@ -304,16 +310,16 @@ COLUMNS = {
         "chat_id": "its conversation",
         "number": "its place, from 0; 0 and 1 are the task and its output",
         "role": "`user` or `assistant`",
-        "completion_id": "completion that it stands in; null: the task gives it",
+        "completion_id": "the completion with this text; null: it comes from the task",
         "char_start": "its span in that completion",
         "char_end": "likewise",
         "text": "the turn",
         "mean_logprob": "nats per token",
         "num_tokens": "tokens that the mean is over",
         "unscored_reason": "why there is no mean",
-        "logprob_threshold": "least `mean_logprob` that was asked for; null: none yet",
-        "shared": "largest share of it that an earlier turn has too",
-        "shared_with": "that turn",
+        "logprob_threshold": "minimum `mean_logprob` in force; null: no threshold yet",
+        "shared": "largest overlap of the turn with an earlier one",
+        "shared_with": "that earlier turn",
         "verdict": "`accepted` or `rejected`",
         "reason": "why it was rejected",
         "threshold": "limit that the deciding rule compared with",
@@ -386,14 +392,20 @@ def throughput(name: str) -> str:
     return f"{report[name]}\nMeasured on {report['measured']}.\n"
 
 
-_COUNTS = ("injected", "lost", "silent", "tracebacks", "refused")
+_COUNTS = {
+    "injected": "injected",
+    "lost": "lost",
+    "silent": "silent",
+    "tracebacks": "tracebacks",
+    "refused": "stuck",
+}
 _PARTS = {
     "kills": "kills and power cuts",
-    "disk": "refusals of the disk",
-    "damages": "damages",
+    "disk": "disk errors",
+    "damages": "damaged files",
     "completions": "hostile completions",
-    "engine": "runs by a faulty engine",
-    "together": "several processes at one run",
+    "engine": "runs with a faulty engine",
+    "together": "several processes on one run",
 }
 
 
@@ -403,7 +415,7 @@ def reliability() -> list[str]:
     if not path.is_file():
         return [text for name in ("summary", *_PARTS) for text in (name, "Not measured yet.\n")]
     report = json.loads(path.read_text(encoding="utf-8"))
-    lines = [f"| fault | {' | '.join(_COUNTS)} |", f"|---|{'---:|' * len(_COUNTS)}"]
+    lines = [f"| fault | {' | '.join(_COUNTS.values())} |", f"|---|{'---:|' * len(_COUNTS)}"]
     tables = []
     for name, title in _PARTS.items():
         part = report["parts"].get(name)
@@ -411,10 +423,10 @@ def reliability() -> list[str]:
             tables += [name, "Not measured yet.\n"]
             continue
         lines.append(f"| {title} | {_counted(part['total'])} |")
-        rows = [f"| | {' | '.join(_COUNTS)} | what the user saw |"]
+        rows = [f"| | {' | '.join(_COUNTS.values())} | what the user saw (cases) |"]
         rows.append(f"|---|{'---:|' * len(_COUNTS)}---|")
         for row in part["rows"]:
-            saw = "; ".join(f"{what}: {count:,}" for what, count in row["saw"].items())
+            saw = "; ".join(f"{what} ({count:,})" for what, count in row["saw"].items())
             rows.append(f"| {row['name']} | {_counted(row)} | {saw.replace('|', '/')} |")
         tables += [name, "\n".join(rows) + "\n"]
     summary = "\n".join(lines) + f"\n\nMeasured on {report['machine']}.\n"
@@ -445,7 +457,7 @@ def generated() -> dict[Path, str]:
     imports = docs / "import.md"
     faults = docs / "reliability.md"
     reference = docs / "reference"
-    page = marked(readme, "quality", quality_table(), "exports", export_table())
+    page = marked(readme, "quality", quality_table(), "exports", export_table(is_short=True))
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()

@@ -26,7 +26,7 @@ class Kind:
 
 KINDS = {
     "zipf": Kind(1_000_000, 0, 17, 6),
-    "loop": Kind(40_000, 10, 22, 10),  # those of bench_driver.py
+    "loop": Kind(40_000, 10, 22, 10),  # those of bench_loop.py
     "few": Kind(50, 0, 17, 6),
     "one": Kind(1, 0, 17, 6),
     "long": Kind(40_000, 0, 500, 30, 400, 600),

@@ -58,7 +58,7 @@ SHUFFLED = 100
 SIGNALS = {
     "instruction, nats/token": "instruction_logprob",
     "output, nats/token": "output_logprob",
-    "output, length taken out": "output_residual",
+    "output, corrected for length": "output_residual",
     "conditional gain": "conditional_gain",
     "output length (tokens)": "num_tokens",
     "random": "random",
@@ -303,7 +303,8 @@ def tables() -> str:
     for run in figures:
         parts += [f"### {run['model']} ({run['dtype']})", distribution_table(run), yield_table(run)]
         parts += [held_out_lines(run), tail_table(run)]
-    parts += ["### Against readers", signal_table(ratings), kept_table(ratings)]
+    parts += ["### Compared with the ratings", "AUROC with its 95 % interval:"]
+    parts += [signal_table(ratings), kept_table(ratings)]
     return "\n\n".join(parts) + "\n"
 
 

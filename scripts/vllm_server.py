@@ -33,6 +33,8 @@ class VllmServer:
         cores: that it is bound to, on a CPU.
         kv_cache_gb: of the prompt cache, on a CPU.
         more: further options of `vllm serve`, by name.
+        shares: its cores do other work too: its threads sleep while they wait, which is a third
+            slower on cores of their own (scripts/bench_neighbour.py).
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class VllmServer:
         cores: str | None = None,
         kv_cache_gb: int = 2,
         more: Mapping[str, Any] | None = None,
+        shares: bool = True,
     ) -> None:
         self.port = _free_port()
         self.log = log
@@ -70,7 +73,7 @@ class VllmServer:
             "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gb),
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_SERVER_DEV_MODE": "1",  # has /reset_prefix_cache
-            "OMP_WAIT_POLICY": "PASSIVE",
+            **({"OMP_WAIT_POLICY": "PASSIVE"} if shares else {}),
             **({"VLLM_CPU_OMP_THREADS_BIND": cores} if cores is not None else {}),
         }
         self._environment = {**os.environ, **own}

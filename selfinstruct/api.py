@@ -77,7 +77,7 @@ class Run:
         return self._run.name
 
     def tasks(self, *, answers: str = "own") -> Iterator[ExportRow]:
-        """Return the dataset: accepted tasks, with what people decided applied.
+        """Return the dataset: accepted tasks, with people's decisions applied.
 
         These are the rows that `export` writes, in the order in which they were generated. A
         task with two instances gives two rows with the same `instruction_id`.
@@ -123,24 +123,24 @@ class Run:
     ) -> Iterator[dict[str, Any]]:
         """Return candidates, accepted and rejected, with verdict, reason and scores.
 
-        An argument that is None leaves nothing out; ranges include their ends, and a missing
-        score (NaN) is in no range.
+        None means no filter. Ranges include both ends. A candidate whose score is missing (NaN)
+        matches no range.
 
         Args:
-            stage: `instructions` or `instances`; of self-chats, `conversations` or `turns`, which
-                are found by `verdict`, `reason`, `round`, `text` and `overridden` alone.
+            stage: `instructions` or `instances`; or `conversations` or `turns` (`converse`), which
+                can be filtered only by `verdict`, `reason`, `round`, `text` and `overridden`.
             verdict: only `accepted` or `rejected`.
             reason: only those rejected for this reason, such as `not_novel`.
-            round: only those of the round of this number.
-            text: only those that hold this text, in any case.
-            min_rouge: least `rouge_l`, ROUGE-L with the nearest neighbour (instructions).
-            max_rouge: most, likewise.
-            min_logprob: least `mean_logprob`, in nats per token.
-            max_logprob: most, likewise.
-            min_tokens: least `num_tokens`.
-            max_tokens: most, likewise.
+            round: only those of the round with this number.
+            text: only those that contain this text; case is ignored.
+            min_rouge: minimum `rouge_l`, the ROUGE-L with the nearest neighbour (instructions).
+            max_rouge: maximum `rouge_l`.
+            min_logprob: minimum `mean_logprob`, in nats per token.
+            max_logprob: maximum `mean_logprob`.
+            min_tokens: minimum `num_tokens`.
+            max_tokens: maximum `num_tokens`.
             instruction_id: only instances of this instruction.
-            parent: only instructions whose proposal showed the task of this id.
+            parent: only instructions whose prompt showed the task with this id.
             overridden: only those with (True) or without (False) a person's decision.
             sort: `judged` (the order of the run), or a column, such as `rouge_l`.
             descending: the largest first.
@@ -148,8 +148,8 @@ class Run:
             limit: at most this many.
 
         Returns:
-            One dict for each, with the columns of docs/run.md and `override`: what a person
-            last decided, or None.
+            One dict for each, with the columns of docs/run.md and `override`: the last decision
+            of a person, or None.
 
         Raises:
             ConfigError: no such stage, verdict, reason or column, or a bad range.
@@ -199,7 +199,7 @@ class Run:
         """Judge the recorded completions again, without a model.
 
         Returns:
-            Every verdict or score that came out otherwise; an empty list if the run is sound.
+            Every verdict or score that differs from the recorded one; an empty list if none does.
 
         Raises:
             StoreError: a file of the run is damaged.
@@ -221,7 +221,7 @@ class Run:
             answers: as in `tasks`.
 
         Raises:
-            ConfigError: the run holds no task yet, no such format, or `datasets` is not
+            ConfigError: the run has no tasks yet, there is no such format, or `datasets` is not
                 installed.
             StoreError: a file of the run is damaged.
 
@@ -236,11 +236,17 @@ class Run:
 class Exported:
     """What `export` wrote.
 
-    path: the file. rows: how many it has. card: the dataset card beside it, or None.
-    url: the dataset's address on the hub, or None. replaced: what was there before, in words, or
-    None. teachers: how many of the rows have a teacher's output. config: of the trainer, or None.
-    conversations: rows that hold a whole conversation. shortened: conversations of which the format
-        holds only the first exchange.
+    Attributes:
+        path: the file.
+        rows: how many rows it has.
+        card: the dataset card beside it, or None.
+        url: the dataset's address on the hub, or None.
+        replaced: what was there before, in words, or None.
+        teachers: how many of the rows have a teacher's output.
+        config: the trainer's configuration file, or None.
+        conversations: how many rows are whole conversations.
+        shortened: how many conversations were cut to their first exchange, because the format
+            cannot hold more.
     """
 
     path: Path
@@ -292,7 +298,7 @@ def generate(
     settings: Mapping[str, Any] | None = None,
     progress: Listener | None = None,
 ) -> Run:
-    """Grow seed tasks into a dataset, until the target or another stop rule holds.
+    """Grow seed tasks into a dataset, until the target is reached or another stop rule applies.
 
     The arguments are the options of `selfinstruct generate`; None takes the value of `config`,
     of the run that is resumed, or the default (docs/config.md). Interrupt it at any time:
@@ -300,21 +306,21 @@ def generate(
 
     Args:
         out: the run's folder, such as `outputs/first`.
-        target: tasks wanted.
+        target: number of tasks.
         model: `bundled`, a name of `selfinstruct models list`, a folder, a hub name, or the address
             of a server, `http://host:8000/v1#name`.
         engine: what runs the model, such as `vllm`.
         base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         address: with `engine="ray"`, the cluster: `auto` or `host:6379`.
         replicas: with `engine="ray"`, copies of the model.
-        gpus_per_replica: with `engine="ray"`, GPUs of a copy, all in one machine.
+        gpus_per_replica: with `engine="ray"`, GPUs for each copy, all in one machine.
         dtype: `auto`, `float32` (repeats a run exactly on a CPU), `bfloat16` or `float16`.
         seeds: seed tasks: a run, a file in any known format (docs/data.md), or a hub name.
         format: of the seeds, such as `alpaca`; None: recognised from their columns.
-        columns: our names of columns of the seeds, and theirs: `{"instruction": "query"}`.
+        columns: maps our column names to those of the seeds: `{"instruction": "query"}`.
         skip_invalid: leave out unusable rows of the inputs, and count them.
         language: language of the tasks: `de`, `vi` or `zh` (docs/languages.md); None: English.
-        domain: the field that all tasks are of, such as `veterinary care`.
+        domain: the domain of all tasks, such as `veterinary care`.
         topics: a file with one topic per line; each proposal is given one.
         avoid: a file of texts that no task may repeat.
         documents: a file or folder of documents; each proposal is given a passage, which is the
@@ -322,20 +328,20 @@ def generate(
         system: the system prompt for chat prompting.
         prompts: a folder with templates of your own.
         prompting: `base`, `chat`, or `auto` for what suits the model.
-        config: a YAML file; arguments given here win over it.
-        seed: of every draw and sampled token.
+        config: a YAML file; the arguments of this call override it.
+        seed: random seed of all draws and all sampling.
         resume: continue the run in `out`, or start it if there is none.
         min_yield: stop when a smaller share of the candidates becomes tasks.
         min_logprob: reject what the model finds less likely, in nats per token.
-        max_logprob: reject what it finds likelier: repetition.
+        max_logprob: reject what the model finds more likely than this; it is mostly repetition.
         max_rounds: stop after this many rounds.
         max_tokens: stop after this many generated tokens.
-        max_cost: stop when the tokens of all rounds cost so much.
+        max_cost: stop when the tokens of all rounds have cost this much.
         price_in: price of a million tokens of prompts, in any currency.
         price_out: price of a million generated tokens.
-        turns: then continue each task as a conversation of at most this many exchanges, as
-            `converse` does.
-        settings: any key of the config, dotted or nested; these win over all others:
+        turns: after the last round, continue each task as a conversation of at most this many
+            exchanges, as `converse` does.
+        settings: any key of the config, dotted or nested; these override all others:
             `{"novelty.threshold": 0.6, "propose": {"per_round": 256}}`.
         progress: called with each event (`RoundCommitted` and others); by default, they are
             logged at level INFO.
@@ -346,7 +352,7 @@ def generate(
     Raises:
         ConfigError: an argument, the config or an input file is wrong; nothing was written.
         EngineError: the engine failed; committed rounds are safe, resume later.
-        WriteError: the disk refuses; likewise.
+        WriteError: a file could not be written; committed rounds are safe, resume later.
         StoreError: the run in `out` is damaged.
 
     Example:
@@ -449,15 +455,15 @@ def converse(
         base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
         settings: any key of `converse`, `model`, `engine` and `instances.sampling`, dotted or
             nested: `{"converse.max_shared": 0.8}`.
-        advance: called with (conversations that are done, all that were owed).
+        advance: called with the numbers of conversations that are done and that are to be written.
 
     Returns:
-        How many conversations were owed, written and accepted.
+        How many conversations were to be written, were written, and were accepted.
 
     Raises:
         ConfigError: an argument is wrong, or the run's model was changed.
         EngineError: the engine failed; committed conversations are safe, call it again.
-        WriteError: the disk refuses; likewise.
+        WriteError: a file could not be written; committed conversations are safe, call it again.
         StoreError: the run is damaged.
 
     Example:
@@ -491,19 +497,19 @@ def converse(
 def compact(run: Run | StrPath, progress: Callable[[int], object] | None = None) -> Compacted:
     """Put the rounds of a run into fewer, larger files (docs/run.md).
 
-    All that the run says stays the same. A run does this by itself after every 500 rounds.
+    The contents of the run do not change. A run does this by itself after every 500 rounds.
 
     Args:
         run: a run, or its folder.
         progress: called with the number of each round that is written.
 
     Returns:
-        How many rounds were put into how many packs.
+        How many rounds were put into how many packs (files with many rounds).
 
     Raises:
         ConfigError: there is no run, or another process writes to it.
         StoreError: the run is damaged; it stays as it is.
-        WriteError: the disk refuses; nothing is lost.
+        WriteError: a file could not be written; nothing is lost.
 
     Example:
         >>> si.compact("outputs/first").packs
@@ -539,32 +545,33 @@ def import_dataset(
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Run:
-    """Make a run of the rows of a dataset, by templates; no model is asked (docs/import.md).
+    """Make a run from the rows of a dataset, with templates and without a model (docs/import.md).
 
-    The tasks are judged by the rules and the novelty filter as a model's are. What comes out is
-    a run: audit, merge, export and train it.
+    The rules and the novelty filter judge the tasks as they judge generated ones. The result is a
+    run: you can audit, merge and export it, and train on it.
 
     Args:
         dataset: a file of any kind (docs/data.md), a folder, or a name on the hub.
         out: the run's folder.
         template: template files, or names of shipped ones; `qa@2` gives a weight among several.
-        columns: the dataset's name of each column that the templates name otherwise.
+        columns: maps the templates' column names to the dataset's, where they differ.
         value: columns that the dataset lacks, with the one value that they have in every row.
         per_row: forms of the templates that each row gets, drawn by weight; None: every form.
-        inverted: share of the rows that get the inverted form, where there is one.
-        rationale: share of the others whose answer gives its reasons, where there is one.
+        inverted: share of the rows that get the inverted form, if the template has one.
+        rationale: share of the other rows whose answer gives its reasons, if the template has such
+            a form.
         examples: worked examples before an input: a number, or the weight of each number.
-        rows: at most this many rows, drawn from all.
-        max_instances: most instances of an instruction.
-        max_per_output: most instances of an instruction with the same output.
+        rows: at most this many rows, drawn at random.
+        max_instances: maximum number of instances of an instruction.
+        max_per_output: maximum number of instances of an instruction with the same output.
         seeds: seed tasks that no instruction may repeat; none by default.
         avoid: a file of texts that no instruction may repeat.
         config: a YAML file with rules and thresholds.
-        seed: of every draw.
+        seed: random seed of all draws.
         skip_invalid: leave out rows that a template cannot use, and log how many.
-        resume: continue an import that was cut off, or start it.
+        resume: continue an import that was interrupted, or start it.
         settings: any key of the config, dotted or nested.
-        progress: called with the instances that are committed, and how many there are.
+        progress: called with the number of committed instances, and the number of all instances.
 
     Returns:
         The run.
@@ -572,7 +579,7 @@ def import_dataset(
     Raises:
         ConfigError: dataset, templates or an argument is wrong; nothing was written.
         StoreError: the run in `out` is damaged.
-        WriteError: the disk refuses; what was committed is safe.
+        WriteError: a file could not be written; committed instances are safe.
 
     Example:
         >>> si.import_dataset("reviews.csv", "outputs/reviews", template="sentiment").name
@@ -665,8 +672,8 @@ def export(
         answers: whose outputs, as in `Run.tasks`.
         reasoning: keep what the model thought before its outputs: as a `<think>` block before
             the answer, and in `alpaca` and `parquet` as a field `reasoning`.
-        conversations: write whole conversations (`converse`) in the place of the tasks that open
-            them, or never; by default, where the format can (`messages`, `sharegpt`).
+        conversations: True writes whole conversations (`converse`) instead of the tasks that open
+            them, False never does; None: only `messages` and `sharegpt` have them.
         reasons: only tasks that were rejected for one of these, and restored by a person.
         restored: only tasks that a person restored.
         min_logprob: only outputs at least as likely, in nats per token.
@@ -676,20 +683,22 @@ def export(
         card: write a dataset card, `README.md`, beside the file.
         push: upload file and card to the hub, as this `OWNER/NAME`.
         private: with `push`: a new repository is private.
-        force: replace a file that no export wrote, or that was changed since, and a card.
-        ignore_damaged_decisions: export although lines of overrides.jsonl are lost or damaged.
+        force: replace the file even if no export wrote it, or if it was changed since; also
+            replace a dataset card.
+        ignore_damaged_decisions: export even if lines of overrides.jsonl (people's decisions) are
+            lost or damaged.
         plain_controls: leave out control characters, marks of direction and zero-width marks.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: the run holds no task yet, or none that was selected, or no reasoning that
-            was asked for; or the file cannot be written, has an ending of another format, or was
-            not written by an export.
-        PublishError: the hub refuses; the file is complete.
+        ConfigError: the run has no tasks yet, or none match; or `reasoning` is set and there is
+            none; or the file cannot be written, has the extension of another format, or exists
+            and was not written by an export.
+        PublishError: the hub refuses the upload; the file is complete.
         WriteError: the disk is full or broken.
-        StoreError: a file of the run is damaged, or a decision of a person is.
+        StoreError: a file of the run, or the record of a person's decision, is damaged.
 
     Example:
         >>> si.export(run, "train.jsonl", format="messages").rows
@@ -719,7 +728,7 @@ def export(
     if push is not None:
         publish.check_repo(push)
     elif private:
-        raise ConfigError("--private goes with --push REPO")
+        raise ConfigError("--private needs --push REPO")
     opened = (run if isinstance(run, Run) else open_run(run))._run
     file = user_path(out, "out")
     if not ignore_damaged_decisions:
@@ -774,7 +783,7 @@ def probe_model(
         progress: called with each event; by default, they are logged at level INFO.
 
     Returns:
-        The rows of the table and the modes that they speak for.
+        The rows of the table, and the mode chosen for each stage.
 
     Raises:
         ConfigError: an argument or an input file is wrong.

@@ -118,6 +118,7 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, cores[number % len(cores) :: int(count)])
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [
         item

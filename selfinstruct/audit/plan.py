@@ -24,7 +24,7 @@ LEAST_COMPARED = 50
 FAR = 10
 """Beyond so many times the tasks of a run, a plan is a guess."""
 
-# Measured by scripts/bench_driver.py (docs/scale.md): the process that runs the loop, without a
+# Measured by scripts/bench_loop.py (docs/scale.md): the process that runs the loop, without a
 # model, and what each pooled text adds to it.
 MEMORY_BYTES = 340e6
 MEMORY_PER_TEXT = 1600.0

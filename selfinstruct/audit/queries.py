@@ -23,18 +23,24 @@ from selfinstruct.verdicts.advice import advice_on_round
 
 @dataclass(frozen=True)
 class Summary:
-    """The counts of a run; decisions/counts.py defines their senses.
+    """The counts of a run (docs/audit.md).
 
-    tasks: of the run as it stands. recorded_tasks: of its rounds; the target counts these.
-    instructions, instances: by verdict and reason, as judged.
-    standing: instructions by outcome as they stand: `accepted`, `pending_instances`, `dropped`,
-        or a reason.
-    overrides: decisions that count now, by action.
-    waiting: restored instructions that wait for their instances.
-    failed_requests: requests of the rounds that the engine failed on for good, by stage.
-    conversations, turns: self-chats and their written turns, by verdict and reason.
-    advice: what to do where one reason takes most of the first round's candidates, or None.
-    damaged: messages about journal lines, or a configuration, that cannot be read.
+    Attributes:
+        tasks: tasks with people's decisions applied.
+        recorded_tasks: tasks that the rules accepted; the target counts these.
+        candidates: all candidate instructions.
+        instructions: candidate instructions by `accepted` or reason, as judged.
+        instances: candidate instances, likewise.
+        standing: instructions with people's decisions applied, by outcome: `accepted`,
+            `pending_instances`, `dropped`, or a reason.
+        overrides: people's decisions that are in force, by action.
+        waiting: restored instructions that have no instances yet.
+        failed_requests: requests of the rounds that failed after all retries, by stage.
+        conversations: conversations of the model with itself, by `accepted` or reason.
+        turns: the turns that it wrote for them, likewise.
+        advice: a hint if one reason rejects most candidates of the first round, or None.
+        damaged: messages about damaged lines of people's decisions or ratings, or about a damaged
+            configuration.
     """
 
     name: str

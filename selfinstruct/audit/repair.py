@@ -25,7 +25,7 @@ from selfinstruct.decisions.labels import Labels, labels_path, read_labels
 from selfinstruct.decisions.overrides import Overrides, overrides_path, read_overrides
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.commits import KINDS, SUPPLEMENTS, CommitKind
-from selfinstruct.store.compact import cut_off
+from selfinstruct.store.compact import cut_off, name_packs
 from selfinstruct.store.folder import accept_meta
 from selfinstruct.store.heads import write_heads
 from selfinstruct.store.layout import (
@@ -37,7 +37,7 @@ from selfinstruct.store.layout import (
     ROUNDS,
     RUN_FILE,
 )
-from selfinstruct.store.packs import packed_numbers, sound_packs
+from selfinstruct.store.packs import MANIFEST, packed_numbers, rounds_named, sound_packs
 from selfinstruct.store.sealed import numbered
 
 Read = Callable[[Run], Overrides | Labels]
@@ -116,14 +116,12 @@ def repair(run: Run) -> Repair:
         plan.folder = _new_folder(run.path)
         with refusal(run.path):
             (run.path / ROUNDS).mkdir(exist_ok=True)
-            if plan.rounds:
-                _leave_packs(run, plan.rounds[0])
-            # The last commit first: a repair that is interrupted leaves no gap.
-            for path in sorted(plan.moved, reverse=True):
-                _move(run, path, plan.folder)
-            for locate, read in _JOURNALS:
-                if locate(run) in plan.lines:
-                    _mend(run, locate(run), read, plan.folder)
+            _carry_out(run, plan, plan.folder)
+            if run.path / COMPACTED / MANIFEST in plan.moved:
+                # What else is damaged is seen only now.
+                more = plan_repair(run)
+                _carry_out(run, more, plan.folder)
+                plan = _joined(plan, more)
             rounds = {n for name in (ROUNDS, IMPORTS) for n in numbered(run.path / name)}
             rounds |= packed_numbers(run.path)
             heads = {kind.name: len(numbered(run.path / kind.name)) for kind in KINDS}
@@ -132,6 +130,29 @@ def repair(run: Run) -> Repair:
         if left:
             raise StoreError(f"{run.path}: is still damaged after the repair: {left[0]}")
         return plan
+
+
+def _carry_out(run: Run, plan: Repair, folder: Path) -> None:
+    if plan.rounds:
+        _leave_packs(run, plan.rounds[0])
+    # The last commit first: a repair that is interrupted leaves no gap.
+    for path in sorted(plan.moved, reverse=True):
+        _move(run, path, folder)
+    if run.path / COMPACTED / MANIFEST in plan.moved:
+        name_packs(run)
+    for locate, read in _JOURNALS:
+        if locate(run) in plan.lines:
+            _mend(run, locate(run), read, folder)
+
+
+def _joined(first: Repair, second: Repair) -> Repair:
+    return Repair(
+        [*first.problems, *second.problems],
+        [*first.moved, *second.moved],
+        {**first.lines, **second.lines},
+        second.rounds,
+        first.folder,
+    )
 
 
 def accept_config(path: Path) -> Path:
@@ -158,8 +179,8 @@ def _packs_to_move(run: Run, first: int) -> Iterator[Path]:
     sound, lost = sound_packs(run.path)
     kept = {pack.folder for pack in sound if pack.last < first}
     if lost or any(pack.last >= first for pack in sound):
-        for path in sorted((run.path / COMPACTED).glob("[0-9]*-[0-9]*")):
-            if path not in kept:
+        for path in sorted((run.path / COMPACTED).iterdir()):
+            if path not in kept and rounds_named(path.name) is not None:
                 yield path
 
 

@@ -21,10 +21,14 @@ from selfinstruct.store.compact import check_packed
 from selfinstruct.store.layout import CALIBRATION, COMPACTED, IMPORTS, INPUTS, ROUNDS, RUN_FILE
 from selfinstruct.store.open_rounds import is_open_journal, open_numbers, open_path, read_open
 from selfinstruct.store.packs import (
+    MANIFEST,
     ROUND_LINES,
+    check_manifest,
     forget_packs,
     packed_numbers,
     packs_of,
+    read_manifest,
+    rounds_named,
     sound_packs,
 )
 from selfinstruct.store.sealed import ChainError, commit_name, forget_known, numbered, sha256
@@ -80,9 +84,12 @@ def _problems(run: Run, done: Verified, advance: Callable[[int], object]) -> Ite
     places = (RUN_FILE, INPUTS, CALIBRATION)
     for name, read in zip(places, (stored_config, stored_inputs, Run.calibration), strict=True):
         yield from _problem(partial(read, run), run.path / name)
-    yield from _rounds(run, done, advance)
-    for kind in KINDS:
-        yield from _commits(run, kind, done)
+    lost = list(_problem(partial(_read_manifest, run), run.path / COMPACTED / MANIFEST))
+    yield from lost
+    if not lost:  # else nobody knows which rounds there are
+        yield from _rounds(run, done, advance)
+        for kind in KINDS:
+            yield from _commits(run, kind, done)
     for read_journal, path in ((read_overrides, overrides_path), (read_labels, labels_path)):
         yield from _problem(partial(read_journal, run), path(run))
         with _unread():
@@ -91,8 +98,17 @@ def _problems(run: Run, done: Verified, advance: Callable[[int], object]) -> Ite
         yield from _problem(partial(read_sample, run, number), sample_path(run, number))
 
 
+def _read_manifest(run: Run) -> None:
+    path = run.path / COMPACTED / MANIFEST
+    if path.exists():
+        read_manifest(path)
+    folders = (run.path / ROUNDS, run.path / IMPORTS)
+    check_manifest(run.path, {number for folder in folders for number in numbered(folder)})
+
+
 def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Iterator[Problem]:
     folders = (run.path / ROUNDS, run.path / IMPORTS)
+    loose = {number for folder in folders for number in numbered(folder)}
     try:
         packed = packed_numbers(run.path)
     except StoreError as error:
@@ -100,7 +116,7 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
         first = min(sound_packs(run.path)[1], default=0)
         yield Problem(run.path / COMPACTED, str(error), round=first)
         return
-    loose = {number for folder in folders for number in numbered(folder)} - packed
+    loose -= packed
     numbers = sorted(packed | loose)
     missing = _first_gap(numbers)
     try:
@@ -118,6 +134,7 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
         advance(number)
     for folder in folders:
         yield from _odd(folder)
+    yield from _odd_packs(run.path / COMPACTED)
     yield from _open_rounds(run)
 
 
@@ -224,6 +241,14 @@ def _odd(folder: Path) -> Iterator[Problem]:
         is_commit = name.isascii() and name.isdigit() and name == commit_name(int(name))
         if not is_commit and not _TORN.fullmatch(name) and not is_open_journal(name):
             yield Problem(path, f"{path}: is not a commit; move it away")
+
+
+def _odd_packs(folder: Path) -> Iterator[Problem]:
+    """Yield what lies among packs and is none."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = path.name
+        if name != MANIFEST and rounds_named(name) is None and not name.startswith("."):
+            yield Problem(path, f"{path}: is not a pack of rounds; move it away")
 
 
 def _problem(read: Callable[[], object], path: Path) -> Iterator[Problem]:

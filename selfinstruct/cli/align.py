@@ -44,7 +44,8 @@ def align(
         typer.Option(
             "--stage-options",
             metavar="STAGE=OPTIONS",
-            help='Further options for a stage, such as sft="--epochs 1". May be repeated.',
+            help="Further options for a stage (generate, export, sft, prefer, dpo, evaluate), such "
+            'as sft="--epochs 1". May be repeated.',
         ),
     ] = None,
     stage: Annotated[list[str] | None, renamed("--stage")] = None,

@@ -43,12 +43,12 @@ def answer(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A key of model, engine or instances.sampling, such as "
+            help="Any key under `model`, `engine` or `instances.sampling`, such as "
             "instances.sampling.max_tokens=1024. May be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Write better outputs for the accepted tasks with another model, beside the run's own.
+    """Write outputs for the accepted tasks with another model, and keep the run's own outputs.
 
     Run it again to continue after a stop. `export --answers` chooses which outputs are exported.
 

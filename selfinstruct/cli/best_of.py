@@ -93,8 +93,8 @@ def best_of(
 ) -> None:
     """Sample k answers to each task, and keep the one with the highest score.
 
-    The chosen answers are rows for `train sft`. Another labeller measures the best of 1, 2, … k,
-    with intervals.
+    The chosen answers are rows for `train sft`. A second labeller scores the best of 1, 2, … k
+    answers, so that you see what a larger k gains.
 
     Example:
         selfinstruct best-of outputs/first --policy bundled --k 8 --out outputs/best

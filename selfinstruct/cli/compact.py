@@ -13,10 +13,10 @@ from selfinstruct.cli.console import stderr, stdout
 def compact(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
 ) -> None:
-    """Put the rounds of a run into fewer, larger files, so that questions about it are faster.
+    """Put the rounds of a run into fewer, larger files, so that audits and exports are faster.
 
-    Rounds, ids, exports and `--resume` stay as they are. A run does it by itself after every 500
-    rounds. Programs older than this command cannot read the run any more.
+    Rounds, ids, exports and `--resume` stay as they are. This happens automatically after every 500
+    rounds. Versions of selfinstruct from before this command cannot read a compacted run.
 
     Example:
         selfinstruct compact outputs/first

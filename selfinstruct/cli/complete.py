@@ -18,11 +18,11 @@ def complete(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     engine: EngineOption = None,
 ) -> None:
-    """Write the instances of instructions that are `pending_instances`.
+    """Write the missing inputs and outputs of instructions that are `pending_instances`.
 
-    They passed when a run was judged again (`audit whatif --out`, `merge`), or a
-    person restored them (`audit restore`). The model, prompts and rules are those of the run. So
-    is the engine, unless you name another. Run it again to continue after a stop.
+    An instruction is in this state if it passed when a run was judged again (`audit whatif --out`,
+    `merge`), or if a person restored it (`audit restore`). The model, prompts and rules are those
+    of the run. So is the engine, unless you name another. Run it again to continue after a stop.
 
     Example:
         selfinstruct complete outputs/first

@@ -53,7 +53,7 @@ def converse(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A key of converse, model, engine or instances.sampling, such as "
+            help="Any key under `converse`, `model`, `engine` or `instances.sampling`, such as "
             "converse.max_shared=0.8. May be repeated.",
         ),
     ] = None,

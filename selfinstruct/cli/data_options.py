@@ -22,14 +22,16 @@ SplitT = TypeVar("SplitT", bound="PreferenceSplit | LabelledSplit | PromptSplit"
 
 READING = "How data is read"
 # What may be named wherever data is read.
-DATA = "a run, a folder of ours, a file in any known format, or OWNER/NAME on the hub"
+DATA = (
+    "a run, a folder of `prefer` or `best-of`, a file in any known format, or OWNER/NAME on the hub"
+)
 
 MixtureOption = Annotated[
     list[str],
     typer.Option(
         "--data",
         metavar="DATA[@WEIGHT]",
-        help=f"What to learn: {DATA}. May be repeated; @2 learns its rows twice.",
+        help=f"What to train on: {DATA}. May be repeated; @2 uses its rows twice per epoch.",
     ),
 ]
 PairsOption = Annotated[
@@ -38,7 +40,7 @@ PairsOption = Annotated[
         "--data",
         metavar="DATA[@WEIGHT]",
         help="Pairs: a folder of `prefer`, or pairs in any known format. May be repeated; @2 "
-        "learns its pairs twice.",
+        "uses its pairs twice per epoch.",
     ),
 ]
 ValidationDataOption = Annotated[
@@ -64,7 +66,8 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="OURS=THEIRS,…",
-        help="Other names of columns: instruction=query,output=reply. `system=` leaves one out.",
+        help="If columns have other names: instruction=query,output=reply. `system=` ignores "
+        "that column.",
         rich_help_panel=READING,
     ),
 ]
@@ -108,7 +111,7 @@ def mixed_pairs(
     from selfinstruct.train.recipe import Source
 
     if held_out is not None and validation_data is not None:
-        raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
+        raise ConfigError("--validation-data: replaces held-out rows; leave --held-out out")
     share = _HELD_OUT if held_out is None else held_out
     validation = None
     if validation_data is not None:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from selfinstruct.store import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
-CandidateId = Annotated[str, typer.Argument(help="Such as r00003-p012-i04, or …-n0.")]
+CandidateId = Annotated[
+    str,
+    typer.Argument(
+        help="Id of the candidate: r00003-p012-i04 is an instruction, r00003-p012-i04-n0 an "
+        "instance."
+    ),
+]
 Note = Annotated[str, typer.Option("--note", help="Reason, kept with the decision.")]
 By = Annotated[
     str | None,
@@ -50,7 +56,8 @@ def drop(
 ) -> None:
     """Take a candidate out of the dataset; dropping an instruction drops its instances.
 
-    Of a conversation, dropping a turn ends it before the exchange of that turn.
+    If you drop a turn of a conversation, the conversation is cut before the exchange that contains
+    it.
 
     Example:
         selfinstruct audit drop outputs/first r00000-p000-i00-n0 --note "wrong answer"

@@ -30,7 +30,7 @@ def print_measured(measured: Measured) -> None:
         accepted = next((one for one in rates.strata if one.outcome == "accepted"), None)
         seen = f" ({accepted.rated} of {accepted.size} rated)" if accepted else ""
         _say(f"false accepts: {estimate(rates.false_accept)} of the accepted are bad{seen}")
-        _say(f"recall: {estimate(rates.recall)} of all that is good was accepted")
+        _say(f"recall: {estimate(rates.recall)} of the good candidates were accepted")
         if rates.unrated:
             _say(f"not rated, and so unknown: {', '.join(rates.unrated)}")
     agreed = "" if measured.agreement is None else f", agreement (alpha) {measured.agreement:.2f}"

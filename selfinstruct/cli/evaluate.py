@@ -56,7 +56,7 @@ def evaluate(
             "--tasks",
             metavar="DATA",
             help=f"Tasks with answers to compare with: {DATA}."
-            + default("the shipped ones, if nothing else is asked for"),
+            + default("the shipped ones, unless --choices, --pairs or --lm-eval is given"),
         ),
     ] = None,
     choices: Annotated[
@@ -164,8 +164,8 @@ def evaluate(
         typer.Option(
             "--plain-text",
             metavar="FILE",
-            help="Passages for last word and perplexity, or `none`."
-            + default("the shipped ones, where tasks are answered"),
+            help="Passages of plain text on which last-word accuracy and perplexity are "
+            "measured, or `none`." + default("the shipped ones, if tasks are answered"),
         ),
     ] = None,
     lm_eval: Annotated[
@@ -204,8 +204,9 @@ def evaluate(
 ) -> None:
     """Compare models: have them answer tasks, and report by how much they differ.
 
-    All models get the same stop strings and token limit. Each gets its own chat template, or the
-    canonical text if it has none. Differences have paired bootstrap intervals.
+    All models get the same stop strings and token limit. Each is prompted with its own chat
+    template, or with our plain-text template if it has none. Differences have paired bootstrap
+    intervals.
 
     Example:
         selfinstruct evaluate --model base=bundled --model sft=outputs/sft --out eval
@@ -229,7 +230,7 @@ def evaluate(
         ("--lm-eval-limit", lm_eval_limit, "--lm-eval", lm_eval),
     ):
         if needed is None and value is not None:
-            raise ConfigError(f"{option}: says something of {other}; give {other} too")
+            raise ConfigError(f"{option}: applies only to {other}; give {other} too")
     passed = pass_at_values(pass_at, samples)
     samples = samples or max(passed, default=1)
     if samples == 1 and temperature is not None:

@@ -38,7 +38,7 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
-            help=f"Format of the file, unless --for says it: {', '.join(Format)}.",
+            help=f"Format of the file; not needed with --for: {', '.join(Format)}.",
         ),
     ] = None,
     trainer: Annotated[
@@ -56,12 +56,14 @@ def export(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help=f"Whose outputs to export: {', '.join(AnswersName)}; `answer` writes a teacher's.",
+            help="Whose outputs to export: own (the run's), teacher (from `answer`), or "
+            "prefer-teacher "
+            "(the teacher's if there is one).",
         ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
         bool,
-        typer.Option("--reasoning", help="Keep what the model thought before its answers."),
+        typer.Option("--reasoning", help="Keep the model's reasoning before its answers."),
     ] = False,
     conversations: Annotated[
         bool | None,
@@ -137,7 +139,11 @@ def export(
         bool, typer.Option("--private", help="With --push: make a new repository private.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that no export wrote, or a README.md.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace the file even if `export` did not write it, and an existing README.md.",
+        ),
     ] = False,
     ignore_damaged_decisions: Annotated[
         bool,
@@ -188,7 +194,7 @@ def export(
         _say(f"{done.conversations} of the rows are conversations")
     if done.shortened:
         able = " or ".join(one for one in Format if one.conversations is Whole.ALWAYS)
-        why, whole = "a row of this format holds no more", f"--format {able} does"
+        why, whole = "a row of this format cannot hold more", f"--format {able} does"
         written = format if format is not None else trainer_of(trainer or "").format
         if written.conversations is Whole.ASKED:
             why = "whole ones change the columns of this format"

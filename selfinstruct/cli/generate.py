@@ -43,7 +43,7 @@ def generate(
         int | None, typer.Option("--target", help="Number of tasks to reach." + default("100"))
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file; options given here win over it.")
+        Path | None, typer.Option("--config", help="YAML file; command-line options override it.")
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -65,8 +65,8 @@ def generate(
         typer.Option(
             "--turns",
             min=2,
-            help="Then continue each task as a conversation of at most this many exchanges "
-            "(`converse`)." + default("none"),
+            help="After generating, continue each task as a conversation of at most this many "
+            "exchanges, as `converse` does." + default("none"),
         ),
     ] = None,
     seeds: SeedsOption = None,
@@ -94,7 +94,7 @@ def generate(
         typer.Option(
             "--topics",
             metavar="DATA",
-            help="Topics, one per line; each proposal gets one.",
+            help="Topics, one per line; each prompt for new tasks gets one.",
             rich_help_panel=TASKS,
         ),
     ] = None,
@@ -111,8 +111,8 @@ def generate(
         Path | None,
         typer.Option(
             "--documents",
-            help="File or folder of documents (text, Markdown, PDF, HTML); each proposal gets a "
-            "passage, which is the input of its tasks.",
+            help="File or folder of documents (text, Markdown, PDF, HTML); each prompt for new "
+            "tasks gets a passage, which is the input of these tasks.",
             rich_help_panel=TASKS,
         ),
     ] = None,
@@ -183,7 +183,8 @@ def generate(
         float | None,
         typer.Option(
             "--min-yield",
-            help="Stop when a smaller share of candidates becomes tasks." + default("0.01"),
+            help="Stop when the share of candidates that become tasks falls below "
+            "this." + default("0.01"),
             rich_help_panel=STOPS,
         ),
     ] = None,
@@ -191,8 +192,8 @@ def generate(
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Reject texts that the model finds less likely, in nats per token, such as -2.5."
-            + default("set from the first candidates"),
+            help="Reject texts whose mean log-probability is below this, in nats per token, such "
+            "as -2.5." + default("set from the first candidates"),
             rich_help_panel=FILTERS,
         ),
     ] = None,
@@ -200,8 +201,8 @@ def generate(
         float | None,
         typer.Option(
             "--max-logprob",
-            help="Reject texts that are more likely, such as -0.05: mostly repetition."
-            + default("none"),
+            help="Reject texts whose mean log-probability is above this, such as -0.05; they are "
+            "mostly repetition." + default("none"),
             rich_help_panel=FILTERS,
         ),
     ] = None,

@@ -66,7 +66,7 @@ def import_dataset(
         typer.Option(
             "--columns",
             metavar="NAME=COLUMN",
-            help="The data's column for a name in the templates: text=review,label=stars.",
+            help="If columns have other names than in the templates: text=review,label=stars.",
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -84,7 +84,8 @@ def import_dataset(
         typer.Option(
             "--per-row",
             metavar="N",
-            help="Forms that each row gets, drawn by weight; or `all`.",
+            help="Number of tasks made from each row, each with another form of the templates, "
+            "drawn by weight; or `all`.",
             rich_help_panel=MADE,
         ),
     ] = "1",
@@ -92,8 +93,8 @@ def import_dataset(
         float | None,
         typer.Option(
             "--inverted",
-            help="Share of the rows that get the inverted form."
-            + default("0.3, or what the template says"),
+            help="Share of the rows that get the inverted form (predict the input from the "
+            "output), if there is one." + default("what the template says, or 0.3"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -101,8 +102,8 @@ def import_dataset(
         float | None,
         typer.Option(
             "--rationale",
-            help="Share of the other rows whose answer gives its reasons."
-            + default("what the template says"),
+            help="Share of the other rows that get the form whose answer gives its reasons, if "
+            "there is one." + default("what the template says, or 0.5"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -111,7 +112,8 @@ def import_dataset(
         typer.Option(
             "--examples",
             metavar="K",
-            help="Worked examples before an input: a number, or weights of several: 0=3,2=1.",
+            help="Worked examples before an input: a number, or numbers with weights: 0=3,2=1 "
+            "gives three rows in four none, and the fourth two.",
             rich_help_panel=MADE,
         ),
     ] = "0",
@@ -135,7 +137,8 @@ def import_dataset(
         int | None,
         typer.Option(
             "--max-per-output",
-            help="Maximum of them with the same output: balances labels." + default("no limit"),
+            help="Maximum instances per instruction with the same output; balances "
+            "labels." + default("no limit"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -180,7 +183,7 @@ def import_dataset(
             "--list-templates",
             callback=_list_templates,
             is_eager=True,
-            help="List the shipped templates, their columns and forms.",
+            help="List the shipped templates, their columns and forms, and exit.",
         ),
     ] = False,
     show_template: Annotated[
@@ -190,14 +193,14 @@ def import_dataset(
             metavar="NAME",
             callback=_show_template,
             is_eager=True,
-            help="Print a shipped template file: a start for your own.",
+            help="Print a shipped template file, to copy and change, and exit.",
         ),
     ] = None,
 ) -> None:
-    """Turn the rows of a dataset into tasks by templates, and check them like a model's.
+    """Turn the rows of a dataset into tasks with templates, and check them as generated tasks are.
 
-    The result is a run: audit, merge and export it, and train on it. Stop it with Ctrl-C, and
-    continue with --resume.
+    The result is a run: you can audit, merge and export it, and train on it. Stop it with Ctrl-C,
+    and continue with --resume.
 
     Example:
         selfinstruct import reviews.csv --template sentiment --out outputs/reviews

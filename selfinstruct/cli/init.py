@@ -20,7 +20,8 @@ def init(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Preset to start from, a name of --list. May be repeated: a model, a domain or "
+            help="Preset to start from: a name that --list prints. May be repeated: a model, a "
+            "domain or "
             "a language." + default("bundled"),
         ),
     ] = None,

@@ -35,13 +35,14 @@ def sample(
     ] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of the draw.")] = 0,
     stage: Annotated[
-        Sampled, typer.Option("--stage", help="Which candidates.")
+        Sampled, typer.Option("--stage", help="Kind of candidate: instructions, instances or both.")
     ] = Sampled.INSTRUCTIONS,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a sample of every outcome, to rate with `audit label`.
+    """Draw a random sample from each outcome, to rate with `audit label`.
 
-    A larger sample with the same seed contains the smaller one. Ratings stay.
+    The outcomes are the accepted, and each reason for a rejection. A larger sample with the same
+    seed contains the smaller one, so earlier ratings still count.
 
     Example:
         selfinstruct audit sample outputs/first --per-reason 20
@@ -75,8 +76,9 @@ def label(
 ) -> None:
     """Rate the sample: texts in mixed order, without their verdicts.
 
-    Keys: a b c d rate, s skips for now, u undoes the last rating, q quits. Each rating is saved at
-    once. Several people can rate the same sample, each under their own name.
+    Keys: a is good, b has a small flaw, c a real flaw, d is invalid; s skips for now, u undoes the
+    last rating, q quits. Each rating is saved at once. Several people can rate the same sample,
+    each under their own name.
 
     Example:
         selfinstruct audit label outputs/first --rater ana
@@ -122,7 +124,7 @@ def _act(run: Run, key: str, id: str, rater: str) -> None:
         rate(run, id, Rating(key.upper()), rater)
         return
     taken = undo_rating(run, rater)
-    _say(f"took back {taken.rating}" if taken else "there is no rating to take back")
+    _say(f"removed the rating {taken.rating}" if taken else "there is no rating to undo")
 
 
 def _keys() -> Iterator[str]:

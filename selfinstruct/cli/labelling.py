@@ -41,7 +41,7 @@ def labeller_name(text: str) -> str:
 
 def listed(labellers: Iterable[Labeller]) -> str:
     """Return the names of labellers, each with what it says, for the help of an option."""
-    return "; ".join(f"{labeller.name}, {labeller.help}" for labeller in labellers)
+    return "; ".join(f"{labeller.name} ({labeller.help})" for labeller in labellers)
 
 
 def _asked_by(needs: Needs) -> str:

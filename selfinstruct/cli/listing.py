@@ -42,7 +42,12 @@ class VerdictName(StrEnum):
 def list_candidates(
     run: RunFolder,
     stage: Annotated[
-        StageName, typer.Option("--stage", help="Which candidates.", rich_help_panel=WHICH)
+        StageName,
+        typer.Option(
+            "--stage",
+            help="Kind of candidate: instructions, instances, conversations or turns.",
+            rich_help_panel=WHICH,
+        ),
     ] = StageName.INSTRUCTIONS,
     reason: Annotated[
         str | None,
@@ -52,13 +57,17 @@ def list_candidates(
     ] = None,
     verdict: Annotated[
         VerdictName | None,
-        typer.Option("--verdict", help="Only candidates with this verdict.", rich_help_panel=WHICH),
+        typer.Option(
+            "--verdict",
+            help="Only candidates with this verdict: accepted or rejected.",
+            rich_help_panel=WHICH,
+        ),
     ] = None,
     text: Annotated[
         str | None,
         typer.Option(
             "--contains",
-            help="Only those that contain this text, in upper or lower case.",
+            help="Only those that contain this text; case is ignored.",
             rich_help_panel=WHICH,
         ),
     ] = None,

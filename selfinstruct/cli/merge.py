@@ -16,7 +16,7 @@ def merge(
     runs: Annotated[list[Path], typer.Argument(help="Folders of the runs, two or more.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the merged run.")],
 ) -> None:
-    """Join runs under one novelty index; the result is a run like any other.
+    """Merge runs into one, and reject tasks that are too similar to earlier ones.
 
     Example:
         selfinstruct merge outputs/first outputs/second --out outputs/both

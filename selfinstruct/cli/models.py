@@ -19,7 +19,7 @@ app = typer.Typer(
 
 
 def list_models() -> None:
-    """List the models that have a name, and whether they are prepared.
+    """List the models that have a short name, and whether they are downloaded and converted.
 
     Example:
         selfinstruct models list
@@ -76,9 +76,10 @@ def probe(
     seeds: SeedsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Try which prompting suits a model: a few proposals and answers in each mode.
+    """Find out which prompting suits a model, from a few proposals and answers in each mode.
 
-    `generate` does the same for a model that it does not know, and keeps the choice in the run.
+    `generate` does the same for a model that is not in `models list`, and keeps the choice in the
+    run.
 
     Example:
         selfinstruct models probe bundled

@@ -36,7 +36,7 @@ class Prompting(StrEnum):
 
 # Panels of --help: an option is in the same one in every command.
 MODEL, TASKS, STOPS, FILTERS = "The model", "The tasks", "When to stop", "What is rejected"
-ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who labels", "The pairs", "Training"
+ANSWERS, LABELS, PAIRS, TRAINING = "The answers", "Who judges answers", "The pairs", "Training"
 FIELDS, ADAPTERS = "Fields of TRL", "Adapters"
 # Where a command takes any MODEL.
 LOCAL_MODEL = "`bundled`, a name from `models list`, a folder or a hub name"
@@ -47,8 +47,9 @@ DtypeOption = Annotated[
     typer.Option(
         "--dtype",
         metavar="TYPE",
-        help=f"Type of the weights: {', '.join(Dtype)}; float32 repeats a run exactly on a CPU."
-        + default("auto: bfloat16 where the machine is fast at it, else float32"),
+        help=f"Type of the weights: {', '.join(Dtype)}. With float32 on a CPU, a run is exactly "
+        "reproducible."
+        + default("auto: bfloat16 if the machine computes it fast, otherwise float32"),
         rich_help_panel=MODEL,
     ),
 ]
@@ -58,7 +59,7 @@ EngineOption = Annotated[
         "--engine",
         metavar="NAME",
         help="Engine that runs the model: "
-        + "; ".join(f"{engine.name}, {engine.help}" for engine in ENGINE_OPTIONS.values())
+        + "; ".join(f"{engine.name} ({engine.help})" for engine in ENGINE_OPTIONS.values())
         + f".{default(DEFAULT_ENGINE)}",
         rich_help_panel=MODEL,
     ),
@@ -120,7 +121,9 @@ PromptingOption = Annotated[
     typer.Option(
         "--prompting",
         help="base: raw text; chat: the model's chat template."
-        + default("auto: for each stage what suits the model, as `models probe` shows"),
+        + default(
+            "auto: the mode that suits the model best at each stage; `models probe` shows it"
+        ),
         rich_help_panel=MODEL,
     ),
 ]

@@ -47,7 +47,7 @@ def plan(
         int | None,
         typer.Option(
             "--rounds",
-            help="Plan from this many first rounds, and compare with what happened."
+            help="Plan from only the first N rounds, and compare the plan with what happened."
             + default("all"),
         ),
     ] = None,
@@ -56,10 +56,10 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate what a larger target takes: requests, tokens, hours, disk, memory, cost.
+    """Estimate the requests, tokens, hours, disk, memory and cost of a larger target.
 
-    The share of new candidates falls as the pool grows. Its curve is fitted to the rounds of the
-    run, and intervals show what the rounds leave open. The run stays as it is.
+    The share of new candidates falls as the pool grows. A curve is fitted to this decline in the
+    rounds of the run; intervals show how uncertain the estimate is. The run stays as it is.
 
     Example:
         selfinstruct plan outputs/first --target 10000

@@ -84,7 +84,7 @@ def prefer(
         typer.Option(
             "--pairs-per-task",
             min=1,
-            help="Maximum training pairs per task, the widest margins first.",
+            help="Maximum training pairs per task; those with the largest margins are used.",
             rich_help_panel=PAIRS,
         ),
     ] = 3,
@@ -101,7 +101,7 @@ def prefer(
         typer.Option(
             "--held-out-pairs",
             min=1,
-            help="Minimum pairs to hold out, by whole tasks.",
+            help="Minimum number of pairs to hold out; all pairs of a task stay together.",
             rich_help_panel=PAIRS,
         ),
     ] = 60,
@@ -114,7 +114,7 @@ def prefer(
     dtype: DtypeOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped command.")] = False,
 ) -> None:
-    """Sample a policy's answers to tasks, label them, and pair them for DPO.
+    """Sample a policy's answers to tasks, label them, and make pairs of them for DPO.
 
     Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
 
@@ -169,6 +169,6 @@ def _print(report: dict[str, Any]) -> None:
     )
     if lengths["biased"]:
         stderr.print(
-            "[yellow]length alone tells most of the chosen answers from the rejected ones[/]: a "
-            "model trained on these pairs learns length; try --length-balance"
+            "[yellow]in most pairs, length alone tells which answer was chosen[/]: a model "
+            "trained on these pairs learns length; try --length-balance"
         )

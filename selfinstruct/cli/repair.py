@@ -23,15 +23,15 @@ def repair(
     accept_config: Annotated[
         bool,
         typer.Option(
-            "--accept-config", help="Accept a run.yaml that somebody edited, as it is now."
+            "--accept-config", help="Accept run.yaml as it is now, although it was edited."
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Move damaged commits, lines and files aside, into the run's folder `damaged`.
 
-    Nothing is deleted. A damaged round takes all later ones with it; `generate --resume` writes
-    them again.
+    Nothing is deleted. If a round is damaged, all later rounds are moved too; `generate --resume`
+    generates them again.
 
     Example:
         selfinstruct audit repair outputs/first --dry-run

@@ -30,7 +30,8 @@ def serve(
         typer.Option(
             "--token",
             envvar="SELFINSTRUCT_TOKEN",
-            help="Token that clients send." + default("none; off loopback, one is made"),
+            help="Token that clients "
+            "send." + default("none; one is made if --host is not a loopback address"),
         ),
     ] = None,
     allow_host: Annotated[

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
 
-    Of a conversation: all turns with their verdicts; of one of its turns, the prompt too.
+    For a conversation, it shows all turns with their verdicts; for one of its turns, also the
+    prompt.
 
     Example:
         selfinstruct audit show outputs/first r00000-p000-i00

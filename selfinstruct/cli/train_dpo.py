@@ -39,7 +39,7 @@ def dpo(
         str,
         typer.Option(
             "--loss-type",
-            help="TRL's name, or several: `sigmoid,sft`.",
+            help="TRL's name of the loss, or several: `sigmoid,sft`.",
             rich_help_panel=TRAINING,
         ),
     ] = "sigmoid",
@@ -52,7 +52,8 @@ def dpo(
         typer.Option(
             "--fresh",
             min=1,
-            help="Prompts to answer at each evaluation, to watch the training.",
+            help="Prompts that the policy answers anew at each evaluation, to monitor the "
+            "training.",
             rich_help_panel=TRAINING,
         ),
     ] = 32,
@@ -71,8 +72,8 @@ def dpo(
 ) -> None:
     """Train a policy to prefer the chosen answers, by direct preference optimisation.
 
-    Held-out pairs and fresh answers show what training does to the policy. health.html has the
-    curves; the last lines say what is wrong.
+    Held-out pairs and newly sampled answers show what training does to the policy. health.html has
+    the curves; the last lines that the command prints name any problems.
 
     Example:
         selfinstruct train dpo --data outputs/pairs --model outputs/sft --out dpo
@@ -131,7 +132,7 @@ def print_health(health: Health) -> None:
             table.add_row(title, *cells)
         stdout.print(table)
     stdout.print(
-        f"fresh answers: {health.divergence:.2f} nats from the reference's, "
+        f"fresh answers: divergence from the reference {health.divergence:.2f} nats, "
         f"{health.tokens_after:.0f} tokens ({health.tokens_before:.0f} before)",
         highlight=False,
     )

@@ -34,8 +34,8 @@ def kto(
         typer.Option(
             "--data",
             metavar="DATA[@WEIGHT]",
-            help="Answers with a label, liked or not, or pairs. May be repeated; @2 learns its "
-            "answers twice.",
+            help="Answers, each marked good or bad; pairs are accepted too. May be repeated; @2 "
+            "uses its answers twice per epoch.",
         ),
     ],
     model: ModelOption,
@@ -49,7 +49,7 @@ def kto(
     common: Common = Common(),
     reading: Reading = Reading(),
 ) -> None:
-    """Train a policy by KTO, on single answers that people liked or did not like.
+    """Train a policy with KTO (Kahneman-Tversky optimisation), on answers marked good or bad.
 
     Needs no pairs: thumbs up and down are enough.
 

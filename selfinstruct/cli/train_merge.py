@@ -18,7 +18,7 @@ def merge(
         Path,
         typer.Option(
             "--adapter",
-            help="Folder of an adapter, or of a training whose merge did not end.",
+            help="Folder of an adapter, or of a training whose merge was interrupted.",
         ),
     ],
     out: OutOption,

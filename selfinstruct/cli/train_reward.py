@@ -37,14 +37,16 @@ def reward(
     out: OutOption,
     ranked: Annotated[
         bool,
-        typer.Option("--ranked", help="Learn every comparison of all ranked answers of a prompt."),
+        typer.Option(
+            "--ranked", help="Train on every pair that follows from the ranked answers of a prompt."
+        ),
     ] = False,
     check: Annotated[
         str | None,
         typer.Option(
             "--check",
             metavar="FILE",
-            help="Pairs with a clear winner to test it on, or `none`."
+            help="Pairs with a clear winner, on which the reward model is tested, or `none`."
             + default("the shipped ones"),
         ),
     ] = None,
@@ -55,10 +57,9 @@ def reward(
     common: Common = Common(),
     reading: Reading = Reading(),
 ) -> None:
-    """Train a reward model on preferences, by Bradley and Terry's model of pairs.
+    """Train a reward model on preference pairs, with the Bradley-Terry loss.
 
-    Reports how often it is right on held-out pairs, whether it is right as often as its
-    confidence says, and whether it looks at more than length.
+    Reports its accuracy on held-out pairs, its calibration, and whether it relies only on length.
 
     Example:
         selfinstruct train reward --data outputs/pairs --model bundled --out reward

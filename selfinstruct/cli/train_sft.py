@@ -46,7 +46,7 @@ def sft(
     learning_rate: Annotated[float | None, rate_option("2e-4, with --full 2e-5")] = None,
     last_turn_only: Annotated[
         bool,
-        typer.Option("--last-turn-only", help="Learn only the last answer of a conversation."),
+        typer.Option("--last-turn-only", help="Train only on the last answer of a conversation."),
     ] = False,
     held_out: Annotated[
         float | None,
@@ -63,7 +63,8 @@ def sft(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help=f"Whose outputs to learn: {', '.join(AnswersName)}.",
+            help="Whose outputs to train on: own (the run's), teacher (from `answer`), or "
+            "prefer-teacher (the teacher's if there is one).",
         ),
     ] = AnswersName.OWN,
     field: Annotated[
@@ -71,7 +72,8 @@ def sft(
         typer.Option(
             "--field",
             metavar="NAME",
-            help="What to learn from a row: its answer, or the chosen answer of a pair (chosen).",
+            help="What to train on in a row: its answer (answer), or the chosen answer of a pair "
+            "(chosen).",
             rich_help_panel=READING,
         ),
     ] = Field.ANSWER,
@@ -81,7 +83,7 @@ def sft(
             "--with-seeds",
             min=0,
             metavar="[WEIGHT]",
-            help="Learn the runs' seed tasks too; 3: each three times.",
+            help="Also train on the runs' seed tasks; with 3, each one three times per epoch.",
             rich_help_panel=READING,
         ),
     ] = 0,
@@ -100,8 +102,8 @@ def sft(
 ) -> None:
     """Fine-tune a model on the accepted tasks of a run, and save it for vLLM and transformers.
 
-    The loss is on the answers alone; in a conversation, on all of them. Training stops when the
-    validation loss no longer falls.
+    The loss is computed only on answers; in a conversation, on every answer of the assistant.
+    Training stops when the validation loss no longer falls.
 
     Example:
         selfinstruct train sft --data outputs/first --model bundled --out outputs/sft
@@ -118,12 +120,12 @@ def sft(
     learnt = shared_settings(common, adapters, epochs, learning_rate, adapter_only=adapter_only)
     held_out = held_out if validation is None else validation
     if held_out is not None and reading.validation_data is not None:
-        raise ConfigError("--validation-data: holds nothing out; leave --held-out out")
+        raise ConfigError("--validation-data: replaces held-out rows; leave --held-out out")
     share = HELD_OUT if held_out is None else held_out
     validation_rows: Sequence[TrainRow] | None
     if field is Field.CHOSEN:
         if with_seeds or answers is not AnswersName.OWN:
-            raise ConfigError("--field chosen: learns pairs; leave --with-seeds and --answers out")
+            raise ConfigError("--field chosen: is for pairs; leave --with-seeds and --answers out")
         mixture, validation_rows = chosen_mixture(data, reading, share)
     else:
         mixture, validation_rows = sft_mixture(

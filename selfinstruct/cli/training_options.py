@@ -28,19 +28,26 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder of the trained mo
 AdapterOnlyOption = Annotated[
     bool,
     typer.Option(
-        "--adapter-only", help="Save the adapter alone; do not merge it.", rich_help_panel=ADAPTERS
+        "--adapter-only", help="Save only the adapter; do not merge it.", rich_help_panel=ADAPTERS
     ),
 ]
 BetaOption = Annotated[
     float,
     typer.Option(
-        "--beta", min=1e-4, help="How closely to keep to the reference.", rich_help_panel=TRAINING
+        "--beta",
+        min=1e-4,
+        help="How close to stay to the reference, the model before training; larger is closer.",
+        rich_help_panel=TRAINING,
     ),
 ]
 HeldOutOption = Annotated[
     float | None,
     typer.Option(
-        "--held-out", min=0, max=0.5, help="For a file: share to hold out." + default("0.2")
+        "--held-out",
+        min=0,
+        max=0.5,
+        help="Share to hold out if the data is a file; a folder of `prefer` has its own."
+        + default("0.2"),
     ),
 ]
 
@@ -115,7 +122,7 @@ class Adapters:
         bool,
         typer.Option(
             "--dora",
-            help="Train DoRA adapters (direction and magnitude apart).",
+            help="Train DoRA adapters (direction and magnitude are trained separately).",
             rich_help_panel=ADAPTERS,
         ),
     ] = False
@@ -185,7 +192,9 @@ class Common:
             "--attention",
             metavar="NAME",
             help="How attention is computed: sdpa, eager, flex_attention, flash_attention_2, or a "
-            "kernel of the hub." + default("flash_attention_2 on a GPU that has it, else sdpa"),
+            "kernel of the "
+            "hub."
+            + default("flash_attention_3 or _2 if the GPU and a package allow it, otherwise sdpa"),
             rich_help_panel=TRAINING,
         ),
     ] = None
@@ -210,7 +219,7 @@ class Common:
         Path | None,
         typer.Option(
             "--config",
-            help="YAML with fields of TRL's configuration; options given here win over it.",
+            help="YAML with fields of TRL's configuration; command-line options override it.",
             rich_help_panel=FIELDS,
         ),
     ] = None

@@ -35,22 +35,24 @@ def whatif(
         float | None,
         typer.Option(
             "--min-logprob",
-            help="Minimum nats per token, such as -2.5, for texts of every kind."
-            + default("the run's"),
+            help="Minimum mean log-probability in nats per token, such as -2.5, for every kind "
+            "of text." + default("the run's"),
         ),
     ] = None,
     max_logprob: Annotated[
         float | None,
         typer.Option(
-            "--max-logprob", help="Maximum nats per token, such as -0.05." + default("the run's")
+            "--max-logprob",
+            help="Maximum mean log-probability in nats per token, such as -0.05."
+            + default("the run's"),
         ),
     ] = None,
     quantile: Annotated[
         float | None,
         typer.Option(
             "--quantile",
-            help="Share of the first candidates to reject as too improbable."
-            + default("the run's"),
+            help="Quantile of the first candidates' likelihood at which the threshold is set: "
+            "their share to reject." + default("the run's"),
         ),
     ] = None,
     out: Annotated[
@@ -58,10 +60,10 @@ def whatif(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge a run's candidates again by other thresholds, without changing the run.
+    """Judge a run's candidates again with other thresholds, without changing the run.
 
-    With other thresholds, the loop itself would have grown another
-    pool and proposed other tasks. With --out, instructions that pass only now are
+    The result is an approximation: a real run with these thresholds would have shown the model
+    other tasks, and so proposed others. With --out, instructions that pass only now are
     `pending_instances`, and `selfinstruct complete` writes their instances.
 
     Example:

@@ -28,7 +28,7 @@ class EngineError(SelfInstructError):
 
 
 class WriteError(SelfInstructError):
-    """The disk refuses a write; committed work is safe, and the run can be resumed."""
+    """A file could not be written; committed work is safe, and the run can be resumed."""
 
     exit_code = 3
 

@@ -24,6 +24,7 @@ import re
 
 _PLACED = re.compile(r"r\d{5,}-[pt]\d+-i\d+(-n\d+)?")
 _CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
+_NUMBERS = re.compile(r"\d+")
 _ANSWER = re.compile(r"-a\d{5,}$")
 
 
@@ -141,7 +142,7 @@ def order(id: str) -> tuple[int, ...]:
 
     As strings, `r00000-p1000-i00` would stand before `r00000-p101-i00`.
     """
-    return tuple(int(number) for number in re.findall(r"\d+", id))
+    return tuple(map(int, _NUMBERS.findall(id)))
 
 
 def renumbered(id: str, offset: int) -> str:

@@ -94,10 +94,10 @@ class Calibrated:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """Requests came back.
+    """Sent when the engine has answered some requests.
 
-    `tasks` counts committed tasks; `returned` of `requests` are back in the open rounds; `tokens`
-    were generated since the start of the process.
+    `tasks` counts committed tasks. `requests` are those of the open rounds, and `returned` of them
+    are answered. `tokens` were generated since the start of the process.
     """
 
     round: int
@@ -110,7 +110,7 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class RoundCommitted:
-    """A round is on disk; `info` is its round.json, `newest` the text of its last task."""
+    """A round was committed; `info` is its round.json, `newest` the text of its last task."""
 
     round: int
     tasks: int
@@ -153,11 +153,12 @@ class Conversing:
 class Conversed:
     """Result of `converse`.
 
-    owed: tasks that had no self-chat of this making before.
-    written: self-chats that were committed.
-    accepted: how many of them are accepted.
-    exchanges: the exchanges of those, their openings included.
-    failed: self-chats that are still owed, since the engine failed on their requests.
+    Attributes:
+        owed: tasks that had no conversation with these settings before.
+        written: conversations that were committed.
+        accepted: how many of them are accepted.
+        exchanges: the exchanges of the accepted ones, including the first of each.
+        failed: conversations that are still missing, because the engine failed on their requests.
     """
 
     owed: int = 0
@@ -168,9 +169,9 @@ class Conversed:
 
     def __str__(self) -> str:
         if not self.owed:
-            return "every task has a conversation of these settings"
+            return "every task has a conversation with these settings"
         accepted = f"{self.accepted} of {self.written} conversations accepted"
-        failed = f"; {self.failed} are still owed: the engine failed on them, run this again"
+        failed = f"; {self.failed} are still missing: the engine failed on them, run this again"
         return f"{accepted}, with {self.exchanges} exchanges{failed if self.failed else ''}"
 
 

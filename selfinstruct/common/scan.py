@@ -51,7 +51,10 @@ def folded(text: str) -> str:
 
 def has_any(text: str, words: Iterable[str]) -> bool:
     """Whether a text has one of some strings."""
-    return any(word in text for word in words)
+    for word in words:  # noqa: SIM110 (twice as fast as `any`)
+        if word in text:
+            return True
+    return False
 
 
 def lines_with(

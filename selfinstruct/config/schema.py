@@ -53,7 +53,7 @@ class EngineConfig(Section):
 
     name: str = throughput(DEFAULT_ENGINE, "engine that runs the model (`--engine`)")
     driver: Literal["auto", "inprocess", "async"] = throughput(
-        "auto", "vLLM in this process (CPU) or in one of its own (GPU)"
+        "auto", "where vLLM runs: inprocess; async (its own process); auto: by CPU or GPU"
     )
     threads: int | str | None = throughput(
         None, "CPU cores: how many, or which, such as `0-15`; null: all allowed"
@@ -75,7 +75,7 @@ class EngineConfig(Section):
     )
     context_length: int | None = semantic(None, "tokens of prompt and completion", ge=64)
     options: dict[str, Any] = semantic(
-        {}, "other options of the engine, by their own names; those that only set speed are free"
+        {}, "other options of the engine, by its names; those that affect only speed may change"
     )
 
     @field_validator("name")
@@ -134,16 +134,16 @@ class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
     per_round: int | Literal["auto"] = semantic(
-        "auto", "most proposals of one round; auto: a quarter of what the engine does at once"
+        "auto", "maximum prompts for new tasks per round; auto: a quarter of the requests at once"
     )
     sizes: Literal["shrinking", "equal"] = semantic(
         "shrinking",
-        "shrinking: rounds have fewer proposals towards the target; equal: all have `per_round`",
+        "shrinking: rounds get smaller as the run nears its target; equal: all have `per_round`",
         before="equal",
     )
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
-    from_seeds: int = semantic(6, "seed tasks among them, once others exist (the paper: 6)", ge=0)
-    list_length: int = semantic(16, "number of the last task of the list (the paper: 16)", ge=2)
+    from_seeds: int = semantic(6, "seed tasks among these, once others exist (the paper: 6)", ge=0)
+    list_length: int = semantic(16, "length of the list, shown and new tasks (the paper: 16)", ge=2)
     domain: NonEmpty | None = semantic(None, "the domain of all tasks")
     # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
     sampling: SamplingConfig = SamplingConfig(
@@ -184,8 +184,8 @@ class PassagesConfig(Section):
 
     least_words: int = semantic(40, "minimum words of a passage", ge=1)
     most_words: int = semantic(180, "maximum words of a passage", ge=1)
-    tasks: int = semantic(4, "tasks that a proposal asks for about its passage", ge=1)
-    exemplars: int = semantic(3, "worked passages that a proposal shows", ge=1)
+    tasks: int = semantic(4, "tasks per passage that a proposal asks for", ge=1)
+    exemplars: int = semantic(3, "example passages with tasks that a proposal shows", ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> PassagesConfig:
@@ -199,19 +199,19 @@ class PassagesConfig(Section):
 class ClassifyConfig(Section):
     """Is the task classification? Few-shot, greedy (the paper, §3.2)."""
 
-    exemplars: int = semantic(8, "tasks shown, half of them classification", ge=2)
+    exemplars: int = semantic(8, "examples in the prompt; half of them are classification", ge=2)
     sampling: SamplingConfig = SamplingConfig(max_tokens=4)
 
 
 class InstancesSettings(Section):
     """Inputs and outputs (the paper, §3.3), and the rules on them."""
 
-    exemplars: int = semantic(4, "worked tasks shown", ge=1)
+    exemplars: int = semantic(4, "example tasks with their outputs in the prompt", ge=1)
     direct: bool = semantic(
-        True, "chat prompting: ask a task that refers to no input on its own, as a user would"
+        True, "chat prompting: ask a task that needs no input directly, as a user would"
     )
     direct_system: NonEmpty | None = semantic(
-        None, "system prompt of such answers, if `model.system` is null"
+        None, "system prompt for `instances.direct`, if `model.system` is null"
     )
     # The paper: greedy. Of a chat model's answers, 63 of 199 were longer than 320 tokens.
     sampling: SamplingConfig = SamplingConfig(max_tokens=640)
@@ -224,7 +224,7 @@ class LikelihoodSettings(Section):
     """
 
     gain: bool = semantic(
-        False, "record how much likelier the task makes its output (one scoring request each)"
+        False, "record how much likelier the task makes its output (one more request per output)"
     )
 
 
@@ -293,7 +293,7 @@ class RunConfig(Section):
 
     rules_version: int = semantic(
         RULES_VERSION,
-        "version of parser, checks and choice of templates; a run keeps its own",
+        "version of the parser, the checks and the choice of templates; a run keeps its version",
         ge=1,
         le=RULES_VERSION,
     )
@@ -302,13 +302,13 @@ class RunConfig(Section):
         None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
     )
     seeds: str | None = field(
-        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: ours"
+        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: shipped"
     )
     seeds_format: NonEmpty | None = field(
         "input", None, "format of the seeds (`--format`); null: recognised"
     )
     seeds_columns: dict[str, str] = field(
-        "input", {}, "column names: ours, and those of the seed file (`--columns`)"
+        "input", {}, "which column of the seed file holds which of our fields (`--columns`)"
     )
     skip_invalid: bool = field("input", False, "leave out unusable rows of the inputs")
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
@@ -320,7 +320,7 @@ class RunConfig(Section):
     export_nulls: bool = semantic(
         True, "Parquet exports have null, not NaN, for a score that is unknown", before=False
     )
-    overlap: bool = throughput(True, "propose the next round while instances are written")
+    overlap: bool = throughput(True, "propose the next round while outputs of the last are written")
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     propose: ProposeConfig = ProposeConfig()

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common import atomic, ids
 from selfinstruct.common.atomic import refusal_of
-from selfinstruct.common.errors import ConfigError, StoreError
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.formats import Format, Whole
 from selfinstruct.dataset.reasoning import with_reasoning
@@ -31,7 +31,7 @@ from selfinstruct.dataset.select import (
     with_plain_controls,
     with_system,
 )
-from selfinstruct.decisions.overrides import read_overrides
+from selfinstruct.decisions.overrides import refuse_damaged
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import CONVERSATIONS, KINDS
@@ -101,7 +101,9 @@ class ExportContent:
         return self._hash.hexdigest()
 
     def __iter__(self) -> Iterator[bytes]:
-        with_turns = self._whole and any(row.turns for row in self._rows())
+        # Without self-chats no row has later turns, and the rows are read once.
+        may_have_turns = self._whole and bool(CONVERSATIONS.numbers(self._run))
+        with_turns = may_have_turns and any(row.turns for row in self._rows())
         self.rows, self._hash = 0, hashlib.sha256()
         prompts = stored_inputs(self._run).prompts
         for part in self._format.content(self._counted(), prompts, with_turns):
@@ -260,12 +262,7 @@ def refuse_damaged_decisions(run: Run) -> None:
     Raises:
         StoreError: it is so; names file and line.
     """
-    damaged = read_overrides(run).damaged
-    if damaged:
-        raise StoreError(
-            f"{damaged[0]}. So the rows may not be what was decided: repair it, or export with "
-            "--ignore-damaged-decisions"
-        )
+    refuse_damaged(run, "repair it, or export with --ignore-damaged-decisions")
 
 
 def refuse_own_files(run: Run, out: Path) -> None:

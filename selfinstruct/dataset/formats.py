@@ -284,7 +284,7 @@ class Format(StrEnum):
         _alpaca,
         "jsonl",
         "`instruction`, `input`, `output`; with `--conversations` the last exchange of each, and "
-        "in `history` the pairs of user and answer before it",
+        "in `history` the earlier exchanges, as pairs of question and answer",
         Whole.ASKED,
     )
     SHAREGPT = (
@@ -300,6 +300,6 @@ class Format(StrEnum):
         _parquet,
         "parquet",
         "all columns: texts, ids, round, scores, and `override`, what a person decided; "
-        "with `--conversations` also `messages`, the turns of a row that is one",
+        "with `--conversations` also `messages`, the turns, if the row is a conversation",
         Whole.ASKED,
     )

@@ -11,6 +11,7 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import user_path
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.rows import export_rows
+from selfinstruct.decisions.overrides import refuse_damaged
 from selfinstruct.inputs.data_row import DataRow
 from selfinstruct.inputs.own_folders import BEST, HELD_OUT, REPORT, TRAIN, check_own
 from selfinstruct.inputs.raw import RawRow
@@ -53,9 +54,11 @@ def run_rows(path: Path) -> Iterator[DataRow]:
     """Yield the tasks of a run as it stands.
 
     Raises:
-        StoreError: a file of the run is damaged.
+        StoreError: a file of the run is damaged, or decisions about it are lost.
     """
-    for number, row in enumerate(export_rows(open_run(path)), start=1):
+    run = open_run(path)
+    refuse_damaged(run)
+    for number, row in enumerate(export_rows(run), start=1):
         user = Message(role="user", content=user_text(row.instruction, row.input))
         yield DataRow(
             id=row.id,

@@ -30,11 +30,14 @@ class Answers(StrEnum):
 class ExportRow:
     """One accepted instance of an accepted instruction, with people's edits.
 
-    override: what a person decided about instruction or instance (`restore`, `edit`), or None.
-        Scores of an edited text are NaN.
-    conversation_id: the self-chat that the task opens (`selfinstruct converse`), if the row has
-        it. turns: those after the first exchange, by turns of the user and of the assistant.
-    item: of an imported row, the id of the data set's row. shown: those of its worked examples.
+    Attributes:
+        override: a person's decision about instruction or instance (`restore`, `edit`), or None.
+            Scores of an edited text are NaN.
+        conversation_id: the conversation that the task opens (`selfinstruct converse`), if the
+            row has one.
+        turns: its messages after the first exchange, by the user and the assistant in turn.
+        item: for an imported task, the id of the row that it was made from.
+        shown: for an imported task, the ids of the rows shown as worked examples.
     """
 
     id: str

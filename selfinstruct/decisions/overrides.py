@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.common.errors import StoreError
 from selfinstruct.common.jsonlines import DamagedLine, append_line, parse_lines
 from selfinstruct.store import Run
 from selfinstruct.store.layout import OVERRIDES
@@ -77,6 +78,21 @@ def read_overrides(run: Run) -> Overrides:
             _told.add(line)
             log.warning("%s", line)
     return Overrides(entries, fold(entries), damaged)
+
+
+def refuse_damaged(run: Run, instead: str = "repair it") -> None:
+    """Refuse a run of which decisions are lost or cannot be read.
+
+    Args:
+        run: the run.
+        instead: what to do, for the message.
+
+    Raises:
+        StoreError: it is so; names file and line.
+    """
+    damaged = read_overrides(run).damaged
+    if damaged:
+        raise StoreError(f"{damaged[0]}. So the rows may not be what was decided: {instead}")
 
 
 def append_override(run: Run, entry: Override) -> None:

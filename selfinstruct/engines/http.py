@@ -32,6 +32,7 @@ from selfinstruct.engines.http_requests import (
 )
 from selfinstruct.engines.http_servers import (
     MOST_IN_FLIGHT,
+    START,
     BadReplyError,
     Patience,
     RequestFailedError,
@@ -64,8 +65,10 @@ class HttpEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         patience = replace(PATIENCE, most=engine.max_num_seqs or MOST_IN_FLIGHT)
+        # A number that the user gives is what the servers can do; others are to be found out.
+        first = float(engine.max_num_seqs or START)
         servers = [
-            Server(url, client_of(url, patience.request, asynchronous=True))
+            Server(url, client_of(url, patience.request, asynchronous=True), first)
             for url in self._endpoint.urls
         ]
         self._servers = Servers(servers, patience)
@@ -217,12 +220,12 @@ class HttpEngine:
             tokens = self._limit - room
             return _failure(request, f"prompt of {tokens} tokens, context of {self._limit}")
         body = {**vllm_body(request, ids, room), "model": self._endpoint.served}
-        seen = await self._joined(ids)  # BOS and chat markup included, as the server renders them
 
         async def send(client: Any) -> Completion:
             reply = await client.post("/completions", body=body, cast_to=object)
             return vllm_completion(request, seen, ids, reply)
 
+        seen = await self._joined(ids)  # BOS and chat markup included, as the server renders them
         return await self._servers.ask(beginning_of(prompt), send)
 
     def _tokenizing(self, prompt: Prompt) -> dict[str, Any]:
@@ -252,7 +255,7 @@ class HttpEngine:
                 raise BadReplyError("the reply has no tokens")
             return tuple(int(token) for token in tokens)
 
-        return await self._servers.ask("", send)
+        return await self._servers.ask_small(send)
 
     async def _joined(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens), "model": self._endpoint.served}
@@ -264,7 +267,7 @@ class HttpEngine:
                 raise BadReplyError("the reply has no text")
             return text
 
-        return await self._servers.ask("", send)
+        return await self._servers.ask_small(send)
 
 
 def _beside(client: Any, path: str) -> str:

@@ -1,9 +1,12 @@
 """Servers of one model: which one is asked, how many requests at once, and what is retried.
 
 - Requests whose prompts begin alike go to the same server, unless it is busier (`balance`).
-- The number of requests in flight at a server doubles with each round of answers until the server
-  is at its limit (429, 503 or a timeout), is halved then, and grows by one a round afterwards.
+- The number of requests in flight at a server starts at 16, or at the user's own number. It doubles
+  with each round of answers until the server is at its limit (429, 503 or a timeout), is halved
+  then, and grows by one a round afterwards.
 - A server that cannot be reached is left out, and tried again after 1, 2, 4 … 30 s.
+- Small questions, for tokens or a text, take no place among the requests in flight: a server that
+  splits a prompt could write meanwhile.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ T = TypeVar("T")
 
 # How often a request that a server answers with an error, or in a broken form, is sent.
 TRIES = 6
-_START, _LONGEST_PAUSE = 16, 30.0
+START, _LONGEST_PAUSE = 16, 30.0  # requests in flight at first; seconds
 _LEAST, _ONCE_IN = 2.0, 1.0  # requests in flight; seconds
+_SMALL_AT_ONCE = 8
 MOST_IN_FLIGHT = 256
 _REFUSED = (401, 403, 404)
 _BUSY = (429, 503)
@@ -61,7 +65,7 @@ class Server:
 
     url: str
     client: Any
-    limit: float = _START
+    limit: float = START
     in_flight: int = 0
     free_at: float = 0.0
     pause: float = 0.0
@@ -73,13 +77,16 @@ class Server:
     def name(self) -> str:
         return self.url
 
-    def has_room(self) -> bool:
-        return self.in_flight < max(1, int(self.limit)) and time.monotonic() >= self.free_at
+    def is_up(self) -> bool:
+        return time.monotonic() >= self.free_at
 
-    def answered(self, most: int) -> None:
+    def has_room(self, places: int) -> bool:
+        return self.in_flight + places <= max(1, int(self.limit))
+
+    def answered(self, most: int, places: int) -> None:
         self.pause = 0.0
         step = 1.0 / self.limit if self.congested else 1.0
-        self.limit = min(float(most), self.limit + step)
+        self.limit = min(float(most), self.limit + step * places)
 
     def is_busy(self, seconds: float) -> None:
         """Halve the requests in flight, at most once a second, and send none for a while."""
@@ -110,7 +117,16 @@ class Servers:
         self._servers = list(servers)
         self._patience = patience
         self._changed = asyncio.Event()
+        self._small = asyncio.Semaphore(_SMALL_AT_ONCE)
         self._last_answer = time.monotonic()
+
+    async def ask_small(self, send: Callable[[Any], Awaitable[T]]) -> T:
+        """Send a small question until it is answered; it takes no place of a request.
+
+        Raises: as `ask` does.
+        """
+        async with self._small:
+            return await self._ask("", send, places=0)
 
     async def ask(self, beginning: str, send: Callable[[Any], Awaitable[T]]) -> T:
         """Send a request until it is answered.
@@ -124,9 +140,12 @@ class Servers:
             ConfigError: the server knows neither the key nor the model.
             EngineError: no server could be reached for too long.
         """
+        return await self._ask(beginning, send, places=1)
+
+    async def _ask(self, beginning: str, send: Callable[[Any], Awaitable[T]], *, places: int) -> T:
         failures, started = 0, time.monotonic()
         while True:
-            server = await self._free_server(beginning)
+            server = await self._free_server(beginning, places)
             try:
                 reply = await send(server.client)
             except Exception as error:
@@ -140,11 +159,11 @@ class Servers:
                 if failures >= TRIES:
                     raise RequestFailedError(f"{_short(error)} ({failures} tries)") from error
             else:
-                server.answered(self._patience.most)
+                server.answered(self._patience.most, places)
                 self._last_answer = time.monotonic()
                 return reply
             finally:
-                server.in_flight -= 1
+                server.in_flight -= places
                 self._changed.set()
             await asyncio.sleep(wait * 2 ** max(0, failures - 1) * random.uniform(0.5, 1.5))
 
@@ -178,14 +197,14 @@ class Servers:
             raise error
         return 0.5, True
 
-    async def _free_server(self, beginning: str) -> Server:
-        """Wait for a server with room, and take a place on it."""
+    async def _free_server(self, beginning: str, places: int) -> Server:
+        """Wait for a server with room for so many, and take the places."""
         waiting_since = time.monotonic()
         while True:
-            server = self._choose(beginning)
+            server = self._choose(beginning, places)
             if server is not None:
-                server.in_flight += 1
-                server.asked += 1
+                server.in_flight += places
+                server.asked += places
                 return server
             self._stop_if_gone(waiting_since)
             self._changed.clear()
@@ -194,10 +213,11 @@ class Servers:
             except TimeoutError:
                 continue
 
-    def _choose(self, beginning: str) -> Server | None:
+    def _choose(self, beginning: str, places: int) -> Server | None:
         """Return the server that is due, if it has room and is not much busier than the others."""
-        up = [server for server in self._servers if time.monotonic() >= server.free_at]
-        return due(up, [server for server in up if server.has_room()], beginning)
+        up = [server for server in self._servers if server.is_up()]
+        room = [server for server in up if server.has_room(places)]
+        return due(up, room, beginning)
 
     def _stop_if_gone(self, waiting_since: float) -> None:
         idle = not any(server.in_flight for server in self._servers)

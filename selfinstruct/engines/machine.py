@@ -22,6 +22,8 @@ from selfinstruct.common.installing import (
 
 # On two cores, 128 sequences at once make a small model three to four times as fast as 8.
 _CPU_SEQUENCES = 128
+# How long the load of the cores is watched, and from which mean load on they count as busy.
+_WATCHED_SECONDS, _BUSY = 0.25, 0.4
 _CGROUP = Path("/sys/fs/cgroup")  # a container's own limits (cgroup v2)
 
 
@@ -69,6 +71,15 @@ def bound_cores(threads: int | str | None, allowed: Sequence[int]) -> str:
     if isinstance(threads, str):
         return threads
     return ",".join(map(str, allowed[:threads]))
+
+
+def is_busy(cores: Sequence[int]) -> bool:
+    """Whether other work has these cores: watches them for a quarter of a second, and waits."""
+    import psutil  # comes with vLLM
+
+    loads = psutil.cpu_percent(interval=_WATCHED_SECONDS, percpu=True)
+    own = [loads[core] for core in cores if core < len(loads)]
+    return bool(own) and sum(own) / len(own) >= 100 * _BUSY
 
 
 def installed_vllm() -> str | None:

@@ -21,8 +21,14 @@ from selfinstruct.common.records import Completion, LocalModel, Prompt, Request
 from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.engines.base import ALL, SCORED, EngineUsage, IdleClock
 from selfinstruct.engines.captured import captured_stderr
-from selfinstruct.engines.detokenize import special_ids, special_tokens, token_spans
-from selfinstruct.engines.machine import Machine, bound_cores, can_compile, detect_machine
+from selfinstruct.engines.detokenize import TokenDecoder, special_tokens
+from selfinstruct.engines.machine import (
+    Machine,
+    bound_cores,
+    can_compile,
+    detect_machine,
+    is_busy,
+)
 from selfinstruct.engines.rendering import render, render_ids
 from selfinstruct.engines.thinking import MARKS, Written, apart, opens_thinking
 from selfinstruct.engines.tokenizer import load_tokenizer
@@ -55,9 +61,8 @@ class VllmEngine:
         self._model = model
         self._engine = engine
         self._tokenizer = load_tokenizer(model)
-        self._backend = self._tokenizer.backend_tokenizer
-        self._special = special_ids(self._backend)
-        self._marks = special_tokens(self._backend, MARKS)
+        self._decoder = TokenDecoder(self._tokenizer.backend_tokenizer)
+        self._marks = special_tokens(self._tokenizer.backend_tokenizer, MARKS)
         self._turn_ends = further_ends(self._tokenizer)
         self._limit = min(model.context_length, engine.context_length or model.context_length)
         self._driver: Driver | None = None
@@ -196,6 +201,11 @@ class VllmEngine:
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
+            if is_busy(self.machine.cores):
+                # Threads that wait for each other soon sleep: a third slower than to spin on an
+                # idle machine, twice as fast beside other work (scripts/bench_neighbour.py). The
+                # libraries, GNU's and Intel's, read it when they are loaded, with torch.
+                defaults |= {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "PASSIVE"}
             if not can_compile():
                 # vLLM compiles a small function that ranks log-probabilities, `enforce_eager` or
                 # not, and dies at the first score where it cannot. The ranks are the same without.
@@ -236,7 +246,7 @@ class VllmEngine:
             return self._scored(request, prompt, prompt_ids, output)
         result = output.outputs[0]
         token_ids = tuple(int(token) for token in result.token_ids)
-        text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
+        text, starts, ends = self._decoder.spans(prompt_ids, token_ids)
         marks = [
             (start, self._marks[token])
             for token, start in zip(token_ids, starts, strict=True)
@@ -290,7 +300,7 @@ class VllmEngine:
         read them).
         """
         token_ids = tuple(request.scored or ())
-        text, starts, ends = token_spans(self._backend, self._special, prompt_ids, token_ids)
+        text, starts, ends = self._decoder.spans(prompt_ids, token_ids)
         if output.prompt_logprobs is None:
             entries = output.outputs[0].logprobs
         else:

@@ -123,7 +123,7 @@ CHECKS: tuple[CheckKind, ...] = (
     ),
     CheckKind(
         "contains",
-        "the text, or each of several, stands in the answer, in any case, as words of its own",
+        "the answer contains the text, or each of several texts, as whole words; case is ignored",
         ["red", "blue"],
         "a text, or a list of texts",
         _some,
@@ -147,7 +147,7 @@ CHECKS: tuple[CheckKind, ...] = (
     ),
     CheckKind(
         "json",
-        "the answer is a JSON object or array, fenced or not; an object with the keys, if named",
+        "the answer is a JSON object or array, fenced or not; with keys, an object that has them",
         ["name", "age"],
         "a list of keys, which may be empty",
         lambda _: True,

@@ -94,11 +94,11 @@ COPIES_PROMPT = Rule(
     of=Of.INSTRUCTION,
     when=When.TEXT,
     reason="copies_prompt",
-    help="equals a task that its prompt showed, or holds it whole",
+    help="repeats or contains a task that its prompt showed, or is about a worked passage",
     limits=switch("copies_prompt", "rule: repeats a task that its prompt showed", before=False),
     section="rules",
     breaks=lambda facts, _: copies_shown(facts.text, facts.shown),
-    details="word for word, whatever the case and the punctuation",
+    details="word for word; case and punctuation are ignored",
     since=3,
 )
 HOLDS_KNOWN = Rule(
@@ -106,11 +106,14 @@ HOLDS_KNOWN = Rule(
     of=Of.INSTRUCTION,
     when=When.NOVELTY,
     reason="holds_known",
-    help="holds a whole instruction of the pool, of 8 words or more",
-    limits=switch("holds_known", "rule: holds an instruction of the pool whole", before=False),
+    help="contains a whole instruction of the pool that has 8 words or more",
+    limits=switch(
+        "holds_known", "rule: contains a whole instruction of an earlier task", before=False
+    ),
     section="rules",
     breaks=lambda facts, _: facts.held(facts.text) is not None,
-    details="word for word; one that starts after a colon or in quotation marks may be the input",
+    details="word for word; a match after a colon or in quotation marks does not count, since it "
+    "may be the input",
     since=3,
 )
 HOLDS_ANSWER = Rule(
@@ -118,8 +121,8 @@ HOLDS_ANSWER = Rule(
     of=Of.INSTRUCTION,
     when=When.TEXT,
     reason="holds_answer",
-    help="continues with its own answer",
-    limits=switch("holds_answer", "rule: holds its own answer (English)", before=False),
+    help="the instruction goes on to answer itself",
+    limits=switch("holds_answer", "rule: contains its own answer (English)", before=False),
     section="rules",
     breaks=lambda facts, _: holds_answer(facts.text),
     details="such as “What is 2 + 2? 4” or “Translate 'dog' into French. Answer: chien”",
@@ -130,48 +133,50 @@ CHANGED_INSTRUCTION_RULES = [
     _instruction(
         "truncated",
         breaks=_is_truncated,
-        details="the last item of a completion that hit its token limit, or a text that ends on a "
-        "comma, on a word such as “the”, or on a colon that announces no input",
+        details="the last item of a completion that hit its token limit, or a text that ends with "
+        "a comma, with a word such as “the”, or with a colon that introduces no input",
     ),
     _instruction(
         "keywords",
         breaks=_is_unsuitable,
-        details="where a shipped keyword is what the task works on or makes: “draw a map”, “the "
-        "attached file”, and not “a mind map” or “24 photos”; any other keyword anywhere",
+        details="a shipped keyword counts only if the task works on the thing or makes it (“draw a "
+        "map”, “the attached file”, but not “a mind map” or “24 photos”); a keyword of your own "
+        "counts anywhere",
     ),
     _instruction(
         "punctuation_start",
         breaks=_starts_with_punctuation,
-        details="an opening quotation mark or bracket that is closed, and an amount, may stand "
-        "there",
+        details="allowed are a quotation mark or bracket that is closed later, and an amount such "
+        "as “$5”",
     ),
     _instruction(
         "prompt_echo",
         breaks=lambda facts, _: echoes_proposal(facts.text, facts.prompt_lines),
         details="a line of the prompt itself, a frame such as `### Task` or `Task:`, or a marker "
-        "that no example explains",
+        "such as `Input:` that belongs to no example",
     ),
     _instruction(
         "placeholder",
         breaks=_has_gap,
-        details="unless the task is about gaps or a template",
+        details="unless the task is about filling gaps or about a template",
     ),
     _instruction("refusal", breaks=lambda facts, _: declines(facts.text)),
     _instruction("not_a_task", breaks=lambda facts, _: asks_nothing(facts.text)),
     _instruction(
         "chatty_preamble",
         breaks=lambda facts, _: is_only_opening(facts.text),
-        help="only opens with chat such as “Sure, here is…”, and nothing follows",
+        help="consists only of chat such as “Sure, here is…”; nothing follows",
     ),
     _instruction(
         "max_repetition",
-        help="the text repeats itself: too many of its runs of words are repeats",
+        help="the text repeats itself: too many of its word sequences occurred before in it",
         measure=Measure(
             lambda facts, _: repeated_share(facts.text),
             Bound.AT_MOST,
             lambda _, limits: limits.max_repetition,
         ),
-        details="the share of runs of 8 words that occurred before, in prose of 12 words or more",
+        details="the share of sequences of 8 words that occurred before, in prose of 12 words or "
+        "more",
     ),
 ]
 
@@ -220,34 +225,35 @@ CHANGED_INSTANCE_RULES = [
     _instance(
         "ends_with_colon",
         breaks=_ends_with_colon,
-        details="an input of 9 words or of several lines may end so",
+        details="an input of 9 words or more, or of several lines, may end with a colon",
     ),
     _instance(
         "missing_input",
         breaks=_lacks_input,
-        details="such as “the sentence below”; what a program works on is no input",
+        details="such as “the sentence below”; a task that is answered with a new program needs no "
+        "input",
     ),
     _instance(
         "prompt_echo",
         breaks=_echoes,
         details="our own frames and markers at the start of a line, outside code and examples, or "
-        "the instruction in place of an answer",
+        "the instruction instead of an answer",
     ),
     _instance(
         "placeholder",
         breaks=_leaves_gaps,
-        details="in place of the answer, or more than one for every 12 words; a letter may say "
-        "`[name]`",
+        details="instead of the answer, or more than one for every 12 words; so a letter may have "
+        "a `[name]`",
     ),
     _instance("refusal", breaks=_declines),
     _instance(
         "chatty_preamble",
         breaks=lambda facts, _: is_only_opening(facts.output),
-        help="only opens with chat such as “Sure, here is…”, and nothing follows",
+        help="consists only of chat such as “Sure, here is…”; nothing follows",
     ),
     _instance(
         "max_repetition",
-        help="the text repeats itself: too many of its runs of words are repeats",
+        help="the text repeats itself: too many of its word sequences occurred before in it",
         measure=Measure(_repetition, Bound.AT_MOST, lambda _, limits: limits.max_repetition),
     ),
 ]

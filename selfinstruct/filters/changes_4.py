@@ -41,8 +41,8 @@ INSTRUCTION_CHANGES_4 = [
         "min_words",
         measure=Measure(lambda facts, _: WORDS.at(3)(facts.text), Bound.AT_LEAST, _least_words),
         details="words between spaces; each character of a script without spaces (Chinese, Thai) "
-        "is one. A question that names its subject, such as “Is aspirin safe?”, may have a word "
-        "less, and three at least",
+        "is one. A question that names its subject, such as “Is aspirin safe?”, may have one word "
+        "fewer, but at least three",
     ),
 ]
 
@@ -63,13 +63,13 @@ INSTANCE_CHANGES_4 = [
         CHANGED_INSTANCE_RULES,
         "prompt_echo",
         breaks=_echoes,
-        details="our own frames and markers at the start of a line, outside code and examples and "
-        "not after code, or the instruction in place of an answer",
+        details="the instruction instead of an answer, or one of our frames and markers at the "
+        "start of a line; code, text after code, and examples do not count",
     ),
     _changed(
         CHANGED_INSTANCE_RULES,
         "max_repetition",
         measure=Measure(_repetition, Bound.AT_MOST, lambda _, limits: limits.max_repetition),
-        details="options and records of an input may be alike, if no two are the same",
+        details="lists of options or records in an input may be similar, if no two are the same",
     ),
 ]

@@ -31,8 +31,9 @@ def is_about_worked_passage(text: str, prompt: str, worked: Iterable[Mapping[str
 COPIES_PROMPT_5 = replace(
     COPIES_PROMPT,
     since=5,
-    help="equals a task that its prompt showed, holds it whole, or is about a worked passage",
+    help=COPIES_PROMPT.help,
     breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
-    details="word for word, whatever the case and the punctuation; about a worked passage is a "
-    "task with a word of its `subjects` (prompts.yaml) that the task's own passage does not have",
+    details="word for word; case and punctuation are ignored. A task is about a worked passage (an "
+    "example in the prompt) if it has a word of the passage's `subjects` (prompts.yaml) that the "
+    "task's own passage does not have",
 )

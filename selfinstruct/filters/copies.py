@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from selfinstruct.filters.novelty.tokens import Tokenizer, tokens
 from selfinstruct.filters.quoted import Quoted, Quotes
@@ -24,11 +25,17 @@ def words_of(text: str) -> list[str]:
     return tokens(text, Tokenizer.UNICODE)
 
 
+@lru_cache(maxsize=16)
+def _shown_words(text: str) -> list[str]:
+    """Return the words of a shown task: all instructions of a proposal are held against them."""
+    return words_of(text)
+
+
 def copies_shown(text: str, shown: Iterable[str]) -> bool:
     """Whether the text equals a task that its prompt showed, or holds one of 3 words or more."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     # Most tasks have a word that the text has nowhere.
-    near = [theirs for theirs in map(words_of, shown) if all(word in folded for word in theirs)]
+    near = [theirs for theirs in map(_shown_words, shown) if all(word in folded for word in theirs)]
     if not near:
         return False
     own = words_of(text)

@@ -45,8 +45,12 @@ def echoes_proposal(text: str, prompt_lines: frozenset[str]) -> bool:
         text: one line; the lines of the completion are joined.
         prompt_lines: the proposal template's own lines, casefolded.
     """
-    if text.casefold() in prompt_lines or _FRAME_INSIDE.search(text):
+    if text.casefold() in prompt_lines:
         return True
+    if has_any(text, ("#", "Task:")) and _FRAME_INSIDE.search(text):
+        return True
+    if ":" not in text:
+        return False
     marker = re.search(r"\b(?:task|input|output|label):(?=\s|$)", text, re.IGNORECASE)
     if marker is None:
         return False
@@ -106,11 +110,10 @@ def repeats_instruction(instruction: str, input: str, output: str) -> bool:
     words = own.split(" ")
     if len(words) < _LEAST_WORDS:
         return bool(own) and own == " ".join(_first_words(output, len(words) + 1))
-    first = _first_words(output, len(words) + 1)
-    if first == words:
-        return True
-    if first[: len(words)] == words and not is_code(output):
-        return True
+    if _first_words(output, 1) == words[:1]:
+        first = _first_words(output, len(words) + 1)
+        if first == words or (first[: len(words)] == words and not is_code(output)):
+            return True
     given = input.casefold()
     if not all(word in given for word in words) or is_code(input):
         return False

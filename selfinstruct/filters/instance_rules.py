@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -21,13 +22,15 @@ from selfinstruct.filters import text as texts
 from selfinstruct.filters.points import points_to_input
 from selfinstruct.filters.rule import (
     Bound,
+    Checks,
     Failure,
     InstanceFacts,
     Measure,
     Of,
     Rule,
     When,
-    first_failure,
+    checks_of,
+    first_failed,
     keys,
     switch,
 )
@@ -53,14 +56,39 @@ def check_instances(
         markers: the words of the templates.
         same: what two inputs, or two outputs, must have in common to count as the same.
     """
-    by_itself = [rule for rule in rules if rule.when is When.TEXT]
-    among = [rule for rule in rules if rule.when is When.AMONG]
+    return instance_failures(InstanceChecks.of(rules, config), instruction, parsed, markers, same)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceChecks:
+    """Checks on the text of an instance by itself, and among the others of its instruction."""
+
+    by_itself: Checks
+    among: Checks
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule], config: Any) -> InstanceChecks:
+        """Return those of some rules that a config switches on."""
+        return cls(
+            checks_of([rule for rule in rules if rule.when is When.TEXT], config),
+            checks_of([rule for rule in rules if rule.when is When.AMONG], config),
+        )
+
+
+def instance_failures(
+    checks: InstanceChecks,
+    instruction: str,
+    parsed: Sequence[ParsedInstance],
+    markers: Markers,
+    same: Callable[[str], str] = str,
+) -> list[Failure | None]:
+    """Return what `check_instances` returns, by checks that were chosen before."""
     alone = []
     for instance in parsed:
         facts = InstanceFacts(
             instruction, instance.input, instance.output, instance.truncated, markers
         )
-        alone.append(first_failure(by_itself, facts, config))
+        alone.append(first_failed(checks.by_itself, facts))
     outputs: dict[str, set[str]] = {}
     for instance, failure in zip(parsed, alone, strict=True):
         if failure is None:
@@ -69,6 +97,9 @@ def check_instances(
     seen: set[tuple[str, str]] = set()
     kept_with: Counter[str] = Counter()  # by output
     for instance, own in zip(parsed, alone, strict=True):
+        if own is not None:
+            failures.append(own)
+            continue
         pair = (same(instance.input), same(instance.output))
         others = InstanceFacts(
             instruction,
@@ -79,7 +110,7 @@ def check_instances(
             place=len(seen) + 1,
             place_of_output=kept_with[pair[1]] + 1,
         )
-        failure = own or first_failure(among, others, config)
+        failure = first_failed(checks.among, others)
         if failure is None and pair not in seen:
             seen.add(pair)
             kept_with[pair[1]] += 1
@@ -152,7 +183,7 @@ INSTANCE_RULES = [
         reason="truncated",
         limits=switch("truncated", "rule: cut off by the token limit or within a sentence"),
         breaks=_is_truncated,
-        details="the token limit, or prose of several sentences whose last one has no end",
+        details="cut by the token limit, or prose of several sentences whose last one has no end",
     ),
     _rule(
         name="ends_with_colon",
@@ -179,9 +210,11 @@ INSTANCE_RULES = [
     _rule(
         name="prompt_echo",
         reason="prompt_echo",
-        limits=switch("prompt_echo", "rule: prompt markers, or the instruction repeated"),
+        limits=switch(
+            "prompt_echo", "rule: contains markers of the prompt, or repeats the instruction"
+        ),
         breaks=_echoes,
-        details="markers at the start of a line, or the instruction in place of an answer",
+        details="markers at the start of a line, or the instruction instead of an answer",
     ),
     _rule(
         name="placeholder",
@@ -208,7 +241,7 @@ INSTANCE_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share of repeated runs of words in a text; null: off",
+                    "rule: largest share that repeated word sequences may make up; null: off",
                     ge=0,
                     le=1,
                 ),
@@ -221,7 +254,7 @@ INSTANCE_RULES = [
         name="conflicting_outputs",
         reason="conflicting_outputs",
         help="the same input as another instance of the task, but another output",
-        limits=switch("conflicting_outputs", "rule: one input, different outputs"),
+        limits=switch("conflicting_outputs", "rule: the same input has different outputs"),
         when=When.AMONG,
         breaks=lambda facts, _: len(facts.outputs) > 1,
         details="all of them are rejected",
@@ -258,8 +291,8 @@ INSTANCE_RULES = [
                 int | None,
                 semantic(
                     1,
-                    "most instances of an instruction that are kept with the same output, so that "
-                    "labels are balanced; null: off",
+                    "maximum instances per instruction with the same output (balances labels); "
+                    "null: off",
                     ge=1,
                 ),
             )
@@ -271,8 +304,8 @@ INSTANCE_RULES = [
             Bound.AT_MOST,
             lambda _, limits: limits.max_per_output,
         ),
-        details="each label of a classification task is kept once (the paper, §2.2: without "
-        "balance, a model writes inputs of one label)",
+        details="each label of a classification task is kept once (the paper, §2.2: otherwise a "
+        "model writes mostly inputs of one label)",
         since=3,
     ),
 ]

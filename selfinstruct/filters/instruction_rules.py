@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import lru_cache, partial
 from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
 from selfinstruct.common.fields import NonEmpty, semantic
+from selfinstruct.common.scan import folded, has_any
 from selfinstruct.filters import text as texts
 from selfinstruct.filters.length_rules import LENGTH_RULES
 from selfinstruct.filters.rule import Bound, InstructionFacts, Measure, Of, Rule, When, keys, switch
@@ -36,10 +38,19 @@ def _is_truncated(facts: InstructionFacts, _: Any) -> bool:
 
 
 def _is_unsuitable(facts: InstructionFacts, limits: Any) -> bool:
-    folded = facts.text.casefold()
-    has_word = limits.keywords and _keyword_pattern(limits.keywords).search(facts.text)
-    starts = any(folded.startswith(start.casefold()) for start in limits.forbidden_starts)
+    low = facts.text.casefold()
+    words = limits.keywords
+    has_word = may_have(facts.text, words) and _keyword_pattern(words).search(facts.text)
+    starts = any(low.startswith(start.casefold()) for start in limits.forbidden_starts)
     return bool(has_word) or starts
+
+
+def may_have(text: str, words: Collection[str]) -> bool:
+    """Whether a text can have one of some words, in any case: what a pattern needs to match."""
+    if not all(map(str.isascii, words)):
+        return True
+    low = folded(text)
+    return has_any(low, map(str.lower, words))
 
 
 @lru_cache(maxsize=8)
@@ -100,13 +111,14 @@ INSTRUCTION_RULES = [
                 tuple[NonEmpty, ...],
                 semantic(
                     tuple(UNSUITABLE_KEYWORDS),
-                    "words for what needs eyes, ears or a disk; empty: off",
+                    "words for what a text model cannot handle (images, sound, files); empty: off",
                 ),
             ),
             forbidden_starts=(
                 tuple[NonEmpty, ...],
                 semantic(
-                    ("Write a program",), "reported as unsuitable_keyword (the paper's release)"
+                    ("Write a program",),
+                    "an instruction that starts so is unsuitable_keyword (as in the paper's code)",
                 ),
             ),
         ),
@@ -133,7 +145,7 @@ INSTRUCTION_RULES = [
             ),
             script_share=(
                 float,
-                semantic(0.9, "least share of the letters that are of `rules.script`", ge=0, le=1),
+                semantic(0.9, "minimum share of letters in `rules.script`", ge=0, le=1),
             ),
         ),
         measure=Measure(
@@ -146,7 +158,7 @@ INSTRUCTION_RULES = [
     _rule(
         name="prompt_echo",
         reason="prompt_echo",
-        help="repeats the prompt, its markers, or the instruction instead of working",
+        help="repeats the prompt, its markers, or the instruction, instead of doing the task",
         limits=switch("prompt_echo", "rule: repeats the proposal prompt"),
         breaks=_echoes,
         details="a line of the prompt itself, `###`, `Task:` and the like",
@@ -168,26 +180,30 @@ INSTRUCTION_RULES = [
     _rule(
         name="not_a_task",
         reason="not_a_task",
-        help="a lone statement, such as “I'm going to the party.”, that asks for nothing",
+        help="a single statement, such as “I'm going to the party.”, that asks for nothing",
         limits=switch("not_a_task", "rule: statements that ask for nothing (English)"),
         breaks=_is_statement,
     ),
     _rule(
         name="chatty_preamble",
         reason="chatty_preamble",
-        help="opens with chat such as “Sure, here is…” instead of the text itself",
+        help="is only chat such as “Sure, here is…”, or opens with a phrase of `opening_phrases` "
+        "(in rules before version 3: with any such chat)",
         limits=switch("chatty_preamble", "rule: chatty openings (English)"),
         breaks=lambda facts, _: texts.is_chatty(facts.text),
     ),
     _rule(
         name="max_repetition",
         reason="repetitive",
-        help="the text repeats itself: too many of its word trigrams are repeats",
+        help="the text repeats itself: too many of its word sequences occurred before in it",
         limits=keys(
             max_repetition=(
                 float | None,
                 semantic(
-                    0.2, "rule: largest share of repeated runs of words; null: off", ge=0, le=1
+                    0.2,
+                    "rule: largest share that repeated word sequences may make up; null: off",
+                    ge=0,
+                    le=1,
                 ),
             )
         ),

@@ -8,7 +8,7 @@ taken from the run's own first candidates: see `LikelihoodThresholds`.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class LikelihoodLimits(Section):
 
     quantile: float | None = semantic(
         0.05,
-        "reject texts below this quantile of the first candidates' scores; null: off",
+        "reject texts less likely than this quantile of the first candidates; null: off",
         before=None,
         gt=0,
         lt=1,
@@ -36,11 +36,13 @@ class LikelihoodLimits(Section):
         64, "candidates per kind (instruction, output, label) for the quantile", ge=1
     )
     min_logprob: float | None = semantic(
-        None, "least nats per token, for every kind, instead of the quantile", le=0
+        None,
+        "minimum nats per token for every kind of text, instead of quantile and seed_bound",
+        le=0,
     )
     seed_bound: bool = semantic(
         True,
-        "guard: reject texts below the least likely of 48 seed tasks",
+        "also reject texts that are less likely than the least likely of 48 seed tasks",
         before=False,
     )
 
@@ -49,7 +51,7 @@ class MaxLogprob(Section):
     """The highest likelihood that a text may have."""
 
     max_logprob: float | None = semantic(
-        None, "most nats per token of an instruction or output: rejects repetition", le=0
+        None, "maximum nats per token of an instruction or output; rejects repetition", le=0
     )
 
 
@@ -72,14 +74,42 @@ def score_span(completion: Completion, start: int, end: int) -> SpanScore:
     It covers the recorded tokens with any character in the span. Their context is the prompt and
     the completion before them. Nothing is tokenised again.
     """
-    inside = tokens_of(completion, start, end)
+    return score_spans(completion, [(start, end)])[0]
+
+
+def score_spans(completion: Completion, spans: Sequence[tuple[int, int]]) -> list[SpanScore]:
+    """Return what `score_span` returns for each of some spans of a completion."""
+    starts, ends = completion.token_starts, completion.token_ends
+    if len(starts) == len(ends) and _rises(starts) and _rises(ends):
+        # The tokens of a span lie side by side.
+        return [
+            _score(
+                completion,
+                range(bisect_right(ends, start), bisect_left(starts, end)) if start < end else (),
+            )
+            for start, end in spans
+        ]
+    return [_score(completion, tokens_of(completion, start, end)) for start, end in spans]
+
+
+def _rises(numbers: Sequence[int]) -> bool:
+    """Whether no number is below the one before it."""
+    return list(numbers) == sorted(numbers)
+
+
+def _score(completion: Completion, inside: Sequence[int]) -> SpanScore:
+    """Return the mean log-probability of the tokens at some positions."""
     if completion.error is not None:
         return SpanScore(NAN, 0, "request_failed")
     if completion.token_logprobs is None:
         return SpanScore(NAN, len(inside), "engine_gives_no_logprobs")
     if not inside:
         return SpanScore(NAN, 0, "no_token_in_span")
-    total = sum(completion.token_logprobs[position] for position in inside)
+    logprobs = completion.token_logprobs
+    if isinstance(inside, range):
+        total = sum(logprobs[inside.start : inside.stop])
+    else:
+        total = sum(logprobs[position] for position in inside)
     if not math.isfinite(total):
         return SpanScore(NAN, len(inside), "logprob_not_finite")
     return SpanScore(total / len(inside), len(inside))

@@ -22,8 +22,8 @@ ENGINE_ERROR = Rule(
     of=Of.INSTANCE,
     when=When.READ,
     reason="engine_error",
-    help="the engine failed on the request each time; `selfinstruct complete` asks again",
-    details="its classification or its instances could not be asked for. The instruction is "
+    help="the engine failed on the request each time; `selfinstruct complete` repeats it",
+    details="the request for its classification or its instances failed. The instruction is "
     "`pending_instances`. A proposal that fails gives no candidate",
     since=3,
 )
@@ -36,11 +36,11 @@ NO_INSTANCES = _last(
 PENDING_INSTANCES = _last(
     name="pending_instances",
     reason="pending_instances",
-    help="passed; its instances are not written yet",
-    details="in a run that was judged again (`merge`, `audit whatif --out`): it was rejected "
-    "in its own run, and passes now. In any other run the engine failed on its instances "
-    "(`engine_error`). It is in the pool like every instruction that passed, and "
-    "`selfinstruct complete` writes its instances",
+    help="the instruction passed, but its instances are not written yet",
+    details="In a run that was judged again (`merge`, `audit whatif --out`), it was rejected "
+    "before and passes now. In any other run, the engine failed on its instances "
+    "(`engine_error`). Restored instructions without instances count as pending too. "
+    "`selfinstruct complete` writes the instances",
 )
 OVER_TARGET = _last(
     name="over_target",

@@ -14,12 +14,12 @@ from selfinstruct.filters.rule import Of, Rule, When, keys
 
 
 def _phrases(name: str, description: str) -> type[Section]:
-    text = f"{description}; any script, whole words where it has spaces"
+    text = f"{description}; in any script; whole words only, if it uses spaces"
     return keys(**{name: (tuple[NonEmpty, ...], semantic((), text))})
 
 
-_REFUSALS = _phrases("refusal_phrases", "rule: phrases by which a model declines")
-_OPENINGS = _phrases("opening_phrases", "rule: phrases by which a chatty text opens")
+_REFUSALS = _phrases("refusal_phrases", "rule: phrases with which a model refuses")
+_OPENINGS = _phrases("opening_phrases", "rule: phrases with which a chatty text opens")
 
 
 def _lacks_input(facts: Any, limits: Any) -> bool:
@@ -57,6 +57,7 @@ PHRASE_INSTRUCTION_RULES = [
         of=Of.INSTRUCTION,
         when=When.TEXT,
         reason="chatty_preamble",
+        help="opens with a phrase of `opening_phrases`",
         limits=_OPENINGS,
         section="rules",
         breaks=lambda facts, limits: starts_with_phrase(facts.text, limits.opening_phrases),
@@ -71,8 +72,8 @@ PHRASE_INSTANCE_RULES = [
         reason="missing_input",
         limits=_phrases(
             "input_phrases",
-            "rule: phrases that refer to an input; they choose the template too, in place of the "
-            "English ones",
+            "rule: phrases that refer to an input; they replace the English ones, also for the "
+            "choice of the template",
         ),
         section="instances",
         breaks=_lacks_input,
@@ -93,6 +94,7 @@ PHRASE_INSTANCE_RULES = [
         of=Of.INSTANCE,
         when=When.TEXT,
         reason="chatty_preamble",
+        help="opens with a phrase of `opening_phrases`",
         limits=_OPENINGS,
         section="instances",
         breaks=lambda facts, limits: starts_with_phrase(facts.output, limits.opening_phrases),

@@ -50,8 +50,10 @@ def leaves_gaps(text: str, instruction: str = "", *, blanks: bool = True) -> boo
         instruction: the task; one that asks for a template or for gaps may have them.
         blanks: whether `____` counts: it does not in a question or in an input.
     """
-    if _ASKS_FOR_GAPS.search(instruction):
-        return False
+    return _has_gaps(text, blanks=blanks) and not _ASKS_FOR_GAPS.search(instruction)
+
+
+def _has_gaps(text: str, *, blanks: bool) -> bool:
     prose = _IN_CODE.sub(" ", text) if "`" in text else text
     low = folded(prose)
     is_markup = "<" in prose and bool(_MARKUP.search(prose))

@@ -87,9 +87,11 @@ def declines(text: str, instruction: str = "") -> bool:
         return True
     if _SORRY.match(own) and not _ASKS_FOR_LETTER.search(instruction):
         return True
-    if _ASKS_FOR_MACHINE.search(instruction):
-        return False
-    if (has_any(low, _MODEL_WORDS) or _AI.search(low)) and _MODEL.search(own):
+    return _speaks_as_model(own, low) and not _ASKS_FOR_MACHINE.search(instruction)
+
+
+def _speaks_as_model(own: str, low: str) -> bool:
+    if (has_any(low, _MODEL_WORDS) or (" ai" in low and _AI.search(low))) and _MODEL.search(own):
         return True
     if not (has_any(low, _HERE_WORDS) and _HERE_TO_HELP.search(own)):
         return False

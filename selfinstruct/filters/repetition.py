@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from selfinstruct.common.scan import count, has_any
+from selfinstruct.common.scan import count, has_any, spaced, spelled
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)|\"\"\".*?(?:\"\"\"|\Z)", re.DOTALL)
 # Names and calls of a program.
@@ -33,6 +33,7 @@ _LEAST_MARKED = 2
 _RUN = 8
 _LEAST_WORDS = 12
 _LEAST_LETTERS = 0.6
+_LONG = 2_000
 
 
 def repeated_share(text: str) -> float:
@@ -42,14 +43,14 @@ def repeated_share(text: str) -> float:
     give 0: a repeat in so short a text means nothing.
     """
     prose = _FENCE.sub("\n", text) if "```" in text or '"""' in text else text
-    of_line: dict[str, list[str]] = {}  # a loop says a line again and again
-    words: list[str] = []
-    for line in prose.splitlines():
-        if line not in of_line:
-            of_line[line] = list(_words_of(line)) if is_prose(line) else []
-        words += of_line[line]
+    lines = prose.splitlines()
+    # A loop says a line again and again.
+    of_line = {line: list(_words_of(line)) for line in set(lines) if is_prose(line)}
+    words = [word for line in lines if line in of_line for word in of_line[line]]
     if len(words) < _LEAST_WORDS:
         return 0.0
+    known: dict[str, str] = {}  # words that are one object are compared at once
+    words = list(map(known.setdefault, words, words))
     runs = set(zip(*(words[place:] for place in range(_RUN)), strict=False))
     return 1 - len(runs) / (len(words) - _RUN + 1)
 
@@ -84,13 +85,28 @@ def _words_of(line: str) -> Iterator[str]:
             cut = {part: _WORD.findall(part) for part in set(parts) if "'" in part}
             words = (word for part in parts for word in cut.get(part, (part,)))
     else:
-        words = map(str.casefold, _WORD.findall(line))
+        parts = _letters_of(line)
+        folded = {part: part.casefold() for part in set(parts)}
+        words = (folded[part] for part in parts)
     return (word for word in words if word not in _VALUES)
+
+
+def _letters_of(line: str) -> list[str]:
+    """Return the runs of letters of a line, as `_WORD` finds them."""
+    if len(line) < _LONG or has_any(line, "'’"):
+        return _WORD.findall(line)
+    return spaced(line, spelled(line, _kind), alone="-", within="l").split()
+
+
+def _kind(char: str) -> str:
+    return "l" if char.isalnum() and not char.isdecimal() else " "
 
 
 def is_prose(line: str) -> bool:
     """Whether most characters of a line are letters, and it is no row of a table and no code."""
-    if not line or line.isspace() or line.count("|") > 1 or _is_code(line):
+    if line.isascii() and line.lower() == line.upper():  # no letter
+        return False
+    if line.isspace() or line.count("|") > 1 or _is_code(line):
         return False
     dense = "".join(line.split())
     if line.isascii():

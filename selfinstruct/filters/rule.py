@@ -209,6 +209,26 @@ def switch(name: str, description: str, **more: Any) -> type[Section]:
     return keys(**{name: (bool, semantic(True, description, **more))})
 
 
+Checks = tuple[tuple[Rule, Any], ...]
+"""Rules that a config switches on, each with its limits, in order."""
+
+
+def checks_of(rules: Iterable[Rule], config: Any) -> Checks:
+    """Return those of some rules that check a candidate by a config; outcomes are left out."""
+    pairs = ((rule, getattr(config, rule.section)) for rule in rules if rule.is_checked)
+    return tuple((rule, limits) for rule, limits in pairs if rule.is_on(limits))
+
+
+def first_failed(checks: Checks, facts: Any) -> Failure | None:
+    """Return the first failure of a candidate, as `first_failure` does."""
+    for rule, limits in checks:
+        if rule.applies(facts):
+            failure = rule.failure(facts, limits)
+            if failure is not None:
+                return failure
+    return None
+
+
 def first_failure(rules: Iterable[Rule], facts: Any, config: Any) -> Failure | None:
     """Return the first failure of a candidate, in the order of the rules, or None.
 

@@ -26,11 +26,13 @@ from selfinstruct.filters.rule import (
 class NoveltyLimits(Section):
     """When an instruction counts as a repeat of another."""
 
-    threshold: float = semantic(0.7, "F-measure above which an instruction is a repeat", ge=0, le=1)
+    threshold: float = semantic(
+        0.7, "ROUGE-L F-measure above which an instruction is a repeat", ge=0, le=1
+    )
     # Before this key existed, the nearest was recorded at any distance.
     audit_floor: float = semantic(
         0.5,
-        "F-measure from which the nearest neighbour is recorded, for novel ones too",
+        "F-measure from which the nearest neighbour is recorded, also of accepted candidates",
         before=0.0,
         ge=0,
         le=1,
@@ -56,7 +58,7 @@ _low_likelihood = partial(
     name="low_likelihood",
     when=When.LIKELIHOOD,
     reason="low_likelihood",
-    help="the model finds the text improbable (nats per token)",
+    help="the text is less likely under the model than the threshold (nats per token)",
     limits=LikelihoodLimits,
     section="likelihood",
     can_be_off=False,  # the limit of each candidate is recorded with it
@@ -67,7 +69,7 @@ _too_likely = partial(
     name="max_logprob",
     when=When.LIKELIHOOD,
     reason="too_likely",
-    help="the text is more probable than `likelihood.max_logprob`",
+    help="the text is more likely than `likelihood.max_logprob`",
     limits=MaxLogprob,
     section="likelihood",
     measure=Measure(_mean_logprob, Bound.AT_MOST, lambda _, limits: limits.max_logprob),
@@ -81,7 +83,7 @@ UNSCORABLE = Rule(
     of=Of.INSTRUCTION,
     when=When.NOVELTY,
     reason="unscorable",
-    help="the text has no token that ROUGE-L could compare",
+    help="the text has no word that ROUGE-L can compare, for example only punctuation",
     section="novelty",
     breaks=lambda facts, _: not facts.scorable,
 )
@@ -99,8 +101,8 @@ NOT_NOVEL = Rule(
         lambda _, limits: limits.threshold,
         without_score=True,  # no text of the pool is near
     ),
-    details="ROUGE-L F-measure with a seed task, an accepted instruction, or one without a valid "
-    "instance: decided by rouge-score's own expression, so that 0.7000000000000001 is above 0.7",
+    details="The ROUGE-L F-measure is computed as in the package rouge-score, so "
+    "0.7000000000000001 is above 0.7",
 )
 
 INSTRUCTION_SCORE_RULES = [LOW_LIKELIHOOD, TOO_LIKELY, UNSCORABLE, NOT_NOVEL]

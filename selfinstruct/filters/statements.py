@@ -24,10 +24,14 @@ def asks_nothing(text: str) -> bool:
 
     A fragment that starts in lower case and has no end is a search query, not a statement.
     """
-    if "?" in text or text.endswith(":") or _MORE.search(text) or _ANNOUNCES.search(text):
-        return False
     if _SAID.match(text):
-        return not _WISH.search(text)
-    if not _NOUN.match(text) or _DUTY.search(text):
+        return not _WISH.search(text) and not _asks_or_goes_on(text)
+    if not _NOUN.match(text) or _DUTY.search(text) or _asks_or_goes_on(text):
         return False
     return not text[0].islower() or text.endswith((".", "!"))
+
+
+def _asks_or_goes_on(text: str) -> bool:
+    if "?" in text or text.endswith(":"):
+        return True
+    return bool(_MORE.search(text) or _ANNOUNCES.search(text))

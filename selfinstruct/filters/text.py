@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from selfinstruct.common.scan import (
     all_of,
@@ -131,11 +132,18 @@ def repetition(text: str) -> float:
 
 def script_share(text: str, script: str) -> float:
     """Return the share of letters whose Unicode name starts with `script`; 1 without letters."""
+    if script == "LATIN" and text.isascii():  # as all letters of ASCII are
+        return 1.0
     letters = [char for char in text if char.isalpha()]
     if not letters:
         return 1.0
-    inside = sum(unicodedata.name(char, "").startswith(script) for char in letters)
+    inside = sum(_is_of_script(char, script) for char in letters)
     return inside / len(letters)
+
+
+@lru_cache(maxsize=20_000)
+def _is_of_script(char: str, script: str) -> bool:
+    return unicodedata.name(char, "").startswith(script)
 
 
 def is_blank(text: str) -> bool:

@@ -135,22 +135,22 @@ _turn = partial(Rule, of=Of.TURN, when=When.TEXT)
 EMPTY_TURN = _turn(
     name="empty_turn",
     reason="empty_turn",
-    help="the turn of a self-chat has no text",
+    help="the turn of a conversation has no text",
     breaks=lambda facts, _: not facts.text.strip(),
     section="instances",
 )
 USER_DONE = _turn(
     name="user_done",
     reason="user_done",
-    help="the user has nothing more to ask; the self-chat ends before this turn",
+    help="the user has nothing more to ask; the conversation ends before this turn",
     breaks=lambda facts, _: facts.done,
     section="instances",
-    details="it only thanks or takes leave",
+    details="the user only says thanks or goodbye",
 )
 WRONG_SPEAKER = _turn(
     name="wrong_speaker",
     reason="wrong_speaker",
-    help="the turn of the user is an answer",
+    help="the user's turn reads like an answer of the assistant",
     breaks=lambda facts, _: facts.answers,
     section="instances",
     details="it starts as one (“Sure”, “Here are”), and asks no question",
@@ -158,22 +158,23 @@ WRONG_SPEAKER = _turn(
 COPIES_EXAMPLE = _turn(
     name="copies_example",
     reason="copies_example",
-    help="the turn is that of an example in the prompt, or is about what the examples are about",
+    help="the turn copies an example of the prompt, or has the topic of the examples",
     breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
     section="instances",
-    details="it equals or holds a turn or a sentence of the prompt, or has a word of the examples "
-    "that no earlier turn has",
+    details="it equals or contains a turn or a sentence of the prompt, or has a word of the "
+    "examples that no earlier turn has",
 )
 REPEATS_TURN = _turn(
     name="repeats_turn",
     reason="repeats_turn",
-    help="the turn says again what an earlier turn of the self-chat says",
+    help="the turn repeats an earlier turn of the conversation",
     measure=Measure(
         lambda facts, _: facts.shared, Bound.AT_MOST, lambda facts, _: facts.most_shared
     ),
     section="instances",
-    details="the share that it has in common with an earlier turn is above `converse.max_shared`: "
-    "ROUGE-L with a turn of the same speaker, or its runs of 8 words that any earlier turn has",
+    details="its overlap with an earlier turn is above `converse.max_shared`. Overlap is the "
+    "ROUGE-L with a turn of the same speaker, or the share of its 8-word sequences that any "
+    "earlier turn has",
 )
 _outcome = partial(Rule, when=When.LAST)
 UNANSWERED = _outcome(
@@ -186,20 +187,21 @@ AFTER_END = _outcome(
     name="after_end",
     of=Of.TURN,
     reason="after_end",
-    help="an earlier turn of the self-chat was rejected",
-    details="the likelihood of turns is checked once they are all written",
+    help="an earlier turn of the conversation was rejected",
+    details="turns can be written after a rejected one, because likelihood is checked once all are "
+    "written",
 )
 SHORT_CHAT = _outcome(
     name="short_chat",
     of=Of.CHAT,
     reason="short_chat",
-    help="fewer than two exchanges of the self-chat are left",
+    help="fewer than two exchanges of the conversation are left",
 )
 OPENING_REJECTED = _outcome(
     name="opening_rejected",
     of=Of.CHAT,
     reason="opening_rejected",
-    help="the task that opens the self-chat is no longer accepted",
+    help="the task that opens the conversation is no longer accepted",
     details="in a run that was judged again (`merge`, `audit whatif --out`)",
 )
 TURN_RULES = [

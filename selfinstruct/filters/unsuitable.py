@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from selfinstruct.filters.instruction_rules import UNSUITABLE_KEYWORDS
+from selfinstruct.filters.instruction_rules import UNSUITABLE_KEYWORDS, may_have
 
 _START = r"(?:^|[.!?:;] |\b(?:please|you|then|and|to|or|me) )"
 # What is done to a picture, a sound or a file.
@@ -66,7 +66,8 @@ def needs_senses(text: str, keywords: tuple[str, ...]) -> bool:
         keywords: things and deeds that a text model cannot handle, in any case. One that we do
             not ship counts wherever it stands, as a whole word.
     """
-    return bool(keywords) and bool(_pattern(tuple(map(str.casefold, keywords))).search(text))
+    words = tuple(map(str.casefold, keywords))
+    return may_have(text, words) and bool(_pattern(words).search(text))
 
 
 @lru_cache(maxsize=8)

@@ -166,7 +166,7 @@ def own_model(run: Run, config: RunConfig, progress: Progress) -> LocalModel:
     """
     if not run.has_model:
         raise ConfigError(
-            f"{run.path}: begins with imported tasks, so no model writes it; type an output "
+            f"{run.path}: begins with imported tasks, so it has no model; type an output "
             "(audit edit ID --output TEXT), or merge again with a generated run first"
         )
     model = resolve_model(config.model.name, progress, config.engine.base_url)

@@ -94,7 +94,7 @@ def launch(
         )
     if existing is not None and not existing.has_model:
         raise ConfigError(
-            f"{out}: was imported, and no model writes it; generate a run into another --out, and "
+            f"{out}: was imported, so it has no model; generate a run into another --out, and "
             f"join the two: selfinstruct merge GENERATED {out} --out MERGED"
         )
     config = resolve_config(values, existing, source)

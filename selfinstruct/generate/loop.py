@@ -135,9 +135,8 @@ class _Loop:
             RoundData(round.number, completions, verdicts.instructions, verdicts.instances, info)
         )
         accepted = [c for c in verdicts.instructions if c.verdict == ACCEPTED]
-        self._state.pool.append([PoolTask(c.id, c.text) for c in accepted])
-        candidates = len(verdicts.instructions)
-        self._state.totals.append(totals_of(info, len(accepted), verdicts.good, candidates))
+        totals = totals_of(info, len(accepted), verdicts.good, len(verdicts.instructions))
+        self._state.add((PoolTask(c.id, c.text) for c in accepted), totals)
         newest = accepted[-1].text if accepted else None
         tasks, target = self._state.tasks, self._config.stop.target
         self._listen(RoundCommitted(round.number, tasks, target, info, newest))

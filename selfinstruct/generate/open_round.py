@@ -68,6 +68,8 @@ class OpenRound:
         # Instructions whose kind is not known yet, and requests about tasks of known kinds.
         self._unclassified: dict[str, InstructionCandidate] = {}
         self._references: set[str] = set()
+        self._knows_references = False  # whether all of them are back
+        self._answers: list[tuple[bool, Completion]] | None = None
         self._completions: dict[str, Completion] = {}
         self._pending = {request.id for request in proposals}
         self._num_requests = len(self._pending)
@@ -194,21 +196,28 @@ class OpenRound:
         self._pending.discard(completion.id)
         self._completions[completion.id] = completion
         if completion.request.stage is Stage.CLASSIFY:
-            return self._of_classified()
+            return self._of_classified(completion.request.about)
         requests = self._to_score(completion)
         self._pending.update(request.id for request in requests)
         self._num_requests += len(requests)
         return requests
 
-    def _of_classified(self) -> list[Request]:
+    def _of_classified(self, about: str) -> list[Request]:
         """Ask for the instances of what can be classified now.
 
         An answer waits for those about tasks of known kinds, which it is compared with.
+
+        Args:
+            about: what the classification that came back is about.
         """
-        if self._references & self._pending:
+        if not self._knows_references and self._references & self._pending:
             return []
+        # Once those are known, each answer decides about its own instruction alone.
+        own = self._unclassified.get(about) if self._knows_references else None
+        candidates = list(self._unclassified.values()) if own is None else [own]
+        self._knows_references = True
         requests: list[Request] = []
-        for candidate in list(self._unclassified.values()):
+        for candidate in candidates:
             answer = self._completions.get(ids.request(candidate.id, Stage.CLASSIFY))
             if answer is None:
                 continue
@@ -224,13 +233,23 @@ class OpenRound:
     def _instances(self, candidate: InstructionCandidate, answer: Completion | None) -> Request:
         """Ask for the instances of an instruction, by its kind."""
         prompts = self._rulebook.prompts
-        known = (self._completions.get(id) for id in sorted(self._references))
-        references = references_among([one for one in known if one is not None], prompts)
         classifies = CLASSIFIES.at(self._rulebook.version)
-        label = classifies(candidate.text, answer, references, prompts)
+        label = classifies(candidate.text, answer, self._reference_answers(), prompts)
         return self._builder.instances(
             candidate.id, candidate.text, is_classification=label, source=candidate.source_id
         )
+
+    def _reference_answers(self) -> list[tuple[bool, Completion]]:
+        """Return the answers about tasks of known kinds, as far as they are back."""
+        if not self._knows_references:
+            return self._references_among_known()
+        if self._answers is None:
+            self._answers = self._references_among_known()
+        return self._answers
+
+    def _references_among_known(self) -> list[tuple[bool, Completion]]:
+        known = (self._completions.get(id) for id in sorted(self._references))
+        return references_among([one for one in known if one is not None], self._rulebook.prompts)
 
     def _to_score(self, completion: Completion) -> list[Request]:
         """Return scoring requests for what the engine wrote without log-probabilities."""

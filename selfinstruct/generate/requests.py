@@ -27,6 +27,7 @@ from selfinstruct.generate.templates import PLAIN, Question, Templates, template
 from selfinstruct.inputs.documents import Passage
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.prompts import Exemplar, FewShot, choose_fewshot
+from selfinstruct.prompts.forms import Fixed
 
 __all__ = ["PLAIN", "PoolTask", "RequestBuilder"]
 
@@ -81,6 +82,9 @@ class RequestBuilder:
             for_classify=config.classify.exemplars,
             for_instances=config.instances.exemplars,
             count=WORDS.at(config.rules_version),
+        )
+        self._turned = Fixed(
+            {**one, "instances": one["instances"][::-1]} for one in self._fewshot.classification
         )
         self._passages = PassageDraw(inputs.passages, inputs.prompts.passages, config)
         self._check_steering()
@@ -235,13 +239,11 @@ class RequestBuilder:
 
         So no label comes first in every prompt.
         """
-        exemplars = _others(self._fewshot.classification, instruction)
-        if (
-            self.rules_version < _TURNED_SINCE
-            or derive_seed(self._config.seed, about, "labels") % 2
-        ):
-            return exemplars
-        return [{**one, "instances": one["instances"][::-1]} for one in exemplars]
+        is_turned = (
+            self.rules_version >= _TURNED_SINCE
+            and derive_seed(self._config.seed, about, "labels") % 2 == 0
+        )
+        return _others(self._turned if is_turned else self._fewshot.classification, instruction)
 
     def _of_passage(self, about: str, instruction: str, passage: Passage) -> Request:
         """Ask for the output of an instruction whose input is a passage."""
@@ -368,7 +370,7 @@ class RequestBuilder:
         from_generated = min(shown - self._config.propose.from_seeds, len(generated))
         from_seeds = min(shown - from_generated, len(self._seeds))
         from_generated = min(shown - from_seeds, len(generated))
-        tasks = rng.sample(self._seeds, from_seeds) + rng.sample(list(generated), from_generated)
+        tasks = rng.sample(self._seeds, from_seeds) + rng.sample(generated, from_generated)
         rng.shuffle(tasks)
         return tasks
 
@@ -376,6 +378,7 @@ class RequestBuilder:
         return len(self._engine.encode(self._engine.render(prompt)))
 
 
-def _others(exemplars: Sequence[Exemplar], instruction: str) -> list[Exemplar]:
+def _others(exemplars: list[Exemplar], instruction: str) -> list[Exemplar]:
     """Return the exemplars without the task itself: a seed is not shown its own answer."""
-    return [exemplar for exemplar in exemplars if exemplar["instruction"] != instruction]
+    others = [exemplar for exemplar in exemplars if exemplar["instruction"] != instruction]
+    return exemplars if len(others) == len(exemplars) else others

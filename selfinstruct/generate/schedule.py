@@ -17,7 +17,7 @@ from typing import Protocol
 # Three models brought 1.6 to 2.5 with their own prompting (docs/engine.md).
 PRIOR_TASKS, _PRIOR_PROPOSALS = 1.5, 4
 # The yield falls slowly: these last rounds show what the next one will bring.
-_ROUNDS = 4
+LAST_ROUNDS = 4
 
 
 class Counts(Protocol):
@@ -58,7 +58,7 @@ def size_after(rounds: Sequence[Counts], target: int, limit: int) -> int:
 
 def tasks_per_proposal(rounds: Sequence[Counts]) -> float:
     """Return how many tasks a proposal is expected to bring, after these rounds."""
-    last = [round for round in rounds if round.proposals][-_ROUNDS:]
+    last = [round for round in rounds if round.proposals][-LAST_ROUNDS:]
     good = sum(round.good for round in last) + PRIOR_TASKS * _PRIOR_PROPOSALS
     return good / (sum(round.proposals for round in last) + _PRIOR_PROPOSALS)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, overload
 
-from selfinstruct.common.records import ACCEPTED
+from selfinstruct.common.records import ACCEPTED, Kind
 from selfinstruct.config.schema import ProposeConfig, RunConfig, StopConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.requests import PoolTask
-from selfinstruct.generate.schedule import size_after, size_ahead
+from selfinstruct.generate.schedule import LAST_ROUNDS, size_after, size_ahead
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.verdicts.pool import Standards, first_standards, see_round
@@ -62,38 +63,41 @@ class CommittedState:
 
     standards: Standards
     full_round: int = 0
-    pool: list[list[PoolTask]] = field(default_factory=list)
+    pool: list[PoolTask] = field(default_factory=list)
     totals: list[RoundTotals] = field(default_factory=list)
+    tasks: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    failed: int = 0
+    # How many tasks the pool had after each round.
+    _pool_ends: list[int] = field(default_factory=list)
 
     @property
     def rounds(self) -> int:
         return len(self.totals)
 
-    @property
-    def tasks(self) -> int:
-        return sum(total.tasks for total in self.totals)
-
-    @property
-    def tokens(self) -> int:
-        """Generated tokens of all committed rounds."""
-        return sum(total.tokens for total in self.totals)
+    def add(self, tasks: Iterable[PoolTask], totals: RoundTotals) -> None:
+        """Take in a committed round: its tasks, and its counts."""
+        self.pool += tasks
+        self._pool_ends.append(len(self.pool))
+        self.totals.append(totals)
+        self.tasks += totals.tasks
+        self.tokens += totals.tokens
+        self.prompt_tokens += totals.prompt_tokens
+        self.failed += totals.failed
 
     def cost(self, stop: StopConfig) -> float | None:
         """Return what the committed rounds cost; None without prices."""
-        return stop.cost(sum(total.prompt_tokens for total in self.totals), self.tokens)
+        return stop.cost(self.prompt_tokens, self.tokens)
 
-    @property
-    def failed(self) -> int:
-        """Requests of all committed rounds that failed for good."""
-        return sum(total.failed for total in self.totals)
-
-    def pool_before(self, round: int) -> list[PoolTask]:
+    def pool_before(self, round: int) -> Sequence[PoolTask]:
         """Return the generated tasks that a round's proposals may show: of rounds ≤ round − 2.
 
         This lets the next round propose while the instances of a round are written, and a run
         that was killed and resumed draws the same tasks.
         """
-        return [task for tasks in self.pool[: max(0, round - 1)] for task in tasks]
+        known = min(round - 1, len(self._pool_ends))
+        return Beginning(self.pool, self._pool_ends[known - 1] if known > 0 else 0)
 
     def next_size(self, propose: ProposeConfig, target: int) -> int:
         """Return how many proposals the next round has, with all before it committed.
@@ -103,11 +107,12 @@ class CommittedState:
         if propose.sizes == "equal":
             return propose.most
         if self.totals:
-            before, last = self.totals[:-1], self.totals[-1]
+            last = self.totals[-1]
+            before = self._known_of(self.rounds - 1, self.tasks - last.tasks)
             ahead = size_ahead(before, last.proposals, target, propose.most)
             if ahead is not None:
                 return ahead
-        return size_after(self.totals, target, propose.most)
+        return size_after(self._known_of(self.rounds, self.tasks), target, propose.most)
 
     def size_ahead(self, propose: ProposeConfig, target: int, open: int) -> int | None:
         """Return how many proposals the round after the open one has; None: it has to wait.
@@ -119,7 +124,23 @@ class CommittedState:
         """
         if propose.sizes == "equal":
             return propose.most
-        return size_ahead(self.totals, open, target, propose.most)
+        return size_ahead(self._known_of(self.rounds, self.tasks), open, target, propose.most)
+
+    def _known_of(self, rounds: int, tasks: int) -> list[RoundTotals]:
+        """Return counts that say of the first rounds what they say: their tasks, and their yield.
+
+        Args:
+            rounds: how many rounds.
+            tasks: that they brought.
+        """
+        last: list[RoundTotals] = []
+        for total in islice(reversed(self.totals), self.rounds - rounds, None):
+            if total.proposals:
+                last.insert(0, total)
+            if len(last) == LAST_ROUNDS:
+                break
+        earlier = tasks - sum(total.tasks for total in last)
+        return [RoundTotals(earlier, 0, 0, 0), *last]
 
     def stop_reason(self, stop: StopConfig) -> str | None:
         """Return why the run ends here (`target`, `max_rounds`, …), or None."""
@@ -154,6 +175,31 @@ class CommittedState:
         return []
 
 
+class Beginning(Sequence[PoolTask]):
+    """The first tasks of a pool that grows, without a copy of them.
+
+    `random.sample` draws from it what it would draw from a list of them.
+    """
+
+    def __init__(self, tasks: Sequence[PoolTask], count: int) -> None:
+        self._tasks = tasks
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> PoolTask: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[PoolTask]: ...
+
+    def __getitem__(self, place: int | slice) -> PoolTask | Sequence[PoolTask]:
+        if isinstance(place, slice):
+            return [self._tasks[number] for number in range(*place.indices(self._count))]
+        return self._tasks[range(self._count)[place]]
+
+
 def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]) -> CommittedState:
     """Read the committed rounds back into memory; the index starts with `pool` (id, text)."""
     shrinks = config.propose.sizes == "shrinking"
@@ -163,12 +209,14 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
     )
     for number in run.rounds():
         candidates = run.instructions(number)
-        state.standards.take_in(number, candidates, run.instances(number))
+        # Once their thresholds are settled, instances add nothing.
+        thresholds = state.standards.thresholds
+        settled = all(thresholds.is_settled(kind, number) for kind in (Kind.OUTPUT, Kind.LABEL))
+        state.standards.take_in(number, candidates, [] if settled else run.instances(number))
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
-        state.pool.append([PoolTask(c.id, c.text) for c in accepted])
         good = sum(is_good(candidate) for candidate in candidates)
-        info = run.info(number)
-        state.totals.append(totals_of(info, len(accepted), good, len(candidates)))
+        totals = totals_of(run.info(number), len(accepted), good, len(candidates))
+        state.add((PoolTask(c.id, c.text) for c in accepted), totals)
     return state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from selfinstruct.prompts.reading import ends_in_item, opened_marker, reading_of
 _OPENED_SINCE = 3
 # A mode like chat, in which the model always begins a turn of its own.
 PLAIN = "plain"
+_MOST_SAMPLINGS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class Templates:
         self._prompts = prompts
         self._engine = engine
         self._modes = modes
+        self._samplings: dict[
+            tuple[int, tuple[str, ...]], tuple[SamplingConfig, SamplingConfig]
+        ] = {}
 
     def request(self, about: str, question: Question, **values: Any) -> Request:
         """Fill in a question's template with values."""
@@ -87,13 +91,9 @@ class Templates:
             id=id,
             about=about,
             stage=stage,
-            reading=replace(
-                self._reading(question.form, mode, continued, question.parents),
-                source=question.source,
-                given=question.given,
-            ),
+            reading=self._reading(question, mode, continued),
             prompt=prompt,
-            sampling=sampling.model_copy(update={"stop": stop}),
+            sampling=self._stopping(sampling, stop),
             seed=derive_seed(self._config.seed, id),
             template=template,
             parents=question.parents,
@@ -130,14 +130,29 @@ class Templates:
             messages = with_system(messages, system)
         return Conversation(tuple(messages), opened=opened, thinking=thinking)
 
-    def _reading(self, form: Form, mode: str, continued: str, parents: Sequence[str]) -> Reading:
+    def _stopping(self, sampling: SamplingConfig, stop: tuple[str, ...]) -> SamplingConfig:
+        """Return a stage's sampling with these stop strings: one for all its requests."""
+        key = (id(sampling), stop)
+        known = self._samplings.get(key)
+        if known is None:
+            if len(self._samplings) >= _MOST_SAMPLINGS:
+                self._samplings.clear()
+            # The stage's own is kept with it: its id is not another's then.
+            known = (sampling, sampling.model_copy(update={"stop": stop}))
+            self._samplings[key] = known
+        return known[1]
+
+    def _reading(self, question: Question, mode: str, continued: str) -> Reading:
         """Return how a completion is read; `continued` is the text that it continues, or ""."""
+        form, reading = question.form, Reading(question.form)
         if form is Form.LIST:
             continues = bool(continued) and (mode == "base" or ends_in_item(continued))
-            return reading_of_list(continued, parents, continues=continues)
-        if form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
-            return Reading(form, opened=opened_marker(continued, self._prompts.markers))
-        return Reading(form)
+            reading = reading_of_list(continued, question.parents, continues=continues)
+        elif form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
+            reading = Reading(form, opened=opened_marker(continued, self._prompts.markers))
+        if not (question.source or question.given):
+            return reading
+        return replace(reading, source=question.source, given=question.given)
 
 
 def template_file(name: str, mode: str) -> str:

@@ -16,7 +16,7 @@ _PAIRS = (
     "imitates the chosen answers"
 )
 _RANKED = "ranked answers are for `train reward --ranked`"
-_JUDGED = "nobody may learn an answer that a person did not like"
+_JUDGED = "do not train on an answer that a person did not like"
 _CHOICES = (
     "questions with choices are for `evaluate --choices`; leave the choices out with "
     "--columns choices= (options=, endings=) to use the question and its answer alone"

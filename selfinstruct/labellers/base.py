@@ -184,7 +184,7 @@ class Needs(StrEnum):
     """What a labeller cannot do without."""
 
     NOTHING = "nothing"
-    OWN_SCORES = "the policy's own scores, given as it answers"
+    OWN_SCORES = "the policy's scores of its own answers"
     REFERENCE = "each task's accepted output"
     JUDGE = "a judge"
     REWARD_MODEL = "a reward model"

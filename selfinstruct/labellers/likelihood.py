@@ -91,11 +91,12 @@ def _mean(logprobs: Sequence[float] | None) -> float:
 
 LIKELIHOOD = Labeller(
     name="likelihood",
-    help="the policy's own likelihood of the answer, after principles",
+    help="how likely the policy finds the answer, after principles of good answers",
     details=(
-        "mean log-likelihood, nats per token, under the same policy shown better instructions: "
-        "three principles (helpful, honest, harmless) and three good examples. Asks no second "
-        "model. The column `contrast` says by how much the instructions raise it"
+        "The score is the mean log-likelihood, in nats per token, under the same policy with "
+        "better instructions in its prompt: three principles (helpful, honest, harmless) and "
+        "three good examples. No second model is needed. The column `contrast` says by how much "
+        "the instructions raise the score"
     ),
     needs=Needs.OWN_SCORES,
     label=label,

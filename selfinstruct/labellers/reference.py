@@ -40,8 +40,8 @@ REFERENCE = Labeller(
     help="ROUGE-L with the task's accepted output",
     details=(
         "`prefer` pairs the accepted output with the policy's own answers, the lowest ROUGE-L "
-        "first. `best-of` measures by it and does not choose by it: that would be choosing by "
-        "the solution"
+        "first. `best-of` can measure with it but not choose with it: that would use the "
+        "solution to choose"
     ),
     needs=Needs.REFERENCE,
     label=label,

@@ -14,6 +14,7 @@ from selfinstruct.common.records import Completion, Form, Prompt, Reading, Reque
 from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import export_rows
+from selfinstruct.decisions.overrides import refuse_damaged
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.conversation import conversation_prompt, prompt_tokens
 from selfinstruct.engines.stream import batched, stream
@@ -96,7 +97,7 @@ def task_prompt(row: DataRow) -> TaskPrompt:
     if not row.user.strip():
         raise BadRowError(row.where, "has no prompt; give a text", "no prompt")
     if any(turn["role"] == "tool" or "tool_calls" in turn for turn in (*row.prompt, *row.turns)):
-        problem = "has turns of tools, which a policy is not asked to go on with; drop the row"
+        problem = "has turns of tools, which a policy cannot continue; drop the row"
         raise BadRowError(row.where, problem, "turns of tools")
     if row.instruction is None:
         user = row.user.strip()
@@ -121,7 +122,12 @@ def require_references(scorers: Sequence[Scorer], prompts: Sequence[TaskPrompt])
 
 
 def prompts_of(run: Run) -> list[TaskPrompt]:
-    """Return the tasks of a run as it stands, in the order in which they were written."""
+    """Return the tasks of a run as it stands, in the order in which they were written.
+
+    Raises:
+        StoreError: the run is damaged, or decisions about it are lost.
+    """
+    refuse_damaged(run)
     return [
         TaskPrompt(row.id, row.instruction_id, user_text(row.instruction, row.input), row.output)
         for row in export_rows(run)

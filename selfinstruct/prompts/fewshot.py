@@ -10,6 +10,7 @@ from typing import Any
 
 from selfinstruct.common.records import SeedTask
 from selfinstruct.filters.length import count_words
+from selfinstruct.prompts.forms import Fixed
 
 # Short exemplars keep the shared start of the prompts short, and so every prefill.
 _MAX_WORDS = 90
@@ -60,10 +61,12 @@ def choose_fewshot(
     mixed = [task for pair in turns for task in pair if task is not None]
     long_first = _long_first(free, count)
     return FewShot(
-        classify=[_worked(task) for task in mixed],
-        with_input=[_worked(t) for t in long_first if t.instances[0].input][:for_instances],
-        without_input=[_worked(t) for t in long_first if not t.instances[0].input][:for_instances],
-        classification=[_worked(task) for task in labelled[:for_instances]],
+        classify=_all_worked(mixed),
+        with_input=_all_worked([t for t in long_first if t.instances[0].input][:for_instances]),
+        without_input=_all_worked(
+            [t for t in long_first if not t.instances[0].input][:for_instances]
+        ),
+        classification=_all_worked(labelled[:for_instances]),
     )
 
 
@@ -79,6 +82,10 @@ def _is_compact(seed: SeedTask, count: Callable[[str], int]) -> bool:
     for instance in seed.instances[:_MAX_INSTANCES]:
         texts += [instance.input, instance.output]
     return sum(map(count, texts)) <= _MAX_WORDS
+
+
+def _all_worked(tasks: Sequence[SeedTask]) -> Fixed:
+    return Fixed(map(_worked, tasks))
 
 
 def _worked(task: SeedTask) -> Exemplar:

@@ -17,21 +17,21 @@ from selfinstruct.common.records import Markers, Message, SeedTask
 from selfinstruct.common.texts import read_text
 from selfinstruct.common.versions import RULES_VERSION, Versioned
 from selfinstruct.filters.length import WORDS
-from selfinstruct.prompts.kinds import KindRule
+from selfinstruct.prompts.forms import CLOSE, OPEN, Forms, cleaned
+from selfinstruct.prompts.kinds import KindRule, kind_by_words
 from selfinstruct.prompts.language import read_language
 from selfinstruct.prompts.settings import SETTINGS, read_settings
 
 SHIPPED = Path(__file__).parent / "templates"
-# A turn of a conversation starts with a role between two private-use characters. No task can
-# contain them: they are removed from every value that a template gets.
-_OPEN, _CLOSE = "\ue000", "\ue001"
 _ROLES = ("system", "user", "assistant")
 _SENTENCE_ENDS = Versioned(
     re.compile(r"(?<=[.!?]) "),
     (3, re.compile(r"(?<=[.!?]) |(?<=[。！？])")),  # noqa: RUF001
 )
 _TAG_START, _TAG_END = re.compile(r"\{[{%]"), re.compile(r"[}%]\}")
-_TURN = re.compile(f"{_OPEN}({'|'.join(_ROLES)}){_CLOSE}")
+_TURN = re.compile(f"{OPEN}({'|'.join(_ROLES)}){CLOSE}")
+# Kinds that are remembered, of texts that are not longer than this.
+_MOST_KINDS, _LONGEST_KIND = 4096, 2000
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class PromptLibrary:
 
     def text(self, name: str, **values: Any) -> str:
         """Render a template of plain text."""
-        return self._render(name, values)
+        filled = self._forms.filled(name, values)
+        return self._render(name, values) if filled is None else filled
 
     def messages(self, name: str, **values: Any) -> list[Message]:
         """Render a template of turns.
@@ -60,7 +61,7 @@ class PromptLibrary:
         Raises:
             ConfigError: the template has no turn.
         """
-        parts = _TURN.split(self._render(name, values))
+        parts = _TURN.split(self.text(name, **values))
         if len(parts) < 3 or parts[0].strip():
             raise ConfigError(
                 f'{name}: must start with a turn; start one with {{{{ turn("user") }}}}'
@@ -69,6 +70,23 @@ class PromptLibrary:
             Message(role=role, content=content.strip())
             for role, content in zip(parts[1::2], parts[2::2], strict=True)
         ]
+
+    def kind_of(self, instruction: str) -> bool | None:
+        """Whether an instruction wants a label, by its words; None if they do not say.
+
+        The loop asks more than once.
+        """
+        if len(instruction) > _LONGEST_KIND:
+            return kind_by_words(instruction, self.kind_rules)
+        if instruction not in self._kinds:
+            if len(self._kinds) >= _MOST_KINDS:
+                self._kinds.clear()
+            self._kinds[instruction] = kind_by_words(instruction, self.kind_rules)
+        return self._kinds[instruction]
+
+    @cached_property
+    def _kinds(self) -> dict[str, bool | None]:
+        return {}
 
     def own_lines(self, version: int = RULES_VERSION) -> frozenset[str]:
         """Return the lines and sentences of the proposal templates themselves, casefolded.
@@ -96,6 +114,10 @@ class PromptLibrary:
             autoescape=False,  # prompts are text for a model, not HTML
         )
 
+    @cached_property
+    def _forms(self) -> Forms:
+        return Forms(self._environment, self.files, self._render)
+
     def check_syntax(self) -> None:
         """Compile every template.
 
@@ -112,7 +134,7 @@ class PromptLibrary:
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
         try:
             template = self._environment.get_template(name)
-            return template.render(markers=self.markers, turn=_turn, **_clean(values))
+            return template.render(markers=self.markers, turn=_turn, **cleaned(values))
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"{name}: cannot be rendered: {why(error)}") from error
 
@@ -173,7 +195,7 @@ def _turn(role: str) -> str:
     """Start a turn of the conversation; templates call this."""
     if role not in _ROLES:
         raise ValueError(f"turn({role!r}): the roles are {', '.join(_ROLES)}")
-    return f"{_OPEN}{role}{_CLOSE}"
+    return f"{OPEN}{role}{CLOSE}"
 
 
 def _template_files(folder: Path) -> list[Path]:
@@ -183,14 +205,3 @@ def _template_files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> str:
     return read_text(path, "--prompts", encoding="utf-8")  # as it is stored in the run
-
-
-def _clean(value: Any) -> Any:
-    """Remove the turn characters from every text in a value."""
-    if isinstance(value, str):
-        return value.replace(_OPEN, "").replace(_CLOSE, "")
-    if isinstance(value, Mapping):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
-    return value

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import SelfInstructError, StoreError
+from selfinstruct.store.heads import raise_heads
 from selfinstruct.store.layout import (
     COMPACTED,
     COMPLETIONS,
@@ -40,14 +42,16 @@ from selfinstruct.store.packs import (
     ROUND_LINES,
     Pack,
     PackedRound,
+    listed_anew,
     pack_of,
     packed_numbers,
     packs_of,
     read_rows,
+    rounds_named,
     sound_packs,
 )
 from selfinstruct.store.readers import without_readers
-from selfinstruct.store.recorded import checksums_of, damage
+from selfinstruct.store.recorded import check_files, checksums_of, damage
 from selfinstruct.store.rowsums import rows_sha256
 from selfinstruct.store.run import Run, write_meta
 from selfinstruct.store.sealed import commit_name, numbered, seal, sha256
@@ -57,15 +61,20 @@ log = logging.getLogger(__name__)
 # A pack is full with so many rounds, or with so many bytes of their files.
 FULL_ROUNDS = 500
 FULL_BYTES = 32 << 20
+_UNFINISHED = re.compile(r"\.[0-9]{5,}-[0-9]{5,}\.tmp")
 # Rows of a file that are read together: reading one round reads as many.
 _GROUP = {COMPLETIONS: 1024, INSTRUCTIONS: 4096, INSTANCES: 4096}
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """What `compact` did: rounds that it put into packs, packs that it wrote.
+    """Result of `compact`.
 
-    waiting: whether replaced files are still there, since another process reads the run.
+    Attributes:
+        rounds: how many rounds were put into packs.
+        packs: how many packs (files with many rounds) were written.
+        waiting: whether replaced files could not be removed yet, because another process reads
+            the run.
     """
 
     rounds: int
@@ -87,6 +96,7 @@ def compact(run: Run, advance: Callable[[int], object] = id) -> Compacted:
     with refusal(run.path / COMPACTED):
         tidy(run)
         groups = list(_groups(run))
+        raise_heads(run.path, {ROUNDS: len(run.rounds())})
         for group in groups:
             _commit(run, [_written(run, group, advance)])
         return Compacted(sum(map(len, groups)), len(groups), not tidy(run))
@@ -111,6 +121,16 @@ def cut_off(run: Run, first: int) -> None:
         _write_manifest(run, kept)
 
 
+def name_packs(run: Run) -> None:
+    """Write the manifest anew, by the packs that are there: for `audit repair`.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    with refusal(run.path / COMPACTED):
+        _write_listed(run, listed_anew(run.path))
+
+
 def tidy(run: Run) -> bool:
     """Remove what packs have replaced, and packs that never counted; the caller has the lock.
 
@@ -130,15 +150,29 @@ def tidy(run: Run) -> bool:
 
 
 def _rubbish(run: Path) -> Iterator[Path]:
-    packed = packed_numbers(run)
-    for name in (ROUNDS, IMPORTS):
-        for number in numbered(run / name):
-            if number in packed:
-                yield run / name / commit_name(number)
-    names = {pack.folder.name for pack in packs_of(run)}
+    """Yield what packs have replaced, and packs that do not count and hold nothing of their own.
+
+    Where the manifest is lost or an older one, packs hold rounds that are nowhere else: they stay.
+
+    Raises:
+        StoreError: a pack that has replaced something is damaged.
+    """
+    packs, packed = packs_of(run), packed_numbers(run)
+    loose = {name: numbered(run / name) for name in (ROUNDS, IMPORTS)}
+    present = packed.union(*loose.values())
+    for name, numbers in loose.items():
+        for pack in packs:
+            replaced = [number for number in numbers if pack.first <= number <= pack.last]
+            if replaced:
+                check_files(pack.folder, pack.info)
+            yield from (run / name / commit_name(number) for number in replaced)
+    names = {pack.folder.name for pack in packs}
     folder = run / COMPACTED
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and path.name not in names:
+        if path.name in names or not path.is_dir():
+            continue
+        rounds = rounds_named(path.name)
+        if _UNFINISHED.fullmatch(path.name) or (rounds and present.issuperset(rounds)):
             yield path
 
 
@@ -149,9 +183,10 @@ def _groups(run: Run) -> Iterator[list[int]]:
     """
     group: list[int] = []
     size, columns = 0, None
+    is_full = {pack.first: _is_full(pack) for pack in packs_of(run.path)}
     for number in run.rounds():
         pack = pack_of(run.path, number)
-        if pack is not None and _is_full(pack):
+        if pack is not None and is_full[pack.first]:
             yield from _worth_it(run, group)
             group, size = [], 0
             continue
@@ -292,12 +327,16 @@ def _commit(run: Run, new: Sequence[Pack]) -> None:
 
 
 def _write_manifest(run: Run, packs: Sequence[Pack]) -> None:
-    if not (run.path / COMPACTED / MANIFEST).exists():
-        write_meta(run.path, {**run.meta, "schema_version": COMPACTED_VERSION})
     listed = [
         {"name": pack.folder.name, "sha256": sha256(pack.folder / PACK)}
         for pack in sorted(packs, key=lambda pack: pack.first)
     ]
+    _write_listed(run, listed)
+
+
+def _write_listed(run: Run, listed: Sequence[Mapping[str, Any]]) -> None:
+    if not (run.path / COMPACTED / MANIFEST).exists():
+        write_meta(run.path, {**run.meta, "schema_version": COMPACTED_VERSION})
     manifest = seal({"schema_version": COMPACTED_VERSION, "packs": listed})
     atomic.write_json(run.path / COMPACTED / MANIFEST, manifest)
 

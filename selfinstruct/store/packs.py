@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ import pyarrow.parquet as pq
 
 from selfinstruct.common.errors import StoreError, why
 from selfinstruct.store.layout import COMPACTED
-from selfinstruct.store.sealed import check_seal, checked, read_json
+from selfinstruct.store.sealed import SEAL, check_seal, checked, read_json, sha256
 
 MANIFEST = "manifest.json"
 PACK = "pack.json"
@@ -76,8 +77,8 @@ class Pack:
         """
         path = self.file(ROUND_LINES)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            rounds = [_packed_round(json.loads(line)) for line in lines]
+            lines = path.read_text(encoding="utf-8").split("\n")
+            rounds = [_packed_round(json.loads(line)) for line in lines if line]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{path}: is damaged ({why(error)}); restore it from a backup"
@@ -128,7 +129,7 @@ def pack_of(run: Path, number: int) -> Pack | None:
 
 def forget_packs() -> None:
     """Read all packs anew when they are needed next."""
-    for cache in (_packs, _metadata, _groups, _group):
+    for cache in (_packs, _metadata, _schema, _groups, _group):
         cache.cache_clear()
 
 
@@ -147,20 +148,64 @@ def sound_packs(run: Path) -> tuple[list[Pack], range]:
     try:
         listed = sorted(read_manifest(folder / MANIFEST), key=lambda one: str(one["name"]))
     except (StoreError, KeyError, TypeError):
-        lasts = [_range(path.name)[1] for path in folder.glob("[0-9]*-[0-9]*")]
-        return [], range(max(lasts, default=-1) + 1)
+        return [], range(max((rounds.stop for rounds in packs_by_name(folder).values()), default=0))
     packs: list[Pack] = []
     for one in listed:
         try:
             packs.append(read_pack(folder / one["name"], one["sha256"]))
         except (StoreError, KeyError, ValueError):
-            return packs, range(_range(one["name"])[0], _range(listed[-1]["name"])[1] + 1)
+            lost = [rounds_named(each["name"]) or range(0) for each in (one, listed[-1])]
+            return packs, range(lost[0].start, lost[1].stop)
     return packs, range(0)
 
 
-def _range(name: str) -> tuple[int, int]:
-    first, _, last = name.partition("-")
-    return int(first), int(last)
+def listed_anew(run: Path) -> list[dict[str, Any]]:
+    """Return what a manifest would say of the packs that are there, whole or damaged.
+
+    Of two packs that overlap, the one with more rounds counts: it was written from the other.
+    """
+    folder = run / COMPACTED
+    listed: list[dict[str, Any]] = []
+    end = 0
+    in_order = sorted(packs_by_name(folder).items(), key=lambda one: (one[1].start, -one[1].stop))
+    for name, rounds in in_order:
+        if rounds.start >= end:
+            path = folder / name / PACK
+            listed.append({"name": name, "sha256": sha256(path) if path.is_file() else ""})
+            end = rounds.stop
+    return listed
+
+
+def rounds_named(name: str) -> range | None:
+    """Return the rounds that a pack is named after; None for a folder that is no pack."""
+    match = re.fullmatch(r"([0-9]{5,})-([0-9]{5,})", name)
+    return range(int(match[1]), int(match[2]) + 1) if match else None
+
+
+def check_manifest(run: Path, found: Collection[int]) -> None:
+    """Check that a run whose packs have rounds that are nowhere else has a manifest.
+
+    Args:
+        run: folder of the run.
+        found: numbers of the rounds that it has without.
+
+    Raises:
+        StoreError: the manifest is lost.
+    """
+    path = run / COMPACTED / MANIFEST
+    if path.exists() or all(map(set(found).issuperset, packs_by_name(path.parent).values())):
+        return
+    raise StoreError(
+        f"{path}: is missing, and only it tells which packs of rounds count; {_anew(path)}"
+    )
+
+
+def packs_by_name(folder: Path) -> dict[str, range]:
+    """Return the folders that are named as packs, in a manifest or not, with their rounds."""
+    if not folder.is_dir():
+        return {}
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    return {name: rounds for name in names if (rounds := rounds_named(name)) is not None}
 
 
 def read_manifest(path: Path) -> list[dict[str, Any]]:
@@ -170,7 +215,7 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
         StoreError: it is damaged, or newer than this program.
     """
     manifest = read_json(path)
-    advice = "restore it from a backup"
+    advice = _anew(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("packs"), list):
         raise StoreError(f"{path}: is damaged (holds no packs); {advice}")
     if manifest.get("schema_version") != COMPACTED_VERSION:
@@ -178,9 +223,16 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
             f"{path}: schema_version {manifest.get('schema_version')} is unknown to this program; "
             "upgrade selfinstruct"
         )
-    check_seal(manifest, path)
+    if SEAL not in manifest:
+        raise StoreError(f"{path}: is damaged (lacks {SEAL}); {advice}")
+    check_seal(manifest, path, advice)
     packs: list[dict[str, Any]] = manifest["packs"]
     return packs
+
+
+def _anew(manifest: Path) -> str:
+    run = manifest.parent.parent
+    return f"restore it from a backup, or write it anew with: selfinstruct audit repair {run}"
 
 
 def read_pack(folder: Path, checksum: str) -> Pack:
@@ -191,6 +243,8 @@ def read_pack(folder: Path, checksum: str) -> Pack:
     """
     path = checked(folder / PACK, {PACK: checksum})
     info = read_json(path)
+    if not isinstance(info, dict) or SEAL not in info:
+        raise StoreError(f"{path}: is damaged (lacks {SEAL}); restore it from a backup")
     check_seal(info, path)
     return Pack(folder, int(info["first"]), int(info["last"]), info)
 
@@ -203,8 +257,7 @@ def read_rows(path: Path, columns: Sequence[str] | None, place: tuple[int, int])
         columns: their names; None: all.
         place: first row and number of rows.
     """
-    stat = path.stat()
-    mark = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    mark = _mark_of(path)
     names = None if columns is None else tuple(columns)
     first, count = place
     starts = _groups(str(path), mark)
@@ -217,8 +270,18 @@ def read_rows(path: Path, columns: Sequence[str] | None, place: tuple[int, int])
         group += 1
     if parts:
         return pa.concat_tables(parts)
-    nothing: pa.Table = pq.read_schema(path).empty_table()
+    nothing: pa.Table = schema_of(path).empty_table()
     return nothing if columns is None else nothing.select(columns)
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """Return the schema of a file of a pack, which is read once."""
+    return _schema(str(path), _mark_of(path))
+
+
+def _mark_of(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _packed_round(line: Mapping[str, Any]) -> PackedRound:
@@ -235,6 +298,11 @@ def _packs(path: Path, _mark: tuple[int, int, int]) -> list[Pack]:
 @lru_cache(maxsize=16)
 def _metadata(path: str, _mark: tuple[int, int, int]) -> pq.FileMetaData:
     return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=16)
+def _schema(path: str, mark: tuple[int, int, int]) -> pa.Schema:
+    return _metadata(path, mark).schema.to_arrow_schema()
 
 
 @lru_cache(maxsize=64)

@@ -34,6 +34,7 @@ from selfinstruct.store.layout import (
 from selfinstruct.store.packs import (
     COMPACTED_VERSION,
     ROUND_LINES,
+    check_manifest,
     pack_of,
     packed_numbers,
     packs_of,
@@ -110,6 +111,7 @@ class Recorded:
         loose = [*numbered(folder), *numbered(self.path / IMPORTS)]
         packed = packed_numbers(self.path)
         numbers = sorted([*packed, *(number for number in loose if number not in packed)])
+        check_manifest(self.path, numbers)
         if numbers != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))
             raise StoreError(
@@ -169,8 +171,7 @@ class Recorded:
         """
         pack = pack_of(self.path, number)
         path = self.info_path(number)
-        info: dict[str, Any]
-        info = read_json(path) if pack is None else json.loads(pack.round(number).text)
+        info: dict[str, Any] = json.loads(pack.round(number).text) if pack else read_json(path)
         check_version(info, path)
         wrong = [k for k, kind in _ROUND_KEYS.items() if not isinstance(info.get(k), kind)]
         if not wrong and not {"prompt", "generated"} <= info["tokens"].keys():
@@ -239,8 +240,7 @@ class Recorded:
         """Return columns of the instructions or instances of a round; null where it lacks them."""
         path = self.committed(number, name)
         with damage(path):
-            place = self.place(number, name)
-            return read_columns(path, schema.TABLES[name], columns, place)
+            return read_columns(path, schema.TABLES[name], columns, self.place(number, name))
 
     def sizes(self, number: int) -> dict[str, int]:
         """Return the bytes of each file of a round; of a pack's file, its share by rows."""
@@ -263,7 +263,7 @@ class Recorded:
         packed = self.round_path(number) / name
         path = self.committed(number, name) if place is None else packed
         with damage(path):
-            return read_table(path, None, place)
+            return read_table(path, place)
 
     def completions(self, number: int) -> list[Completion]:
         """Return the requests and completions of a round; an import has none."""

@@ -6,37 +6,25 @@ Columns are only ever added, and are nullable: a reader uses the columns that it
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from selfinstruct.common import ids
 from selfinstruct.common.records import (
     CalibrationScore,
     Completion,
-    Conversation,
-    Form,
     InstanceCandidate,
     InstructionCandidate,
     Kind,
     Markers,
-    Message,
-    Prompt,
-    Reading,
-    Request,
-    Stage,
 )
-from selfinstruct.common.sampling import SamplingConfig
 from selfinstruct.filters.rules import reasons
-from selfinstruct.prompts.reading import recorded_reading
-from selfinstruct.store.columns import Place, read_table
+from selfinstruct.store.columns import Place
+from selfinstruct.store.completion_columns import columns_of, completions_from
+from selfinstruct.store.values import fields_of, read_values, records_of, table_of
 
 SCHEMA_VERSION = 1
 
@@ -143,19 +131,20 @@ CALIBRATION = pa.schema(
 
 def calibration_bytes(scores: Sequence[CalibrationScore]) -> bytes:
     """Return the content of a calibration.parquet."""
-    table = pa.Table.from_pylist([_row(score) for score in scores], schema=CALIBRATION)
     buffer = io.BytesIO()
+    table = table_of(fields_of(scores, CALIBRATION), CALIBRATION)
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def read_calibration(path: Path) -> list[CalibrationScore]:
-    rows = _read(path, CALIBRATION)
-    return [CalibrationScore(**{**row, "kind": Kind(row["kind"])}) for row in rows]
+    columns = read_values(path, CALIBRATION)
+    columns["kind"] = list(map(Kind, columns["kind"]))
+    return records_of(CalibrationScore, columns)
 
 
 def write_completions(path: Path, completions: Sequence[Completion]) -> None:
-    _write(path, [_completion_row(completion) for completion in completions], COMPLETIONS)
+    _write(path, table_of(columns_of(completions), COMPLETIONS))
 
 
 def read_completions(
@@ -169,165 +158,47 @@ def read_completions(
         markers: returns the marker words of the run's templates; called only if they decide how
             an older completion is read.
     """
-    words = cache(markers)
-    return [_completion(row, words) for row in _read(path, COMPLETIONS, place=place)]
+    return completions_from(read_values(path, COMPLETIONS, place=place), markers)
 
 
 def write_instructions(path: Path, candidates: Sequence[InstructionCandidate]) -> None:
-    _write(path, [_row(candidate) for candidate in candidates], INSTRUCTIONS)
+    _write(path, table_of(fields_of(candidates, INSTRUCTIONS), INSTRUCTIONS))
 
 
 def read_instructions(
     path: Path, ids: Collection[str] | None = None, place: Place | None = None
 ) -> list[InstructionCandidate]:
     """Read instructions: those with these ids, or all; `place`: of the rows to look at."""
-    rows = _read(path, INSTRUCTIONS, "id", ids, place)
-    return [InstructionCandidate(**_typed(row)) for row in rows]
+    columns = read_values(path, INSTRUCTIONS, place, ("id", ids))
+    return records_of(InstructionCandidate, _typed(columns))
 
 
 def write_instances(path: Path, candidates: Sequence[InstanceCandidate]) -> None:
-    _write(path, [_row(candidate) for candidate in candidates], INSTANCES)
+    _write(path, table_of(fields_of(candidates, INSTANCES), INSTANCES))
 
 
 def read_instances(
     path: Path, instruction_ids: Collection[str] | None = None, place: Place | None = None
 ) -> list[InstanceCandidate]:
     """Read instances: those of these instructions, or all; `place`: of the rows to look at."""
-    rows = _read(path, INSTANCES, "instruction_id", instruction_ids, place)
-    return [InstanceCandidate(**_typed(row)) for row in rows]
+    columns = read_values(path, INSTANCES, place, ("instruction_id", instruction_ids))
+    return records_of(InstanceCandidate, _typed(columns))
 
 
-def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+def _write(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd")
 
 
-def _read(
-    path: Path,
-    schema: pa.Schema,
-    key: str = "id",
-    values: Collection[str] | None = None,
-    place: Place | None = None,
-) -> list[dict[str, Any]]:
-    """Read the columns that a schema knows; with `values`, the rows whose `key` is among them."""
-    stored = pq.read_schema(path)
-    columns = [name for name in schema.names if name in stored.names]
-    table = read_table(path, columns, place)
-    if values is not None:
-        table = table.filter(pc.is_in(table[key], pa.array(list(values), pa.string())))
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
-
-
-def _row(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _typed(row: dict[str, Any]) -> dict[str, Any]:
-    if row["reason"] is not None and row["reason"] not in reasons():
-        raise ValueError(f"unknown reason {row['reason']!r}")
-    if row.get("kind") is not None:
-        row["kind"] = Kind(row["kind"])
-    if "parents" in row:
-        row["parents"] = tuple(row["parents"] or ())
-    if row.get("shown") is not None:
-        row["shown"] = tuple(row["shown"])
-    return row
-
-
-def _completion_row(completion: Completion) -> dict[str, Any]:
-    request = completion.request
-    return {
-        "id": request.id,
-        "stage": str(request.stage),
-        "template": request.template,
-        "prompt": _text_seen(completion),
-        "parents": request.parents,
-        "sampling": json.dumps(request.sampling.model_dump(), sort_keys=True),
-        "seed": request.seed,
-        "text": completion.text,
-        "thinking": completion.thinking,
-        "token_ids": completion.token_ids,
-        "token_logprobs": completion.token_logprobs,
-        "token_starts": completion.token_starts,
-        "token_ends": completion.token_ends,
-        "finish_reason": completion.finish_reason,
-        "num_prompt_tokens": completion.num_prompt_tokens,
-        "num_output_tokens": completion.num_output_tokens,
-        "error": completion.error,
-        "about": request.about,
-        "reading": _reading_text(request.reading),
-        "conversation": _conversation_text(request.prompt),
-    }
-
-
-def _reading_text(reading: Reading) -> str:
-    """Return a reading as JSON; what is about passages stands only in requests about them."""
-    values = asdict(reading)
-    kept = {key: values[key] for key in values if values[key] or key not in ("source", "given")}
-    return json.dumps(kept, ensure_ascii=bool(not reading.given))
-
-
-def _text_seen(completion: Completion) -> str | None:
-    """Return the text that the model saw; if the engine does not say, a prompt that is a text."""
-    prompt = completion.request.prompt
-    return completion.prompt or (prompt if isinstance(prompt, str) else None)
-
-
-def _conversation_text(prompt: Prompt) -> str | None:
-    if isinstance(prompt, str):
-        return None
-    return json.dumps(asdict(prompt), ensure_ascii=False)
-
-
-def _completion(row: dict[str, Any], markers: Callable[[], Markers]) -> Completion:
-    logprobs = row["token_logprobs"]
-    stage = Stage(row["stage"])
-    request = Request(
-        id=row["id"],
-        about=row.get("about") or ids.about(row["id"], stage),
-        stage=stage,
-        reading=_NO_READING,
-        template=row["template"],
-        prompt=_prompt(row),
-        sampling=SamplingConfig(**json.loads(row["sampling"])),
-        seed=row["seed"],
-        parents=tuple(row["parents"] or ()),
-        scored=tuple(row["token_ids"]) if stage is Stage.SCORE else None,
-    )
-    stored = row.get("reading")
-    if stored:
-        reading = _reading(stored)
-    else:
-        reading = recorded_reading(request, row["prompt"] or "", markers)
-    request = replace(request, reading=reading)
-    return Completion(
-        request=request,
-        text=row["text"],
-        token_ids=tuple(row["token_ids"]),
-        token_logprobs=None if logprobs is None else tuple(logprobs),
-        token_starts=tuple(row["token_starts"]),
-        token_ends=tuple(row["token_ends"]),
-        finish_reason=row["finish_reason"],
-        num_prompt_tokens=row["num_prompt_tokens"],
-        thinking=row["thinking"],
-        error=row["error"],
-        prompt=row["prompt"],
-        counted_tokens=0 if row["token_ids"] else row["num_output_tokens"],
-    )
-
-
-_NO_READING = Reading(Form.WHOLE)
-
-
-def _reading(stored: str) -> Reading:
-    values = json.loads(stored)
-    return Reading(**{**values, "form": Form(values["form"])})
-
-
-def _prompt(row: dict[str, Any]) -> Prompt:
-    """Return the prompt: a conversation as requested, or the text that the model saw."""
-    if not row.get("conversation"):
-        return str(row["prompt"])
-    values = json.loads(row["conversation"])
-    messages = tuple(Message(role=m["role"], content=m["content"]) for m in values["messages"])
-    return Conversation(messages, values["opened"], values["thinking"])
+def _typed(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the columns of candidates with the types of their fields."""
+    unknown = {reason for reason in columns["reason"] if reason is not None} - reasons().keys()
+    if unknown:
+        raise ValueError(f"unknown reason {min(unknown)!r}")
+    typed = dict(columns)
+    if "kind" in columns:
+        typed["kind"] = [None if kind is None else Kind(kind) for kind in columns["kind"]]
+    if "parents" in columns:
+        typed["parents"] = [tuple(parents or ()) for parents in columns["parents"]]
+    if "shown" in columns:
+        typed["shown"] = [None if shown is None else tuple(shown) for shown in columns["shown"]]
+    return typed

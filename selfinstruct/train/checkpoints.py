@@ -220,7 +220,7 @@ def written(out: Path, what: str = "training") -> Iterator[None]:
             less = (
                 "set a smaller per_device_train_batch_size or --max-length in another --out"
                 if what == "training"
-                else "free memory, or go on with a machine that has more"
+                else "free memory, or continue on a machine with more"
             )
             raise TrainError(
                 f"{out}: memory is full while {what} ({why(error)[:200]}); {safe}: {less}"

@@ -240,8 +240,9 @@ def _logits(shape: Shape, way: Way, batch: Batch) -> int:
         return 0
     if batch.learnt is None:
         words = min(shape.vocabulary, _TILE_WORDS)
-        # Without Triton the tile is also there in float32, and so are its exponentials.
-        size = _compute(way) + (0 if way.gpu else 12)
+        # Without Triton the backward pass has seven forms of the tile in float32 at once, and one
+        # of truth values (`_backward_tile`).
+        size = _compute(way) + (0 if way.gpu else 29)
         return min(batch.tokens, _TILE_TOKENS) * words * size
     # Logits, their float32 form and its log-softmax; then the gradients of both. The C library
     # keeps what each thread has freed, and the backward pass runs in a thread of its own.

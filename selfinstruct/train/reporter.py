@@ -19,6 +19,7 @@ from transformers.trainer_utils import has_length
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import DivergedError
+from selfinstruct.common.memory import KeptMemory
 from selfinstruct.train.checkpoints import COUNTS
 from selfinstruct.train.watching import Listen, TrainProgress
 
@@ -37,6 +38,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
         self._predicted = 0
+        self._memory = KeptMemory()
         if checkpoint is not None and (checkpoint / COUNTS).is_file():
             counts = json.loads((checkpoint / COUNTS).read_text(encoding="utf-8"))
             self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
@@ -50,7 +52,25 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Report that the training waits for other work, with `done` of `total` parts finished."""
         self._listen(TrainProgress(done, total, 0.0, None, None, self.tokens, self.seconds, what))
 
+    def has_scored(self) -> None:
+        """Give back the memory of a batch that was scored: the next one has other sizes."""
+        self._memory.release()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._memory.release()
+
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        self._memory.release()
+
+    def on_substep_end(self, *_: Any, **__: Any) -> None:
+        """Keep the memory of a batch for the next one, but not of ever more sizes of batches."""
+        self._memory.release_if_more()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._memory.release_if_more()
+
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
+        self.has_scored()
         loader = kwargs.get("eval_dataloader")
         if loader is None or not has_length(loader) or not state.is_world_process_zero:
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import (
@@ -27,10 +27,10 @@ from selfinstruct.common.records import (
 )
 from selfinstruct.filters.changes import COPIES_PROMPT
 from selfinstruct.filters.changes_5 import is_about_worked_passage
-from selfinstruct.filters.instance_rules import check_instances
-from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span
+from selfinstruct.filters.instance_rules import instance_failures
+from selfinstruct.filters.likelihood import SpanScore, conditional_gain, score_span, score_spans
 from selfinstruct.filters.outcomes import ENGINE_ERROR, INSTANCE_PARSE_FAILURE, PARSE_FAILURE
-from selfinstruct.filters.rule import Failure, InstructionFacts, Of, When, first_failure
+from selfinstruct.filters.rule import Failure, InstructionFacts, first_failed
 from selfinstruct.filters.similarity import SAME_TEXT
 from selfinstruct.verdicts.classification import CLASSIFIES, references_among
 from selfinstruct.verdicts.parse import (
@@ -61,9 +61,8 @@ def check_instruction_texts(
         rulebook: config and templates of the run.
         text_of: gives the text of a task that a prompt showed, by its pool id.
     """
-    own_lines = rulebook.prompts.own_lines(rulebook.version)
-    rules = rulebook.rules(Of.INSTRUCTION, When.TEXT, When.TEXT)
-    checks_shown = any(rule.name == COPIES_PROMPT.name for rule in rules)
+    own_lines, checks = rulebook.own_lines, rulebook.on_instruction_texts
+    checks_shown = any(rule.name == COPIES_PROMPT.name for rule, _ in checks)
     candidates = []
     for completion in proposals:
         if has_failed(completion, rulebook.version):
@@ -74,8 +73,8 @@ def check_instruction_texts(
         if not parsed:
             candidates.append(unparsed(completion, round))
         is_grounded = bool(completion.request.reading.source)
-        for item, instruction in enumerate(parsed):
-            candidate = instruction_row(completion, round, item, instruction)
+        rows = instruction_rows(completion, round, parsed)
+        for candidate, instruction in zip(rows, parsed, strict=True):
             facts = InstructionFacts(
                 instruction.text,
                 instruction.truncated,
@@ -86,8 +85,7 @@ def check_instruction_texts(
                     instruction.text, _prompt_of(completion), rulebook.prompts.passages
                 ),
             )
-            failure = first_failure(rules, facts, rulebook.config)
-            candidates.append(with_failure(candidate, failure))
+            candidates.append(with_failure(candidate, first_failed(checks, facts)))
     return candidates
 
 
@@ -120,9 +118,9 @@ def check_instance_texts(
         row = instance_row(candidate.id, candidate.round, completion, 0, empty)
         outcome = ENGINE_ERROR if failed else INSTANCE_PARSE_FAILURE
         return [with_failure(row, Failure(outcome.reason))]
-    config, rules = rulebook.config, rulebook.rules(Of.INSTANCE)
+    config, checks = rulebook.config, rulebook.on_instance_texts
     same = SAME_TEXT.at(rulebook.version)
-    failures = check_instances(rules, candidate.text, parsed, config, rulebook.markers, same)
+    failures = instance_failures(checks, candidate.text, parsed, rulebook.markers, same)
     rows = []
     for number, (instance, failure) in enumerate(zip(parsed, failures, strict=True)):
         row = instance_row(candidate.id, candidate.round, completion, number, instance)
@@ -190,8 +188,9 @@ def unparsed(completion: Completion, round: int) -> InstructionCandidate:
     """Return the one candidate of a proposal that holds no instruction: a parse failure."""
     text = completion.text
     whole = ParsedInstruction(0, len(text), text, text.strip(), truncated=False)
+    [row] = instruction_rows(completion, round, [whole])
     return replace(
-        instruction_row(completion, round, 0, whole),
+        row,
         mean_logprob=NAN,
         num_tokens=0,
         unscored_reason="parse_failure",
@@ -200,34 +199,36 @@ def unparsed(completion: Completion, round: int) -> InstructionCandidate:
     )
 
 
-def instruction_row(
-    completion: Completion, round: int, item: int, parsed: ParsedInstruction
-) -> InstructionCandidate:
-    """Return an instruction with its place, its parents and its score."""
-    span = score_span(completion, parsed.start, parsed.end)
-    return InstructionCandidate(
-        id=ids.instruction(completion.request.about, item),
-        round=round,
-        completion_id=completion.id,
-        char_start=parsed.start,
-        char_end=parsed.end,
-        raw_text=parsed.raw,
-        text=parsed.text,
-        parents=completion.request.parents,
-        mean_logprob=span.mean_logprob,
-        num_tokens=span.num_tokens,
-        unscored_reason=span.unscored_reason,
-        cut=parsed.cut,
-        source_id=completion.request.reading.source or None,
-    )
+def instruction_rows(
+    completion: Completion, round: int, parsed: Sequence[ParsedInstruction]
+) -> list[InstructionCandidate]:
+    """Return the instructions of a proposal with their places, parents and scores."""
+    spans = score_spans(completion, [(one.start, one.end) for one in parsed])
+    return [
+        InstructionCandidate(
+            id=ids.instruction(completion.request.about, item),
+            round=round,
+            completion_id=completion.id,
+            char_start=one.start,
+            char_end=one.end,
+            raw_text=one.raw,
+            text=one.text,
+            parents=completion.request.parents,
+            mean_logprob=span.mean_logprob,
+            num_tokens=span.num_tokens,
+            unscored_reason=span.unscored_reason,
+            cut=one.cut,
+            source_id=completion.request.reading.source or None,
+        )
+        for item, (one, span) in enumerate(zip(parsed, spans, strict=True))
+    ]
 
 
 def instance_row(
     instruction_id: str, round: int, completion: Completion, number: int, parsed: ParsedInstance
 ) -> InstanceCandidate:
     """Return an instance of an instruction, with its places and its scores."""
-    output = score_span(completion, *parsed.output_span)
-    input = score_span(completion, *parsed.input_span)
+    output, input = score_spans(completion, [parsed.output_span, parsed.input_span])
     return InstanceCandidate(
         id=ids.instance(instruction_id, number),
         instruction_id=instruction_id,
@@ -276,9 +277,12 @@ def with_gain(row: InstanceCandidate, scored: Completion | None) -> InstanceCand
 
 def with_failure(row: Row, failure: Failure | None) -> Row:
     """Return a candidate as rejected for a failure, if there is one; else as it is."""
-    if failure is None:
-        return row
-    return replace(row, verdict=REJECTED, reason=failure.reason, threshold=failure.threshold)
+    return row if failure is None else replace(row, **rejected(failure))
+
+
+def rejected(failure: Failure) -> dict[str, Any]:
+    """Return the fields of a candidate that is rejected for a failure."""
+    return {"verdict": REJECTED, "reason": failure.reason, "threshold": failure.threshold}
 
 
 def with_verdict(row: Row, failure: Failure | None) -> Row:

@@ -17,7 +17,6 @@ from selfinstruct.common import ids
 from selfinstruct.common.records import Completion, Markers, Stage
 from selfinstruct.common.versions import Versioned
 from selfinstruct.prompts import PromptLibrary
-from selfinstruct.prompts.kinds import kind_by_words
 from selfinstruct.verdicts.parse import PARSE_LABEL
 
 # Log-odds, in nats, of an answer whose probability is not known.
@@ -53,7 +52,7 @@ def classifies_by_words(
         references: for tasks of known kinds, whether they are classification, and the answers.
         prompts: the templates of the run, with the rules on words.
     """
-    by_words = kind_by_words(instruction, prompts.kind_rules)
+    by_words = prompts.kind_of(instruction)
     if by_words is not None:
         return by_words
     odds = label_odds(answer, prompts.markers)
@@ -116,7 +115,7 @@ def references_among(
 
 def needs_no_answer(instruction: str, prompts: PromptLibrary) -> bool:
     """Whether the words of an instruction decide, so that the model need not be asked."""
-    return kind_by_words(instruction, prompts.kind_rules) is not None
+    return prompts.kind_of(instruction) is not None
 
 
 def never(instruction: str, prompts: PromptLibrary) -> bool:  # noqa: ARG001

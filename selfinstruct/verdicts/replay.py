@@ -28,7 +28,10 @@ _ADDED = {"novelty_tokenizer", "kind"}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field of a candidate that differs; `field` is `row` for a candidate on one side only."""
+    """A field whose recorded and replayed values differ.
+
+    `field` is `row` if the candidate is only in the record, or only in the replay.
+    """
 
     id: str
     field: str

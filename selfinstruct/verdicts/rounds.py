@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.records import (
@@ -35,17 +36,14 @@ from selfinstruct.filters.rule import (
     Failure,
     InstanceFacts,
     InstructionFacts,
-    Of,
-    When,
-    first_failure,
+    first_failed,
 )
 from selfinstruct.verdicts.candidates import (
     check_instruction_texts,
     has_failed,
     read_instances_of,
-    with_failure,
+    rejected,
     with_scores,
-    with_verdict,
 )
 from selfinstruct.verdicts.pool import Standards, kind_of, see_instances
 from selfinstruct.verdicts.rulebook import Rulebook
@@ -107,54 +105,51 @@ def check_instruction_scores(
     instances (`final_verdicts`). Arguments are those of `check_instructions`.
     """
     config = rulebook.config
-    rules = rulebook.rules(Of.INSTRUCTION, When.LIKELIHOOD, When.NOVELTY)
-    scores = [candidate.mean_logprob for candidate in candidates if candidate.verdict is None]
-    standards.thresholds.see(Kind.INSTRUCTION, round, scores)
+    checks, index = rulebook.on_instruction_scores, standards.index
+    logprobs = [candidate.mean_logprob for candidate in candidates if candidate.verdict is None]
+    standards.thresholds.see(Kind.INSTRUCTION, round, logprobs)
     least = standards.thresholds.least(Kind.INSTRUCTION, round)
     checked = []
     for candidate in candidates:
-        scored = replace(candidate, logprob_threshold=least)
-        scored = score_novelty(scored, config, standards.index)
-        if scored.verdict is not None:
-            checked.append(scored)
+        text = candidate.text
+        scores: dict[str, Any] = {"logprob_threshold": least, **novelty_of(text, config, index)}
+        if candidate.verdict is not None:
+            checked.append(replace(candidate, **scores))
             continue
         facts = InstructionFacts(
-            scored.text,
-            mean_logprob=scored.mean_logprob,
+            text,
+            mean_logprob=candidate.mean_logprob,
             logprob_threshold=least,
-            rouge_l=scored.rouge_l,
-            scorable=standards.index.scorable(scored.text),
-            held=standards.index.held,
+            rouge_l=scores["rouge_l"],
+            scorable=index.scorable(text),
+            held=index.held,
         )
-        failure = first_failure(rules, facts, config)
+        failure = first_failed(checks, facts)
         if failure is not None and failure.reason == HOLDS_KNOWN.reason:
-            scored = replace(scored, neighbour_id=standards.index.held(scored.text))
+            scores["neighbour_id"] = index.held(text)
         if failure is None:
-            standards.index.add(scored.id, scored.text)
-            if with_instances is not None and scored.id not in with_instances:
+            index.add(candidate.id, text)
+            if with_instances is not None and candidate.id not in with_instances:
                 failure = Failure(PENDING_INSTANCES.reason)
             else:
-                scored = replace(scored, threshold=config.novelty.threshold)
-        checked.append(with_failure(scored, failure))
+                scores["threshold"] = config.novelty.threshold
+        checked.append(replace(candidate, **scores, **(rejected(failure) if failure else {})))
     return checked
 
 
-def score_novelty(
-    candidate: InstructionCandidate, config: RunConfig, index: NoveltyIndex
-) -> InstructionCandidate:
-    """Record the nearest neighbour, if it is nearer than `audit_floor` or the threshold.
+def novelty_of(text: str, config: RunConfig, index: NoveltyIndex) -> dict[str, Any]:
+    """Return the nearest neighbour, if it is nearer than `audit_floor` or the threshold.
 
     `rouge_l` is NaN where nothing in the pool comes that near (0 in the oldest runs).
     """
     floor = min(config.novelty.threshold, config.novelty.audit_floor)
-    match = index.nearest(candidate.text, floor)
+    match = index.nearest(text, floor)
     nothing_near = NOTHING_NEAR.at(config.rules_version)
-    return replace(
-        candidate,
-        novelty_tokenizer=str(index.tokenizer_of(candidate.text)),
-        rouge_l=match.score if match else nothing_near(index.scorable(candidate.text)),
-        neighbour_id=match.id if match else None,
-    )
+    return {
+        "novelty_tokenizer": str(index.tokenizer_of(text)),
+        "rouge_l": match.score if match else nothing_near(index.scorable(text)),
+        "neighbour_id": match.id if match else None,
+    }
 
 
 def check_instance_scores(
@@ -184,10 +179,8 @@ def check_output_score(
     """Check one instance by the thresholds as they are, if it passed the rules on its text."""
     kind = kind_of(row)
     least = thresholds.least(kind, round)
-    row = replace(row, logprob_threshold=least)
     if row.verdict is not None:
-        return row
-    rules = rulebook.rules(Of.INSTANCE, When.LIKELIHOOD, When.LIKELIHOOD)
+        return replace(row, logprob_threshold=least)
     facts = InstanceFacts(
         "",
         row.input,
@@ -196,7 +189,9 @@ def check_output_score(
         logprob_threshold=least,
         kind=kind,
     )
-    return with_verdict(row, first_failure(rules, facts, rulebook.config))
+    failure = first_failed(rulebook.on_instance_scores, facts)
+    outcome = rejected(failure) if failure else {"verdict": ACCEPTED}
+    return replace(row, logprob_threshold=least, **outcome)
 
 
 def final_verdicts(
@@ -223,17 +218,18 @@ def final_verdicts(
             instructions.append(candidate)
             continue
         own = list(instances[candidate.id])
-        task = replace(candidate, is_classification=labels[candidate.id])
-        if task.verdict is None:
+        outcome: dict[str, Any] = {}
+        if candidate.verdict is None:
             if all(row.reason == ENGINE_ERROR.reason for row in own):
-                task = with_failure(task, Failure(PENDING_INSTANCES.reason))
+                outcome = rejected(Failure(PENDING_INSTANCES.reason))
             elif not any(row.verdict == ACCEPTED for row in own):
-                task = with_failure(task, Failure(NO_INSTANCES.reason))
+                outcome = rejected(Failure(NO_INSTANCES.reason))
             elif room <= 0:
-                task = with_failure(task, Failure(OVER_TARGET.reason))
+                outcome = rejected(Failure(OVER_TARGET.reason))
             else:
-                task = replace(task, verdict=ACCEPTED)
+                outcome = {"verdict": ACCEPTED}
                 room -= 1
+        task = replace(candidate, is_classification=labels[candidate.id], **outcome)
         instructions.append(task)
         rows += own if task.verdict == ACCEPTED else [_rejected_with(task, row) for row in own]
     return Verdicts(instructions, rows)

@@ -73,7 +73,7 @@ def get_charts(run: RunOf) -> Charts:
 
 @router.get("/runs/{name}/events", tags=["runs"], response_class=StreamingResponse)
 def get_run_events(run: RunOf, service: ServiceOf) -> StreamingResponse:
-    """Stream the progress of a run (server-sent events): `change` for each, then `end`."""
+    """Stream the progress of a run: server-sent events `change`, and at last `end`."""
 
     def look() -> dict[str, Any]:
         return run_progress(service, run.name)
@@ -97,7 +97,7 @@ def get_candidate(run: RunOf, id: str) -> Detail:
 def get_export(
     run: RunOf, format: Format = Format.MESSAGES, answers: Answers = Answers.OWN
 ) -> FileResponse:
-    """Download the dataset of a run; a person's decisions are in it."""
+    """Download the dataset of a run, with people's decisions applied."""
     folder = tempfile.TemporaryDirectory(prefix="selfinstruct-")
     path = Path(folder.name) / f"export.{format.suffix}"
     try:

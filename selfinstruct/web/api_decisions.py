@@ -88,7 +88,7 @@ def post_label(run: RunOf, body: RatingGiven) -> Label | None:
 
 @router.get("/error-rates", tags=["labels"])
 def get_error_rates(run: RunOf) -> Measured | None:
-    """Return how often the filters err, by the ratings so far; null without ratings."""
+    """Return the error rates of the filters, from the ratings so far; null without ratings."""
     return measure(run)
 
 

@@ -40,7 +40,7 @@ def post_run(service: ServiceOf, body: RunWanted) -> Job:
 
 @router.post("/runs/{name}/resume", tags=["jobs"], status_code=202)
 def post_resume(service: ServiceOf, run: RunOf, rules: StopRules) -> Job:
-    """Continue a run; a raised target grows it."""
+    """Continue a run; with a higher target, it generates more tasks."""
     return resume_run(service.jobs, run, rules.model_dump())
 
 
@@ -88,7 +88,7 @@ def post_cancel(service: ServiceOf, id: str) -> Job:
 
 @router.get("/jobs/{id}/events", tags=["jobs"], response_class=StreamingResponse)
 def get_job_events(service: ServiceOf, id: str) -> StreamingResponse:
-    """Stream a job's state and output (server-sent events): `change` for each, then `end`."""
+    """Stream a job's state and output: server-sent events `change`, and at last `end`."""
     service.jobs.get(id)
 
     def look() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def get_conversations(run: RunOf, query: Annotated[ChatQuery, Query()]) -> Chats
 
 @router.get("/{id}", tags=["conversations"])
 def get_conversation(run: RunOf, id: str) -> ChatDetail:
-    """Return a conversation with its turns; with the id of a turn, what was asked for it too."""
+    """Return a conversation with its turns; with the id of a turn, also that turn's prompt."""
     return _chat_of(run, id)
 
 

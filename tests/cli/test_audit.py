@@ -151,7 +151,7 @@ def test_rating_in_the_terminal(
     assert not re.search(r"not_novel|accepted|no_instances", captured.out)  # blind
     press("uuq", monkeypatch)
     assert cli(["audit", "label", path, "--rater", "ann"]) == 0
-    assert "took back D" in capfd.readouterr().err
+    assert "removed the rating D" in capfd.readouterr().err
     press("u" + "a" * 99, monkeypatch)
     assert cli(["audit", "label", path, "--rater", "ann"]) == 0
     assert "all are rated" in capfd.readouterr().err

@@ -74,8 +74,8 @@ def test_auto_is_shown_as_what_it_means(
     monkeypatch.setenv("COLUMNS", "200")
     run(["generate", "--help"])
     shown = " ".join(re.sub("[^!-~]", " ", capsys.readouterr().out).split())
-    assert "[default: auto: bfloat16 where the machine is fast at it, else float32]" in shown
-    assert "[default: auto: for each stage what suits the model" in shown
+    assert "[default: auto: bfloat16 if the machine computes it fast, otherwise float32]" in shown
+    assert "[default: auto: the mode that suits the model best at each stage" in shown
     assert "[default: 100]" in shown
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.engines.detokenize import special_ids, token_spans
+from selfinstruct.engines.detokenize import TokenDecoder, special_ids, token_spans
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -29,7 +29,23 @@ def byte_tokenizer() -> Any:
     return tokenizer
 
 
+def merged_tokenizer() -> Any:
+    """The same with merges: tokens end within characters, and after more than one."""
+    tokenizer = byte_tokenizer()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=400,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|end|>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(
+        ["a 漢字 é🙂 漢 🙂🙂 ß щx 字é " * 20, "\ufffd the \n\tzé"], trainer
+    )
+    return tokenizer
+
+
 BYTES = byte_tokenizer()
+MERGED = merged_tokenizer()
 SPECIAL = special_ids(BYTES)
 
 # U+FFFD stands for a broken character in decoded text, see below.
@@ -129,3 +145,44 @@ def test_any_tokens_are_decoded_as_far_as_their_characters_are_whole(tokens: lis
     assert starts == sorted(starts)
     assert ends == sorted(ends)
     assert all(0 <= start <= end <= len(text) for start, end in zip(starts, ends, strict=True))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.integers(0, 399), max_size=6), st.lists(st.integers(0, 399), max_size=20))
+@example([], [])
+def test_bytes_give_what_the_tokenizer_gives_for_any_tokens(
+    prompt: list[int], tokens: list[int]
+) -> None:
+    for tokenizer in (BYTES, MERGED):
+        special = special_ids(tokenizer)
+        plain = plainly(tokenizer, special, prompt, tokens)
+        if plain is not None:
+            assert TokenDecoder(tokenizer).spans(prompt, tokens) == plain
+
+
+@settings(deadline=None, max_examples=200)
+@given(TEXTS | st.just("\ufffd"), st.lists(TEXTS | st.just("a\ufffd"), max_size=4), st.data())
+def test_bytes_give_what_the_tokenizer_gives_for_texts(
+    prompt: str, pieces: list[str], data: st.DataObject
+) -> None:
+    for tokenizer in (BYTES, MERGED):
+        special = special_ids(tokenizer)
+
+        def ids(text: str, tokenizer: Any = tokenizer) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+        tokens = [one for piece in pieces for one in [*ids(piece), *special]]
+        tokens = tokens[: data.draw(st.integers(0, len(tokens)))]
+        plain = plainly(tokenizer, special, ids(prompt), tokens)
+        if plain is not None:
+            assert TokenDecoder(tokenizer).spans(ids(prompt), tokens) == plain
+
+
+def plainly(
+    tokenizer: Any, special: frozenset[int], prompt: list[int], tokens: list[int]
+) -> tuple[str, list[int], list[int]] | None:
+    """Return the spans as the tokenizer decodes them; None where it gives up on them."""
+    try:
+        return token_spans(tokenizer, special, prompt, tokens)
+    except Exception:  # noqa: BLE001 (the library raises no other)
+        return None

@@ -213,6 +213,29 @@ def test_two_servers_share_the_work_and_one_may_die() -> None:
     assert first.most_in_flight <= 8
 
 
+def test_prompts_are_split_while_a_server_is_full_from_the_start() -> None:
+    go = threading.Event()
+
+    def late(prompt: str) -> str:
+        go.wait(20)
+        return answer(prompt)
+
+    with serving(late) as server:
+        engine = engine_of(server, max_num_seqs=40)
+        engine.submit([request(number) for number in range(50)])
+        until = time.monotonic() + 10
+        while server.in_flight < 40 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.in_flight == 40, "as many as the user says, before any answer"
+        assert len(engine.encode("two words")) == 2, "though every place is taken"
+        go.set()
+        back: list[Completion] = []
+        while len(back) < 50:
+            back += engine.collect()
+        engine.close()
+    assert server.most_in_flight == 40
+
+
 def test_the_same_beginning_goes_to_the_same_server() -> None:
     with serving(answer) as first, serving(answer) as second:
         engine = engine_of(first, second)

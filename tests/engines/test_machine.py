@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from selfinstruct.engines import machine
-from selfinstruct.engines.machine import Machine, can_compile, detect_machine
+from selfinstruct.engines.machine import Machine, can_compile, detect_machine, is_busy
 
 
 @pytest.fixture
@@ -63,3 +64,13 @@ def test_a_compiler_and_pythons_headers_are_needed_to_compile(
     monkeypatch.setenv("CXX", "sh")
     (tmp_path / "Python.h").unlink()
     assert not can_compile()
+
+
+@pytest.mark.parametrize(
+    ("loads", "busy"), [([3.0, 99.0, 2.0], False), ([80.0, 99.0, 2.0], True), ([], False)]
+)
+def test_only_its_own_cores_make_a_machine_busy(
+    loads: list[float], busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: loads)
+    assert is_busy((0, 2)) is busy

@@ -160,7 +160,7 @@ def test_options_of_no_tasks(
 ) -> None:
     arguments = ["evaluate", "--model", "a=bundled", "--out", str(tmp_path / "out"), *option]
     assert cli(arguments) == 2
-    assert f"{option[0]}: says something of --lm-eval" in capfd.readouterr().err
+    assert f"{option[0]}: applies only to --lm-eval" in capfd.readouterr().err
 
 
 def scores(text: str = "", **how: Any) -> tuple[ScriptedEngine, HarnessScores]:

@@ -166,6 +166,18 @@ def _damaged() -> None:
         handle.write("no JSON\n")
 
 
+def _compacted() -> None:
+    _has_run("--target", "9")
+    assert cli(["compact", "run"]) == 0
+
+
+def _damaged_pack() -> None:
+    _compacted()
+    assert cli(["generate", "--out", "run", "--resume", "--target", "12"]) == 0
+    file = next(Path("run/compacted").glob("*/instances.parquet"))
+    file.write_bytes(file.read_bytes()[:-9])
+
+
 def _rows() -> None:
     _inputs()
     rows = [{"text": f"The soup {n} was hot, and {n} spoons.", "label": n % 2} for n in range(12)]
@@ -277,6 +289,11 @@ def commands() -> list[Command]:
         ),
         Command("generate", _inputs, _generated(), (*_generated(), "--resume")),
         Command("generate --resume", _has_run, resume),
+        Command(
+            "generate --resume, compacted",
+            _compacted,
+            ("generate", "--out", "run", "--resume", "--target", "13"),
+        ),
         Command("answer", _has_run, ("answer", "run", "--model", "./model", "--prompting", "base")),
         Command("complete", _completable, ("complete", "run")),
         Command("converse", _has_run, ("converse", "run", "--turns", "3")),
@@ -312,6 +329,13 @@ def commands() -> list[Command]:
             ("compact", "run"),
             repacks=True,
             changes=OF_A_RUN + r"|^run/(rounds|compacted)/|^run/run\.yaml$",
+        ),
+        Command(
+            "audit repair, compacted",
+            _damaged_pack,
+            ("audit", "repair", "run"),
+            moves=True,
+            changes=OF_A_RUN + r"|^run/(rounds|compacted|\.?overrides|\.?labels)",
         ),
         *(_export(format) for format in Format),
         Command(

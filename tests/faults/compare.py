@@ -17,6 +17,7 @@ from selfinstruct.common.errors import SelfInstructError
 from selfinstruct.store import open_run
 from selfinstruct.store.layout import HEADS, LOCK_FILE, RUN_FILE, STATUS_FILE
 from selfinstruct.store.open_rounds import is_open_journal
+from selfinstruct.store.packs import MANIFEST
 
 # Values that say when, how fast or by whom, and sums of them.
 OF_THE_MOMENT = {
@@ -142,7 +143,7 @@ def gone(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[st
     """Yield the files whose content is nowhere any more: of a command that moves files aside."""
     present = set(after.values())
     for name, content in before.items():
-        if content not in present and Path(name).name not in (HEADS, STATUS_FILE):
+        if content not in present and Path(name).name not in (HEADS, STATUS_FILE, MANIFEST):
             yield f"{name} is nowhere"
 
 

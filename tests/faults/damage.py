@@ -21,6 +21,7 @@ from selfinstruct.decisions.overrides import read_overrides
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import open_run
 from selfinstruct.store.commits import KINDS
+from selfinstruct.store.packs import forget_packs
 from selfinstruct.store.sealed import forget_known
 from selfinstruct.train.data.preference_rows import read_preferences
 from tests.faults.whole import PAIRS, RUN
@@ -117,6 +118,7 @@ def try_damage(whole: Path, work: Path, damage: Damage, expected: str) -> Outcom
     shutil.copytree(whole, path)
     damage.do(path)
     forget_known()
+    forget_packs()
     try:
         read = everything(path)
     except SelfInstructError as error:
@@ -186,7 +188,7 @@ def _grow(whole: Path, other: Path, files: list[str], rng: random.Random) -> Dam
     name = rng.choice(files)
     content = rng.choice([b"\n", b"\x00", b"{}\n", b"PAR1", b"a: 1\n", b'{"id": "x"}\n'])
     return Damage(
-        "more at its end",
+        "extra bytes at the end",
         f"{name}: {content!r}",
         lambda path: (path / name).write_bytes((path / name).read_bytes() + content) and None,
     )
@@ -312,7 +314,7 @@ def _drop_folder(whole: Path, other: Path, files: list[str], rng: random.Random)
         else:
             shutil.copytree(path / name, (path / name).with_name(odd), dirs_exist_ok=True)
 
-    return Damage("lost folder" if odd is None else "odd folder", f"{name} {odd or ''}", do)
+    return Damage("lost folder" if odd is None else "unexpected folder", f"{name} {odd or ''}", do)
 
 
 def guarded(work: Callable[[], object]) -> int:

@@ -58,7 +58,7 @@ FAULTS: Mapping[str, Turn] = {
         *rng.sample(rows, min(1, len(rows))),
     ],
     "it returns nothing at times": lambda rows, rng: list(rows),
-    "it returns a completion that nobody asked for": lambda rows, rng: [
+    "it returns a completion that was not requested": lambda rows, rng: [
         *rows,
         replace(rows[0], request=replace(rows[0].request, id="r00000-p999-propose")),
     ],
@@ -68,13 +68,13 @@ FAULTS: Mapping[str, Turn] = {
     "it returns too many log-probabilities": lambda rows, rng: _some(
         rng, rows, lambda row: _with_scores(row, lambda scores: (*scores, -1.0))
     ),
-    "it returns log-probabilities that are no numbers": lambda rows, rng: _some(
+    "it returns log-probabilities that are NaN": lambda rows, rng: _some(
         rng, rows, lambda row: _with_scores(row, lambda scores: (math.nan,) * len(scores))
     ),
-    "it returns endless log-probabilities": lambda rows, rng: _some(
+    "it returns infinite log-probabilities": lambda rows, rng: _some(
         rng, rows, lambda row: _with_scores(row, lambda scores: (-math.inf,) * len(scores))
     ),
-    "it ends for a reason that nobody knows": lambda rows, rng: _some(
+    "it returns an unknown finish reason": lambda rows, rng: _some(
         rng, rows, lambda row: replace(row, finish_reason="tool_calls")
     ),
 }

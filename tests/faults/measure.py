@@ -8,7 +8,8 @@ import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Size:
     """How much to inject; `only` names commands."""
 
     every: int = 1
-    damages: int = 800
+    damages: int = 1_000
     completions: int = 20_000
     seed: int = 0
     only: Sequence[str] | None = None
@@ -119,11 +120,11 @@ def _note(found: Found, outcome: Outcome) -> None:
 
 def _seen(outcome: Outcome) -> str:
     if outcome.code < 0:
-        return "nothing; the same command went on"
+        return "no message; the same command continued"
     if outcome.code == 0:
-        return "exit code 0: done all the same"
+        return "exit code 0, finished in spite of the error"
     reason = re.search(r"\(([A-Z][a-z/ ]+)\)", outcome.told)
-    return f"exit code {outcome.code}: {reason.group(1) if reason else outcome.told[:60]}"
+    return f"exit code {outcome.code}, {reason.group(1) if reason else outcome.told[:60]}"
 
 
 def killed(folder: Path, size: Size, advance: Advance) -> Found:
@@ -137,27 +138,36 @@ def refused(folder: Path, size: Size, advance: Advance) -> Found:
 def damaged(folder: Path, size: Size, advance: Advance) -> Found:
     """Damage copies of a folder with everything in it; each is read as commands read it."""
     warm()
-    for number, name in enumerate(("whole", "other")):
-        ended = run_in_fork(lambda n=number, to=name: make_whole(folder / to, n), folder / "log")
-        assert ended.code == 0, ended.err
     found = Found()
-    for result in _damage_all(folder, size, advance):
-        kind, what, result_is, told, code = result
-        row = found.row(kind)
-        row.injected += 1
-        row.silent += result_is == "silent"
-        row.tracebacks += result_is == "traceback"
-        if result_is == "detected":
-            named = "names the file" if _names(told, what) else "names its folder, or what it is of"
-            row.saw[f"exit code {code}, {named}"] += 1
-        else:
-            row.saw[_READ.get(result_is, result_is)] += 1
-        if result_is in ("silent", "traceback"):
-            found.bad.append(f"{kind}, {what}: {result_is} {told}")
+    half = replace(size, damages=size.damages // 2)
+    for packed in (False, True):
+        place = folder / ("compacted" if packed else "loose")
+        place.mkdir(exist_ok=True)
+        for number, name in enumerate(("whole", "other")):
+            make = partial(make_whole, place / name, number, packed=packed)
+            ended = run_in_fork(make, folder / "log")
+            assert ended.code == 0, ended.err
+        for result in _damage_all(place, half, advance):
+            _note_damage(found, result, ", compacted" if packed else "")
     return found
 
 
-_READ = {"harmless": "the same is read: nothing to say"}
+def _note_damage(found: Found, result: tuple[str, str, str, str, int], of: str) -> None:
+    kind, what, result_is, told, code = result
+    row = found.row(kind + of)
+    row.injected += 1
+    row.silent += result_is == "silent"
+    row.tracebacks += result_is == "traceback"
+    if result_is == "detected":
+        named = "names the file" if _names(told, what) else "names its folder or what it belongs to"
+        row.saw[f"exit code {code}, {named}"] += 1
+    else:
+        row.saw[_READ.get(result_is, result_is)] += 1
+    if result_is in ("silent", "traceback"):
+        found.bad.append(f"{kind}{of}, {what}: {result_is} {told}")
+
+
+_READ = {"harmless": "content unchanged, so no message"}
 
 
 def _names(told: str, what: str) -> bool:
@@ -199,9 +209,9 @@ def hostile(folder: Path, size: Size, advance: Advance) -> Found:
         row.injected += outcome.completions
         row.silent += len(outcome.problems)
         row.saw["candidates with a verdict"] += outcome.candidates
-        row.saw["of them accepted"] += outcome.accepted
-        row.saw["rows exported, all formats together"] += outcome.exported
-        row.saw["rounds, replayed"] += outcome.rounds
+        row.saw["accepted candidates"] += outcome.accepted
+        row.saw["exported rows (all formats together)"] += outcome.exported
+        row.saw["replayed rounds"] += outcome.rounds
         found.bad += outcome.problems[:10]
         shutil.rmtree(place)
         seed += 1

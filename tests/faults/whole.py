@@ -9,12 +9,13 @@ from tests.faults.commands import _inputs, become_scripted, cli
 RUN, PAIRS = "run", "pairs"
 
 
-def make_whole(root: Path, seed: int = 0) -> int:
+def make_whole(root: Path, seed: int = 0, *, packed: bool = False) -> int:
     """Make a run and preferences in a folder, by commands; return the exit code.
 
     Args:
         root: a new folder.
         seed: of the run: two of them have the same shape.
+        packed: whether its first rounds are compacted.
     """
     from selfinstruct.audit.rating import rate
     from selfinstruct.audit.sample import draw_sample
@@ -29,6 +30,9 @@ def make_whole(root: Path, seed: int = 0) -> int:
     words = ["generate", "--out", RUN, "--model", "./model", "--prompting", "base"]
     words += ["--seeds", "seeds.jsonl", "--set", "propose.per_round=3"]
     assert cli([*words, "--target", "14", "--seed", str(seed)]) == 0
+    if packed:
+        assert cli(["compact", RUN]) == 0
+        assert cli(["generate", "--out", RUN, "--resume", "--target", "18"]) == 0
     run = open_run(Path(RUN))
     accepted = [row["id"] for row in candidates(run, Filter(verdict="accepted"))]
     drop(run, accepted[0], by="ann")

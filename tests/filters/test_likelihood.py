@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from selfinstruct.filters.likelihood import (
     conditional_gain,
     quantile,
     score_span,
+    score_spans,
+    tokens_of,
 )
 from selfinstruct.filters.rule import Failure, InstanceFacts, InstructionFacts, first_failure
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, LOW_LIKELIHOOD, TOO_LIKELY
@@ -154,3 +157,30 @@ def test_conditional_gain() -> None:
     gain, reason = conditional_gain(NAN, SpanScore(-1.0, 3))
     assert math.isnan(gain)
     assert reason == "output_not_scored"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4), st.floats(-9, 0)), max_size=12),
+    st.lists(st.tuples(st.integers(-1, 14), st.integers(-1, 14)), max_size=5),
+    st.booleans(),
+)
+def test_spans_are_scored_as_their_tokens_are_found_one_by_one(
+    tokens: list[tuple[int, int, float]], spans: list[tuple[int, int]], rising: bool
+) -> None:
+    if rising:
+        tokens = sorted(tokens)
+    starts = tuple(start for start, _, _ in tokens)
+    ends = [start + length for start, length, _ in tokens]
+    written = replace(
+        completion(),
+        token_ids=tuple(range(len(tokens))),
+        token_logprobs=tuple(score for _, _, score in tokens),
+        token_starts=starts,
+        token_ends=tuple(sorted(ends) if rising else ends),
+    )
+    for span, scored in zip(spans, score_spans(written, spans), strict=True):
+        inside = tokens_of(written, *span)
+        assert scored.num_tokens == len(inside)
+        if inside:
+            total = sum(tokens[position][2] for position in inside)
+            assert scored.mean_logprob == total / len(inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,15 +16,17 @@ from selfinstruct.filters import (
     echo,
     endings,
     instance_rules,
+    instruction_rules,
     length,
     placeholders,
     questions,
     refusals,
     repetition,
     text,
+    unsuitable,
 )
 from selfinstruct.filters.novelty import tokens
-from selfinstruct.filters.rule import InstanceFacts
+from selfinstruct.filters.rule import InstanceFacts, InstructionFacts
 from tests.former import code as former_code
 from tests.former import copies as former_copies
 from tests.former import echo as former_echo
@@ -103,3 +106,36 @@ def test_tokens(given: str) -> None:
         for name in ("tokens", "tokens_3"):
             old = getattr(former_tokens, name)(given, former_tokens.Tokenizer(tokenizer))
             assert getattr(tokens, name)(given, tokenizer) == old
+
+
+KEYWORDS = [("image", "map", "draw"), ("Kite",), ("file", "straße"), ("s", "i"), ()]
+WITH_KEYWORDS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "draw a map",
+                "Look at this IMAGE",
+                "f\u0131le",
+                "F\u0130LE",
+                "the attached file",
+                "\u017f",
+                "\u0130",
+                "ß",
+            ),
+            *("\u212aite", "kite", "maps", "STRASSE", "Straße", " ", ". ", "please draw a line"),
+        ]
+    )
+    | SHORT,
+    max_size=6,
+).map("".join)
+
+
+@settings(deadline=None)
+@given(WITH_KEYWORDS, st.sampled_from(KEYWORDS))
+def test_keywords(given: str, words: tuple[str, ...]) -> None:
+    pattern = unsuitable._pattern(tuple(map(str.casefold, words)))
+    assert unsuitable.needs_senses(given, words) == bool(words and pattern.search(given))
+    limits = SimpleNamespace(keywords=words, forbidden_starts=())
+    pattern = instruction_rules._keyword_pattern(words)
+    facts = InstructionFacts(given)
+    assert instruction_rules._is_unsuitable(facts, limits) == bool(words and pattern.search(given))

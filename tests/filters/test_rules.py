@@ -10,12 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from selfinstruct.common.versions import RULES_VERSION, Versioned
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.filters import rules
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
-from selfinstruct.filters.rule import InstructionFacts, Of, Rule, When, first_failure
+from selfinstruct.filters.rule import (
+    InstanceFacts,
+    InstructionFacts,
+    Of,
+    Rule,
+    When,
+    checks_of,
+    first_failed,
+    first_failure,
+)
 from selfinstruct.filters.rules import (
     RULES,
     fails_by_its_text,
@@ -144,3 +155,34 @@ def test_a_rule_that_is_added_shows_everywhere(
     assert (found["old"]["Praise the bee"], found["old_value"]) == (None, False)
     assert found["old_replay"] == 0
     assert found["asked"]["Praise the bee"] is None
+
+
+WORDS = [
+    "Write",
+    " a",
+    " map",
+    ".",
+    "?",
+    ":",
+    " [name]",
+    " I cannot help",
+    " the",
+    "###",
+    " 5",
+    "é",
+]
+
+
+@pytest.mark.parametrize("version", range(1, RULES_VERSION + 1))
+@given(text=st.lists(st.sampled_from(WORDS), min_size=1).map("".join), off=st.booleans())
+def test_checks_that_are_chosen_once_find_the_first_failure(
+    version: int, text: str, off: bool
+) -> None:
+    switches = {"refusal": False, "max_repetition": None, "keywords": ()} if off else {}
+    config = RunConfig.model_validate({"rules": switches, "rules_version": version})
+    for of, facts in (
+        (Of.INSTRUCTION, InstructionFacts(text, shown=(" a map.",), mean_logprob=-9.0)),
+        (Of.INSTANCE, InstanceFacts(text, text[:3], text, mean_logprob=-9.0)),
+    ):
+        own = rules_in_force(of, version)
+        assert first_failed(checks_of(own, config), facts) == first_failure(own, facts, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,14 +17,18 @@ from selfinstruct.filters import (
     copies,
     echo,
     endings,
+    placeholders,
     pointing,
     points,
     questions,
     refusals,
+    statements,
     text,
+    unsuitable,
 )
 from selfinstruct.filters.code import is_code
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
+from selfinstruct.filters.instruction_rules import UNSUITABLE_KEYWORDS
 from selfinstruct.filters.quoted import Quoted, Quotes
 from selfinstruct.filters.rule import InstanceFacts
 from selfinstruct.inputs.markup import heading_of, without_markup
@@ -272,3 +277,154 @@ def test_control_tokens_at_the_end(given: str, names: list[str]) -> None:
     found = re.search(rf"(?:\s*(?:{any_token}))+\s*\Z", given)
     kept = given[: found.start()] if found else given
     assert tokens_of(names)(given) == (kept if kept.strip() else given)
+
+
+def plainly_needs_senses(given: str, keywords: tuple[str, ...]) -> bool:
+    pattern = unsuitable._pattern(tuple(map(str.casefold, keywords)))
+    return bool(keywords) and bool(pattern.search(given))
+
+
+SHIPPED = tuple(UNSUITABLE_KEYWORDS)
+
+
+@settings(max_examples=500)
+@given(
+    texts(
+        *("Draw ", "a ", "map", "IMAGE", "this picture", "Please ", "the ", " in ", "attached "),
+        *("with a ", "photo.", "ｍap", "maſk", "Kiosk", "diagram below", "FİLE", "straße", "Ω"),  # noqa: RUF001
+    ),
+    st.sampled_from([SHIPPED, ("mask", "kiosk", "file"), ("Straße",), ("Ω", "map"), ()]),
+)
+def test_unsuitable_words(given: str, keywords: tuple[str, ...]) -> None:
+    assert unsuitable.needs_senses(given, keywords) == plainly_needs_senses(given, keywords)
+
+
+# As one pattern, with a part that is tried at the start alone.
+_ANYWHERE, _AT_START = pointing._POINTS_ANYWHERE.pattern, pointing._POINTS_AT_START.pattern
+POINTS = re.compile(f"{_ANYWHERE}|^(?:{_AT_START})", re.IGNORECASE)
+
+
+def plainly_lacks(given: str) -> bool:
+    if pointing._ANNOUNCES.search(given):
+        return True
+    if pointing._SHOWN.search(given) or pointing._PROGRAM.search(given):
+        return False
+    if POINTS.search(given):
+        return True
+    this = pointing._THIS.search(given)
+    return this is not None and not pointing._SENTENCE_END.search(given, 0, this.start())
+
+
+@settings(max_examples=1000)
+@given(
+    texts(
+        *("Rewrite ", "it", "this ", "THE ", "the ", "text", "sentence", " below", "given ", "ıt"),  # noqa: RUF001
+        *(
+            "following ",
+            "list",
+            "Write a ",
+            "function",
+            " that ",
+            "returns the ",
+            "in an array",
+            "1.",
+        ),
+        *(
+            "Translate ",
+            "the following text:",
+            ":\n",
+            "steps:",
+            "the next ",
+            "word ",
+            "ſcript",  # noqa: RUF001
+            ".",
+        ),
+        *("the input", "a) ", "b) ", "“", "these ", "numbers", "class", "İnteger", "Summarize "),
+    )
+)
+@example("Rewrite it")
+@example("Say hello.\nRewrite it")
+@example("Summarize the text in one sentence")
+def test_what_an_instruction_points_to(given: str) -> None:
+    assert pointing.lacks_what_it_points_to(given) == plainly_lacks(given)
+    for new, old in (
+        (pointing.announces_input, pointing._ANNOUNCES),
+        (pointing.announces_output, pointing._GOES_ON_AFTER),
+    ):
+        assert new(given) == bool(old.search(given))
+
+
+def plainly_asks_nothing(given: str) -> bool:
+    if "?" in given or given.endswith(":"):
+        return False
+    if statements._MORE.search(given) or statements._ANNOUNCES.search(given):
+        return False
+    if statements._SAID.match(given):
+        return not statements._WISH.search(given)
+    if not statements._NOUN.match(given) or statements._DUTY.search(given):
+        return False
+    return not given[0].islower() or given.endswith((".", "!"))
+
+
+@settings(max_examples=300)
+@given(texts("I ", "The ", "sky ", "please", "must ", "so ", "?", ". B", "we're ", "an ", "help"))
+def test_statements(given: str) -> None:
+    assert statements.asks_nothing(given) == plainly_asks_nothing(given)
+
+
+def plainly_declines(given: str, instruction: str) -> bool:
+    own = refusals._QUOTED.replaced(given, " ")
+    if refusals._DECLINES.search(own) and not refusals._speaks_for_people(own, instruction):
+        return True
+    if refusals._SORRY.match(own) and not refusals._ASKS_FOR_LETTER.search(instruction):
+        return True
+    if refusals._ASKS_FOR_MACHINE.search(instruction):
+        return False
+    if refusals._MODEL.search(own):
+        return True
+    return bool(refusals._HERE_TO_HELP.search(own)) and len(own.split()) <= 25
+
+
+@settings(max_examples=500)
+@given(
+    texts("I cannot ", "assist", "As an AI", " ai", "language model", "sorry, but I", "I'm an ai"),
+    st.sampled_from(["", "Pretend to be a robot.", "Write a letter.", "Name a bird."]),
+)
+@example("I'm here to help", "Act as a robot.")
+def test_refusals(given: str, instruction: str) -> None:
+    assert refusals.declines(given, instruction) == plainly_declines(given, instruction)
+
+
+@given(
+    texts("[name]", "<your name>", "____", "{{x}}", "[your answer here]", "lorem ipsum", "`"),
+    st.sampled_from(["", "Fill in the blanks.", "Write a template.", "Name a bird."]),
+    st.booleans(),
+)
+def test_gaps(given: str, instruction: str, blanks: bool) -> None:
+    asked = bool(placeholders._ASKS_FOR_GAPS.search(instruction))
+    plain = not asked and placeholders.leaves_gaps(given, "", blanks=blanks)
+    assert placeholders.leaves_gaps(given, instruction, blanks=blanks) == plain
+
+
+def plainly_echoes(given: str) -> bool:
+    if echo._FRAME_INSIDE.search(given):
+        return True
+    marker = re.search(r"\b(?:task|input|output|label):(?=\s|$)", given, re.IGNORECASE)
+    if marker is None:
+        return False
+    if marker.end() == len(given) and marker.group().casefold() == "input:":
+        return False
+    return not echo._EXAMPLE.search(given, 0, marker.start())
+
+
+@settings(max_examples=300)
+@given(texts("###", "# Task", "Task:", "Input:", "output: ", "label:", "example ", ") ", "ınput:"))  # noqa: RUF001
+def test_echoes_of_a_proposal(given: str) -> None:
+    assert echo.echoes_proposal(given, frozenset()) == plainly_echoes(given)
+
+
+@given(texts("ß", "я", "字", "ａ"), st.sampled_from(["LATIN", "CYRILLIC", "CJK"]))  # noqa: RUF001
+def test_scripts(given: str, script: str) -> None:
+    letters = [char for char in given if char.isalpha()]
+    inside = sum(unicodedata.name(char, "").startswith(script) for char in letters)
+    assert text.script_share(given, script) == (inside / len(letters) if letters else 1.0)

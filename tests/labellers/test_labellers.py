@@ -93,7 +93,7 @@ def test_a_labeller_that_is_added_needs_nothing_else(
     assert result["reports"] == [["shortest", "reference", True], ["likelihood", "shortest", True]]
     assert result["scored"] == [False, False, True]
     names = [*(labeller.name for labeller in LABELLERS), "shortest"]
-    assert "shortest, the fewest words" in done.stdout
+    assert "shortest (the fewest words)" in done.stdout
     assert "--judge: it is not used; label by `judge`" in done.stderr
     message = f"no labeller 'dice'; give one of: {', '.join(names)}"
     assert message in " ".join(done.stderr.replace("│", " ").split())

@@ -217,6 +217,111 @@ def test_a_manifest_that_was_changed(grown: Run) -> None:
         open_run(run.path).rounds()
 
 
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_lost_manifest_loses_nothing(
+    grown: Run, tmp_path: Path, generate: Generate, is_older: bool
+) -> None:
+    before = said(grown, tmp_path)
+    if is_older:
+        (grown.path / ".commits.json").unlink()
+    run = packed(grown)
+    files = {path: path.read_bytes() for path in (run.path / COMPACTED).rglob("*.*")}
+    manifest = run.path / COMPACTED / MANIFEST
+    manifest.rename(tmp_path / MANIFEST)
+    for attempt in (
+        lambda: open_run(run.path).rounds(),
+        lambda: packed(open_run(run.path)),
+        lambda: generate(run.path, resume=True, stop__target=45, propose__per_round=2),
+    ):
+        with pytest.raises(StoreError, match=r"manifest\.json: is missing"):
+            attempt()
+    assert "manifest.json: is missing" in str(verify_run(open_run(run.path)).problems[0])
+    (tmp_path / MANIFEST).rename(manifest)
+    for path, content in files.items():
+        assert path.read_bytes() == content
+    assert said(open_run(run.path), tmp_path) == before
+
+
+def test_a_lost_manifest_of_a_run_without_a_count(grown: Run) -> None:
+    """A run that was compacted by an older program has no number of its rounds."""
+    run = packed(grown)
+    (run.path / ".commits.json").unlink()
+    (run.path / COMPACTED / MANIFEST).unlink()
+    with pytest.raises(StoreError, match=r"manifest\.json: is missing"):
+        open_run(run.path).rounds()
+    with pytest.raises(StoreError, match=r"manifest\.json: is missing"):
+        packed(run)
+
+
+@pytest.mark.parametrize("damage", ["lost", "flipped", "empty"])
+def test_a_manifest_is_written_anew(
+    grown: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    before, rounds = said(grown, tmp_path), grown.rounds()
+    monkeypatch.setattr(packing, "FULL_ROUNDS", 3)
+    run = packed(grown)
+    manifest = run.path / COMPACTED / MANIFEST
+    if damage == "lost":
+        manifest.unlink()
+    elif damage == "flipped":
+        flip(manifest)
+    else:
+        manifest.write_bytes(b"")
+    done = repair(open_run(run.path))
+    assert (done.rounds, done.moved) == ([], [manifest])
+    assert manifest.name in str(done.problems[0])
+    mended = open_run(run.path)
+    assert mended.rounds() == rounds
+    assert said(mended, tmp_path) == before
+    assert verify_run(mended).problems == []
+
+
+def test_a_manifest_and_a_pack_are_damaged(
+    grown: Run, monkeypatch: pytest.MonkeyPatch, generate: Generate
+) -> None:
+    before = [repr(grown.instructions(n)) for n in grown.rounds()]
+    monkeypatch.setattr(packing, "FULL_ROUNDS", 3)
+    run = packed(grown)
+    (run.path / COMPACTED / MANIFEST).unlink()
+    flip(packs_of_folder(run.path)[1] / INSTANCES)
+    done = repair(open_run(run.path))
+    assert done.rounds == list(range(3, len(before)))
+    mended = open_run(run.path)
+    assert [repr(mended.instructions(n)) for n in mended.rounds()] == before[:3]
+    assert verify_run(mended).problems == []
+    generate(run.path, resume=True, stop__target=30, propose__per_round=2)
+    again = open_run(run.path)
+    assert [repr(again.instructions(n)) for n in again.rounds()] == before
+
+
+def packs_of_folder(run: Path) -> list[Path]:
+    return sorted(path for path in (run / COMPACTED).iterdir() if path.is_dir())
+
+
+def test_what_is_no_pack_stays(grown: Run) -> None:
+    run = packed(grown)
+    name = packs_of(run.path)[0].folder.name
+    others = [run.path / COMPACTED / one for one in ("notes", f"{name} copy", "²")]
+    for other in others:
+        other.mkdir()
+        (other / "letter.txt").write_text("mine\n")
+    assert packed(run).rounds() == grown.rounds()
+    assert [(other / "letter.txt").read_text() for other in others] == ["mine\n"] * 3
+    assert {problem.path for problem in verify_run(run).problems} == set(others)
+    repair(open_run(run.path))
+    assert verify_run(open_run(run.path)).problems == []
+
+
+def test_rounds_stay_while_their_pack_is_damaged(grown: Run, tmp_path: Path) -> None:
+    shutil.copytree(grown.path / "rounds", tmp_path / "rounds")
+    run = packed(grown)
+    shutil.copytree(tmp_path / "rounds", run.path / "rounds", dirs_exist_ok=True)
+    flip(packs_of(run.path)[0].folder / INSTANCES)
+    with pytest.raises(StoreError, match="is not what was committed"), run_lock(run.path):
+        packing.compact(open_run(run.path))
+    assert loose(run) == sorted(path.name for path in (tmp_path / "rounds").iterdir())
+
+
 def test_decisions_find_their_candidate(grown: Run) -> None:
     run = packed(grown)
     row = next(row for row in run.instructions(3) if row.verdict == "accepted")

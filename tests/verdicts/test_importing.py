@@ -328,7 +328,7 @@ def test_people_decide_about_it_and_nothing_waits_for_a_model(run: Run) -> None:
 def test_a_model_is_refused_and_a_teacher_is_not(
     tmp_path: Path, run: Run, generate: Generate, model_folder: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="was imported, and no model writes it; generate a run"):
+    with pytest.raises(ConfigError, match="was imported, so it has no model; generate a run"):
         generate(run.path, resume=True, stop__target=99)
     answered = answer(
         run,

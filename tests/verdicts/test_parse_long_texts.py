@@ -15,6 +15,7 @@ from selfinstruct.verdicts.parse import (
     items,
     markers,
     marks,
+    pairs,
     sections,
     spans,
     unnumbered,
@@ -23,6 +24,7 @@ from tests.former import first as former_first
 from tests.former import items as former_items
 from tests.former import markers as former_markers
 from tests.former import marks as former_marks
+from tests.former import pairs as former_pairs
 from tests.former import sections as former_sections
 from tests.former import spans as former_spans
 from tests.former import unnumbered as former_unnumbered
@@ -33,7 +35,11 @@ PLACES = st.integers(0, 30)
 
 def rows(records: Iterable[Any]) -> list[list[str]]:
     """Return records of two classes of one name as what can be compared."""
-    return [[str(getattr(one, field.name)) for field in fields(one)] for one in records]
+    return [[str(getattr(one, name)) for name in _names(one)] for one in records]
+
+
+def _names(record: Any) -> tuple[str, ...]:
+    return getattr(record, "_fields", ()) or tuple(field.name for field in fields(record))
 
 
 @settings(deadline=None)
@@ -99,5 +105,45 @@ def test_first_parsers(given: str, number: int, continues: bool, finish: str) ->
     )
     assert new == old
     for opened in (None, "Input:", "Output:"):
-        pairs = first.parse_input_first(given, finish, Markers(), opened=opened)
-        assert pairs == former_first.parse_input_first(given, finish, Markers(), opened=opened)
+        read = first.parse_input_first(given, finish, Markers(), opened=opened)
+        assert read == former_first.parse_input_first(given, finish, Markers(), opened=opened)
+
+
+_LINES = st.lists(
+    st.sampled_from(["", " ", "**", "__", "# ", "- ", "> ", "Example ", "[", "\t"])
+    | st.sampled_from(["Input", "input", "Output", "Eingabe", "输入", "label", "Ответ", "x"])
+    | st.sampled_from([" 1", " 2", " #3", "(4)", " text", " (a: b)", "（a：b）", "(", ")"])
+    | st.sampled_from([":", "：", " :", "**:", ":**", "::", ": x", ":x:", ": (y)", " ", "**", "]"]),
+    min_size=1,
+    max_size=6,
+).map("".join)
+LINES = st.tuples(
+    st.lists(_LINES, min_size=1, max_size=6),
+    st.lists(st.integers(0, 5), min_size=1, max_size=30),
+).map(lambda both: "\n".join(both[0][place % len(both[0])] for place in both[1]))
+
+
+@settings(deadline=None, max_examples=400)
+@given(LINES)
+def test_lines_that_occur_again(given: str) -> None:
+    role, former_role = markers.Role, former_markers.Role
+    for of_input in (("Input:",), markers.OTHER_INPUTS, (" Input",)):
+        for of_output in (("Output:",), markers.OTHER_OUTPUTS, ("Input:",)):
+            new = markers.find_markers(given, ((role.INPUT, of_input), (role.OUTPUT, of_output)))
+            old = former_markers.find_markers(
+                given, ((former_role.INPUT, of_input), (former_role.OUTPUT, of_output))
+            )
+            assert sorted(rows(new)) == sorted(rows(old))
+
+
+@settings(deadline=None, max_examples=400)
+@given(LINES | TEXTS)
+def test_pairs(given: str) -> None:
+    words = ((markers.Role.INPUT, ("Input:",)), (markers.Role.OUTPUT, ("Output:",)))
+    found = markers.find_markers(given, words)
+    for known in (found, [markers.Marker(markers.Role.INPUT, 0, 0), *found]):
+        for end in (len(given), len(given) // 2):
+            within = [marker for marker in known if marker.start < end]
+            new = pairs.input_first_pairs(given, within, end)
+            old = former_pairs.input_first_pairs(given, within, end)
+            assert (rows(new[0]), *new[1:]) == (rows(old[0]), *old[1:])

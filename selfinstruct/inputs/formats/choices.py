@@ -142,7 +142,7 @@ ENDINGS = Format(
     },
     needs=("context", "choices", "right"),
     convert=_endings,
-    help="`context` (or `ctx`), `endings`, `label`: the place of the right ending, from 0, or its "
+    help="`context` (or `ctx`), `endings`, `label`: the index of the right ending, from 0, or its "
     "letter (HellaSwag, SWAG)",
     example={
         "context": "She blew out the candle, and the room",

@@ -225,8 +225,8 @@ PREFERENCE = Format(
     },
     needs=("chosen", "rejected"),
     convert=_pair,
-    help="`prompt`, `chosen`, `rejected`: texts or turns; without `prompt`, whole conversations, "
-    "of which the shared beginning is the prompt",
+    help="`prompt`, `chosen`, `rejected`: texts or turns; without `prompt`, both are whole "
+    "conversations, and the beginning that they share is the prompt",
     example={
         "chosen": turns_example("Name a warm colour.", "Orange."),
         "rejected": turns_example("Name a warm colour.", "Colours are nice."),

@@ -168,7 +168,8 @@ RELEASE = Format(
     names={"instruction": ("instruction",), "instances": ("instances",)},
     needs=("instruction", "instances"),
     convert=_release,
-    help="`instruction`, `instances` with `input` and `output`: seed files, the paper's release",
+    help="`instruction`, `instances` with `input` and `output`: seed files, the data of the "
+    "Self-Instruct paper",
     example={
         "instruction": "Say the colour in one word.",
         "instances": [{"input": "fresh snow", "output": "white"}],

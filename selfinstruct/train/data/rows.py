@@ -17,6 +17,7 @@ from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import NoveltyConfig
 from selfinstruct.dataset.read import read_any
 from selfinstruct.dataset.rows import Answers, export_rows
+from selfinstruct.decisions.overrides import refuse_damaged
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import SFT
@@ -84,7 +85,9 @@ def read_rows(
     """
     path = user_path(data, option)
     if run_exists(path):
-        train_data = _read_run(open_run(path), answers, with_seeds)
+        run = open_run(path)
+        refuse_damaged(run)
+        train_data = _read_run(run, answers, with_seeds)
     else:
         if with_seeds:
             raise ConfigError(f"{data}: is not a run, so it has no seeds; leave --with-seeds out")

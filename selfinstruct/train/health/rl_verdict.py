@@ -24,13 +24,14 @@ from selfinstruct.train.health.verdict import (
 # Of the entropy before the first step: below it the policy writes nearly the same every time.
 _COLLAPSED = 0.3
 _ADVICE: Mapping[Trouble, str] = {
-    Trouble.FAR: "the reference is left behind: a larger --beta, a lower --learning-rate, or fewer "
-    "--steps",
-    Trouble.LONGER: "length is rewarded: take that out of the reward (a negative weight for words: "
-    "words@-0.01), or a larger --beta",
-    Trouble.SHORTER: "shortness is rewarded: take that out of the reward, or a larger --beta",
-    Trouble.ENDLESS: "the end of an answer was unlearnt: more --answer-tokens, a larger --beta, or "
-    "fewer --steps",
+    Trouble.FAR: "the policy has moved far from the reference: try a larger --beta, a lower "
+    "--learning-rate, or fewer --steps",
+    Trouble.LONGER: "the policy learnt to write more: take length out of the reward (a negative "
+    "weight for words: words@-0.01), or try a larger --beta",
+    Trouble.SHORTER: "the policy learnt to write less: take shortness out of the reward, or try a "
+    "larger --beta",
+    Trouble.ENDLESS: "the policy forgot how to end an answer: try more --answer-tokens, a larger "
+    "--beta, or fewer --steps",
 }
 
 
@@ -188,10 +189,10 @@ def _of_rewards(health: RlHealth, start: RlPoint, held_out: int) -> list[Warned]
         warnings.append(
             Warned(
                 Trouble.NOT_RAISED,
-                f"the reward went from {health.reward_before:.3g} to {health.reward:.3g}: not told "
-                "from chance",
-                "more --steps, a higher --learning-rate, a smaller --beta, or more held-out "
-                "prompts",
+                f"the reward went from {health.reward_before:.3g} to {health.reward:.3g}, by "
+                f"{_signed(health.gain)}",
+                "the training changed nothing measurable: try more --steps, a higher "
+                "--learning-rate, a smaller --beta, or more held-out prompts",
             )
         )
     if health.entropy < _COLLAPSED * health.entropy_before:

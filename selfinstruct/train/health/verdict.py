@@ -175,17 +175,17 @@ def _of_pairs(health: Health) -> list[Warned]:
             Warned(
                 Trouble.BELOW_CHANCE,
                 f"{shown}: worse than chance",
-                "the pairs that were trained on say the opposite of those held out: look for "
-                "flipped labels in one of them",
+                "the training pairs and the held-out pairs contradict each other: look for flipped "
+                "labels in one of them",
             )
         )
     elif accuracy.low <= 0.5:
         warnings.append(
             Warned(
                 Trouble.CHANCE,
-                f"{shown}: not told from chance",
-                "nothing general was learnt: more pairs, a larger --min-margin, more epochs, or "
-                "another labeller",
+                f"{shown}: the interval includes chance",
+                "the training learnt nothing measurable: try more pairs, a larger --min-margin, "
+                "more epochs, or another labeller",
             )
         )
     if chosen.high < 0 and rejected.mean < chosen.mean:
@@ -193,8 +193,8 @@ def _of_pairs(health: Health) -> list[Warned]:
             Warned(
                 Trouble.LESS_LIKELY,
                 f"chosen answers lost {-chosen.mean:.1f} nats, rejected ones {-rejected.mean:.1f}",
-                "the margin grows by forgetting both: a larger --beta, fewer steps, or "
-                "--loss-type sigmoid,sft, which holds on to the chosen",
+                "the margin grows although both get less likely: try a larger --beta, fewer steps, "
+                "or --loss-type sigmoid,sft, which keeps the chosen ones likely",
             )
         )
     if health.reference_accuracy.high < _AGAINST:
@@ -203,19 +203,22 @@ def _of_pairs(health: Health) -> list[Warned]:
                 Trouble.AGAINST,
                 "per token the reference finds the chosen answer likelier in "
                 f"{_percent(health.reference_accuracy)} of the pairs",
-                "the labels go against what the model would write: flipped, or by a labeller that "
-                "wants just that",
+                "the labels contradict the model's own likelihood: they are flipped, or the "
+                "labeller is meant to prefer unlikely answers",
             )
         )
     return warnings
 
 
 _ADVICE: Mapping[Trouble, str] = {
-    Trouble.FAR: "the reference is left behind: a larger --beta, a lower --learning-rate, or "
-    "fewer epochs",
-    Trouble.LONGER: "length was learnt: prefer --length-balance, or a larger --beta",
-    Trouble.SHORTER: "shortness was learnt: prefer --length-balance, or a larger --beta",
-    Trouble.ENDLESS: "the end of an answer was unlearnt: fewer steps, or --loss-type sigmoid,sft",
+    Trouble.FAR: "the policy has moved far from the reference: try a larger --beta, a lower "
+    "--learning-rate, or fewer epochs",
+    Trouble.LONGER: "the policy learnt to write more: try `prefer --length-balance`, or a larger "
+    "--beta",
+    Trouble.SHORTER: "the policy learnt to write less: try `prefer --length-balance`, or a larger "
+    "--beta",
+    Trouble.ENDLESS: "the policy forgot how to end an answer: try fewer steps, or "
+    "--loss-type sigmoid,sft",
 }
 
 
@@ -231,7 +234,7 @@ def of_samples(
     """
     warnings = []
     if end.divergence > _FAR:
-        found = f"fresh answers are {end.divergence:.1f} nats from the reference's"
+        found = f"fresh answers diverge {end.divergence:.1f} nats from the reference"
         warnings.append(Warned(Trouble.FAR, found, advice[Trouble.FAR]))
     ratio = end.tokens / start.tokens if start.tokens else math.nan
     shown = f"fresh answers have {end.tokens:.0f} tokens, {start.tokens:.0f} before"

@@ -51,6 +51,7 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         logprobs = super().compute_ref_log_probs(model, inputs)
+        self.reporter.has_scored()
         self._scored += len(inputs["input_ids"]) // 2
         rows = len(self.train_dataset) + len(self.eval_dataset or ())
         self.reporter.waits_for("the reference model", min(self._scored, rows), rows)
@@ -108,6 +109,7 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
             gathered = self.accelerator.gather_for_metrics(columns)
             rows = zip(*(column.tolist() for column in gathered), strict=True)
             pairs += [HeldOutPair(*row) for row in rows]
+            self.reporter.has_scored()
         return pairs
 
 

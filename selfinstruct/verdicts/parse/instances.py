@@ -16,6 +16,8 @@ from selfinstruct.verdicts.parse.markers import (
     Role,
     find_inline,
     find_markers,
+    may_be_inline,
+    may_have,
 )
 from selfinstruct.verdicts.parse.no_input import is_no_input
 from selfinstruct.verdicts.parse.pairs import Pair, input_first_pairs, output_first_pairs
@@ -102,6 +104,8 @@ def _with_inline(
     text: str, found: Sequence[Marker], markers: Markers, opened: str | None
 ) -> list[Marker]:
     """Add the outputs that stand on the line of their input."""
+    if not may_be_inline(text, markers.output):
+        return list(found)
     starts = [marker.after for marker in found]
     stops = [*(marker.start for marker in found), len(text)][1:]
     if opened is not None:
@@ -120,7 +124,7 @@ def _found(
 ) -> list[Marker]:
     found = find_markers(text, tuple(words.items()))
     missing = {role for role in others if not any(marker.role is role for marker in found)}
-    if not missing:
+    if not missing or not may_have(text, words, {role: others[role] for role in missing}):
         return found
     more = {role: others[role] if role in missing else own for role, own in words.items()}
     return find_markers(text, tuple(more.items()))

@@ -30,6 +30,10 @@ class Item:
     end: int
     heading: bool = False
 
+    def ending(self, end: int) -> Item:
+        """Return the same item with another end."""
+        return Item(self.number, self.start, end, self.heading)
+
 
 def instruction_of(text: str, item: Item, tag: str) -> ParsedInstruction | None:
     """Return the instruction of an item; None if nothing is left of it.

@@ -46,7 +46,7 @@ def read_list(
         return []
     closing = _closing(text, items)
     end = closing if closing < len(text) else items[-1].end
-    items[-1] = replace(items[-1], end=end)
+    items[-1] = items[-1].ending(end)
     read = [instruction_of(text, item, tag) for item in items]
     instructions = [instruction for instruction in read if instruction is not None]
     if not instructions:
@@ -95,7 +95,7 @@ def _numbered(text: str, first_number: int, continues: bool) -> tuple[list[Item]
             if is_inside(listing, mark, current.number, highest):
                 place += 1
                 continue
-            items[-1] = replace(current, end=mark.start)
+            items[-1] = current.ending(mark.start)
         items.append(Item(mark.number, mark.after, len(text), heading=mark.heading))
         highest = max(highest, mark.number)
         place += 1
@@ -144,12 +144,12 @@ def _split_line(text: str, item: Item, numbers: Collection[int]) -> list[Item]:
     )
     parts = [item]
     for mark in marks:
-        parts[-1] = replace(parts[-1], end=mark.start)
+        parts[-1] = parts[-1].ending(mark.start)
         parts.append(Item(mark.number, mark.after, item.end))
     last = parts[-1]
     stripped = trimmed(text, last.start, last.end)
     end = next_number_start(text, last.start, max(stripped), last.number)
-    return [*parts[:-1], replace(last, end=end if end < max(stripped) else last.end)]
+    return [*parts[:-1], last.ending(end) if end < max(stripped) else last]
 
 
 def _on_one_line(text: str, first_number: int) -> list[Item]:
@@ -196,7 +196,7 @@ def _bulleted(
     before = trimmed(text, items[0].start, outer[0].start)
     if text[before.start : before.end].rstrip(" *_").endswith((":", "：")):
         return items, opening
-    first = [replace(items[0], end=outer[0].start)] if before.start < before.end else []
+    first = [items[0].ending(outer[0].start)] if before.start < before.end else []
     return [*first, *found], opening
 
 

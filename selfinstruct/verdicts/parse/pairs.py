@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from selfinstruct.verdicts.parse.markers import Marker, Role
 from selfinstruct.verdicts.parse.sections import OpenOutput, before_first, next_input, value_span
@@ -33,25 +34,28 @@ def input_first_pairs(
     current: OpenOutput | None = None
     pending: Span | None = None
     searched = 0
-    for place, marker in enumerate(found):
-        stop = found[place + 1].start if place + 1 < len(found) else end
-        if marker.role is Role.INPUT:
+    input_role = Role.INPUT
+    for place, (marker, following) in enumerate(zip_longest(found, found[1:])):
+        stop = following.start if following is not None else end
+        if marker.role is input_role:
             if current is not None:
                 pairs.append(_closed(text, current, marker.start))
                 current = None
-            pending = _with_earlier(
-                text, found, place, pending, value_span(text, marker.after, stop)
-            )
+            if _is_replaced(marker, following):
+                pending = NOWHERE  # nobody reads it
+            else:
+                span = value_span(text, marker.after, stop)
+                pending = _with_earlier(text, found, place, pending, span)
         elif current is None:
             input = pending
             if input is None:
                 input, preamble = before_first(text, marker.start)
             current, pending = OpenOutput(input, pending is not None, marker), None
         else:
-            following = next_input(text, searched, marker, current)
-            if following is not None:
-                pairs.append(_closed(text, current, following[0]))
-                current = OpenOutput(following[1], given=False, marker=marker)
+            apart = next_input(text, searched, marker, current)
+            if apart is not None:
+                pairs.append(_closed(text, current, apart[0]))
+                current = OpenOutput(apart[1], given=False, marker=marker)
         searched = marker.after
     if current is not None:
         pairs.append(_closed(text, current, end))
@@ -95,6 +99,13 @@ def output_first_pairs(text: str, found: Sequence[Marker], end: int) -> tuple[li
 
 def _closed(text: str, current: OpenOutput, stop: int) -> Pair:
     return Pair(current.input, value_span(text, current.marker.after, stop))
+
+
+def _is_replaced(marker: Marker, following: Marker | None) -> bool:
+    """Whether another input follows an input, and is no second part of it."""
+    if following is None or following.role is not marker.role:
+        return False
+    return not marker.number or following.number != marker.number + 1
 
 
 def _with_earlier(
