@@ -114,7 +114,7 @@ def test_all_weights_without_a_penalty(model: LocalModel, tmp_path: Path) -> Non
 
 def test_a_larger_beta_stays_nearer_to_the_reference(whole: Trained, tmp_path: Path) -> None:
     near = train(whole.model, tmp_path / "near", steps=16, beta=5.0)
-    assert near.history[-1].divergence < 0.5 * whole.result.history[-1].divergence
+    assert near.history[-1].divergence < 0.8 * whole.result.history[-1].divergence
 
 
 def test_killed_and_resumed_ends_as_if_it_had_not_been(
