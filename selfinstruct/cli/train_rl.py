@@ -152,7 +152,7 @@ def rl(
     curves, and the last lines say what is wrong.
 
     Example:
-        selfinstruct train rl --data outputs/first --model outputs/sft --reward check --out rl
+        selfinstruct train rl --data tasks.jsonl --model sft --reward check --out rl
     """
     from selfinstruct.models import resolve_model
     from selfinstruct.train.arguments import check_settings
