@@ -41,6 +41,7 @@ from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import chat_tables, schema
 from selfinstruct.store.layout import CHATS, TURNS
+from selfinstruct.train.rewards.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
@@ -192,6 +193,13 @@ def check_table() -> str:
     for kind in CHECKS:
         example = json.dumps({kind.name: kind.example}, ensure_ascii=False)
         lines.append(f"| `{example}` | {kind.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def reward_table() -> str:
+    """Return a table of every kind of reward, what it says and what it needs."""
+    lines = ["| `--reward` | the reward of an answer | each prompt needs |", "|---|---|---|"]
+    lines += [f"| `{kind.shown}` | {kind.help} | {kind.needs} |" for kind in KINDS]
     return "\n".join(lines) + "\n"
 
 
@@ -475,6 +483,7 @@ def generated() -> dict[Path, str]:
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
+        docs / "rl.md": marked(docs / "rl.md", "rewards", reward_table()),
         faults: marked(faults, *reliability()),
     }
 
