@@ -91,7 +91,7 @@ def _mean(logprobs: Sequence[float] | None) -> float:
 
 LIKELIHOOD = Labeller(
     name="likelihood",
-    help="how likely the policy finds the answer, after principles of good answers",
+    help="how likely the policy finds the answer if its prompt states principles of good answers",
     details=(
         "The score is the mean log-likelihood, in nats per token, under the same policy with "
         "better instructions in its prompt: three principles (helpful, honest, harmless) and "
