@@ -101,8 +101,8 @@ def prefer(
         typer.Option(
             "--held-out-pairs",
             min=1,
-            help="Minimum number of pairs to hold out, one per task; these tasks give no training "
-            "pairs.",
+            help="Minimum number of pairs to hold out, one per prompt; their instructions give no "
+            "training pairs.",
             rich_help_panel=PAIRS,
         ),
     ] = 60,
