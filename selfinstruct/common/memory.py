@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-_FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks")
-
-
-class _Mallinfo(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in (*_FIELDS, "fordblks", "keepcost")]
+_STATM = Path("/proc/self/statm")
 
 
 def keep_freed_memory() -> None:
@@ -28,28 +26,52 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def freed_memory() -> int:
-    """Return the bytes that malloc keeps for later; 0 where it does not tell (glibc < 2.33)."""
-    mallinfo = getattr(_library(), "mallinfo2", None)
-    if mallinfo is None:
+def resident_memory() -> int:
+    """Return the bytes of memory that this process has; 0 where the system does not tell."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
         return 0
-    mallinfo.restype = _Mallinfo
-    return int(mallinfo().fordblks)
 
 
-def release_freed_memory(more_than: int) -> bool:
-    """Give what malloc keeps back to the system, if it is more than so many bytes.
+def release_freed_memory() -> None:
+    """Give what malloc keeps back to the system (only glibc; elsewhere nothing happens).
 
     Blocks of ever new sizes do not fit into those that were freed before, so what is kept grows
     without end. Called between batches, this costs far less than not to keep anything.
-
-    Returns:
-        Whether it did.
     """
-    if freed_memory() <= more_than:
+    trim = getattr(_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class KeptMemory:
+    """Decides when to give freed memory back, by how much there was after the first batches.
+
+    Args:
+        growth: so many times as much may be kept as after the first batch.
+        least: bytes that may be kept in any case.
+    """
+
+    def __init__(self, growth: float = 1.5, least: int = 256_000_000) -> None:
+        self._growth, self._least = growth, least
+        self._used = 0  # after the last release
+        self._usual: int | None = None  # what a batch leaves
+
+    def release(self) -> None:
+        """Give it back; the next batch shows anew what a batch leaves."""
+        release_freed_memory()
+        self._used, self._usual = resident_memory(), None
+
+    def release_if_more(self) -> bool:
+        """Give it back if there is far more than the first batch left; return whether it was."""
+        kept = resident_memory() - self._used
+        if self._usual is None:
+            self._usual = kept
+        elif kept > max(self._least, self._growth * self._usual):
+            self.release()
+            return True
         return False
-    _library().malloc_trim(0)
-    return True
 
 
 def _library() -> Any:

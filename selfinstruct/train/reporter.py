@@ -19,15 +19,12 @@ from transformers.trainer_utils import has_length
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import DivergedError
-from selfinstruct.common.memory import freed_memory, release_freed_memory
+from selfinstruct.common.memory import KeptMemory
 from selfinstruct.train.checkpoints import COUNTS
 from selfinstruct.train.watching import Listen, TrainProgress
 
 # How the columns of token ids are named.
 _IDS = "input_ids"
-# Bytes that malloc may keep between batches that are scored; between steps so many times as after
-# the first one.
-_KEPT_BYTES, _GROWTH = 256_000_000, 1.5
 # Characters of a batch that an error shows.
 _SHOWN_TOKENS, _SHOWN_CHARACTERS = 24, 80
 
@@ -41,7 +38,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         self.tokens, self._before = 0, 0.0
         self._predicted = 0
-        self._kept: int | None = None
+        self._memory = KeptMemory()
         if checkpoint is not None and (checkpoint / COUNTS).is_file():
             counts = json.loads((checkpoint / COUNTS).read_text(encoding="utf-8"))
             self.tokens, self._before = int(counts["tokens"]), float(counts["seconds"])
@@ -57,25 +54,20 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
     def has_scored(self) -> None:
         """Give back the memory of a batch that was scored: the next one has other sizes."""
-        release_freed_memory(_KEPT_BYTES)
+        self._memory.release()
 
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """Start the first step without the memory of what was done before the training."""
-        if self._kept is None:
-            self.has_scored()
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._memory.release()
 
     def on_evaluate(self, *_: Any, **__: Any) -> None:
-        self.has_scored()
+        self._memory.release()
 
     def on_substep_end(self, *_: Any, **__: Any) -> None:
         """Keep the memory of a batch for the next one, but not of ever more sizes of batches."""
-        if self._kept is None:
-            self._kept = freed_memory()
-        elif release_freed_memory(max(_KEPT_BYTES, int(_GROWTH * self._kept))):
-            self._kept = None  # the next batch shows what a batch takes
+        self._memory.release_if_more()
 
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        self.on_substep_end(*args, **kwargs)
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._memory.release_if_more()
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **kwargs: Any) -> None:
         self.has_scored()
