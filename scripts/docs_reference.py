@@ -364,7 +364,7 @@ def quality_table() -> str:
         "\nEach model wrote 100 tasks with the default settings. Two language models, not people, "
         "rated 50\nof the 100 tasks of each model "
         "([details](docs/engine.md#the-tasks-of-three-models-by-default)). "
-        "How long the runs took was not measured.\n"
+        "How long the\nruns took was not measured.\n"
     )
     return "".join(lines)
 
