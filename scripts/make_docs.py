@@ -113,7 +113,7 @@ def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
         "| `--engine` | what it is | log-probabilities | scores a given text | random seeds | "
-        "continues a turn begun for it | its further keys |",
+        "can continue a turn that the prompt begins | its further keys |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:

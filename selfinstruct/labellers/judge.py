@@ -133,13 +133,13 @@ def _labelled_by(model: LocalModel, dtype: str) -> str:
 
 JUDGE = Labeller(
     name="judge",
-    help="a model compares every two answers",
+    help="a model compares each pair of answers",
     details=(
-        "`--judge MODEL` says which of two answers is better, in both orders. An answer's score "
-        "is the share of its comparisons that it won; a pair's margin is the judge's log-odds. "
-        "If the two votes contradict each other, no pair is made. `--judge-prompt` is a "
-        "template of your own. On a CPU the judge's weights are float32 unless `--dtype` says "
-        "otherwise"
+        "The judge (`--judge MODEL`) is asked about each pair of answers twice, in both orders. "
+        "An answer's score is the share of its comparisons that it won; a pair's margin is the "
+        "judge's log-odds. If the two votes contradict each other, no pair is made. "
+        "`--judge-prompt` is a template of your own. On a CPU the judge's weights are float32 "
+        "unless `--dtype` says otherwise"
     ),
     needs=Needs.JUDGE,
     label=label,

@@ -91,12 +91,12 @@ def _mean(logprobs: Sequence[float] | None) -> float:
 
 LIKELIHOOD = Labeller(
     name="likelihood",
-    help="how likely the policy finds the answer, after principles of good answers",
+    help="how likely the policy finds the answer when its prompt states principles of good answers",
     details=(
         "The score is the mean log-likelihood, in nats per token, under the same policy with "
-        "better instructions in its prompt: three principles (helpful, honest, harmless) and "
-        "three good examples. No second model is needed. The column `contrast` says by how much "
-        "the instructions raise the score"
+        "three principles (helpful, honest, harmless) and three good examples in its prompt. No "
+        "second model is needed. The column `contrast` says by how much these principles and "
+        "examples raise the score"
     ),
     needs=Needs.OWN_SCORES,
     label=label,
