@@ -28,6 +28,6 @@ PYTHON
 beside=()
 count="${PROCESSES:-$(processes)}"
 if [[ $count -gt 1 ]]; then
-    beside=(--numprocesses "$count" --dist loadgroup --no-loadscope-reorder)
+    beside=(--numprocesses "$count" --dist loadscope --no-loadscope-reorder)
 fi
 exec .venv/bin/python -m pytest ${beside[@]+"${beside[@]}"} "$@"

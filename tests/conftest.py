@@ -118,7 +118,24 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, cores[number % len(cores) :: int(count)])
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole files, and those of TOGETHER to one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByFile(config, log)
+
+
+def _group(nodeid: str) -> str:
+    """Return the first file of those that run in one process with a test."""
+    file = nodeid.partition("::")[0]
+    return next((files[0] for files in TOGETHER if file in files), file)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [
         item
@@ -129,16 +146,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
-    groups = {file: files[0] for files in TOGETHER for file in files}
-    slow: set[str] = set()
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = groups.setdefault(file, file)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if item.get_closest_marker("slow") is not None:
-            slow.add(group)
+    slow = {_group(item.nodeid) for item in items if item.get_closest_marker("slow") is not None}
     # What takes longest goes first, so that the processes end at about the same time.
-    items.sort(key=lambda item: groups[item.nodeid.partition("::")[0]] not in slow)
+    items.sort(key=lambda item: _group(item.nodeid) not in slow)
 
 
 @pytest.fixture(autouse=True)
