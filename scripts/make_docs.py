@@ -457,7 +457,12 @@ def generated() -> dict[Path, str]:
     imports = docs / "import.md"
     faults = docs / "reliability.md"
     reference = docs / "reference"
-    page = marked(readme, "quality", quality_table(), "exports", export_table(is_short=True))
+    page = marked(
+        readme,
+        *("quality", quality_table()),
+        *("exports", export_table(is_short=True)),
+        *("throughput", throughput("short")),
+    )
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
