@@ -196,7 +196,7 @@ def export_table(docs: str = "docs/", *, is_short: bool = False) -> str:
     ]
     if is_short:
         names = ", ".join(trainer.name for trainer in TRAINERS)
-        trainers = [(names, "--for NAME", "the file, and a configuration of the trainer")]
+        trainers = [(names, "--for NAME", "the file, and a configuration for the trainer")]
     rows = [
         ("`datasets`, TRL in your own script", "--format messages", "the file"),
         ("pandas, DuckDB", "--format parquet", "the file, with every score"),
@@ -363,8 +363,9 @@ def quality_table() -> str:
     )
     lines.append(
         "\nEach model wrote 100 tasks with the default settings. Two language models, not people, "
-        "rated 50 of\nthem ([details](docs/engine.md#the-tasks-of-three-models-by-default)). "
-        "Minutes were not measured.\n"
+        "rated 50\nof the 100 tasks of each model "
+        "([details](docs/engine.md#the-tasks-of-three-models-by-default)). "
+        "How long the\nruns took was not measured.\n"
     )
     return "".join(lines)
 

@@ -41,6 +41,7 @@ from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
 from selfinstruct.store import chat_tables, schema
 from selfinstruct.store.layout import CHATS, TURNS
+from selfinstruct.train.rewards.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
@@ -112,7 +113,7 @@ def engine_table() -> str:
     """Return a table of every engine, what it can do and what can be set for it."""
     lines = [
         "| `--engine` | what it is | log-probabilities | scores a given text | random seeds | "
-        "continues a turn begun for it | its further keys |",
+        "can continue a turn that the prompt begins | its further keys |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in ENGINES:
@@ -192,6 +193,13 @@ def check_table() -> str:
     for kind in CHECKS:
         example = json.dumps({kind.name: kind.example}, ensure_ascii=False)
         lines.append(f"| `{example}` | {kind.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def reward_table() -> str:
+    """Return a table of every kind of reward, what it says and what it needs."""
+    lines = ["| `--reward` | the reward of an answer | each prompt needs |", "|---|---|---|"]
+    lines += [f"| `{kind.shown}` | {kind.help} | {kind.needs} |" for kind in KINDS]
     return "\n".join(lines) + "\n"
 
 
@@ -455,7 +463,12 @@ def generated() -> dict[Path, str]:
     imports = docs / "import.md"
     faults = docs / "reliability.md"
     reference = docs / "reference"
-    page = marked(readme, "quality", quality_table(), "exports", export_table(is_short=True))
+    page = marked(
+        readme,
+        *("quality", quality_table()),
+        *("exports", export_table(is_short=True)),
+        *("throughput", throughput("short")),
+    )
     return {
         data: marked(
             data, "data-formats", data_format_table(), "data-commands", data_command_table()
@@ -481,6 +494,7 @@ def generated() -> dict[Path, str]:
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
+        docs / "rl.md": marked(docs / "rl.md", "rewards", reward_table()),
         faults: marked(faults, *reliability()),
     }
 

@@ -51,10 +51,11 @@ def align(
     stage: Annotated[list[str] | None, renamed("--stage")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
-    """Generate, fine-tune, rank the model's own answers, optimise, and evaluate, in one folder.
+    """Generate, fine-tune, rank the model's own answers, train on the ranking (DPO), and evaluate.
 
-    Each stage is a command in its own process. Run the same command again to continue: it skips
-    finished stages. Use another folder for another model, target or option.
+    All results go into one folder. Each stage is a command in its own process. Run the same command
+    again to continue: it skips finished stages. Use another folder for another model, target or
+    option.
 
     Example:
         selfinstruct align --out outputs/aligned --target 150

@@ -33,6 +33,7 @@ from selfinstruct.cli import (
     train_kto,
     train_merge,
     train_reward,
+    train_rl,
     train_sft,
 )
 from selfinstruct.cli.console import stderr
@@ -65,6 +66,7 @@ add(train.app, "sft", train_sft.sft)
 add(train.app, "dpo", train_dpo.dpo)
 add(train.app, "kto", train_kto.kto)
 add(train.app, "reward", train_reward.reward)
+add(train.app, "rl", train_rl.rl)
 add(train.app, "merge", train_merge.merge)
 app.add_typer(train.app, name="train")
 add(app, "prefer", prefer.prefer)

@@ -16,7 +16,7 @@ def compact(
     """Put the rounds of a run into fewer, larger files, so that audits and exports are faster.
 
     Rounds, ids, exports and `--resume` stay as they are. This happens automatically after every 500
-    rounds. Versions of selfinstruct from before this command cannot read a compacted run.
+    rounds. Versions of selfinstruct without this command cannot read a compacted run.
 
     Example:
         selfinstruct compact outputs/first

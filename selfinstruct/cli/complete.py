@@ -11,18 +11,19 @@ from typing import Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, stdout, terminal
-from selfinstruct.cli.options import EngineOption, interrupt, required_engine
+from selfinstruct.cli.options import RunEngineOption, interrupt, required_engine
 
 
 def complete(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    engine: EngineOption = None,
+    engine: RunEngineOption = None,
 ) -> None:
-    """Write the missing inputs and outputs of instructions that are `pending_instances`.
+    """Write the inputs and outputs of instructions that have none yet (`pending_instances`).
 
     An instruction is in this state if it passed when a run was judged again (`audit whatif --out`,
-    `merge`), or if a person restored it (`audit restore`). The model, prompts and rules are those
-    of the run. So is the engine, unless you name another. Run it again to continue after a stop.
+    `merge`), if a person restored it (`audit restore`), or if the engine failed on its instances
+    (`engine_error`). The command uses the run's own model, prompts, rules and engine; you can name
+    another engine. Run it again to continue after a stop.
 
     Example:
         selfinstruct complete outputs/first

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from selfinstruct.inputs.read_data import ReadAs
     from selfinstruct.train.data.labelled import LabelledSplit
     from selfinstruct.train.data.preference_rows import PreferenceSplit
+    from selfinstruct.train.data.prompts import PromptSplit
     from selfinstruct.train.recipe import Source
 
-SplitT = TypeVar("SplitT", bound="PreferenceSplit | LabelledSplit")
+SplitT = TypeVar("SplitT", bound="PreferenceSplit | LabelledSplit | PromptSplit")
 
 READING = "How data is read"
 # What may be named wherever data is read.

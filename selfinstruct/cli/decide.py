@@ -38,8 +38,8 @@ def restore(
 ) -> None:
     """Put a rejected candidate into the dataset, as the model wrote it.
 
-    An instruction without instances waits for them: `selfinstruct complete` writes them, or you
-    type one with `audit edit --output`. Restoring an instance restores its instruction too.
+    If a restored instruction has no instance (input and output) yet, run `selfinstruct complete`,
+    or type one with `audit edit --output`. Restoring an instance restores its instruction too.
 
     Example:
         selfinstruct audit restore outputs/first r00000-p000-i00 --note "a good task"
@@ -73,10 +73,10 @@ def edit(
     run: RunFolder,
     id: CandidateId,
     text: Annotated[str | None, typer.Option("--text", help="Text of an instruction.")] = None,
-    input: Annotated[str | None, typer.Option("--input", help="Input, with --output.")] = None,
+    input: Annotated[str | None, typer.Option("--input", help="Input; needs --output.")] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", help="Output; for an instruction, it replaces its instances."),
+        typer.Option("--output", help="Output; for an instruction, replaces all instances."),
     ] = None,
     note: Note = "",
     by: By = None,

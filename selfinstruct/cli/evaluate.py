@@ -64,8 +64,8 @@ def evaluate(
         typer.Option(
             "--choices",
             metavar="DATA",
-            help="Questions with choices, ranked by their likelihood: DATA, or `shipped` for 50 "
-            "of ours." + default("none"),
+            help="Questions with choices; the model's likelihood ranks the choices: DATA, or "
+            "`shipped` for the 50 shipped questions." + default("none"),
         ),
     ] = None,
     pairs: Annotated[
@@ -82,8 +82,8 @@ def evaluate(
         typer.Option(
             "--few-shot",
             metavar="[NAME=]N",
-            help="Show N worked examples first, to this model or to all. May be repeated."
-            + default("none"),
+            help="Show N worked examples first: to the named model, or to all models. May be "
+            "repeated." + default("none"),
         ),
     ] = None,
     system: Annotated[
@@ -91,7 +91,7 @@ def evaluate(
         typer.Option(
             "--system",
             metavar="NAME=TEXT|FILE",
-            help="System prompt of this model: a text, or a file with it. May be repeated."
+            help="System prompt of the named model: a text, or a file with it. May be repeated."
             + default("none"),
         ),
     ] = None,
@@ -119,8 +119,8 @@ def evaluate(
         typer.Option(
             "--pass-at",
             metavar="K,…",
-            help="pass@k for tasks with a check, such as 1,5: does one of k answers pass?"
-            + default("none"),
+            help="Values of k, such as 1,5, for pass@k: does one of k answers pass the task's "
+            "check?" + default("none"),
             rich_help_panel=ANSWERS,
         ),
     ] = None,
@@ -130,7 +130,8 @@ def evaluate(
             "--temperature",
             min=0.01,
             max=5,
-            help="Sampling temperature of several answers." + default(f"{_TEMPERATURE}"),
+            help="Sampling temperature if each task gets several answers."
+            + default(f"{_TEMPERATURE}"),
             rich_help_panel=ANSWERS,
         ),
     ] = None,
@@ -174,7 +175,8 @@ def evaluate(
             "--lm-eval",
             metavar="TASKS",
             help="Tasks of lm-evaluation-harness, such as hellaswag,arc_easy, or YAML files of "
-            "tasks. Where it is not installed, the command to run is printed." + default("none"),
+            "tasks. If lm-eval is not installed, prints the command to run instead."
+            + default("none"),
             rich_help_panel=HARNESS,
         ),
     ] = None,

@@ -70,7 +70,7 @@ def export(
         typer.Option(
             "--conversations/--no-conversations",
             help="Write whole conversations (`converse`) instead of the tasks that open them."
-            + default("with messages and sharegpt"),
+            + default("on for messages and sharegpt"),
         ),
     ] = None,
     reasons: Annotated[
@@ -142,7 +142,7 @@ def export(
         bool,
         typer.Option(
             "--force",
-            help="Replace the file even if `export` did not write it, and an existing README.md.",
+            help="Replace existing files that `export` did not write: the data, and README.md.",
         ),
     ] = False,
     ignore_damaged_decisions: Annotated[

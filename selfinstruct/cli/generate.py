@@ -111,8 +111,8 @@ def generate(
         Path | None,
         typer.Option(
             "--documents",
-            help="File or folder of documents (text, Markdown, PDF, HTML); each prompt for new "
-            "tasks gets a passage, which is the input of these tasks.",
+            help="File or folder of documents (text, Markdown, PDF, HTML). Each prompt for new "
+            "tasks shows one passage, which becomes the input of all its tasks.",
             rich_help_panel=TASKS,
         ),
     ] = None,
@@ -128,7 +128,7 @@ def generate(
         str | None,
         typer.Option(
             "--model",
-            help=f"MODEL that writes: {ANY_MODEL}." + default("bundled"),
+            help=f"MODEL that writes the tasks: {ANY_MODEL}." + default("bundled"),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -193,7 +193,7 @@ def generate(
         typer.Option(
             "--min-logprob",
             help="Reject texts whose mean log-probability is below this, in nats per token, such "
-            "as -2.5." + default("set from the first candidates"),
+            "as -2.5." + default("set automatically from the first candidates"),
             rich_help_panel=FILTERS,
         ),
     ] = None,
@@ -201,13 +201,13 @@ def generate(
         float | None,
         typer.Option(
             "--max-logprob",
-            help="Reject texts whose mean log-probability is above this, such as -0.05; they are "
-            "mostly repetition." + default("none"),
+            help="Reject texts whose mean log-probability is above this, such as -0.05; such texts "
+            "mostly repeat themselves." + default("none"),
             rich_help_panel=FILTERS,
         ),
     ] = None,
 ) -> None:
-    """Generate an instruction dataset from seed tasks, until the target or a stop rule.
+    """Generate a dataset from seed tasks, until the target is reached or a stop rule applies.
 
     Stop it with Ctrl-C, and continue with --resume. Raise --target to grow a finished run.
 

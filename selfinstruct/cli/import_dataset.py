@@ -84,8 +84,8 @@ def import_dataset(
         typer.Option(
             "--per-row",
             metavar="N",
-            help="Number of tasks made from each row, each with another form of the templates, "
-            "drawn by weight; or `all`.",
+            help="Number of tasks made from each row, each in a different form of the templates, "
+            "drawn by weight; or `all` forms.",
             rich_help_panel=MADE,
         ),
     ] = "1",
@@ -102,8 +102,8 @@ def import_dataset(
         float | None,
         typer.Option(
             "--rationale",
-            help="Share of the other rows that get the form whose answer gives its reasons, if "
-            "there is one." + default("what the template says, or 0.5"),
+            help="Share of the remaining (not inverted) rows that get a form whose answer includes "
+            "reasons, if there is one." + default("what the template says, or 0.5"),
             rich_help_panel=MADE,
         ),
     ] = None,
@@ -112,8 +112,8 @@ def import_dataset(
         typer.Option(
             "--examples",
             metavar="K",
-            help="Worked examples before an input: a number, or numbers with weights: 0=3,2=1 "
-            "gives three rows in four none, and the fourth two.",
+            help="Worked examples before an input: a number, or numbers with weights. With "
+            "0=3,2=1, three rows in four get no example and one in four gets two.",
             rich_help_panel=MADE,
         ),
     ] = "0",
@@ -197,7 +197,7 @@ def import_dataset(
         ),
     ] = None,
 ) -> None:
-    """Turn the rows of a dataset into tasks with templates, and check them as generated tasks are.
+    """Turn a dataset's rows into tasks with templates, and judge them like generated tasks.
 
     The result is a run: you can audit, merge and export it, and train on it. Stop it with Ctrl-C,
     and continue with --resume.

@@ -20,9 +20,8 @@ def init(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Preset to start from: a name that --list prints. May be repeated: a model, a "
-            "domain or "
-            "a language." + default("bundled"),
+            help="Preset to start from: a name that --list prints. May be repeated, to combine a "
+            "model with a domain or a language." + default("bundled"),
         ),
     ] = None,
     list_presets: Annotated[

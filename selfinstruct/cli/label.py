@@ -31,7 +31,7 @@ def sample(
     run: RunFolder,
     per_reason: Annotated[
         int,
-        typer.Option("--per-reason", min=1, help="Number to draw per reason, and of the accepted."),
+        typer.Option("--per-reason", min=1, help="Candidates to draw per outcome."),
     ] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of the draw.")] = 0,
     stage: Annotated[
@@ -41,7 +41,7 @@ def sample(
 ) -> None:
     """Draw a random sample from each outcome, to rate with `audit label`.
 
-    The outcomes are the accepted, and each reason for a rejection. A larger sample with the same
+    The outcomes are: accepted, and each reason for a rejection. A larger sample with the same
     seed contains the smaller one, so earlier ratings still count.
 
     Example:

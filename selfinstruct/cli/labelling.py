@@ -52,7 +52,9 @@ def _asked_by(needs: Needs) -> str:
 JudgeOption = Annotated[
     str | None,
     typer.Option(
-        "--judge", help=f"MODEL that judges, for {_asked_by(Needs.JUDGE)}.", rich_help_panel=LABELS
+        "--judge",
+        help=f"MODEL that judges, for the labeller {_asked_by(Needs.JUDGE)}.",
+        rich_help_panel=LABELS,
     ),
 ]
 JudgePromptOption = Annotated[
@@ -67,7 +69,7 @@ RewardModelOption = Annotated[
     str | None,
     typer.Option(
         "--reward-model",
-        help=f"MODEL of `train reward`, for {_asked_by(Needs.REWARD_MODEL)}.",
+        help=f"MODEL that `train reward` made, for the labeller {_asked_by(Needs.REWARD_MODEL)}.",
         rich_help_panel=LABELS,
     ),
 ]

@@ -83,11 +83,15 @@ def list_candidates(
     ] = None,
     min_logprob: Annotated[
         float | None,
-        typer.Option("--min-logprob", help="Minimum nats per token.", rich_help_panel=WHICH),
+        typer.Option(
+            "--min-logprob", help="Minimum log-probability, nats per token.", rich_help_panel=WHICH
+        ),
     ] = None,
     max_logprob: Annotated[
         float | None,
-        typer.Option("--max-logprob", help="Maximum nats per token.", rich_help_panel=WHICH),
+        typer.Option(
+            "--max-logprob", help="Maximum log-probability, nats per token.", rich_help_panel=WHICH
+        ),
     ] = None,
     sort: Annotated[
         str, typer.Option("--sort", help="Column to sort by, such as rouge_l or mean_logprob.")

@@ -53,16 +53,24 @@ DtypeOption = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-EngineOption = Annotated[
-    str | None,
-    typer.Option(
+
+
+def _engine_option(meaning: str) -> Any:
+    """Return `--engine`, whose default has this meaning."""
+    return typer.Option(
         "--engine",
         metavar="NAME",
         help="Engine that runs the model: "
         + "; ".join(f"{engine.name} ({engine.help})" for engine in ENGINE_OPTIONS.values())
-        + f".{default(DEFAULT_ENGINE)}",
+        + f".{default(meaning)}",
         rich_help_panel=MODEL,
-    ),
+    )
+
+
+EngineOption = Annotated[str | None, _engine_option(DEFAULT_ENGINE)]
+RunEngineOption = Annotated[str | None, _engine_option("the run's")]
+ConverseEngineOption = Annotated[
+    str | None, _engine_option(f"the run's; with --model {DEFAULT_ENGINE}")
 ]
 BaseUrlOption = Annotated[
     list[str] | None,

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def plan(
     run: RunFolder,
-    target: Annotated[int, typer.Option("--target", help="Tasks in all.", min=1)],
+    target: Annotated[int, typer.Option("--target", help="Total number of tasks.", min=1)],
     tokens_per_second: Annotated[
         float | None,
         typer.Option(
             "--tokens-per-second",
-            help="Generated tokens a second." + default("as fast as the run was"),
+            help="Generated tokens per second." + default("as fast as the run was"),
             min=0.001,
         ),
     ] = None,
@@ -58,8 +58,8 @@ def plan(
 ) -> None:
     """Estimate the requests, tokens, hours, disk, memory and cost of a larger target.
 
-    The share of new candidates falls as the pool grows. A curve is fitted to this decline in the
-    rounds of the run; intervals show how uncertain the estimate is. The run stays as it is.
+    The more tasks a run has, the fewer candidates differ enough from them to be accepted. A curve
+    is fitted to this decline; intervals show how uncertain the estimate is. The run stays as it is.
 
     Example:
         selfinstruct plan outputs/first --target 10000

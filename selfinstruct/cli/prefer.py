@@ -101,7 +101,8 @@ def prefer(
         typer.Option(
             "--held-out-pairs",
             min=1,
-            help="Minimum number of pairs to hold out; all pairs of a task stay together.",
+            help="Minimum number of pairs to hold out, one per prompt; their instructions give no "
+            "training pairs.",
             rich_help_panel=PAIRS,
         ),
     ] = 60,
@@ -114,9 +115,9 @@ def prefer(
     dtype: DtypeOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped command.")] = False,
 ) -> None:
-    """Sample a policy's answers to tasks, label them, and make pairs of them for DPO.
+    """Sample answers of a model (the policy) to tasks, label them, and make pairs for DPO.
 
-    Pairs are in TRL's explicit preference format: train.parquet and held_out.parquet.
+    It writes train.parquet and held_out.parquet, in TRL's explicit preference format.
 
     Example:
         selfinstruct prefer outputs/first --policy outputs/sft --out outputs/pairs

@@ -20,7 +20,10 @@ def serve(
         Path, typer.Option("--root", help="Folder of runs; new ones are made in it.")
     ] = Path("outputs"),
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; all but loopback need a token.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen on; any address but loopback needs a token."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
@@ -47,13 +50,13 @@ def serve(
         typer.Option(
             "--endpoint",
             metavar="URL",
-            help="A served model for new runs, as http://host:8000/v1#NAME. May be repeated.",
+            help="A served model for new runs, such as http://host:8000/v1#NAME. May be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Open the web service over a folder of runs: audit, rate, what-if, start and watch runs.
+    """Open the web service for a folder of runs: audit and rate tasks, start and watch runs.
 
-    Runs that were started from it continue when it stops. A service that starts again finds them.
+    Runs that the service started continue when it stops. It finds them when you start it again.
 
     Example:
         selfinstruct serve --root outputs

@@ -53,7 +53,7 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
 
 
 def verify(run: RunFolder, as_json: AsJson = False) -> None:
-    """Verify the checksum of every file, and every line of the journals; exit code 4 on damage.
+    """Verify the checksum of every file, and every decision and rating; exit code 4 on damage.
 
     Example:
         selfinstruct audit verify outputs/first

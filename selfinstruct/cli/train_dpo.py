@@ -52,8 +52,8 @@ def dpo(
         typer.Option(
             "--fresh",
             min=1,
-            help="Prompts that the policy answers anew at each evaluation, to monitor the "
-            "training.",
+            help="Number of prompts that the policy answers again at each evaluation, to "
+            "monitor the training.",
             rich_help_panel=TRAINING,
         ),
     ] = 32,

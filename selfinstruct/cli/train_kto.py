@@ -51,7 +51,7 @@ def kto(
 ) -> None:
     """Train a policy with KTO (Kahneman-Tversky optimisation), on answers marked good or bad.
 
-    Needs no pairs: thumbs up and down are enough.
+    KTO needs no pairs: answers marked good or bad, such as thumbs up and down, are enough.
 
     Example:
         selfinstruct train kto --data thumbs.jsonl --model outputs/sft --out kto

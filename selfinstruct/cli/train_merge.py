@@ -18,7 +18,7 @@ def merge(
         Path,
         typer.Option(
             "--adapter",
-            help="Folder of an adapter, or of a training whose merge was interrupted.",
+            help="Folder of an adapter, or of a training run whose merge was interrupted.",
         ),
     ],
     out: OutOption,
@@ -30,9 +30,9 @@ def merge(
         ),
     ] = None,
 ) -> None:
-    """Merge an adapter into the model it was trained on, and save the whole for vLLM.
+    """Merge an adapter into the model it was trained on, and save the merged model for vLLM.
 
-    Needs memory for the model in float32: four bytes for each of its parameters.
+    The merge needs memory for the model in float32: four bytes for each parameter.
 
     Example:
         selfinstruct train merge --adapter outputs/adapter --out outputs/merged

@@ -38,7 +38,8 @@ def reward(
     ranked: Annotated[
         bool,
         typer.Option(
-            "--ranked", help="Train on every pair that follows from the ranked answers of a prompt."
+            "--ranked",
+            help="The data has ranked answers: train on every pair that a ranking implies.",
         ),
     ] = False,
     check: Annotated[
@@ -59,7 +60,8 @@ def reward(
 ) -> None:
     """Train a reward model on preference pairs, with the Bradley-Terry loss.
 
-    Reports its accuracy on held-out pairs, its calibration, and whether it relies only on length.
+    The report has the model's accuracy on held-out pairs, its calibration, and whether it relies
+    only on length.
 
     Example:
         selfinstruct train reward --data outputs/pairs --model bundled --out reward

@@ -36,7 +36,7 @@ BetaOption = Annotated[
     typer.Option(
         "--beta",
         min=1e-4,
-        help="How close to stay to the reference, the model before training; larger is closer.",
+        help="How close to stay to the reference (the model before training); larger is closer.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -114,7 +114,7 @@ class Adapters:
         typer.Option(
             "--lora-targets",
             metavar="NAME,…",
-            help="Layers with adapters, such as q_proj,v_proj." + default("all linear ones"),
+            help="Layers with adapters, such as q_proj,v_proj." + default("all linear layers"),
             rich_help_panel=ADAPTERS,
         ),
     ] = None
@@ -182,7 +182,7 @@ class Common:
         typer.Option(
             "--patience",
             min=0,
-            help="Stop after this many evaluations without a lower loss; 0: never.",
+            help="Stop after this many evaluations in a row without a lower loss; 0: never.",
             rich_help_panel=TRAINING,
         ),
     ] = 1

@@ -51,8 +51,8 @@ def whatif(
         float | None,
         typer.Option(
             "--quantile",
-            help="Quantile of the first candidates' likelihood at which the threshold is set: "
-            "their share to reject." + default("the run's"),
+            help="Quantile of the first candidates' likelihood that becomes the threshold; about "
+            "this share of candidates is rejected." + default("the run's"),
         ),
     ] = None,
     out: Annotated[
@@ -62,9 +62,9 @@ def whatif(
 ) -> None:
     """Judge a run's candidates again with other thresholds, without changing the run.
 
-    The result is an approximation: a real run with these thresholds would have shown the model
-    other tasks, and so proposed others. With --out, instructions that pass only now are
-    `pending_instances`, and `selfinstruct complete` writes their instances.
+    The result is an approximation: in a real run with these thresholds, the model would have seen
+    other tasks, and so would have proposed others. With --out, instructions that were rejected
+    before and pass now are `pending_instances`; `selfinstruct complete` writes their instances.
 
     Example:
         selfinstruct audit whatif outputs/first --rouge 0.6

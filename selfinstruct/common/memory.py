@@ -53,7 +53,7 @@ class KeptMemory:
         least: bytes that may be kept in any case.
     """
 
-    def __init__(self, growth: float = 1.5, least: int = 256_000_000) -> None:
+    def __init__(self, growth: float = 1.2, least: int = 256_000_000) -> None:
         self._growth, self._least = growth, least
         self._used = 0  # after the last release
         self._usual: int | None = None  # what a batch leaves

@@ -38,7 +38,8 @@ class ModelConfig(Section):
 
     name: str = semantic("bundled", "`bundled`, a name of `models list`, a folder or a hub name")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = semantic(
-        "auto", "weights and activations; auto: bfloat16 if the machine is fast at it"
+        "auto",
+        "number type of weights and activations; auto: bfloat16 if the machine computes it fast",
     )
     prompting: Prompting = semantic("auto", "base: raw text; chat: the model's chat template")
     system: NonEmpty | None = semantic(None, "system prompt of chat prompting")
@@ -61,7 +62,7 @@ class EngineConfig(Section):
     kv_cache_gb: float | None = throughput(None, "CPU memory for the KV cache, in GiB", gt=0)
     max_num_seqs: int | None = throughput(None, "sequences that run at once", ge=1)
     patience_minutes: float | None = throughput(
-        60.0, "minutes without a sign of life after which vLLM counts as hanging; null: never", gt=0
+        60.0, "vLLM counts as hung after so many minutes without a sign of life; null: never", gt=0
     )
     base_url: tuple[str, ...] = throughput((), "addresses of servers, such as http://host:8000/v1")
     address: str | None = throughput(
@@ -134,7 +135,9 @@ class ProposeConfig(Section):
     """Proposals of new instructions (the paper, §3.1 and its release)."""
 
     per_round: int | Literal["auto"] = semantic(
-        "auto", "maximum prompts for new tasks per round; auto: a quarter of the requests at once"
+        "auto",
+        "maximum prompts for new tasks per round; auto: a quarter of the requests that the engine "
+        "handles at once",
     )
     sizes: Literal["shrinking", "equal"] = semantic(
         "shrinking",
@@ -142,8 +145,14 @@ class ProposeConfig(Section):
         before="equal",
     )
     in_context: int = semantic(8, "tasks shown in a prompt (the paper: 8)", ge=1)
-    from_seeds: int = semantic(6, "seed tasks among these, once others exist (the paper: 6)", ge=0)
-    list_length: int = semantic(16, "length of the list, shown and new tasks (the paper: 16)", ge=2)
+    from_seeds: int = semantic(
+        6,
+        "of the tasks shown, how many are seeds, once others are accepted (the paper: 6)",
+        ge=0,
+    )
+    list_length: int = semantic(
+        16, "length of the list in a prompt: tasks shown plus new tasks (the paper: 16)", ge=2
+    )
     domain: NonEmpty | None = semantic(None, "the domain of all tasks")
     # The paper: temperature 0.7, top_p 0.5, presence penalty 2.
     sampling: SamplingConfig = SamplingConfig(
@@ -199,7 +208,9 @@ class PassagesConfig(Section):
 class ClassifyConfig(Section):
     """Is the task classification? Few-shot, greedy (the paper, §3.2)."""
 
-    exemplars: int = semantic(8, "examples in the prompt; half of them are classification", ge=2)
+    exemplars: int = semantic(
+        8, "examples in the prompt; half of them are classification tasks", ge=2
+    )
     sampling: SamplingConfig = SamplingConfig(max_tokens=4)
 
 
@@ -208,7 +219,7 @@ class InstancesSettings(Section):
 
     exemplars: int = semantic(4, "example tasks with their outputs in the prompt", ge=1)
     direct: bool = semantic(
-        True, "chat prompting: ask a task that needs no input directly, as a user would"
+        True, "chat prompting: send a task that needs no input as it is, as a user would type it"
     )
     direct_system: NonEmpty | None = semantic(
         None, "system prompt for `instances.direct`, if `model.system` is null"
@@ -267,7 +278,7 @@ class StopConfig(Section):
     min_yield: float = stopping(
         0.01, "stop below this share of tasks among the candidates of the latest rounds", ge=0, le=1
     )
-    yield_rounds: int = stopping(3, "number of latest rounds that the yield is computed over", ge=1)
+    yield_rounds: int = stopping(3, "how many of the latest rounds the yield covers", ge=1)
     max_rounds: int | None = stopping(None, "maximum number of rounds", ge=1)
     max_tokens: int | None = stopping(None, "maximum number of generated tokens", ge=1)
     max_cost: float | None = stopping(None, "maximum cost of the tokens of all rounds", gt=0)
@@ -302,25 +313,25 @@ class RunConfig(Section):
         None, "language of the tasks: de, vi or zh (docs/languages.md); null: English", before=None
     )
     seeds: str | None = field(
-        "input", None, "seed tasks: a file, a run or a hub name (docs/data.md); null: shipped"
+        "input", None, "seed tasks: a file, run or hub name (docs/data.md); null: the shipped ones"
     )
     seeds_format: NonEmpty | None = field(
-        "input", None, "format of the seeds (`--format`); null: recognised"
+        "input", None, "format of the seeds (`--format`); null: recognised from the columns"
     )
     seeds_columns: dict[str, str] = field(
-        "input", {}, "which column of the seed file holds which of our fields (`--columns`)"
+        "input", {}, "columns of the seed file, by the names of selfinstruct's fields (`--columns`)"
     )
     skip_invalid: bool = field("input", False, "leave out unusable rows of the inputs")
     prompts: str | None = field("input", None, "folder of templates; null: the shipped ones")
     topics: str | None = field("input", None, "file of topics; each proposal gets one")
     avoid: str | None = field("input", None, "file of texts that no task may repeat")
     documents: str | None = field(
-        "input", None, "file or folder of documents; each proposal gets a passage"
+        "input", None, "file or folder of documents; each proposal shows one passage"
     )
     export_nulls: bool = semantic(
         True, "Parquet exports have null, not NaN, for a score that is unknown", before=False
     )
-    overlap: bool = throughput(True, "propose the next round while outputs of the last are written")
+    overlap: bool = throughput(True, "propose a round while outputs of the one before are written")
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     propose: ProposeConfig = ProposeConfig()

@@ -115,7 +115,7 @@ def _json(answer: str, values: Sequence[str]) -> bool:
 CHECKS: tuple[CheckKind, ...] = (
     CheckKind(
         "exact",
-        "the answer is the text, or one of several, as `exact_match` compares",
+        "the answer equals the text, or one of several texts, by the rules of `exact_match`",
         ["Paris", "Paris, France"],
         "a text, or a list of texts",
         _some,
@@ -139,7 +139,7 @@ CHECKS: tuple[CheckKind, ...] = (
     ),
     CheckKind(
         "regex",
-        "the regular expression is found in the answer, within a second",
+        "the regular expression matches somewhere in the answer (search limit: one second)",
         r"^\d{4}-\d{2}-\d{2}$",
         "a regular expression",
         _is_expression,

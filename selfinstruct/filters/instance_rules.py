@@ -242,7 +242,8 @@ INSTANCE_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share that repeated word sequences may make up; null: off",
+                    "rule: largest share of the words that may lie in repeated word sequences; "
+                    "null: off",
                     ge=0,
                     le=1,
                 ),

@@ -118,7 +118,8 @@ INSTRUCTION_RULES = [
                 tuple[NonEmpty, ...],
                 semantic(
                     ("Write a program",),
-                    "an instruction that starts so is unsuitable_keyword (as in the paper's code)",
+                    "an instruction that starts with one of these is rejected as "
+                    "`unsuitable_keyword` (as in the paper's code)",
                 ),
             ),
         ),
@@ -201,7 +202,8 @@ INSTRUCTION_RULES = [
                 float | None,
                 semantic(
                     0.2,
-                    "rule: largest share that repeated word sequences may make up; null: off",
+                    "rule: largest share of the words that may lie in repeated word sequences; "
+                    "null: off",
                     ge=0,
                     le=1,
                 ),

@@ -27,7 +27,8 @@ class LikelihoodLimits(Section):
 
     quantile: float | None = semantic(
         0.05,
-        "reject texts less likely than this quantile of the first candidates; null: off",
+        "reject texts that are less likely than this quantile of the first "
+        "`likelihood.calibration` candidates; null: off",
         before=None,
         gt=0,
         lt=1,

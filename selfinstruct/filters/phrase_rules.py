@@ -14,7 +14,7 @@ from selfinstruct.filters.rule import Of, Rule, When, keys
 
 
 def _phrases(name: str, description: str) -> type[Section]:
-    text = f"{description}; in any script; whole words only, if it uses spaces"
+    text = f"{description}. Any script; in a script with spaces, only whole words match"
     return keys(**{name: (tuple[NonEmpty, ...], semantic((), text))})
 
 
@@ -37,7 +37,9 @@ PHRASE_INSTRUCTION_RULES = [
         of=Of.INSTRUCTION,
         when=When.TEXT,
         reason="unsuitable_keyword",
-        limits=_phrases("unsuitable_phrases", "rule: what a text model cannot see or do"),
+        limits=_phrases(
+            "unsuitable_phrases", "rule: phrases for what a text model cannot see or do"
+        ),
         section="rules",
         breaks=lambda facts, limits: holds_phrase(facts.text, limits.unsuitable_phrases),
         since=3,
@@ -72,7 +74,7 @@ PHRASE_INSTANCE_RULES = [
         reason="missing_input",
         limits=_phrases(
             "input_phrases",
-            "rule: phrases that refer to an input; they replace the English ones, also for the "
+            "rule: phrases that refer to an input. They replace the English ones, here and in the "
             "choice of the template",
         ),
         section="instances",

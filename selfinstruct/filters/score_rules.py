@@ -32,14 +32,16 @@ class NoveltyLimits(Section):
     # Before this key existed, the nearest was recorded at any distance.
     audit_floor: float = semantic(
         0.5,
-        "F-measure from which the nearest neighbour is recorded, also of accepted candidates",
+        "the nearest neighbour is recorded if its F-measure is above this, for accepted "
+        "candidates too",
         before=0.0,
         ge=0,
         le=1,
     )
     tokenizer: Literal["auto", "rouge", "unicode"] = semantic(
         "auto",
-        "tokens: rouge-score's `[a-z0-9]+`, Unicode words, or the choice for each text",
+        "what counts as a token: rouge-score's `[a-z0-9]+` (rouge), Unicode words (unicode), or "
+        "chosen for each text (auto)",
         before="rouge",
     )
 

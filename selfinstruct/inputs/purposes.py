@@ -194,6 +194,7 @@ PREFER = Purpose(
     part=_PROMPTS,
 )
 BEST_OF = replace(PREFER, option="best-of")
+RL = replace(PREFER, option="train rl")
 EVALUATE = Purpose(
     option="evaluate --tasks",
     row="task",
@@ -245,6 +246,7 @@ PURPOSES = (
         REWARD,
         REWARD_RANKED,
         CHECKS,
+        RL,
     ),
     *(PREFER, BEST_OF, EVALUATE, EVALUATE_CHOICES, EVALUATE_PAIRS),
 )

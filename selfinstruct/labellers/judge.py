@@ -133,7 +133,7 @@ def _labelled_by(model: LocalModel, dtype: str) -> str:
 
 JUDGE = Labeller(
     name="judge",
-    help="a model compares every two answers",
+    help="a model compares each pair of answers",
     details=(
         "The judge (`--judge MODEL`) is asked about each pair of answers twice, in both orders. "
         "An answer's score is the share of its comparisons that it won; a pair's margin is the "

@@ -56,23 +56,55 @@ def reward_scores(
     Raises:
         ConfigError: the model is not a reward model.
     """
+    return RewardModel(model).scores(conversations, advance)
+
+
+class RewardModel:
+    """A reward model in this process, by transformers in float32.
+
+    Raises:
+        ConfigError: the model is not a reward model, or has no chat template.
+    """
+
+    def __init__(self, model: LocalModel) -> None:
+        require_reward_model(model)
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        self._tokenizer = require_template(model)
+        network = AutoModelForSequenceClassification.from_pretrained(
+            model.path, dtype=torch.float32, **SAFE_WEIGHTS
+        )
+        if torch.cuda.is_available():
+            network = network.to("cuda")
+        if network.config.get_text_config().pad_token_id is None:
+            network.config.get_text_config().pad_token_id = self._tokenizer.eos_token_id
+        self._end = _end_of_answer(model, self._tokenizer)
+        self._network = network.eval()
+
+    def scores(
+        self,
+        conversations: Sequence[AnsweredConversation],
+        advance: Callable[[int, int], object] = max,
+    ) -> list[float]:
+        """Return the reward of each answer, in log-odds; NaN for one that is over the context."""
+        ids = [_tokens(conversation, self._tokenizer, self._end) for conversation in conversations]
+        return token_scores(self._network, ids, advance=advance)
+
+
+def require_template(model: LocalModel) -> Any:
+    """Return the tokenizer of a reward model, which must know how a conversation looks.
+
+    Raises:
+        ConfigError: it is not a reward model, or has no chat template.
+    """
     require_reward_model(model)
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model.path, **SAFE)
-    network = AutoModelForSequenceClassification.from_pretrained(
-        model.path, dtype=torch.float32, **SAFE_WEIGHTS
-    )
-    if torch.cuda.is_available():
-        network = network.to("cuda")
     if not tokenizer.chat_template:
         raise ConfigError(f"{model.path}: its tokenizer has no chat template to show answers in")
-    if network.config.get_text_config().pad_token_id is None:
-        network.config.get_text_config().pad_token_id = tokenizer.eos_token_id
-    end = _end_of_answer(model, tokenizer)
-    ids = [_tokens(conversation, tokenizer, end) for conversation in conversations]
-    return token_scores(network.eval(), ids, advance=advance)
+    return tokenizer
 
 
 def _end_of_answer(model: LocalModel, tokenizer: Any) -> str:

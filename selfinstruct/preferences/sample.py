@@ -75,7 +75,7 @@ def read_prompts(
     rows: dict[str, TaskPrompt] = {}
 
     def add(row: DataRow) -> None:
-        task = _prompt(row)
+        task = task_prompt(row)
         if purpose is PREFER:  # pairs are held out by whole instructions
             task = replace(task, group=row.group)
         if task.id in rows:  # ids of public data repeat
@@ -86,7 +86,7 @@ def read_prompts(
     return Prompts(file.name if file.path is None else path.name, list(rows.values()))
 
 
-def _prompt(row: DataRow) -> TaskPrompt:
+def task_prompt(row: DataRow) -> TaskPrompt:
     """Return a row as a task to answer; its reference is empty where there is none.
 
     Raises:

@@ -39,6 +39,7 @@ def check_settings(recipe: Recipe[DataT, SettingsT, Any], settings: SettingsT) -
     fields = {
         **_shared(settings.seed, options, rows=1, validated=True),
         **machine_fields(recipe, options, machine.this_machine(options)),
+        **recipe.settled(settings),
         **_for_trl(options),
     }
     with refused("TRL refuses its options"):

@@ -211,7 +211,9 @@ def _batch(
         rows, length = at_once * len(every[0]), max(map(max, every))
         learnt = rows * length
     whole = recipe.whole_logits and not here.gpu
-    return Batch(rows, length, learnt if whole else None)
+    scored = int(fields.get("per_device_eval_batch_size") or 8) * len(every[0]) * length
+    tiled = not whole and not recipe.scores
+    return Batch(rows, length, learnt if whole else None, scored=scored if tiled else 0)
 
 
 def _way(

@@ -40,12 +40,14 @@ class Batch:
 
     learnt: positions whose logits are computed at once; None if they are computed in tiles.
     watched: positions whose logits are computed at once, twice, between the steps.
+    scored: tokens of the largest batch of an evaluation, where logits are computed in tiles.
     """
 
     rows: int
     length: int
     learnt: int | None = None
     watched: int = 0
+    scored: int = 0
 
     @property
     def tokens(self) -> int:
@@ -176,8 +178,7 @@ def memory_of(shape: Shape, way: Way, batch: Batch) -> Memory:
         activations=_activations(shape, way, batch),
         backward=_backward(shape, way, batch),
         logits=_logits(shape, way, batch),
-        # Of policy and reference, and both in float32 with their log-probabilities.
-        watching=batch.watched * shape.vocabulary * 2 * (way.weight_bytes + 4),
+        watching=_watching(shape, way, batch),
         merging=merging,
         together=way.accumulated or way.processes > 1,
     )
@@ -235,15 +236,24 @@ def _kept_by_block(block: Block, shape: Shape, way: Way, length: int) -> int:
     return kept
 
 
+def _watching(shape: Shape, way: Way, batch: Batch) -> int:
+    # Of policy and reference, and both in float32 with their log-probabilities.
+    fresh = batch.watched * shape.vocabulary * 2 * (way.weight_bytes + 4)
+    # Without Triton the tile is there in three more forms, in float32 (`_forward_tile`).
+    return max(fresh, _tile(shape, batch.scored, _compute(way) + (0 if way.gpu else 12)))
+
+
+def _tile(shape: Shape, tokens: int, size: int) -> int:
+    return min(tokens, _TILE_TOKENS) * min(shape.vocabulary, _TILE_WORDS) * size
+
+
 def _logits(shape: Shape, way: Way, batch: Batch) -> int:
     if way.scores:
         return 0
     if batch.learnt is None:
-        words = min(shape.vocabulary, _TILE_WORDS)
         # Without Triton the backward pass has seven forms of the tile in float32 at once, and one
         # of truth values (`_backward_tile`).
-        size = _compute(way) + (0 if way.gpu else 29)
-        return min(batch.tokens, _TILE_TOKENS) * words * size
+        return _tile(shape, batch.tokens, _compute(way) + (0 if way.gpu else 29))
     # Logits, their float32 form and its log-softmax; then the gradients of both. The C library
     # keeps what each thread has freed, and the backward pass runs in a thread of its own.
     return batch.learnt * shape.vocabulary * (16 if way.autocast else 12)

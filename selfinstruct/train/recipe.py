@@ -193,6 +193,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
         dataset: gives examples the columns that the trainer reads.
         sequences: the lengths, in tokens, of what the network reads of one example.
         arguments: fields of TRL's configuration that this recipe sets itself.
+        settled: those of `arguments` that follow from the settings alone, without data.
         reserved: fields that a user must not set.
         classes: imports TRL, and returns its configuration class and the trainer class. The
             trainer is a `reporter.Reporting`.
@@ -222,6 +223,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
     classes: Callable[[], tuple[Any, Any]]
     result: Callable[[Training[DataT, SettingsT]], ResultT]
     card: Callable[[Source, SettingsT, ResultT], Card]
+    settled: Callable[[SettingsT], Mapping[str, Any]] = _no_arguments
     check: Callable[[SettingsT, Mapping[str, Any]], None] = _nothing_to_check
     trainer_arguments: Callable[[Job[DataT, SettingsT], Any], Mapping[str, Any]] = _no_arguments
     prepare: Callable[[Training[DataT, SettingsT]], None] = _nothing

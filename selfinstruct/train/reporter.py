@@ -114,6 +114,10 @@ class Reporting(Trainer):  # type: ignore[misc]
         self.add_callback(reporter)
         self.reporter = reporter
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        self.reporter.has_scored()  # what the steps have freed is of other sizes
+        return super().evaluate(*args, **kwargs)
+
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Train on a batch of any shape.
 

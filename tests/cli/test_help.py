@@ -114,11 +114,11 @@ def test_an_option_name_has_one_meaning() -> None:
         )
     }
     assert shown == {
-        "--held-out": {"train sft", "train dpo", "train kto", "train reward"},
+        "--held-out": {"train sft", "train dpo", "train kto", "train reward", "train rl"},
         "--held-out-pairs": {"prefer"},
         "--labeller": {"prefer", "best-of"},
         "--max-tokens": {"generate"},
-        "--answer-tokens": {"prefer", "best-of", "evaluate"},
+        "--answer-tokens": {"prefer", "best-of", "evaluate", "train rl"},
     }
 
 

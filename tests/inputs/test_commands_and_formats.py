@@ -23,6 +23,7 @@ from selfinstruct.train.data.chosen import read_chosen
 from selfinstruct.train.data.decontaminate import read_avoided
 from selfinstruct.train.data.labelled import LabelledSplit, read_labelled
 from selfinstruct.train.data.preference_rows import PreferenceSplit, read_preferences
+from selfinstruct.train.data.prompts import PromptSplit, read_rl_prompts
 from selfinstruct.train.data.ranked import read_ranked
 from selfinstruct.train.data.rows import TrainData, read_rows
 from selfinstruct.train.data.turns import TrainRow
@@ -51,6 +52,10 @@ def labelled(split: LabelledSplit) -> list[str]:
     return list(dict.fromkeys(row.messages[-1]["content"] for row in rows))
 
 
+def prompts(split: PromptSplit) -> list[str]:
+    return [prompt.text for prompt in [*split.train, *split.held_out]]
+
+
 def chosen(data: TrainData, held_out: Sequence[TrainRow]) -> list[str]:
     return list(dict.fromkeys(row.instruction for row in [*data.rows, *held_out]))
 
@@ -72,6 +77,7 @@ READS: Mapping[str, Callable[[Path], list[str]]] = {
     ),
     "prefer": lambda file: [p.user for p in read_prompts(file, purposes.PREFER, "DATA").tasks],
     "best-of": lambda file: [p.user for p in read_prompts(file, purposes.BEST_OF, "DATA").tasks],
+    "train rl": lambda file: prompts(read_rl_prompts(file)),
     "evaluate --choices": lambda file: asked(read_choices(file)),
     "evaluate --pairs": lambda file: asked(read_ranked_pairs(file)),
     "evaluate --tasks": lambda file: [task.instruction for task in read_eval_tasks(file)],

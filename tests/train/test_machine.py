@@ -24,6 +24,7 @@ from selfinstruct.train.recipe import Examples, Job
 from selfinstruct.train.recipes.dpo import DPO, DpoSettings
 from selfinstruct.train.recipes.kto import KTO, KtoSettings
 from selfinstruct.train.recipes.reward import REWARD, RewardSettings
+from selfinstruct.train.recipes.rl_settings import RlSettings
 from selfinstruct.train.recipes.sft import SFT, SftSettings
 
 GB = 1_000_000_000
@@ -38,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "dpo": DpoSettings,
     "kto": KtoSettings,
     "reward": RewardSettings,
+    "rl": RlSettings,
 }
 Use = Callable[[Machine], None]
 

@@ -238,6 +238,7 @@ TEXTS = Format(
     },
     needs=("text",),
     convert=_text,
-    help="one text per line, or `instruction`, `prompt`, `question`, `text` alone: no answers",
+    help="one text per line, or a single column `instruction`, `prompt`, `question` or `text`; "
+    "there are no answers",
     example={"instruction": "Describe the smell of rain to a friend."},
 )

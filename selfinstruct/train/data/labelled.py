@@ -21,7 +21,7 @@ from selfinstruct.inputs.purposes import KTO
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.train.data.encode import prepare_tokenizer
 from selfinstruct.train.data.encode_pairs import encode_pairs
-from selfinstruct.train.data.mixture import MixedPart, Part, weighted
+from selfinstruct.train.data.mixture import Part, mix_splits
 from selfinstruct.train.data.preference_rows import (
     PreferenceRow,
     Unusable,
@@ -194,19 +194,5 @@ def mix_labelled(
         seed: of the draws.
         validation: answers to hold out instead; those of the parts must hold none out.
     """
-    train: list[LabelledRow] = []
-    held: list[LabelledRow] = []
-    dropped: Counter[str] = Counter()
-    sources: list[MixedPart] = []
-    for part, split in parts:
-        learnt = weighted(split.train, part.weight, seed, part.data)
-        train += learnt
-        held += split.held_out
-        dropped += split.dropped
-        counts = len(split.train), len(learnt), len(split.held_out)
-        sources.append(MixedPart(part.data, part.weight, *counts))
-    if validation is not None:
-        held = [*validation.train, *validation.held_out]
-    plain = len(parts) == 1 and parts[0][0].weight == 1
-    name = " and ".join(part.data for part, _ in parts)
-    return LabelledSplit(train, held, dropped, () if plain else tuple(sources), name)
+    mixed = mix_splits(parts, seed, validation)
+    return LabelledSplit(mixed.train, mixed.held_out, mixed.dropped, mixed.sources, mixed.name)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError
@@ -134,6 +134,53 @@ def _warn_of_near(train: TrainData, validation: Sequence[TrainRow]) -> None:
             len(near),
             len(validation),
         )
+
+
+class Splitted(Protocol[T]):
+    """Rows to train on, rows held out, and how many were dropped."""
+
+    @property
+    def train(self) -> list[T]: ...
+    @property
+    def held_out(self) -> list[T]: ...
+    @property
+    def dropped(self) -> Counter[str]: ...
+
+
+@dataclass(frozen=True)
+class Mixed(Generic[T]):
+    """The rows of several data sets: as a split has them, with what each part gave."""
+
+    train: list[T]
+    held_out: list[T]
+    dropped: Counter[str]
+    sources: tuple[MixedPart, ...]
+    name: str
+
+
+def mix_splits(
+    parts: Sequence[tuple[Part, Splitted[T]]], seed: int, validation: Splitted[T] | None
+) -> Mixed[T]:
+    """Put the rows of several data sets together, and weight those that are trained on.
+
+    Args:
+        parts: the data sets, with their rows.
+        seed: of the draws.
+        validation: rows to hold out instead; those of the parts must hold none out.
+    """
+    mixed: Mixed[T] = Mixed([], [], Counter(), (), " and ".join(part.data for part, _ in parts))
+    sources: list[MixedPart] = []
+    for part, split in parts:
+        learnt = weighted(split.train, part.weight, seed, part.data)
+        mixed.train.extend(learnt)
+        mixed.held_out.extend(split.held_out)
+        mixed.dropped.update(split.dropped)
+        counts = len(split.train), len(learnt), len(split.held_out)
+        sources.append(MixedPart(part.data, part.weight, *counts))
+    if validation is not None:
+        mixed.held_out[:] = [*validation.train, *validation.held_out]
+    plain = len(parts) == 1 and parts[0][0].weight == 1
+    return replace(mixed, sources=() if plain else tuple(sources))
 
 
 def mix_pairs(

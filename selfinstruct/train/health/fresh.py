@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,17 +25,25 @@ class FreshPrompts:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """One sampled answer: its tokens, whether it ended, and its divergence, in nats.
+    """One sampled answer: its token ids, whether it ended, its divergence and its entropy.
 
     `divergence` is the sum over its tokens of KL(policy ‖ reference) of the next word, given the
     answer so far. It estimates the divergence of whole answers, and has less variance than the
     estimate from the log-probabilities of the sampled words (Amini et al. 2025,
     arXiv:2504.10637, §4).
+
+    `entropy` is the mean over its tokens of the policy's entropy of the next word. Both in nats.
     """
 
-    tokens: int
+    ids: tuple[int, ...]
     ended: bool
     divergence: float
+    entropy: float
+
+    @property
+    def tokens(self) -> int:
+        """The number of its tokens."""
+        return len(self.ids)
 
 
 def fresh_samples(
@@ -61,13 +70,13 @@ def fresh_samples(
     try:
         with torch.no_grad():
             answers = _sampled(policy, tokenizer, prompts, max_tokens, seed)
-            divergences = _divergences(policy, reference, prompts, answers)
+            measures = _measures(policy, reference, prompts, answers)
     finally:
         policy.train(was_training)
     end = tokenizer.eos_token_id
     return [
-        Fresh(len(answer), answer[-1] == end, divergence)
-        for answer, divergence in zip(answers, divergences, strict=True)
+        Fresh(tuple(answer), answer[-1] == end, divergence, entropy)
+        for answer, (divergence, entropy) in zip(answers, measures, strict=True)
     ]
 
 
@@ -106,13 +115,14 @@ def _sampled(
     return answers
 
 
-def _divergences(
+def _measures(
     policy: Any,
     reference: Any,
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
-) -> list[float]:
-    divergences = [0.0] * len(prompts)
+) -> list[tuple[float, float]]:
+    """Return (divergence, entropy) of each answer."""
+    measures = [(0.0, 0.0)] * len(prompts)
     # Ordered by length: batches of one length need no padding.
     order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]) + len(answers[n]))
     for start in range(0, len(order), SCORED):
@@ -122,8 +132,10 @@ def _divergences(
         with reference() as other:
             theirs = _next_words(other, pairs)
         for place, own, their in zip(part, ours, theirs, strict=True):
-            divergences[place] = float((own.exp() * (own - their)).sum())
-    return divergences
+            likely = own.exp()
+            divergence = float((likely * (own - their)).sum())
+            measures[place] = divergence, -float((likely * own).sum()) / len(own)
+    return measures
 
 
 def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
@@ -144,6 +156,26 @@ def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]
         logits[number, len(prompt) - 1 : len(prompt) + len(answer) - 1].float().log_softmax(-1)
         for number, (prompt, answer) in enumerate(pairs)
     ]
+
+
+def mean_logprobs(
+    network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> list[float]:
+    """Return the mean log-probability of each answer after its prompt, in nats per token.
+
+    NaN for an answer without tokens.
+    """
+    means = [math.nan] * len(pairs)
+    order = sorted(range(len(pairs)), key=lambda n: len(pairs[n][0]) + len(pairs[n][1]))
+    order = [place for place in order if pairs[place][1]]
+    for start in range(0, len(order), SCORED):
+        part = order[start : start + SCORED]
+        with torch.no_grad():
+            words = _next_words(network, [pairs[place] for place in part])
+        for place, likely in zip(part, words, strict=True):
+            ids = torch.tensor(pairs[place][1], device=likely.device)
+            means[place] = float(likely.gather(1, ids[:, None]).mean())
+    return means
 
 
 @contextmanager

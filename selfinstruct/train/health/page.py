@@ -14,6 +14,9 @@ _WIDTH, _HEIGHT = 360, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 26
 _COLOURS = ("#2e9e5b", "#c2452d")
 
+Line = list[tuple[float, float]]
+Chart = dict[str, Any]
+
 
 class WatchedResult(Protocol):
     """The parts of a result that the page shows; any training on pairs has them."""
@@ -38,7 +41,7 @@ def health_page(result: WatchedResult) -> str:
     """Return the page. It has no script, and loads nothing."""
     history = result.history
     start = history[0]
-    lines: dict[str, Mapping[str, list[tuple[float, float]]]] = {
+    lines: dict[str, Mapping[str, Line]] = {
         "accuracy on held-out pairs": {"accuracy": _line(history, "accuracy")},
         "margin of implicit rewards": {"margin": _line(history, "margin")},
         "log-probability since the start, nats an answer": {
@@ -49,27 +52,35 @@ def health_page(result: WatchedResult) -> str:
         "length of fresh answers, tokens": {"tokens": _line(history, "tokens")},
         "loss in training": {"loss": [(float(step), loss) for step, loss in result.losses]},
     }
+    return rendered("health.html.jinja", result, [chart(*each) for each in lines.items()])
+
+
+def rendered(template: str, result: Any, charts: Sequence[Chart | None]) -> str:
+    """Return the page of a result with its charts, without those that have nothing to draw."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("selfinstruct.train.health", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    charts = [(title, _chart(series)) for title, series in lines.items()]
-    return environment.get_template("health.html.jinja").render(
-        result=result,
-        health=result.health,
-        charts=[(title, chart) for title, chart in charts if chart],
+    return environment.get_template(template).render(
+        result=result, health=result.health, charts=[each for each in charts if each is not None]
     )
 
 
-def _line(history: Sequence[Point], name: str, zero: float = 0.0) -> list[tuple[float, float]]:
+def _line(history: Sequence[Point], name: str, zero: float = 0.0) -> Line:
     points = ((float(point.step), getattr(point, name) - zero) for point in history)
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
-def _chart(series: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any] | None:
-    """Return the positions of a line chart's marks, or None if there is nothing to draw."""
+def chart(title: str, series: Mapping[str, Line], across: str = "step") -> Chart | None:
+    """Return the positions of a line chart's marks, or None if there is nothing to draw.
+
+    Args:
+        title: of the chart.
+        series: its lines, by name.
+        across: what its x axis is.
+    """
     points = [point for line in series.values() for point in line]
     if not points:
         return None
@@ -78,18 +89,19 @@ def _chart(series: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any] | 
     wide, tall = (right - left) or 1.0, (high - low) or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (x - left) / wide
+        right_of = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (x - left) / wide
         down = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - y) / tall
-        return round(across, 1), round(down, 1)
+        return round(right_of, 1), round(down, 1)
 
     return {
+        "title": title,
         "width": _WIDTH,
         "height": _HEIGHT,
         "left": _LEFT,
         "right": _WIDTH - _RIGHT,
         "zero": place(left, 0.0)[1],
         "marks": [(place(left, value)[1], f"{value:.3g}") for value in dict.fromkeys((low, high))],
-        "steps": (f"{left:.0f}", f"{right:.0f}"),
+        "ends": (f"{left:.5g}", f"{across} {right:.5g}"),
         "lines": [
             {
                 "name": name,

@@ -8,14 +8,15 @@ al. 2024, arXiv:2410.08847, on chosen answers that become less likely).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from selfinstruct.common.statistics import paired_difference, wilson
 
 # With fewer pairs nothing is significant: of 30, an accuracy of 0.68 just excludes 0.5.
-_FEW = 30
+FEW = 30
 # In nats per answer: the distance of the best of some 60,000 samples (log n − (n − 1)/n).
 _FAR = 10.0
 _LONGER, _SHORTER = 1.5, 0.5
@@ -26,7 +27,7 @@ _AGAINST = 0.35
 
 
 class Trouble(StrEnum):
-    """A problem of a training on preferences."""
+    """A problem of a training on preferences, or on rewards."""
 
     FEW = "few_held_out"
     CHANCE = "at_chance"
@@ -37,6 +38,10 @@ class Trouble(StrEnum):
     SHORTER = "shorter"
     ENDLESS = "never_stops"
     AGAINST = "against_the_reference"
+    HACKED = "reward_hacking"
+    NOT_RAISED = "reward_not_raised"
+    NO_SIGNAL = "no_signal"
+    COLLAPSED = "entropy_collapsed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,17 @@ class Point:
     divergence: float
     tokens: float
     endless: float
+
+
+class Sampled(Protocol):
+    """The parts of a moment that fresh answers give; those of RL have them too."""
+
+    @property
+    def divergence(self) -> float: ...
+    @property
+    def tokens(self) -> float: ...
+    @property
+    def endless(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +136,11 @@ def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: f
     health = Health(
         pairs=len(held_out),
         accuracy=share([0.5 if margin == 0 else float(margin > 0) for margin in margins]),
-        margin=_mean(margins, zeros),
-        chosen=_mean([p.chosen for p in held_out], [p.ref_chosen for p in held_out]),
-        rejected=_mean([p.rejected for p in held_out], [p.ref_rejected for p in held_out]),
+        margin=mean_difference(margins, zeros),
+        chosen=mean_difference([p.chosen for p in held_out], [p.ref_chosen for p in held_out]),
+        rejected=mean_difference(
+            [p.rejected for p in held_out], [p.ref_rejected for p in held_out]
+        ),
         reference_accuracy=share(
             [
                 float(p.ref_chosen / p.chosen_tokens > p.ref_rejected / p.rejected_tokens)
@@ -134,19 +152,19 @@ def health_of(held_out: Sequence[HeldOutPair], history: Sequence[Point], beta: f
         tokens_after=end.tokens,
         warnings=[],
     )
-    health.warnings.extend([*_of_pairs(health), *_of_samples(start, end)])
+    health.warnings.extend([*_of_pairs(health), *of_samples(start, end)])
     return health
 
 
 def _of_pairs(health: Health) -> list[Warned]:
     warnings = []
     accuracy, chosen, rejected = health.accuracy, health.chosen, health.rejected
-    if health.pairs < _FEW:
+    if health.pairs < FEW:
         warnings.append(
             Warned(
                 Trouble.FEW,
                 f"{health.pairs} pairs are held out",
-                f"hold out {_FEW} or more (60 are better): fewer tell nothing apart",
+                f"hold out {FEW} or more (60 are better): fewer tell nothing apart",
             )
         )
     if not health.pairs:
@@ -192,39 +210,44 @@ def _of_pairs(health: Health) -> list[Warned]:
     return warnings
 
 
-def _of_samples(start: Point, end: Point) -> list[Warned]:
+_ADVICE: Mapping[Trouble, str] = {
+    Trouble.FAR: "the policy has moved far from the reference: try a larger --beta, a lower "
+    "--learning-rate, or fewer epochs",
+    Trouble.LONGER: "the policy learnt to write more: try `prefer --length-balance`, or a larger "
+    "--beta",
+    Trouble.SHORTER: "the policy learnt to write less: try `prefer --length-balance`, or a larger "
+    "--beta",
+    Trouble.ENDLESS: "the policy forgot how to end an answer: try fewer steps, or "
+    "--loss-type sigmoid,sft",
+}
+
+
+def of_samples(
+    start: Sampled, end: Sampled, advice: Mapping[Trouble, str] = _ADVICE
+) -> list[Warned]:
+    """Return what fresh answers show: their distance from the reference, length and ends.
+
+    Args:
+        start: before the first step.
+        end: after the last.
+        advice: what to try for each trouble.
+    """
     warnings = []
     if end.divergence > _FAR:
-        warnings.append(
-            Warned(
-                Trouble.FAR,
-                f"fresh answers diverge {end.divergence:.1f} nats from the reference",
-                "the policy has moved far from the reference: try a larger --beta, a lower "
-                "--learning-rate, or fewer epochs",
-            )
-        )
+        found = f"fresh answers diverge {end.divergence:.1f} nats from the reference"
+        warnings.append(Warned(Trouble.FAR, found, advice[Trouble.FAR]))
     ratio = end.tokens / start.tokens if start.tokens else math.nan
     shown = f"fresh answers have {end.tokens:.0f} tokens, {start.tokens:.0f} before"
     if ratio > _LONGER:
-        advice = (
-            "the policy learnt to write more: try `prefer --length-balance`, or a larger --beta"
-        )
-        warnings.append(Warned(Trouble.LONGER, shown, advice))
+        warnings.append(Warned(Trouble.LONGER, shown, advice[Trouble.LONGER]))
     if ratio < _SHORTER:
-        advice = (
-            "the policy learnt to write less: try `prefer --length-balance`, or a larger --beta"
-        )
-        warnings.append(Warned(Trouble.SHORTER, shown, advice))
+        warnings.append(Warned(Trouble.SHORTER, shown, advice[Trouble.SHORTER]))
     if end.endless - start.endless > _ENDLESS:
-        warnings.append(
-            Warned(
-                Trouble.ENDLESS,
-                f"{100 * end.endless:.0f} % of fresh answers do not end, "
-                f"{100 * start.endless:.0f} % before",
-                "the policy forgot how to end an answer: try fewer steps, or "
-                "--loss-type sigmoid,sft",
-            )
+        found = (
+            f"{100 * end.endless:.0f} % of fresh answers do not end, "
+            f"{100 * start.endless:.0f} % before"
         )
+        warnings.append(Warned(Trouble.ENDLESS, found, advice[Trouble.ENDLESS]))
     return warnings
 
 
@@ -234,7 +257,8 @@ def share(hits: Sequence[float]) -> Interval:
     return Interval(sum(hits) / len(hits) if hits else math.nan, low, high)
 
 
-def _mean(first: Sequence[float], second: Sequence[float]) -> Interval:
+def mean_difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Return the mean of paired differences with its interval (`paired_difference`)."""
     mean, low, high, _ = paired_difference(first, second)
     return Interval(mean, low, high)
 

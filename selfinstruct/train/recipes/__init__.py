@@ -8,6 +8,7 @@ from selfinstruct.train.recipe import Recipe
 from selfinstruct.train.recipes.dpo import DPO
 from selfinstruct.train.recipes.kto import KTO
 from selfinstruct.train.recipes.reward import REWARD
+from selfinstruct.train.recipes.rl import RL
 from selfinstruct.train.recipes.sft import SFT
 
-RECIPES: tuple[Recipe[Any, Any, Any], ...] = (SFT, DPO, KTO, REWARD)
+RECIPES: tuple[Recipe[Any, Any, Any], ...] = (SFT, DPO, KTO, REWARD, RL)

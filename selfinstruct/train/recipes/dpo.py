@@ -134,7 +134,7 @@ def _prepare(training: Training[PreferenceSplit, DpoSettings]) -> None:
     trainer.compute_reference()
     reference = partial(without_adapter, trainer.model)
     if settings.method == "full":
-        reference = partial(_lend, _loaded_reference(job.model, trainer.model))
+        reference = partial(lent, loaded_reference(job.model, trainer.model))
     pairs = training.examples.held_out or training.examples.train
     prompts = _distinct([pair.prompt_ids for pair in pairs])[: settings.fresh]
     fresh = FreshPrompts(prompts, settings.fresh_tokens, settings.seed)
@@ -204,14 +204,15 @@ def _distinct(prompts: Sequence[list[int]]) -> list[list[int]]:
     return [list(prompt) for prompt in dict.fromkeys(tuple(prompt) for prompt in prompts)]
 
 
-def _loaded_reference(model: LocalModel, policy: Any) -> Any:
+def loaded_reference(model: LocalModel, policy: Any) -> Any:
     """Return the model as it was before all of its weights were trained."""
     network, _ = load_network(model)
     return network.to(next(policy.parameters()).device).eval()
 
 
 @contextmanager
-def _lend(network: Any) -> Iterator[Any]:
+def lent(network: Any) -> Iterator[Any]:
+    """Lend a network as it is."""
     yield network
 
 

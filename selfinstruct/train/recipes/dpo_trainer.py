@@ -90,6 +90,7 @@ class Trainer(Reporting, DPOTrainer):  # type: ignore[misc]
     def held_out_pairs(self) -> list[HeldOutPair]:
         """Return every held-out pair as the policy and the reference score it."""
         pairs: list[HeldOutPair] = []
+        self.reporter.has_scored()
         self.model.eval()
         for batch in self.get_eval_dataloader():
             inputs = self._prepare_inputs(batch)

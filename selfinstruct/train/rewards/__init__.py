@@ -1,0 +1,1 @@
+"""What scores the answers of a policy in training."""
