@@ -199,9 +199,11 @@ class VllmEngine:
         if self.machine.device == "cpu":
             cores = bound_cores(self._engine.threads, self.machine.cores)
             gigabytes = self._engine.kv_cache_gb or self.machine.kv_cache_gb
+            # Who binds it otherwise has chosen the cores; replicas beside it are no other work.
+            is_ours = "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
             defaults["VLLM_CPU_OMP_THREADS_BIND"] = cores
             defaults["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(gigabytes)))
-            if is_busy(self.machine.cores):
+            if is_ours and is_busy(self.machine.cores):
                 # Threads that wait for each other soon sleep: a third slower than to spin on an
                 # idle machine, twice as fast beside other work (scripts/bench_neighbour.py). The
                 # libraries, GNU's and Intel's, read it when they are loaded, with torch.
