@@ -95,10 +95,22 @@ def _convert(entry: CatalogueEntry, gguf: Path, out: Path, progress: Progress) -
         progress("writing", 0.9)
         model.to(torch.bfloat16).save_pretrained(out)
         tokenizer.save_pretrained(out)
+    _forget_environment(out / "tokenizer_config.json")
     note = {"name": entry.name, "title": entry.title, "license": entry.license}
     (out / "selfinstruct.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
     for file in out.iterdir():
         file.chmod(0o644)  # safetensors makes its files private; a cache may be shared
+
+
+def _forget_environment(path: Path) -> None:
+    """Undo what HF_HUB_OFFLINE leaves in a tokenizer's settings.
+
+    Otherwise the model's digest would differ between machines: shipped scores would not be found,
+    and a run could not be resumed elsewhere.
+    """
+    text = path.read_text(encoding="utf-8")
+    told = text.replace('"local_files_only": true', '"local_files_only": false')
+    path.write_text(told, encoding="utf-8")
 
 
 @contextmanager

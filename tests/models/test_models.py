@@ -88,6 +88,14 @@ def test_a_model_under_terms_must_be_accepted_first(cache: Path) -> None:
     assert not cache.exists()
 
 
+def test_a_preparation_without_the_hub_is_the_same_model(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer_config.json"
+    for told in ("true", "false"):
+        path.write_text(f'{{\n  "local_files_only": {told},\n  "vocab_size": 7\n}}')
+        prepare._forget_environment(path)
+        assert json.loads(path.read_text()) == {"local_files_only": False, "vocab_size": 7}
+
+
 def test_another_checkpoint_of_the_same_size_is_another_model(model_folder: Path) -> None:
     weights = model_folder / "model.safetensors"
     weights.write_bytes(b"a" * 5_000_000)

@@ -113,7 +113,7 @@ def test_vllm_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     class Tokenizer:
         backend_tokenizer = chat_template = eos_token_id = None
 
-    for name in ("load_tokenizer", "special_ids", "special_tokens", "further_ends"):
+    for name in ("load_tokenizer", "TokenDecoder", "special_tokens", "further_ends"):
         monkeypatch.setattr(vllm, name, lambda *_: Tokenizer())
     model = LocalModel("m", tmp_path, "digest", {"max_position_embeddings": 64}, None)
 

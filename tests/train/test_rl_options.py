@@ -48,7 +48,7 @@ MISTAKES = [
     (["--reward", "words", "--lora-targets", "q_prj"], "did you mean 'q_proj'?"),
     (["--reward", "words", "--full", "--dora"], "--full: trains all weights"),
     (["--reward", "words", "--load-in-4bit"], "needs a GPU"),
-    (["--reward", "words", "--held-out", "0.2", "--validation-data", "x"], "holds nothing out"),
+    (["--reward", "words", "--held-out", "0.2", "--validation-data", "x"], "leave --held-out out"),
 ]
 
 

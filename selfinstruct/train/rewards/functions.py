@@ -31,7 +31,7 @@ def load_function(module: str, name: str, option: str) -> Score:
             found = getattr(import_module(module), name)
         except Exception as error:  # whatever the user's module raises
             raise ConfigError(
-                f"{option}: cannot be imported ({type(error).__name__}: {why(error)}); give "
+                f"{option}: cannot be imported ({_named(error)}); give "
                 "MODULE:FUNCTION of a file in this folder, or of an installed package"
             ) from error
     if not callable(found) or inspect.iscoroutinefunction(found):
@@ -52,7 +52,7 @@ def load_function(module: str, name: str, option: str) -> Score:
             scores = [math.nan if value is None else float(value) for value in returned]
         except Exception as error:  # whatever the user's function raises
             raise TrainError(
-                f"{option}: raised {type(error).__name__}: {why(error)}; repair it, and continue"
+                f"{option}: raised {_named(error)}; repair it, and continue"
             ) from error
         if len(scores) != len(answers):
             raise TrainError(
@@ -87,6 +87,12 @@ def _taken(function: Callable[..., Any], option: str) -> tuple[str, ...]:
             f"{', '.join(ARGUMENTS)}, each a list"
         )
     return known
+
+
+def _named(error: Exception) -> str:
+    """Return an error of the user's own code: there its type says as much as its words."""
+    kind = type(error).__name__
+    return f"{kind}: {why(error)}"
 
 
 @contextmanager

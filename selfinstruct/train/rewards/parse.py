@@ -12,7 +12,7 @@ from selfinstruct.train.rewards.base import Made, Needs, Reward
 from selfinstruct.train.rewards.functions import load_function
 from selfinstruct.train.rewards.kinds import KINDS
 
-_WEIGHTED = re.compile(r"(?P<reward>.+)@(?P<weight>[+-]?\d+(?:\.\d+)?)", re.DOTALL)
+_WEIGHT = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _FUNCTION = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*)")
 _BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -44,7 +44,7 @@ def parse_gold(text: str | None, rewards: Sequence[Reward]) -> Reward | None:
     gold = parse_reward(text, "--gold")
     if gold.weight != 1:
         raise ConfigError(f"--gold {text}: is alone, and has no weight; leave @… out")
-    asked = [_WEIGHTED.sub(r"\g<reward>", reward.text) for reward in rewards]
+    asked = [_apart(reward.text)[0] for reward in rewards]
     if len(rewards) == 1 and gold.text in asked:
         raise ConfigError(f"--gold {text}: is what is rewarded; give another scorer")
     return gold
@@ -56,14 +56,21 @@ def parse_reward(text: str, option: str) -> Reward:
     Raises:
         ConfigError: there is no such kind, or its value or weight cannot be used.
     """
-    match = _WEIGHTED.fullmatch(text)
-    asked, weight = (match["reward"], float(match["weight"])) if match else (text, 1.0)
+    asked, weight = _apart(text)
     if weight == 0 or not math.isfinite(weight):
         raise ConfigError(
             f"{option} {text}: the weight is {weight:g}; give another, or leave it out"
         )
     made, needs = _made(asked, f"{option} {asked}")
     return Reward(text, weight, needs, made.open, made.known_by)
+
+
+def _apart(text: str) -> tuple[str, float]:
+    """Return a reward without its weight, and the weight."""
+    asked, _, weight = text.rpartition("@")
+    if asked and _WEIGHT.fullmatch(weight):
+        return asked, float(weight)
+    return text, 1.0
 
 
 def _made(asked: str, option: str) -> tuple[Made, Needs]:
