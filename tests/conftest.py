@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,60 +96,40 @@ def _instances(request: Request) -> str | tuple[str, str]:
     return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
 
 
-# Files that share what is dear to make: they run in one process. So does each file by itself.
-TOGETHER = (
-    ("tests/real/test_choices.py", "tests/real/test_interrupted.py", "tests/real/test_run.py"),
+# The files of one half of `scripts/test.sh`; the other half is all the others. Of the time that the
+# tests take on one core, each has about as much.
+ENGINE_HALF = (
+    "tests/real/test_interrupted.py",
+    "tests/real/test_quickstart.py",
+    "tests/real/test_run.py",
+    "tests/train/test_processes.py",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = "Run the tests marked `ci` too: they need a fresh environment or servers."
     parser.addoption("--ci", action="store_true", help=text)
-
-
-def pytest_configure() -> None:
-    """Give each of several processes cores of its own: an engine takes all that it sees."""
-    worker, count = (
-        os.environ.get("PYTEST_XDIST_WORKER"),
-        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
-    )
-    if worker is not None and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        number = int(worker.removeprefix("gw"))
-        os.sched_setaffinity(0, cores[number % len(cores) :: int(count)])
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process whole files, and those of TOGETHER to one."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return _group(nodeid)
-
-    return ByFile(config, log)
-
-
-def _group(nodeid: str) -> str:
-    """Return the first file of those that run in one process with a test."""
-    file = nodeid.partition("::")[0]
-    return next((files[0] for files in TOGETHER if file in files), file)
+    text = "Run one half of the tests: `engine`, the longest of the real engine's, or `rest`."
+    parser.addoption("--half", choices=["engine", "rest", "even", "odd"], help=text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [
-        item
-        for item in items
-        if item.get_closest_marker("ci") is not None and not config.getoption("--ci")
-    ]
+    half = config.getoption("--half")
+
+    def is_run(item: pytest.Item) -> bool:
+        if item.get_closest_marker("ci") is not None and not config.getoption("--ci"):
+            return False
+        if half in ("even", "odd"):  # of the quick tests, file by file
+            return zlib.crc32(item.path.as_posix()[len(str(config.rootpath)) :].encode()) % 2 == (
+                half == "odd"
+            )
+        is_engine = item.nodeid.startswith(ENGINE_HALF)
+        return half is None or (half == "engine") == is_engine
+
+    left_out = [item for item in items if not is_run(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        gone = set(left_out)
-        items[:] = [item for item in items if item not in gone]
-    slow = {_group(item.nodeid) for item in items if item.get_closest_marker("slow") is not None}
-    # What takes longest goes first, so that the processes end at about the same time.
-    items.sort(key=lambda item: _group(item.nodeid) not in slow)
+        items[:] = [item for item in items if is_run(item)]
 
 
 @pytest.fixture(autouse=True)
