@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 import regex
 
@@ -43,6 +44,7 @@ def has_spaceless(text: str) -> bool:
     return bool(_HAS_SPACELESS.search(rest if len(rest) < _SHORT else "".join(characters(rest))))
 
 
+@lru_cache(maxsize=8)  # two rules count the words of one text
 def count_words(text: str) -> int:
     """Return the number of words."""
     if not has_spaceless(text):
