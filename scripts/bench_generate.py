@@ -350,7 +350,7 @@ def main() -> None:
     machine, vllm = detect_machine(), installed_vllm() or ""
     report = {
         "measured": f"{len(machine.cores)} CPU cores, {vllm} {version_of(vllm)}, "
-        f"{_title(options.model)} in {machine.dtype}, servers: {options.servers}",
+        f"{_title(options.model)} in {machine.dtype}, vLLM servers for HTTP: {options.servers}",
         "table": table(rows),
         "short": short_table(rows),
         "rows": [asdict(row) for row in rows],
