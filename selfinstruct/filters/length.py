@@ -44,9 +44,13 @@ def has_spaceless(text: str) -> bool:
     return bool(_HAS_SPACELESS.search(rest if len(rest) < _SHORT else "".join(characters(rest))))
 
 
-@lru_cache(maxsize=8)  # two rules count the words of one text
 def count_words(text: str) -> int:
     """Return the number of words."""
+    return _count(text)
+
+
+@lru_cache(maxsize=8)  # two rules count the words of one text
+def _count(text: str) -> int:
     if not has_spaceless(text):
         return len(text.split())
     if len(text) >= _LONG:
