@@ -96,8 +96,8 @@ def _instances(request: Request) -> str | tuple[str, str]:
     return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
 
 
-# The folders of one half of `scripts/test.sh`; the other half is all the others. Of the time that the
-# tests take on one core, each has about as much.
+# The folders of one half of `scripts/test.sh`; the other half is all the others. Of the time that
+# the tests take on one core, each has about as much.
 ENGINE_HALF = ("tests/real/", "tests/train/")
 
 
