@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 _GOAL = 2.0  # seconds
+# First words of a process that is the command line, on the real engine or a scripted one.
+_REAL, _SCRIPTED = "as-cli", "as-scripted-cli"
 _FIRST_LINE = 1  # of a journal: how many proposals the round has
 
 
@@ -84,10 +86,19 @@ def interrupted(
 
 
 def as_cli(arguments: list[str]) -> None:
-    """Be the command line on a scripted engine: 0.2 seconds for each completion."""
+    """Be the command line."""
+    from selfinstruct.cli import main as run_cli
+
+    # Shells start background jobs, and so perhaps this script, with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["selfinstruct", *arguments]
+    run_cli()
+
+
+def script_engines() -> None:
+    """Put a scripted engine in the place of every other: 0.2 seconds for each completion."""
     from dataclasses import replace
 
-    from selfinstruct.cli import main as run_cli
     from selfinstruct.engines.registry import ENGINES
     from selfinstruct.engines.scripted import ScriptedEngine
 
@@ -106,8 +117,6 @@ def as_cli(arguments: list[str]) -> None:
         return ScriptedEngine(script, batch=1)
 
     ENGINES[:] = [replace(kind, require=lambda: None, build=build) for kind in ENGINES]
-    sys.argv = ["selfinstruct", *arguments]
-    run_cli()
 
 
 def command_of(options: argparse.Namespace, out: Path) -> list[str]:
@@ -115,16 +124,18 @@ def command_of(options: argparse.Namespace, out: Path) -> list[str]:
     own = ["--out", str(out), "--target", "100000", "--model", str(options.model or out.parent)]
     own += options.arguments
     if options.model:
-        return [sys.executable, "-m", "selfinstruct", "generate", *own]
+        return [sys.executable, __file__, _REAL, "generate", *own]
     (out.parent / "config.json").write_text('{"max_position_embeddings": 8192}')
     (out.parent / "model.safetensors").write_bytes(b"")
     own += ["--set", "likelihood.seed_bound=false", "--set", "propose.per_round=16"]
     own += ["--prompting", "base"]
-    return [sys.executable, __file__, "--as-cli", "generate", *own]
+    return [sys.executable, __file__, _SCRIPTED, "generate", *own]
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--as-cli"]:
+    if sys.argv[1:2] in ([_REAL], [_SCRIPTED]):
+        if sys.argv[1] == _SCRIPTED:
+            script_engines()
         as_cli(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -6,6 +6,7 @@ real driver: as where a model is large, or other work keeps the cores busy.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -58,6 +59,8 @@ def build(*_: Any) -> StuckEngine:
 
 
 if __name__ == "__main__":
+    # Shells start background jobs, and so perhaps these tests, with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.modules["vllm"] = SimpleNamespace(EngineArgs=dict)  # type: ignore[assignment]
     module = SimpleNamespace(LLMEngine=LongStep)
     sys.modules["vllm.v1.engine.llm_engine"] = module  # type: ignore[assignment]
