@@ -211,7 +211,7 @@ class ChangedPool:
         return order[low:high]
 
     @cached_property
-    def _by_neighbour(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _by_neighbour(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         rows = self._columns.instructions
         known = np.flatnonzero(np.isin(rows.outcome, (_NOT_NOVEL, _HOLDS)))
         known = known[np.argsort(rows.neighbour[known], kind="stable")]
