@@ -25,7 +25,13 @@ from selfinstruct.filters.outcomes import (
 from selfinstruct.filters.rule import Of
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import LOW_LIKELIHOOD, NOT_NOVEL, TOO_LIKELY, UNSCORABLE
-from selfinstruct.verdicts.whatif_columns import CODES, PASSED_TEXT, Codes, Columns
+from selfinstruct.verdicts.whatif_columns import (
+    CODES,
+    PASSED_TEXT,
+    Codes,
+    Columns,
+    give_back_memory,
+)
 
 _ACCEPTED, _NONE, _UNKNOWN = 0, -1, -2
 _LOW, _HIGH = CODES[LOW_LIKELIHOOD.reason], CODES[TOO_LIKELY.reason]
@@ -225,7 +231,10 @@ class ChangedPool:
     def _coded_texts(self) -> CodedTexts:
         version, setting = self._config.rules_version, self._config.novelty.tokenizer
         choose, split = CHOOSE_TOKENIZER.at(version), TOKENS.at(version)
-        return coded_texts(self._columns.texts(), lambda text: split(text, choose(text, setting)))
+        texts = self._columns.texts()
+        coded = coded_texts(texts, lambda text: split(text, choose(text, setting)))
+        give_back_memory()
+        return coded
 
     @cached_property
     def _join(self) -> TextJoin:

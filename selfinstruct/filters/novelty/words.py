@@ -98,7 +98,7 @@ def _has_room(size: int, words: int, places: int, slots: int) -> bool:
 
 
 @_jit
-def _hash(letters: NDArray[np.uint8], begin: int, end: int) -> int:
+def _hash(letters: NDArray[np.uint8], begin: int, end: int) -> np.int64:
     """Return the FNV-1a hash of some bytes, in 31 bits."""
     mixed = np.uint64(1469598103934665603)
     for place in range(begin, end):
