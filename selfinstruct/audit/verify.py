@@ -263,7 +263,7 @@ def _unnamed_packs(folder: Path, present: Set[int]) -> Iterator[Problem]:
         return
     named = {one["name"] for one in read_manifest(manifest)}
     for name, rounds in sorted(packs_by_name(folder).items()):
-        if name not in named and not present.issuperset(rounds):
+        if name not in named and not present >= {*rounds}:
             text = f"{folder / name}: is named in no manifest, and its rounds are nowhere else"
             yield Problem(folder / name, f"{text}; it was left by a repair that was interrupted")
 
