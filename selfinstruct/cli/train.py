@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -76,10 +76,10 @@ def print_dropped(dropped: Mapping[str, int]) -> None:
         stdout.print(f"dropped: {shown}", highlight=False)
 
 
-def print_evaluation(before: str, trained: str, out: Path) -> None:
+def print_evaluation(before: str, trained: str, out: Path, more: Sequence[str] = ()) -> None:
     """Print the command that compares the trained model; both are NAME=MODEL."""
     words = ["selfinstruct", "evaluate", "--model", before, "--model", trained]
-    words += ["--out", f"{out}-eval"]
+    words += [*more, "--out", f"{out}-eval"]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -69,7 +69,7 @@ def fresh_samples(
     policy.eval()
     try:
         with torch.no_grad():
-            answers = _sampled(policy, tokenizer, prompts, max_tokens, seed)
+            answers = sampled_answers(policy, tokenizer, prompts, max_tokens, seed)
             measures = _measures(policy, reference, prompts, answers)
     finally:
         policy.train(was_training)
@@ -80,10 +80,13 @@ def fresh_samples(
     ]
 
 
-def _sampled(
+def sampled_answers(
     policy: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_tokens: int, seed: int
 ) -> list[list[int]]:
-    """Return the sampled tokens of each prompt, up to its end."""
+    """Return an answer to each prompt, sampled at temperature 1: its token ids, up to its end.
+
+    The machine's own random state stays as it was.
+    """
     longest = max(len(prompt) for prompt in prompts)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     # Padding stands before the prompts, so that all answers begin at one place.
@@ -128,9 +131,9 @@ def _measures(
     for start in range(0, len(order), SCORED):
         part = order[start : start + SCORED]
         pairs = [(prompts[place], answers[place]) for place in part]
-        ours = _next_words(policy, pairs)
+        ours = next_words(policy, pairs)
         with reference() as other:
-            theirs = _next_words(other, pairs)
+            theirs = next_words(other, pairs)
         for place, own, their in zip(part, ours, theirs, strict=True):
             likely = own.exp()
             divergence = float((likely * (own - their)).sum())
@@ -138,7 +141,7 @@ def _measures(
     return measures
 
 
-def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
+def next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
     """Return log-probabilities over the vocabulary before each token of the answers.
 
     Returns:
@@ -171,7 +174,7 @@ def mean_logprobs(
     for start in range(0, len(order), SCORED):
         part = order[start : start + SCORED]
         with torch.no_grad():
-            words = _next_words(network, [pairs[place] for place in part])
+            words = next_words(network, [pairs[place] for place in part])
         for place, likely in zip(part, words, strict=True):
             ids = torch.tensor(pairs[place][1], device=likely.device)
             means[place] = float(likely.gather(1, ids[:, None]).mean())
