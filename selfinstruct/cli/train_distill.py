@@ -135,7 +135,7 @@ def distill(
     from selfinstruct.models import resolve_model
     from selfinstruct.models.endpoint import require_folder
     from selfinstruct.train.arguments import check_settings
-    from selfinstruct.train.data.lessons import prompt_path, read_prompt, require_one_vocabulary
+    from selfinstruct.train.data.lessons import read_prompt, require_one_vocabulary
     from selfinstruct.train.data.prompts import mix_prompts, read_rl_prompts
     from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.distill import DISTILL, DistillData
@@ -180,7 +180,7 @@ def distill(
         stderr.print(f"  {out / PAGE}", markup=False, highlight=False, soft_wrap=True)
         if not adapter_only:
             prompted = [] if prompt is None else ["--model", f"teacher={teacher or model}"]
-            prompted += [] if prompt is None else ["--system", f"teacher={prompt_path(prompt)}"]
+            prompted += [] if prompt is None else ["--system", f"teacher={prompt}"]
             print_evaluation(f"before={model}", f"distilled={out}", out, prompted)
 
 
@@ -200,25 +200,22 @@ def print_distill_health(health: DistillHealth) -> None:
     table.add_column("")
     for column in ("before", "after", "change", "95 %", "teacher"):
         table.add_column(column, justify="right", no_wrap=True)
-    for name, before, after, change, teacher in (
-        (
-            "log-likelihood of the teacher's answers",
-            *(health.likelihood_before, health.likelihood, health.gain, f"{health.teacher:.3f}"),
-        ),
-        ("forward KL", health.forward_before, health.forward, health.forward_change, ""),
-        ("reverse KL", health.reverse_before, health.reverse, health.reverse_change, ""),
+    likelihood = health.likelihood_before, health.likelihood
+    teacher = f"{health.teacher:.3f}"
+    for name, (before, after), change, known in (
+        ("log-likelihood of the teacher's answers", likelihood, health.gain, teacher),
+        ("forward KL", (health.forward_before, health.forward), health.forward_change, ""),
+        ("reverse KL", (health.reverse_before, health.reverse), health.reverse_change, ""),
     ):
         ends = f"{change.low:+.3f} to {change.high:+.3f}"
-        table.add_row(name, f"{before:.3f}", f"{after:.3f}", f"{change.mean:+.3f}", ends, teacher)
-    for name, before, after, known in (
-        ("tokens", health.tokens_before, health.tokens, health.tokens_teacher),
-        (
-            "never stops, %",
-            *(100 * health.endless_before, 100 * health.endless, 100 * health.endless_teacher),
-        ),
-    ):
-        change = f"{after - before:+.1f}"
-        table.add_row(name, f"{before:.1f}", f"{after:.1f}", change, "", f"{known:.1f}")
+        table.add_row(name, f"{before:.3f}", f"{after:.3f}", f"{change.mean:+.3f}", ends, known)
+    tokens = health.tokens_before, health.tokens, health.tokens_teacher
+    endless = health.endless_before, health.endless, health.endless_teacher
+    for name, row in (("tokens", tokens), ("never stops, %", [100 * one for one in endless])):
+        before, after, theirs = row
+        table.add_row(
+            name, f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}", "", f"{theirs:.1f}"
+        )
     stdout.print(table)
     for warned in health.warnings:
         stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)

@@ -185,6 +185,19 @@ REWARD_RANKED = Purpose(
     advice="give one {prompt, ranked} per row",
     part={},
 )
+# The scores are further columns of formats that commands know.
+REWARD_SCORED = Purpose(
+    option="train reward --loss regression",
+    row="answer with a score",
+    takes=frozenset({Kind.TASKS, Kind.PAIRS, Kind.RANKED}),
+    refuses={
+        Kind.TEXTS: "there is no answer to score",
+        Kind.LABELS: "a label is no score; `train kto` learns from labels",
+        Kind.CHOICES: _CHOICES,
+    },
+    advice="give one {prompt, completion, score} per row",
+    part=dict.fromkeys((Kind.TASKS, Kind.PAIRS, Kind.RANKED), "answers with scores"),
+)
 PREFER = Purpose(
     option="prefer",
     row="task to answer",
@@ -245,6 +258,7 @@ PURPOSES = (
         KTO,
         REWARD,
         REWARD_RANKED,
+        REWARD_SCORED,
         CHECKS,
         RL,
     ),

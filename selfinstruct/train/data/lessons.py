@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.paths import shipped_file, user_path
+from selfinstruct.common.paths import shipped_prompt, user_path
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.texts import read_text
 from selfinstruct.prompts.chat_template import with_system
@@ -21,9 +20,6 @@ from selfinstruct.train.data.encode import prepare_tokenizer
 from selfinstruct.train.data.preference_rows import Unusable
 from selfinstruct.train.data.prompts import PromptSplit, RlPrompt, encode_prompts
 from selfinstruct.train.network import load_tokenizer
-
-SHIPPED_PROMPT = "hhh"
-"""The name of the prompt that comes with the project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +50,7 @@ def read_prompt(text: str) -> str:
     Raises:
         ConfigError: the file cannot be read, or is empty.
     """
-    path = user_path(text, "--prompt")
-    if text == SHIPPED_PROMPT and not path.exists():
-        path = shipped_file("hhh.txt")
+    path = shipped_prompt(text) or user_path(text, "--prompt")
     prompt = read_text(path, "--prompt").strip()
     if not prompt:
         raise ConfigError(f"{path}: is empty; give --prompt a text for the teacher to read")
@@ -165,9 +159,3 @@ def _lessons(
 def compared_lessons(lessons: Sequence[Lesson]) -> list[dict[str, Any]]:
     """Return lessons as JSON can hold them, to compare those of a resumed training."""
     return [asdict(lesson) for lesson in lessons]
-
-
-def prompt_path(text: str) -> Path:
-    """Return the file of a prompt, for commands that are shown."""
-    path = Path(text)
-    return shipped_file("hhh.txt") if text == SHIPPED_PROMPT and not path.exists() else path

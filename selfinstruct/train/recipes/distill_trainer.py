@@ -22,6 +22,8 @@ class Trainer(Answering, DistillationTrainer):  # type: ignore[misc]
     divergence of the next word is used as it is.
     """
 
+    model_wrapped: Any
+
     def __init__(self, *args: Any, from_teacher: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._from_teacher = from_teacher
