@@ -90,7 +90,7 @@ def reward(
     from selfinstruct.train.arguments import check_settings
     from selfinstruct.train.data.preference_rows import read_pairs
     from selfinstruct.train.data.ranked import read_comparisons
-    from selfinstruct.train.data.scored import mix_scored, read_scored
+    from selfinstruct.train.data.scored import mix_scored, read_scores
     from selfinstruct.train.recipe import Job
     from selfinstruct.train.recipes.regression import REGRESSION, RegressionData
     from selfinstruct.train.recipes.reward import REWARD, RewardData, RewardSettings
@@ -105,9 +105,9 @@ def reward(
     )
     checks = [] if check == "none" else read_checks(check or shipped_checks())
     if loss == LossName.REGRESSION:
-        read_scores = partial(read_scored, reading=reading.rows())
+        read_answers = partial(read_scores, reading=reading.rows())
         answers, source = mixed_pairs(
-            data, read_scores, held_out, reading.validation_data, common.seed, mix=mix_scored
+            data, read_answers, held_out, reading.validation_data, common.seed, mix=mix_scored
         )
         check_settings(REGRESSION, reward_settings)
         local = resolve_model(model, lambda *_: None)

@@ -78,7 +78,7 @@ def two_modes(folder: Path) -> LocalModel:
         bells = [torch.exp(-(((line - middle) / 0.1) ** 2) / 2) for middle in (-0.5, 0.5)]
         likely = 0.6 * bells[0] / bells[0].sum() + 0.4 * bells[1] / bells[1].sum()
         weights = torch.zeros(words, size)
-        weights[:, 0] = (likely + 1e-9).log() / math.sqrt(size)
+        weights[:, 0] = (likely + 1e-5).log() / math.sqrt(size)
         return weights
 
     return _constant(folder, [1.0], head)

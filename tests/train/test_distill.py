@@ -125,9 +125,14 @@ def moments(likely: Any) -> tuple[float, float]:
 
 MODES: dict[str, Any] = {
     "answer_tokens": 1,
-    "steps": 150,
+    "steps": 80,
     "fresh": 2,
-    "options": {"learning_rate": 1e-2},
+    "options": {
+        "learning_rate": 1e-2,
+        "eval_steps": 80,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+    },
 }
 
 

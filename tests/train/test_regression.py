@@ -1,4 +1,4 @@
-"""Reward models from scores on a tiny network: data in each form, the loss, the report, mistakes."""
+"""Reward models from scores on a tiny network: forms of data, the loss, the report, mistakes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.labellers.reward import AnsweredConversation, reward_scores
 from selfinstruct.train.data.mixture import Part
-from selfinstruct.train.data.scored import EncodedScore, ScoredRow, ScoredSplit
-from selfinstruct.train.data.scored import mix_scored, read_scored
+from selfinstruct.train.data.scored import (
+    EncodedScore,
+    ScoredRow,
+    ScoredSplit,
+    mix_scored,
+    read_scores,
+)
 from selfinstruct.train.recipe import Job
 from selfinstruct.train.recipes.regression import (
     REGRESSION,
@@ -168,25 +173,34 @@ def test_scores_of_every_form_are_read(tmp_path: Path) -> None:
             {"prompt": "Name a river.", "completion": "The Danube.", "rating": "2.5"},
         ],
     )
-    split = read_scored(answers, held_out=0.0)
+    split = read_scores(answers, held_out=0.0)
     assert [(one.answer, one.score) for one in split.train] == [("Red.", 4.0), ("The Danube.", 2.5)]
     assert split.dropped == {"same_answer": 1}
     pairs = written(
         tmp_path / "pairs.jsonl",
         [
             {
-                **{"prompt": "Name a colour.", "chosen": "Red.", "rejected": "No."},
-                **{"chosen_score": 8, "rejected_score": 1},
+                "prompt": "Name a colour.",
+                "chosen": "Red.",
+                "rejected": "No.",
+                "chosen_score": 8,
+                "rejected_score": 1,
             }
         ],
     )
-    split = read_scored(pairs, held_out=0.0)
+    split = read_scores(pairs, held_out=0.0)
     assert [(one.answer, one.score) for one in split.train] == [("Red.", 8.0), ("No.", 1.0)]
     several = written(
         tmp_path / "several.jsonl",
-        [{"prompt": "Name a colour.", "responses": ["No.", "Red.", "Reddish."], "scores": [1, 9, 5]}],
+        [
+            {
+                "prompt": "Name a colour.",
+                "responses": ["No.", "Red.", "Reddish."],
+                "scores": [1, 9, 5],
+            }
+        ],
     )
-    split = read_scored(several, held_out=0.0)
+    split = read_scores(several, held_out=0.0)
     assert [(one.answer, one.score) for one in split.train] == [
         ("Red.", 9.0),
         ("Reddish.", 5.0),
@@ -210,15 +224,6 @@ def test_one_score_for_all_teaches_nothing(model: LocalModel, tmp_path: Path) ->
     with pytest.raises(ConfigError, match="center_rewards_coefficient: set by selfinstruct"):
         train(model, tmp_path / "out", center_rewards_coefficient=0.1)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_of_prefer_gives_the_scores_of_its_labeller(tmp_path: Path) -> None:
-    from tests.preferences.test_folder import finished_folder
-
-    folder = finished_folder(tmp_path)
-    split = read_scored(folder)
-    assert split.train
-    assert all(math.isfinite(one.score) for one in split.train)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class EncodedScore:
         return (len(self.ids),)
 
 
-def read_scored(
+def read_scores(
     data: str | Path,
     *,
     held_out: float = 0.1,
@@ -105,7 +105,11 @@ def read_scored(
             raise ConfigError(f"{data}: holds no labelled answers; make them with `prefer`")
         rows = [raw.value for raw in parquet_rows(path / LABELLED, option)]
         parts = (
-            [_of_prefer(row, number) for number, row in enumerate(rows) if row["held_out"] == held]
+            [
+                _of_prefer(row, number)
+                for number, row in enumerate(rows)
+                if bool(row["held_out"]) == held
+            ]
             for held in (False, True)
         )
         name = str(data)
