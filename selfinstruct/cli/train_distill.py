@@ -132,6 +132,7 @@ def distill(
         selfinstruct train distill --data tasks.jsonl --model sft --prompt hhh --out distilled
     """
     from selfinstruct.common.errors import ConfigError
+    from selfinstruct.inputs.purposes import DISTILL as DISTILL_PROMPTS
     from selfinstruct.models import resolve_model
     from selfinstruct.models.endpoint import require_folder
     from selfinstruct.train.arguments import check_settings
@@ -157,7 +158,7 @@ def distill(
     )
     check_settings(DISTILL, distill_settings)
     system = "" if prompt is None else read_prompt(prompt)
-    read = partial(read_rl_prompts, reading=reading.rows())
+    read = partial(read_rl_prompts, reading=reading.rows(), purpose=DISTILL_PROMPTS)
     split, source = mixed_pairs(
         data, read, held_out, reading.validation_data, common.seed, mix=mix_prompts
     )

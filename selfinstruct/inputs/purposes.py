@@ -196,7 +196,7 @@ REWARD_SCORED = Purpose(
         Kind.CHOICES: _CHOICES,
     },
     advice="give one {prompt, completion, score} per row",
-    part=dict.fromkeys((Kind.TASKS, Kind.PAIRS, Kind.RANKED), "answers with scores"),
+    part=dict.fromkeys((Kind.TASKS, Kind.PAIRS, Kind.RANKED), "with scores"),
 )
 PREFER = Purpose(
     option="prefer",
@@ -208,6 +208,7 @@ PREFER = Purpose(
 )
 BEST_OF = replace(PREFER, option="best-of")
 RL = replace(PREFER, option="train rl")
+DISTILL = replace(PREFER, option="train distill")
 EVALUATE = Purpose(
     option="evaluate --tasks",
     row="task",
@@ -261,6 +262,7 @@ PURPOSES = (
         REWARD_SCORED,
         CHECKS,
         RL,
+        DISTILL,
     ),
     *(PREFER, BEST_OF, EVALUATE, EVALUATE_CHOICES, EVALUATE_PAIRS),
 )
