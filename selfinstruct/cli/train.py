@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from selfinstruct.cli.bars import Bars
+    from selfinstruct.train.health.verdict import Warned
     from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT
     from selfinstruct.train.watching import TrainProgress
 
@@ -74,6 +75,15 @@ def print_dropped(dropped: Mapping[str, int]) -> None:
     if dropped:
         shown = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         stdout.print(f"dropped: {shown}", highlight=False)
+
+
+def print_warnings(warnings: Sequence[Warned]) -> None:
+    """Print what is wrong with a training, and what to try."""
+    for warned in warnings:
+        stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
+        stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
+    if not warnings:
+        stdout.print("these numbers show nothing wrong")
 
 
 def print_evaluation(before: str, trained: str, out: Path, more: Sequence[str] = ()) -> None:

@@ -10,18 +10,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.data_options import DATA, mixed_pairs
+from selfinstruct.cli.data_options import mixed_pairs
 from selfinstruct.cli.help import default
-from selfinstruct.cli.options import ANSWERS, LOCAL_MODEL, TRAINING
-from selfinstruct.cli.train import print_dropped, print_evaluation, print_trained, run_recipe
+from selfinstruct.cli.options import LOCAL_MODEL, TRAINING
+from selfinstruct.cli.train import (
+    print_dropped,
+    print_evaluation,
+    print_trained,
+    print_warnings,
+    run_recipe,
+)
 from selfinstruct.cli.training_options import (
     AdapterOnlyOption,
     Adapters,
+    AnswerTokensOption,
     Common,
+    FreshOption,
     HeldOutOption,
     ModelOption,
     OutOption,
+    PromptsOption,
     Reading,
+    StepsOption,
     rate_option,
     shared_settings,
 )
@@ -57,14 +67,7 @@ class DistillCommon(Common):
 
 
 def distill(
-    data: Annotated[
-        list[str],
-        typer.Option(
-            "--data",
-            metavar="DATA[@WEIGHT]",
-            help=f"Prompts to answer: {DATA}. May be repeated.",
-        ),
-    ],
+    data: PromptsOption,
     model: ModelOption,
     out: OutOption,
     teacher: Annotated[
@@ -97,27 +100,11 @@ def distill(
             rich_help_panel=TEACHER,
         ),
     ] = KlName.FORWARD,
-    steps: Annotated[
-        int,
-        typer.Option("--steps", min=1, help="Steps to train.", rich_help_panel=TRAINING),
-    ] = 100,
+    steps: StepsOption = 100,
     adapter_only: AdapterOnlyOption = False,
     learning_rate: Annotated[float | None, rate_option("2e-4, with --full 1e-5")] = None,
-    answer_tokens: Annotated[
-        int,
-        typer.Option(
-            "--answer-tokens", min=1, help="Maximum tokens per answer.", rich_help_panel=ANSWERS
-        ),
-    ] = 128,
-    fresh: Annotated[
-        int,
-        typer.Option(
-            "--fresh",
-            min=1,
-            help="Prompts to answer at each evaluation, to watch the training.",
-            rich_help_panel=ANSWERS,
-        ),
-    ] = 64,
+    answer_tokens: AnswerTokensOption = 128,
+    fresh: FreshOption = 64,
     held_out: HeldOutOption = None,
     adapters: Adapters = Adapters(),
     common: DistillCommon = DistillCommon(),
@@ -196,7 +183,7 @@ def print_distill_health(health: DistillHealth) -> None:
     """Print the numbers and the verdict."""
     from rich.table import Table
 
-    title = f"{health.prompts} prompts, nats per token"
+    title = f"the teacher's answers to {health.prompts} prompts, nats per token"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for column in ("before", "after", "change", "95 %", "teacher"):
@@ -204,7 +191,7 @@ def print_distill_health(health: DistillHealth) -> None:
     likelihood = health.likelihood_before, health.likelihood
     teacher = f"{health.teacher:.3f}"
     for name, (before, after), change, known in (
-        ("log-likelihood of the teacher's answers", likelihood, health.gain, teacher),
+        ("log-likelihood", likelihood, health.gain, teacher),
         ("forward KL", (health.forward_before, health.forward), health.forward_change, ""),
         ("reverse KL", (health.reverse_before, health.reverse), health.reverse_change, ""),
     ):
@@ -218,8 +205,4 @@ def print_distill_health(health: DistillHealth) -> None:
             name, f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}", "", f"{theirs:.1f}"
         )
     stdout.print(table)
-    for warned in health.warnings:
-        stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
-        stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
-    if not health.warnings:
-        stdout.print("these numbers show nothing wrong")
+    print_warnings(health.warnings)

@@ -95,8 +95,9 @@ def test_a_training_prints_what_it_did(
     assert cli([*words, "--prompt", str(prompt), "--kl", "reverse"]) == 0
     said = capfd.readouterr()
     assert "trained on answers to 16 prompts" in said.out
-    for row in ("log-likelihood of the teacher's answers", "forward KL", "reverse KL"):
-        assert row in " ".join(said.out.split())
+    assert "the teacher's answers to 4 prompts, nats per token" in said.out
+    for row in ("log-likelihood", "forward KL", "reverse KL", "tokens", "never stops"):
+        assert row in said.out
     assert "few_held_out" in said.err
     assert f"--system teacher={prompt}" in said.err
     card = (tmp_path / "out" / "README.md").read_text()

@@ -10,6 +10,7 @@ from typing import Any
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.train.adapter import Adapter
 from selfinstruct.train.recipe import Examples
+from selfinstruct.train.recipes.rl_settings import watched_fields
 
 # Answers of a step, and answers that go through the networks at once.
 _ANSWERS, _AT_ONCE = 16, 8
@@ -70,22 +71,11 @@ def check_sampling(settings: DistillSettings, options: Mapping[str, Any]) -> Non
 
 def distill_arguments(settings: DistillSettings, examples: Examples) -> dict[str, Any]:
     options = settings.options or {}
-    every = options.get("eval_steps") or options.get("save_steps")
-    every = every or math.ceil(settings.steps / _LOOKS)
     fields = {
         **settled(settings),
-        "warmup_steps": 0.1,
+        **watched_fields(options, math.ceil(settings.steps / _LOOKS), bool(examples.held_out)),
         "learning_rate": 1e-5 if settings.method == "full" else 2e-4,
-        "logging_steps": 1,
-        "eval_steps": every,
-        "save_steps": every,
-        # The last student is saved, unless something else was asked for.
-        "load_best_model_at_end": False,
-        "metric_for_best_model": None,
     }
-    if not {"eval_strategy", "save_strategy"} & options.keys():
-        fields["save_strategy"] = "steps"
-        fields["eval_strategy"] = "steps" if examples.held_out else "no"
     if settings.patience > 0:
         if not examples.held_out:
             raise ConfigError("--patience: needs prompts that are held out; give --held-out")
