@@ -116,7 +116,7 @@ def distill(
     Held-out prompts show how near it comes; health.html has the curves.
 
     Example:
-        selfinstruct train distill --data tasks.jsonl --model sft --prompt hhh --out distilled
+        selfinstruct train distill --data run --model sft --prompt hhh --out hhh-sft
     """
     from selfinstruct.common.errors import ConfigError
     from selfinstruct.inputs.purposes import DISTILL as DISTILL_PROMPTS

@@ -11,6 +11,7 @@ import typer
 from selfinstruct.cli.console import plain, stdout
 from selfinstruct.cli.data_options import PairsOption, mixed_pairs
 from selfinstruct.cli.help import default
+from selfinstruct.cli.options import TRAINING
 from selfinstruct.cli.train import print_dropped, print_trained, run_recipe
 from selfinstruct.cli.training_options import (
     Adapters,
@@ -58,6 +59,7 @@ def reward(
             metavar="NAME",
             help="What is learnt: bradley-terry, which of two answers is better; regression, the "
             "score of an answer (data with scores).",
+            rich_help_panel=TRAINING,
         ),
     ] = LossName.BRADLEY_TERRY,
     check: Annotated[
