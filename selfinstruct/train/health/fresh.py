@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -154,11 +155,22 @@ def next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]
     mask = torch.tensor(
         [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
     )
-    logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    # Only what follows the shortest prompt is read; logits are the dearest part.
+    first = min(len(prompt) for prompt, _ in pairs) - 1 if _takes_a_part(network) else 0
+    part = {"logits_to_keep": longest - first} if first else {}
+    logits = network(input_ids=ids, attention_mask=mask, use_cache=False, **part).logits
     return [
-        logits[number, len(prompt) - 1 : len(prompt) + len(answer) - 1].float().log_softmax(-1)
+        logits[number, len(prompt) - 1 - first : len(prompt) + len(answer) - 1 - first]
+        .float()
+        .log_softmax(-1)
         for number, (prompt, answer) in enumerate(pairs)
     ]
+
+
+def _takes_a_part(network: Any) -> bool:
+    """Whether a network can compute the logits of the last positions alone."""
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    return "logits_to_keep" in signature(inner.forward).parameters
 
 
 def mean_logprobs(
