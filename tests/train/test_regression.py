@@ -245,6 +245,16 @@ def test_one_score_for_all_teaches_nothing(model: LocalModel, tmp_path: Path) ->
             '"scores" is missing; give a number for each answer',
         ),
         (
+            [{"prompt": "Name it.", "ranked": ["Red.", "No."], "scores": [2, "high"]}],
+            [],
+            '"scores" is missing; give a number for each answer',
+        ),
+        (
+            [{"prompt": "Name it.", "completion": "Red.", "score": None}],
+            [],
+            '"score" is missing; give a number for the answer',
+        ),
+        (
             [{"prompt": "Name it.", "completion": "Red.", "label": True}],
             [],
             "a label is no score; `train kto` learns from labels",

@@ -154,38 +154,32 @@ def _scored(row: DataRow) -> list[ScoredRow]:
         BadRowError: there are no scores.
     """
     if row.ranked is not None:
-        # Their order is that of the scores, if they had any.
-        scores = row.columns.get("scores")
-        known = sorted((number_of(one) or 0.0 for one in scores or ()), reverse=True)
-        if len(known) != len(row.ranked):
-            raise _without(row, '"scores" is missing; give a number for each answer')
-        texts = [answer[-1]["content"] for answer in row.ranked]
-        found = list(zip(texts, known, strict=True))
+        answers = [answer[-1]["content"] for answer in row.ranked]
+        listed = row.columns.get("scores")
+        # The format has put the answers in the order of their scores.
+        known = sorted(map(_number, listed if isinstance(listed, list) else ()), reverse=True)
+        problem = '"scores" is missing; give a number for each answer'
     elif row.chosen is not None and row.rejected is not None:
-        pair = next(
-            (names for names in PAIR_SCORES if all(name in row.columns for name in names)), None
-        )
-        scores = [number_of(row.columns[name]) for name in pair] if pair else [None]
-        if None in scores:
-            raise _without(row, '"chosen_score" and "rejected_score" are missing; give numbers')
-        texts = [answer[-1]["content"] for answer in (row.chosen, row.rejected)]
-        found = [(text, float(score or 0.0)) for text, score in zip(texts, scores, strict=True)]
+        answers = [answer[-1]["content"] for answer in (row.chosen, row.rejected)]
+        names = (names for names in PAIR_SCORES if all(name in row.columns for name in names))
+        known = [_number(row.columns[name]) for name in next(names, ())]
+        problem = '"chosen_score" and "rejected_score" are missing; give numbers'
     else:
-        score = next(
-            (number_of(row.columns.get(name)) for name in _SCORES if name in row.columns), None
-        )
-        if score is None:
-            raise _without(row, '"score" is missing; give a number for the answer')
-        found = [(row.answer_text, score)]
+        answers = [row.answer_text]
+        known = [_number(row.columns[name]) for name in _SCORES if name in row.columns][:1]
+        problem = '"score" is missing; give a number for the answer'
+    if len(known) != len(answers) or any(map(math.isnan, known)):
+        told = f"{problem} (or leave --loss out, which learns from pairs)"
+        raise BadRowError(row.where, told, "no score")
     return [
-        ScoredRow(f"{row.line_id}.{place}", prompt_id(row), row.prompt, text, score)
-        for place, (text, score) in enumerate(found)
+        ScoredRow(f"{row.line_id}.{place}", prompt_id(row), row.prompt, answer, score)
+        for place, (answer, score) in enumerate(zip(answers, known, strict=True))
     ]
 
 
-def _without(row: DataRow, problem: str) -> BadRowError:
-    told = f"{problem} (or leave --loss out, which learns from pairs)"
-    return BadRowError(row.where, told, "no score")
+def _number(value: Any) -> float:
+    number = number_of(value)
+    return math.nan if number is None else number
 
 
 def _usable(rows: Sequence[ScoredRow], dropped: Counter[str]) -> list[ScoredRow]:
