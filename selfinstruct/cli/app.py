@@ -29,6 +29,7 @@ from selfinstruct.cli import (
     prefer,
     serve,
     train,
+    train_distill,
     train_dpo,
     train_kto,
     train_merge,
@@ -67,6 +68,7 @@ add(train.app, "dpo", train_dpo.dpo)
 add(train.app, "kto", train_kto.kto)
 add(train.app, "reward", train_reward.reward)
 add(train.app, "rl", train_rl.rl)
+add(train.app, "distill", train_distill.distill)
 add(train.app, "merge", train_merge.merge)
 app.add_typer(train.app, name="train")
 add(app, "prefer", prefer.prefer)

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from selfinstruct.train.data.labelled import LabelledSplit
     from selfinstruct.train.data.preference_rows import PreferenceSplit
     from selfinstruct.train.data.prompts import PromptSplit
+    from selfinstruct.train.data.scored import ScoredSplit
     from selfinstruct.train.recipe import Source
 
-SplitT = TypeVar("SplitT", bound="PreferenceSplit | LabelledSplit | PromptSplit")
+SplitT = TypeVar("SplitT", bound="PreferenceSplit | LabelledSplit | PromptSplit | ScoredSplit")
 
 READING = "How data is read"
 # What may be named wherever data is read.

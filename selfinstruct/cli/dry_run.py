@@ -18,6 +18,7 @@ _PARTS = {
     "gradients": "gradients",
     "optimizer": "optimizer",
     "reference": "reference model",
+    "teacher": "teacher",
     "activations": "activations",
     "backward": "the backward pass",
     "logits": "logits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from selfinstruct.cli.bars import Bars
+    from selfinstruct.train.health.verdict import Warned
     from selfinstruct.train.recipe import DataT, Job, Recipe, ResultT, SettingsT
     from selfinstruct.train.watching import TrainProgress
 
@@ -76,10 +77,19 @@ def print_dropped(dropped: Mapping[str, int]) -> None:
         stdout.print(f"dropped: {shown}", highlight=False)
 
 
-def print_evaluation(before: str, trained: str, out: Path) -> None:
+def print_warnings(warnings: Sequence[Warned]) -> None:
+    """Print what is wrong with a training, and what to try."""
+    for warned in warnings:
+        stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
+        stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
+    if not warnings:
+        stdout.print("these numbers show nothing wrong")
+
+
+def print_evaluation(before: str, trained: str, out: Path, more: Sequence[str] = ()) -> None:
     """Print the command that compares the trained model; both are NAME=MODEL."""
     words = ["selfinstruct", "evaluate", "--model", before, "--model", trained]
-    words += ["--out", f"{out}-eval"]
+    words += [*more, "--out", f"{out}-eval"]
     stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -10,7 +10,13 @@ import typer
 from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.data_options import PairsOption, mixed_pairs
 from selfinstruct.cli.options import TRAINING
-from selfinstruct.cli.train import print_dropped, print_evaluation, print_trained, run_recipe
+from selfinstruct.cli.train import (
+    print_dropped,
+    print_evaluation,
+    print_trained,
+    print_warnings,
+    run_recipe,
+)
 from selfinstruct.cli.training_options import (
     AdapterOnlyOption,
     Adapters,
@@ -136,8 +142,4 @@ def print_health(health: Health) -> None:
         f"{health.tokens_after:.0f} tokens ({health.tokens_before:.0f} before)",
         highlight=False,
     )
-    for warned in health.warnings:
-        stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
-        stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
-    if not health.warnings:
-        stdout.print("these numbers show nothing wrong")
+    print_warnings(health.warnings)

@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import stderr, stdout
-from selfinstruct.cli.data_options import DATA, mixed_pairs
+from selfinstruct.cli.data_options import mixed_pairs
 from selfinstruct.cli.options import ANSWERS, TRAINING
-from selfinstruct.cli.train import print_dropped, print_evaluation, print_trained, run_recipe
+from selfinstruct.cli.train import (
+    print_dropped,
+    print_evaluation,
+    print_trained,
+    print_warnings,
+    run_recipe,
+)
 from selfinstruct.cli.training_options import (
     AdapterOnlyOption,
     Adapters,
+    AnswerTokensOption,
     Common,
+    FreshOption,
     HeldOutOption,
     ModelOption,
     OutOption,
+    PromptsOption,
     Reading,
+    StepsOption,
     rate_option,
     shared_settings,
 )
@@ -58,14 +68,7 @@ class RlCommon(Common):
 
 
 def rl(
-    data: Annotated[
-        list[str],
-        typer.Option(
-            "--data",
-            metavar="DATA[@WEIGHT]",
-            help=f"Prompts to answer: {DATA}. May be repeated.",
-        ),
-    ],
+    data: PromptsOption,
     model: ModelOption,
     out: OutOption,
     reward: Annotated[
@@ -115,10 +118,7 @@ def rl(
             rich_help_panel=TRAINING,
         ),
     ] = AlgoName.RLOO,
-    steps: Annotated[
-        int,
-        typer.Option("--steps", min=1, help="Steps to train.", rich_help_panel=TRAINING),
-    ] = 100,
+    steps: StepsOption = 100,
     adapter_only: AdapterOnlyOption = False,
     learning_rate: Annotated[float | None, rate_option("3e-4, with --full 1e-6")] = None,
     k: Annotated[
@@ -127,21 +127,8 @@ def rl(
             "--k", min=2, help="Answers to each prompt of a step.", rich_help_panel=ANSWERS
         ),
     ] = 8,
-    answer_tokens: Annotated[
-        int,
-        typer.Option(
-            "--answer-tokens", min=1, help="Maximum tokens per answer.", rich_help_panel=ANSWERS
-        ),
-    ] = 128,
-    fresh: Annotated[
-        int,
-        typer.Option(
-            "--fresh",
-            min=1,
-            help="Prompts to answer at each evaluation, to watch the training.",
-            rich_help_panel=ANSWERS,
-        ),
-    ] = 64,
+    answer_tokens: AnswerTokensOption = 128,
+    fresh: FreshOption = 64,
     held_out: HeldOutOption = None,
     adapters: Adapters = Adapters(),
     common: RlCommon = RlCommon(),
@@ -225,8 +212,4 @@ def print_rl_health(health: RlHealth) -> None:
     ):
         table.add_row(name, f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}", "")
     stdout.print(table)
-    for warned in health.warnings:
-        stderr.print(f"[yellow]{warned.trouble}[/]: {warned.found}", highlight=False)
-        stderr.print(f"  {warned.advice}", markup=False, highlight=False, soft_wrap=True)
-    if not health.warnings:
-        stdout.print("these numbers show nothing wrong")
+    print_warnings(health.warnings)

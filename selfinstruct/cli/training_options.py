@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.data_options import (
+    DATA,
     ColumnsOption,
     FormatOption,
     SkipInvalidOption,
@@ -17,7 +18,7 @@ from selfinstruct.cli.data_options import (
     reading_of,
 )
 from selfinstruct.cli.help import default
-from selfinstruct.cli.options import ADAPTERS, FIELDS, LOCAL_MODEL, TRAINING
+from selfinstruct.cli.options import ADAPTERS, ANSWERS, FIELDS, LOCAL_MODEL, TRAINING
 
 if TYPE_CHECKING:
     from selfinstruct.inputs.read_data import ReadAs
@@ -38,6 +39,32 @@ BetaOption = Annotated[
         min=1e-4,
         help="How close to stay to the reference (the model before training); larger is closer.",
         rich_help_panel=TRAINING,
+    ),
+]
+PromptsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="DATA[@WEIGHT]",
+        help=f"Prompts to answer: {DATA}. May be repeated.",
+    ),
+]
+StepsOption = Annotated[
+    int, typer.Option("--steps", min=1, help="Steps to train.", rich_help_panel=TRAINING)
+]
+AnswerTokensOption = Annotated[
+    int,
+    typer.Option(
+        "--answer-tokens", min=1, help="Maximum tokens per answer.", rich_help_panel=ANSWERS
+    ),
+]
+FreshOption = Annotated[
+    int,
+    typer.Option(
+        "--fresh",
+        min=1,
+        help="Prompts to answer at each evaluation, to watch the training.",
+        rich_help_panel=ANSWERS,
     ),
 ]
 HeldOutOption = Annotated[

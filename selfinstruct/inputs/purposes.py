@@ -185,6 +185,19 @@ REWARD_RANKED = Purpose(
     advice="give one {prompt, ranked} per row",
     part={},
 )
+# The scores are further columns of formats that commands know.
+REWARD_SCORED = Purpose(
+    option="train reward --loss regression",
+    row="answer with a score",
+    takes=frozenset({Kind.TASKS, Kind.PAIRS, Kind.RANKED}),
+    refuses={
+        Kind.TEXTS: "there is no answer to score",
+        Kind.LABELS: "a label is no score; `train kto` learns from labels",
+        Kind.CHOICES: _CHOICES,
+    },
+    advice="give one {prompt, completion, score} per row",
+    part=dict.fromkeys((Kind.TASKS, Kind.PAIRS, Kind.RANKED), "with scores"),
+)
 PREFER = Purpose(
     option="prefer",
     row="task to answer",
@@ -195,6 +208,7 @@ PREFER = Purpose(
 )
 BEST_OF = replace(PREFER, option="best-of")
 RL = replace(PREFER, option="train rl")
+DISTILL = replace(PREFER, option="train distill")
 EVALUATE = Purpose(
     option="evaluate --tasks",
     row="task",
@@ -245,8 +259,10 @@ PURPOSES = (
         KTO,
         REWARD,
         REWARD_RANKED,
+        REWARD_SCORED,
         CHECKS,
         RL,
+        DISTILL,
     ),
     *(PREFER, BEST_OF, EVALUATE, EVALUATE_CHOICES, EVALUATE_PAIRS),
 )

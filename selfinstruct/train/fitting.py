@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from selfinstruct.common.records import LocalModel
 from selfinstruct.train import machine
 from selfinstruct.train.attention import is_in_blocks
 from selfinstruct.train.footprint import Batch, Memory, Way, gigabytes, memory_of
@@ -142,12 +143,13 @@ def fitted(
     fit = Fit(dict(fields), attention, here, batch)
     try:
         shape = network_shape(job.model.path, reward=recipe.scores)
+        beside = _bytes_beside(recipe.beside(job.data), here)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         log.info("%s: its memory cannot be estimated (%s)", job.model.path, error)
         if "gradient_checkpointing" not in options:
             fit.arguments["gradient_checkpointing"] = here.gpu
         return fit
-    fit = replace(fit, shape=shape, way=_way(recipe, job, fit, options))
+    fit = replace(fit, shape=shape, way=replace(_way(recipe, job, fit, options), beside=beside))
     if "gradient_checkpointing" not in options:
         fit = _checkpointed(fit)
     # Only on a GPU are packs larger than they must be.
@@ -156,6 +158,13 @@ def fitted(
     while packs and _is_too_much(fit) and fit.arguments["max_length"] > least:
         fit = _halved(recipe, examples, fit, least)
     return fit
+
+
+def _bytes_beside(model: LocalModel | None, here: Machine) -> int:
+    """Return the bytes of a frozen network; 0 without one."""
+    if model is None:
+        return 0
+    return network_shape(model.path).parameters * (2 if here.bfloat16 else 4)
 
 
 def with_way(fit: Fit, **changes: Any) -> Fit:

@@ -70,7 +70,8 @@ class Way:
         rank: of the adapter.
         targets: names of the layers with adapters; None is all of them.
         scores: the network has a head that is new and trained whole (a reward model's).
-        reference: a second, frozen network beside it.
+        reference: a second, frozen network beside it, of the same shape.
+        beside: bytes of a frozen network of any shape beside it (a teacher).
         merges: the adapter is merged at the end, in float32.
         processes: that share the work, each with all weights.
     """
@@ -87,6 +88,7 @@ class Way:
     targets: tuple[str, ...] | None = None
     scores: bool = False
     reference: bool = False
+    beside: int = 0
     merges: bool = True
     processes: int = 1
 
@@ -106,6 +108,7 @@ class Memory:
     gradients: int
     optimizer: int
     reference: int
+    teacher: int
     activations: int
     backward: int
     logits: int
@@ -127,7 +130,8 @@ class Memory:
     @property
     def held(self) -> int:
         """Bytes that are there all the time."""
-        return self.process + self.weights + self.adapter + self.optimizer + self.reference
+        networks = self.weights + self.adapter + self.reference + self.teacher
+        return self.process + networks + self.optimizer
 
     @property
     def peak(self) -> int:
@@ -175,6 +179,7 @@ def memory_of(shape: Shape, way: Way, batch: Batch) -> Memory:
         gradients=gradients * (2 if way.processes > 1 else 1),  # and the buckets that are sent
         optimizer=optimizer,
         reference=reference,
+        teacher=way.beside,
         activations=_activations(shape, way, batch),
         backward=_backward(shape, way, batch),
         logits=_logits(shape, way, batch),

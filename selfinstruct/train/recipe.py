@@ -181,6 +181,10 @@ def _none(*_: Any) -> int:
     return 0
 
 
+def _alone(_: Any) -> None:
+    """Keep no further network beside the one in training."""
+
+
 @dataclass(frozen=True)
 class Recipe(Generic[DataT, SettingsT, ResultT]):
     """A way to train: what differs between the ways. `runner.train` does the rest.
@@ -207,6 +211,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
         files: further texts in the model's folder, by name.
         scores: the network scores a sequence, instead of predicting its next token.
         reference: the model as it was stays beside it, where all weights are trained.
+        beside: a further, frozen network that the data names, which is there all the time.
         outside_autocast: it also runs the network as its weights are, without autocast.
         whole_logits: on a CPU all logits of a batch are computed at once, those of `learnt` tokens.
         learnt: how many tokens of an example are learnt.
@@ -231,6 +236,7 @@ class Recipe(Generic[DataT, SettingsT, ResultT]):
     files: Callable[[ResultT], Mapping[str, str]] = _no_files
     scores: bool = False
     reference: bool = False
+    beside: Callable[[DataT], LocalModel | None] = _alone
     outside_autocast: bool = False
     whole_logits: bool = False
     learnt: Callable[[Any], int] = _none

@@ -50,7 +50,7 @@ def table(text: str) -> dict[str, str]:
     return {row[0].strip(): row[1].strip() for row in cells if len(row) == 2}
 
 
-@pytest.mark.parametrize("kind", ["sft", "dpo", "kto", "reward", "rl"])
+@pytest.mark.parametrize("kind", ["sft", "dpo", "kto", "reward", "rl", "distill"])
 @pytest.mark.parametrize("more", [[], ["--full", "--epochs", "3"]], ids=["lora", "full"])
 def test_a_dry_run_says_what_the_training_does(
     kind: str,
@@ -70,6 +70,10 @@ def test_a_dry_run_says_what_the_training_does(
         more = [word for word in more if word not in ("--epochs", "3")]
         more += ["--reward", "words", "--steps", "2", "--k", "2", "--answer-tokens", "4"]
         more += ["--fresh", "2"]
+    if kind == "distill":
+        more = [word for word in more if word not in ("--epochs", "3")]
+        more += ["--prompt", "hhh", "--steps", "2", "--answer-tokens", "4", "--fresh", "2"]
+        more += ["--max-length", "2048"]
     words += [*QUICK, *more, "--patience", "0"]
     if kind == "dpo":
         words += ["--fresh", "2", "--fresh-tokens", "4"]
@@ -88,6 +92,7 @@ def test_a_dry_run_says_what_the_training_does(
     assert any(name.endswith("(chosen)") for name in planned)
     assert ("adapter" in planned) == ("--full" not in more)
     assert ("reference model" in planned) == ("--full" in more and kind in ("dpo", "kto", "rl"))
+    assert ("teacher" in planned) == (kind == "distill")
     assert cli(words) == 0
     trained = re.search(r"tokens in (\d+) steps", capfd.readouterr().out)
     assert trained is not None

@@ -114,11 +114,12 @@ def test_an_option_name_has_one_meaning() -> None:
         )
     }
     assert shown == {
-        "--held-out": {"train sft", "train dpo", "train kto", "train reward", "train rl"},
+        "--held-out": {"train sft", "train dpo", "train kto", "train reward", "train rl"}
+        | {"train distill"},
         "--held-out-pairs": {"prefer"},
         "--labeller": {"prefer", "best-of"},
         "--max-tokens": {"generate"},
-        "--answer-tokens": {"prefer", "best-of", "evaluate", "train rl"},
+        "--answer-tokens": {"prefer", "best-of", "evaluate", "train rl", "train distill"},
     }
 
 

@@ -106,7 +106,8 @@ def test_every_command_that_writes_is_in_the_list() -> None:
     reads = {"plan", "serve", "models list", "models prepare", "models probe"}
     reads |= {f"audit {name}" for name in ("summary", "list", "show", "verify", "replay")}
     # As `train sft`, by the one runner; as `audit drop`, by the one journal.
-    alike = {"train dpo", "train kto", "train merge", "train reward", "train rl", "audit undo"}
+    alike = {"train dpo", "train kto", "train merge", "train reward", "train rl"}
+    alike |= {"train distill", "audit undo"}
     struck = {command.name.partition(" --")[0] for command in commands()}
     struck |= {name.partition(" over")[0] for name in struck}
     assert set(leaves(typer.main.get_command(app), "")) - reads - alike <= struck

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,7 @@ from selfinstruct.train.data.preference_rows import PreferenceSplit, read_prefer
 from selfinstruct.train.data.prompts import PromptSplit, read_rl_prompts
 from selfinstruct.train.data.ranked import read_ranked
 from selfinstruct.train.data.rows import TrainData, read_rows
+from selfinstruct.train.data.scored import read_scores
 from selfinstruct.train.data.turns import TrainRow
 from selfinstruct.train.recipes.reward_report import read_checks
 from tests.inputs.some_rows import ROWS, answer, array, data, question
@@ -60,6 +63,22 @@ def chosen(data: TrainData, held_out: Sequence[TrainRow]) -> list[str]:
     return list(dict.fromkeys(row.instruction for row in [*data.rows, *held_out]))
 
 
+def scored(file: Path) -> list[str]:
+    """Give each row of a file scores, and read them."""
+    rows = json.loads(file.read_text())
+    for row in rows:
+        scores: dict[str, Any] = {"score": 3}
+        if "ranked" in row:
+            scores = {"scores": [3, 2, 1]}
+        elif "chosen" in row:
+            scores = {"chosen_score": 2, "rejected_score": 1}
+        row.update(scores)
+    array(file, rows)
+    split = read_scores(file)
+    found = [row.messages[-1]["content"] for row in [*split.train, *split.held_out]]
+    return list(dict.fromkeys(found))
+
+
 # What each command reads, as the texts that it asks; those of the table's other cells are refused.
 READS: Mapping[str, Callable[[Path], list[str]]] = {
     "--seeds": lambda file: [seed.instruction for seed in seeds_of(read_any(file, "--seeds"))],
@@ -72,12 +91,14 @@ READS: Mapping[str, Callable[[Path], list[str]]] = {
     "train sft --field chosen": lambda file: chosen(*read_chosen(file)),
     "train reward": lambda file: pairs(read_preferences(file, purpose=purposes.REWARD)),
     "train reward --ranked": lambda file: pairs(read_ranked(file)),
+    "train reward --loss regression": scored,
     "train reward --check": lambda file: pairs(
         PreferenceSplit([check.row for check in read_checks(file)], [])
     ),
     "prefer": lambda file: [p.user for p in read_prompts(file, purposes.PREFER, "DATA").tasks],
     "best-of": lambda file: [p.user for p in read_prompts(file, purposes.BEST_OF, "DATA").tasks],
     "train rl": lambda file: prompts(read_rl_prompts(file)),
+    "train distill": lambda file: prompts(read_rl_prompts(file, purpose=purposes.DISTILL)),
     "evaluate --choices": lambda file: asked(read_choices(file)),
     "evaluate --pairs": lambda file: asked(read_ranked_pairs(file)),
     "evaluate --tasks": lambda file: [task.instruction for task in read_eval_tasks(file)],

@@ -30,6 +30,7 @@ from selfinstruct.preferences.workplace import Workplace
 from selfinstruct.store import Run
 from selfinstruct.train.data.preference_rows import read_preferences
 from selfinstruct.train.data.ranked import read_ranked
+from selfinstruct.train.data.scored import read_scores
 from tests.conftest import Generate, draw
 
 POLICY = LocalModel("policy", Path("policy"), "digest", {})
@@ -285,6 +286,12 @@ def test_all_answers_are_kept_with_what_the_labeller_says(run: Run, tmp_path: Pa
     scores = {(row["prompt_id"], row["text"]): row["score"] for row in rows if row["usable"]}
     for row in [*split.train, *split.held_out]:
         assert scores[row.prompt_id, row.chosen] > scores[row.prompt_id, row.rejected]
+    # A regression reward learns the scores themselves.
+    answers = read_scores(out)
+    assert {
+        (row.prompt_id, row.answer): row.score for row in (*answers.train, *answers.held_out)
+    } == {key: score for key, score in scores.items() if score is not None}
+    assert {row.prompt_id for row in answers.held_out} >= held
 
 
 def test_killed_and_resumed_gives_the_same_pairs(

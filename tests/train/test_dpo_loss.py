@@ -131,10 +131,10 @@ def test_divergence_of_fresh_answers_is_that_of_their_next_words(
     found = sample(lambda: nullcontext(other))
     assert [one.tokens for one in found] == [one.tokens for one in same]
     # By hand, a token at a time, of what was sampled.
-    from selfinstruct.train.health.fresh import _sampled
+    from selfinstruct.train.health.fresh import sampled_answers
 
     with torch.no_grad():
-        answers = _sampled(policy, tokenizer, prompts, 6, 3)
+        answers = sampled_answers(policy, tokenizer, prompts, 6, 3)
     for prompt, answer, one in zip(prompts, answers, found, strict=True):
         total = 0.0
         for place in range(len(answer)):

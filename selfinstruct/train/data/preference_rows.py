@@ -238,7 +238,7 @@ def _usable(
 
 
 # The names of the scores of the chosen and the rejected answer in published data.
-_SCORES = (
+PAIR_SCORES = (
     ("chosen_score", "rejected_score"),
     ("score_chosen", "score_rejected"),
     ("chosen_rating", "rejected_rating"),
@@ -248,14 +248,15 @@ _SCORES = (
 
 def _margin(columns: Mapping[str, Any]) -> float | None:
     """Return how much better the labeller scored the chosen answer, if the row says so."""
-    for names in _SCORES:
-        chosen, rejected = (_number(columns.get(name)) for name in names)
+    for names in PAIR_SCORES:
+        chosen, rejected = (number_of(columns.get(name)) for name in names)
         if chosen is not None and rejected is not None:
             return chosen - rejected
-    return _number(columns.get("margin"))
+    return number_of(columns.get("margin"))
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return a cell as a finite number, also one of a CSV file; None where it is none."""
     if isinstance(value, str):  # a cell of a CSV file
         try:
             value = float(value)

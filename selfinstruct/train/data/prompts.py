@@ -1,4 +1,4 @@
-"""Prompts that a policy answers in training (RL's data): read in any format, and as tokens."""
+"""Prompts that a model answers in training (RL, distillation): in any format, and as tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfinstruct.dataset.read import read_any
 from selfinstruct.evaluate.checks import check_of
 from selfinstruct.inputs.data_row import DataRow
 from selfinstruct.inputs.own_folders import HELD_OUT, TRAIN
-from selfinstruct.inputs.purposes import RL
+from selfinstruct.inputs.purposes import RL, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.labellers.base import TaskPrompt
 from selfinstruct.preferences.sample import prompts_of, task_prompt
@@ -76,6 +76,7 @@ def read_rl_prompts(
     *,
     held_out: float = 0.2,
     reading: ReadAs = AS_IT_IS,
+    purpose: Purpose = RL,
     option: str = "--data",
 ) -> PromptSplit:
     """Read prompts: of a run as it stands, of a folder of `prefer`, or of data in any format.
@@ -85,6 +86,7 @@ def read_rl_prompts(
         held_out: the share of the prompts to hold out, the last ones; those of one instruction of a
             run stay together, and a folder of `prefer` holds out what it held out.
         reading: how to read a file.
+        purpose: of the command.
         option: the option that named it, for messages.
 
     Raises:
@@ -95,11 +97,11 @@ def read_rl_prompts(
         return _of_run(path, held_out)
     if is_ours(path):
         parts = [read_any(path / name, option) for name in (TRAIN, HELD_OUT)]
-        train, held = (part.converted(RL, _checked) for part in parts)
+        train, held = (part.converted(purpose, _checked) for part in parts)
         name = str(data)
     else:
         file = read_any(data, option, reading)
-        train, held = split_prompts(file.converted(RL, _checked), held_out)
+        train, held = split_prompts(file.converted(purpose, _checked), held_out)
         name = file.name
     dropped: Counter[str] = Counter()
     split = [_distinct(map(_prompt, part), dropped) for part in (train, held)]

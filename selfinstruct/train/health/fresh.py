@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ def fresh_samples(
     policy.eval()
     try:
         with torch.no_grad():
-            answers = _sampled(policy, tokenizer, prompts, max_tokens, seed)
+            answers = sampled_answers(policy, tokenizer, prompts, max_tokens, seed)
             measures = _measures(policy, reference, prompts, answers)
     finally:
         policy.train(was_training)
@@ -80,10 +81,13 @@ def fresh_samples(
     ]
 
 
-def _sampled(
+def sampled_answers(
     policy: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_tokens: int, seed: int
 ) -> list[list[int]]:
-    """Return the sampled tokens of each prompt, up to its end."""
+    """Return an answer to each prompt, sampled at temperature 1: its token ids, up to its end.
+
+    The machine's own random state stays as it was.
+    """
     longest = max(len(prompt) for prompt in prompts)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     # Padding stands before the prompts, so that all answers begin at one place.
@@ -128,9 +132,9 @@ def _measures(
     for start in range(0, len(order), SCORED):
         part = order[start : start + SCORED]
         pairs = [(prompts[place], answers[place]) for place in part]
-        ours = _next_words(policy, pairs)
+        ours = next_words(policy, pairs)
         with reference() as other:
-            theirs = _next_words(other, pairs)
+            theirs = next_words(other, pairs)
         for place, own, their in zip(part, ours, theirs, strict=True):
             likely = own.exp()
             divergence = float((likely * (own - their)).sum())
@@ -138,7 +142,7 @@ def _measures(
     return measures
 
 
-def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
+def next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Any]:
     """Return log-probabilities over the vocabulary before each token of the answers.
 
     Returns:
@@ -151,11 +155,22 @@ def _next_words(network: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]
     mask = torch.tensor(
         [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
     )
-    logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    # Only what follows the shortest prompt is read; logits are the dearest part.
+    first = min(len(prompt) for prompt, _ in pairs) - 1 if _takes_a_part(network) else 0
+    part = {"logits_to_keep": longest - first} if first else {}
+    logits = network(input_ids=ids, attention_mask=mask, use_cache=False, **part).logits
     return [
-        logits[number, len(prompt) - 1 : len(prompt) + len(answer) - 1].float().log_softmax(-1)
+        logits[number, len(prompt) - 1 - first : len(prompt) + len(answer) - 1 - first]
+        .float()
+        .log_softmax(-1)
         for number, (prompt, answer) in enumerate(pairs)
     ]
+
+
+def _takes_a_part(network: Any) -> bool:
+    """Whether a network can compute the logits of the last positions alone."""
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    return "logits_to_keep" in signature(inner.forward).parameters
 
 
 def mean_logprobs(
@@ -171,7 +186,7 @@ def mean_logprobs(
     for start in range(0, len(order), SCORED):
         part = order[start : start + SCORED]
         with torch.no_grad():
-            words = _next_words(network, [pairs[place] for place in part])
+            words = next_words(network, [pairs[place] for place in part])
         for place, likely in zip(part, words, strict=True):
             ids = torch.tensor(pairs[place][1], device=likely.device)
             means[place] = float(likely.gather(1, ids[:, None]).mean())

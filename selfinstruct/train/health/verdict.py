@@ -27,7 +27,7 @@ _AGAINST = 0.35
 
 
 class Trouble(StrEnum):
-    """A problem of a training on preferences, or on rewards."""
+    """A problem of a training on preferences, on rewards, or of a distillation."""
 
     FEW = "few_held_out"
     CHANCE = "at_chance"
@@ -42,6 +42,8 @@ class Trouble(StrEnum):
     NOT_RAISED = "reward_not_raised"
     NO_SIGNAL = "no_signal"
     COLLAPSED = "entropy_collapsed"
+    NOT_NEARER = "not_nearer"
+    MODES_LOST = "modes_lost"
 
 
 @dataclass(frozen=True, slots=True)

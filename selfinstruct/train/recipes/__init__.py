@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from selfinstruct.train.recipe import Recipe
+from selfinstruct.train.recipes.distill import DISTILL
 from selfinstruct.train.recipes.dpo import DPO
 from selfinstruct.train.recipes.kto import KTO
 from selfinstruct.train.recipes.reward import REWARD
 from selfinstruct.train.recipes.rl import RL
 from selfinstruct.train.recipes.sft import SFT
 
-RECIPES: tuple[Recipe[Any, Any, Any], ...] = (SFT, DPO, KTO, REWARD, RL)
+RECIPES: tuple[Recipe[Any, Any, Any], ...] = (SFT, DPO, KTO, REWARD, RL, DISTILL)

@@ -91,7 +91,8 @@ def _dataset(pairs: Sequence[EncodedPair]) -> Any:
     )
 
 
-def _arguments(settings: RewardSettings, _: Examples) -> dict[str, Any]:
+def reward_arguments(settings: RewardSettings, _: Examples) -> dict[str, Any]:
+    """Return the fields of TRL's that every reward model is trained with."""
     return {
         "max_length": None,  # longer pairs were left out
         "num_train_epochs": 2,
@@ -131,7 +132,7 @@ def _result(training: Training[RewardData, RewardSettings]) -> RewardResult:
         losses=training.losses,
         validation_losses=training.validation_losses,
         held_out=_held_out_report(training.network, data.pairs.held_out, examples.held_out),
-        checks=_check_report(training) if data.checks else None,
+        checks=checked_network(training, data.checks) if data.checks else None,
         sources=data.pairs.sources,
     )
 
@@ -186,8 +187,11 @@ def _held_out_report(
     )
 
 
-def _check_report(training: Training[RewardData, RewardSettings]) -> CheckReport:
-    checks, max_length = training.job.data.checks, training.job.settings.max_length
+def checked_network(
+    training: Training[Any, RewardSettings], checks: Sequence[Check]
+) -> CheckReport:
+    """Return how many checks a trained network gets right, and which ones it misses."""
+    max_length = training.job.settings.max_length
     rows = [check.row for check in checks]
     pairs = encode_pairs(rows, training.tokenizer, max_length=max_length, dropped=Counter())
     fitting = {pair.id for pair in pairs}
@@ -202,7 +206,7 @@ REWARD: Recipe[RewardData, RewardSettings, RewardResult] = Recipe(
     encode=_encode,
     dataset=_dataset,
     sequences=EncodedPair.sequences,
-    arguments=_arguments,
+    arguments=reward_arguments,
     reserved=frozenset({"output_dir", "seed", "max_length"}),
     classes=_classes,
     trainer_arguments=_trainer_arguments,

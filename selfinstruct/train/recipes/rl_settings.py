@@ -83,22 +83,11 @@ def check_batch(settings: RlSettings, options: Mapping[str, Any]) -> None:
 
 def rl_arguments(settings: RlSettings, examples: Examples) -> dict[str, Any]:
     options = settings.options or {}
-    every = options.get("eval_steps") or options.get("save_steps")
-    every = every or math.ceil(settings.steps / _LOOKS)
     fields = {
         **settled(settings),
-        "warmup_steps": 0.1,
+        **watched_fields(options, math.ceil(settings.steps / _LOOKS), bool(examples.held_out)),
         "learning_rate": 1e-6 if settings.method == "full" else 3e-4,
-        "logging_steps": 1,
-        "eval_steps": every,
-        "save_steps": every,
-        # The last policy is saved, unless something else was asked for.
-        "load_best_model_at_end": False,
-        "metric_for_best_model": None,
     }
-    if not {"eval_strategy", "save_strategy"} & options.keys():
-        fields["save_strategy"] = "steps"
-        fields["eval_strategy"] = "steps" if examples.held_out else "no"
     if settings.stop_on_hacking or settings.patience > 0:
         if not examples.held_out:
             option = "--stop-on-hacking" if settings.stop_on_hacking else "--patience"
@@ -107,6 +96,30 @@ def rl_arguments(settings: RlSettings, examples: Examples) -> dict[str, Any]:
         best = {"metric_for_best_model": metric, "greater_is_better": greater}
         fields |= {"load_best_model_at_end": True, **best}
     _require_enough(fields, options, len(examples.train))
+    return fields
+
+
+def watched_fields(options: Mapping[str, Any], every: int, held_out: bool) -> dict[str, Any]:
+    """Return the fields of a training that is a number of steps, and is watched as it goes.
+
+    Args:
+        options: the user's fields.
+        every: how many steps lie between two looks, unless the user says so.
+        held_out: whether there are prompts to look at.
+    """
+    every = options.get("eval_steps") or options.get("save_steps") or every
+    fields = {
+        "warmup_steps": 0.1,
+        "logging_steps": 1,
+        "eval_steps": every,
+        "save_steps": every,
+        # The last model is saved, unless something else was asked for.
+        "load_best_model_at_end": False,
+        "metric_for_best_model": None,
+    }
+    if not {"eval_strategy", "save_strategy"} & options.keys():
+        fields["save_strategy"] = "steps"
+        fields["eval_strategy"] = "steps" if held_out else "no"
     return fields
 
 
