@@ -25,7 +25,6 @@ from selfinstruct.cli.options import (
     required_engine,
 )
 
-
 if TYPE_CHECKING:
     from selfinstruct.align.settings import AlignSettings
     from selfinstruct.align.stages import Stage
