@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -251,11 +251,11 @@ def _refuse_orphans(out: Path, stage: Stage, stages: Sequence[Stage]) -> None:
 
 def _made_of(stage: Stage, stages: Sequence[Stage]) -> list[Stage]:
     """Return the stages that use the result of a stage, or of one that does."""
-    names: Collection[str] = {stage.name}
+    names = {stage.name}
     made = []
     for one in stages:
         if names & set(one.uses):
-            names = {*names, one.name}
+            names.add(one.name)
             made.append(one)
     return made
 

@@ -66,7 +66,7 @@ def draw_curve(
     stages: Sequence[Stage],
     *,
     apart: Apart,
-    advance: Advance = max,
+    advance: Advance = lambda *_: None,
 ) -> dict[str, Any]:
     """Measure the policy of each iteration; those in curve.json are not measured again.
 
@@ -138,7 +138,7 @@ def measured(policy: LocalModel, number: int, measure: Measure, _: Advance) -> R
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = load_tokenizer(policy)
     prepare_tokenizer(tokenizer, None)
-    rows, _ = encode_prompts(measure.prompts, tokenizer, max_length=_LENGTH, room=_TOKENS)
+    rows = encode_prompts(measure.prompts, tokenizer, max_length=_LENGTH, room=_TOKENS)[0]
     network, reference = (load_network(one)[0].to(device) for one in (policy, measure.reference))
     lend = partial(nullcontext, reference.eval())
     scorer = parse_reward(f"model:{measure.reward}", "--reward")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from selfinstruct.align.settings import AlignSettings, Contestant, Place, in_iteration
 from selfinstruct.align.steps import Step, needed, step_of
-from selfinstruct.prompts.hhh import HHH
 
 EVALUATE = "evaluate"
-BASE, PROMPTED = "base", "prompted"
+# The base model told to be helpful, honest and harmless, by the shipped prompt (Askell et al. 2021,
+# arXiv:2112.00861): what training must be better than.
+BASE, PROMPTED, PROMPT = "base", "prompted", "hhh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,6 @@ def _stage(step: Step, at: Place, uses: Sequence[str]) -> Stage:
 def _contestants(out: Path, settings: AlignSettings, compared: Sequence[Stage]) -> list[Contestant]:
     models = [Contestant(BASE, settings.model)]
     if settings.methods:
-        models.append(Contestant(PROMPTED, settings.model, HHH))
+        models.append(Contestant(PROMPTED, settings.model, PROMPT))
     folders = {"sft": "sft", **{one.name: str(Path(one.makes).parent) for one in compared}}
     return [*models, *(Contestant(name, str(out / folder)) for name, folder in folders.items())]

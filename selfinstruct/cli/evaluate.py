@@ -91,8 +91,8 @@ def evaluate(
         typer.Option(
             "--system",
             metavar="NAME=TEXT|FILE",
-            help="System prompt of the named model: a text, or a file with it. May be repeated."
-            + default("none"),
+            help="System prompt of the named model: a text, a file with it, or `hhh`, the shipped "
+            "one. May be repeated." + default("none"),
         ),
     ] = None,
     answer_tokens: Annotated[

@@ -166,11 +166,15 @@ def required_engine(name: str | None, *models: str | None) -> EngineKind:
 
 
 def text_or_file(value: str) -> str:
-    """Return the content of a file of that name if there is one, else the text itself."""
+    """Return the content of a file of that name if there is one, else the text itself.
+
+    `hhh` is the prompt that comes with the project.
+    """
+    from selfinstruct.common.paths import shipped_prompt
     from selfinstruct.common.texts import read_text
 
     try:
-        path = Path(value).expanduser()
+        path = shipped_prompt(value) or Path(value).expanduser()
         if not path.is_file():
             return value
     except (OSError, RuntimeError, ValueError):  # not a file name: a text

@@ -30,6 +30,14 @@ def user_path(text: str | os.PathLike[str], option: str) -> Path:
         raise ConfigError(f"{text}: {why(error)}; check {option}") from error
 
 
+def shipped_prompt(name: str) -> Path | None:
+    """Return the file of a system prompt that comes with the project (`hhh`), None for no name.
+
+    A file of the user's with that name goes before it.
+    """
+    return shipped_file("hhh.txt") if name == "hhh" and not Path(name).exists() else None
+
+
 def shipped_file(name: str) -> Path:
     """Return a file that comes with the project: in a checkout's `seeds`, or in the package."""
     package = Path(str(resources.files("selfinstruct")))

@@ -78,7 +78,7 @@ def test_two_iterations_killed_and_resumed(
     assert not (second / "preferences" / "report.json").exists()
     before = (out / "iteration-1" / "dpo" / "training.json").read_bytes()
     with monkeypatch.context() as patch:  # between two steps of its training
-        trainer = dpo_trainer.DpoTrainer
+        trainer = dpo_trainer.Trainer
         patch.setattr(trainer, "training_step", raising(trainer.training_step, at=2))
         assert cli(words) == 130
     assert (second / "reward" / "training.json").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from selfinstruct.align.stages import policies_of, stages_of
 from selfinstruct.align.steps import METHODS
 from selfinstruct.cli.app import app
 from selfinstruct.cli.app import run as cli
+from selfinstruct.cli.options import text_or_file
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.prompts.hhh import HHH
 from tests.align.scripted import Scripted, drawn
 from tests.align.test_chain import settings
 
@@ -86,11 +87,12 @@ def test_methods_share_what_they_need() -> None:
 
 def test_all_are_compared_with_the_base_and_the_prompted_model() -> None:
     words = stages_of(Path("o"), settings(methods=("dpo", "best-of")))[-1].words
-    named = [word for before, word in zip(words, words[1:], strict=False) if before == "--model"]
+    named = [word for before, word in pairwise(words) if before == "--model"]
     assert named == [
         *("base=bundled", "prompted=bundled", "sft=o/sft", "best-of=o/best-of", "dpo=o/dpo"),
     ]
-    assert words[words.index("--system") + 1] == f"prompted={HHH}"
+    assert words[words.index("--system") + 1] == "prompted=hhh"
+    assert "honest" in text_or_file("hhh")  # the shipped prompt
 
 
 def test_an_iteration_starts_from_the_policy_of_the_one_before() -> None:
