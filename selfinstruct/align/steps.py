@@ -133,7 +133,8 @@ def _rl(at: Place) -> Words:
         *("train", "rl", "--data", at.shared("run"), "--model", at.policy, "--out", at.own("rl")),
         *("--reward", f"model:{at.own('reward')}", *(("--gold", gold) if gold else ())),
         *("--steps", str(_STEPS), "--k", "4", "--fresh", str(2 * _FRESH)),
-        *("--set", f"eval_steps={_STEPS // 2}", *at.seed, "--resume"),
+        # Half-way and at the end, however many steps there are.
+        *("--set", "eval_steps=0.5", *at.seed, "--resume"),
     )
 
 
