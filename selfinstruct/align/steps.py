@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from selfinstruct.align.settings import Place
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.suggest import did_you_mean
-from selfinstruct.inputs.own_folders import BEST, HELD_OUT, TRAIN
 
 Words = tuple[str, ...]
 
@@ -90,6 +89,9 @@ def _prefer(at: Place) -> Words:
 
 def _reward(at: Place) -> Words:
     """Train on the pairs of all iterations so far, and test on those held out by this one."""
+    # Here, since the help of the command line reads this list, and must load nothing heavy.
+    from selfinstruct.inputs.own_folders import HELD_OUT, TRAIN
+
     data: Words = ("--data", at.own("preferences"))
     if at.iteration:
         folders = [at.of(number + 1, "preferences") for number in range(at.iteration)]
@@ -113,6 +115,8 @@ def _choose(at: Place) -> Words:
 
 
 def _best_of(at: Place) -> Words:
+    from selfinstruct.inputs.own_folders import BEST
+
     folders = f"{at.own('choices')}/{BEST}", at.policy, at.own("best-of")
     return (*_trained("sft", *folders), *at.seed, "--resume")
 
