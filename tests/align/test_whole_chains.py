@@ -1,9 +1,8 @@
-"""Two iterations end to end on a tiny model and a scripted engine, killed at several places."""
+"""Whole chains on a tiny model and a scripted engine: two iterations, killed; all methods."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ pytest.importorskip("trl")
 from selfinstruct.align.curve import CURVE, unseen_prompts
 from selfinstruct.align.settings import AlignSettings
 from selfinstruct.align.stages import stages_of
+from selfinstruct.align.steps import METHODS
 from selfinstruct.cli.app import run as cli
 from selfinstruct.train.data.prompts import read_rl_prompts
 from tests.docs.stand_in import add_stand_in
@@ -29,7 +29,6 @@ OPTIONS = {
     "dpo": f"{TRAIN} --fresh 2 --fresh-tokens 4",
     "evaluate": "--tasks few.jsonl --plain-text none",
 }
-Killed = Callable[[Sequence[str]], bool]
 
 
 @pytest.fixture
@@ -122,3 +121,39 @@ def test_two_iterations_killed_and_resumed(
     monkeypatch.setattr(curve, "measured", raising(curve.measured, at=1))
     assert cli(words) == 0
     assert (out / CURVE).read_bytes() == kept
+
+
+def test_all_methods_in_one_table(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Every method trains on what the stages before it wrote, and is compared with the others."""
+    out, methods = Path("out"), [step.kind for step in METHODS]
+    words[words.index("--method") :] = ["--method", ",".join(methods)]
+    options = OPTIONS | {
+        **dict.fromkeys(("sft-chosen", "best-of", "kto"), TRAIN),
+        "choose": "--answer-tokens 64 --k 2",
+        "rl": "--max-length 512 --set bf16=false --steps 2 --k 2 --answer-tokens 8 --fresh 2",
+        "evaluate": "--tasks few.jsonl",
+    }
+    for kind, more in options.items():
+        words += ["--stage-options", f"{kind}={more}"]
+    assert cli(words) == 0
+    report = json.loads((out / "report.json").read_text())
+    rows = {row["model"]: row for row in report["table"]}
+    assert list(rows) == ["base", "prompted", *methods]
+    for name, row in rows.items():
+        assert (row["above_base"] is None) == (name == "base")
+        assert (row["tax"] is None) == (name == "base")
+        assert (row["seconds"] > 0) == (name not in ("base", "prompted"))
+    assert set(report["health"]) == {"dpo", "rl"}
+    assert "curve" not in report
+    assert "all models, with paired 95 % intervals" in capfd.readouterr().out
+
+    # What RL trained on is not held out for a curve, whatever the pairs hold out.
+    how = AlignSettings("./tiny", 24, None, 0, None, {}, "scripted", ("rl",))
+    trained = {prompt.text for prompt in read_rl_prompts(out / "run", held_out=0.2).train}
+    unseen = {prompt.text for prompt in unseen_prompts(out, stages_of(out, how))}
+    assert unseen
+    assert not unseen & trained
+    wide = AlignSettings(
+        "./tiny", 24, None, 0, None, {"rl": ["--held-out", "0.5"]}, "scripted", ("rl",)
+    )
+    assert len(unseen_prompts(out, stages_of(out, wide))) >= len(unseen)
