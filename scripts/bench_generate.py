@@ -318,7 +318,8 @@ def _title(model: str) -> str:
 def short_table(rows: Sequence[Measured]) -> str:
     """Return a table in Markdown: tokens a second of the loop, and medians of the ratios."""
     lines = [
-        "| requests in flight | tokens/s of the loop | of vLLM alone | over HTTP | original way |",
+        "| requests in flight | `generate`, tokens/s | `generate`, share of vLLM alone | "
+        "`generate` over HTTP, share of vLLM alone | original method, share of vLLM alone |",
         "|---:|---:|---:|---:|---:|",
     ]
     for in_flight in sorted({row.in_flight for row in rows}):
@@ -349,7 +350,7 @@ def main() -> None:
     machine, vllm = detect_machine(), installed_vllm() or ""
     report = {
         "measured": f"{len(machine.cores)} CPU cores, {vllm} {version_of(vllm)}, "
-        f"{_title(options.model)} in {machine.dtype}, servers: {options.servers}",
+        f"{_title(options.model)} in {machine.dtype}, vLLM servers for HTTP: {options.servers}",
         "table": table(rows),
         "short": short_table(rows),
         "rows": [asdict(row) for row in rows],

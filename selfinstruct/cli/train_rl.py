@@ -49,8 +49,9 @@ class RlCommon(Common):
         typer.Option(
             "--patience",
             min=0,
-            help="Stop after this many evaluations without a higher reward less beta·KL, and save "
-            "the best policy; 0: never, and save the last.",
+            help="Stop after this many evaluations in a row in which the reward minus beta·KL did "
+            "not exceed its best value, and save the best policy. 0: never stop early, and save "
+            "the last policy.",
             rich_help_panel=TRAINING,
         ),
     ] = 0
@@ -73,7 +74,7 @@ def rl(
             "--reward",
             metavar="KIND[:VALUE][@WEIGHT]",
             help="What rewards an answer: model:FOLDER, reference, check, likelihood, words, "
-            "regex:EXPRESSION, or MODULE:FUNCTION. Several are summed, by weight.",
+            "regex:EXPRESSION, or MODULE:FUNCTION. May be repeated; rewards are summed by weight.",
             rich_help_panel=REWARDS,
         ),
     ],
@@ -82,7 +83,8 @@ def rl(
         typer.Option(
             "--gold",
             metavar="KIND[:VALUE]",
-            help="An independent scorer, as --reward names them, to name reward hacking by.",
+            help="A scorer that is not part of the reward, written like --reward. It is used to "
+            "detect reward hacking.",
             rich_help_panel=REWARDS,
         ),
     ] = None,
@@ -90,8 +92,8 @@ def rl(
         bool,
         typer.Option(
             "--stop-on-hacking",
-            help="Stop when the reward rises and the --gold score falls; save the policy with the "
-            "highest gold score.",
+            help="Stop if the reward rises while the --gold score falls, and save the policy with "
+            "the highest gold score.",
             rich_help_panel=REWARDS,
         ),
     ] = False,
@@ -147,9 +149,9 @@ def rl(
 ) -> None:
     """Train a policy on rewards of its own answers, by policy gradients (RLOO or GRPO).
 
-    The reward less beta·KL is maximised, where KL is the divergence from the policy before
-    training. Fresh answers to held-out prompts show what training does; health.html has the
-    curves, and the last lines say what is wrong.
+    Training maximises the reward minus beta·KL, where KL is the divergence from the policy before
+    training. Fresh answers to held-out prompts show the effect of training. health.html has the
+    curves, and the last lines name the problems.
 
     Example:
         selfinstruct train rl --data tasks.jsonl --model sft --reward check --out rl

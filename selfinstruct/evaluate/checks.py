@@ -123,7 +123,8 @@ CHECKS: tuple[CheckKind, ...] = (
     ),
     CheckKind(
         "contains",
-        "the answer contains the text, or each of several texts, as whole words; case is ignored",
+        "the answer contains the text, or all of several texts, as whole words in upper or lower "
+        "case",
         ["red", "blue"],
         "a text, or a list of texts",
         _some,
@@ -147,7 +148,8 @@ CHECKS: tuple[CheckKind, ...] = (
     ),
     CheckKind(
         "json",
-        "the answer is a JSON object or array, fenced or not; with keys, an object that has them",
+        "the answer is JSON, with or without a code fence: an object that has the keys that you "
+        "name or, if you name none, any object or array",
         ["name", "age"],
         "a list of keys, which may be empty",
         lambda _: True,

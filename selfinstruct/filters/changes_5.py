@@ -33,7 +33,8 @@ COPIES_PROMPT_5 = replace(
     since=5,
     help=COPIES_PROMPT.help,
     breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
-    details="word for word; case and punctuation are ignored. Each worked example passage in the "
-    "prompt lists its typical words (`subjects` in prompts.yaml). A task is rejected if it "
-    "has such a word and its own passage does not",
+    details="word for word; case and punctuation are ignored. In a run about documents, the prompt "
+    "first shows example passages with tasks about them. `subjects` in prompts.yaml lists the "
+    "typical words of each example passage. A task that has such a word is rejected if its own "
+    "passage does not have the word",
 )

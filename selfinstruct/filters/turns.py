@@ -161,8 +161,8 @@ COPIES_EXAMPLE = _turn(
     help="the turn copies an example of the prompt, or has the topic of the examples",
     breaks=lambda facts, _: facts.strays or copies_shown(facts.text, facts.shown),
     section="instances",
-    details="it equals or contains a turn or a sentence of the prompt, or has a topic word of the "
-    "examples that no earlier turn of the conversation has",
+    details="the turn equals or contains a turn or a sentence of the prompt; or it has a topic "
+    "word of the examples, and no earlier turn of the conversation has that word",
 )
 REPEATS_TURN = _turn(
     name="repeats_turn",
@@ -188,7 +188,7 @@ AFTER_END = _outcome(
     of=Of.TURN,
     reason="after_end",
     help="an earlier turn of the conversation was rejected",
-    details="a turn that its text rules reject ends the conversation at once. Likelihood is "
+    details="if the rules on text reject a turn, the conversation ends at once. Likelihood is "
     "checked only after all turns are written, so turns may follow one that is then rejected. "
     "These turns are left out too",
 )

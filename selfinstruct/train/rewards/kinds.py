@@ -110,12 +110,12 @@ KINDS: tuple[RewardKind, ...] = (
     RewardKind(
         "check",
         "",
-        "1 if the answer passes the row's own `check`, else 0",
+        "1 if the answer passes the row's own `check`; otherwise 0",
         partial(_without_value, _stored_check),
         Needs.CHECK,
     ),
     *(
-        RewardKind(kind.name, "VALUE", f"1 if {kind.help}, else 0", partial(_one_check, kind))
+        RewardKind(kind.name, "VALUE", f"1 if {kind.help}; otherwise 0", partial(_one_check, kind))
         for kind in CHECKS
     ),
     RewardKind("words", "", "the number of words", partial(_without_value, _words)),
