@@ -8,12 +8,14 @@ The divergence is that from the fine-tuned model, which the first iteration star
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.align.settings import AlignSettings
@@ -79,7 +81,8 @@ def draw_curve(
 
     Returns:
         `points` (each with `iteration`, `policy`, `reward`, `gold`, `divergence`, `tokens`,
-        `endless`, and the paired gains since the start), `prompts`, `warnings`.
+        `endless`, and the paired gains since the start), `prompts`, `units` (the standard
+        deviations of the scores at the start), `warnings`.
 
     Raises:
         ConfigError: `--gold` cannot score these prompts.
@@ -203,8 +206,23 @@ def _told(points: Sequence[RlPoint], names: Sequence[str], prompts: int) -> dict
     if points:
         found = hacked(points, "iteration")
         warnings += [*([found] if found else []), *of_samples(points[0], points[-1])]
-    told = {"prompts": prompts, "points": rows, "warnings": [asdict(one) for one in warnings]}
+    start = points[0] if points else None
+    told = {
+        "prompts": prompts,
+        "points": rows,
+        "units": {
+            "reward": _deviation(start.scores if start else []),
+            "gold": _deviation(start.golds if start else []),
+        },
+        "warnings": [asdict(one) for one in warnings],
+    }
     return dict(with_null(told))
+
+
+def _deviation(scores: Sequence[float]) -> float:
+    """Return the standard deviation of what could be scored; 1 where all scores are the same."""
+    known = [score for score in scores if not math.isnan(score)]
+    return (pstdev(known) if known else 0.0) or 1.0
 
 
 def _kept(path: Path, key: str) -> dict[str, Mapping[str, Any]]:

@@ -59,14 +59,16 @@ def _charts(curve: Mapping[str, Any] | None) -> list[Chart]:
         chart("reward", {"reward": _line(points, "reward")}, "iteration"),
         chart("gold score", {"gold": _line(points, "gold")}, "iteration"),
         chart("divergence, nats", {"divergence": _line(points, "divergence")}, "iteration"),
-        # As Gao et al. 2023 (arXiv:2210.10760), fig. 1, draw over-optimisation.
+        # As Gao et al. 2023 (arXiv:2210.10760), fig. 1, draw over-optimisation; in standard
+        # deviations, so that both share an axis.
         chart(
-            "reward and gold score since the start",
+            "reward and gold score since the start, standard deviations",
             {
-                name: [(root[point["policy"]], value["mean"]) for point, value in known]
-                for name, known in (
-                    (name, _known(points, f"{name}_gain")) for name in ("reward", "gold")
-                )
+                name: [
+                    (root[point["policy"]], value["mean"] / curve["units"][name])
+                    for point, value in _known(points, f"{name}_gain")
+                ]
+                for name in ("reward", "gold")
             },
             "√KL",
         ),

@@ -104,4 +104,5 @@ def drawn(_: Path, settings: AlignSettings, stages: Sequence[Stage]) -> dict[str
         }
         for place, name in enumerate(names)
     ]
-    return {"prompts": 40, "points": points, "warnings": []}
+    units = {"reward": 2.0, "gold": 1.0}
+    return {"prompts": 40, "points": points, "units": units, "warnings": []}

@@ -229,6 +229,8 @@ def test_the_page_has_the_table_and_the_curve(tmp_path: Path) -> None:
     text = " ".join(re.sub("<[^>]+>", " ", page).split())
     assert "rl-2 2.000 2.000 (1.500 to 2.500) – – 1.000" in text
     assert page.count("<svg") == 3  # reward, divergence, and both over √KL; there is no gold score
+    # The last chart is in standard deviations: 2 above the start, of 2 each, is 1.
+    assert page.count("reward 2</small>") == page.count("reward 1</small>") == 1
     assert "reward_hacking" in page
     assert 'href="iteration-2/rl/health.html"' in page
     assert "prompted 0.110 0.010 (-0.010 to 0.030) –" in text
