@@ -100,10 +100,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--piece", action="append", type=ast.literal_eval, help="such as 'x\\n'")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this one")
+    parser.add_argument("--rules", type=int, action="append", help="only this version")
     options = parser.parse_args()
     prompts = load_prompts()
     rows = []
-    for version in range(1, RULES_VERSION + 1):
+    for version in options.rules or range(1, RULES_VERSION + 1):
         for kind in options.kind or KINDS:
             measured(version, kind, "a few words", prompts, 1)  # compiled, and cached
             for piece in options.piece or PIECES:

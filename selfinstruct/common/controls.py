@@ -14,11 +14,13 @@ from typing import Any
 # Joiners belong to the spelling of Persian or Hindi, and to emoji; between Latin letters they hide.
 _JOINERS = "\u200c\u200d"
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f"
+_LINES = "\u2028\u2029"
 _HIDDEN = (
     "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ud800-\udfff"
 )
 _TAGS = "\U000e0000-\U000e007f"
-_MARKS = re.compile(f"[{_CONTROL}{_HIDDEN}{_TAGS}]|(?<=[\x00-\x7f])[{_JOINERS}]")
+_LINE_BREAK = re.compile(f"[{_LINES}]")
+_MARKS = re.compile(f"[{_CONTROL}{_HIDDEN}{_LINES}{_TAGS}]|(?<=[\x00-\x7f])[{_JOINERS}]")
 
 
 def visible(text: str) -> str:
@@ -27,18 +29,19 @@ def visible(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Return text without such characters."""
-    return _MARKS.sub("", text)
+    """Return text without such characters; a separator of lines becomes a line break."""
+    return _MARKS.sub("", _LINE_BREAK.sub("\n", text))
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON for a screen or a program: letters as they are, marks as escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     # An escape ends in a letter or a digit, after which a joiner hides.
-    while not text.isascii() and (escaped := _MARKS.sub(lambda m: _escape(m[0]), text)) != text:
+    while (escaped := _MARKS.sub(lambda m: _escape(m[0]), text)) != text:
         text = escaped
     return text
 
 
 def _escape(character: str) -> str:
-    return json.dumps(character)[1:-1]
+    # `json` escapes no ASCII character above the space: not DEL.
+    return json.dumps(character)[1:-1] if character > "\x7f" else f"\\u{ord(character):04x}"

@@ -247,7 +247,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstruction:
-    """One item of the list that a proposal's completion continues; `cut`: chat around it."""
+    """One item of the list that a proposal's completion continues; `cut`: chat around it.
+
+    `is_rest`: it is all that follows the last item that is read.
+    """
 
     start: int
     end: int
@@ -255,13 +258,15 @@ class ParsedInstruction:
     text: str
     truncated: bool
     cut: str | None = None
+    is_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstance:
     """One input and output; a span is (0, 0) where the completion wrote none.
 
-    `cut` holds the chat around them that is in neither.
+    `cut` holds the chat around them that is in neither. `is_rest`: the output is all that follows
+    the last instance that is read.
     """
 
     input: str
@@ -270,6 +275,7 @@ class ParsedInstance:
     output_span: tuple[int, int]
     truncated: bool
     cut: str | None = None
+    is_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ F = TypeVar("F")
 # 3: parsers that read what models write, fewer false rejections, words of every language.
 # 4: questions of three words, options and records in inputs, the output of a program.
 # 5: tasks about the worked passages of a prompt.
-RULES_VERSION = 5
+# 6: a completion has at most so many candidates (verdicts/parse/many.py).
+RULES_VERSION = 6
 # Of what decides about self-chats alone (verdicts/chats.py); each commit of them stores its own.
 CHATS_VERSION = 1
 

@@ -86,7 +86,12 @@ def instance_failures(
     alone = []
     for instance in parsed:
         facts = InstanceFacts(
-            instruction, instance.input, instance.output, instance.truncated, markers
+            instruction,
+            instance.input,
+            instance.output,
+            instance.truncated,
+            markers,
+            is_rest=instance.is_rest,
         )
         alone.append(first_failed(checks.by_itself, facts))
     outputs: dict[str, set[str]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 import regex
 
@@ -45,6 +46,11 @@ def has_spaceless(text: str) -> bool:
 
 def count_words(text: str) -> int:
     """Return the number of words."""
+    return _count(text)
+
+
+@lru_cache(maxsize=8)  # two rules count the words of one text
+def _count(text: str) -> int:
     if not has_spaceless(text):
         return len(text.split())
     if len(text) >= _LONG:

@@ -7,7 +7,6 @@ whole runs of words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from selfinstruct.common.scan import count, has_any, spaced, spelled
 
@@ -23,6 +22,7 @@ _LETTERS = bytes(
     for code in range(256)
 )
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+_SPACES = bytes(code for code in range(128) if chr(code).isspace())
 # Truth tables are full of them.
 _VALUES = frozenset({"true", "false", "t", "f"})
 _MARKED = re.compile(
@@ -45,7 +45,7 @@ def repeated_share(text: str) -> float:
     prose = _FENCE.sub("\n", text) if "```" in text or '"""' in text else text
     lines = prose.splitlines()
     # A loop says a line again and again.
-    of_line = {line: list(_words_of(line)) for line in set(lines) if is_prose(line)}
+    of_line = {line: _words_of(line) for line in set(lines) if is_prose(line)}
     words = [word for line in lines if line in of_line for word in of_line[line]]
     if len(words) < _LEAST_WORDS:
         return 0.0
@@ -72,23 +72,24 @@ def without_parallel_lines(text: str) -> str:
     return "\n".join(line for line in lines if line not in body_of)
 
 
-def _words_of(line: str) -> Iterator[str]:
+def _words_of(line: str) -> list[str]:
     """Return the words of a line's prose, casefolded."""
     if has_any(line, _CODE_MARKS):
         parts = line.split()
         code = {part for part in set(parts) if _CODE_WORD.search(part)}
         line = " ".join(part for part in parts if part not in code)
     if line.isascii():
-        words: Iterator[str] = iter(line.encode().translate(_LETTERS).decode().split())
+        words = line.encode().translate(_LETTERS).decode().split()
         if "'" in line:
-            parts = list(words)
-            cut = {part: _WORD.findall(part) for part in set(parts) if "'" in part}
-            words = (word for part in parts for word in cut.get(part, (part,)))
+            cut = {part: _WORD.findall(part) for part in set(words) if "'" in part}
+            words = [word for part in words for word in cut.get(part, (part,))]
     else:
         parts = _letters_of(line)
         folded = {part: part.casefold() for part in set(parts)}
-        words = (folded[part] for part in parts)
-    return (word for word in words if word not in _VALUES)
+        words = [folded[part] for part in parts]
+    if _VALUES.isdisjoint(words):
+        return words
+    return [word for word in words if word not in _VALUES]
 
 
 def _letters_of(line: str) -> list[str]:
@@ -104,16 +105,16 @@ def _kind(char: str) -> str:
 
 def is_prose(line: str) -> bool:
     """Whether most characters of a line are letters, and it is no row of a table and no code."""
-    if line.isascii() and line.lower() == line.upper():  # no letter
+    if not line.isascii():
+        if line.isspace() or line.count("|") > 1 or _is_code(line):
+            return False
+        dense = "".join(line.split())
+        return count(dense, str.isalpha) >= _LEAST_LETTERS * len(dense)
+    codes = line.encode()
+    letters = len(codes.translate(None, _NO_LETTERS))
+    if not letters or letters < _LEAST_LETTERS * len(codes.translate(None, _SPACES)):
         return False
-    if line.isspace() or line.count("|") > 1 or _is_code(line):
-        return False
-    dense = "".join(line.split())
-    if line.isascii():
-        letters = len(dense.encode().translate(None, _NO_LETTERS))
-    else:
-        letters = count(dense, str.isalpha)
-    return letters >= _LEAST_LETTERS * len(dense)
+    return line.count("|") <= 1 and not _is_code(line)
 
 
 def _is_code(line: str) -> bool:

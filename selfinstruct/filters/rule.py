@@ -64,6 +64,7 @@ class InstructionFacts:
     prompt_lines: the proposal template's own lines, casefolded.
     shown: the tasks that its prompt showed.
     strays: it is about a worked passage of its prompt, and not about its own.
+    is_rest: it is all that follows the last item of its completion that is read.
     held: gives the id of a pooled text that a text holds whole, or None.
     mean_logprob: nats per token; NaN if it could not be scored.
     logprob_threshold: least nats per token, if there is a threshold.
@@ -82,6 +83,7 @@ class InstructionFacts:
     shown: tuple[str, ...] = ()
     held: Callable[[str], str | None] = _holds_nothing
     strays: bool = False
+    is_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class InstanceFacts:
     place: its number among the instances that are kept, from 1.
     place_of_output: its number among those of them that have the same output, from 1.
     kind: whether the output is a text or a label.
+    is_rest: it is all that follows the last instance of its completion that is read.
     """
 
     instruction: str
@@ -107,6 +110,7 @@ class InstanceFacts:
     mean_logprob: float = NAN
     logprob_threshold: float | None = None
     kind: Kind = Kind.OUTPUT
+    is_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

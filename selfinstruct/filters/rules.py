@@ -20,6 +20,7 @@ from selfinstruct.filters.changes import (
 )
 from selfinstruct.filters.changes_4 import INSTANCE_CHANGES_4, INSTRUCTION_CHANGES_4
 from selfinstruct.filters.changes_5 import COPIES_PROMPT_5
+from selfinstruct.filters.changes_6 import TOO_MANY_INSTANCES, TOO_MANY_ITEMS
 from selfinstruct.filters.instance_rules import INSTANCE_RULES
 from selfinstruct.filters.instruction_rules import INSTRUCTION_RULES
 from selfinstruct.filters.outcomes import (
@@ -38,6 +39,7 @@ from selfinstruct.filters.turns import CHAT_RULES, TURN_RULES
 # In the order of the flow, instructions first. It must be complete before the first check.
 RULES: list[Rule] = [
     PARSE_FAILURE,
+    TOO_MANY_ITEMS,
     COPIES_PROMPT,
     COPIES_PROMPT_5,
     *INSTRUCTION_RULES,
@@ -49,6 +51,7 @@ RULES: list[Rule] = [
     HOLDS_KNOWN,
     ENGINE_ERROR,
     INSTANCE_PARSE_FAILURE,
+    TOO_MANY_INSTANCES,
     *INSTANCE_RULES,
     *CHANGED_INSTANCE_RULES,
     *INSTANCE_CHANGES_4,

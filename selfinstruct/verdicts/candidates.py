@@ -84,6 +84,7 @@ def check_instruction_texts(
                 and is_about_worked_passage(
                     instruction.text, _prompt_of(completion), rulebook.prompts.passages
                 ),
+                is_rest=instruction.is_rest,
             )
             candidates.append(with_failure(candidate, first_failed(checks, facts)))
     return candidates

@@ -71,7 +71,7 @@ def test_rules_are_asked_in_the_order_of_the_flow() -> None:
         own = [r.name for r in rules_in_force(Of.INSTRUCTION, version) if r.when is When.TEXT]
         kept = list(dict.fromkeys(r.name for r in INSTRUCTION_RULES if r.until is None))
         assert [name for name in own if name in kept] == kept
-    assert own[0] == "copies_prompt"
+    assert own[:2] == ["too_many", "copies_prompt"]
 
 
 def test_what_fell_later_had_passed_the_rules_on_its_text() -> None:
@@ -90,7 +90,7 @@ def test_an_instance_that_fails_by_its_text_failed_for_itself() -> None:
     shared = {rule.reason for rule in RULES if rule.of is Of.INSTRUCTION}
     assert {reason for reason in shared if fails_by_its_text(reason)} == {
         *("parse_failure", "truncated", "prompt_echo", "placeholder", "refusal"),
-        "chatty_preamble",
+        *("chatty_preamble", "too_many"),
     }
 
 

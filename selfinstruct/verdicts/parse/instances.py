@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from selfinstruct.common.records import Markers, ParsedInstance
 from selfinstruct.verdicts.parse.chat import cut_words, without_chat
+from selfinstruct.verdicts.parse.many import first_markers, rest_as_instance
 from selfinstruct.verdicts.parse.markers import (
     LEADING_OUTPUTS,
     OTHER_INPUTS,
@@ -41,7 +42,7 @@ def read_direct(text: str, finish_reason: str) -> list[ParsedInstance]:
 
 
 def read_input_first(
-    text: str, finish_reason: str, markers: Markers, *, opened: str | None
+    text: str, finish_reason: str, markers: Markers, *, opened: str | None, most: int | None = None
 ) -> list[ParsedInstance]:
     """Read `Input: … Output: …` pairs.
 
@@ -53,18 +54,22 @@ def read_input_first(
         finish_reason: "length" marks the last instance as truncated.
         markers: the words that start an input and an output.
         opened: the marker that the prompt ended with, if any.
+        most: instances that are read (since version 6); None for all.
     """
     found = _with_opened(text, _input_first_markers(text, markers, opened), markers, opened)
     end = end_of_own(text, found)
     found = [marker for marker in found if marker.start < end]
-    pairs, preamble, cut_off = input_first_pairs(text, found, end)
+    found, rest = first_markers(found, Role.INPUT, most)
+    pairs, preamble, cut_off = input_first_pairs(text, found, end if rest is None else rest)
     instances = _instances(text, pairs, preamble, markers)
+    if rest is not None:
+        return instances + rest_as_instance(text, rest, end)
     # If the text ends in an input without an output, that was cut off, and not an instance.
     return instances if cut_off else _mark_last(text, instances, finish_reason)
 
 
 def read_output_first(
-    text: str, finish_reason: str, markers: Markers, *, opened: str | None
+    text: str, finish_reason: str, markers: Markers, *, opened: str | None, most: int | None = None
 ) -> list[ParsedInstance]:
     """Read `Label: … Input: …` pairs; what follows a label's line under another label is its input.
 
@@ -73,6 +78,7 @@ def read_output_first(
         finish_reason: "length" marks the last instance as truncated.
         markers: the words that start a label and an input.
         opened: the marker that the prompt ended with, if any.
+        most: instances that are read (since version 6); None for all.
     """
     words = {Role.LABEL: (markers.label,), Role.INPUT: (markers.input,)}
     others = {Role.LABEL: OTHER_LABELS, Role.INPUT: OTHER_INPUTS}
@@ -82,8 +88,12 @@ def read_output_first(
         return []
     end = end_of_own(text, found)
     found = [marker for marker in found if marker.start < end]
-    pairs, preamble = output_first_pairs(text, found, end)
-    return _mark_last(text, _instances(text, pairs, preamble, markers), finish_reason)
+    found, rest = first_markers(found, Role.LABEL, most)
+    pairs, preamble = output_first_pairs(text, found, end if rest is None else rest)
+    instances = _instances(text, pairs, preamble, markers)
+    if rest is not None:
+        return instances + rest_as_instance(text, rest, end)
+    return _mark_last(text, instances, finish_reason)
 
 
 def _input_first_markers(text: str, markers: Markers, opened: str | None) -> list[Marker]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from selfinstruct.common.records import ParsedInstruction
 from selfinstruct.verdicts.parse.chat import closing_start, cut_words, is_announcement
 from selfinstruct.verdicts.parse.items import Item, instruction_of
+from selfinstruct.verdicts.parse.many import first_items, rest_as_instruction
 from selfinstruct.verdicts.parse.marks import (
     Mark,
     bullet_marks,
@@ -23,7 +24,13 @@ from selfinstruct.verdicts.parse.unnumbered import whole_lines
 
 
 def read_list(
-    text: str, finish_reason: str, *, first_number: int, continues: bool, tag: str = ""
+    text: str,
+    finish_reason: str,
+    *,
+    first_number: int,
+    continues: bool,
+    tag: str = "",
+    most: int | None = None,
 ) -> list[ParsedInstruction]:
     """Split a list into instructions.
 
@@ -35,6 +42,7 @@ def read_list(
             otherwise the text before the first item is a preamble, or an item without its number.
         tag: text before every task of the prompt's list, such as their domain; it is removed
             from an item that repeats it.
+        most: items that are read (since version 6); None for all.
 
     A list that starts again is read too: its items are candidates like the others, and a rule
     rejects those that the prompt showed.
@@ -47,6 +55,7 @@ def read_list(
     closing = _closing(text, items)
     end = closing if closing < len(text) else items[-1].end
     items[-1] = items[-1].ending(end)
+    items, rest = first_items(items, most)
     read = [instruction_of(text, item, tag) for item in items]
     instructions = [instruction for instruction in read if instruction is not None]
     if not instructions:
@@ -55,6 +64,8 @@ def read_list(
     if finish_reason == "length" and not text[last.end :].strip(" \t\r\n*_"):
         instructions[-1] = replace(last, truncated=True)
     ends = ((opening.start, opening.end), (closing, len(text)))
+    if rest is not None:
+        instructions += rest_as_instruction(text, rest, end)
     return _with_cuts(instructions, *(cut_words(text, place) for place in ends))
 
 
@@ -209,12 +220,12 @@ def _closing(text: str, items: Sequence[Item]) -> int:
     place = closing_start(text, last.start, last.end)
     if place < last.end:
         return place
-    one_line = [
-        item for item in items[:-1] if "\n" not in text[slice(*trimmed(text, item.start, item.end))]
-    ]
     span = trimmed(text, last.start, last.end)
     gap = re.search(r"\n[ \t]*\n", text[span.start : span.end])
-    if gap is None or len(items) < 3 or len(one_line) < len(items) - 1:
+    if gap is None or len(items) < 3:
+        return len(text)
+    ranges = (trimmed(text, item.start, item.end) for item in items[:-1])
+    if any("\n" in text[slice(*range)] for range in ranges):
         return len(text)
     before = text[span.start : span.start + gap.start()]
     is_line = "\n" not in before and not before.rstrip(" *_").endswith((":", "："))

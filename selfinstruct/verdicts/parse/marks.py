@@ -153,4 +153,6 @@ def _ends_sentence(text: str, start: int, place: int) -> bool:
 
 
 def _width(indent: str) -> int:
+    if not indent:
+        return 0
     return len(indent.replace("\t", "    ").replace("\u3000", "  "))

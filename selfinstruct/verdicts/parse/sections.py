@@ -101,6 +101,14 @@ def next_input(
         current: the output so far.
     """
     start, stop, input = searched, marker.start, current.input
+    follows = marker.number and marker.number == current.marker.number + 1
+    if (
+        not follows
+        and start > 0
+        and text[start - 1] != "\n"
+        and text.find("\n", start, stop - 1) < 0
+    ):
+        return None  # on the next line: nothing stands between them
     last = last_example(text, start, stop)
     if last is not None:
         return last.start, trimmed(text, last.after, stop)
@@ -108,7 +116,7 @@ def next_input(
     if label is not None:
         place = text.rfind(f"\n{label.group()}", start, stop)
         return None if place < 0 else (place, trimmed(text, place, stop))
-    if marker.number and marker.number == current.marker.number + 1:
+    if follows:
         return stop, Span(stop, stop)
     if current.given:
         return None
