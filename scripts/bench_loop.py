@@ -7,8 +7,8 @@
 Each proposal has five instructions of 5 to 40 Zipf words, a fifth of them near-duplicates of
 earlier ones. The pool is one in which nothing is near (`--novelty` searches the real one, which
 bench_novelty.py measures). A run is written step by step, in a process for each step, and then
-asked: it is resumed with nothing to do, replayed and exported, each in a process of its own, unless
-`--ask` names fewer. `--questions-until` leaves out the larger steps.
+asked: it is resumed with nothing to do, replayed, exported and merged with itself, each in a
+process of its own, unless `--ask` names fewer. `--questions-until` leaves out the larger steps.
 
 Prints processor seconds without imports and without the engine, the time of the last rounds, the
 largest memory, and the files. With `--against` every step is taken by both checkouts in turn, with
@@ -34,7 +34,7 @@ from typing import Any
 from unittest import mock
 
 _WORDS, _ITEMS = 40_000, 5
-_QUESTIONS = ("resume", "replay", "export")
+_QUESTIONS = ("resume", "replay", "export", "merge")
 
 
 class Spent:
@@ -183,7 +183,9 @@ def asked(run: Path, question: str, *, novelty: bool) -> dict[str, Any]:
 
     opened = open_run(run)
     opened.read_round(0)  # libraries are loaded
-    ask = {"resume": _resume, "replay": _replay, "export": _export}[question](opened)
+    ask = {"resume": _resume, "replay": _replay, "export": _export, "merge": _merge}[question](
+        opened
+    )
     with pool(Spent(), real=novelty):
         started = time.process_time()
         ask()
@@ -212,6 +214,17 @@ def _export(run: Any) -> Callable[[], object]:
     from selfinstruct.dataset.formats import Format
 
     return lambda: export(run, Format.MESSAGES, run.path.parent / "tasks.jsonl")
+
+
+def _merge(run: Any) -> Callable[[], object]:
+    from selfinstruct.store import open_run
+    from selfinstruct.verdicts.merge import merge
+
+    def ask() -> None:
+        with tempfile.TemporaryDirectory(dir=run.path.parent) as folder:
+            merge([run, open_run(run.path)], Path(folder) / "merged")
+
+    return ask
 
 
 def in_process(checkout: Path, options: Sequence[str]) -> dict[str, Any]:

@@ -4,11 +4,14 @@
     python scripts/bench_whatif.py --per-round 33            in small rounds, as a CPU makes them
     python scripts/bench_whatif.py --long                    what-if the long way too, the baseline
     python scripts/bench_whatif.py --at FOLDER               keep the run there, or use that one
+    python scripts/bench_whatif.py --candidates 250000 --copies 4      10⁶ candidates
 
 The run is written by the project's own store: texts of Zipf words, a fifth of them near-duplicates
-(as in bench_loop.py), judged against all texts before them. Each question is asked in a process
-of its own: seconds of the clock and of the processor without imports, and the largest memory. With
-small rounds, the run is then compacted, and the questions about rounds are asked again.
+(as in bench_loop.py), judged against all texts before them. With `--copies`, these are written
+several times, each time with other words, so that no copy is near another one. Each question is
+asked in a process of its own: seconds of the clock and of the processor without imports, and the
+largest memory. With small rounds, the run is then compacted, and the questions about rounds are
+asked again.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ def made_texts(count: int) -> list[str]:
     return [" ".join(text) + "." for text in texts]
 
 
-def made_run(path: Path, count: int, per_round: int) -> Run:
+def made_run(path: Path, count: int, per_round: int, copies: int = 1) -> Run:
     """Write a run whose verdicts are those of its own thresholds."""
     config = RunConfig.model_validate(
         {"likelihood": {"quantile": None, "seed_bound": False}, "stop": {"target": 10**9}}
@@ -89,23 +92,35 @@ def made_run(path: Path, count: int, per_round: int) -> Run:
         "fingerprint": "bench",
     }
     run = create_run(path, meta, inputs.as_stored())
-    names = [id for id, _ in inputs.first_pool]
+    seeds = [id for id, _ in inputs.first_pool]
     texts = [*(text for _, text in inputs.first_pool), *made_texts(count)]
+    near = _nearest(texts, len(seeds))
+    rng, number = random.Random(1), 0
+    for letter in "wxyzabcdefghijklmnop"[:copies]:
+        names = list(seeds)
+        for begin in range(len(seeds), len(texts), per_round):
+            rows = []
+            for at in range(begin, min(begin + per_round, len(texts))):
+                proposal, item = divmod(at - begin, _ITEMS)
+                names.append(ids.instruction(ids.proposal(number, proposal), item))
+                text, score = texts[at].replace(" w", f" {letter}"), rng.gauss(-1.5, 0.6)
+                rows.append(_instruction(names, text, number, near[at], score))
+            run.commit(_round(number, rows, rng))
+            number += 1
+    return run
+
+
+def _nearest(texts: list[str], seeds: int) -> list[tuple[int, float] | None]:
+    """Return the nearest text of the pool for each text; the first `seeds` are in it."""
     join = TextJoin(coded_texts([pa.array(texts)], str.split), 0.5)
     pool = np.zeros(len(texts), np.uint8)
-    pool[: len(names)] = 1
-    rng = random.Random(1)
-    for number in range(-(-count // per_round)):
-        rows = []
-        for place in range(min(per_round, count - number * per_round)):
-            proposal, item = divmod(place, _ITEMS)
-            names.append(ids.instruction(ids.proposal(number, proposal), item))
-            at = len(names) - 1
-            near = join.nearest(at, 0.5, pool)
-            pool[at] = near is None or near[1] <= 0.7
-            rows.append(_instruction(names, texts[at], number, near, rng.gauss(-1.5, 0.6)))
-        run.commit(_round(number, rows, rng))
-    return run
+    pool[:seeds] = 1
+    nearest: list[tuple[int, float] | None] = [None] * seeds
+    for at in range(seeds, len(texts)):
+        near = join.nearest(at, 0.5, pool)
+        pool[at] = near is None or near[1] <= 0.7
+        nearest.append(near)
+    return nearest
 
 
 def _instruction(
@@ -289,6 +304,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--candidates", type=int, default=200_000)
     parser.add_argument("--per-round", type=int, default=1000)
+    parser.add_argument("--copies", type=int, default=1, help="of the candidates, in other words")
     parser.add_argument("--long", action="store_true", help="ask the long way too")
     parser.add_argument("--at", type=Path, help="folder of the run; kept")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
@@ -302,7 +318,7 @@ def main() -> None:
             path.mkdir(parents=True)
             started = time.perf_counter()
             with mock.patch.object(compact, "compact_by_itself"):  # first without
-                made_run(path, chosen.candidates, chosen.per_round)
+                made_run(path, chosen.candidates, chosen.per_round, chosen.copies)
             console.print(f"run written in {time.perf_counter() - started:.0f} s")
         names = [*QUESTIONS, *(LONG if chosen.long else ())]
         run = open_run(path)

@@ -96,20 +96,15 @@ def _instances(request: Request) -> str | tuple[str, str]:
     return f" some notes\nOutput: {answer}" if opened else f"Output: {answer}"
 
 
-# The files of one half of `scripts/test.sh`; the other half is all the others. Of the time that the
-# tests take on one core, each has about as much.
-ENGINE_HALF = (
-    "tests/real/test_interrupted.py",
-    "tests/real/test_quickstart.py",
-    "tests/real/test_run.py",
-    "tests/train/test_processes.py",
-)
+# The folders of one half of `scripts/test.sh`; the other half is all the others. Of the time that
+# the tests take on one core, each has about as much.
+ENGINE_HALF = ("tests/real/", "tests/train/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = "Run the tests marked `ci` too: they need a fresh environment or servers."
     parser.addoption("--ci", action="store_true", help=text)
-    text = "Run one half of the tests: `engine`, the longest of the real engine's, or `rest`."
+    text = "Run one half of the tests: `engine`, of real models and training, or `rest`."
     parser.addoption("--half", choices=["engine", "rest", "even", "odd"], help=text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from selfinstruct.store.packs import (
     check_manifest,
     forget_packs,
     packed_numbers,
+    packs_by_name,
     packs_of,
     read_manifest,
     rounds_named,
@@ -135,6 +136,7 @@ def _rounds(run: Run, done: Verified, advance: Callable[[int], object]) -> Itera
     for folder in folders:
         yield from _odd(folder)
     yield from _odd_packs(run.path / COMPACTED)
+    yield from _unnamed_packs(run.path / COMPACTED, {*numbers})
     yield from _open_rounds(run)
 
 
@@ -249,6 +251,21 @@ def _odd_packs(folder: Path) -> Iterator[Problem]:
         name = path.name
         if name != MANIFEST and rounds_named(name) is None and not name.startswith("."):
             yield Problem(path, f"{path}: is not a pack of rounds; move it away")
+
+
+def _unnamed_packs(folder: Path, present: Set[int]) -> Iterator[Problem]:
+    """Yield the packs that no manifest names, with rounds that are nowhere else.
+
+    A repair that was interrupted leaves them. A manifest that is lost is told of by itself.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        return
+    named = {one["name"] for one in read_manifest(manifest)}
+    for name, rounds in sorted(packs_by_name(folder).items()):
+        if name not in named and not present.issuperset(rounds):
+            text = f"{folder / name}: is named in no manifest, and its rounds are nowhere else"
+            yield Problem(folder / name, f"{text}; it was left by a repair that was interrupted")
 
 
 def _problem(read: Callable[[], object], path: Path) -> Iterator[Problem]:

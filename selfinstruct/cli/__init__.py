@@ -6,15 +6,18 @@ import os
 import sys
 import threading
 
+# Threads in native code that nobody can stop: vllm_drivers.ENGINE_THREAD, launch.KERNEL_THREAD.
+NATIVE_THREADS = ("vllm-engine", "novelty-kernels")
+
 
 def main() -> None:
     """Run the command line and exit with its code (0, 1, 2, 3, 4, 130)."""
     from selfinstruct.cli.app import run
 
     code = run(sys.argv[1:])
-    if any(thread.name == "vllm-engine" for thread in threading.enumerate()):
-        # An engine was interrupted while it loaded. Python's own exit would tear the interpreter
-        # down under vLLM's native code, and crash.
+    if any(thread.name in NATIVE_THREADS for thread in threading.enumerate()):
+        # Interrupted while an engine loaded or computed, or while kernels were compiled. Python's
+        # own exit would tear the interpreter down under their native code, and crash.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -88,11 +88,18 @@ def render(state: PanelState, now: float) -> RenderableType:
         parts += [Text(), _rejects(state)]
     if state.advice:
         parts += [Text(), Text(plain(state.advice), style="yellow")]
-    if state.newest:
-        newest = Text(plain(" ".join(state.newest.split())), style="italic")
-        newest.truncate(400, overflow="ellipsis")
-        parts += [Text(), Text("newest task", style="dim"), newest]
+    title, text = "newest task", state.newest
+    if not text:
+        title, text = "first proposal, not judged yet", state.working.proposed
+    if text:
+        parts += [Text(), Text(title, style="dim"), Text(shortened(text), style="italic")]
     return Panel(Group(*parts), title=Text(state.title), title_align="left", border_style="cyan")
+
+
+def shortened(text: str, most: int = 400) -> str:
+    """Return a model's text in one line of at most so many characters."""
+    line = plain(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def clock(seconds: float | None) -> str:

@@ -20,6 +20,7 @@ from selfinstruct.cli.panel import (
     has_own_time,
     progress_line,
     render,
+    shortened,
     stopped_text,
 )
 from selfinstruct.cli.probe import probe_table
@@ -118,6 +119,7 @@ class Watcher:
     def __call__(self, event: Event) -> None:
         match event:
             case Working():
+                self._show_proposed(event)
                 self._state.work(event, time.monotonic())
             case RoundCommitted():
                 self._state.commit(event)
@@ -135,6 +137,13 @@ class Watcher:
                 self._line(f"warning: {event.text}", "yellow")
             case _:
                 self._prepare(event)
+
+    def _show_proposed(self, event: Working) -> None:
+        """Print the first proposal once, where there is no panel that shows it."""
+        before = self._state.working
+        is_first = before is None or before.proposed is None
+        if event.proposed and is_first and not self._console.is_terminal:
+            self._line(f"first proposal, not judged yet: {shortened(event.proposed, 200)}")
 
     def _prepare(self, event: Event) -> None:
         """Show what happens before the first round."""

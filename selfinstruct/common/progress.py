@@ -98,7 +98,8 @@ class Working:
 
     `tasks` counts committed tasks. `requests` is the number of requests in the rounds in progress,
     and `returned` is how many of these have been answered. `tokens` counts the tokens generated
-    since the process started.
+    since the process started. `proposed` is the first instruction that was proposed since then;
+    it is not judged yet.
     """
 
     round: int
@@ -107,6 +108,7 @@ class Working:
     returned: int
     requests: int
     tokens: int
+    proposed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

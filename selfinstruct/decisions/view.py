@@ -18,7 +18,7 @@ from selfinstruct.common.records import ACCEPTED, InstanceCandidate, Instruction
 from selfinstruct.decisions.overrides import Overrides, read_overrides
 from selfinstruct.decisions.standing import Standing, stand
 from selfinstruct.store import Run
-from selfinstruct.store.commits import Completed, in_place, read_completed
+from selfinstruct.store.supplements import Completed, in_place, read_completed
 
 
 @dataclass(frozen=True, slots=True)

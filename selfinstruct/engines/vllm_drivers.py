@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from typing import Any, Protocol
 from selfinstruct.common.errors import EngineError, why
 
 ENGINE_THREAD = "vllm-engine"  # cli.main looks for this name
+# Seconds that a closed engine has for its last step, and one that is closed by Ctrl-C.
+_CLOSE_SECONDS, _INTERRUPTED_SECONDS = 30.0, 0.3
 Item = tuple[str, list[int], dict[str, Any]]
 
 
@@ -142,10 +145,12 @@ class InProcessDriver:
 
     def close(self) -> None:
         self._inbox.put(None)
-        # A thread that is interrupted while it loads cannot be stopped from here: the process
-        # ends without waiting for it (see `cli.main`).
+        # A thread that is interrupted while it loads cannot be stopped from here, and whoever
+        # presses Ctrl-C does not wait for a step of many seconds: the process ends without the
+        # thread (see `cli.main`).
+        is_interrupted = isinstance(sys.exception(), KeyboardInterrupt)
         if self._thread is not None and not self._loading:
-            self._thread.join(timeout=30)
+            self._thread.join(timeout=_INTERRUPTED_SECONDS if is_interrupted else _CLOSE_SECONDS)
 
     def _run(self, arguments: dict[str, Any]) -> None:
         try:

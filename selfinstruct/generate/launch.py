@@ -61,6 +61,8 @@ from selfinstruct.verdicts.rulebook import Rulebook
 
 log = logging.getLogger(__name__)
 
+KERNEL_THREAD = "novelty-kernels"  # cli.main looks for this name
+
 
 def launch(
     out: Path,
@@ -294,13 +296,14 @@ def _novelty_made_ready(seeds: list[SeedTask], *, warn: bool) -> Iterator[None]:
     module, and fails on llvmlite's lazy library ("no attribute 'get'").
     """
     first_use = threading.Thread(
-        target=_warn_of_near_duplicates, args=(seeds if warn else seeds[:2],), daemon=True
+        target=_warn_of_near_duplicates,
+        args=(seeds if warn else seeds[:2],),
+        name=KERNEL_THREAD,
+        daemon=True,
     )
     first_use.start()
-    try:
-        yield
-    finally:
-        first_use.join()
+    yield
+    first_use.join()  # not where the loop fails or is interrupted: compiling takes seconds
 
 
 def _warn_of_near_duplicates(seeds: list[SeedTask]) -> None:

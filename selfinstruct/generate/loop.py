@@ -25,6 +25,7 @@ from selfinstruct.generate.session import Session
 from selfinstruct.generate.state import CommittedState, totals_of
 from selfinstruct.store import RoundData
 from selfinstruct.verdicts.advice import advice_on_round
+from selfinstruct.verdicts.candidates import read_proposal
 from selfinstruct.verdicts.counts import counted, written_tokens
 from selfinstruct.verdicts.rounds import Verdicts
 
@@ -56,6 +57,7 @@ class _Loop:
         self._engine = session.engine
         self._listen = listen
         self._open: list[OpenRound] = []
+        self._proposed: str | None = None
         self._last_usage = session.engine.usage()
         self._last_novelty = state.standards.index.seconds
         self._heartbeat = Heartbeat(session.run)
@@ -120,6 +122,9 @@ class _Loop:
         self._asking.send(number, requests)
 
     def _take(self, number: int, completion: Completion) -> None:
+        if self._proposed is None and completion.request.stage is Stage.PROPOSE:
+            parsed = read_proposal(completion, self._rulebook.version)
+            self._proposed = parsed[0].text if parsed else None
         for round in self._open:
             if round.number == number:
                 self._asking.send(number, round.take(completion))
@@ -181,6 +186,7 @@ class _Loop:
             returned=sum(returned for returned, _ in requests),
             requests=sum(needed for _, needed in requests),
             tokens=self._asking.tokens,
+            proposed=self._proposed,
         )
         self._heartbeat.beat(event)
         self._listen(event)

@@ -13,6 +13,8 @@ from selfinstruct.store.packs import read_rows, schema_of
 # First row and number of rows of a round, in a file that has several.
 Place = tuple[int, int]
 
+_FEW = 20_000  # rows
+
 
 def read_columns(
     path: Path, schema: pa.Schema, names: Sequence[str], place: Place | None = None
@@ -30,10 +32,11 @@ def read_stored(path: Path, names: Sequence[str], place: Place | None = None) ->
         known = set(schema_of(path).names)
         return read_rows(path, [name for name in names if name in known], place)
     # Opened once, for the names and for the rows; `pq.read_table` takes four times as long.
-    with pq.ParquetFile(path) as file:
+    # A round is small: threads, and reading ahead as for a remote file, would take twice as long.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         known = set(file.schema_arrow.names)
         own = [name for name in names if name in known]
-        return file.read(columns=own).select(own)
+        return file.read(columns=own, use_threads=file.metadata.num_rows > _FEW).select(own)
 
 
 def read_table(path: Path, place: Place | None = None) -> pa.Table:

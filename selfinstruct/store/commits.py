@@ -18,16 +18,16 @@
 
 A commit is written as answers/.00000.tmp and renamed, like a round; its JSON has the checksums of
 its other files. Rounds are never rewritten: a supplement's row replaces the pending row with the
-same id in its round (`in_place`). If a person restored the instruction, the row in its round stays,
-and only code that applies the overrides uses the supplement's instances (`decisions/view.py`).
+same id in its round (supplements.py). If a person restored the instruction, the row in its round
+stays, and only code that applies the overrides uses the supplement's instances (decisions/view.py).
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ from selfinstruct.common.records import (
     InstanceCandidate,
     InstructionCandidate,
 )
-from selfinstruct.filters.outcomes import PENDING_INSTANCES
 from selfinstruct.store import chat_tables, schema
 from selfinstruct.store.heads import check_head, head, raise_heads, uncounted, write_head
 from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, ROUNDS, TURNS
@@ -307,76 +306,3 @@ def best_answers(run: Run) -> dict[str, InstanceCandidate]:
             if row.verdict == ACCEPTED and row.answer_to is not None:
                 best[row.answer_to] = row
     return best
-
-
-@dataclass(frozen=True)
-class Completed:
-    """The completed instructions of a run by id, and the instances of each.
-
-    An instruction that was no longer pending when it was judged again keeps its earlier verdict,
-    and its instances were rejected with it.
-    """
-
-    instructions: Mapping[str, InstructionCandidate] = field(default_factory=dict)
-    instances: Mapping[str, Sequence[InstanceCandidate]] = field(default_factory=dict)
-
-
-def read_supplements(run: Run) -> list[Commit]:
-    """Return all supplements of a run, in order.
-
-    Raises:
-        StoreError: a file is not what was committed.
-    """
-    return [
-        Commit(
-            SUPPLEMENTS.read_completions(run, number),
-            SUPPLEMENTS.read_instructions(run, number),
-            SUPPLEMENTS.read_instances(run, number),
-            info,
-        )
-        for number, info in _checked_supplements(run)
-    ]
-
-
-def read_completed(run: Run) -> Completed:
-    """Return the completed instructions of a run; reads no completion.
-
-    Raises:
-        StoreError: a supplement is not what was committed.
-    """
-    instructions: dict[str, InstructionCandidate] = {}
-    instances: dict[str, list[InstanceCandidate]] = {}
-    for number, _ in _checked_supplements(run):
-        for row in SUPPLEMENTS.read_instructions(run, number):
-            instructions[row.id] = row
-        for instance in SUPPLEMENTS.read_instances(run, number):
-            instances.setdefault(instance.instruction_id, []).append(instance)
-    return Completed(instructions, instances)
-
-
-def in_place(
-    recorded: InstructionCandidate, completed: InstructionCandidate | None
-) -> InstructionCandidate:
-    """Return the row that counts: a supplement's, if the round's row is pending.
-
-    Args:
-        recorded: the instruction's row in its round.
-        completed: its row in the last supplement that has one.
-    """
-    if completed is None or recorded.reason != PENDING_INSTANCES.reason:
-        return recorded
-    return completed
-
-
-def _checked_supplements(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield number and info of each supplement, once the checksums of all of them are right."""
-    SUPPLEMENTS.verify(run)
-    for number in SUPPLEMENTS.numbers(run):
-        info = SUPPLEMENTS.info(run, number)
-        if not 0 <= info["last_round"] < len(run.rounds()):
-            raise StoreError(
-                f"{SUPPLEMENTS.path(run, number)}: was written when the run had a round "
-                f"{info['last_round']}, which is missing; restore the rounds from a backup, or "
-                "move the supplement away"
-            )
-        yield number, info

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
@@ -110,9 +111,10 @@ def packs_of(run: Path) -> list[Pack]:
     Raises:
         StoreError: the manifest or a pack is damaged.
     """
-    path = run / COMPACTED / MANIFEST
+    # A text: this is asked many times for each round, and a `Path` takes longer than the rest.
+    path = f"{run}/{COMPACTED}/{MANIFEST}"
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -290,7 +292,8 @@ def _packed_round(line: Mapping[str, Any]) -> PackedRound:
 
 
 @lru_cache(maxsize=64)
-def _packs(path: Path, _mark: tuple[int, int, int]) -> list[Pack]:
+def _packs(manifest: str, _mark: tuple[int, int, int]) -> list[Pack]:
+    path = Path(manifest)
     packs = [read_pack(path.parent / one["name"], one["sha256"]) for one in read_manifest(path)]
     return sorted(packs, key=lambda pack: pack.first)
 

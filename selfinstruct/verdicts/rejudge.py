@@ -29,9 +29,9 @@ from selfinstruct.store.commits import (
     CONVERSATIONS,
     SUPPLEMENTS,
     Commit,
-    read_supplements,
 )
 from selfinstruct.store.layout import LOCK_FILE
+from selfinstruct.store.supplements import each_supplement
 from selfinstruct.verdicts.chat_commits import (
     ChatThresholds,
     counted_chats,
@@ -259,7 +259,7 @@ def _take_over(
         written.commit(RoundData(place, completions, *candidates, new_info, imported=is_import))
         taken += verdicts.tasks
         advance(run.round_path(number))
-    for supplement in read_supplements(run):
+    for supplement in each_supplement(run):
         thresholds = keeper.standards.thresholds
         _take_over_supplement(supplement, written, offset, rulebook, thresholds)
     for batch in ANSWERS.numbers(run):

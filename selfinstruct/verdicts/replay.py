@@ -14,7 +14,8 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import RoundData, Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.chats import read_chat_commits
-from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, Commit, read_supplements
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, Commit
+from selfinstruct.store.supplements import each_supplement
 from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again
 from selfinstruct.verdicts.imported import import_rulebook, verdicts_of_import
 from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
@@ -60,11 +61,10 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         tasks += verdicts.tasks
         keeper.close_round(verdicts.instructions)
         advance(number)
-    supplements = read_supplements(run)
-    for supplement in supplements:
+    for supplement in each_supplement(run):
         thresholds = keeper.standards.thresholds
         differences += _replay_supplement(run, supplement, rulebook, thresholds)
-    differences += _replay_answers(run, supplements, rulebook)
+    differences += _replay_answers(run, rulebook)
     return differences + _replay_chats(run, rulebook)
 
 
@@ -97,15 +97,13 @@ def _replay_supplement(
     ]
 
 
-def _replay_answers(
-    run: Run, supplements: Sequence[Commit], rulebook: Rulebook
-) -> list[Difference]:
+def _replay_answers(run: Run, rulebook: Rulebook) -> list[Difference]:
     """Compare the verdicts on the answers of other models."""
     ANSWERS.verify(run)
     differences: list[Difference] = []
     for number in ANSWERS.numbers(run):
         recorded = ANSWERS.read_instances(run, number)
-        tasks, answered = _answered(run, recorded, supplements)
+        tasks, answered = _answered(run, recorded)
         by_id = {c.id: c for c in ANSWERS.read_completions(run, number)}
         replayed = [
             verdict_on_answer(
@@ -122,7 +120,7 @@ def _replay_answers(
 
 
 def _answered(
-    run: Run, answers: Sequence[InstanceCandidate], supplements: Sequence[Commit]
+    run: Run, answers: Sequence[InstanceCandidate]
 ) -> tuple[dict[str, str], dict[str, InstanceCandidate]]:
     """Return the texts of the instructions that answers are to, and their instances, by id."""
     tasks: dict[str, str] = {}
@@ -131,7 +129,8 @@ def _answered(
     for number, names in by_round(run, wanted).items():
         tasks |= {row.id: row.text for row in run.instructions(number, names)}
         answered |= {row.id: row for row in run.instances(number, names)}
-    answered |= {row.id: row for later in supplements for row in later.instances}
+    for later in each_supplement(run, completions=False):
+        answered |= {row.id: row for row in later.instances if row.instruction_id in wanted}
     return tasks, answered
 
 

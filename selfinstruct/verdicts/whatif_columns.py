@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +25,35 @@ CODES = {name: code for code, name in enumerate(OUTCOMES)}
 PASSED_TEXT = np.array([passed_text_rules(None if n == ACCEPTED else n) for n in OUTCOMES])
 
 _OF_INSTRUCTIONS = (
-    *("id", "text", "is_classification", "mean_logprob", "rouge_l", "neighbour_id"),
+    *("id", "is_classification", "mean_logprob", "rouge_l", "neighbour_id"),
     *("verdict", "reason"),
 )
 _OF_INSTANCES = ("id", "instruction_id", "kind", "mean_logprob", "verdict", "reason")
+# What is kept of them.
+_NO_INSTRUCTIONS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("outcome", pa.int16()),
+        ("is_classification", pa.bool_()),
+        ("mean_logprob", pa.float64()),
+        ("rouge_l", pa.float64()),
+        ("neighbour_id", pa.string()),
+    ]
+).empty_table()
+_NO_INSTANCES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("instruction", pa.int32()),
+        ("outcome", pa.int16()),
+        ("mean_logprob", pa.float64()),
+        ("is_label", pa.bool_()),
+    ]
+).empty_table()
+# Rounds are turned into arrays so many candidates at a time: this bounds the memory that it takes,
+# and a small round does not cost as much as a large one.
+_TOGETHER = 50_000
+# Rounds whose texts are kept for the next question about one of them.
+_RECENT = 64
 
 Codes = NDArray[np.int16]
 Scores = NDArray[np.float64]
@@ -46,12 +72,11 @@ class Instructions:
 
     starts: NDArray[np.int64]
     ids: pa.ChunkedArray
-    texts: pa.ChunkedArray
     outcome: Codes
     is_classification: NDArray[np.bool_]
     logprob: Scores
     rouge_l: Scores
-    neighbour: NDArray[np.int64]
+    neighbour: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -64,7 +89,7 @@ class Instances:
 
     starts: NDArray[np.int64]
     ids: pa.ChunkedArray
-    instruction: NDArray[np.int64]
+    instruction: NDArray[np.int32]
     outcome: Codes
     logprob: Scores
     is_label: NDArray[np.bool_]
@@ -72,7 +97,10 @@ class Instances:
 
 @dataclass(frozen=True)
 class Columns:
-    """The candidates of a run; `pool` has (id, text) of the texts that it started from."""
+    """The candidates of a run; `pool` has (id, text) of the texts that it started from.
+
+    Texts are read when they are asked for: those of a large run would fill the memory.
+    """
 
     run: Run
     rounds: Sequence[int]
@@ -81,23 +109,30 @@ class Columns:
     instructions: Instructions
     instances: Instances
 
-    @cached_property
-    def texts(self) -> list[pa.Array]:
-        """The texts of pool and instructions; of those that failed by their text, none."""
-        seeds = pa.array([text for _, text in self.pool], pa.string())
-        failed = pa.array(~PASSED_TEXT[self.instructions.outcome])
-        empty = pa.scalar(None, pa.string())
-        chunks, at = [seeds], 0
-        for chunk in self.instructions.texts.chunks:
-            chunks.append(pc.if_else(failed.slice(at, len(chunk)), empty, chunk))
-            at += len(chunk)
-        return chunks
+    def texts(self) -> Iterator[pa.Array]:
+        """Yield the texts of pool and instructions; of those that failed by their text, none.
+
+        Raises:
+            StoreError: a file of the run is damaged.
+        """
+        yield pa.array([text for _, text in self.pool], pa.string())
+        rows, empty = self.instructions, pa.scalar(None, pa.string())
+        for place in range(len(self.rounds)):
+            own = slice(int(rows.starts[place]), int(rows.starts[place + 1]))
+            failed = pa.array(~PASSED_TEXT[rows.outcome[own]])
+            yield from pc.if_else(failed, empty, self._read_texts(place)).chunks
 
     def text(self, number: int) -> str:
-        """Return the text of a number of `texts`."""
+        """Return the text of a number of `texts`.
+
+        Raises:
+            StoreError: a file of the run is damaged.
+        """
         if number < len(self.pool):
             return self.pool[number][1]
-        return str(self.instructions.texts[number - len(self.pool)].as_py() or "")
+        starts, row = self.instructions.starts, number - len(self.pool)
+        place = int(np.searchsorted(starts, row, side="right")) - 1
+        return str(self._texts_of(place)[row - int(starts[place])].as_py() or "")
 
     def id(self, number: int) -> str:
         """Return the id of a number of `texts`."""
@@ -105,78 +140,129 @@ class Columns:
             return self.pool[number][0]
         return str(self.instructions.ids[number - len(self.pool)].as_py())
 
+    @cached_property
+    def _texts_of(self) -> Callable[[int], pa.ChunkedArray]:
+        return lru_cache(maxsize=_RECENT)(self._read_texts)
+
+    def _read_texts(self, place: int) -> pa.ChunkedArray:
+        return self.run.columns(self.rounds[place], INSTRUCTIONS, ("text",))["text"]
+
 
 def read_candidates(run: Run, pool: Sequence[tuple[str, str]]) -> Columns:
-    """Read the candidates of a run.
+    """Read the candidates of a run, without their texts.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
     rounds = run.rounds()
     targets = [run.info(number)["target"] for number in rounds]
-    tables = [run.columns(number, INSTRUCTIONS, _OF_INSTRUCTIONS) for number in rounds]
-    instructions = _instructions(run, tables, pool)
-    tables = [run.columns(number, INSTANCES, _OF_INSTANCES) for number in rounds]
-    return Columns(run, rounds, targets, pool, instructions, _instances(run, tables, instructions))
+    sizes: list[tuple[int, int]] = [(0, 0)]
+    parts = []
+    for tables in _read_together(run, rounds):
+        first = sum(count for count, _ in sizes)
+        parts.append(_coded(run, tables, first))
+        sizes += [(len(own), len(instances)) for own, instances in tables]
+    give_back_memory()
+    starts = np.cumsum(sizes, axis=0, dtype=np.int64)
+    instructions = pa.concat_tables([_NO_INSTRUCTIONS, *(own for own, _ in parts)])
+    instances = pa.concat_tables([_NO_INSTANCES, *(own for _, own in parts)])
+    return Columns(
+        run,
+        rounds,
+        targets,
+        pool,
+        _instructions(starts[:, 0], instructions, pool),
+        _instances(starts[:, 1], instances),
+    )
+
+
+def give_back_memory() -> None:
+    """Return to the system what reading many files has left behind: a fifth of all that is held."""
+    pa.default_memory_pool().release_unused()
+
+
+def _read_together(run: Run, rounds: Sequence[int]) -> Iterator[list[tuple[pa.Table, pa.Table]]]:
+    """Yield the tables of instructions and instances of some rounds at a time."""
+    waiting: list[tuple[pa.Table, pa.Table]] = []
+    for number in rounds:
+        instructions = run.columns(number, INSTRUCTIONS, _OF_INSTRUCTIONS)
+        waiting.append((instructions, run.columns(number, INSTANCES, _OF_INSTANCES)))
+        if sum(len(own) for own, _ in waiting) >= _TOGETHER:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _coded(
+    run: Run, tables: Sequence[tuple[pa.Table, pa.Table]], first: int
+) -> tuple[pa.Table, pa.Table]:
+    """Return the candidates of some rounds as short columns; the first instruction is `first`."""
+    table = pa.concat_tables([own for own, _ in tables])
+    flags = pc.fill_null(table["is_classification"], False)
+    instructions = _table(
+        _NO_INSTRUCTIONS.schema,
+        table["id"],
+        _codes(run, table),
+        flags,
+        table["mean_logprob"],
+        table["rouge_l"],
+        table["neighbour_id"],
+    )
+    rows = pa.concat_tables([own for _, own in tables])
+    place = pc.index_in(rows["instruction_id"], value_set=table["id"])
+    if place.null_count:
+        raise StoreError(
+            f"{run.path}: has instances of an instruction that it lacks; restore it from a backup"
+        )
+    # Runs that are older than kinds: labels are the outputs of classification.
+    is_label = pc.coalesce(pc.equal(rows["kind"], str(Kind.LABEL)), pc.take(flags, place))
+    instances = _table(
+        _NO_INSTANCES.schema,
+        rows["id"],
+        pc.add(place, pa.scalar(first, pa.int32())),
+        _codes(run, rows),
+        rows["mean_logprob"],
+        is_label,
+    )
+    return instructions, instances
+
+
+def _table(schema: pa.Schema, *columns: pa.ChunkedArray) -> pa.Table:
+    """Return a table of columns, each in one piece of memory of its own size."""
+    return pa.table(list(columns), schema=schema).combine_chunks()
 
 
 def _instructions(
-    run: Run, tables: Sequence[pa.Table], pool: Sequence[tuple[str, str]]
+    starts: NDArray[np.int64], table: pa.Table, pool: Sequence[tuple[str, str]]
 ) -> Instructions:
-    table = _joined(tables, _OF_INSTRUCTIONS)
     known = pa.chunked_array([pa.array([id for id, _ in pool], pa.string()), *table["id"].chunks])
     near = pc.index_in(table["neighbour_id"], value_set=known)
     unknown = pc.and_(pc.is_null(near), pc.is_valid(table["neighbour_id"]))
     neighbour = np.where(_numpy(unknown), -2, _numpy(pc.fill_null(near, -1)))
     return Instructions(
-        _starts(tables),
+        starts,
         table["id"],
-        table["text"],
-        _codes(run, table),
-        _flags(table["is_classification"]),
+        _numpy(table["outcome"]),
+        _numpy(table["is_classification"]),
         _scores(table["mean_logprob"]),
         _scores(table["rouge_l"]),
-        neighbour.astype(np.int64),
+        neighbour.astype(np.int32),
     )
 
 
-def _instances(run: Run, tables: Sequence[pa.Table], instructions: Instructions) -> Instances:
-    table = _joined(tables, _OF_INSTANCES)
-    place = pc.index_in(table["instruction_id"], value_set=instructions.ids)
-    if place.null_count:
-        raise StoreError(
-            f"{run.path}: has instances of an instruction that it lacks; restore it from a backup"
-        )
-    instruction = _numpy(place).astype(np.int64)
-    # Runs that are older than kinds: labels are the outputs of classification.
-    is_label = np.where(
-        _numpy(pc.is_null(table["kind"])),
-        instructions.is_classification[instruction],
-        _flags(pc.equal(table["kind"], str(Kind.LABEL))),
-    )
+def _instances(starts: NDArray[np.int64], table: pa.Table) -> Instances:
     return Instances(
-        _starts(tables),
+        starts,
         table["id"],
-        instruction,
-        _codes(run, table),
+        _numpy(table["instruction"]),
+        _numpy(table["outcome"]),
         _scores(table["mean_logprob"]),
-        is_label,
+        _numpy(table["is_label"]),
     )
 
 
-def _joined(tables: Sequence[pa.Table], names: Iterable[str]) -> pa.Table:
-    if tables:
-        return pa.concat_tables(tables)
-    types = {"is_classification": pa.bool_()}
-    types |= {"mean_logprob": pa.float64(), "rouge_l": pa.float64()}
-    return pa.table({name: pa.array([], types.get(name, pa.string())) for name in names})
-
-
-def _starts(tables: Sequence[pa.Table]) -> NDArray[np.int64]:
-    return np.cumsum([0, *(len(table) for table in tables)], dtype=np.int64)
-
-
-def _codes(run: Run, table: pa.Table) -> Codes:
+def _codes(run: Run, table: pa.Table) -> pa.ChunkedArray:
     """Return the outcome of each row: its reason, or its verdict."""
     outcome = pc.coalesce(table["reason"], table["verdict"])
     codes = pc.index_in(outcome, value_set=pa.array(OUTCOMES))
@@ -185,17 +271,13 @@ def _codes(run: Run, table: pa.Table) -> Codes:
         raise StoreError(
             f"{run.path}: is damaged (unknown reason {strange[0]!r}); restore it from a backup"
         )
-    return _numpy(codes).astype(np.int16)
+    return codes.cast(pa.int16())
 
 
 def _scores(column: pa.ChunkedArray) -> Scores:
-    return _numpy(pc.fill_null(column, float("nan"))).astype(np.float64)
+    return _numpy(pc.fill_null(column, float("nan")))
 
 
-def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    return _numpy(pc.fill_null(column, False)).astype(np.bool_)
-
-
-def _numpy(column: pa.ChunkedArray) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = column.to_numpy()
+def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+    array: NDArray[Any] = column.to_numpy()
     return array

@@ -17,7 +17,8 @@ from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.commits import Commit, in_place, read_supplements
+from selfinstruct.store.commits import Commit
+from selfinstruct.store.supplements import each_supplement, in_place
 from selfinstruct.verdicts.candidates import Row
 from selfinstruct.verdicts.changes import PENDING, Change, WhatIf
 from selfinstruct.verdicts.pool import PoolKeeper, Standards
@@ -54,7 +55,7 @@ def judge_all(
         after.add(verdicts)
         advance(number)
     likelihood = keeper.standards.thresholds
-    for supplement in read_supplements(run):
+    for supplement in each_supplement(run, completions=False):
         again = supplement_again(supplement, after.instructions, rulebook, likelihood)
         rows = [in_place(before.instructions[row.id], row) for row in supplement.instructions]
         before.add(Verdicts(rows, list(supplement.instances)))

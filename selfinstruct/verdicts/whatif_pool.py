@@ -6,7 +6,6 @@ import heapq
 from functools import cached_property
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selfinstruct.config.schema import RunConfig
@@ -26,7 +25,13 @@ from selfinstruct.filters.outcomes import (
 from selfinstruct.filters.rule import Of
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import LOW_LIKELIHOOD, NOT_NOVEL, TOO_LIKELY, UNSCORABLE
-from selfinstruct.verdicts.whatif_columns import CODES, PASSED_TEXT, Codes, Columns
+from selfinstruct.verdicts.whatif_columns import (
+    CODES,
+    PASSED_TEXT,
+    Codes,
+    Columns,
+    give_back_memory,
+)
 
 _ACCEPTED, _NONE, _UNKNOWN = 0, -1, -2
 _LOW, _HIGH = CODES[LOW_LIKELIHOOD.reason], CODES[TOO_LIKELY.reason]
@@ -70,6 +75,7 @@ class ChangedPool:
         self._came: list[int] = []
         self._join_of_came: TextJoin | None = None
         self._indexed = 0  # how many of those that came in `_join_of_came` finds
+        self._coded = self._coded_texts()
         self._check_texts()
 
     def judge(self, own: slice, likelihood: Codes) -> Codes:
@@ -211,7 +217,7 @@ class ChangedPool:
         return order[low:high]
 
     @cached_property
-    def _by_neighbour(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _by_neighbour(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         rows = self._columns.instructions
         known = np.flatnonzero(np.isin(rows.outcome, (_NOT_NOVEL, _HOLDS)))
         known = known[np.argsort(rows.neighbour[known], kind="stable")]
@@ -222,11 +228,13 @@ class ChangedPool:
         novelty = self._config.novelty
         return NoveltyIndex(novelty.threshold, novelty.tokenizer, self._config.rules_version)
 
-    @cached_property
-    def _coded(self) -> CodedTexts:
+    def _coded_texts(self) -> CodedTexts:
         version, setting = self._config.rules_version, self._config.novelty.tokenizer
         choose, split = CHOOSE_TOKENIZER.at(version), TOKENS.at(version)
-        return coded_texts(self._columns.texts, lambda text: split(text, choose(text, setting)))
+        texts = self._columns.texts()
+        coded = coded_texts(texts, lambda text: split(text, choose(text, setting)))
+        give_back_memory()
+        return coded
 
     @cached_property
     def _join(self) -> TextJoin:
@@ -241,13 +249,13 @@ class ChangedPool:
         """Refuse texts whose tokens depend on what they are compared with, or where they stand."""
         if (self._columns.instructions.neighbour == _UNKNOWN).any():
             raise UnknownRulesError("a neighbour is no candidate of the run")
-        others = _others(self._columns)
+        others = self._coded.other.tolist()
         if not others:
             return
         version, setting = self._config.rules_version, self._config.novelty.tokenizer
         if not OWN_TOKENS.at(version) and setting == "auto":
             raise UnknownRulesError("texts are split as the text is that they are compared with")
-        if self._holds and not splits_alike(others):
+        if self._holds and not splits_alike(map(self._columns.text, others)):
             raise UnknownRulesError("the words of a text depend on where its input begins")
 
 
@@ -261,12 +269,3 @@ def _is_in_force(config: RunConfig) -> bool:
     """Whether the run rejects instructions that hold another."""
     in_force = HOLDS_KNOWN in rules_in_force(Of.INSTRUCTION, config.rules_version)
     return in_force and HOLDS_KNOWN.is_on(config.rules)
-
-
-def _others(columns: Columns) -> list[str]:
-    """Return the texts that are not ASCII."""
-    return [
-        text
-        for chunk in columns.texts
-        for text in chunk.filter(pc.invert(pc.string_is_ascii(chunk.fill_null("")))).to_pylist()
-    ]

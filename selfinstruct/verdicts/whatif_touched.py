@@ -22,8 +22,9 @@ from selfinstruct.decisions.view import by_round
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.commits import Commit, in_place, read_supplements
+from selfinstruct.store.commits import Commit
 from selfinstruct.store.layout import INSTANCES
+from selfinstruct.store.supplements import each_supplement, in_place
 from selfinstruct.verdicts.changes import Change, WhatIf
 from selfinstruct.verdicts.rulebook import Rulebook
 from selfinstruct.verdicts.whatif_again import Again
@@ -54,7 +55,7 @@ def judge_touched(
     rulebook = Rulebook(config, inputs.prompts)
     columns = read_candidates(run, inputs.first_pool)
     again = Again(columns, rulebook, recorded, calibration_starts(run))
-    supplements = read_supplements(run)
+    supplements = list(each_supplement(run, completions=False))
     later = _Later(columns, again, supplements)
     for place, number in enumerate(columns.rounds):
         again.judge_round(place, later.wanted.get(number, ()))

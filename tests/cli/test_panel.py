@@ -16,7 +16,7 @@ from selfinstruct.cli.console import log_to
 from selfinstruct.cli.panel import PanelState, clock, render
 from selfinstruct.cli.watch import Watcher
 from selfinstruct.common.progress import EngineLoading, EngineReady, Event, RoundCommitted, Working
-from selfinstruct.store import Run
+from selfinstruct.store import Run, open_run
 
 Generate = Callable[..., tuple[Run, str]]
 
@@ -83,6 +83,20 @@ def test_at_the_start_there_is_no_guess() -> None:
     assert "rejected" not in text
 
 
+def test_a_first_proposal_is_shown_until_there_is_a_task() -> None:
+    state = PanelState("run")
+    long = "[bold]Write[/bold] a letter\nto " + "the harbour master " * 40
+    state.work(Working(0, 0, 40, 1, 32, tokens=50, proposed=long), now=1.0)
+    text = " ".join(text_of(state, 1.0, 140).split())
+    assert "first proposal, not judged yet" in text
+    assert "[bold]Write[/bold] a letter to the harbour" in text
+    assert "…" in text
+    state.commit(RoundCommitted(0, 11, 40, info(), NEWEST))
+    text = text_of(state, 2.0, 140)
+    assert "newest task" in text
+    assert "first proposal" not in text
+
+
 def test_time_left_of_a_round() -> None:
     state = PanelState("run")
     state.work(Working(0, 0, 40, returned=0, requests=32, tokens=0), now=0.0)
@@ -118,6 +132,10 @@ def watched(generate: Generate, out: Path, *, terminal: bool) -> str:
 def test_one_line_a_round_where_there_is_no_terminal(tmp_path: Path, generate: Generate) -> None:
     text = watched(generate, tmp_path / "run", terminal=False)
     assert "\x1b" not in text
+    first = [line for line in text.splitlines() if line.startswith("first proposal")]
+    candidates = open_run(tmp_path / "run").instructions(0)
+    assert len(first) == 1  # however many completions came back
+    assert first[0].split(": ", 1)[1] in {row.text for row in candidates}
     lines = [line for line in text.splitlines() if line.startswith("round ")]
     assert lines[0].startswith("round   0")
     assert "12/12 of the target" in lines[-1]

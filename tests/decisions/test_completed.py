@@ -15,7 +15,7 @@ from selfinstruct.generate.complete import Supplemented, pending
 from selfinstruct.generate.state import committed_state
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
-from selfinstruct.store.commits import read_supplements
+from selfinstruct.store.supplements import read_supplements
 from selfinstruct.train.data.rows import read_rows
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay

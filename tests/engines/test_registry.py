@@ -26,7 +26,8 @@ from selfinstruct.generate.complete import pending
 from selfinstruct.generate.launch import scores_depend_on
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.commits import ANSWERS, read_supplements
+from selfinstruct.store.commits import ANSWERS
+from selfinstruct.store.supplements import read_supplements
 from selfinstruct.verdicts.whatif import Thresholds, save_what_if
 from tests.engines.kinds import OPTIONS, SCRIPTED, add_scripted
 from tests.recommit import forget_seals, rewrite_yaml

@@ -25,7 +25,7 @@ from selfinstruct.filters.rules import passed_text_rules
 from selfinstruct.generate.answer import answer
 from selfinstruct.generate.complete import Supplemented, complete, pending
 from selfinstruct.store import Run, open_run
-from selfinstruct.store.commits import read_supplements
+from selfinstruct.store.supplements import read_supplements
 from selfinstruct.verdicts.merge import merge
 from selfinstruct.verdicts.replay import replay
 from selfinstruct.verdicts.whatif import PENDING, Thresholds, save_what_if, what_if

@@ -21,7 +21,8 @@ from selfinstruct.generate.converse import converse
 from selfinstruct.generate.launch import launch
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.chats import ChatCommit, read_chat_commits
-from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, read_supplements
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS
+from selfinstruct.store.supplements import read_supplements
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.whatif import Thresholds, what_if
 from tests.golden.adapter import GoldenEngine, completion_record, digest, request_record

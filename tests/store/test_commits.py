@@ -13,7 +13,8 @@ from selfinstruct.common.errors import ConfigError, StoreError
 from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.store import Run
-from selfinstruct.store.commits import KINDS, SUPPLEMENTS, Commit, CommitKind, read_completed
+from selfinstruct.store.commits import KINDS, SUPPLEMENTS, Commit, CommitKind
+from selfinstruct.store.supplements import read_completed
 from tests.recommit import rewrite_json
 
 Generate = Callable[..., tuple[Run, str]]

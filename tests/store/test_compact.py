@@ -189,6 +189,34 @@ def test_damage_of_a_pack_is_seen_and_repaired(grown: Run, name: str) -> None:
     assert replay(mended) == []
 
 
+def test_a_repair_that_is_interrupted_goes_on(
+    grown: Run, monkeypatch: pytest.MonkeyPatch, generate: Generate
+) -> None:
+    """It had taken the pack out of the manifest, and moved nothing yet."""
+    run = packed(grown)
+    folder = packs_of(run.path)[0].folder
+    flip(folder / INSTANCES)
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("selfinstruct.audit.repair._move", stop)
+        with pytest.raises(KeyboardInterrupt):
+            repair(open_run(run.path))
+    assert packs_of(run.path) == []
+    left = [one for one in verify_run(open_run(run.path)).problems if one.path == folder]
+    assert ["left by a repair that was interrupted" in str(one) for one in left] == [True]
+    done = repair(open_run(run.path))
+    assert verify_run(open_run(run.path)).problems == []
+    assert done.folder is not None
+    moved = done.folder / COMPACTED / folder.name
+    assert {path.name: path.read_bytes() for path in moved.iterdir()} == content
+    generate(run.path, resume=True, stop__target=30, propose__per_round=2)
+    assert verify_run(packed(open_run(run.path))).problems == []
+
+
 def test_rounds_before_a_damage_are_kept(
     grown: Run, monkeypatch: pytest.MonkeyPatch, generate: Generate
 ) -> None:

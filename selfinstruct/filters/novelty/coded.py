@@ -1,8 +1,8 @@
 """Many texts at once as numbers of their tokens, by columns instead of text by text.
 
 An ASCII text has the same tokens under every tokenizer and version of tokens.py: its runs of
-letters and digits, in lower case. Those are cut out of the bytes of all texts together. Other texts
-are split one by one.
+letters and digits, in lower case. Compiled code cuts those out (words.py). Other texts are split
+one by one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from selfinstruct.filters.novelty.words import Words
+
 _BATCH = 50_000  # texts; bounds the memory that cutting takes
-# The lower-case letter or digit that a byte stands for; 0: none.
-_LETTERS = np.array(
-    [ord(chr(b).lower()) if b < 0x80 and chr(b).isalnum() else 0 for b in range(256)], np.uint8
-)
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,13 @@ def coded_texts(chunks: Iterable[pa.Array], split: Callable[[str], list[str]]) -
         chunks: the texts, as arrays of strings; null is a text without tokens.
         split: returns the tokens of a text; called for those that are not ASCII.
     """
-    numbers: dict[str, int] = {}
+    words = Words()
     sizes: list[NDArray[np.int64]] = []
     tokens: list[NDArray[np.int32]] = []
     other: list[NDArray[np.int64]] = []
     done = 0
     for batch in _batches(chunks):
-        own_sizes, own_tokens, strange = _coded(batch, split, numbers)
+        own_sizes, own_tokens, strange = _coded(batch, split, words)
         sizes.append(own_sizes)
         tokens.append(own_tokens)
         other.append(strange + done)
@@ -83,28 +81,24 @@ def coded_texts(chunks: Iterable[pa.Array], split: Callable[[str], list[str]]) -
         np.cumsum(np.concatenate(sizes), out=starts[1:])
     flat = np.concatenate(tokens) if tokens else np.empty(0, np.int32)
     strange = np.concatenate(other) if other else np.empty(0, np.int64)
-    return CodedTexts(starts, flat, numbers, strange)
+    return CodedTexts(starts, flat, words.numbers(), strange)
 
 
 def _coded(
-    batch: pa.Array, split: Callable[[str], list[str]], numbers: dict[str, int]
+    batch: pa.Array, split: Callable[[str], list[str]], words: Words
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Return the sizes and tokens of a batch, and which of its texts are not ASCII."""
-    offsets, content = _bytes_of(batch)
-    words, places = _cut(offsets, content)
-    encoded = words.dictionary_encode()
-    known = [_number(word, numbers) for word in encoded.dictionary.to_pylist()]
-    codes = np.array(known, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)]
-    starts = np.searchsorted(places, offsets)
-    high = np.flatnonzero(content >= 0x80)
-    strange = np.unique(np.searchsorted(offsets, high, side="right") - 1)
+    sizes, codes = words.cut(*_bytes_of(batch))
+    strange = np.flatnonzero(sizes < 0)
     if not len(strange):
-        return np.diff(starts), codes.astype(np.int32, copy=False), strange
+        return sizes, codes, strange
+    sizes[strange] = 0
+    starts = np.concatenate([[0], np.cumsum(sizes)])
     own = [
-        np.array([_number(word, numbers) for word in split(batch[text].as_py())], np.int32)
+        np.array([words.number(word) for word in split(batch[text].as_py())], np.int32)
         for text in strange.tolist()
     ]
-    return *_replaced(starts, codes.astype(np.int32, copy=False), strange, own), strange
+    return *_replaced(starts, codes, strange, own), strange
 
 
 def _batches(chunks: Iterable[pa.Array]) -> Iterator[pa.Array]:
@@ -140,26 +134,8 @@ def _bytes_of(batch: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     _, places, data = filled.buffers()
     offsets = np.frombuffer(places, np.int64)[filled.offset : filled.offset + len(filled) + 1]
     first, last = int(offsets[0]), int(offsets[-1])
-    content = np.frombuffer(data, np.uint8)[first:last] if data else np.empty(0, np.uint8)
+    content = np.frombuffer(data or b" ", np.uint8)[first:last]
     return offsets - first, content
-
-
-def _cut(
-    offsets: NDArray[np.int64], content: NDArray[np.uint8]
-) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Return the words of ASCII texts in lower case, and where each begins in their bytes."""
-    letters = _LETTERS[content]
-    inside = letters != 0
-    begins = inside.copy()
-    begins[1:] &= ~inside[:-1]
-    heads = offsets[:-1][offsets[:-1] < len(content)]
-    begins[heads] = inside[heads]
-    joined = letters[inside]
-    cuts = np.append(np.flatnonzero(begins[inside]), len(joined)).astype(np.int64)
-    words = pa.LargeStringArray.from_buffers(
-        len(cuts) - 1, pa.py_buffer(cuts.tobytes()), pa.py_buffer(joined.tobytes())
-    )
-    return words, np.flatnonzero(begins)
 
 
 def _number(word: str, numbers: dict[str, int]) -> int:

@@ -1,7 +1,8 @@
 """All texts of a run at once: which of them hold others whole, word for word.
 
-As held.py decides it, for texts that are all known beforehand. The places of all runs of eight
-words are kept by a hash of those words, in compiled code.
+As held.py decides it, for texts that are all known beforehand. A text is found by its first eight
+words. The places of runs of eight words are kept by a hash of those words, in compiled code: only
+of those with which a text may begin, which are few.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from selfinstruct.filters.novelty.overlap import _jit
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 class Holdings:
@@ -34,12 +36,14 @@ class Holdings:
         self._long = np.diff(coded.starts) >= _FIRST
         for number in coded.other.tolist():
             self._long[number] = weight(words_of(text_of(number))) >= _FIRST
-        bits = max(10, len(coded.tokens).bit_length() - 2)
+        bits = max(10, len(coded).bit_length() + 1)
+        begins = np.zeros(1 << (bits + 2), np.bool_)
+        _mark(coded.starts, coded.tokens, begins)
         heads = np.zeros((1 << bits) + 1, np.int32)
-        _count(coded.starts, coded.tokens, heads)
+        _count(coded.starts, coded.tokens, begins, heads)
         self._heads = np.cumsum(heads, dtype=np.int32)
         self._places = np.empty(int(self._heads[-1]), np.int32)
-        _fill(coded.starts, coded.tokens, self._heads[:-1].copy(), self._places)
+        _fill(coded.starts, coded.tokens, begins, self._heads[:-1].copy(), self._places)
 
     def holders(self, text: int) -> list[int]:
         """Return the texts after a text that hold it whole, if it is of eight words or more."""
@@ -77,7 +81,10 @@ class Holdings:
         return None
 
     def _same(self, place: int) -> Longs:
-        """Return the places of the same eight words as those at a place, ascending."""
+        """Return the places of the same eight words as those at a place, ascending.
+
+        All of them if a text begins with these words; of others, perhaps none.
+        """
         found: Longs = _same(place, self._coded.tokens, self._heads, self._places)
         return found
 
@@ -103,19 +110,31 @@ def _bucket(tokens: Ints, place: int, size: int) -> int:
 
 
 @_jit
-def _count(starts: Longs, tokens: Ints, heads: Ints) -> None:
+def _mark(starts: Longs, tokens: Ints, begins: Flags) -> None:
+    """Mark the hashes of the first eight words of all texts."""
     for text in range(len(starts) - 1):
-        for place in range(starts[text], starts[text + 1] - 7):
-            heads[_bucket(tokens, place, len(heads) - 1) + 1] += 1
+        if starts[text + 1] - starts[text] >= 8:
+            begins[_bucket(tokens, starts[text], len(begins))] = True
 
 
 @_jit
-def _fill(starts: Longs, tokens: Ints, heads: Ints, places: Ints) -> None:
+def _count(starts: Longs, tokens: Ints, begins: Flags, heads: Ints) -> None:
     for text in range(len(starts) - 1):
         for place in range(starts[text], starts[text + 1] - 7):
-            bucket = _bucket(tokens, place, len(heads))
-            places[heads[bucket]] = place
-            heads[bucket] += 1
+            bucket = _bucket(tokens, place, len(begins))
+            if begins[bucket]:
+                heads[(bucket & (len(heads) - 2)) + 1] += 1
+
+
+@_jit
+def _fill(starts: Longs, tokens: Ints, begins: Flags, heads: Ints, places: Ints) -> None:
+    for text in range(len(starts) - 1):
+        for place in range(starts[text], starts[text + 1] - 7):
+            bucket = _bucket(tokens, place, len(begins))
+            if begins[bucket]:
+                bucket &= len(heads) - 1
+                places[heads[bucket]] = place
+                heads[bucket] += 1
 
 
 @_jit

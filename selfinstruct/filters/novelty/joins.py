@@ -133,7 +133,17 @@ def _sort(starts: Longs, tokens: Ints, order_of: Ints, orders: Ints) -> None:
     for text in range(len(starts) - 1):
         for place in range(starts[text], starts[text + 1]):
             orders[place] = order_of[tokens[place]]
-        orders[starts[text] : starts[text + 1]].sort()
+        begin, end = starts[text], starts[text + 1]
+        if end - begin > 64:
+            orders[begin:end].sort()
+            continue
+        # Insertion: quicker than numba's own for the length of most texts.
+        for place in range(begin + 1, end):
+            order, at = orders[place], place
+            while at > begin and orders[at - 1] > order:
+                orders[at] = orders[at - 1]
+                at -= 1
+            orders[at] = order
 
 
 @_jit
