@@ -25,6 +25,7 @@ from docs_reference import (
     rest_page,
 )
 
+from selfinstruct.align.steps import METHODS
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
 from selfinstruct.dataset.formats import Format
@@ -185,6 +186,18 @@ def labeller_table() -> str:
 def _needs(labeller: Labeller) -> str:
     option = MODEL_OPTIONS.get(labeller.needs)
     return f"{labeller.needs}: `{option}`" if option else str(labeller.needs)
+
+
+def method_table() -> str:
+    """Return a table of the methods that `align` compares, and the stages that each needs."""
+    from selfinstruct.align.steps import needed
+
+    lines = ["| `--method` | what is trained | its stages |", "|---|---|---|"]
+    for step in METHODS:
+        kinds = [each.kind for each in needed((step.kind,), repeated=False)]
+        own = ", ".join(f"`{kind}`" for kind in kinds if kind not in ("export", "evaluate"))
+        lines.append(f"| `{step.kind}` | {step.method} | {own} |")
+    return "\n".join(lines) + "\n"
 
 
 def check_table() -> str:
@@ -494,6 +507,7 @@ def generated() -> dict[Path, str]:
         guide: marked(guide, "rooms", room_table()),
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
+        docs / "align.md": marked(docs / "align.md", "methods", method_table()),
         docs / "rl.md": marked(docs / "rl.md", "rewards", reward_table()),
         faults: marked(faults, *reliability()),
     }

@@ -150,6 +150,7 @@ def test_every_option_of_a_command_that_the_docs_name_exists() -> None:
     known |= {"--help", "--check", "--generated", "--floors", "--pool", "--rounds", "--repeat"}
     known |= {"--rows", "--steps", "--kinds", "--candidates", "--per-round", "--long", "--words"}
     known |= {"--last", "--against", "--copies"}
+    known |= {"--part", "--only"}  # fault_report.py
     known |= {"--no-deps", "--extra-index-url", "--torch-backend", "--from"}  # pip and uv
     known |= {"--rm", "--user"}  # docker
     known |= {"--logdir"}  # tensorboard

@@ -7,10 +7,14 @@ run/            the tasks
 sft.jsonl       the rows of fine-tuning, for people to read
 sft/            the fine-tuned model
 preferences/    its own answers, ranked
-dpo/            the model that learnt from them
-evaluation/     the first model, the fine-tuned one and the last, compared
+reward/         a reward model of these pairs, where a method or an iteration needs one
+dpo/, kto/ ...  the model of each method
+evaluation/     all models, compared
 stages.json     finished stages, their commands and seconds
 report.json     written last, with report.html
+
+With iterations, what each of them makes is in iteration-1/, iteration-2/ ..., and curve.json has
+what the policies of all iterations are worth.
 """
 
 from __future__ import annotations
@@ -18,46 +22,25 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.align.report import chain_report
+from selfinstruct.align.settings import AlignSettings
+from selfinstruct.align.stages import EVALUATE, Stage, stages_of
+from selfinstruct.align.steps import METHODS
 from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.errors import ConfigError, StoreError, why
 from selfinstruct.store import folder_lock
 from selfinstruct.store.layout import LOCK_FILE
 
-STAGES = ("generate", "export", "sft", "prefer", "dpo", "evaluate")
 DONE, REPORT = "stages.json", "report.json"
-
-
-@dataclass(frozen=True)
-class AlignSettings:
-    """The settings of a chain; `options` has more options of each stage's command.
-
-    `engine` runs the models; None: each command's default.
-    """
-
-    model: str
-    target: int
-    judge: str | None
-    seed: int
-    seeds: str | None
-    options: Mapping[str, Sequence[str]]
-    engine: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A command of the chain, and its files."""
-
-    name: str
-    words: tuple[str, ...]
-    makes: str
+CURVE = "curve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +52,12 @@ class StageDone:
     seconds: float
 
 
-# Tasks to judge (three models in pairs, in both orders), and prompts to answer again during DPO.
-# Each takes minutes on a CPU; the whole chain should take less than 30.
-_JUDGED, _FRESH = 60, 16
-
 # Runs a command of the CLI in a process of its own, and returns its exit code.
 Run = Callable[[Sequence[str]], int]
 # Called before each stage: its name, its number, the number of stages, and whether it is done.
 Notify = Callable[[str, int, int, bool], object]
+# Draws the curve of the iterations in the folder of a chain; returns it as the report has it.
+Draw = Callable[[Path, AlignSettings, Sequence[Stage]], Mapping[str, Any]]
 
 
 class StageFailed(Exception):  # noqa: N818 (its code is the stage's, and its words were said)
@@ -88,55 +69,9 @@ class StageFailed(Exception):  # noqa: N818 (its code is the stage's, and its wo
         self.code = code
 
 
-def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
-    """Return the commands of the chain, in order."""
-    model, seed = settings.model, ("--seed", str(settings.seed))
-    run, sft, dpo = (str(out / name) for name in ("run", "sft", "dpo"))
-    preferences = str(out / "preferences")
-    seeds = ("--seeds", settings.seeds) if settings.seeds is not None else ()
-    engine = ("--engine", settings.engine) if settings.engine is not None else ()
-    judge: tuple[str, ...] = ()
-    if settings.judge is not None:
-        judge = ("--judge", settings.judge, "--judge-tasks", str(_JUDGED))
-    words: dict[str, tuple[str, ...]] = {
-        "generate": (
-            *("generate", "--model", model, "--target", str(settings.target), "--out", run),
-            *(*seeds, *engine, *seed, "--resume"),
-        ),
-        "export": ("export", run, "--format", "messages", "--out", str(out / "sft.jsonl")),
-        # One epoch: more training on its own text harms a small model (docs/results.md).
-        "sft": (
-            *("train", "sft", "--data", run, "--model", model, "--out", sft, "--epochs", "1"),
-            *(*seed, "--resume"),
-        ),
-        "prefer": (
-            *("prefer", run, "--policy", sft, "--out", preferences),
-            *(*engine, *seed, "--resume"),
-        ),
-        # One epoch: a second one memorises so few pairs (docs/alignment.md).
-        "dpo": (
-            *("train", "dpo", "--data", preferences, "--model", sft, "--out", dpo),
-            *("--epochs", "1", "--fresh", str(_FRESH), *seed, "--resume"),
-        ),
-        "evaluate": (
-            *("evaluate", "--model", f"base={model}", "--model", f"sft={sft}"),
-            *("--model", f"dpo={dpo}", "--out", str(out / "evaluation"), *judge, *engine),
-        ),
-    }
-    makes = {
-        "generate": "run/run.yaml",
-        "export": "sft.jsonl",
-        "sft": "sft/training.json",
-        "prefer": "preferences/report.json",
-        "dpo": "dpo/training.json",
-        "evaluate": "evaluation/report.json",
-    }
-    return [
-        Stage(name, (*words[name], *settings.options.get(name, ())), makes[name]) for name in STAGES
-    ]
-
-
-def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[str, Any]:
+def align(
+    out: Path, settings: AlignSettings, run: Run, notify: Notify, draw: Draw | None = None
+) -> dict[str, Any]:
     """Run the stages that are not done, and write the report; return it.
 
     Args:
@@ -144,65 +79,122 @@ def align(out: Path, settings: AlignSettings, run: Run, notify: Notify) -> dict[
         settings: of the chain.
         run: runs a command.
         notify: called before each stage.
+        draw: draws the curve of the iterations, where there are several.
 
     Raises:
         ConfigError: a finished stage had other options.
         StageFailed: a stage failed; those before it are kept.
     """
+    check_settings(settings)
     stages = stages_of(out, settings)
+    if out.is_dir():
+        _read(out)  # refuses a folder of other files before anything is written into it
+    with folder_lock(out):
+        kept = _read(out)
+        known = dict(kept.done)
+        _take_stock(out, stages, kept)
+        if kept.done != known:
+            _write(out, kept)
+        curve = settings.repeated and draw is not None
+        count = len(stages) + curve
+        for number, stage in enumerate(stages, start=1):
+            ready = stage.name in kept.done and (out / stage.makes).exists()
+            notify(stage.name, number, count, ready)
+            if not ready:
+                _run(out, stage, stages, kept, run)
+        drawn = None
+        if curve and draw is not None:
+            notify(CURVE, count, count, False)
+            with _timed(out, CURVE, kept):
+                drawn = draw(out, settings, stages)
+        done = [kept.done[stage.name] for stage in stages]
+        spent = round(kept.seconds.get(CURVE, 0.0), 1)
+        report = chain_report(out, stages, [asdict(one) for one in done], drawn, spent)
+        with refusal(out / REPORT):
+            atomic.write_json(out / REPORT, report)
+    return report
+
+
+def check_settings(settings: AlignSettings) -> None:
+    """Refuse what cannot be compared or repeated.
+
+    Raises:
+        ConfigError: names the option.
+    """
     judged = settings.options.get("prefer", ())
     if settings.judge is not None and settings.judge in _after("--judge", judged):
         raise ConfigError(
             f"--judge {settings.judge}: already labels the pairs, so it would judge its own work; "
             "give another, or `none`"
         )
-    if out.is_dir():
-        _read(out)  # refuses a folder of other files before anything is written into it
-    with folder_lock(out):
-        kept = _read(out)
-        done, spent = kept.done, kept.seconds
-        recorded = len(done)
-        for stage in stages:
-            # The stage was complete, but the process died before recording it.
-            if kept.begun.get(stage.name) == list(stage.words) and _is_whole(out, stage):
-                done.setdefault(
-                    stage.name,
-                    StageDone(stage.name, list(stage.words), round(spent.get(stage.name, 0.0), 1)),
-                )
-            known = done.get(stage.name)
-            if known is not None and known.words != list(stage.words):
-                raise ConfigError(
-                    f"{out}: {stage.name} was done by `selfinstruct {shlex.join(known.words)}`, "
-                    f"not `selfinstruct {shlex.join(stage.words)}`; give the same options, or "
-                    "another --out"
-                )
-        if len(done) > recorded:
-            _write(out, kept)
-        for number, stage in enumerate(stages, start=1):
-            ready = stage.name in done and (out / stage.makes).exists()
-            notify(stage.name, number, len(stages), ready)
-            if ready:
-                continue
-            _refuse_orphans(out, stage, stages[number:])
-            done.pop(stage.name, None)
-            kept.begun[stage.name] = list(stage.words)
-            _write(out, kept)
-            started = time.perf_counter()
-            try:
-                code = run(stage.words)
-            finally:
-                spent[stage.name] = spent.get(stage.name, 0.0) + time.perf_counter() - started
-                _write(out, kept)
-            if code == ConfigError.exit_code and not done:
-                _remove_beginnings(out)
-            if code != 0:
-                raise StageFailed(stage.name, code)
-            done[stage.name] = StageDone(stage.name, list(stage.words), round(spent[stage.name], 1))
-            _write(out, kept)
-        report = chain_report(out, [done[stage.name] for stage in stages])
-        with refusal(out / REPORT):
-            atomic.write_json(out / REPORT, report)
-    return report
+    if settings.repeated:
+        able = [step.kind for step in METHODS if step.repeats]
+        if len(settings.chosen) > 1 or settings.chosen[0] not in able:
+            raise ConfigError(
+                f"--iterations {settings.iterations}: repeats one method, not "
+                f"{', '.join(settings.chosen)}; give --method with one of {', '.join(able)}"
+            )
+
+
+def _take_stock(out: Path, stages: Sequence[Stage], kept: _Kept) -> None:
+    """Take what a killed process finished as done, and refuse what was done otherwise.
+
+    An evaluation that only lacks models is done again; it keeps the answers of the others.
+
+    Raises:
+        ConfigError: a finished stage had another command.
+    """
+    for stage in stages:
+        words = list(stage.words)
+        # The stage was complete, but the process died before recording it.
+        if kept.begun.get(stage.name) == words and _is_whole(out, stage):
+            spent = round(kept.seconds.get(stage.name, 0.0), 1)
+            kept.done.setdefault(stage.name, StageDone(stage.name, words, spent))
+        known = kept.done.get(stage.name)
+        if known is None or known.words == words:
+            continue
+        if stage.step.kind != EVALUATE or not _lacks_only_models(known.words, words):
+            raise ConfigError(
+                f"{out}: {stage.name} was done by `selfinstruct {shlex.join(known.words)}`, "
+                f"not `selfinstruct {shlex.join(words)}`; give the same options, or "
+                "another --out"
+            )
+        with refusal(out / stage.makes):
+            (out / stage.makes).unlink(missing_ok=True)
+        del kept.done[stage.name]
+
+
+def _run(out: Path, stage: Stage, stages: Sequence[Stage], kept: _Kept, run: Run) -> None:
+    """Run a stage, and record it.
+
+    Raises:
+        ConfigError: files that were made from its earlier result are there.
+        StageFailed: it failed.
+    """
+    _refuse_orphans(out, stage, stages)
+    kept.done.pop(stage.name, None)
+    kept.begun[stage.name] = list(stage.words)
+    _write(out, kept)
+    with _timed(out, stage.name, kept):
+        code = run(stage.words)
+    if code == ConfigError.exit_code and not kept.done:
+        _remove_beginnings(out)
+    if code != 0:
+        raise StageFailed(stage.name, code)
+    spent = round(kept.seconds[stage.name], 1)
+    kept.done[stage.name] = StageDone(stage.name, list(stage.words), spent)
+    _write(out, kept)
+
+
+@contextmanager
+def _timed(out: Path, name: str, kept: _Kept) -> Iterator[None]:
+    """Add what is spent within to the seconds of a stage, however it ends."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        kept.seconds[name] = kept.seconds.get(name, 0.0) + time.perf_counter() - started
+        _write(out, kept)
 
 
 def _remove_beginnings(out: Path) -> None:
@@ -215,46 +207,57 @@ def _remove_beginnings(out: Path) -> None:
             out.rmdir()
 
 
-def chain_report(out: Path, done: Sequence[StageDone]) -> dict[str, Any]:
-    """Return the results of the chain: a short form of each stage's own report."""
-    sft, dpo = (_json(out / name / "training.json") for name in ("sft", "dpo"))
-    preferences = _json(out / "preferences" / "report.json")
-    evaluation = _json(out / "evaluation" / "report.json")
-    return {
-        "stages": [asdict(one) for one in done],
-        "seconds": round(sum(one.seconds for one in done), 1),
-        "tasks": len((out / "sft.jsonl").read_text(encoding="utf-8").split("\n")) - 1,
-        "sft": {key: sft[key] for key in ("train_rows", "validation_rows", "validation_losses")},
-        "preferences": {
-            key: preferences[key] for key in ("labeller", "pairs", "dropped", "lengths")
-        },
-        "dpo": {key: dpo[key] for key in ("train_pairs", "held_out_pairs", "health")},
-        "evaluation": evaluation,
-    }
-
-
 def _after(option: str, words: Sequence[str]) -> list[str]:
     """Return the values of an option."""
     return [value for word, value in pairwise(words) if word == option]
 
 
+def _lacks_only_models(done: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether the command of an evaluation has all that was done, and more models."""
+    options = ("--model", "--system")
+    apart = [
+        {(option, value) for option in options for value in _after(option, each)}
+        for each in (done, words)
+    ]
+    rest = [
+        [word for before, word in pairwise(["", *each]) if not {before, word} & set(options)]
+        for each in (done, words)
+    ]
+    return apart[0] <= apart[1] and rest[0] == rest[1]
+
+
 def _is_whole(out: Path, stage: Stage) -> bool:
     """Whether a stage has written its last file; a run and an export have none."""
-    return stage.name not in ("generate", "export") and (out / stage.makes).exists()
+    return stage.step.marks and (out / stage.makes).exists()
 
 
-def _refuse_orphans(out: Path, stage: Stage, later: Sequence[Stage]) -> None:
+def _refuse_orphans(out: Path, stage: Stage, stages: Sequence[Stage]) -> None:
     """Refuse to run a stage again while files made from its earlier result are there.
 
     Raises:
         ConfigError: names those files.
     """
-    made = [out / one.makes.partition("/")[0] for one in later if (out / one.makes).exists()]
+    made = [
+        str((out / one.makes).parent if "/" in one.makes else out / one.makes)
+        for one in _made_of(stage, stages)
+        if (out / one.makes).exists()
+    ]
     if made:
         raise ConfigError(
             f"{out}: {stage.name} must run, but files made from an earlier one are there; "
-            f"delete {', '.join(map(str, made))}, or give another --out"
+            f"delete {', '.join(made)}, or give another --out"
         )
+
+
+def _made_of(stage: Stage, stages: Sequence[Stage]) -> list[Stage]:
+    """Return the stages that use the result of a stage, or of one that does."""
+    names = {stage.name}
+    made = []
+    for one in stages:
+        if names & set(one.uses):
+            names.add(one.name)
+            made.append(one)
+    return made
 
 
 @dataclass(frozen=True)
@@ -286,13 +289,3 @@ def _write(out: Path, kept: _Kept) -> None:
         rows = [asdict(one) for one in kept.done.values()]
         stored = {"done": rows, "begun": kept.begun, "seconds": kept.seconds}
         atomic.write_json(out / DONE, stored)
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: is damaged ({why(error)}); delete the folder that it is in, and run "
-            "align again"
-        ) from error

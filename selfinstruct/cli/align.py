@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.cli.console import stderr, stdout
+from selfinstruct.align.settings import GOLD
+from selfinstruct.align.steps import KINDS, METHODS
+from selfinstruct.cli.console import stderr, stdout, terminal
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     LOCAL_MODEL,
     EngineOption,
@@ -23,7 +26,10 @@ from selfinstruct.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from selfinstruct.align.chain import AlignSettings, Stage
+    from selfinstruct.align.settings import AlignSettings
+    from selfinstruct.align.stages import Stage
+
+_NAMES, _KINDS = ", ".join(step.kind for step in METHODS), ", ".join(KINDS)
 
 
 def align(
@@ -33,6 +39,33 @@ def align(
         typer.Option("--model", help=f"MODEL that writes the tasks and is trained: {LOCAL_MODEL}."),
     ] = "bundled",
     target: Annotated[int, typer.Option("--target", min=1, help="Tasks to generate.")] = 150,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME,…",
+            help=f"Methods to train and compare, also with the prompted model: {_NAMES}. May be "
+            "repeated." + default("dpo, without the prompted model"),
+        ),
+    ] = None,
+    iterations: Annotated[
+        int,
+        typer.Option(
+            "--iterations",
+            min=1,
+            help="How often to sample answers, label them, train a reward model on all labels so "
+            "far, and train the policy by the one --method.",
+        ),
+    ] = 1,
+    gold: Annotated[
+        str,
+        typer.Option(
+            "--gold",
+            metavar="KIND[:VALUE]",
+            help="Independent scorer of the policies, as --reward of `train rl` names them, or "
+            "`none`.",
+        ),
+    ] = GOLD,
     judge: Annotated[
         str,
         typer.Option("--judge", help="MODEL that compares answers at the end, or `none`."),
@@ -44,25 +77,26 @@ def align(
         typer.Option(
             "--stage-options",
             metavar="STAGE=OPTIONS",
-            help="Further options for a stage (generate, export, sft, prefer, dpo, evaluate), such "
-            'as sft="--epochs 1". May be repeated.',
+            help=f"Further options for a stage ({_KINDS}), such as "
+            'sft="--epochs 1". May be repeated.',
         ),
     ] = None,
     stage: Annotated[list[str] | None, renamed("--stage")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
-    """Generate, fine-tune, rank the model's own answers, train on the ranking (DPO), and evaluate.
+    """Generate, fine-tune, rank the model's own answers, train on the ranking, and evaluate.
 
     All results go into one folder. Each stage is a command in its own process. Run the same command
-    again to continue: it skips finished stages. Use another folder for another model, target or
-    option.
+    again to continue: it skips finished stages. More methods or iterations continue a folder too.
+    Use another folder for another model, target or option.
 
     Example:
         selfinstruct align --out outputs/aligned --target 150
     """
-    from selfinstruct.align.chain import AlignSettings, StageFailed
+    from selfinstruct.align.chain import StageFailed
     from selfinstruct.align.chain import align as run_chain
     from selfinstruct.align.page import write_page
+    from selfinstruct.align.settings import AlignSettings
 
     settings = AlignSettings(
         model=model,
@@ -72,11 +106,14 @@ def align(
         seeds=seeds,
         options=_options([*(stage or []), *(options or [])]),
         engine=engine,
+        methods=_methods(method or []),
+        iterations=iterations,
+        gold=None if gold == "none" else gold,
     )
     _check(out, settings)
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        report = run_chain(out, settings, _run, _tell)
+        report = run_chain(out, settings, _run, _tell, _draw)
     except (StageFailed, KeyboardInterrupt) as failed:
         arguments = shlex.join(["selfinstruct", *sys.argv[1:]])
         stderr.print("\nfinished stages are kept. To continue, run the same command:")
@@ -95,14 +132,19 @@ def _check(out: Path, settings: AlignSettings) -> None:
     Raises:
         ConfigError: a model, a file, an option of a stage, or a missing package.
     """
-    from selfinstruct.align.chain import stages_of
+    from selfinstruct.align.chain import check_settings
+    from selfinstruct.align.stages import stages_of
     from selfinstruct.dataset.read import read_any
     from selfinstruct.inputs.seed_rows import seeds_of
     from selfinstruct.models import check_model
     from selfinstruct.train.libraries import require_trl
+    from selfinstruct.train.rewards.parse import parse_gold
 
+    check_settings(settings)
     for stage in stages_of(out, settings):
         _parse(stage)
+    if settings.gold is not None:
+        parse_gold(settings.gold, ())
     if settings.seeds is not None:
         seeds_of(read_any(settings.seeds, "--seeds"))
     check_model(settings.model)
@@ -131,21 +173,32 @@ def _parse(stage: Stage) -> None:
     try:
         command.make_context(stage.name, with_values(words))
     except TyperException as error:
-        raise ConfigError(f"--stage-options {stage.name}: {error.format_message()}") from error
+        raise ConfigError(f"--stage-options {stage.step.kind}: {error.format_message()}") from error
+
+
+def _methods(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods that were named, each once.
+
+    Raises:
+        ConfigError: there is none of a name.
+    """
+    from selfinstruct.align.steps import method_named
+
+    names = [name.strip() for text in texts for name in text.split(",")]
+    return tuple(dict.fromkeys(map(method_named, names)))
 
 
 def _options(stage_options: Sequence[str]) -> dict[str, list[str]]:
-    from selfinstruct.align.chain import STAGES
     from selfinstruct.common.errors import ConfigError, why
     from selfinstruct.common.suggest import did_you_mean
 
     by_stage: dict[str, list[str]] = {}
     for text in stage_options:
         name, mark, words = text.partition("=")
-        if not mark or name not in STAGES:
+        if not mark or name not in KINDS:
             raise ConfigError(
-                f"--stage-options {text}: give STAGE=OPTIONS; {did_you_mean(name, STAGES)}"
-                f"the stages are {', '.join(STAGES)}"
+                f"--stage-options {text}: give STAGE=OPTIONS; {did_you_mean(name, KINDS)}"
+                f"the stages are {', '.join(KINDS)}"
             )
         try:
             by_stage.setdefault(name, []).extend(shlex.split(words))
@@ -173,6 +226,28 @@ def _tell(name: str, number: int, count: int, ready: bool) -> None:
     stderr.rule(f"{number}/{count} {name} {done}", style="bold")
 
 
+def _draw(out: Path, settings: AlignSettings, stages: Sequence[Stage]) -> dict[str, Any]:
+    """Draw the curve of the iterations, and show how far it is."""
+    from selfinstruct.align.curve import draw_curve
+    from selfinstruct.cli.bars import Bars
+    from selfinstruct.engines.isolated import apart
+
+    with Bars(terminal()) as bars:
+        bar = bars.add_task("policies measured", total=None)
+        return draw_curve(
+            out,
+            settings,
+            stages,
+            apart=apart,
+            advance=lambda done, total: bars.update(bar, completed=done, total=total),
+        )
+
+
 def _print(report: dict[str, Any]) -> None:
+    from selfinstruct.cli.align_tables import print_curve, print_table
+
+    print_table(report["table"])
+    if "curve" in report:
+        print_curve(report["curve"])
     minutes = ", ".join(f"{one['name']} {one['seconds'] / 60:.1f}" for one in report["stages"])
     stdout.print(f"minutes: {minutes}; {report['seconds'] / 60:.1f} in all", highlight=False)

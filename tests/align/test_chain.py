@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from selfinstruct.align.chain import STAGES, AlignSettings, StageFailed, align, stages_of
+from selfinstruct.align.chain import StageFailed, align
 from selfinstruct.align.page import write_page
+from selfinstruct.align.settings import AlignSettings
+from selfinstruct.align.stages import stages_of
 from selfinstruct.cli.app import app
 from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError, StoreError
@@ -50,6 +52,7 @@ WRITES: dict[str, Any] = {
     "dpo": ("dpo/training.json", {"train_pairs": 9, "held_out_pairs": 60, "health": HEALTH}),
     "evaluate": ("evaluation/report.json", EVALUATION),
 }
+STAGES = ("generate", "export", "sft", "prefer", "dpo", "evaluate")
 NAMES = {"train sft": "sft", "train dpo": "dpo"}
 
 

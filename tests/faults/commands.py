@@ -256,6 +256,17 @@ def _align() -> int:
     return guarded(chain)
 
 
+def _align_again() -> int:
+    """A chain of two iterations: its stages write their last file alone, and the curve none."""
+    from selfinstruct.align.chain import align
+    from tests.align.scripted import Scripted, drawn
+    from tests.align.test_chain import settings
+    from tests.faults.damage import guarded
+
+    out, how = Path("chain"), settings(methods=("rl",), iterations=2)
+    return guarded(lambda: align(out, how, Scripted(out, how), lambda *_: None, drawn))
+
+
 def _export(format: Format) -> Command:
     out = f"exports/{format}.{format.suffix}"
     words = ("export", "run", "--format", str(format), "--out", out, "--card")
@@ -359,6 +370,7 @@ def commands() -> list[Command]:
         ),
         Command("best-of", _tasks, best, (*best, "--resume"), ready="holds chosen answers already"),
         Command("align", _inputs, call=_align, changes="^$"),
+        Command("align --iterations", _inputs, call=_align_again, changes="^$"),
         Command("evaluate", _trainable, evaluate, changes="^$", trains=True),
         Command(
             "train sft",

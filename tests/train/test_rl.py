@@ -171,6 +171,12 @@ def test_hacking_is_named_and_can_end_a_training(model: LocalModel, tmp_path: Pa
     assert "saved is the policy of step" in named.found
 
 
+def test_a_share_of_the_steps_between_evaluations(model: LocalModel, tmp_path: Path) -> None:
+    """As `align` asks for it, whatever the number of steps."""
+    result = train(model, tmp_path / "out", steps=4, options={"eval_steps": 0.5})
+    assert [point.step for point in result.history] == [0, 2, 4]
+
+
 def test_several_rewards_are_summed_by_weight(model: LocalModel, tmp_path: Path) -> None:
     result = train(
         model, tmp_path / "out", rewards=[f"{LETTERS}@2", "words@-0.25", "likelihood"], steps=2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from abc import abstractmethod
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from transformers import TrainerCallback
 
 from selfinstruct.common import atomic
 from selfinstruct.common.errors import TrainError
+from selfinstruct.train.health.nulls import with_nan, with_null
 
 
 class Moment(Protocol):
@@ -40,7 +40,7 @@ class History(TrainerCallback, Generic[PointT]):  # type: ignore[misc]
         self.history: list[PointT] = []
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
-            self.history = [point(**_with_nan(row)) for row in known]
+            self.history = [point(**with_nan(row)) for row in known]
 
     @abstractmethod
     def look(self) -> None:
@@ -81,7 +81,7 @@ class History(TrainerCallback, Generic[PointT]):  # type: ignore[misc]
         self.history = [known for known in self.history if known.step < point.step] + [point]
         if self._trainer.accelerator.is_main_process:
             rows: list[Any] = list(self.history)
-            atomic.write_json(self._path, [_with_null(asdict(known)) for known in rows])
+            atomic.write_json(self._path, [with_null(asdict(known)) for known in rows])
 
     def saved_step(self) -> int | None:
         """Return the step of the best checkpoint, if the trainer loads that at the end."""
@@ -89,21 +89,3 @@ class History(TrainerCallback, Generic[PointT]):  # type: ignore[misc]
         if not (self._trainer.args.load_best_model_at_end and state.best_model_checkpoint):
             return None
         return int(str(state.best_model_checkpoint).rpartition("-")[2])
-
-
-def _with_null(value: Any) -> Any:
-    """Return a value with null for NaN, which JSON lacks."""
-    if isinstance(value, dict):
-        return {key: _with_null(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_null(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _with_nan(value: Any) -> Any:
-    """Return what `_with_null` was given."""
-    if isinstance(value, dict):
-        return {key: _with_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_nan(item) for item in value]
-    return math.nan if value is None else value

@@ -134,11 +134,15 @@ def rl_health_of(history: Sequence[RlPoint], held_out: int, saved: int | None = 
     return health
 
 
-def hacked(history: Sequence[RlPoint]) -> Warned | None:
+def hacked(history: Sequence[RlPoint], unit: str = "step") -> Warned | None:
     """Return what shows that the reward was hacked, if it was.
 
     It was where the rewards rose and the scores of the independent scorer fell, both with their
     paired intervals, since the first step or since these scores were at their highest.
+
+    Args:
+        history: from before the first step to the end.
+        unit: what a step of it is called.
     """
     end = history[-1]
     if len(history) < 2 or not end.golds:
@@ -151,9 +155,9 @@ def hacked(history: Sequence[RlPoint]) -> Warned | None:
         if proxy.low > 0 and gold.high < 0:
             return Warned(
                 Trouble.HACKED,
-                f"since step {since} the reward rose by {_signed(proxy)} while the gold score fell "
-                f"by {_signed(gold)}, {end.divergence:.1f} nats from the reference",
-                "the policy gains by what the reward does not mean: stop near step "
+                f"since {unit} {since} the reward rose by {_signed(proxy)} while the gold score "
+                f"fell by {_signed(gold)}, {end.divergence:.1f} nats from the reference",
+                f"the policy gains by what the reward does not mean: stop near {unit} "
                 f"{highest.step}, where the gold score was highest (--stop-on-hacking), give a "
                 "larger --beta, or repair the reward",
             )

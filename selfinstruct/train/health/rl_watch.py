@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from selfinstruct.train.data.prompts import EncodedPrompt
-from selfinstruct.train.health.fresh import Fresh, FreshPrompts, fresh_samples
+from selfinstruct.train.health.fresh import fresh_samples
 from selfinstruct.train.health.history import History
 from selfinstruct.train.health.rl_verdict import RlPoint, hacked, known_mean
 from selfinstruct.train.rewards.base import Answered, Lend, Score
@@ -38,6 +38,58 @@ class Watched:
     stops: bool = False
 
 
+@dataclass(frozen=True)
+class Networks:
+    """A policy, what lends its reference, and the tokenizer of both."""
+
+    policy: Any
+    reference: Lend
+    tokenizer: Any
+
+
+def fresh_point(
+    networks: Networks, watched: Watched, scorers: Scorers, at: tuple[int, float]
+) -> RlPoint:
+    """Have a policy answer prompts anew at temperature 1, and score the answers.
+
+    Args:
+        networks: the policy, and what it is compared with.
+        watched: prompts and sampling.
+        scorers: what scores.
+        at: step and epoch of the point.
+    """
+    rows = watched.rows
+    samples = fresh_samples(
+        networks.policy,
+        networks.reference,
+        networks.tokenizer,
+        [row.ids for row in rows],
+        max_tokens=watched.max_tokens,
+        seed=watched.seed,
+    )
+    texts = networks.tokenizer.batch_decode(
+        [list(sample.ids) for sample in samples], skip_special_tokens=True
+    )
+    answers = [
+        Answered(row.prompt, text, row.ids, sample.ids)
+        for row, text, sample in zip(rows, texts, samples, strict=True)
+    ]
+    by_reward = {name: score(answers) for name, (_, score) in scorers.rewards.items()}
+    weights = [weight for weight, _ in scorers.rewards.values()]
+    step, epoch = at
+    return RlPoint(
+        step=step,
+        epoch=epoch,
+        scores=[_summed(weights, each) for each in zip(*by_reward.values(), strict=True)],
+        golds=[] if scorers.gold is None else scorers.gold(answers),
+        rewards={name: known_mean(scores) for name, scores in by_reward.items()},
+        divergence=fmean(sample.divergence for sample in samples),
+        entropy=fmean(sample.entropy for sample in samples),
+        tokens=fmean(sample.tokens for sample in samples),
+        endless=fmean(not sample.ended for sample in samples),
+    )
+
+
 class RlWatch(History[RlPoint]):
     """Keeps a history of fresh answers and their scores, which survives a resume."""
 
@@ -48,44 +100,13 @@ class RlWatch(History[RlPoint]):
         self._reference = reference
         self._watched = watched
         self._scorers = scorers
-        prompts = [row.ids for row in watched.rows]
-        self._fresh = FreshPrompts(prompts, watched.max_tokens, watched.seed)
 
     def look(self) -> None:
-        trainer, rows = self._trainer, self._watched.rows
+        trainer = self._trainer
         trainer.reporter.waits_for("fresh answers", 0, 1)
-        samples = fresh_samples(
-            trainer.model,
-            self._reference,
-            trainer.processing_class,
-            self._fresh.prompts,
-            max_tokens=self._fresh.max_tokens,
-            seed=self._fresh.seed,
-        )
-        texts = trainer.processing_class.batch_decode(
-            [list(sample.ids) for sample in samples], skip_special_tokens=True
-        )
-        answers = [
-            Answered(row.prompt, text, row.ids, sample.ids)
-            for row, text, sample in zip(rows, texts, samples, strict=True)
-        ]
-        self.keep(self._point(answers, samples))
-
-    def _point(self, answers: Sequence[Answered], samples: Sequence[Fresh]) -> RlPoint:
-        state, scorers = self._trainer.state, self._scorers
-        by_reward = {name: score(answers) for name, (_, score) in scorers.rewards.items()}
-        weights = [weight for weight, _ in scorers.rewards.values()]
-        return RlPoint(
-            step=state.global_step,
-            epoch=float(state.epoch or 0.0),
-            scores=[_summed(weights, each) for each in zip(*by_reward.values(), strict=True)],
-            golds=[] if scorers.gold is None else scorers.gold(answers),
-            rewards={name: known_mean(scores) for name, scores in by_reward.items()},
-            divergence=fmean(sample.divergence for sample in samples),
-            entropy=fmean(sample.entropy for sample in samples),
-            tokens=fmean(sample.tokens for sample in samples),
-            endless=fmean(not sample.ended for sample in samples),
-        )
+        networks = Networks(trainer.model, self._reference, trainer.processing_class)
+        at = (trainer.state.global_step, float(trainer.state.epoch or 0.0))
+        self.keep(fresh_point(networks, self._watched, self._scorers, at))
 
     def metrics(self) -> dict[str, float]:
         """Return the last point as the trainer logs it; the loss is what is minimised."""
