@@ -9,6 +9,8 @@ from pathlib import Path
 # What scores answers independently of the reward, unless told otherwise: ROUGE-L with the
 # accepted answer, which every task of a run has.
 GOLD = "reference"
+# The shipped prompt: of the prompted model, and of distillation.
+PROMPT = "hhh"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfinstruct.align.settings import AlignSettings, Contestant, Place, in_iteration
+from selfinstruct.align.settings import PROMPT, AlignSettings, Contestant, Place, in_iteration
 from selfinstruct.align.steps import Step, needed, step_of
 
 EVALUATE = "evaluate"
 # The base model told to be helpful, honest and harmless, by the shipped prompt (Askell et al. 2021,
 # arXiv:2112.00861): what training must be better than.
-BASE, PROMPTED, PROMPT = "base", "prompted", "hhh"
+BASE, PROMPTED = "base", "prompted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from selfinstruct.align.settings import Place
+from selfinstruct.align.settings import PROMPT, Place
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.suggest import did_you_mean
 
@@ -142,6 +142,15 @@ def _rl(at: Place) -> Words:
     )
 
 
+def _distill(at: Place) -> Words:
+    """Distil the shipped prompt: the teacher is the same policy, and reads it."""
+    return (
+        *("train", "distill", "--data", at.shared("run"), "--model", at.policy),
+        *("--prompt", PROMPT, "--out", at.own("distill"), "--steps", str(_STEPS)),
+        *("--fresh", str(2 * _FRESH), "--set", "eval_steps=0.5", *at.seed, "--resume"),
+    )
+
+
 def _evaluate(at: Place) -> Words:
     models, judge = at.contestants, at.settings.judge
     named = [word for one in models for word in ("--model", f"{one.name}={one.model}")]
@@ -205,6 +214,14 @@ STEPS: tuple[Step, ...] = (
         _rl,
         ("generate", "reward", "sft"),
         "policy gradients (RLOO) on a reward model of the pairs",
+    ),
+    Step(
+        "distill",
+        "distill/training.json",
+        _distill,
+        ("generate", "sft"),
+        "distillation of a helpful, honest and harmless prompt into the policy",
+        repeats=False,  # it learns from no labels, which an iteration would renew
     ),
     Step("evaluate", "evaluation/report.json", _evaluate, ("sft",), once=True),
 )

@@ -131,6 +131,7 @@ def test_all_methods_in_one_table(words: list[str], capfd: pytest.CaptureFixture
         **dict.fromkeys(("sft-chosen", "best-of", "kto"), TRAIN),
         "choose": "--answer-tokens 64 --k 2",
         "rl": "--max-length 512 --set bf16=false --steps 2 --k 2 --answer-tokens 8 --fresh 2",
+        "distill": "--max-length 1024 --set bf16=false --steps 2 --answer-tokens 8 --fresh 2",
         "evaluate": "--tasks few.jsonl",
     }
     for kind, more in options.items():
@@ -143,7 +144,10 @@ def test_all_methods_in_one_table(words: list[str], capfd: pytest.CaptureFixture
         assert (row["above_base"] is None) == (name == "base")
         assert (row["tax"] is None) == (name == "base")
         assert (row["seconds"] > 0) == (name not in ("base", "prompted"))
-    assert set(report["health"]) == {"dpo", "rl"}
+    assert set(report["health"]) == {"dpo", "rl", "distill"}
+    assert "The log-likelihood of the teacher's answers changed by" in (
+        (out / "report.html").read_text()
+    )
     assert "curve" not in report
     assert "all models, with paired 95 % intervals" in capfd.readouterr().out
 
