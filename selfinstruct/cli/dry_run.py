@@ -22,6 +22,7 @@ _PARTS = {
     "activations": "activations",
     "backward": "the backward pass",
     "logits": "logits",
+    "kept": "free blocks of other sizes",
 }
 
 

@@ -20,6 +20,7 @@ TOO_MANY_ITEMS = _rest(
     of=Of.INSTRUCTION,
     section="rules",
     reason="too_many",
-    help=f"all that follows the first {MOST_CANDIDATES} candidates of its completion",
+    help=f"all that follows the first {MOST_CANDIDATES} tasks of its completion, or the first "
+    f"{2 * MOST_CANDIDATES} markers of inputs and outputs",
 )
 TOO_MANY_INSTANCES = _rest(name="too_many", of=Of.INSTANCE, section="instances", reason="too_many")

@@ -222,7 +222,8 @@ def _batch(
     whole = recipe.whole_logits and not here.gpu
     scored = int(fields.get("per_device_eval_batch_size") or 8) * len(every[0]) * length
     tiled = not whole and not recipe.scores
-    return Batch(rows, length, learnt if whole else None, scored=scored if tiled else 0)
+    learnt_at_once, paired = learnt if whole else None, len(every[0]) > 1
+    return Batch(rows, length, learnt_at_once, scored=scored if tiled else 0, paired=paired)
 
 
 def _way(

@@ -31,6 +31,9 @@ PROCESS = 900_000_000
 # What the backward pass works with, and blocks that are free but of the wrong size, in layers'
 # worth of activations. Fitted to peaks measured on a CPU (docs/gpus.md).
 _BACKWARD = 4
+# Pairs come in padded batches of ever new lengths, and the C library keeps the blocks of earlier
+# ones. As a share of what a step takes beside the weights; fitted to three peaks (docs/gpus.md).
+_KEPT = 0.45
 _ON_GPU = 600_000_000
 
 
@@ -41,6 +44,7 @@ class Batch:
     learnt: positions whose logits are computed at once; None if they are computed in tiles.
     watched: positions whose logits are computed at once, twice, between the steps.
     scored: tokens of the largest batch of an evaluation, where logits are computed in tiles.
+    paired: the rows are those of pairs of answers.
     """
 
     rows: int
@@ -48,6 +52,7 @@ class Batch:
     learnt: int | None = None
     watched: int = 0
     scored: int = 0
+    paired: bool = False
 
     @property
     def tokens(self) -> int:
@@ -112,6 +117,7 @@ class Memory:
     activations: int
     backward: int
     logits: int
+    kept: int
     watching: int
     merging: int
     together: bool
@@ -122,7 +128,7 @@ class Memory:
 
         Without accumulation gradients grow while activations go, so only the larger counts.
         """
-        passing = self.copies + self.activations + self.backward + self.logits
+        passing = self.copies + self.activations + self.backward + self.logits + self.kept
         if self.together:
             return self.held + passing + self.gradients
         return self.held + max(passing, self.gradients)
@@ -168,6 +174,12 @@ def memory_of(shape: Shape, way: Way, batch: Batch) -> Memory:
     state = next((n for name, n in _STATES if way.optimizer.startswith(name)), _ADAM)
     optimizer = state * trained * size // 4
     reference = way.weight_bytes * shape.parameters if way.reference else 0
+    step = {
+        "activations": _activations(shape, way, batch),
+        "backward": _backward(shape, way, batch),
+        "logits": _logits(shape, way, batch),
+    }
+    keeps = batch.paired and not way.gpu
     merging = 0
     if way.merges and not full:
         merging = process + 4 * shape.parameters + size * adapter + gradients + optimizer
@@ -180,9 +192,8 @@ def memory_of(shape: Shape, way: Way, batch: Batch) -> Memory:
         optimizer=optimizer,
         reference=reference,
         teacher=way.beside,
-        activations=_activations(shape, way, batch),
-        backward=_backward(shape, way, batch),
-        logits=_logits(shape, way, batch),
+        **step,
+        kept=round(_KEPT * sum(step.values())) if keeps else 0,
         watching=_watching(shape, way, batch),
         merging=merging,
         together=way.accumulated or way.processes > 1,

@@ -167,6 +167,12 @@ def test_the_parts_of_a_small_model(tmp_path: Path) -> None:
     assert whole.optimizer == 2 * whole.weights == 2 * whole.gradients
     assert whole.copies == 2 * 2 * (attention + within)
     assert whole.training == sum(whole.parts().values())
+    pairs = memory_of(shape, way(), Batch(2, 100, learnt=50, paired=True))
+    step = pairs.activations + pairs.backward + pairs.logits
+    assert pairs.kept == round(0.45 * step)
+    assert pairs.training - memory_of(shape, way(), Batch(2, 100, learnt=50)).training == pairs.kept
+    on_gpu = memory_of(shape, way(gpu=True), Batch(2, 100, learnt=50, paired=True))
+    assert on_gpu.kept == 0
     once = memory_of(
         shape, way(method="full", weight_bytes=4, accumulated=False), Batch(2, 100, learnt=50)
     )
