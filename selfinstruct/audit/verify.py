@@ -264,8 +264,12 @@ def _unnamed_packs(folder: Path, present: Set[int]) -> Iterator[Problem]:
     named = {one["name"] for one in read_manifest(manifest)}
     for name, rounds in sorted(packs_by_name(folder).items()):
         if name not in named and not present >= {*rounds}:
-            text = f"{folder / name}: is named in no manifest, and its rounds are nowhere else"
-            yield Problem(folder / name, f"{text}; it was left by a repair that was interrupted")
+            text = (
+                f"{folder / name}: is named in no manifest, and its rounds are nowhere else, as if "
+                "left by a repair that was interrupted; move it aside with: selfinstruct audit "
+                f"repair {folder.parent}"
+            )
+            yield Problem(folder / name, text)
 
 
 def _problem(read: Callable[[], object], path: Path) -> Iterator[Problem]:
