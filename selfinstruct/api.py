@@ -84,7 +84,8 @@ class Run:
 
         Args:
             answers: whose outputs: `own` (the run's), `teacher` (those of `selfinstruct
-                answer`), or `prefer-teacher` (the teacher's where there is one).
+                answer`), `prefer-teacher` (the teacher's where there is one), `votes` (those of
+                `answer --votes`) or `rationales` (those of `answer --rationale`).
 
         Returns:
             An iterator of frozen records; each round is read when the iterator reaches it.
@@ -662,6 +663,8 @@ def export(
     force: bool = False,
     ignore_damaged_decisions: bool = False,
     plain_controls: bool = False,
+    min_agreement: float | None = None,
+    without_rationale: bool = False,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
@@ -692,6 +695,9 @@ def export(
         ignore_damaged_decisions: export even if lines of overrides.jsonl (people's decisions) are
             lost or damaged.
         plain_controls: leave out control characters, marks of direction and zero-width marks.
+        min_agreement: least agreement of answers by votes, instead of the one that they were
+            judged by.
+        without_rationale: write only the final answer of answers with a rationale.
 
     Returns:
         What was written.
@@ -728,7 +734,14 @@ def export(
         system or None,
         conversations,
         plain_controls,
+        min_agreement,
+        without_rationale,
     )
+    if (min_agreement is not None or without_rationale) and choice[1] is Answers.OWN:
+        raise ConfigError(
+            "min_agreement, without_rationale: are about the answers of `selfinstruct answer`; "
+            "add --answers votes or --answers rationales"
+        )
     if push is not None:
         publish.check_repo(push)
     elif private:
@@ -755,7 +768,7 @@ def export(
     url = None
     if push is not None:
         url = publish.push(push, file, dataset_card(opened, *choice, selection), private=private)
-    teachers = exporting.count_teachers(opened, choice[1])
+    teachers = exporting.count_teachers(opened, choice[1], selection.limits)
     whole = exporting.holds_conversations(*choice, conversations)
     held = exporting.count_conversations(opened) if conversations is not False else 0
     chats = (held, 0) if whole else (0, held)

@@ -22,6 +22,8 @@ class AnswersName(StrEnum):
     OWN = "own"
     TEACHER = "teacher"
     PREFER_TEACHER = "prefer-teacher"
+    VOTES = "votes"
+    RATIONALES = "rationales"
 
 
 # Which tasks of the run, and what is written with them.
@@ -56,9 +58,9 @@ def export(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help="Whose outputs to export: own (the run's), teacher (from `answer`), or "
-            "prefer-teacher "
-            "(the teacher's if there is one).",
+            help="Whose outputs to export: own (the run's), teacher (from `answer`), "
+            "prefer-teacher (the teacher's if there is one), votes (from `answer --votes`) or "
+            "rationales (from `answer --rationale`).",
         ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
@@ -106,6 +108,26 @@ def export(
             rich_help_panel=WHICH,
         ),
     ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            "--min-agreement",
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Minimum agreement of answers by votes, instead of the one that they were "
+            "judged by.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    no_rationale: Annotated[
+        bool,
+        typer.Option(
+            "--no-rationale",
+            help="Write only the final answer of answers with a rationale.",
+            rich_help_panel=WHICH,
+        ),
+    ] = False,
     min_words: Annotated[
         int | None,
         typer.Option(
@@ -171,6 +193,8 @@ def export(
         min_logprob=min_logprob,
         max_rouge=max_rouge,
         min_words=min_words,
+        min_agreement=min_agreement,
+        without_rationale=no_rationale,
         system=system and text_or_file(system),
         answers=str(answers),
         reasoning=reasoning,

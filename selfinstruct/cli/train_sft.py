@@ -63,8 +63,9 @@ def sft(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help="Whose outputs to train on: own (the run's), teacher (from `answer`), or "
-            "prefer-teacher (the teacher's if there is one).",
+            help="Whose outputs to train on: own (the run's), teacher (from `answer`), "
+            "prefer-teacher (the teacher's if there is one), votes (from `answer --votes`) or "
+            "rationales (from `answer --rationale`).",
         ),
     ] = AnswersName.OWN,
     field: Annotated[

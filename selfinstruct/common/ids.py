@@ -5,6 +5,7 @@
     r00003-p012-i04               an instruction of it
     r00003-p012-i04-n0            an instance of it
     r00003-p012-i04-n0-a00000     another model's answer to it, in batch 0
+    r00003-p012-i04-n0-a00000-v02, …-hint    a vote on that answer, a second attempt with a hint
     r00003-t002-i04, …-n0         an imported instruction (round, template, item), an instance of it
     r00003-p012-i04-typed         an output that a person typed
     r00003-p012-i04-c0            a self-chat that the task opens, the first one
@@ -25,7 +26,8 @@ import re
 _PLACED = re.compile(r"r\d{5,}-[pt]\d+-i\d+(-n\d+)?")
 _CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
 _NUMBERS = re.compile(r"\d+")
-_ANSWER = re.compile(r"-a\d{5,}$")
+_ANSWER = re.compile(r"-a\d{5,}(-hint)?$")
+_ATTEMPT = re.compile(r"(-a\d{5,})(-v\d+|-hint)?$")
 
 
 def seed(id: str) -> str:
@@ -63,6 +65,26 @@ def instance(instruction: str, number: int) -> str:
 def answer(instance: str, batch: int) -> str:
     """Return the id of another model's answer to an instance."""
     return f"{instance}-a{batch:05d}"
+
+
+def vote(answer: str, number: int) -> str:
+    """Return the id of one of the sampled completions that vote on an answer, counted from 0."""
+    return f"{answer}-v{number:02d}"
+
+
+def hinted(answer: str) -> str:
+    """Return the id of the second attempt at an answer, with the known answer as a hint."""
+    return f"{answer}-hint"
+
+
+def answer_of(attempt: str) -> str:
+    """Return the answer of a vote or of a hinted attempt; an answer's id is returned as it is."""
+    return _ATTEMPT.sub(r"\1", attempt)
+
+
+def answered_by(answer: str) -> str:
+    """Return the id of the instance that an answer, a vote or a hinted attempt is about."""
+    return _ATTEMPT.sub("", answer)
 
 
 def chat(instruction: str, number: int) -> str:

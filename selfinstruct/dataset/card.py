@@ -45,7 +45,7 @@ def dataset_card(
         selection: which rows.
     """
     whole = holds_conversations(format, answers, selection.conversations)
-    everything = export_rows(run, answers, conversations=whole)
+    everything = export_rows(run, answers, conversations=whole, limits=selection.limits)
     rows = list(selected(run, everything, answers, selection))
     config = stored_config(run)
     authors = _models(run, answers)
@@ -235,7 +235,8 @@ def _teachers(run: Run, answers: Answers) -> str:
         return ""
     infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
     names = sorted({model_title(info["model"]) for info in infos})
-    which = "All outputs are" if answers is Answers.TEACHER else "Where accepted, outputs are"
+    mixed = answers is Answers.PREFER_TEACHER
+    which = "Where accepted, outputs are" if mixed else "All outputs are"
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."
 
 

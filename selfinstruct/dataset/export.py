@@ -21,6 +21,7 @@ from selfinstruct.common import atomic, ids
 from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.installing import install_line
+from selfinstruct.dataset.chosen_answers import NO_LIMITS, AnswerLimits
 from selfinstruct.dataset.formats import Format, Whole
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
@@ -39,6 +40,13 @@ from selfinstruct.store.layout import OWN
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+# What an export of only these answers lacks where there are none, and the options that write them.
+_ASKED_BY = {
+    Answers.TEACHER: ("of a teacher", "--model TEACHER"),
+    Answers.VOTES: ("by votes", "--model MODEL --votes 8"),
+    Answers.RATIONALES: ("with rationales", "--model MODEL --rationale"),
+}
 
 
 def export(
@@ -118,7 +126,7 @@ class ExportContent:
     def _rows(self) -> Iterator[ExportRow]:
         run, selection = self._run, self._selection
         rows: Iterable[ExportRow] = _rows_to_export(
-            run, self._answers, selection.conversations, whole=self._whole
+            run, self._answers, selection, whole=self._whole
         )
         rows = selected(run, rows, self._answers, selection)
         if selection.plain_controls:
@@ -154,11 +162,11 @@ def write_export(
             record()
 
 
-def count_teachers(run: Run, answers: Answers) -> int:
+def count_teachers(run: Run, answers: Answers, limits: AnswerLimits = NO_LIMITS) -> int:
     """Return how many rows of an export have a teacher's output instead of the run's own."""
     if answers is Answers.OWN:
         return 0
-    return sum(ids.is_answer(row.id) for row in export_rows(run, answers))
+    return sum(ids.is_answer(row.id) for row in export_rows(run, answers, limits=limits))
 
 
 def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Dataset:
@@ -217,14 +225,14 @@ def count_conversations(run: Run) -> int:
 
 
 def _rows_to_export(
-    run: Run, answers: Answers, conversations: bool | None, *, whole: bool
+    run: Run, answers: Answers, selection: Selection, *, whole: bool
 ) -> Iterator[ExportRow]:
     """Yield the dataset of a run.
 
     Args:
         run: the run.
         answers: whose outputs.
-        conversations: what the user asked for.
+        selection: what the user asked for.
         whole: carry on the rows that open a self-chat by it.
 
     Raises:
@@ -232,18 +240,19 @@ def _rows_to_export(
     """
     with_nulls = stored_config(run).export_nulls
     is_empty, has_turns = True, False
-    for row in export_rows(run, answers, conversations=whole):
+    for row in export_rows(run, answers, conversations=whole, limits=selection.limits):
         is_empty, has_turns = False, has_turns or bool(row.turns)
         yield _with_nulls(row) if with_nulls else row
-    if not is_empty and conversations and not has_turns:
+    if not is_empty and selection.conversations and not has_turns:
         raise ConfigError(
             f"{run.path}: has no accepted conversation; write some with: selfinstruct converse "
             f"{run.path}"
         )
-    if is_empty and answers is Answers.TEACHER and any(True for _ in export_rows(run)):
+    if is_empty and answers in _ASKED_BY and any(True for _ in export_rows(run)):
+        what, how = _ASKED_BY[answers]
         raise ConfigError(
-            f"{run.path}: has no accepted answers of a teacher; "
-            f"write some with: selfinstruct answer {run.path} --model TEACHER"
+            f"{run.path}: has no accepted answers {what}; "
+            f"write some with: selfinstruct answer {run.path} {how}"
         )
     if is_empty:
         raise ConfigError(f"{run.path}: holds no accepted task yet; generate some first")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from selfinstruct.dataset.formats import with_thinking
 from selfinstruct.dataset.rows import ExportRow, PromptedRow
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.store import Run
-from selfinstruct.store.commits import KINDS
+from selfinstruct.store.commits import ANSWERS, KINDS
 from selfinstruct.store.layout import COMPLETIONS
 from selfinstruct.store.recorded import damage
 
@@ -39,6 +39,7 @@ def with_reasoning(run: Run, rows: Iterable[ExportRow]) -> Iterator[ReasonedRow]
         StoreError: a file of the run is damaged.
     """
     thoughts = {id: text for path in dict.fromkeys(_files(run)) for id, text in _thoughts(path)}
+    thoughts |= _by_answer(run, thoughts)
     is_reasoned = False
     for row in rows:
         reasoned = _reasoned(row, thoughts)
@@ -49,6 +50,16 @@ def with_reasoning(run: Run, rows: Iterable[ExportRow]) -> Iterator[ReasonedRow]
             f"{run.path}: holds no reasoning; leave out --reasoning, or generate with a reasoning "
             "model and --set model.thinking=true"
         )
+
+
+def _by_answer(run: Run, thoughts: Mapping[str, str]) -> dict[str, str]:
+    """Return the thinking of answers that were chosen among several completions."""
+    rows = (row for number in ANSWERS.numbers(run) for row in ANSWERS.read_answers(run, number))
+    return {
+        ids.request(row.id, Stage.ANSWER): thoughts[row.completion_id]
+        for row in rows
+        if row.completion_id in thoughts
+    }
 
 
 def _reasoned(row: ExportRow, thoughts: dict[str, str]) -> ReasonedRow:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from selfinstruct.common.records import Message
+from selfinstruct.dataset.chosen_answers import NO_LIMITS, AnswerLimits, Answers, best_answers
 from selfinstruct.decisions.chats import StandingChat, chats_by_opening
 from selfinstruct.decisions.overrides import Action, Override
 from selfinstruct.decisions.view import read_view
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run
-from selfinstruct.store.commits import best_answers
 
-
-class Answers(StrEnum):
-    """Whose outputs: the run's own, a teacher's (`selfinstruct answer`), or both.
-
-    `prefer-teacher` takes the teacher's output if it was accepted, else the run's own.
-    """
-
-    OWN = "own"
-    TEACHER = "teacher"
-    PREFER_TEACHER = "prefer-teacher"
+__all__ = ["Answers", "ExportRow", "PromptedRow", "export_rows", "restored_reasons"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,11 @@ class PromptedRow(ExportRow):
 
 
 def export_rows(
-    run: Run, answers: Answers = Answers.OWN, *, conversations: bool = False
+    run: Run,
+    answers: Answers = Answers.OWN,
+    *,
+    conversations: bool = False,
+    limits: AnswerLimits = NO_LIMITS,
 ) -> Iterator[ExportRow]:
     """Yield the dataset of a run, in the order in which it was generated.
 
@@ -74,34 +68,39 @@ def export_rows(
         answers: whose outputs.
         conversations: carry on a row by the self-chat that it opens. There is none where another
             output than the run's own stands in its place.
+        limits: more about which answers are taken.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
-    return (row for row, _ in _rows(run, answers, conversations=conversations))
+    rows = _rows(run, answers, limits, conversations=conversations)
+    return (row for row, _ in rows)
 
 
-def restored_reasons(run: Run, answers: Answers) -> dict[str, tuple[str, ...]]:
+def restored_reasons(
+    run: Run, answers: Answers, limits: AnswerLimits = NO_LIMITS
+) -> dict[str, tuple[str, ...]]:
     """Return why rows were rejected before a person restored them, by the id of the row.
 
     Raises:
         StoreError: a file of the run is damaged.
     """
-    return {row.id: reasons for row, reasons in _rows(run, answers) if reasons}
+    return {row.id: reasons for row, reasons in _rows(run, answers, limits) if reasons}
 
 
 def _rows(
-    run: Run, answers: Answers, *, conversations: bool = False
+    run: Run, answers: Answers, limits: AnswerLimits, *, conversations: bool = False
 ) -> Iterator[tuple[ExportRow, tuple[str, ...]]]:
     """Yield rows, each with the reasons for which its instruction or instance was rejected."""
-    teacher = {} if answers is Answers.OWN else best_answers(run)
+    teacher = best_answers(run, answers, limits)
+    with_own = answers in (Answers.OWN, Answers.PREFER_TEACHER)
     view = read_view(run)
     chats = chats_by_opening(run, view.overrides.current) if conversations else {}
     for standing in view.standings():
         instruction = standing.instruction
         for instance in standing.instances:
             answer = None if standing.is_reworded(instance) else teacher.get(instance.id)
-            if answer is None and answers is Answers.TEACHER:
+            if answer is None and not with_own:
                 continue
             row = answer or instance
             user = user_text(instruction.text, row.input)

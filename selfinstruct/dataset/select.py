@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from selfinstruct.common.controls import without_controls
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
+from selfinstruct.dataset.chosen_answers import AnswerLimits
 from selfinstruct.dataset.rows import Answers, ExportRow, PromptedRow, restored_reasons
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.length import count_words
@@ -32,6 +33,8 @@ class Selection:
         conversations: whole self-chats in the place of the tasks that open them, or never; None:
             where the format can.
         plain_controls: leave characters out that a screen obeys or hides.
+        min_agreement: least agreement of an answer by votes.
+        without_rationale: write only the final answer of an answer that has a rationale.
     """
 
     reasons: tuple[str, ...] = ()
@@ -42,6 +45,13 @@ class Selection:
     system: str | None = None
     conversations: bool | None = None
     plain_controls: bool = False
+    min_agreement: float | None = None
+    without_rationale: bool = False
+
+    @property
+    def limits(self) -> AnswerLimits:
+        """Which answers are taken, and how."""
+        return AnswerLimits(self.min_agreement, self.without_rationale)
 
     @property
     def is_of_restored(self) -> bool:
@@ -70,7 +80,7 @@ class Selection:
         """Return what is selected as the options that ask for it."""
         options = [f"--reason {reason}" for reason in self.reasons]
         options += ["--restored"] if self.restored else []
-        for name in ("min_logprob", "max_rouge", "min_words"):
+        for name in ("min_logprob", "max_rouge", "min_words", "min_agreement"):
             value = getattr(self, name)
             if value is not None:
                 options.append(f"--{name.replace('_', '-')} {value:g}")
@@ -98,7 +108,9 @@ def selected(
             raise ConfigError(
                 f"--reason {reason}: no such reason; there are: {', '.join(map(str, reasons()))}"
             )
-    rejected_for = restored_reasons(run, answers) if selection.is_of_restored else {}
+    rejected_for = {}
+    if selection.is_of_restored:
+        rejected_for = restored_reasons(run, answers, selection.limits)
     number = taken = 0
     for row in rows:
         number += 1

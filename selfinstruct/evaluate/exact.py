@@ -7,33 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 
-from selfinstruct.filters.similarity import normalised
+from selfinstruct.filters.similarity import forgiving, normalised
 
 LATEST = 2
 SETTING = "exact_match_version"
 """The key of the version in the settings of report.json; evaluations without it have version 1."""
-
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_END = " \t\n.!?…。！？"  # noqa: RUF001
-
-
-def forgiving(text: str) -> str:
-    """Return an answer as `normalised` does, without final marks, and a number by its value.
-
-    So "Paris!" is "Paris", "1,000" is "1000" and "4.0" is "4". Only an answer that is a number as
-    a whole is read as one.
-    """
-    bare = normalised(text).rstrip(_END) or normalised(text)
-    if _NUMBER.fullmatch(bare):
-        number = Decimal(bare.replace(",", ""))
-        return f"{number.normalize():f}" if number else "0"
-    return bare
-
 
 VERSIONS: Mapping[int, Callable[[str], str]] = {1: normalised, 2: forgiving}
 """What two answers must have in common to count as the same, by version."""

@@ -48,6 +48,27 @@ OVER_TARGET = _last(
     help="good, but the target was already reached",
 )
 
+_own = partial(Rule, of=Of.INSTANCE, when=When.LAST)
+
+NO_FINAL_ANSWER = _own(
+    name="no_final_answer",
+    reason="no_final_answer",
+    help="an answer of `answer --votes` or `--rationale` has no final answer that can be read",
+    details="with votes, none of the sampled answers has one. A completion that was cut off has "
+    "none",
+)
+LOW_AGREEMENT = _own(
+    name="low_agreement",
+    reason="low_agreement",
+    help="fewer of the sampled answers agree than `answer --min-agreement` asks for",
+    details="`export --min-agreement` judges by another threshold",
+)
+NO_MATCH = _own(
+    name="no_match",
+    reason="no_match",
+    help="the final answer of a rationale is not the known one (`answer --keep-if-match`)",
+)
+
 # Passed every rule on instructions, but has no valid instance: it is in the pool.
 LACKS_INSTANCES = frozenset({NO_INSTANCES.reason, PENDING_INSTANCES.reason})
 # Passed every rule, and its instances were requested; None means accepted.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,8 @@ from selfinstruct.filters.novelty.tokens import Tokenizer, choose_tokenizer_3, t
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _QUOTES = re.compile('["“”„«»]')
+_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_END = " \t\n.!?…。！？"  # noqa: RUF001
 
 
 def composed(text: str) -> str:
@@ -40,6 +43,19 @@ def normalised(text: str) -> str:
     folded = _QUOTES.sub(" ", composed(text).casefold().replace("’", "'")).strip(" \n\t.。*_`'")
     bare = " ".join(_ARTICLES.sub(" ", folded).split())
     return bare or folded
+
+
+def forgiving(text: str) -> str:
+    """Return an answer as `normalised` does, without final marks, and a number by its value.
+
+    So "Paris!" is "Paris", "1,000" is "1000" and "4.0" is "4". Only an answer that is a number as
+    a whole is read as one.
+    """
+    bare = normalised(text).rstrip(_END) or normalised(text)
+    if _NUMBER.fullmatch(bare):
+        number = Decimal(bare.replace(",", ""))
+        return f"{number.normalize():f}" if number else "0"
+    return bare
 
 
 def rouge_f(reference: str, text: str) -> float:

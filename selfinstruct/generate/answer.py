@@ -9,60 +9,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from selfinstruct.common import ids
-from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import (
-    ACCEPTED,
-    Completion,
-    InstanceCandidate,
-    InstructionCandidate,
-    LocalModel,
-    Request,
-    Stage,
-)
+from selfinstruct.common.answered import AnswerCandidate
+from selfinstruct.common.records import ACCEPTED, Completion, Request, Stage
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, overlay
 from selfinstruct.decisions.view import read_judged
-from selfinstruct.engines.base import Engine
 from selfinstruct.engines.received import closing
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.engines.stream import batched, stream
+from selfinstruct.generate.answer_way import (
+    BATCH,
+    Answered,
+    Asking,
+    OpenAnswer,
+    Owed,
+    Setup,
+    Way,
+)
 from selfinstruct.generate.requests import RequestBuilder
 from selfinstruct.generate.session import Session
-from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
-from selfinstruct.models import CATALOGUE, Progress, resolve_model
+from selfinstruct.generate.teacher import mode_of, refuse_other_keys, teacher_config
+from selfinstruct.inputs.run_inputs import stored_inputs
+from selfinstruct.models import Progress, resolve_model
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.commits import ANSWERS, Commit, count_commits
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.later import verdict_on_answer
+from selfinstruct.verdicts.own_answers import KEY
+from selfinstruct.verdicts.rulebook import Rulebook
 
-# Answers of one commit.
-BATCH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """An instance of a task that the rules accepted, which the teacher has not answered."""
-
-    task: InstructionCandidate
-    instance: InstanceCandidate
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Result of `answer`.
-
-    owed: instances that had no answer before.
-    written: answers that were written.
-    accepted: how many of them passed.
-    """
-
-    owed: int
-    written: int
-    accepted: int
+__all__ = ["Answered", "answer", "write_answers"]
 
 
 def answer(
@@ -90,83 +69,146 @@ def answer(
         WriteError: the disk refuses; committed batches stay.
         EngineError: the engine failed; committed batches stay, the rest is owed.
     """
-    _refuse_other_keys(values)
-    config = teacher_config(run, values)
+    refuse_other_keys(values)
+    asking = Asking(make_engine, model_progress, advance, batch_size)
+    return write_answers(run, teacher_config(run, values), asking, _Once)
+
+
+def write_answers(
+    run: Run, config: RunConfig, asking: Asking, make_way: Callable[[Setup], Way]
+) -> Answered:
+    """Answer every task of a run that was not answered in a way yet.
+
+    Args:
+        run: the run; gets new folders under `answers`.
+        config: the run's rules, with the model that answers.
+        asking: how the model is asked.
+        make_way: returns the way.
+
+    Raises:
+        ConfigError: bad values, or a context too short for every answer.
+        StoreError: the run is damaged.
+        WriteError: the disk refuses; committed batches stay.
+        EngineError: the engine failed; committed batches stay, the rest is owed.
+    """
     inputs = stored_inputs(run)
     with run_lock(run.path):
         run.verify()
         count_commits(run)
         ANSWERS.verify(run)
-        model = resolve_model(config.model.name, model_progress, config.engine.base_url)
-        engine = make_engine(model, config.model, config.engine)
+        model = resolve_model(config.model.name, asking.model_progress, config.engine.base_url)
+        engine = asking.make_engine(model, config.model, config.engine)
         mode = mode_of(model, engine, config)
-        way = {
+        builder = RequestBuilder(config, inputs, engine, {str(stage): mode for stage in Stage})
+        way = make_way(Setup(config, engine, builder, mode))
+        meta = {
             "model": {"name": model.name, "digest": model.digest, "prompting": mode},
             "sampling": config.instances.sampling.model_dump(mode="json"),
             "system": config.model.system,
+            **way.settings,
         }
-        owed = _owed(run, way)
+        unanswered = _owed(run, meta, way)
+        owed = [task for task in unanswered if way.takes(task)]
+        skipped = len(unanswered) - len(owed)
         if not owed:
-            return Answered(0, 0, 0)
-        builder = RequestBuilder(config, inputs, engine, {str(stage): mode for stage in Stage})
-        requests = [_request(builder, task, 0) for task in owed]
-        context_length = config.engine.context_length or builder.context_of(requests)
+            return Answered(0, 0, 0, skipped)
+        asked = [request for task in owed for request in way.requests(task)]
+        context_length = config.engine.context_length or builder.context_of(asked)
         session = Session(run, config, inputs, builder, engine)
-        written = accepted = 0
         with closing(engine):
             engine.start(context_length)
-            meta = {**way, "settings": dict(engine.settings())}
-            first, started = ANSWERS.next_number(run), time.perf_counter()
-            batches = (
-                [_OpenAnswer(builder, task, number) for task in part]
-                for number, part in enumerate(batched(owed, batch_size), start=first)
-            )
-            for batch in stream(engine, batches, lambda returned: advance(returned, len(owed))):
-                seconds, started = time.perf_counter() - started, time.perf_counter()
-                rows = _commit(session, batch, meta, seconds)
-                written += len(rows)
-                accepted += sum(row.verdict == ACCEPTED for row in rows)
-    return Answered(len(owed), written, accepted)
+            meta |= {"settings": dict(engine.settings())}
+            written = _answer_all(session, way, owed, meta, asking)
+    return replace(written, skipped=skipped)
 
 
-class _OpenAnswer:
-    """An instance that the teacher is asked about, in a commit of this number."""
+def _answer_all(
+    session: Session, way: Way, owed: Sequence[Owed], meta: Mapping[str, Any], asking: Asking
+) -> Answered:
+    """Ask about all tasks, and commit a batch after the other."""
+    first, started = ANSWERS.next_number(session.run), time.perf_counter()
+    batches = (
+        [way.open(task, number) for task in part]
+        for number, part in enumerate(batched(owed, asking.batch_size), start=first)
+    )
+    written = accepted = failed = 0
 
-    def __init__(self, builder: RequestBuilder, owed: Owed, number: int) -> None:
+    def advance(returned: int) -> None:
+        asking.advance(min(returned // way.completions, len(owed)), len(owed))
+
+    for batch in stream(session.engine, batches, advance):
+        seconds, started = time.perf_counter() - started, time.perf_counter()
+        judged = [way.rows(part, session.rulebook) for part in batch]
+        rows = [row for own in judged for row in own]
+        _commit(session, batch, rows, {**meta, "seconds": round(seconds, 3)})
+        written += len(rows)
+        accepted += sum(row.verdict == ACCEPTED for row in rows)
+        failed += sum(not own for own in judged)
+    return Answered(len(owed), written, accepted, failed=failed)
+
+
+class _Once:
+    """The teacher answers each task once, as the run's templates ask."""
+
+    settings: Mapping[str, Any] = {}
+    completions = 1
+
+    def __init__(self, setup: Setup) -> None:
+        self._builder = setup.builder
+
+    def is_same(self, info: Mapping[str, Any]) -> bool:
+        return KEY not in info
+
+    def takes(self, _owed: Owed) -> bool:
+        return True
+
+    def requests(self, owed: Owed) -> list[Request]:
+        return [self._request(owed, 0)]
+
+    def open(self, owed: Owed, number: int) -> OpenAnswer:
+        return _OpenOnce(owed, self._request(owed, number))
+
+    def rows(self, answer: OpenAnswer, rulebook: Rulebook) -> Sequence[AnswerCandidate]:
+        owed = answer.owed
+        [completion] = answer.completions
+        return [verdict_on_answer(owed.task.text, owed.instance, completion, rulebook)]
+
+    def _request(self, owed: Owed, batch: int) -> Request:
+        about = ids.answer(owed.instance.id, batch)
+        return self._builder.answer(about, owed.task.text, owed.instance.input)
+
+
+class _OpenOnce:
+    """An instance that the teacher is asked about."""
+
+    def __init__(self, owed: Owed, request: Request) -> None:
         self.owed = owed
-        self.completion: Completion  # once it is back
-        self._request = _request(builder, owed, number)
+        self.completions: list[Completion] = []
+        self._request = request
 
     def start(self) -> list[Request]:
         return [self._request]
 
     def take(self, completion: Completion) -> list[Request]:
-        self.completion = completion
+        self.completions.append(completion)
         return []
 
 
-def _request(builder: RequestBuilder, owed: Owed, batch: int) -> Request:
-    about = ids.answer(owed.instance.id, batch)
-    return builder.answer(about, owed.task.text, owed.instance.input)
-
-
 def _commit(
-    session: Session, batch: Sequence[_OpenAnswer], meta: Mapping[str, Any], seconds: float
-) -> list[InstanceCandidate]:
-    """Check a batch of answers and commit it; return the answers.
+    session: Session,
+    batch: Sequence[OpenAnswer],
+    rows: Sequence[AnswerCandidate],
+    meta: Mapping[str, Any],
+) -> None:
+    """Commit a batch of answers.
 
     Args:
-        session: the run and the teacher's engine.
+        session: the run and the engine of the model that answers.
         batch: every request of it is back.
-        meta: what answers.json says of the teacher.
-        seconds: since the batch before it was whole.
+        rows: the answers, judged.
+        meta: what answers.json says of the model, and the seconds since the batch before it.
     """
-    rulebook = session.rulebook
-    completions = [part.completion for part in batch]
-    rows = [
-        verdict_on_answer(part.owed.task.text, part.owed.instance, part.completion, rulebook)
-        for part in batch
-    ]
+    completions = [completion for part in batch for completion in part.completions]
     info = {
         **meta,
         "answers": count_outcomes(rows),
@@ -174,13 +216,11 @@ def _commit(
             "prompt": sum(c.num_prompt_tokens for c in completions),
             "generated": sum(c.num_output_tokens for c in completions),
         },
-        "seconds": round(seconds, 3),
     }
     ANSWERS.commit(session.run, Commit(completions, (), rows, info))
-    return rows
 
 
-def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
+def _owed(run: Run, meta: Mapping[str, Any], way: Way) -> list[Owed]:
     """Return the instances that were not answered in this way, in the order of the run.
 
     With another model, system prompt, prompting or sampling, an answer counts as another.
@@ -190,13 +230,14 @@ def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
 
     Args:
         run: the run.
-        way: model, sampling and system prompt, as answers.json has them.
+        meta: model, sampling and system prompt, as answers.json has them.
+        way: how it is answered.
     """
     answered = {
         row.answer_to
         for number in ANSWERS.numbers(run)
-        if _same_way(ANSWERS.info(run, number), way)
-        for row in ANSWERS.read_instances(run, number)
+        if _same_model(ANSWERS.info(run, number), meta) and way.is_same(ANSWERS.info(run, number))
+        for row in ANSWERS.read_answers(run, number)
     }
     return [
         Owed(judged.instruction, instance)
@@ -206,53 +247,6 @@ def _owed(run: Run, way: Mapping[str, Any]) -> list[Owed]:
     ]
 
 
-def _same_way(info: Mapping[str, Any], way: Mapping[str, Any]) -> bool:
-    same_model = all(info["model"][key] == way["model"][key] for key in ("digest", "prompting"))
-    return same_model and all(info.get(key) == way[key] for key in ("sampling", "system"))
-
-
-def _refuse_other_keys(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a setting that would be ignored, since it is not the teacher's."""
-    other = sorted(set(values) - {"model", "engine", "instances"})
-    other += [f"instances.{key}" for key in values.get("instances", {}) if key != "sampling"]
-    if other:
-        raise ConfigError(
-            f"{', '.join(other)}: not a setting of a teacher; give keys of model, engine or "
-            "instances.sampling (the rules are those of the run)"
-        )
-
-
-def teacher_config(run: Run, values: Mapping[str, Any]) -> RunConfig:
-    """Return the run's rules with the model, engine and sampling of another model.
-
-    Args:
-        run: the run.
-        values: `model`, `engine` and `instances.sampling` values, nested.
-
-    Raises:
-        ConfigError: a value is wrong.
-    """
-    source = "command line"
-    name = build_config(values, source).model.name
-    entry = CATALOGUE.get(name)
-    teacher = build_config(overlay(entry.recommended if entry else {}, values), source)
-    rules = stored_config(run)
-    instances = rules.instances.model_copy(update={"sampling": teacher.instances.sampling})
-    propose = rules.propose.model_copy(update={"domain": None})
-    return rules.model_copy(
-        update={
-            "model": teacher.model,
-            "engine": teacher.engine,
-            "instances": instances,
-            "propose": propose,
-        }
-    )
-
-
-def mode_of(model: LocalModel, engine: Engine, config: RunConfig) -> str:
-    """Return base or chat: how another model is asked."""
-    if config.model.prompting != "auto":
-        return config.model.prompting
-    if model.prompting is not None:
-        return model.prompting[Stage.INSTANCES]
-    return "chat" if engine.has_chat_template else "base"
+def _same_model(info: Mapping[str, Any], meta: Mapping[str, Any]) -> bool:
+    same = all(info["model"][key] == meta["model"][key] for key in ("digest", "prompting"))
+    return same and all(info.get(key) == meta[key] for key in ("sampling", "system"))

@@ -13,9 +13,9 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.values import build_config, overlay
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
-from selfinstruct.generate.answer import mode_of, teacher_config
 from selfinstruct.generate.chat_requests import ChatRequests
 from selfinstruct.generate.complete import own_model
+from selfinstruct.generate.teacher import mode_of, teacher_config
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import Progress, resolve_model
 from selfinstruct.prompts.chats import load_chat_prompts

@@ -3,6 +3,7 @@
     answers/00000/           answers of another model to the tasks of the run (`answer`)
       completions.parquet    every request and completion
       instances.parquet      every answer as an instance; `answer_to` is the instance it answers
+                             (with columns of its own: common/answered.py)
       answers.json           model, settings, counts by reason, tokens, seconds, checksums
     supplements/00000/       instances of instructions that lacked them (`complete`)
       completions.parquet    every request and completion
@@ -32,11 +33,11 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.common import atomic
+from selfinstruct.common.answered import AnswerCandidate
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.chats import ChatTurn, SelfChat
 from selfinstruct.common.errors import StoreError
 from selfinstruct.common.records import (
-    ACCEPTED,
     Completion,
     InstanceCandidate,
     InstructionCandidate,
@@ -94,6 +95,7 @@ class CommitKind:
     model_keys: keys that `model` in the JSON must have.
     has_instructions: whether there is an instructions.parquet.
     has_chats: whether there are conversations.parquet and turns.parquet, and no instances.parquet.
+    has_answers: whether its instances are answers, with the columns of one.
     """
 
     name: str
@@ -101,6 +103,7 @@ class CommitKind:
     model_keys: frozenset[str] = frozenset()
     has_instructions: bool = False
     has_chats: bool = False
+    has_answers: bool = False
 
     def numbers(self, run: Run) -> list[int]:
         """Return the numbers of the commits of a run, from 0 without a gap.
@@ -202,6 +205,12 @@ class CommitKind:
         with damage(path):
             return schema.read_instances(path)
 
+    def read_answers(self, run: Run, number: int) -> list[AnswerCandidate]:
+        """Return the answers of a commit, with their verdicts."""
+        path = self.committed(run, number, INSTANCES)
+        with damage(path):
+            return schema.read_answers(path)
+
     def read_chats(self, run: Run, number: int) -> list[SelfChat]:
         """Return the self-chats of a commit, with their verdicts."""
         path = self.committed(run, number, CHATS)
@@ -239,7 +248,8 @@ class CommitKind:
                 chat_tables.write_chats(work / CHATS, commit.chats)
                 chat_tables.write_turns(work / TURNS, commit.turns)
             else:
-                schema.write_instances(work / INSTANCES, commit.instances)
+                write = schema.write_answers if self.has_answers else schema.write_instances
+                write(work / INSTANCES, commit.instances)  # type: ignore[arg-type]
             info = seal(
                 {
                     **commit.info,
@@ -254,7 +264,10 @@ class CommitKind:
 
 
 ANSWERS = CommitKind(
-    "answers", {"model": dict, "answers": dict}, frozenset({"name", "digest", "prompting"})
+    "answers",
+    {"model": dict, "answers": dict},
+    frozenset({"name", "digest", "prompting"}),
+    has_answers=True,
 )
 SUPPLEMENTS = CommitKind(
     "supplements", {"last_round": int, "instructions": dict}, has_instructions=True
@@ -291,18 +304,3 @@ def _found(run: Run) -> dict[str, int]:
     """Return how many commits of each kind a run has."""
     found = {kind.name: len(kind.numbers(run)) for kind in KINDS}
     return {ROUNDS: len(run.rounds()), **found}
-
-
-def best_answers(run: Run) -> dict[str, InstanceCandidate]:
-    """Return the newest accepted answer to each instance, by the instance's id.
-
-    Raises:
-        StoreError: a file is not what was committed.
-    """
-    ANSWERS.verify(run)
-    best: dict[str, InstanceCandidate] = {}
-    for number in ANSWERS.numbers(run):
-        for row in ANSWERS.read_instances(run, number):
-            if row.verdict == ACCEPTED and row.answer_to is not None:
-                best[row.answer_to] = row
-    return best

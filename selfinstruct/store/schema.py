@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selfinstruct.common.answered import AnswerCandidate
 from selfinstruct.common.records import (
     CalibrationScore,
     Completion,
@@ -114,6 +115,17 @@ INSTANCES = pa.schema(
     ]
 )
 
+# Of a commit of answers: instances, and how they were chosen.
+ANSWERS = pa.schema(
+    [
+        *INSTANCES,
+        ("final_answer", pa.string()),
+        ("agreement", pa.float64()),
+        ("votes", pa.int32()),
+        ("hinted", pa.bool_()),
+    ]
+)
+
 # The tables of a round that hold candidates, by the name of their file.
 TABLES = {"instructions.parquet": INSTRUCTIONS, "instances.parquet": INSTANCES}
 
@@ -183,6 +195,15 @@ def read_instances(
     """Read instances: those of these instructions, or all; `place`: of the rows to look at."""
     columns = read_values(path, INSTANCES, place, ("instruction_id", instruction_ids))
     return records_of(InstanceCandidate, _typed(columns))
+
+
+def write_answers(path: Path, answers: Sequence[AnswerCandidate]) -> None:
+    _write(path, table_of(fields_of(answers, ANSWERS), ANSWERS))
+
+
+def read_answers(path: Path) -> list[AnswerCandidate]:
+    """Read the answers of a commit; those of an older one have no agreement."""
+    return records_of(AnswerCandidate, _typed(read_values(path, ANSWERS)))
 
 
 def _write(path: Path, table: pa.Table) -> None:

@@ -41,7 +41,7 @@ from selfinstruct.verdicts.parse import (
 )
 from selfinstruct.verdicts.rulebook import Rulebook
 
-Row = TypeVar("Row", InstructionCandidate, InstanceCandidate)
+Row = TypeVar("Row", bound=InstructionCandidate | InstanceCandidate)
 
 # Older runs took a failed request for a completion without content.
 FAILURES_SINCE = 3

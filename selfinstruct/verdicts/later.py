@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
+from selfinstruct.common.answered import AnswerCandidate
 from selfinstruct.common.records import (
     REJECTED,
     Completion,
@@ -31,7 +32,7 @@ from selfinstruct.verdicts.rulebook import Rulebook
 
 def verdict_on_answer(
     instruction: str, instance: InstanceCandidate, completion: Completion, rulebook: Rulebook
-) -> InstanceCandidate:
+) -> AnswerCandidate:
     """Check another model's output for an instance by the rules on its text.
 
     Its likelihood is not checked: the thresholds belong to the model that wrote the run.
@@ -47,11 +48,12 @@ def verdict_on_answer(
     answer = replace(outputs[0], input=instance.input) if outputs else empty
     row = instance_row(instance.instruction_id, instance.round, completion, 0, answer)
     row = replace(row, id=completion.request.about, answer_to=instance.id)
+    written = AnswerCandidate(**{each.name: getattr(row, each.name) for each in fields(row)})
     if not outputs:
-        return with_failure(row, Failure(EMPTY_OUTPUT.reason))
+        return with_failure(written, Failure(EMPTY_OUTPUT.reason))
     rules = rulebook.rules(Of.INSTANCE)
     [failure] = check_instances(rules, instruction, [answer], rulebook.config, rulebook.markers)
-    return with_verdict(row, failure)
+    return with_verdict(written, failure)
 
 
 def verdicts_of_supplement(

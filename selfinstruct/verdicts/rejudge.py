@@ -309,7 +309,7 @@ def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
             completion_id=moved(row.completion_id),
             answer_to=moved(row.answer_to or ""),
         )
-        for row in ANSWERS.read_instances(run, batch)
+        for row in ANSWERS.read_answers(run, batch)
     ]
     completions = [_moved(c, offset, {}) for c in ANSWERS.read_completions(run, batch)]
     ANSWERS.commit(written, Commit(completions, (), rows, ANSWERS.info(run, batch)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import Any
 
+from selfinstruct.common import ids
+from selfinstruct.common.answered import AnswerCandidate
 from selfinstruct.common.records import InstanceCandidate
 from selfinstruct.decisions.view import by_round
 from selfinstruct.filters.likelihood import LikelihoodThresholds
@@ -19,6 +21,7 @@ from selfinstruct.store.supplements import each_supplement
 from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again
 from selfinstruct.verdicts.imported import import_rulebook, verdicts_of_import
 from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
+from selfinstruct.verdicts.own_answers import by_answer, method_of, verdicts_on_attempts
 from selfinstruct.verdicts.pool import PoolKeeper, Standards
 from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
 from selfinstruct.verdicts.rulebook import Rulebook
@@ -84,9 +87,9 @@ def _replay_supplement(
     run: Run, supplement: Commit, rulebook: Rulebook, thresholds: LikelihoodThresholds
 ) -> list[Difference]:
     """Compare the verdicts on instances that were written later."""
-    ids = {row.id for row in supplement.instructions}
+    names = {row.id for row in supplement.instructions}
     numbers = sorted({row.round for row in supplement.instructions})
-    rows = [row for number in numbers for row in run.instructions(number) if row.id in ids]
+    rows = [row for number in numbers for row in run.instructions(number) if row.id in names]
     last, restored = supplement.info["last_round"], supplement.restored
     verdicts = verdicts_of_supplement(
         rows, supplement.completions, last, rulebook, thresholds, restored
@@ -98,34 +101,34 @@ def _replay_supplement(
 
 
 def _replay_answers(run: Run, rulebook: Rulebook) -> list[Difference]:
-    """Compare the verdicts on the answers of other models."""
+    """Compare the verdicts on the answers of other models, and on a model's own."""
     ANSWERS.verify(run)
     differences: list[Difference] = []
     for number in ANSWERS.numbers(run):
-        recorded = ANSWERS.read_instances(run, number)
-        tasks, answered = _answered(run, recorded)
-        by_id = {c.id: c for c in ANSWERS.read_completions(run, number)}
-        replayed = [
-            verdict_on_answer(
-                tasks[row.instruction_id],
-                answered[row.answer_to],
-                by_id[row.completion_id],
-                rulebook,
-            )
-            for row in recorded
-            if row.answer_to in answered and row.completion_id in by_id
-        ]
+        recorded = ANSWERS.read_answers(run, number)
+        completions = ANSWERS.read_completions(run, number)
+        method = method_of(ANSWERS.info(run, number))
+        groups = by_answer(completions)
+        tasks, answered = _answered(run, {*map(ids.answered_by, groups)})
+        replayed: list[AnswerCandidate] = []
+        for id, own in groups.items():
+            instance = answered.get(ids.answered_by(id))
+            if instance is None:
+                continue
+            text = tasks[instance.instruction_id]
+            if method is None:
+                replayed += [verdict_on_answer(text, instance, one, rulebook) for one in own]
+            else:
+                replayed += verdicts_on_attempts(text, instance, own, method, rulebook)
         differences += _compare(recorded, replayed)
     return differences
 
 
-def _answered(
-    run: Run, answers: Sequence[InstanceCandidate]
-) -> tuple[dict[str, str], dict[str, InstanceCandidate]]:
-    """Return the texts of the instructions that answers are to, and their instances, by id."""
+def _answered(run: Run, instances: Set[str]) -> tuple[dict[str, str], dict[str, InstanceCandidate]]:
+    """Return the texts of the instructions of answered instances, and the instances, by id."""
     tasks: dict[str, str] = {}
     answered: dict[str, InstanceCandidate] = {}
-    wanted = {row.instruction_id for row in answers}
+    wanted = {ids.instruction_of(id) for id in instances}
     for number, names in by_round(run, wanted).items():
         tasks |= {row.id: row.text for row in run.instructions(number, names)}
         answered |= {row.id: row for row in run.instances(number, names)}
