@@ -44,6 +44,8 @@ from selfinstruct.store import chat_tables, schema
 from selfinstruct.store.layout import CHATS, TURNS
 from selfinstruct.train.rewards.kinds import KINDS
 
+ANSWER_COLUMNS = "answers/…/instances.parquet, also"
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_INTRO = """# Configuration
 
@@ -79,7 +81,7 @@ def rule_table(of: Of) -> str:
     rules = rules_in_force(of, RULES_VERSION)
     lines = ["| reason | keys | checked | meaning | in detail |", "|---|---|---|---|---|"]
     lines += [
-        f"| `{rule.reason}` | {_keys(rule)} | {STEPS[rule.when]} | "
+        f"| `{rule.reason}` | {_keys(rule)} | {_step(rule)} | "
         f"{rule.help or reasons()[rule.reason]} | {rule.details} |"
         for rule in rules
     ]
@@ -94,6 +96,12 @@ STEPS = {
     When.NOVELTY: "on the novelty",
     When.LAST: "after its instances",
 }
+
+
+def _step(rule: Rule) -> str:
+    """Return when a rule is checked."""
+    is_answer = rule.of is Of.INSTANCE and rule.when is When.LAST
+    return "on answers (`answer`)" if is_answer else STEPS[rule.when]
 
 
 def chat_rule_table(of: Of) -> str:
@@ -304,6 +312,13 @@ COLUMNS = {
         "source_id": "the row of the data that it was made from, or the passage that it is about",
         "shown": "in an import, the rows shown as examples in its input",
     },
+    ANSWER_COLUMNS: {
+        "final_answer": "of `answer --votes` or `--rationale`: the answer after its rationale, or "
+        "the whole of a short one; null: none can be read",
+        "agreement": "share of the votes that this final answer has; null: no vote",
+        "votes": "number of completions that voted",
+        "hinted": "whether the prompt gave the known answer as a hint; null: not a rationale",
+    },
     "conversations.parquet": {
         "id": "of the conversation",
         "instruction_id": "the instruction that opens it",
@@ -366,6 +381,7 @@ def column_tables() -> str:
         "completions.parquet": schema.COMPLETIONS,
         "instructions.parquet": schema.INSTRUCTIONS,
         "instances.parquet": schema.INSTANCES,
+        ANSWER_COLUMNS: schema.ANSWER_COLUMNS,
         CHATS: chat_tables.CONVERSATIONS,
         TURNS: chat_tables.TURNS,
     }

@@ -129,7 +129,9 @@ class Run:
 
         Args:
             stage: `instructions` or `instances`; or `conversations` or `turns` (`converse`), which
-                can be filtered only by `verdict`, `reason`, `round`, `text` and `overridden`.
+                can be filtered only by `verdict`, `reason`, `round`, `text` and `overridden`;
+                or `answers` (`answer`), which can be filtered only by `verdict`, `reason`, `round`,
+                `text` and `instruction_id`, and sorted by `agreement`.
             verdict: only `accepted` or `rejected`.
             reason: only those rejected for this reason, such as `not_novel`.
             round: only those of the round with this number.
@@ -160,6 +162,7 @@ class Run:
             >>> near = run.candidates(reason="not_novel", max_rouge=0.75, limit=10)
             >>> [(row["text"], row["neighbour_id"]) for row in near]
         """
+        from selfinstruct.audit import answers
         from selfinstruct.audit.chats import CHAT_TABLES, find_chats
         from selfinstruct.audit.search import Filter, candidates
 
@@ -180,6 +183,7 @@ class Run:
             overridden=overridden,
         )
         find = find_chats if stage in CHAT_TABLES else candidates
+        find = answers.find_answers if stage == answers.TABLE else find
         return find(self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit)
 
     def summary(self) -> Summary:

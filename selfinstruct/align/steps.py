@@ -151,6 +151,29 @@ def _distill(at: Place) -> Words:
     )
 
 
+# The first file of any answers: the command that writes them continues by itself.
+_ANSWERED = "run/answers/00000/answers.json"
+
+
+def _answered(at: Place, *how: str) -> Words:
+    """Have the policy answer the closed tasks of the run itself."""
+    return ("answer", at.shared("run"), "--model", at.policy, *how, *at.engine)
+
+
+def _voted(at: Place) -> Words:
+    return _answered(at, "--votes", "8", "--rationale")
+
+
+def _reasoned(at: Place) -> Words:
+    return _answered(at, "--rationale", "--keep-if-match")
+
+
+def _learnt(at: Place, whose: str, folder: str) -> Words:
+    """Fine-tune the policy on its own answers to closed tasks."""
+    words = _trained("sft", at.shared("run"), at.policy, at.own(folder), "--answers", whose)
+    return (*words, *at.seed, "--resume")
+
+
 def _evaluate(at: Place) -> Words:
     models, judge = at.contestants, at.settings.judge
     named = [word for one in models for word in ("--model", f"{one.name}={one.model}")]
@@ -222,6 +245,24 @@ STEPS: tuple[Step, ...] = (
         ("generate", "sft"),
         "distillation of a helpful, honest and harmless prompt into the policy",
         repeats=False,  # it learns from no labels, which an iteration would renew
+    ),
+    Step("vote", _ANSWERED, _voted, ("generate", "sft"), marks=False),
+    Step(
+        "votes",
+        "votes/training.json",
+        lambda at: _learnt(at, "votes", "votes"),
+        ("vote", "sft"),
+        "fine-tuning on the majority of 8 rationales to each closed task (self-consistency)",
+        repeats=False,  # as best-of
+    ),
+    Step("reason", _ANSWERED, _reasoned, ("generate", "sft"), marks=False),
+    Step(
+        "star",
+        "star/training.json",
+        lambda at: _learnt(at, "rationales", "star"),
+        ("reason", "sft"),
+        "fine-tuning on rationales that reach the known answers of closed tasks (STaR)",
+        repeats=False,  # as best-of
     ),
     Step("evaluate", "evaluation/report.json", _evaluate, ("sft",), once=True),
 )

@@ -30,6 +30,7 @@ class StageName(StrEnum):
     INSTANCES = "instances"
     CONVERSATIONS = "conversations"
     TURNS = "turns"
+    ANSWERS = "answers"
 
 
 class VerdictName(StrEnum):
@@ -45,7 +46,7 @@ def list_candidates(
         StageName,
         typer.Option(
             "--stage",
-            help="Kind of candidate: instructions, instances, conversations or turns.",
+            help="Kind of candidate: instructions, instances, conversations, turns or answers.",
             rich_help_panel=WHICH,
         ),
     ] = StageName.INSTRUCTIONS,
@@ -202,5 +203,13 @@ _SHAPES = {
     StageName.TURNS: _Shape(
         {"nats/token": _score("mean_logprob"), "shared": _score("shared")},
         {"text": itemgetter("text")},
+    ),
+    StageName.ANSWERS: _Shape(
+        {
+            "agreement": _score("agreement"),
+            "final answer": lambda row: row["final_answer"] or "",
+            "hinted": lambda row: "yes" if row["hinted"] else "",
+        },
+        {"input": itemgetter("input"), "output": itemgetter("output")},
     ),
 }

@@ -18,6 +18,7 @@ from selfinstruct.common.texts import amount
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from selfinstruct.audit.answers import AnswerDetail
     from selfinstruct.audit.candidate import Detail, Neighbour
     from selfinstruct.audit.chats import ChatDetail
     from selfinstruct.audit.completions import Asked
@@ -28,11 +29,12 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
 
     For a conversation, it shows all turns with their verdicts; for one of its turns, also the
-    prompt.
+    prompt. For an answer of `selfinstruct answer`, it shows every vote.
 
     Example:
         selfinstruct audit show outputs/first r00000-p000-i00
     """
+    from selfinstruct.audit.answers import answers_to, show_answer
     from selfinstruct.audit.candidate import show_candidate
     from selfinstruct.audit.chats import show_chat
     from selfinstruct.common import ids
@@ -45,11 +47,21 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
         else:
             _print_chat(chat)
         return
-    detail = show_candidate(open_run(run), id)
+    opened = open_run(run)
+    if ids.is_answer(id):
+        answer = show_answer(opened, id)
+        if as_json:
+            print(json_text(deep_plain(asdict(answer)), indent=2))
+        else:
+            _print_answer(answer)
+        return
+    detail = show_candidate(opened, id)
     if as_json:
         print(json_text(deep_plain(asdict(detail)), indent=2))
         return
     _print_detail(detail)
+    for row in answers_to(opened, id):
+        _part(f"answer {row['id']}: {_outcome_of_answer(row)}", row["output"])
 
 
 def verify(run: RunFolder, as_json: AsJson = False) -> None:
@@ -127,6 +139,29 @@ def _print_chat(detail: ChatDetail) -> None:
             scored += f", shares {turn['shared']:.2f} with {turn['shared_with']}"
         _part(f"{turn['role']} {turn['id']}: {turn['outcome']}{scored}", turn["text"])
     _print_requests(detail.asked, detail.overrides)
+
+
+def _print_answer(detail: AnswerDetail) -> None:
+    row = detail.row
+    _say(f"{row['id']}: {_outcome_of_answer(row)}, by {detail.model['name']}")
+    _part("instruction", detail.instruction)
+    for name, text in (("input", row["input"]), ("output", row["output"])):
+        _part(name, text)
+    _part(f"the run's own output ({row['answer_to']})", detail.known)
+    for vote in detail.votes:
+        final = "no final answer" if vote.final_answer is None else vote.final_answer
+        _say(f"{vote.id} ({vote.finish_reason}): {final}")
+    _print_requests(detail.asked, [])
+
+
+def _outcome_of_answer(row: Mapping[str, Any]) -> str:
+    """Return the outcome of an answer, with its agreement and whether it had a hint."""
+    parts = [str(row["reason"] or row["verdict"])]
+    if row["agreement"] is not None:
+        parts.append(f"agreement {row['agreement']:.2f} of {row['votes']} votes")
+    if row["hinted"]:
+        parts.append("with the known answer as a hint")
+    return ", ".join(parts)
 
 
 def _print_requests(requests: Sequence[Asked], overrides: Sequence[Override]) -> None:

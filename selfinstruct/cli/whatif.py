@@ -55,6 +55,17 @@ def whatif(
             "this share of candidates is rejected." + default("the run's"),
         ),
     ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            "--min-agreement",
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Judge the answers by votes (`answer --votes`) by this minimum agreement; "
+            "cannot be combined with other thresholds.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the result as a new run.")
     ] = None,
@@ -74,6 +85,10 @@ def whatif(
 
     opened = open_run(run)
     thresholds = Thresholds(rouge, min_logprob, max_logprob, quantile)
+    if min_agreement is not None:
+        _refuse_beside_agreement(thresholds, out)
+        _print_agreement(opened, min_agreement, as_json=as_json)
+        return
     if out is not None:
         from selfinstruct.verdicts.rejudge import check_free
 
@@ -96,6 +111,40 @@ def whatif(
         return
     if out is not None:
         _print_next(out, pending=result.after.get(PENDING, 0))
+
+
+def _refuse_beside_agreement(thresholds: Thresholds, out: Path | None) -> None:
+    """Refuse thresholds of candidates beside the one of answers.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    from selfinstruct.common.errors import ConfigError
+
+    if out is not None or any(value is not None for value in asdict(thresholds).values()):
+        raise ConfigError(
+            "--min-agreement: judges answers, the other options judge candidates; give it alone. "
+            "`export --min-agreement` applies it"
+        )
+
+
+def _print_agreement(run: Run, min_agreement: float, *, as_json: bool) -> None:
+    """Print how many answers by votes another least agreement accepts."""
+    from rich.table import Table
+
+    from selfinstruct.audit.answers import agreement_what_if
+
+    result = agreement_what_if(run, min_agreement)
+    if as_json:
+        print(json_text({"min_agreement": min_agreement, **asdict(result)}, indent=2))
+        return
+    table = Table(title="answers by votes", title_justify="left")
+    for column in ("outcome", "recorded", "judged again", "change"):
+        table.add_column(column, justify="left" if column == "outcome" else "right")
+    for outcome in sorted({*result.before, *result.after}):
+        was, now = result.before.get(outcome, 0), result.after.get(outcome, 0)
+        table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
+    stdout.print(table)
 
 
 def _rates(run: Run, result: WhatIf) -> tuple[list[WhatIfRates], str | None]:

@@ -115,16 +115,16 @@ INSTANCES = pa.schema(
     ]
 )
 
-# Of a commit of answers: instances, and how they were chosen.
-ANSWERS = pa.schema(
+# What a commit of answers has beside them: how each was chosen.
+ANSWER_COLUMNS = pa.schema(
     [
-        *INSTANCES,
         ("final_answer", pa.string()),
         ("agreement", pa.float64()),
         ("votes", pa.int32()),
         ("hinted", pa.bool_()),
     ]
 )
+ANSWERS = pa.schema([*INSTANCES, *ANSWER_COLUMNS])
 
 # The tables of a round that hold candidates, by the name of their file.
 TABLES = {"instructions.parquet": INSTRUCTIONS, "instances.parquet": INSTANCES}

@@ -95,7 +95,8 @@ def read_rows(
         rows = file.converted(SFT, _row)
         train_data = TrainData(rows, NoveltyConfig().audit_floor, name=file.name)
     if not train_data.rows:
-        raise ConfigError(f"{data}: holds no task to train on; generate some first")
+        whose = "" if answers is Answers.OWN else f" with an accepted answer (--answers {answers})"
+        raise ConfigError(f"{data}: holds no task{whose} to train on; generate some first")
     return train_data
 
 
