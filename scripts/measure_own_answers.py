@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from selfinstruct.audit.intervals import wilson
 from selfinstruct.common import ids
 from selfinstruct.common.answered import AnswerCandidate
 from selfinstruct.common.records import ACCEPTED, Completion
+from selfinstruct.common.statistics import wilson
 from selfinstruct.dataset.chosen_answers import is_taken
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.commits import ANSWERS

@@ -159,7 +159,7 @@ class _Solving:
     def __init__(
         self, method: Method, prompts: SolvingPrompts, all_tasks: bool, setup: Setup
     ) -> None:
-        self.settings = {KEY: method.stored(), PROMPTS: dict(prompts.files)}
+        self.settings: Mapping[str, Any] = {KEY: method.stored(), PROMPTS: dict(prompts.files)}
         self.completions = method.votes
         self._method = method
         self._prompts = prompts
