@@ -40,8 +40,8 @@ from selfinstruct.inputs.purposes import PURPOSES
 from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
-from selfinstruct.store import chat_tables, schema
-from selfinstruct.store.layout import CHATS, TURNS
+from selfinstruct.store import chat_tables, judgement_table, schema
+from selfinstruct.store.layout import CHATS, JUDGEMENTS, TURNS
 from selfinstruct.train.rewards.kinds import KINDS
 
 ANSWER_COLUMNS = "answers/…/instances.parquet, also"
@@ -312,6 +312,15 @@ COLUMNS = {
         "source_id": "the row of the data that it was made from, or the passage that it is about",
         "shown": "in an import, the rows shown as examples in its input",
     },
+    JUDGEMENTS: {
+        "id": "of the judgement",
+        "instance_id": "the instance that is judged",
+        "instruction_id": "its instruction",
+        "round": "round of the instruction",
+        "score": "share of `yes`, or the number from 1 to 5; NaN: a reply cannot be read",
+        "answers": "what was read in each reply: `yes`, `no`, a number, or nothing",
+        "reasons": "the rest of each reply",
+    },
     ANSWER_COLUMNS: {
         "final_answer": "of `answer --votes` or `--rationale`: the answer after its rationale, or "
         "the whole of a short one; null: none can be read",
@@ -382,6 +391,7 @@ def column_tables() -> str:
         "instructions.parquet": schema.INSTRUCTIONS,
         "instances.parquet": schema.INSTANCES,
         ANSWER_COLUMNS: schema.ANSWER_COLUMNS,
+        JUDGEMENTS: judgement_table.JUDGEMENTS,
         CHATS: chat_tables.CONVERSATIONS,
         TURNS: chat_tables.TURNS,
     }

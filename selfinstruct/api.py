@@ -669,6 +669,8 @@ def export(
     plain_controls: bool = False,
     min_agreement: float | None = None,
     without_rationale: bool = False,
+    min_judge_score: float | None = None,
+    rubric: str | None = None,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
@@ -702,6 +704,8 @@ def export(
         min_agreement: least agreement of answers by votes, instead of the one that they were
             judged by.
         without_rationale: write only the final answer of answers with a rationale.
+        min_judge_score: least score of `audit judge`; a task without one is left out.
+        rubric: with `min_judge_score`, the name of the rubric; None: the last one used.
 
     Returns:
         What was written.
@@ -740,11 +744,18 @@ def export(
         plain_controls,
         min_agreement,
         without_rationale,
+        min_judge_score,
+        rubric,
     )
     if (min_agreement is not None or without_rationale) and choice[1] is Answers.OWN:
         raise ConfigError(
             "min_agreement, without_rationale: are about the answers of `selfinstruct answer`; "
             "add --answers votes or --answers rationales"
+        )
+    if min_judge_score is not None and choice[1] is not Answers.OWN:
+        raise ConfigError(
+            "--min-judge-score: judges the run's own outputs; leave --answers out, or "
+            "--min-judge-score"
         )
     if push is not None:
         publish.check_repo(push)

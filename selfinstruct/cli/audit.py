@@ -16,6 +16,7 @@ from selfinstruct.cli.console import stderr, stdout
 from selfinstruct.cli.decide import AsJson, RunFolder
 from selfinstruct.cli.error_rates import print_measured
 from selfinstruct.cli.help import add, ending
+from selfinstruct.cli.judge import judge
 from selfinstruct.cli.repair import repair
 from selfinstruct.cli.whatif import whatif
 from selfinstruct.common.texts import amount, shown
@@ -176,6 +177,7 @@ add(app, "verify", show.verify)
 add(app, "repair", repair)
 add(app, "replay", replay)
 add(app, "whatif", whatif)
+add(app, "judge", judge)
 add(app, "sample", label.sample)
 add(app, "label", label.label)
 add(app, "restore", decide.restore)

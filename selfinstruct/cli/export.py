@@ -120,6 +120,23 @@ def export(
             rich_help_panel=WHICH,
         ),
     ] = None,
+    min_judge_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-judge-score",
+            metavar="SCORE",
+            help="Minimum score of `audit judge`; tasks without a score are left out.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    rubric: Annotated[
+        str | None,
+        typer.Option(
+            "--rubric",
+            help="With --min-judge-score: name of the rubric." + default("the last one used"),
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
     no_rationale: Annotated[
         bool,
         typer.Option(
@@ -195,6 +212,8 @@ def export(
         min_words=min_words,
         min_agreement=min_agreement,
         without_rationale=no_rationale,
+        min_judge_score=min_judge_score,
+        rubric=rubric,
         system=system and text_or_file(system),
         answers=str(answers),
         reasoning=reasoning,

@@ -66,6 +66,22 @@ def whatif(
             "cannot be combined with other thresholds.",
         ),
     ] = None,
+    min_judge_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-judge-score",
+            metavar="SCORE",
+            help="Reject accepted instances below this score of `audit judge`; cannot be combined "
+            "with other thresholds.",
+        ),
+    ] = None,
+    rubric: Annotated[
+        str | None,
+        typer.Option(
+            "--rubric",
+            help="With --min-judge-score: name of the rubric." + default("the last one used"),
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the result as a new run.")
     ] = None,
@@ -85,16 +101,22 @@ def whatif(
 
     opened = open_run(run)
     thresholds = Thresholds(rouge, min_logprob, max_logprob, quantile)
+    alone = {"--min-agreement": min_agreement, "--min-judge-score": min_judge_score}
+    _refuse_beside(thresholds, out, [name for name, value in alone.items() if value is not None])
     if min_agreement is not None:
-        _refuse_beside_agreement(thresholds, out)
         _print_agreement(opened, min_agreement, as_json=as_json)
         return
     if out is not None:
         from selfinstruct.verdicts.rejudge import check_free
 
         check_free(out)
-    with per_round(opened, "judging again", quiet=as_json) as advance:
-        result = what_if(opened, thresholds, advance)
+    if min_judge_score is not None:
+        from selfinstruct.audit.judged import judge_what_if
+
+        result = judge_what_if(opened, min_judge_score, rubric)
+    else:
+        with per_round(opened, "judging again", quiet=as_json) as advance:
+            result = what_if(opened, thresholds, advance)
     if out is not None:
         with per_round(opened, "writing", quiet=as_json) as advance:
             save_what_if(opened, thresholds, out, lambda _: advance(0))
@@ -113,18 +135,24 @@ def whatif(
         _print_next(out, pending=result.after.get(PENDING, 0))
 
 
-def _refuse_beside_agreement(thresholds: Thresholds, out: Path | None) -> None:
-    """Refuse thresholds of candidates beside the one of answers.
+def _refuse_beside(thresholds: Thresholds, out: Path | None, alone: Sequence[str]) -> None:
+    """Refuse other thresholds beside one that judges what was written later.
+
+    Args:
+        thresholds: of candidates.
+        out: a new run to write.
+        alone: the options that stand alone, of those that were given.
 
     Raises:
         ConfigError: there are some.
     """
     from selfinstruct.common.errors import ConfigError
 
-    if out is not None or any(value is not None for value in asdict(thresholds).values()):
+    others = out is not None or any(value is not None for value in asdict(thresholds).values())
+    if alone and (others or len(alone) > 1):
         raise ConfigError(
-            "--min-agreement: judges answers, the other options judge candidates; give it alone. "
-            "`export --min-agreement` applies it"
+            f"{alone[0]}: cannot be combined with other thresholds or --out; give it alone. "
+            f"`export {alone[0]}` applies it"
         )
 
 
@@ -202,7 +230,8 @@ def _print_what_if(result: WhatIf) -> None:
             was, now = before[outcome], after[outcome]
             table.add_row(outcome, str(was), str(now), f"{now - was:+d}" if now != was else "")
         stdout.print(table)
-    stdout.print(thresholds_line(result.thresholds), highlight=False, soft_wrap=True)
+    if result.thresholds:
+        stdout.print(thresholds_line(result.thresholds), highlight=False, soft_wrap=True)
     if not result.changes and not result.instance_changes:
         stdout.print("no candidate changes")
         return

@@ -5,8 +5,9 @@
     r00003-p012-i04               an instruction of it
     r00003-p012-i04-n0            an instance of it
     r00003-p012-i04-n0-a00000     another model's answer to it, in batch 0
-    r00003-p012-i04-n0-a00000-v02, …-hint    a vote on that answer, a second attempt with a hint
+    r00003-p012-i04-n0-a00000-vote02, …-hint    a vote on that answer, a second attempt with a hint
     r00003-t002-i04, …-n0         an imported instruction (round, template, item), an instance of it
+    r00003-p012-i04-n0-j00000     what a judge says of it, in batch 0; …-q1: its second question
     r00003-p012-i04-typed         an output that a person typed
     r00003-p012-i04-c0            a self-chat that the task opens, the first one
     r00003-p012-i04-c0-t2         its third turn; the task and its output are t0 and t1
@@ -27,7 +28,7 @@ _PLACED = re.compile(r"r\d{5,}-[pt]\d+-i\d+(-n\d+)?")
 _CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
 _NUMBERS = re.compile(r"\d+")
 _ANSWER = re.compile(r"-a\d{5,}(-hint)?$")
-_ATTEMPT = re.compile(r"(-a\d{5,})(-v\d+|-hint)?$")
+_ATTEMPT = re.compile(r"(-a\d{5,})(-vote\d+|-hint)?$")
 
 
 def seed(id: str) -> str:
@@ -69,7 +70,7 @@ def answer(instance: str, batch: int) -> str:
 
 def vote(answer: str, number: int) -> str:
     """Return the id of one of the sampled completions that vote on an answer, counted from 0."""
-    return f"{answer}-v{number:02d}"
+    return f"{answer}-vote{number:02d}"
 
 
 def hinted(answer: str) -> str:
@@ -85,6 +86,26 @@ def answer_of(attempt: str) -> str:
 def answered_by(answer: str) -> str:
     """Return the id of the instance that an answer, a vote or a hinted attempt is about."""
     return _ATTEMPT.sub("", answer)
+
+
+def judged(instance: str, batch: int) -> str:
+    """Return the id of what a judge says of an instance."""
+    return f"{instance}-j{batch:05d}"
+
+
+def judge_question(judgement: str, number: int) -> str:
+    """Return the id of one question to a judge, counted from 0."""
+    return f"{judgement}-q{number}"
+
+
+def judgement_of(question: str) -> str:
+    """Return the judgement that a question belongs to."""
+    return re.sub(r"-q\d+$", "", question)
+
+
+def judged_by(judgement: str) -> str:
+    """Return the instance that a judgement is about."""
+    return re.sub(r"-j\d{5,}$", "", judgement)
 
 
 def chat(instruction: str, number: int) -> str:

@@ -30,6 +30,7 @@ class Stage(StrEnum):
     ANSWER = "answer"
     USER = "user"
     REPLY = "reply"
+    JUDGE = "judge"
     SCORE = "score"
 
 

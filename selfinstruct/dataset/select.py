@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from selfinstruct.common.controls import without_controls
@@ -15,6 +15,7 @@ from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.length import count_words
 from selfinstruct.filters.rules import reasons
 from selfinstruct.store import Run
+from selfinstruct.verdicts.judgements import judge_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Selection:
         plain_controls: leave characters out that a screen obeys or hides.
         min_agreement: least agreement of an answer by votes.
         without_rationale: write only the final answer of an answer that has a rationale.
+        min_judge_score: least score of a judge; a task without one is left out.
+        rubric: name of the judge's rubric; None: the one that was used last.
     """
 
     reasons: tuple[str, ...] = ()
@@ -47,6 +50,8 @@ class Selection:
     plain_controls: bool = False
     min_agreement: float | None = None
     without_rationale: bool = False
+    min_judge_score: float | None = None
+    rubric: str | None = None
 
     @property
     def limits(self) -> AnswerLimits:
@@ -80,7 +85,7 @@ class Selection:
         """Return what is selected as the options that ask for it."""
         options = [f"--reason {reason}" for reason in self.reasons]
         options += ["--restored"] if self.restored else []
-        for name in ("min_logprob", "max_rouge", "min_words", "min_agreement"):
+        for name in ("min_logprob", "max_rouge", "min_words", "min_agreement", "min_judge_score"):
             value = getattr(self, name)
             if value is not None:
                 options.append(f"--{name.replace('_', '-')} {value:g}")
@@ -111,16 +116,42 @@ def selected(
     rejected_for = {}
     if selection.is_of_restored:
         rejected_for = restored_reasons(run, answers, selection.limits)
+    scores = _judge_scores(run, selection)
     number = taken = 0
     for row in rows:
         number += 1
-        if selection.takes(row, rejected_for.get(row.id, ())):
+        is_judged = scores is None or _passes(row, scores, selection.min_judge_score)
+        if is_judged and selection.takes(row, rejected_for.get(row.id, ())):
             taken += 1
             yield row
     if not taken:
         raise ConfigError(
             f"{run.path}: none of {number} rows is left by {selection.said()}; ask for less"
         )
+
+
+def _judge_scores(run: Run, selection: Selection) -> dict[str, float] | None:
+    """Return a judge's scores by instance; None where the selection does not ask for any.
+
+    Raises:
+        ConfigError: nothing was judged.
+    """
+    if selection.min_judge_score is None:
+        return None
+    scores = judge_scores(run, selection.rubric)
+    if not scores:
+        raise ConfigError(
+            f"{run.path}: nothing was judged; judge it with: selfinstruct audit judge {run.path} "
+            "--judge MODEL"
+        )
+    return scores
+
+
+def _passes(row: ExportRow, scores: Mapping[str, float], least: float | None) -> bool:
+    """Whether a judge's score is high enough; it said nothing of a text that a person edited."""
+    is_edited = row.override == Action.EDIT
+    score = math.nan if is_edited else scores.get(row.id, math.nan)
+    return least is not None and score >= least
 
 
 def with_plain_controls(rows: Iterable[ExportRow]) -> Iterator[ExportRow]:

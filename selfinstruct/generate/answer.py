@@ -41,7 +41,7 @@ from selfinstruct.verdicts.later import verdict_on_answer
 from selfinstruct.verdicts.own_answers import KEY
 from selfinstruct.verdicts.rulebook import Rulebook
 
-__all__ = ["Answered", "answer", "write_answers"]
+__all__ = ["Answered", "answer", "mode_of", "teacher_config", "write_answers"]
 
 
 def answer(

@@ -16,6 +16,10 @@
       conversations.parquet  the self-chats, with verdicts
       turns.parquet          all their turns, with verdicts
       conversations.json     model, settings, prompts, counts by reason, tokens, seconds, checksums
+    judgements/00000/        what a judge says of the instances of the run (`audit judge`)
+      completions.parquet    every request and completion
+      judgements.parquet     the scores, with the judge's answers and reasons
+      judgements.json        model, rubric, tokens, seconds, checksums
 
 A commit is written as answers/.00000.tmp and renamed, like a round; its JSON has the checksums of
 its other files. Rounds are never rewritten: a supplement's row replaces the pending row with the
@@ -37,14 +41,23 @@ from selfinstruct.common.answered import AnswerCandidate
 from selfinstruct.common.atomic import refusal
 from selfinstruct.common.chats import ChatTurn, SelfChat
 from selfinstruct.common.errors import StoreError
+from selfinstruct.common.judged import Judgement
 from selfinstruct.common.records import (
     Completion,
     InstanceCandidate,
     InstructionCandidate,
 )
-from selfinstruct.store import chat_tables, schema
+from selfinstruct.store import chat_tables, judgement_table, schema
 from selfinstruct.store.heads import check_head, head, raise_heads, uncounted, write_head
-from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, ROUNDS, TURNS
+from selfinstruct.store.layout import (
+    CHATS,
+    COMPLETIONS,
+    INSTANCES,
+    INSTRUCTIONS,
+    JUDGEMENTS,
+    ROUNDS,
+    TURNS,
+)
 from selfinstruct.store.recorded import check_files, check_version, checksums_of, damage
 from selfinstruct.store.run import Run
 from selfinstruct.store.sealed import (
@@ -67,7 +80,7 @@ log = logging.getLogger(__name__)
 class Commit:
     """One commit; `info` is the content of its JSON.
 
-    instructions, instances, chats, turns: empty for a kind that has none.
+    instructions, instances, chats, turns, judgements: empty for a kind that has none.
     """
 
     completions: Sequence[Completion]
@@ -76,6 +89,7 @@ class Commit:
     info: Mapping[str, Any]
     chats: Sequence[SelfChat] = ()
     turns: Sequence[ChatTurn] = ()
+    judgements: Sequence[Judgement] = ()
 
     @property
     def restored(self) -> dict[str, str]:
@@ -95,6 +109,7 @@ class CommitKind:
     model_keys: keys that `model` in the JSON must have.
     has_instructions: whether there is an instructions.parquet.
     has_chats: whether there are conversations.parquet and turns.parquet, and no instances.parquet.
+    has_judgements: whether there is a judgements.parquet, and no instances.parquet.
     has_answers: whether its instances are answers, with the columns of one.
     """
 
@@ -104,6 +119,7 @@ class CommitKind:
     has_instructions: bool = False
     has_chats: bool = False
     has_answers: bool = False
+    has_judgements: bool = False
 
     def numbers(self, run: Run) -> list[int]:
         """Return the numbers of the commits of a run, from 0 without a gap.
@@ -126,7 +142,14 @@ class CommitKind:
         """The files of a commit beside its JSON."""
         if self.has_chats:
             return COMPLETIONS, CHATS, TURNS
+        if self.has_judgements:
+            return COMPLETIONS, JUDGEMENTS
         return (COMPLETIONS, *((INSTRUCTIONS,) if self.has_instructions else ()), INSTANCES)
+
+    @property
+    def about_file(self) -> str:
+        """The file whose rows say what instructions a commit is about."""
+        return CHATS if self.has_chats else JUDGEMENTS if self.has_judgements else INSTANCES
 
     def next_number(self, run: Run) -> int:
         """Return the number of the next commit."""
@@ -223,6 +246,12 @@ class CommitKind:
         with damage(path):
             return chat_tables.read_turns(path)
 
+    def read_judgements(self, run: Run, number: int) -> list[Judgement]:
+        """Return the judgements of a commit."""
+        path = self.committed(run, number, JUDGEMENTS)
+        with damage(path):
+            return judgement_table.read_judgements(path)
+
     def commit(self, run: Run, commit: Commit) -> None:
         """Write the next commit; once this returns it is on disk for good.
 
@@ -244,12 +273,7 @@ class CommitKind:
             schema.write_completions(work / COMPLETIONS, commit.completions)
             if self.has_instructions:
                 schema.write_instructions(work / INSTRUCTIONS, commit.instructions)
-            if self.has_chats:
-                chat_tables.write_chats(work / CHATS, commit.chats)
-                chat_tables.write_turns(work / TURNS, commit.turns)
-            else:
-                write = schema.write_answers if self.has_answers else schema.write_instances
-                write(work / INSTANCES, commit.instances)  # type: ignore[arg-type]
+            self._write_rows(work, commit)
             info = seal(
                 {
                     **commit.info,
@@ -261,6 +285,19 @@ class CommitKind:
             atomic.write_json(work / f"{self.name}.json", info)
             atomic.commit_folder(work, target)
             write_head(run.path, self.name, number + 1)
+
+    def _write_rows(self, work: Path, commit: Commit) -> None:
+        """Write the tables of the kind, beside the completions and instructions."""
+        if self.has_chats:
+            chat_tables.write_chats(work / CHATS, commit.chats)
+            chat_tables.write_turns(work / TURNS, commit.turns)
+        elif self.has_judgements:
+            judgement_table.write_judgements(work / JUDGEMENTS, commit.judgements)
+        elif self.has_answers:
+            answers = [row for row in commit.instances if isinstance(row, AnswerCandidate)]
+            schema.write_answers(work / INSTANCES, answers)
+        else:
+            schema.write_instances(work / INSTANCES, commit.instances)
 
 
 ANSWERS = CommitKind(
@@ -278,7 +315,13 @@ CONVERSATIONS = CommitKind(
     frozenset({"name", "digest", "prompting"}),
     has_chats=True,
 )
-KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS)
+JUDGED = CommitKind(
+    "judgements",
+    {"model": dict, "rubric": str, "version": int},
+    frozenset({"name", "digest", "prompting"}),
+    has_judgements=True,
+)
+KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS, JUDGED)
 
 
 def count_commits(run: Run) -> None:

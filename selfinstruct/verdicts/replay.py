@@ -9,17 +9,18 @@ from typing import Any
 
 from selfinstruct.common import ids
 from selfinstruct.common.answered import AnswerCandidate
-from selfinstruct.common.records import InstanceCandidate
+from selfinstruct.common.records import Completion, InstanceCandidate
 from selfinstruct.decisions.view import by_round
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import RoundData, Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.chats import read_chat_commits
-from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, Commit
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, JUDGED, Commit
 from selfinstruct.store.supplements import each_supplement
 from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again
 from selfinstruct.verdicts.imported import import_rulebook, verdicts_of_import
+from selfinstruct.verdicts.judgements import VERSION, judgement_of, rubric_of
 from selfinstruct.verdicts.later import verdict_on_answer, verdicts_of_supplement
 from selfinstruct.verdicts.own_answers import by_answer, method_of, verdicts_on_attempts
 from selfinstruct.verdicts.pool import PoolKeeper, Standards
@@ -68,7 +69,8 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         thresholds = keeper.standards.thresholds
         differences += _replay_supplement(run, supplement, rulebook, thresholds)
     differences += _replay_answers(run, rulebook)
-    return differences + _replay_chats(run, rulebook)
+    differences += _replay_chats(run, rulebook)
+    return differences + _replay_judgements(run)
 
 
 def _verdicts_again(
@@ -147,6 +149,26 @@ def _replay_chats(run: Run, rulebook: Rulebook) -> list[Difference]:
         verdicts = judge_again(run, commit, completions, rulebook, thresholds)
         differences += _compare(commit.chats, verdicts.chats)
         differences += _compare(commit.turns, verdicts.turns)
+    return differences
+
+
+def _replay_judgements(run: Run) -> list[Difference]:
+    """Compare what is read in the replies of judges."""
+    JUDGED.verify(run)
+    differences: list[Difference] = []
+    for number in JUDGED.numbers(run):
+        rubric, version = rubric_of(run, number), JUDGED.info(run, number)[VERSION]
+        replies: dict[str, list[Completion]] = {}
+        for one in JUDGED.read_completions(run, number):
+            replies.setdefault(ids.judgement_of(one.request.about), []).append(one)
+        _, judged = _answered(run, {*map(ids.judged_by, replies)})
+        again = [
+            judgement_of(judged[ids.judged_by(id)], number, own, rubric, version)
+            for id, own in replies.items()
+            if ids.judged_by(id) in judged
+        ]
+        recorded = JUDGED.read_judgements(run, number)
+        differences += _compare(recorded, [row for row in again if row is not None])
     return differences
 
 

@@ -64,7 +64,7 @@ def test_the_commands(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli(["audit", "show", str(run.path), rolls.id]) == 0
     said = capfd.readouterr().out
     assert "accepted, agreement 0.75 of 4 votes" in said
-    assert f"{rolls.id}-v02-answer (stop): 14" in said
+    assert f"{rolls.id}-vote02-answer (stop): 14" in said
     assert cli(["audit", "show", str(run.path), str(rolls.answer_to)]) == 0
     assert f"answer {rolls.id}: accepted, agreement 0.75 of 4 votes" in capfd.readouterr().out
     assert cli(["audit", "show", str(run.path), rolls.id, "--json"]) == 0

@@ -291,6 +291,7 @@ def commands() -> list[Command]:
     sft += ("--set", "save_strategy=epoch", "--validation", "0", "--full")
     evaluate = ("evaluate", "--model", "a=./tiny", "--tasks", "tasks.jsonl", "--out", "evaluation")
     evaluate += ("--plain-text", "none")
+    votes = ("answer", "run", "--model", "./model", "--votes", "2", "--all-tasks")
     return [
         Command(
             "init",
@@ -306,6 +307,8 @@ def commands() -> list[Command]:
             ("generate", "--out", "run", "--resume", "--target", "13"),
         ),
         Command("answer", _has_run, ("answer", "run", "--model", "./model", "--prompting", "base")),
+        Command("answer --votes", _has_run, votes),
+        Command("audit judge", _has_run, ("audit", "judge", "run", "--judge", "./model")),
         Command("complete", _completable, ("complete", "run")),
         Command("converse", _has_run, ("converse", "run", "--turns", "3")),
         Command("import", _rows, imports, (*imports, "--resume")),

@@ -55,7 +55,7 @@ def planned(plan: Mapping[str, Sequence[Said]]) -> Callable[[Request], Said]:
         name = next(
             id for id, (question, _) in TASKS.items() if f"{question}" in str(request.prompt)
         )
-        vote = re.search(r"-v(\d+)$", request.about)
+        vote = re.search(r"-vote(\d+)$", request.about)
         if vote:
             return plan[name][int(vote[1])]
         return plan[name][1 if request.about.endswith("-hint") else 0]

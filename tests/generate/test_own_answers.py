@@ -72,7 +72,7 @@ def test_the_majority_is_kept_with_its_agreement(run: Run, tmp_path: Path) -> No
     assert (planet.agreement, planet.votes, planet.output) == (0.25, 4, "Venus")
     assert [row.hinted for row in rows_of(run)] == [None] * 3
     assert rolls.id.endswith("-n0-a00000")
-    assert rolls.completion_id == f"{rolls.id}-v00-answer"
+    assert rolls.completion_id == f"{rolls.id}-vote00-answer"
     assert len(completions_of(run)) == 12
     assert len({one.request.seed for one in completions_of(run)}) == 12
     assert {one.request.sampling.temperature for one in completions_of(run)} == {0.7}
@@ -127,7 +127,7 @@ def test_votes_on_rationales_keep_one_that_reaches_the_majority(run: Run, tmp_pa
     solve(run, tmp_path / "m", planned(said), OwnSettings(votes=4, rationale=True))
     [rolls] = by_task(run)["rolls"]
     assert (rolls.output, rolls.final_answer, rolls.agreement) == (STEPS, "16", 0.5)
-    assert rolls.completion_id.endswith("-v02-answer")
+    assert rolls.completion_id.endswith("-vote02-answer")
     limits = AnswerLimits(without_rationale=True)
     rows = {row.output for row in export_rows(run, Answers.VOTES, limits=limits)}
     assert rows == {"16", "no", "Venus"}
@@ -198,7 +198,7 @@ class Failing(ScriptedEngine):
 
     def collect(self) -> list[Completion]:
         return [
-            replace(one, text="", error="too long") if one.id.endswith("-v01-answer") else one
+            replace(one, text="", error="too long") if one.id.endswith("-vote01-answer") else one
             for one in super().collect()
         ]
 
