@@ -25,6 +25,8 @@ _LEAD = re.compile(
 )
 _OPTION = re.compile(r"\(?([a-h])(?:\)|[.:](?=\s|$))(?:\s.*)?", re.IGNORECASE | re.DOTALL)
 _DECIDED = re.compile(r"(yes|no|true|false)\b(?:\s*[,.;:!–—-].*)?", re.IGNORECASE | re.DOTALL)
+# What a sum comes to: "6 + 5 = 11 euros".
+_RESULT = re.compile(r"[^=]*\d[^=]*=(?:[^=]*=)*\s*((?:[$€£¥]\s*)?[+-]?\d[^=]*)")
 _CURRENCY = re.compile(r"^[$€£¥]\s*(?=\d)")
 _WITH_UNIT = re.compile(
     r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([^\W\d_]+(?:\s[^\W\d_]+){0,2})"
@@ -52,7 +54,9 @@ def _after_marker_1(text: str, marker: str) -> str | None:
 def _key_1(answer: str) -> str:
     boxed = _BOXED.search(answer)
     bare = boxed[1] if boxed else answer.strip().strip(_MARKUP)
-    bare = _CURRENCY.sub("", _LEAD.sub("", bare).strip(_MARKUP))
+    bare = _LEAD.sub("", bare).strip(_MARKUP)
+    result = _RESULT.fullmatch(bare)
+    bare = _CURRENCY.sub("", result[1] if result else bare)
     for pattern in (_OPTION, _DECIDED):
         if match := pattern.fullmatch(bare):
             return match[1].casefold()

@@ -46,6 +46,8 @@ def test_in_other_languages() -> None:
         ("8", "Answer: 8.0"),
         ("1,000", "1000 metres"),
         ("$12", "12"),
+        ("6 + 5 = 11 euros.", "11"),
+        ("2 x 3 = 6, 6 + 5 = $11", "11"),
         ("The answer is 8.", "8"),
         (r"\boxed{8}", "8"),
         ("Yes, since 1001 = 7 x 143.", "yes"),
@@ -61,7 +63,15 @@ def test_the_same(first: str, second: str) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("8", "80"), ("3 am", "3 pm"), ("yes", "no"), ("no one", "no"), ("a)", "b)"), ("-8", "8")],
+    [
+        ("8", "80"),
+        ("3 am", "3 pm"),
+        ("yes", "no"),
+        ("no one", "no"),
+        ("a)", "b)"),
+        ("-8", "8"),
+        ("x = y", "y"),
+    ],
 )
 def test_not_the_same(first: str, second: str) -> None:
     assert key(first) != key(second)
