@@ -99,7 +99,7 @@ def test_a_threshold_against_ratings(run: Run, tmp_path: Path) -> None:
     result = judge_what_if(run, 0.5)
     assert result.instances_before == {"accepted": 4}
     assert result.instances_after == {"accepted": 2, "below_judge_score": 1, "not_judged": 1}
-    draw_sample(run, 10)
+    draw_sample(run, 10, tables=("instances",))
     now = datetime.now(UTC).isoformat()
     for row in run.instances(0):
         rating = Rating.D if row.source_id == "prime" else Rating.A
@@ -140,7 +140,7 @@ def test_the_commands(
 def test_rubrics_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "name: mine\nabout: Mine.\nscale: yes-no\nquestions: [Is it short?]\n"
+        "name: mine\nabout: Mine.\nscale: yes-no\nquestions: [\"Is it short?\"]\n"
         "prompt: '{{ output }} {{ question }}'\n"
     )
     rubric = load_rubric(str(file))
