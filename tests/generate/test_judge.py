@@ -140,7 +140,7 @@ def test_the_commands(
 def test_rubrics_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "name: mine\nabout: Mine.\nscale: yes-no\nquestions: [\"Is it short?\"]\n"
+        'name: mine\nabout: Mine.\nscale: yes-no\nquestions: ["Is it short?"]\n'
         "prompt: '{{ output }} {{ question }}'\n"
     )
     rubric = load_rubric(str(file))
