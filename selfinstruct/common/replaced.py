@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def replaced(record: T, **values: Any) -> T:
         TypeError: the record has no such field.
     """
     kind = type(record)
-    read, places = _layout(kind)
+    read, places = _layout(cast(Hashable, kind))
     every = list(read(record))
     try:
         for name, value in values.items():

@@ -53,8 +53,9 @@ class Changes(Sequence[Change]):
 
     def __eq__(self, other: object) -> bool:
         """Whether another sequence has the same changes."""
-        alike = isinstance(other, Sequence) and len(self) == len(other)
-        return alike and all(map(eq, self, other))
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(map(eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]
 
