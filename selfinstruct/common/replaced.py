@@ -22,7 +22,7 @@ def replaced(record: T, **values: Any) -> T:
         TypeError: the record has no such field.
     """
     kind = type(record)
-    read, places = _layout(cast(Hashable, kind))
+    read, places = _layout(cast("Hashable", kind))
     every = list(read(record))
     try:
         for name, value in values.items():
