@@ -214,8 +214,7 @@ def _latest_round(run: Run, kind: CommitKind, number: int) -> int:
     """Return the last round that a commit is about."""
     if kind is SUPPLEMENTS:
         return int(kind.info(run, number)["last_round"])
-    name = "conversations.parquet" if kind.has_chats else "instances.parquet"
-    path = kind.path(run, number) / name
+    path = kind.path(run, number) / kind.about_file
     try:
         table = pq.read_table(path, columns=["instruction_id"])
     except (OSError, pa.ArrowException):  # it is damaged: it goes anyway

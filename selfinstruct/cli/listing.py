@@ -30,6 +30,7 @@ class StageName(StrEnum):
     INSTANCES = "instances"
     CONVERSATIONS = "conversations"
     TURNS = "turns"
+    REVISIONS = "revisions"
 
 
 class VerdictName(StrEnum):
@@ -45,7 +46,7 @@ def list_candidates(
         StageName,
         typer.Option(
             "--stage",
-            help="Kind of candidate: instructions, instances, conversations or turns.",
+            help="Kind of candidate: instructions, instances, conversations, turns or revisions.",
             rich_help_panel=WHICH,
         ),
     ] = StageName.INSTRUCTIONS,
@@ -202,5 +203,9 @@ _SHAPES = {
     StageName.TURNS: _Shape(
         {"nats/token": _score("mean_logprob"), "shared": _score("shared")},
         {"text": itemgetter("text")},
+    ),
+    StageName.REVISIONS: _Shape(
+        {"principle": lambda row: row["principle"] or "(draft)"},
+        {"before": lambda row: row["draft"] or "", "text": itemgetter("text")},
     ),
 }

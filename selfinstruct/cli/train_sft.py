@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.data_options import READING, MixtureOption
-from selfinstruct.cli.export import AnswersName
+from selfinstruct.cli.export import WHOSE, AnswersName
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import renamed
 from selfinstruct.cli.sft_data import (
@@ -63,8 +63,7 @@ def sft(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help="Whose outputs to train on: own (the run's), teacher (from `answer`), or "
-            "prefer-teacher (the teacher's if there is one).",
+            help=f"Whose outputs to train on: {WHOSE}.",
         ),
     ] = AnswersName.OWN,
     field: Annotated[

@@ -9,6 +9,9 @@
     r00003-p012-i04-typed         an output that a person typed
     r00003-p012-i04-c0            a self-chat that the task opens, the first one
     r00003-p012-i04-c0-t2         its third turn; the task and its output are t0 and t1
+    r00003-p012-i04-n0-v0         the first time that an output is revised, as a whole
+    r00003-p012-i04-n0-v0-s1      its first revision; s0 is the draft
+    …-critique, …-revise          the request for the critique, the rewrite of that step
     …-propose, …-classify, …-instances, …-answer    the request about the id before it
     …-user, …-reply               the request for that turn of the user, of the assistant
     …-score                       the request that scores it
@@ -26,6 +29,7 @@ _PLACED = re.compile(r"r\d{5,}-[pt]\d+-i\d+(-n\d+)?")
 _CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
 _NUMBERS = re.compile(r"\d+")
 _ANSWER = re.compile(r"-a\d{5,}$")
+_REVISION = re.compile(r"-v\d+-s\d+$")
 
 
 def seed(id: str) -> str:
@@ -90,6 +94,21 @@ def turn_number(id: str) -> int | None:
 def is_answer(id: str) -> bool:
     """Whether it is the id of another model's answer to an instance."""
     return _ANSWER.search(id) is not None
+
+
+def revised(owner: str, number: int) -> str:
+    """Return the id of one time that an output is revised, by its instance's or instruction's."""
+    return f"{owner}-v{number}"
+
+
+def revision(series: str, step: int) -> str:
+    """Return the id of a step of it: 0 is the draft."""
+    return f"{series}-s{step}"
+
+
+def is_revision(id: str) -> bool:
+    """Whether it is the id of a draft that is revised, or of a revision."""
+    return _REVISION.search(id) is not None
 
 
 def typed(instruction: str) -> str:

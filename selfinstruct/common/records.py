@@ -30,6 +30,8 @@ class Stage(StrEnum):
     ANSWER = "answer"
     USER = "user"
     REPLY = "reply"
+    CRITIQUE = "critique"
+    REVISE = "revise"
     SCORE = "score"
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from selfinstruct.common.controls import without_controls
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
+from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, PromptedRow, restored_reasons
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.length import count_words
@@ -32,6 +33,7 @@ class Selection:
         conversations: whole self-chats in the place of the tasks that open them, or never; None:
             where the format can.
         plain_controls: leave characters out that a screen obeys or hides.
+        pairs: preference pairs of drafts and revisions, in the place of tasks.
     """
 
     reasons: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class Selection:
     system: str | None = None
     conversations: bool | None = None
     plain_controls: bool = False
+    pairs: bool = False
 
     @property
     def is_of_restored(self) -> bool:
@@ -111,6 +114,33 @@ def selected(
         )
 
 
+def check_pairs(
+    selection: Selection, format: Format, answers: Answers, *, given: bool
+) -> tuple[Format, Answers]:
+    """Return the format and the answers of an export of pairs.
+
+    Args:
+        selection: what is exported.
+        format: the default one.
+        answers: whose outputs, as they were asked for.
+        given: whether a format or a trainer was asked for.
+
+    Raises:
+        ConfigError: an option does not go with pairs.
+    """
+    problems = {
+        "--format and --for": given,
+        f"--answers {answers}": answers not in (Answers.OWN, Answers.REVISION),
+        "--conversations": bool(selection.conversations),
+    }
+    for option, is_given in problems.items():
+        if is_given:
+            raise ConfigError(
+                f"--pairs: writes drafts and their revisions as JSON lines; leave {option} out"
+            )
+    return format, Answers.REVISION
+
+
 def with_plain_controls(rows: Iterable[ExportRow]) -> Iterator[ExportRow]:
     """Yield rows without characters that a screen obeys or hides."""
     return (
@@ -119,6 +149,7 @@ def with_plain_controls(rows: Iterable[ExportRow]) -> Iterator[ExportRow]:
             instruction=without_controls(row.instruction),
             input=without_controls(row.input),
             output=without_controls(row.output),
+            draft=None if row.draft is None else without_controls(row.draft),
             turns=tuple(
                 Message(**{**turn, "content": without_controls(turn["content"])})
                 for turn in row.turns

@@ -15,6 +15,11 @@
       conversations.parquet  the self-chats, with verdicts
       turns.parquet          all their turns, with verdicts
       conversations.json     model, settings, prompts, counts by reason, tokens, seconds, checksums
+    revisions/00000/         answers that a model criticised by principles and rewrote (`revise`)
+      completions.parquet    every request and completion
+      revisions.parquet      the drafts, and all their revisions, with verdicts
+      revisions.json         model, settings with the principles, prompts, counts by reason, tokens,
+                             seconds, checksums
 
 A commit is written as answers/.00000.tmp and renamed, like a round; its JSON has the checksums of
 its other files. Rounds are never rewritten: a supplement's row replaces the pending row with the
@@ -41,9 +46,18 @@ from selfinstruct.common.records import (
     InstanceCandidate,
     InstructionCandidate,
 )
-from selfinstruct.store import chat_tables, schema
+from selfinstruct.common.revisions import Revision
+from selfinstruct.store import chat_tables, revision_table, schema
 from selfinstruct.store.heads import check_head, head, raise_heads, uncounted, write_head
-from selfinstruct.store.layout import CHATS, COMPLETIONS, INSTANCES, INSTRUCTIONS, ROUNDS, TURNS
+from selfinstruct.store.layout import (
+    CHATS,
+    COMPLETIONS,
+    INSTANCES,
+    INSTRUCTIONS,
+    REVISIONS,
+    ROUNDS,
+    TURNS,
+)
 from selfinstruct.store.recorded import check_files, check_version, checksums_of, damage
 from selfinstruct.store.run import Run
 from selfinstruct.store.sealed import (
@@ -66,7 +80,7 @@ log = logging.getLogger(__name__)
 class Commit:
     """One commit; `info` is the content of its JSON.
 
-    instructions, instances, chats, turns: empty for a kind that has none.
+    instructions, instances, chats, turns, revisions: empty for a kind that has none.
     """
 
     completions: Sequence[Completion]
@@ -75,6 +89,7 @@ class Commit:
     info: Mapping[str, Any]
     chats: Sequence[SelfChat] = ()
     turns: Sequence[ChatTurn] = ()
+    revisions: Sequence[Revision] = ()
 
     @property
     def restored(self) -> dict[str, str]:
@@ -94,6 +109,7 @@ class CommitKind:
     model_keys: keys that `model` in the JSON must have.
     has_instructions: whether there is an instructions.parquet.
     has_chats: whether there are conversations.parquet and turns.parquet, and no instances.parquet.
+    has_revisions: whether there is a revisions.parquet, and no instances.parquet.
     """
 
     name: str
@@ -101,6 +117,7 @@ class CommitKind:
     model_keys: frozenset[str] = frozenset()
     has_instructions: bool = False
     has_chats: bool = False
+    has_revisions: bool = False
 
     def numbers(self, run: Run) -> list[int]:
         """Return the numbers of the commits of a run, from 0 without a gap.
@@ -123,7 +140,14 @@ class CommitKind:
         """The files of a commit beside its JSON."""
         if self.has_chats:
             return COMPLETIONS, CHATS, TURNS
+        if self.has_revisions:
+            return COMPLETIONS, REVISIONS
         return (COMPLETIONS, *((INSTRUCTIONS,) if self.has_instructions else ()), INSTANCES)
+
+    @property
+    def about_file(self) -> str:
+        """The file whose rows say what instructions a commit is about."""
+        return CHATS if self.has_chats else REVISIONS if self.has_revisions else INSTANCES
 
     def next_number(self, run: Run) -> int:
         """Return the number of the next commit."""
@@ -214,6 +238,12 @@ class CommitKind:
         with damage(path):
             return chat_tables.read_turns(path)
 
+    def read_revisions(self, run: Run, number: int) -> list[Revision]:
+        """Return the drafts and revisions of a commit, with their verdicts."""
+        path = self.committed(run, number, REVISIONS)
+        with damage(path):
+            return revision_table.read_revisions(path)
+
     def commit(self, run: Run, commit: Commit) -> None:
         """Write the next commit; once this returns it is on disk for good.
 
@@ -235,11 +265,7 @@ class CommitKind:
             schema.write_completions(work / COMPLETIONS, commit.completions)
             if self.has_instructions:
                 schema.write_instructions(work / INSTRUCTIONS, commit.instructions)
-            if self.has_chats:
-                chat_tables.write_chats(work / CHATS, commit.chats)
-                chat_tables.write_turns(work / TURNS, commit.turns)
-            else:
-                schema.write_instances(work / INSTANCES, commit.instances)
+            self._write_rows(work, commit)
             info = seal(
                 {
                     **commit.info,
@@ -251,6 +277,16 @@ class CommitKind:
             atomic.write_json(work / f"{self.name}.json", info)
             atomic.commit_folder(work, target)
             write_head(run.path, self.name, number + 1)
+
+    def _write_rows(self, work: Path, commit: Commit) -> None:
+        """Write the tables of the kind, beside the completions and instructions."""
+        if self.has_chats:
+            chat_tables.write_chats(work / CHATS, commit.chats)
+            chat_tables.write_turns(work / TURNS, commit.turns)
+        elif self.has_revisions:
+            revision_table.write_revisions(work / REVISIONS, commit.revisions)
+        else:
+            schema.write_instances(work / INSTANCES, commit.instances)
 
 
 ANSWERS = CommitKind(
@@ -265,7 +301,13 @@ CONVERSATIONS = CommitKind(
     frozenset({"name", "digest", "prompting"}),
     has_chats=True,
 )
-KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS)
+REVISED = CommitKind(
+    "revisions",
+    {"model": dict, "settings": dict, "prompts": dict, "drafts": dict, "revisions": dict},
+    frozenset({"name", "digest", "prompting"}),
+    has_revisions=True,
+)
+KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS, REVISED)
 
 
 def count_commits(run: Run) -> None:
