@@ -203,6 +203,11 @@ def pair(number: int) -> str:
     return f"pair-{number}"
 
 
+def pair_of(first: str, second: str) -> str:
+    """Return the id of two answers that are compared."""
+    return f"{first}-{second}"
+
+
 def option(owner: str, place: int) -> str:
     """Return the id of one of the texts that are ranked, by its place."""
     return f"{owner}-{place}"

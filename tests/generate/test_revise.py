@@ -172,7 +172,8 @@ def test_a_kill_loses_nothing_that_was_committed(run: Run, tmp_path: Path) -> No
 
 def test_what_failed_for_good_is_no_verdict_and_owed_again(run: Run) -> None:
     tasks = [row.id for row in export_rows(run)]
-    failing = partial(Failing, fails=lambda id: id == f"{tasks[2]}-v0-s1-revise")
+    wrong = f"{tasks[2]}-v0-s1-revise"
+    failing = partial(Failing, fails=lambda request, _: request.id == wrong)
     result = revise_run(run, saying(*[CRITIQUE, BETTER] * 9), make=failing)
     assert (result.owed, result.written, result.failed) == (6, 5, 1)
     assert "1 outputs are still missing" in str(result)
@@ -287,7 +288,7 @@ def test_wrong_usage(
 
 
 def test_a_context_that_is_too_short(run: Run) -> None:
-    with pytest.raises(ConfigError, match="lower instances.sampling.max_tokens"):
+    with pytest.raises(ConfigError, match="lower instances"):
         revise_run(run, engine={"context_length": 300})
     # With room for the first step alone, a series ends there.
     long = " ".join(f"word{number}" for number in range(300)) + "."
@@ -323,7 +324,10 @@ def test_a_merged_run_keeps_them(run: Run, tmp_path: Path, generate: Generate) -
     revise_run(run, revise={"rounds": 2})
     other, _ = generate(tmp_path / "second", stop__target=5, seed=1)
     revise_run(other)
-    before = [(row.text, outcome) for row, outcome in zip(rows_of(run), outcomes(rows_of(run)))]
+    before = [
+        (row.text, outcome)
+        for row, outcome in zip(rows_of(run), outcomes(rows_of(run)), strict=True)
+    ]
     out = tmp_path / "merged"
     assert cli(["merge", str(other.path), str(run.path), "--out", str(out)]) == 0
     merged = open_run(out)
@@ -349,3 +353,43 @@ def test_a_compacted_run_keeps_them(run: Run) -> None:
     assert cli(["compact", str(run.path)]) == 0
     assert content(open_run(run.path)) == before
     assert replay(open_run(run.path)) == []
+
+
+def test_prompts_without_outputs_get_drafts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An import of prompts: its tasks wait for outputs, which the model writes and revises."""
+    monkeypatch.chdir(tmp_path)
+    model = str(other_model(tmp_path / "other"))
+    prompts = ("How do bees find their way home?", "Explain how tides come about.")
+    Path("prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in prompts))
+    Path("prompts.yaml").write_text(
+        "name: prompts\nabout: Prompts alone.\ntemplates:\n"
+        '  - {name: as-it-is, instruction: "{{ prompt }}"}\n'
+    )
+    words = ["import", "prompts.jsonl", "--template", "prompts.yaml", "--out", "run"]
+    assert cli(words) == 0
+    run = open_run(Path("run"))
+    assert run.info(0)["instructions"] == {ACCEPTED: 0, "pending_instances": 2}
+    assert list(export_rows(run)) == []
+    with pytest.raises(ConfigError, match="name the one that writes revisions with --model"):
+        revise_run(run)
+    left = revise_run(run, values={"model": {"name": model}})
+    assert (left.owed, left.undrafted) == (0, 2)
+    assert "--draft has the model write them" in str(left)
+    script = saying("By the sun and by landmarks.", CRITIQUE, BETTER)
+    done = revise_run(run, script, revise={"draft": True}, values={"model": {"name": model}})
+    assert (done.owed, done.accepted, done.undrafted) == (2, 2, 0)
+    rows = list(export_rows(run, Answers.REVISION))
+    assert sorted(row.instruction for row in rows) == sorted(prompts)
+    assert {(row.output, row.draft) for row in rows} == {(BETTER, "By the sun and by landmarks.")}
+    assert [row.id for row in rows] == [f"{row.instruction_id}-v0-s1" for row in rows]
+    assert replay(run) == []
+    assert cli(["export", "run", "--pairs", "--card", "--out", "out/pairs.jsonl"]) == 0
+    assert "Constitutional AI" in Path("out/README.md").read_text()
+    Path("wrong.yaml").write_text(
+        "name: wrong\nabout: x\ntemplates:\n"
+        '  - {name: one, instruction: "{{ prompt }}", input: "{{ prompt }}"}\n'
+    )
+    assert cli([*words[:3], "wrong.yaml", "--out", "other-run"]) == 2
+    assert "has no output, but input" in capfd.readouterr().err
