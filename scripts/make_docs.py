@@ -40,8 +40,8 @@ from selfinstruct.inputs.purposes import PURPOSES
 from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
-from selfinstruct.store import chat_tables, schema
-from selfinstruct.store.layout import CHATS, TURNS
+from selfinstruct.store import chat_tables, revision_table, schema
+from selfinstruct.store.layout import CHATS, REVISIONS, TURNS
 from selfinstruct.train.rewards.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +97,7 @@ STEPS = {
 
 
 def chat_rule_table(of: Of) -> str:
-    """Return a table of the rules on turns of self-chats, or on self-chats."""
+    """Return a table of the rules on turns of self-chats, on self-chats, or on revisions."""
     lines = ["| reason | meaning | in detail |", "|---|---|---|"]
     lines += [
         f"| `{rule.reason}` | {rule.help} | {rule.details} |"
@@ -226,8 +226,8 @@ COLUMNS = {
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
-        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or "
-        "`…-score`",
+        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply`, "
+        "`…-critique`, `…-revise` or `…-score`",
         "stage": "what the request is for",
         "template": "template that made the prompt",
         "prompt": "the text that the model saw, BOS and chat markup included",
@@ -338,6 +338,32 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat around it that was cut off; null: none",
     },
+    "revisions.parquet": {
+        "id": "of the draft or revision",
+        "series_id": "its series: a draft and its revisions",
+        "number": "its step; 0 is the draft",
+        "instruction_id": "the instruction of the task",
+        "instance_id": "the instance whose output is revised; null: the task has no output",
+        "round": "round of the instruction",
+        "instruction": "text of the instruction, with people's edits",
+        "input": "input of the task",
+        "principle": "name of the principle; null for a draft",
+        "draft": "the text that this step revises; null for a draft",
+        "critique": "what the model said about that text",
+        "critique_id": "the completion with the critique",
+        "completion_id": "the completion with this text; null: a draft that the run had, or no "
+        "revision was asked for",
+        "char_start": "first character of its span in that completion",
+        "char_end": "end of that span",
+        "text": "the draft or revision",
+        "mean_logprob": "nats per token",
+        "num_tokens": "number of tokens in the mean",
+        "unscored_reason": "why there is no mean",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+        "threshold": "limit that the deciding rule compared with",
+        "cut": "chat around it that was cut off; null: none",
+    },
 }
 
 
@@ -368,6 +394,7 @@ def column_tables() -> str:
         "instances.parquet": schema.INSTANCES,
         CHATS: chat_tables.CONVERSATIONS,
         TURNS: chat_tables.TURNS,
+        REVISIONS: revision_table.REVISIONS,
     }
     parts = []
     for file, columns in schemas.items():
@@ -496,6 +523,7 @@ def generated() -> dict[Path, str]:
         reference / "python.md": python_page(),
         reference / "rest.md": rest_page(),
         run: marked(run, "columns", column_tables()),
+        docs / "revise.md": marked(docs / "revise.md", "revisions", chat_rule_table(Of.REVISION)),
         rules: marked(
             rules,
             *("instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)),
