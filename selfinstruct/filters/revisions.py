@@ -29,7 +29,7 @@ _COMMENT = re.compile(
     r"incomplete|biased|misleading|vague|well|in line)\b"
     r"|(?:the|this) principle\b"
     r"|no (?:changes?|revisions?|rewriting) (?:is|are|was|were)?\b"
-    r"|i (?:have |['’]ve |would |will )?(?:revised?|rewritten|rewrote|rewrite)\b"
+    r"|i(?: have|['’]ve| would| will)? (?:revised?|rewritten|rewrote|rewrite)\b"
     r"|(?:critique|revision request|principle) ?:"
     r")",
     re.IGNORECASE,

@@ -15,7 +15,7 @@ from selfinstruct.labellers.principles import PRINCIPLES
 from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.labellers.reward import REWARD
 
-LABELLERS: list[Labeller] = [LIKELIHOOD, JUDGE, PRINCIPLES, REWARD, REFERENCE]
+LABELLERS: list[Labeller] = [LIKELIHOOD, JUDGE, REWARD, REFERENCE, PRINCIPLES]
 
 
 def labeller_of(name: str) -> Labeller:

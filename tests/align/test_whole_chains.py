@@ -130,7 +130,7 @@ def test_feedback_of_a_model(words: list[str], capfd: pytest.CaptureFixture[str]
     from selfinstruct.store.commits import REVISED
 
     Path("mine.yaml").write_text(
-        "- {name: kind, principle: Be kind., critique: Is it rude?, revision: Be kinder.}\n"
+        "- {name: kind, principle: Be kind., critique: Say what is rude., revision: Be kinder.}\n"
     )
     words[words.index("--method") :] = ["--method", "dpo,rl", "--feedback", "ai"]
     words += ["--principles", "mine.yaml"]

@@ -291,7 +291,7 @@ def test_a_context_that_is_too_short(run: Run) -> None:
     with pytest.raises(ConfigError, match="lower instances"):
         revise_run(run, engine={"context_length": 300})
     # With room for the first step alone, a series ends there.
-    long = " ".join(f"word{number}" for number in range(300)) + "."
+    long = " ".join(f"word{number}" for number in range(900)) + "."
     settings = {"rounds": 2, "critique_sampling": {"max_tokens": 20}}
     sampling = {"instances": {"sampling": {"max_tokens": 400}}}
     revise_run(

@@ -114,7 +114,7 @@ def test_the_commands(
     tasks = ({"instruction": f"Name colour {n}.", "output": "red"} for n in range(30))
     Path("tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     Path("mine.yaml").write_text(
-        "- {name: kind, principle: Be kind., critique: Rude?, revision: Be kinder.}\n"
+        "- {name: kind, principle: Be kind., critique: Say what is rude., revision: Be kinder.}\n"
     )
     words = ["prefer", "tasks.jsonl", "--policy", "./model", "--out", "pairs", "--engine"]
     words += ["scripted", "--held-out-pairs", "2", "--labeller", "principles"]
