@@ -523,11 +523,11 @@ def generated() -> dict[Path, str]:
         reference / "python.md": python_page(),
         reference / "rest.md": rest_page(),
         run: marked(run, "columns", column_tables()),
-        docs / "revise.md": marked(docs / "revise.md", "revisions", chat_rule_table(Of.REVISION)),
         rules: marked(
             rules,
             *("instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)),
             *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
+            *("revisions", chat_rule_table(Of.REVISION)),
         ),
         engine: marked(engine, "engines", engine_table(), "throughput", throughput("table")),
         training: marked(training, "formats", format_table(), "trainers", trainer_table()),

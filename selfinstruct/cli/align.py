@@ -141,7 +141,7 @@ def align(
         iterations=iterations,
         gold=None if gold == "none" else gold,
         feedback=feedback and str(feedback),
-        principles=principles and str(principles),
+        principles=None if principles is None else str(principles),
     )
     if judge is None:
         judge = "none" if settings.label_judge == JUDGE else JUDGE
