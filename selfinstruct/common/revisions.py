@@ -74,6 +74,7 @@ class Revised:
         outcomes: how many of them were accepted, or rejected for each reason.
         failed: outputs that are still not revised, because the engine failed on their requests.
         undrafted: tasks without an output, which were left out.
+        labels: outputs of classification tasks, which were left out.
     """
 
     owed: int = 0
@@ -82,6 +83,7 @@ class Revised:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     undrafted: int = 0
+    labels: int = 0
 
     @property
     def accepted(self) -> int:
@@ -89,9 +91,16 @@ class Revised:
         return self.outcomes.get(ACCEPTED, 0)
 
     def __str__(self) -> str:
-        left = f"{self.undrafted} tasks have no output to revise; --draft has the model write them"
+        left = []
+        if self.undrafted:
+            left.append(
+                f"{self.undrafted} tasks have no output to revise; --draft has the model write them"
+            )
+        if self.labels:
+            left.append(f"{self.labels} labels are left as they are")
         if not self.owed:
-            return left if self.undrafted else "every output is revised with these settings"
+            done = [] if self.undrafted else ["every output is revised with these settings"]
+            return "; ".join([*done, *left])
         parts = [f"{self.accepted} of {self.written} revisions accepted"]
         rejected = {reason: n for reason, n in self.outcomes.items() if reason != ACCEPTED and n}
         if rejected:
@@ -104,4 +113,4 @@ class Revised:
                 f"{self.failed} outputs are still missing: the engine failed on them, run this "
                 "again"
             )
-        return "; ".join([*parts, left] if self.undrafted else parts)
+        return "; ".join([*parts, *left])

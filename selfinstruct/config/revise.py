@@ -23,6 +23,7 @@ class ReviseConfig(Section):
     rounds: int = semantic(1, "steps of critique and revision for each draft", ge=1, le=20)
     draft: bool = semantic(False, "the model writes the drafts itself")
     may_decline: bool = semantic(True, "a draft or revision may decline the task")
+    labels: bool = semantic(False, "labels of classification tasks are revised, too")
     critique_sampling: SamplingConfig = SamplingConfig(temperature=0.7, min_p=0.05, max_tokens=160)
 
 

@@ -106,14 +106,14 @@ def revise(
         drawn = Principles(tuple(principles), stored_config(run).seed)
         writer = writer_of(run, others, make_engine, model_progress, _WHAT)
         making = _make(run, config, drawn, writer)
-        owed, undrafted = _owed(making)
+        owed, left = _owed(making, labels=config.labels)
         if not owed:
-            return Revised(undrafted=undrafted)
+            return left
         context = writer.config.engine.context_length or making.requests.context_of(owed)
         with closing(making.engine):
             making.engine.start(context)
             done = _Writing(making, owed, context).run(advance, batch_size)
-    return replace(done, undrafted=undrafted)
+    return replace(done, undrafted=left.undrafted, labels=left.labels)
 
 
 def _make(run: Run, config: ReviseConfig, principles: Principles, writer: Writer) -> Making:
@@ -143,12 +143,12 @@ def _make(run: Run, config: ReviseConfig, principles: Principles, writer: Writer
     return Making(run, rulebook, principles, settings, requests, writer.engine, info)
 
 
-def _owed(making: Making) -> tuple[list[Series], int]:
-    """Return the series that are owed, and how many tasks have no output to revise.
+def _owed(making: Making, *, labels: bool) -> tuple[list[Series], Revised]:
+    """Return the series that are owed, and the counts of what is left out.
 
     A series is owed for each output as it stands that has none of this making; what a person
     edited since is another output. A task without an output is owed one where the model writes
-    the drafts.
+    the drafts. A label has nothing to rewrite, and is owed none unless it is asked for.
     """
     run, settings, way = making.run, making.settings, way_of(making.info)
     taken: dict[str, int] = {}
@@ -160,19 +160,23 @@ def _owed(making: Making) -> tuple[list[Series], int]:
             taken[owner] = taken.get(owner, 0) + 1
             if is_same:
                 known.add(_key(draft, settings))
-    owed, undrafted = [], 0
+    owed: list[Series] = []
+    undrafted = unrevised = 0
     for standing in read_view(run).standings():
         task = standing.instruction
         for instance in revisable(standing):
             if instance is None and not settings.draft:
                 undrafted += 1
                 continue
+            if task.is_classification and not labels:
+                unrevised += 1
+                continue
             owner = task.id if instance is None else instance.id
             names = _names(making, owner)
             series = new_series(task, instance, taken.get(owner, 0), names, settings)
             if _key(series.draft, settings) not in known:
                 owed.append(series)
-    return owed, undrafted
+    return owed, Revised(undrafted=undrafted, labels=unrevised)
 
 
 def _key(draft: Revision, settings: RevisionSettings) -> tuple[str | None, ...]:

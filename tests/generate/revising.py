@@ -51,7 +51,9 @@ def saying(*texts: str | tuple[str, str]) -> Callable[[Request], str | tuple[str
 
 def revise_run(run: Run, script: Any = revising, **options: Any) -> Revised:
     """Revise a run with a scripted engine."""
-    values = {"revise": options.pop("revise", {}), **options.pop("values", {})}
+    # Whether a test's task is classification is a matter of chance.
+    settings = {"labels": True, **options.pop("revise", {})}
+    values = {"revise": settings, **options.pop("values", {})}
     engine = options.pop("engine", {})
     make = options.pop("make", ScriptedEngine)
     return revise(

@@ -141,6 +141,21 @@ def test_declining_can_be_ruled_out(run: Run) -> None:
     assert replay(run) == []
 
 
+def test_labels_are_left_as_they_are(tmp_path: Path, generate: Generate) -> None:
+    values = {"likelihood__seed_bound": False, "likelihood__quantile": None}
+    run = generate(tmp_path / "run", stop__target=20, **values)[0]
+    tasks = list(export_rows(run))
+    labels = [row.id for row in tasks if row.is_classification]
+    assert 0 < len(labels) < len(tasks)
+    done = revise_run(run, saying(CRITIQUE, BETTER), revise={"labels": False})
+    assert (done.owed, done.labels) == (len(tasks) - len(labels), len(labels))
+    assert str(done).endswith(f"; {len(labels)} labels are left as they are")
+    mixed = list(export_rows(run, Answers.PREFER_REVISION))
+    assert [row.id for row in mixed if row.draft is None] == labels
+    # With a setting they are revised, too; what is done already is not done again.
+    assert revise_run(run, saying(CRITIQUE, BETTER)).owed == len(labels)
+
+
 def test_the_model_writes_the_drafts(run: Run) -> None:
     done = revise_run(run, saying("A first answer.", CRITIQUE, BETTER), revise={"draft": True})
     assert (done.drafts, done.accepted) == (6, 6)
@@ -369,6 +384,7 @@ def test_prompts_without_outputs_get_drafts(
     )
     words = ["import", "prompts.jsonl", "--template", "prompts.yaml", "--out", "run"]
     assert cli(words) == 0
+    assert "2 instructions wait for an output" in capfd.readouterr().out
     run = open_run(Path("run"))
     assert run.info(0)["instructions"] == {ACCEPTED: 0, "pending_instances": 2}
     assert list(export_rows(run)) == []
