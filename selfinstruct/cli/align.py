@@ -19,6 +19,7 @@ from selfinstruct.align.steps import KINDS, METHODS
 from selfinstruct.cli.console import stderr, stdout, terminal
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
+    LABELS,
     LOCAL_MODEL,
     EngineOption,
     SeedsOption,
@@ -92,6 +93,7 @@ def align(
             metavar="WHOSE",
             help="ai: the model revises its answers by principles before fine-tuning, and labels "
             "the policy's answers by them (RLAIF)." + default("the labeller `likelihood`"),
+            rich_help_panel=LABELS,
         ),
     ] = None,
     principles: Annotated[
@@ -99,6 +101,7 @@ def align(
         typer.Option(
             "--principles",
             help="With --feedback ai: YAML file of principles." + default("the shipped ones"),
+            rich_help_panel=LABELS,
         ),
     ] = None,
     seeds: SeedsOption = None,

@@ -135,7 +135,7 @@ def export(
     pairs: Annotated[
         bool,
         typer.Option(
-            "--pairs",
+            "--as-pairs",
             help="Write preference pairs instead of tasks: each revision (`revise`) as chosen, its "
             "draft as rejected.",
             rich_help_panel=WHICH,

@@ -14,6 +14,7 @@ from selfinstruct.cli.console import log_to, stderr, stdout, terminal
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
     ANY_MODEL,
+    LABELS,
     MODEL,
     BaseUrlOption,
     ConverseEngineOption,
@@ -33,6 +34,7 @@ def revise(
             "--principles",
             help="YAML file of principles, of which one is drawn for each step."
             + default("the shipped ones"),
+            rich_help_panel=LABELS,
         ),
     ] = None,
     rounds: Annotated[
@@ -78,7 +80,7 @@ def revise(
     """Have a model criticise each answer by a principle and rewrite it (Constitutional AI).
 
     Run it again to continue after a stop, or after the run has grown. `export --answers revision`
-    writes the revisions, and `export --pairs` pairs of draft and revision.
+    writes the revisions, and `export --as-pairs` pairs of draft and revision.
 
     Example:
         selfinstruct revise outputs/first --rounds 2
@@ -122,5 +124,12 @@ def revise(
             raise
     stdout.print(str(result), markup=False, highlight=False, soft_wrap=True)
     if result.accepted:
-        words = ["selfinstruct", "export", str(run), "--pairs", "--out", str(run / "pairs.jsonl")]
+        words = [
+            "selfinstruct",
+            "export",
+            str(run),
+            "--as-pairs",
+            "--out",
+            str(run / "pairs.jsonl"),
+        ]
         stderr.print(f"  {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)

@@ -74,7 +74,7 @@ def _pair(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     }
 
 
-# What `export --pairs` writes; each row is a revision.
+# What `export --as-pairs` writes; each row is a revision.
 PAIRS: Content = _lines(_pair)
 
 

@@ -136,7 +136,7 @@ def check_pairs(
     for option, is_given in problems.items():
         if is_given:
             raise ConfigError(
-                f"--pairs: writes drafts and their revisions as JSON lines; leave {option} out"
+                f"--as-pairs: writes drafts and their revisions as JSON lines; leave {option} out"
             )
     return format, Answers.REVISION
 

@@ -314,7 +314,9 @@ def commands() -> list[Command]:
         Command("complete", _completable, ("complete", "run")),
         Command("converse", _has_run, ("converse", "run", "--turns", "3")),
         Command("revise", _has_run, ("revise", "run", "--rounds", "2")),
-        Command("export --pairs", _revised, ("export", "run", "--pairs", "--out", "pairs.jsonl")),
+        Command(
+            "export --as-pairs", _revised, ("export", "run", "--as-pairs", "--out", "pairs.jsonl")
+        ),
         Command("import", _rows, imports, (*imports, "--resume")),
         Command("merge", _two_runs, ("merge", "run", "other", "--out", "both"), ready="both"),
         Command(

@@ -235,7 +235,7 @@ def test_pairs_train(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     from selfinstruct.train.data.preference_rows import read_pairs
 
     out = tmp_path / "pairs.jsonl"
-    words = ["export", str(run.path), "--pairs", "--out", str(out)]
+    words = ["export", str(run.path), "--as-pairs", "--out", str(out)]
     assert cli(words) == 2
     assert "selfinstruct revise" in capfd.readouterr().err
     own = list(export_rows(run))
@@ -265,7 +265,7 @@ def test_the_command(
     assert cli(words) == 0
     told = capfd.readouterr()
     assert "revisions accepted; rejected: " in told.out
-    assert "--pairs" in told.err
+    assert "--as-pairs" in told.err
     info = REVISED.info(run, 0)
     assert [one["name"] for one in info["settings"]["principles"]] == ["kind"]
     assert cli(words) == 0
@@ -401,7 +401,7 @@ def test_prompts_without_outputs_get_drafts(
     assert {(row.output, row.draft) for row in rows} == {(BETTER, "By the sun and by landmarks.")}
     assert [row.id for row in rows] == [f"{row.instruction_id}-v0-s1" for row in rows]
     assert replay(run) == []
-    assert cli(["export", "run", "--pairs", "--card", "--out", "out/pairs.jsonl"]) == 0
+    assert cli(["export", "run", "--as-pairs", "--card", "--out", "out/pairs.jsonl"]) == 0
     assert "Constitutional AI" in Path("out/README.md").read_text()
     Path("wrong.yaml").write_text(
         "name: wrong\nabout: x\ntemplates:\n"
