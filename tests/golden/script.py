@@ -347,7 +347,7 @@ class RevisingVoice(Voice):
             5: f"Sure! Most of them know the {subject}, {words}.\n\nI hope this helps!",
         }
         return ends.get(
-            _draw(14, asked.seed, "revise"), f" Few people know the {subject}, {words}."
+            _draw(9, asked.seed, "revise"), f" Few people know the {subject}, {words}."
         )
 
 
