@@ -346,9 +346,7 @@ class RevisingVoice(Voice):
             4: "Say where it is not calm. Say where it is not brief. Say where it is not exact.",
             5: f"Sure! Most of them know the {subject}, {words}.\n\nI hope this helps!",
         }
-        return ends.get(
-            _draw(9, asked.seed, "revise"), f" Few people know the {subject}, {words}."
-        )
+        return ends.get(_draw(9, asked.seed, "revise"), f" Few people know the {subject}, {words}.")
 
 
 def _choice(options: tuple[str, ...], *parts: object) -> str:
