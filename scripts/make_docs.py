@@ -40,8 +40,8 @@ from selfinstruct.inputs.purposes import PURPOSES
 from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
-from selfinstruct.store import chat_tables, judgement_table, schema
-from selfinstruct.store.layout import CHATS, JUDGEMENTS, TURNS
+from selfinstruct.store import chat_tables, judgement_table, revision_table, schema
+from selfinstruct.store.layout import CHATS, JUDGEMENTS, REVISIONS, TURNS
 from selfinstruct.train.rewards.kinds import KINDS
 
 ANSWER_COLUMNS = "answers/…/instances.parquet, also"
@@ -105,7 +105,7 @@ def _step(rule: Rule) -> str:
 
 
 def chat_rule_table(of: Of) -> str:
-    """Return a table of the rules on turns of self-chats, or on self-chats."""
+    """Return a table of the rules on turns of self-chats, on self-chats, or on revisions."""
     lines = ["| reason | meaning | in detail |", "|---|---|---|"]
     lines += [
         f"| `{rule.reason}` | {rule.help} | {rule.details} |"
@@ -234,8 +234,8 @@ COLUMNS = {
         "unscored_reason": "why there is no mean",
     },
     "completions.parquet": {
-        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply` or "
-        "`…-score`",
+        "id": "`…-propose`, `…-classify`, `…-instances`, `…-answer`, `…-user`, `…-reply`, "
+        "`…-critique`, `…-revise` or `…-score`",
         "stage": "what the request is for",
         "template": "template that made the prompt",
         "prompt": "the text that the model saw, BOS and chat markup included",
@@ -362,6 +362,32 @@ COLUMNS = {
         "threshold": "limit that the deciding rule compared with",
         "cut": "chat around it that was cut off; null: none",
     },
+    "revisions.parquet": {
+        "id": "of the draft or revision",
+        "series_id": "its series: a draft and its revisions",
+        "number": "its step; 0 is the draft",
+        "instruction_id": "the instruction of the task",
+        "instance_id": "the instance whose output is revised; null: the task has no output",
+        "round": "round of the instruction",
+        "instruction": "text of the instruction, with people's edits",
+        "input": "input of the task",
+        "principle": "name of the principle; null for a draft",
+        "draft": "the text that this step revises; null for a draft",
+        "critique": "what the model said about that text",
+        "critique_id": "the completion with the critique",
+        "completion_id": "the completion with this text; null: a draft that the run had, or no "
+        "revision was asked for",
+        "char_start": "first character of its span in that completion",
+        "char_end": "end of that span",
+        "text": "the draft or revision",
+        "mean_logprob": "nats per token",
+        "num_tokens": "number of tokens in the mean",
+        "unscored_reason": "why there is no mean",
+        "verdict": "`accepted` or `rejected`",
+        "reason": "why it was rejected",
+        "threshold": "limit that the deciding rule compared with",
+        "cut": "chat around it that was cut off; null: none",
+    },
 }
 
 
@@ -394,6 +420,7 @@ def column_tables() -> str:
         JUDGEMENTS: judgement_table.JUDGEMENTS,
         CHATS: chat_tables.CONVERSATIONS,
         TURNS: chat_tables.TURNS,
+        REVISIONS: revision_table.REVISIONS,
     }
     parts = []
     for file, columns in schemas.items():
@@ -526,6 +553,7 @@ def generated() -> dict[Path, str]:
             rules,
             *("instructions", rule_table(Of.INSTRUCTION), "instances", rule_table(Of.INSTANCE)),
             *("turns", chat_rule_table(Of.TURN), "chats", chat_rule_table(Of.CHAT)),
+            *("revisions", chat_rule_table(Of.REVISION)),
         ),
         engine: marked(engine, "engines", engine_table(), "throughput", throughput("table")),
         training: marked(training, "formats", format_table(), "trainers", trainer_table()),

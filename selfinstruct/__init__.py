@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         import_dataset,
         open_run,
         probe_model,
+        revise,
     )
     from selfinstruct.audit.queries import Summary
     from selfinstruct.common.errors import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from selfinstruct.common.progress import Conversed, Event, RoundCommitted, Working
+    from selfinstruct.common.revisions import Revised
     from selfinstruct.dataset.rows import ExportRow
     from selfinstruct.store.compact import Compacted
     from selfinstruct.verdicts.replay import Difference
@@ -58,6 +60,7 @@ __all__ = [
     "ExportRow",
     "Exported",
     "PublishError",
+    "Revised",
     "RoundCommitted",
     "Run",
     "SeedError",
@@ -73,6 +76,7 @@ __all__ = [
     "import_dataset",
     "open_run",
     "probe_model",
+    "revise",
 ]
 
 # Where each name comes from; tests/test_api.py compares this with the two lists above.
@@ -87,6 +91,7 @@ _HOMES = {
         "import_dataset",
         "open_run",
         "probe_model",
+        "revise",
     ),
     "audit.queries": ("Summary",),
     "common.errors": (
@@ -99,6 +104,7 @@ _HOMES = {
         "WriteError",
     ),
     "common.progress": ("Conversed", "Event", "RoundCommitted", "Working"),
+    "common.revisions": ("Revised",),
     "dataset.rows": ("ExportRow",),
     "store.compact": ("Compacted",),
     "verdicts.replay": ("Difference",),

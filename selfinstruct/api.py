@@ -26,6 +26,7 @@ from selfinstruct.common.progress import (
     Probed,
     RoundCommitted,
 )
+from selfinstruct.common.revisions import Revised
 from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.dataset import export as exporting
 from selfinstruct.dataset.formats import Format
@@ -85,7 +86,8 @@ class Run:
         Args:
             answers: whose outputs: `own` (the run's), `teacher` (those of `selfinstruct
                 answer`), `prefer-teacher` (the teacher's where there is one), `votes` (those of
-                `answer --votes`) or `rationales` (those of `answer --rationale`).
+                `answer --votes`), `rationales` (those of `answer --rationale`), `revision` (those
+                of `selfinstruct revise`), or `prefer-revision`.
 
         Returns:
             An iterator of frozen records; each round is read when the iterator reaches it.
@@ -128,10 +130,11 @@ class Run:
         matches no range.
 
         Args:
-            stage: `instructions` or `instances`; or `conversations` or `turns` (`converse`), which
-                can be filtered only by `verdict`, `reason`, `round`, `text` and `overridden`;
-                or `answers` (`answer`), which can be filtered only by `verdict`, `reason`, `round`,
-                `text` and `instruction_id`, and sorted by `agreement`.
+            stage: `instructions` or `instances`; or `conversations` or `turns` (`converse`), or
+                `revisions` (`revise`), which can be filtered only by `verdict`, `reason`,
+                `round`, `text` and `overridden`; or `answers` (`answer`), which can be filtered
+                only by `verdict`, `reason`, `round`, `text` and `instruction_id`, and sorted by
+                `agreement`.
             verdict: only `accepted` or `rejected`.
             reason: only those rejected for this reason, such as `not_novel`.
             round: only those of the round with this number.
@@ -163,7 +166,7 @@ class Run:
             >>> [(row["text"], row["neighbour_id"]) for row in near]
         """
         from selfinstruct.audit import answers
-        from selfinstruct.audit.chats import CHAT_TABLES, find_chats
+        from selfinstruct.audit.chats import LATER_TABLES, find_chats
         from selfinstruct.audit.search import Filter, candidates
 
         wanted = Filter(
@@ -182,7 +185,7 @@ class Run:
             parent=parent,
             overridden=overridden,
         )
-        find = find_chats if stage in CHAT_TABLES else candidates
+        find = find_chats if stage in LATER_TABLES else candidates
         find = answers.find_answers if stage == answers.TABLE else find
         return find(self._run, wanted, sort=sort, descending=descending, offset=offset, limit=limit)
 
@@ -247,7 +250,7 @@ class Exported:
         card: the dataset card beside it, or None.
         url: the dataset's address on the hub, or None.
         replaced: a short description of the file that was there before, or None.
-        teachers: how many of the rows have a teacher's output.
+        teachers: how many of the rows have a teacher's output, or a revision.
         config: the trainer's configuration file, or None.
         conversations: how many rows are whole conversations.
         shortened: how many conversations were cut to their first exchange, because the format
@@ -501,6 +504,78 @@ def converse(
     )
 
 
+def revise(
+    run: Run | StrPath,
+    *,
+    principles: StrPath | None = None,
+    rounds: int | None = None,
+    draft: bool | None = None,
+    model: str | None = None,
+    engine: str | None = None,
+    base_url: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    advance: Callable[[int, int], object] | None = None,
+) -> Revised:
+    """Have a model criticise each output of a run by a principle, and rewrite it.
+
+    The method is Constitutional AI (docs/revise.md). Call it again to continue after a stop, or
+    after the run has grown: outputs that are revised with these settings are skipped.
+
+    Args:
+        run: a run, or its folder.
+        principles: a file of principles; the shipped ones by default.
+        rounds: steps of critique and revision for each output (default 1).
+        draft: True: the model first answers each task itself, and revises that answer. This also
+            answers tasks that have no output.
+        model: another model that criticises and rewrites; the run's own by default.
+        engine: what runs the model, such as `vllm`.
+        base_url: addresses of servers that serve `model`, such as `http://host:8000/v1`.
+        settings: any key of `revise`, `model`, `engine` and `instances.sampling`, dotted or
+            nested: `{"revise.may_decline": False}`.
+        advance: called with two numbers: how many outputs are revised, and how many are to be
+            revised in all.
+
+    Returns:
+        Counts of outputs and of revisions, by `accepted` or reason.
+
+    Raises:
+        ConfigError: an argument or the file of principles is wrong, or the run's model was changed.
+        EngineError: the engine failed; committed revisions are safe. Call `revise` again.
+        WriteError: a file could not be written; committed revisions are safe. Call `revise` again.
+        StoreError: the run is damaged.
+
+    Example:
+        >>> si.revise(run, rounds=2).accepted
+        231
+    """
+    from selfinstruct.config.values import engine_of, nested, overlay
+    from selfinstruct.engines.registry import build_engine, required_engine
+    from selfinstruct.generate.revise import revise as revise_run
+    from selfinstruct.models.endpoint import with_endpoint
+    from selfinstruct.prompts.principles import read_principles
+
+    arguments = {
+        "revise.rounds": rounds,
+        "revise.draft": draft,
+        "model.name": model,
+        "engine.name": engine,
+        "engine.base_url": list(base_url) if base_url else None,
+    }
+    given = nested({key: value for key, value in arguments.items() if value is not None})
+    given = with_endpoint(overlay(given, nested(settings or {})))
+    chosen = read_principles(principles if principles is None else os.fspath(principles))
+    opened = (run if isinstance(run, Run) else open_run(run))._run
+    required_engine(engine_of(given) or _engine_of_run(opened.path))
+    return revise_run(
+        opened,
+        given,
+        chosen,
+        make_engine=build_engine,
+        model_progress=lambda step, share: log.debug("model: %s (%.0f%%)", step, 100 * share),
+        advance=advance or (lambda done, owed: log.info("%d/%d outputs revised", done, owed)),
+    )
+
+
 def compact(run: Run | StrPath, progress: Callable[[int], object] | None = None) -> Compacted:
     """Put the rounds of a run into fewer, larger files (docs/run.md).
 
@@ -671,6 +746,7 @@ def export(
     without_rationale: bool = False,
     min_judge_score: float | None = None,
     rubric: str | None = None,
+    pairs: bool = False,
 ) -> Exported:
     """Write the accepted tasks of a run to a file that trainers and `load_dataset` read.
 
@@ -706,6 +782,8 @@ def export(
         without_rationale: write only the final answer of answers with a rationale.
         min_judge_score: least score of `audit judge`; a task without one is left out.
         rubric: with `min_judge_score`, the name of the rubric; None: the last one used.
+        pairs: write preference pairs: each revision as chosen, its draft as rejected, as JSON
+            lines. `answers` and `format` do not apply.
 
     Returns:
         What was written.
@@ -725,7 +803,7 @@ def export(
     from selfinstruct.dataset import publish
     from selfinstruct.dataset.card import check_card, dataset_card, write_card
     from selfinstruct.dataset.replace import check_suffix, record, replaced
-    from selfinstruct.dataset.select import Selection
+    from selfinstruct.dataset.select import Selection, check_pairs
     from selfinstruct.dataset.trainers import config_path, trainer_of, write_config
 
     program = trainer_of(trainer) if trainer is not None else None
@@ -746,6 +824,7 @@ def export(
         without_rationale,
         min_judge_score,
         rubric,
+        pairs,
     )
     if (min_agreement is not None or without_rationale) and choice[1] is Answers.OWN:
         raise ConfigError(
@@ -757,6 +836,8 @@ def export(
             "--min-judge-score: judges the run's own outputs; leave --answers out, or "
             "--min-judge-score"
         )
+    if pairs:
+        choice = check_pairs(selection, *choice, given=bool(format or trainer))
     if push is not None:
         publish.check_repo(push)
     elif private:

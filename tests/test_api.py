@@ -245,7 +245,7 @@ def test_datasets(run: si.Run, tmp_path: Path) -> None:
     assert isinstance(whole, datasets.Dataset)
     # A row of a table holds one exchange.
     names = [field.name for field in fields(si.ExportRow)]
-    assert [*whole.column_names, "conversation_id", "turns", "item", "shown"] == names
+    assert [*whole.column_names, "conversation_id", "turns", "item", "shown", "draft"] == names
     assert whole["id"][:] == [task.id for task in run.tasks()]
     for format in (format for format in Format if format.suffix == "jsonl"):
         file = si.export(run.path, tmp_path / "train.jsonl", format=format).path

@@ -121,12 +121,13 @@ def check_settings(settings: AlignSettings) -> None:
     Raises:
         ConfigError: names the option.
     """
-    judged = settings.options.get("prefer", ())
-    if settings.judge is not None and settings.judge in _after("--judge", judged):
+    if settings.judge is not None and settings.judge == settings.label_judge:
         raise ConfigError(
             f"--judge {settings.judge}: already labels the pairs, so it would judge its own work; "
             "give another, or `none`"
         )
+    if settings.principles is not None and not settings.by_principles:
+        raise ConfigError("--principles: is for --feedback ai; give both, or leave it out")
     if settings.repeated:
         able = [step.kind for step in METHODS if step.repeats]
         if len(settings.chosen) > 1 or settings.chosen[0] not in able:

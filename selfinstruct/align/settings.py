@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 # What scores answers independently of the reward, unless told otherwise: ROUGE-L with the
@@ -11,6 +12,8 @@ from pathlib import Path
 GOLD = "reference"
 # The shipped prompt: of the prompted model, and of distillation.
 PROMPT = "hhh"
+# Feedback of a model by principles, as `--feedback` names it.
+AI = "ai"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class AlignSettings:
             choice: DPO, without the prompted model in the comparison.
         iterations: how often the policy is sampled, labelled and trained.
         gold: an independent scorer, as `train rl --gold` names it; None: there is none.
+        feedback: AI: the model revises its answers before fine-tuning, and labels by principles
+            (Bai et al. 2022); None: neither.
+        principles: a file of them; None: the shipped ones.
     """
 
     model: str
@@ -41,6 +47,23 @@ class AlignSettings:
     methods: tuple[str, ...] = ()
     iterations: int = 1
     gold: str | None = GOLD
+    feedback: str | None = None
+    principles: str | None = None
+
+    @property
+    def by_principles(self) -> bool:
+        """Whether answers are revised and labelled by principles."""
+        return self.feedback == AI
+
+    @property
+    def label_judge(self) -> str | None:
+        """The model that says which answer is better, if one is asked."""
+        named = [
+            value
+            for option, value in pairwise(self.options.get("prefer", ()))
+            if option == "--judge"
+        ]
+        return named[-1] if named else self.model if self.by_principles else None
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -97,6 +120,12 @@ class Place:
         """The option that names the engine, if one is named."""
         engine = self.settings.engine
         return ("--engine", engine) if engine is not None else ()
+
+    @property
+    def principles(self) -> tuple[str, ...]:
+        """The option that names the file of principles, if one is named."""
+        file = self.settings.principles
+        return ("--principles", file) if file is not None else ()
 
     @property
     def seed(self) -> tuple[str, ...]:

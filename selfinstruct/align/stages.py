@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfinstruct.align.settings import PROMPT, AlignSettings, Contestant, Place, in_iteration
-from selfinstruct.align.steps import Step, needed, step_of
+from selfinstruct.align.steps import REVISE, Step, needed, step_of
 
 EVALUATE = "evaluate"
 # The base model told to be helpful, honest and harmless, by the shipped prompt (Askell et al. 2021,
@@ -36,7 +36,9 @@ class Stage:
 
 def stages_of(out: Path, settings: AlignSettings) -> list[Stage]:
     """Return the commands of the chain, in order."""
-    steps = needed(settings.chosen, repeated=settings.repeated)
+    steps = needed(
+        settings.chosen, repeated=settings.repeated, by_principles=settings.by_principles
+    )
     place = Place(out, settings, policy=str(out / "sft"))
     stages = [_stage(step, place, step.needs) for step in steps if _is_before(step)]
     if settings.repeated:
@@ -81,6 +83,8 @@ def _named(kind: str, number: int) -> str:
 def _stage(step: Step, at: Place, uses: Sequence[str]) -> Stage:
     words = (*step.words(at), *at.settings.options.get(step.kind, ()))
     number = 0 if step.once else at.iteration
+    if step.revised and at.settings.by_principles:
+        uses = (*uses, REVISE)
     makes = in_iteration(number, step.makes)
     return Stage(_named(step.kind, number), words, makes, tuple(uses), step)
 

@@ -15,6 +15,7 @@ from selfinstruct.common.suggest import did_you_mean
 
 Words = tuple[str, ...]
 
+REVISE = "revise"
 # Tasks to judge (models in pairs, in both orders), prompts to answer again during a training, and
 # steps of RL. Each takes minutes on a CPU; the default chain should take less than 30.
 _JUDGED, _FRESH, _STEPS = 60, 16, 20
@@ -33,6 +34,7 @@ class Step:
         once: whether all iterations share it.
         repeats: whether the method can be repeated, on prompts that it does not train on.
         marks: whether the file says that the step is whole: it is written last.
+        revised: whether it reads revisions, where the feedback is a model's.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Step:
     once: bool = False
     repeats: bool = True
     marks: bool = True
+    revised: bool = False
 
     @property
     def folder(self) -> str:
@@ -59,8 +62,18 @@ def _generate(at: Place) -> Words:
     )
 
 
+def _revise(at: Place) -> Words:
+    return ("revise", at.shared("run"), *at.principles, *at.engine)
+
+
+def _answers(at: Place) -> Words:
+    """Return the option that has revisions in the place of the outputs that they revise."""
+    return ("--answers", "prefer-revision") if at.settings.by_principles else ()
+
+
 def _export(at: Place) -> Words:
-    return ("export", at.shared("run"), "--format", "messages", "--out", at.shared("sft.jsonl"))
+    out = ("--format", "messages", "--out", at.shared("sft.jsonl"))
+    return ("export", at.shared("run"), *out, *_answers(at))
 
 
 def _trained(kind: str, data: str, model: str, out: str, *more: str) -> Words:
@@ -77,13 +90,16 @@ def _trained(kind: str, data: str, model: str, out: str, *more: str) -> Words:
 
 def _sft(at: Place) -> Words:
     words = _trained("sft", at.shared("run"), at.settings.model, at.shared("sft"))
-    return (*words, *at.seed, "--resume")
+    return (*words, *_answers(at), *at.seed, "--resume")
 
 
 def _prefer(at: Place) -> Words:
+    labels: Words = ()
+    if at.settings.by_principles:
+        labels = ("--labeller", "principles", "--judge", at.settings.model, *at.principles)
     return (
         *("prefer", at.shared("run"), "--policy", at.policy, "--out", at.own("preferences")),
-        *(*at.engine, *at.seed, "--resume"),
+        *(*labels, *at.engine, *at.seed, "--resume"),
     )
 
 
@@ -189,7 +205,10 @@ def _evaluate(at: Place) -> Words:
 
 STEPS: tuple[Step, ...] = (
     Step("generate", "run/run.yaml", _generate, once=True, marks=False),
-    Step("export", "sft.jsonl", _export, ("generate",), once=True, marks=False),
+    Step(
+        REVISE, "run/revisions/00000/revisions.json", _revise, ("generate",), once=True, marks=False
+    ),
+    Step("export", "sft.jsonl", _export, ("generate",), once=True, marks=False, revised=True),
     Step(
         "sft",
         "sft/training.json",
@@ -198,6 +217,7 @@ STEPS: tuple[Step, ...] = (
         "fine-tuning on the run's answers; every other method starts from it",
         once=True,
         repeats=False,
+        revised=True,
     ),
     Step("prefer", "preferences/report.json", _prefer, ("generate", "sft")),
     Step("reward", "reward/training.json", _reward, ("prefer", "sft")),
@@ -291,7 +311,7 @@ def method_named(name: str) -> str:
     return name
 
 
-def needed(methods: tuple[str, ...], *, repeated: bool) -> list[Step]:
+def needed(methods: tuple[str, ...], *, repeated: bool, by_principles: bool = False) -> list[Step]:
     """Return the steps that methods need, in their order.
 
     Iterations train a reward model too, whatever the method: the curve measures by it.
@@ -299,8 +319,9 @@ def needed(methods: tuple[str, ...], *, repeated: bool) -> list[Step]:
     Args:
         methods: their names.
         repeated: whether there are iterations.
+        by_principles: whether answers are revised and labelled by principles.
     """
-    found = {"export", "evaluate"}
+    found = {"export", "evaluate", *((REVISE,) if by_principles else ())}
     ahead = [*found, *methods, *(("reward",) if repeated else ())]
     while ahead:
         kind = ahead.pop()

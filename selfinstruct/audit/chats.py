@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from selfinstruct.audit.completions import Asked, asked_by_id
+from selfinstruct.audit.revisions import REVISIONS, revision_rows
 from selfinstruct.audit.search import JUDGED, Filter, check_outcomes
 from selfinstruct.common import ids
 from selfinstruct.common.chats import ChatTurn, SelfChat
@@ -21,6 +22,8 @@ from selfinstruct.store.commits import CONVERSATIONS
 from selfinstruct.store.layout import COMPLETIONS
 
 CHAT_TABLES = ("conversations", "turns")
+# Those that `find_chats` looks at.
+LATER_TABLES = (*CHAT_TABLES, REVISIONS)
 _FILTERS = frozenset({"table", "verdict", "reason", "round", "text", "overridden"})
 
 
@@ -52,7 +55,7 @@ def find_chats(
     offset: int = 0,
     limit: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Return the self-chats or turns that a filter finds, in the order of the run.
+    """Return the self-chats, turns or revisions that a filter finds, in the order of the run.
 
     A self-chat's row has its turns' texts too, as `turns`; a turn's row has its `round`.
 
@@ -78,6 +81,9 @@ def find_chats(
 
 
 def _rows(run: Run, table: str) -> Iterator[dict[str, Any]]:
+    if table == REVISIONS:
+        yield from revision_rows(run)
+        return
     for commit in read_chat_commits(run):
         turns = commit.turns_of()
         for chat in commit.chats:

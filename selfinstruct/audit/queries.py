@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.audit.chats import count_chats
+from selfinstruct.audit.revisions import count_revisions
 from selfinstruct.audit.search import Filter, count_by_reason
 from selfinstruct.audit.tables import TABLES
 from selfinstruct.common.errors import StoreError
@@ -38,6 +39,7 @@ class Summary:
         failed_requests: requests of the rounds that failed after all retries, by stage.
         conversations: conversations of the model with itself, by `accepted` or reason.
         turns: the turns that it wrote for them, likewise.
+        revisions: revisions of outputs, likewise.
         advice: a hint if one reason rejects most candidates of the first round, or None.
         damaged: messages about damaged lines of people's decisions or ratings, or about a damaged
             configuration.
@@ -67,6 +69,7 @@ class Summary:
     advice: str | None
     conversations: Mapping[str, int]
     turns: Mapping[str, int]
+    revisions: Mapping[str, int]
 
     @property
     def candidates(self) -> int:
@@ -113,6 +116,7 @@ def summarise(run: Run) -> Summary:
         failed_requests=dict(sum((Counter(info.get("failed", {})) for info in infos), Counter())),
         advice=advice,
         **count_chats(run),
+        revisions=count_revisions(run),
     )
 
 

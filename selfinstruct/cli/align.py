@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.align.settings import GOLD
+from selfinstruct.align.settings import AI, GOLD
 from selfinstruct.align.steps import KINDS, METHODS
 from selfinstruct.cli.console import stderr, stdout, terminal
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import (
+    LABELS,
     LOCAL_MODEL,
     EngineOption,
     SeedsOption,
@@ -28,6 +31,15 @@ from selfinstruct.cli.options import (
 if TYPE_CHECKING:
     from selfinstruct.align.settings import AlignSettings
     from selfinstruct.align.stages import Stage
+
+JUDGE = "bundled"
+
+
+class Feedback(StrEnum):
+    """Whose feedback, where not the labeller's of `prefer`."""
+
+    AI = AI
+
 
 _NAMES, _KINDS = ", ".join(step.kind for step in METHODS), ", ".join(KINDS)
 
@@ -67,9 +79,31 @@ def align(
         ),
     ] = GOLD,
     judge: Annotated[
-        str,
-        typer.Option("--judge", help="MODEL that compares answers at the end, or `none`."),
-    ] = "bundled",
+        str | None,
+        typer.Option(
+            "--judge",
+            help="MODEL that compares answers at the end, or `none`."
+            + default("bundled; none if that model labels the answers"),
+        ),
+    ] = None,
+    feedback: Annotated[
+        Feedback | None,
+        typer.Option(
+            "--feedback",
+            metavar="WHOSE",
+            help="ai: the model revises its answers by principles before fine-tuning, and labels "
+            "the policy's answers by them (RLAIF)." + default("the labeller `likelihood`"),
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
+    principles: Annotated[
+        Path | None,
+        typer.Option(
+            "--principles",
+            help="With --feedback ai: YAML file of principles." + default("the shipped ones"),
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
     seeds: SeedsOption = None,
     engine: EngineOption = None,
     options: Annotated[
@@ -101,7 +135,7 @@ def align(
     settings = AlignSettings(
         model=model,
         target=target,
-        judge=None if judge == "none" else judge,
+        judge=None,
         seed=seed,
         seeds=seeds,
         options=_options([*(stage or []), *(options or [])]),
@@ -109,7 +143,12 @@ def align(
         methods=_methods(method or []),
         iterations=iterations,
         gold=None if gold == "none" else gold,
+        feedback=feedback and str(feedback),
+        principles=None if principles is None else str(principles),
     )
+    if judge is None:
+        judge = "none" if settings.label_judge == JUDGE else JUDGE
+    settings = replace(settings, judge=None if judge == "none" else judge)
     _check(out, settings)
     signal.signal(signal.SIGTERM, interrupt)
     try:
@@ -137,6 +176,7 @@ def _check(out: Path, settings: AlignSettings) -> None:
     from selfinstruct.dataset.read import read_any
     from selfinstruct.inputs.seed_rows import seeds_of
     from selfinstruct.models import check_model
+    from selfinstruct.prompts.principles import read_principles
     from selfinstruct.train.libraries import require_trl
     from selfinstruct.train.rewards.parse import parse_gold
 
@@ -145,6 +185,8 @@ def _check(out: Path, settings: AlignSettings) -> None:
         _parse(stage)
     if settings.gold is not None:
         parse_gold(settings.gold, ())
+    if settings.by_principles:
+        read_principles(settings.principles)
     if settings.seeds is not None:
         seeds_of(read_any(settings.seeds, "--seeds"))
     check_model(settings.model)

@@ -27,6 +27,7 @@ from selfinstruct.cli import (
     models,
     plan,
     prefer,
+    revise,
     serve,
     train,
     train_distill,
@@ -59,6 +60,7 @@ add(app, "align", align.align)
 add(app, "answer", answer.answer)
 add(app, "complete", complete.complete)
 add(app, "converse", converse.converse)
+add(app, "revise", revise.revise)
 add(app, "merge", merge.merge)
 add(app, "compact", compact.compact)
 add(app, "plan", plan.plan)

@@ -130,6 +130,7 @@ def _print_summary(totals: Summary) -> None:
         "answers of other models": totals.answers,
         "conversations": totals.conversations,
         "turns of conversations": totals.turns,
+        "revisions": totals.revisions,
     }
     for title, counts in tables.items():
         if not counts and title not in ("instructions", "instances"):

@@ -23,6 +23,7 @@ from selfinstruct.cli.labelling import (
     FormerTokensOption,
     JudgeOption,
     JudgePromptOption,
+    PrinciplesOption,
     RewardModelOption,
     TemperatureOption,
     labeller_name,
@@ -74,6 +75,7 @@ def best_of(
     ] = "reference",
     judge: JudgeOption = None,
     judge_prompt: JudgePromptOption = None,
+    principles: PrinciplesOption = None,
     reward_model: RewardModelOption = None,
     temperature: TemperatureOption = 0.9,
     answer_tokens: AnswerTokensOption = 192,
@@ -112,7 +114,9 @@ def best_of(
     reading = reading_of(format, columns, skip_invalid)
     prompts = read_prompts(tasks, BEST_OF, "DATA", reading).tasks[:limit]
     kind = required_engine(engine, policy, judge)
-    chooses, measures = scorers_of([labeller, measure], judge, judge_prompt, reward_model)
+    chooses, measures = scorers_of(
+        [labeller, measure], judge, judge_prompt, reward_model, principles, seed
+    )
     local = resolve_model(policy, lambda *_: None)
     choice = Choice(chooses, measures)
     longest = answer_tokens if max_tokens is None else max_tokens

@@ -24,8 +24,15 @@ class AnswersName(StrEnum):
     PREFER_TEACHER = "prefer-teacher"
     VOTES = "votes"
     RATIONALES = "rationales"
+    REVISION = "revision"
+    PREFER_REVISION = "prefer-revision"
 
 
+WHOSE = (
+    "own (the run's), teacher (from `answer`), prefer-teacher (the teacher's if there is one), "
+    "votes (from `answer --votes`), rationales (from `answer --rationale`), "
+    "revision (from `revise`), or prefer-revision (the revision if there is one)"
+)
 # Which tasks of the run, and what is written with them.
 WHICH = "What is written"
 
@@ -58,9 +65,7 @@ def export(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help="Whose outputs to export: own (the run's), teacher (from `answer`), "
-            "prefer-teacher (the teacher's if there is one), votes (from `answer --votes`) or "
-            "rationales (from `answer --rationale`).",
+            help=f"Whose outputs to export: {WHOSE}.",
         ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
@@ -167,6 +172,15 @@ def export(
             rich_help_panel=WHICH,
         ),
     ] = False,
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--as-pairs",
+            help="Write preference pairs instead of tasks: each revision (`revise`) as chosen, its "
+            "draft as rejected.",
+            rich_help_panel=WHICH,
+        ),
+    ] = False,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card, README.md, beside the file.")
     ] = False,
@@ -224,13 +238,15 @@ def export(
         force=force,
         ignore_damaged_decisions=ignore_damaged_decisions,
         plain_controls=plain_controls,
+        pairs=pairs,
     )
     kind = "parquet" if format is Format.PARQUET else "json"
     if done.replaced is not None:
         _say(f"replaced {done.path}: {done.replaced}")
-    if answers is AnswersName.PREFER_TEACHER:
+    if answers in (AnswersName.PREFER_TEACHER, AnswersName.PREFER_REVISION):
         own = done.rows - done.teachers
-        _say(f"{done.teachers} outputs are the teacher's, {own} are the run's own")
+        whose = "the teacher's" if answers is AnswersName.PREFER_TEACHER else "revisions"
+        _say(f"{done.teachers} outputs are {whose}, {own} are the run's own")
     _say(f"{amount(done.rows, 'row')} in {done.path}; read them with:")
     _say(f'  datasets.load_dataset("{kind}", data_files="{done.path}")')
     if done.conversations:

@@ -251,6 +251,9 @@ def import_dataset(
     )
     if rejected:
         _say("instances rejected: " + ", ".join(f"{name} {n}" for name, n in rejected.items()))
+    if waiting := summary.standing.get("pending_instances", 0):
+        _say(f"{waiting} instructions wait for an output; have a model write and revise them:")
+        _hint(["selfinstruct", "revise", str(out), "--draft", "--model", "MODEL"])
     _hint(["selfinstruct", "audit", "summary", str(out)])
 
 

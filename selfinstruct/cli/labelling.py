@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.console import log_to, stderr, terminal
+from selfinstruct.cli.help import default
 from selfinstruct.cli.options import ANSWERS, LABELS, interrupt, renamed
 from selfinstruct.labellers.base import MODEL_OPTIONS, Needs
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
@@ -73,6 +74,15 @@ RewardModelOption = Annotated[
         rich_help_panel=LABELS,
     ),
 ]
+PrinciplesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--principles",
+        help="YAML file of principles, for the labeller `principles`."
+        + default("the shipped ones"),
+        rich_help_panel=LABELS,
+    ),
+]
 TemperatureOption = Annotated[
     float,
     typer.Option(
@@ -99,8 +109,18 @@ def scorers_of(
     judge: str | None,
     judge_prompt: Path | None,
     reward_model: str | None,
+    principles: Path | None = None,
+    seed: int = 0,
 ) -> list[Scorer]:
     """Return who labels, with the models that they ask.
+
+    Args:
+        names: of the labellers.
+        judge: the model of a judge.
+        judge_prompt: the template of a judge.
+        reward_model: a reward model.
+        principles: a file of them; None: the shipped ones.
+        seed: of the draws of principles.
 
     Raises:
         ConfigError: one lacks its model, or a model is given that nobody asks.
@@ -109,6 +129,7 @@ def scorers_of(
     from selfinstruct.labellers.base import Scorer
     from selfinstruct.labellers.duels import read_template
     from selfinstruct.models import resolve_model
+    from selfinstruct.prompts.principles import Principles, read_principles
 
     labellers = [labeller_of(name) for name in names]
     models = {Needs.JUDGE: judge, Needs.REWARD_MODEL: reward_model}
@@ -123,12 +144,19 @@ def scorers_of(
             raise ConfigError(f"{option}: names the model that `{asking[0]}` asks; give it")
     if judge_prompt is not None and judge is None:
         raise ConfigError("--judge-prompt: there is no judge; give --judge too")
-    template = None if judge_prompt is None else read_template(judge_prompt)
+    by_principles = [labeller for labeller in labellers if labeller.by_principles]
+    if principles is not None and not by_principles:
+        raise ConfigError("--principles: it is not used; label by `principles`, or leave it out")
+    template = None
+    if judge_prompt is not None:
+        template = read_template(judge_prompt, by_principles=bool(by_principles))
+    drawn = Principles(read_principles(principles), seed) if by_principles else None
     scorers = []
     for labeller in labellers:
         model = models.get(labeller.needs)
         local = resolve_model(model, lambda *_: None) if model is not None else None
-        scorers.append(Scorer(labeller, local, template))
+        own = drawn if labeller.by_principles else None
+        scorers.append(Scorer(labeller, local, template, own))
     return scorers
 
 

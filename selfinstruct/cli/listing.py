@@ -31,6 +31,7 @@ class StageName(StrEnum):
     CONVERSATIONS = "conversations"
     TURNS = "turns"
     ANSWERS = "answers"
+    REVISIONS = "revisions"
 
 
 class VerdictName(StrEnum):
@@ -46,7 +47,8 @@ def list_candidates(
         StageName,
         typer.Option(
             "--stage",
-            help="Kind of candidate: instructions, instances, conversations, turns or answers.",
+            help="Kind of candidate: instructions, instances, conversations, turns, answers or "
+            "revisions.",
             rich_help_panel=WHICH,
         ),
     ] = StageName.INSTRUCTIONS,
@@ -211,5 +213,9 @@ _SHAPES = {
             "hinted": lambda row: "yes" if row["hinted"] else "",
         },
         {"input": itemgetter("input"), "output": itemgetter("output")},
+    ),
+    StageName.REVISIONS: _Shape(
+        {"principle": lambda row: row["principle"] or "(draft)"},
+        {"before": lambda row: row["draft"] or "", "text": itemgetter("text")},
     ),
 }

@@ -21,6 +21,7 @@ from selfinstruct.cli.labelling import (
     FormerTokensOption,
     JudgeOption,
     JudgePromptOption,
+    PrinciplesOption,
     RewardModelOption,
     TemperatureOption,
     labeller_name,
@@ -63,6 +64,7 @@ def prefer(
     ] = "likelihood",
     judge: JudgeOption = None,
     judge_prompt: JudgePromptOption = None,
+    principles: PrinciplesOption = None,
     reward_model: RewardModelOption = None,
     k: Annotated[
         int, typer.Option("--k", min=1, help="Answers to each task.", rich_help_panel=ANSWERS)
@@ -142,7 +144,7 @@ def prefer(
     )
     prompts = read_prompts(tasks, PREFER, "DATA", reading_of(format, columns, skip_invalid))
     kind = required_engine(engine, policy, judge)
-    (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model)
+    (scorer,) = scorers_of([labeller], judge, judge_prompt, reward_model, principles, seed)
     local = resolve_model(policy, lambda *_: None)
     with resumable(out, ("answers", "labels")) as advance:
         work = Workplace(out, processes_of(kind), advance, resume)

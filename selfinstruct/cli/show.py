@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selfinstruct.audit.candidate import Detail, Neighbour
     from selfinstruct.audit.chats import ChatDetail
     from selfinstruct.audit.completions import Asked
+    from selfinstruct.audit.revisions import SeriesDetail
     from selfinstruct.decisions.overrides import Override
 
 
@@ -29,7 +30,8 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     """Show one candidate: text, scores, neighbour, lineage, instances, prompt, decisions.
 
     For a conversation, it shows all turns with their verdicts; for one of its turns, also the
-    prompt. For an answer of `selfinstruct answer`, it shows every vote.
+    prompt. For an answer of `selfinstruct answer`, it shows every vote; for a revision, the draft,
+    all critiques and all revisions.
 
     Example:
         selfinstruct audit show outputs/first r00000-p000-i00
@@ -37,6 +39,7 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
     from selfinstruct.audit.answers import answers_to, show_answer
     from selfinstruct.audit.candidate import show_candidate
     from selfinstruct.audit.chats import show_chat
+    from selfinstruct.audit.revisions import show_series
     from selfinstruct.common import ids
     from selfinstruct.store import open_run
 
@@ -54,6 +57,13 @@ def show(run: RunFolder, id: CandidateId, as_json: AsJson = False) -> None:
             print(json_text(deep_plain(asdict(answer)), indent=2))
         else:
             _print_answer(answer)
+        return
+    if ids.is_revision(id):
+        series = show_series(opened, id)
+        if as_json:
+            print(json_text(deep_plain(asdict(series)), indent=2))
+        else:
+            _print_series(series)
         return
     detail = show_candidate(opened, id)
     if as_json:
@@ -162,6 +172,17 @@ def _outcome_of_answer(row: Mapping[str, Any]) -> str:
     if row["hinted"]:
         parts.append("with the known answer as a hint")
     return ", ".join(parts)
+
+
+def _print_series(detail: SeriesDetail) -> None:
+    draft, *steps = detail.rows
+    _part(f"task {draft['instruction_id']}", f"{draft['instruction']}\n{draft['input']}".strip())
+    _part(f"draft {draft['id']}: {draft['reason'] or draft['verdict']}", draft["text"])
+    for row in steps:
+        _part(f"critique by {row['principle']}", row["critique"] or "")
+        _part(f"revision {row['id']}: {row['reason'] or row['verdict']}", row["text"])
+    _say(f"critiques and revisions by {detail.model['name']}")
+    _print_requests(detail.asked, ())
 
 
 def _print_requests(requests: Sequence[Asked], overrides: Sequence[Override]) -> None:

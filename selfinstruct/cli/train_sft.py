@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.data_options import READING, MixtureOption
-from selfinstruct.cli.export import AnswersName
+from selfinstruct.cli.export import WHOSE, AnswersName
 from selfinstruct.cli.help import default
 from selfinstruct.cli.options import renamed
 from selfinstruct.cli.sft_data import (
@@ -63,9 +63,7 @@ def sft(
         typer.Option(
             "--answers",
             metavar="WHOSE",
-            help="Whose outputs to train on: own (the run's), teacher (from `answer`), "
-            "prefer-teacher (the teacher's if there is one), votes (from `answer --votes`) or "
-            "rationales (from `answer --rationale`).",
+            help=f"Whose outputs to train on: {WHOSE}.",
         ),
     ] = AnswersName.OWN,
     field: Annotated[

@@ -11,6 +11,9 @@
     r00003-p012-i04-typed         an output that a person typed
     r00003-p012-i04-c0            a self-chat that the task opens, the first one
     r00003-p012-i04-c0-t2         its third turn; the task and its output are t0 and t1
+    r00003-p012-i04-n0-v0         the first time that an output is revised, as a whole
+    r00003-p012-i04-n0-v0-s1      its first revision; s0 is the draft
+    …-critique, …-revise          the request for the critique, the rewrite of that step
     …-propose, …-classify, …-instances, …-answer    the request about the id before it
     …-user, …-reply               the request for that turn of the user, of the assistant
     …-score                       the request that scores it
@@ -29,6 +32,7 @@ _CHAT = re.compile(r"(r\d{5,}-[pt]\d+-i\d+-c\d+)(?:-t\d+)?")
 _NUMBERS = re.compile(r"\d+")
 _ANSWER = re.compile(r"-a\d{5,}(-hint)?$")
 _ATTEMPT = re.compile(r"(-a\d{5,})(-vote\d+|-hint)?$")
+_REVISION = re.compile(r"-v\d+-s\d+$")
 
 
 def seed(id: str) -> str:
@@ -135,6 +139,21 @@ def is_answer(id: str) -> bool:
     return _ANSWER.search(id) is not None
 
 
+def revised(owner: str, number: int) -> str:
+    """Return the id of one time that an output is revised, by its instance's or instruction's."""
+    return f"{owner}-v{number}"
+
+
+def revision(series: str, step: int) -> str:
+    """Return the id of a step of it: 0 is the draft."""
+    return f"{series}-s{step}"
+
+
+def is_revision(id: str) -> bool:
+    """Whether it is the id of a draft that is revised, or of a revision."""
+    return _REVISION.search(id) is not None
+
+
 def typed(instruction: str) -> str:
     """Return the id of the instance that a person typed for an instruction."""
     return f"{instruction}-typed"
@@ -225,6 +244,11 @@ def question(number: int) -> str:
 def pair(number: int) -> str:
     """Return the id of a ranked pair of answers, by its place."""
     return f"pair-{number}"
+
+
+def pair_of(first: str, second: str) -> str:
+    """Return the id of two answers that are compared."""
+    return f"{first}-{second}"
 
 
 def option(owner: str, place: int) -> str:

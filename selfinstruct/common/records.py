@@ -31,6 +31,8 @@ class Stage(StrEnum):
     USER = "user"
     REPLY = "reply"
     JUDGE = "judge"
+    CRITIQUE = "critique"
+    REVISE = "revise"
     SCORE = "score"
 
 

@@ -21,6 +21,8 @@ F = TypeVar("F")
 RULES_VERSION = 6
 # Of what decides about self-chats alone (verdicts/chats.py); each commit of them stores its own.
 CHATS_VERSION = 1
+# Of what decides about revisions alone (verdicts/revisions.py), likewise.
+REVISIONS_VERSION = 1
 
 
 class Versioned(Generic[F]):

@@ -26,7 +26,7 @@ from selfinstruct.decisions.view import View, read_view
 from selfinstruct.filters.rules import reasons
 from selfinstruct.inputs.run_inputs import stored_config
 from selfinstruct.store import Run
-from selfinstruct.store.commits import ANSWERS
+from selfinstruct.store.commits import ANSWERS, REVISED
 
 MARK = "<!-- dataset card by selfinstruct -->"
 _EXAMPLES = 10
@@ -56,7 +56,7 @@ def dataset_card(
         _header(models, data, len(rows)),
         MARK,
         f"# {run.name}",
-        _introduction(makers(models, data), config, rows, format),
+        _introduction(makers(models, data), config, rows, "pairs" if selection.pairs else format),
         _selection(selection),
         "## How it was made",
         _made(run, config, models, infos),
@@ -153,8 +153,10 @@ def _models(run: Run, answers: Answers) -> list[Mapping[str, Any]]:
     """Return the models that wrote the export, each once."""
     merged = [one["model"] for one in run.meta.get("merged_from", [])]
     models = [*(merged or [run.meta["model"]])]
-    if answers is not Answers.OWN:
+    if answers.are_teachers:
         models += [ANSWERS.info(run, number)["model"] for number in ANSWERS.numbers(run)]
+    if answers.are_revised:
+        models += [REVISED.info(run, number)["model"] for number in REVISED.numbers(run)]
     return list({model["digest"]: model for model in models}.values())
 
 
@@ -162,7 +164,7 @@ def _introduction(
     makers: str,
     config: RunConfig,
     rows: Sequence[ExportRow],
-    format: Format,
+    format: str,
 ) -> str:
     tasks = len({row.instruction_id for row in rows})
     labels = len({row.instruction_id for row in rows if row.is_classification})
@@ -233,11 +235,25 @@ def _least(infos: Sequence[Mapping[str, Any]]) -> str:
 def _teachers(run: Run, answers: Answers) -> str:
     if answers is Answers.OWN:
         return ""
+    if answers.are_revised:
+        return _revisers(run, answers)
     infos = [ANSWERS.info(run, number) for number in ANSWERS.numbers(run)]
     names = sorted({model_title(info["model"]) for info in infos})
     mixed = answers is Answers.PREFER_TEACHER
     which = "Where accepted, outputs are" if mixed else "All outputs are"
     return f"{which} by {', '.join(names)}, asked for the same instruction and input."
+
+
+def _revisers(run: Run, answers: Answers) -> str:
+    """Return a sentence about who revised the outputs."""
+    infos = [REVISED.info(run, number) for number in REVISED.numbers(run)]
+    names = sorted({model_title(info["model"]) for info in infos})
+    which = "All outputs are" if answers is Answers.REVISION else "Where accepted, outputs are"
+    return (
+        f"{which} revisions by {', '.join(names)}, which criticised an earlier answer by a "
+        "principle and rewrote it "
+        "([Constitutional AI](https://arxiv.org/abs/2212.08073))."
+    )
 
 
 def _filtered(run: Run) -> str:

@@ -19,6 +19,7 @@ class Answers(StrEnum):
     `teacher` are all accepted answers, whoever wrote them and however they were chosen; `votes` are
     only those of `answer --votes`, `rationales` only those of `answer --rationale` without votes.
     `prefer-teacher` takes an answer if there is an accepted one, else the run's own output.
+    `revision` and `prefer-revision` do the same with revised outputs (`selfinstruct revise`).
     """
 
     OWN = "own"
@@ -26,6 +27,23 @@ class Answers(StrEnum):
     PREFER_TEACHER = "prefer-teacher"
     VOTES = "votes"
     RATIONALES = "rationales"
+    REVISION = "revision"
+    PREFER_REVISION = "prefer-revision"
+
+    @property
+    def are_revised(self) -> bool:
+        """Whether revisions stand for outputs."""
+        return self in (Answers.REVISION, Answers.PREFER_REVISION)
+
+    @property
+    def are_teachers(self) -> bool:
+        """Whether answers of `selfinstruct answer` stand for outputs."""
+        return self is not Answers.OWN and not self.are_revised
+
+    @property
+    def with_own(self) -> bool:
+        """Whether the run's own output stands where there is no other."""
+        return self in (Answers.OWN, Answers.PREFER_TEACHER, Answers.PREFER_REVISION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +71,7 @@ def best_answers(
     Raises:
         StoreError: a file is not what was committed.
     """
-    if answers is Answers.OWN:
+    if not answers.are_teachers:
         return {}
     ANSWERS.verify(run)
     best: dict[str, AnswerCandidate] = {}

@@ -22,7 +22,7 @@ from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.installing import install_line
 from selfinstruct.dataset.chosen_answers import NO_LIMITS, AnswerLimits
-from selfinstruct.dataset.formats import Format, Whole
+from selfinstruct.dataset.formats import PAIRS, Format, Whole
 from selfinstruct.dataset.reasoning import with_reasoning
 from selfinstruct.dataset.rows import Answers, ExportRow, export_rows
 from selfinstruct.dataset.select import (
@@ -33,6 +33,7 @@ from selfinstruct.dataset.select import (
     with_system,
 )
 from selfinstruct.decisions.overrides import refuse_damaged
+from selfinstruct.filters.revisions import is_unchanged
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import Run
 from selfinstruct.store.commits import CONVERSATIONS, KINDS
@@ -114,7 +115,8 @@ class ExportContent:
         with_turns = may_have_turns and any(row.turns for row in self._rows())
         self.rows, self._hash = 0, hashlib.sha256()
         prompts = stored_inputs(self._run).prompts
-        for part in self._format.content(self._counted(), prompts, with_turns):
+        content = PAIRS if self._selection.pairs else self._format.content
+        for part in content(self._counted(), prompts, with_turns):
             self._hash.update(part)
             yield part
 
@@ -128,6 +130,8 @@ class ExportContent:
         rows: Iterable[ExportRow] = _rows_to_export(
             run, self._answers, selection, whole=self._whole
         )
+        if selection.pairs:
+            rows = (row for row in rows if not is_unchanged(row.output, row.draft or ""))
         rows = selected(run, rows, self._answers, selection)
         if selection.plain_controls:
             rows = with_plain_controls(rows)
@@ -163,10 +167,11 @@ def write_export(
 
 
 def count_teachers(run: Run, answers: Answers, limits: AnswerLimits = NO_LIMITS) -> int:
-    """Return how many rows of an export have a teacher's output instead of the run's own."""
+    """Return how many rows of an export have another output than the run's own."""
     if answers is Answers.OWN:
         return 0
-    return sum(ids.is_answer(row.id) for row in export_rows(run, answers, limits=limits))
+    is_other = ids.is_revision if answers.are_revised else ids.is_answer
+    return sum(is_other(row.id) for row in export_rows(run, answers, limits=limits))
 
 
 def to_dataset(run: Run, format: Format, answers: Answers = Answers.OWN) -> Dataset:
@@ -247,6 +252,10 @@ def _rows_to_export(
         raise ConfigError(
             f"{run.path}: has no accepted conversation; write some with: selfinstruct converse "
             f"{run.path}"
+        )
+    if is_empty and answers is Answers.REVISION:
+        raise ConfigError(
+            f"{run.path}: has no accepted revision; write some with: selfinstruct revise {run.path}"
         )
     if is_empty and answers in _ASKED_BY and any(True for _ in export_rows(run)):
         what, how = _ASKED_BY[answers]

@@ -63,6 +63,21 @@ def _chat_completion(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
     return {"prompt": _prompt_turns(row), "completion": [_answer_turn(row)]}
 
 
+def _pair(row: ExportRow, _: PromptLibrary) -> dict[str, Any]:
+    """Return a revision as the better answer than its draft, in TRL's explicit form."""
+    rejected = {"role": "assistant", "content": row.draft}
+    return {
+        "prompt": _prompt_turns(row),
+        "chosen": [_answer_turn(row)],
+        "rejected": [rejected],
+        "id": row.id,
+    }
+
+
+# What `export --as-pairs` writes; each row is a revision.
+PAIRS: Content = _lines(_pair)
+
+
 def _prompt_turns(row: ExportRow) -> list[dict[str, str]]:
     text = _system(row)
     system = [{"role": "system", "content": text}] if text else []

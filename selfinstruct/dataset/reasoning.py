@@ -80,6 +80,8 @@ def _reply(row: ExportRow, number: int, text: str, thoughts: dict[str, str]) -> 
 def _of(row: ExportRow, thoughts: dict[str, str]) -> str | None:
     if row.override == Action.EDIT:
         return None
+    if ids.is_revision(row.id):
+        return thoughts.get(ids.request(row.id, Stage.REVISE))
     teacher = thoughts.get(ids.request(row.id, Stage.ANSWER))
     return teacher or thoughts.get(ids.request(row.instruction_id, Stage.INSTANCES))
 

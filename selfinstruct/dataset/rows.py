@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from selfinstruct.common.records import Message
+from selfinstruct.common.records import InstanceCandidate, Message
 from selfinstruct.dataset.chosen_answers import NO_LIMITS, AnswerLimits, Answers, best_answers
 from selfinstruct.decisions.chats import StandingChat, chats_by_opening
 from selfinstruct.decisions.overrides import Action, Override
+from selfinstruct.decisions.revisions import (
+    Revisions,
+    StandingRevision,
+    read_standing_revisions,
+    revisable,
+)
+from selfinstruct.decisions.standing import Standing
 from selfinstruct.decisions.view import read_view
 from selfinstruct.prompts.canonical import user_text
 from selfinstruct.store import Run
@@ -29,6 +36,7 @@ class ExportRow:
         turns: its messages after the first exchange, by the user and the assistant in turn.
         item: for an imported task, the id of the row that it was made from.
         shown: for an imported task, the ids of the rows shown as worked examples.
+        draft: for a revision, the output that was revised.
     """
 
     id: str
@@ -45,6 +53,7 @@ class ExportRow:
     turns: tuple[Message, ...] = ()
     item: str | None = None
     shown: tuple[str, ...] = ()
+    draft: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +102,24 @@ def _rows(
 ) -> Iterator[tuple[ExportRow, tuple[str, ...]]]:
     """Yield rows, each with the reasons for which its instruction or instance was rejected."""
     teacher = best_answers(run, answers, limits)
-    with_own = answers in (Answers.OWN, Answers.PREFER_TEACHER)
+    revisions = read_standing_revisions(run) if answers.are_revised else Revisions()
     view = read_view(run)
-    chats = chats_by_opening(run, view.overrides.current) if conversations else {}
+    decisions = view.overrides.current
+    chats = chats_by_opening(run, decisions) if conversations else {}
     for standing in view.standings():
         instruction = standing.instruction
-        for instance in standing.instances:
+        for instance in revisable(standing):
+            revised = revisions.of(instruction, instance)
+            if instance is None:  # it waits for its first output
+                if revised is not None:
+                    yield _revised_row(standing, None, revised, decisions), ()
+                continue
+            reasons = tuple(str(one.reason) for one in (instruction, instance) if one.reason)
+            if revised is not None:
+                yield _revised_row(standing, instance, revised, decisions), reasons
+                continue
             answer = None if standing.is_reworded(instance) else teacher.get(instance.id)
-            if answer is None and not with_own:
+            if answer is None and not answers.with_own:
                 continue
             row = answer or instance
             user = user_text(instruction.text, row.input)
@@ -115,13 +134,39 @@ def _rows(
                 instruction.round,
                 row.mean_logprob,
                 instruction.rouge_l,
-                _override(view.overrides.current, instruction.id, instance.id),
+                _override(decisions, instruction.id, instance.id),
                 chat.chat.id if chat is not None else None,
                 _later_turns(chat) if chat is not None else (),
                 instance.source_id if instance.template is not None else None,
                 instance.shown or (),
             )
-            yield exported, tuple(str(one.reason) for one in (instruction, instance) if one.reason)
+            yield exported, reasons
+
+
+def _revised_row(
+    standing: Standing,
+    instance: InstanceCandidate | None,
+    revised: StandingRevision,
+    decisions: Mapping[str, Override],
+) -> ExportRow:
+    """Return the row of a task whose output a model has revised."""
+    task, row = standing.instruction, revised.row
+    is_imported = instance is not None and instance.template is not None
+    return ExportRow(
+        row.id,
+        task.id,
+        task.text,
+        row.input,
+        row.text,
+        task.is_classification,
+        task.round,
+        row.mean_logprob,
+        task.rouge_l,
+        _override(decisions, task.id, *(() if instance is None else (instance.id,))),
+        item=instance.source_id if instance is not None and is_imported else None,
+        shown=() if instance is None else instance.shown or (),
+        draft=revised.draft.text,
+    )
 
 
 def _later_turns(chat: StandingChat) -> tuple[Message, ...]:

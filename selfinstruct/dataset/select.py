@@ -10,6 +10,7 @@ from selfinstruct.common.controls import without_controls
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.chosen_answers import AnswerLimits
+from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, ExportRow, PromptedRow, restored_reasons
 from selfinstruct.decisions.overrides import Action
 from selfinstruct.filters.length import count_words
@@ -38,6 +39,7 @@ class Selection:
         without_rationale: write only the final answer of an answer that has a rationale.
         min_judge_score: least score of a judge; a task without one is left out.
         rubric: name of the judge's rubric; None: the one that was used last.
+        pairs: preference pairs of drafts and revisions, in the place of tasks.
     """
 
     reasons: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ class Selection:
     def limits(self) -> AnswerLimits:
         """Which answers are taken, and how."""
         return AnswerLimits(self.min_agreement, self.without_rationale)
+
+    pairs: bool = False
 
     @property
     def is_of_restored(self) -> bool:
@@ -154,6 +158,33 @@ def _passes(row: ExportRow, scores: Mapping[str, float], least: float | None) ->
     return least is not None and score >= least
 
 
+def check_pairs(
+    selection: Selection, format: Format, answers: Answers, *, given: bool
+) -> tuple[Format, Answers]:
+    """Return the format and the answers of an export of pairs.
+
+    Args:
+        selection: what is exported.
+        format: the default one.
+        answers: whose outputs, as they were asked for.
+        given: whether a format or a trainer was asked for.
+
+    Raises:
+        ConfigError: an option does not go with pairs.
+    """
+    problems = {
+        "--format and --for": given,
+        f"--answers {answers}": answers not in (Answers.OWN, Answers.REVISION),
+        "--conversations": bool(selection.conversations),
+    }
+    for option, is_given in problems.items():
+        if is_given:
+            raise ConfigError(
+                f"--as-pairs: writes drafts and their revisions as JSON lines; leave {option} out"
+            )
+    return format, Answers.REVISION
+
+
 def with_plain_controls(rows: Iterable[ExportRow]) -> Iterator[ExportRow]:
     """Yield rows without characters that a screen obeys or hides."""
     return (
@@ -162,6 +193,7 @@ def with_plain_controls(rows: Iterable[ExportRow]) -> Iterator[ExportRow]:
             instruction=without_controls(row.instruction),
             input=without_controls(row.input),
             output=without_controls(row.output),
+            draft=None if row.draft is None else without_controls(row.draft),
             turns=tuple(
                 Message(**{**turn, "content": without_controls(turn["content"])})
                 for turn in row.turns

@@ -24,6 +24,7 @@ class Of(StrEnum):
     INSTANCE = "instance"
     TURN = "turn"
     CHAT = "chat"
+    REVISION = "revision"
 
 
 class When(IntEnum):

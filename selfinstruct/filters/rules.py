@@ -35,6 +35,7 @@ from selfinstruct.filters.outcomes import (
     PENDING_INSTANCES,
 )
 from selfinstruct.filters.phrase_rules import PHRASE_INSTANCE_RULES, PHRASE_INSTRUCTION_RULES
+from selfinstruct.filters.revisions import REVISION_RULES
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
 from selfinstruct.filters.turns import CHAT_RULES, TURN_RULES
@@ -68,6 +69,7 @@ RULES: list[Rule] = [
     OVER_TARGET,
     *TURN_RULES,
     *CHAT_RULES,
+    *REVISION_RULES,
 ]
 
 # Reasons that no rule gives any more, and their meaning: rows of older runs still have them.

@@ -6,22 +6,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.records import LOOP_STAGES, LocalModel
 from selfinstruct.config.converse import ConverseConfig, build_converse_config
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.values import build_config, overlay
 from selfinstruct.engines.base import Engine
 from selfinstruct.engines.registry import EngineFactory
 from selfinstruct.generate.chat_requests import ChatRequests
-from selfinstruct.generate.complete import own_model
-from selfinstruct.generate.teacher import mode_of, teacher_config
+from selfinstruct.generate.writer import refuse_other_keys, writer_of
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
-from selfinstruct.models import Progress, resolve_model
+from selfinstruct.models import Progress
 from selfinstruct.prompts.chats import load_chat_prompts
 from selfinstruct.store import Run
 from selfinstruct.verdicts.chat_turns import ChatSettings
 from selfinstruct.verdicts.rulebook import Rulebook
+
+_WHAT = "self-chats"
 
 
 @dataclass(frozen=True)
@@ -54,24 +52,13 @@ def make(
     Raises:
         ConfigError: bad values, or a model that is not the run's own.
     """
-    _refuse_other_keys(values)
+    refuse_other_keys(values, "converse", _WHAT)
     converse = build_converse_config(values.get("converse", {}))
     others = {key: value for key, value in values.items() if key != "converse"}
-    is_own = "name" not in others.get("model", {})
-    if is_own and not run.has_model:
-        raise ConfigError(
-            f"{run.path}: begins with imported tasks, so it has no model of its own; name the one "
-            "that converses with --model"
-        )
-    config = _own_config(run, others) if is_own else teacher_config(run, others)
-    prompts, inputs = load_chat_prompts(config.language), stored_inputs(run)
-    if is_own:
-        model = own_model(run, config, progress)
-    else:
-        model = resolve_model(config.model.name, progress, config.engine.base_url)
-    engine = make_engine(model, config.model, config.engine)
-    modes = dict(run.meta["model"]["prompting"]) if is_own else _modes(model, engine, config)
-    requests = ChatRequests(config, converse, prompts, engine, modes)
+    prompts, inputs = load_chat_prompts(stored_config(run).language), stored_inputs(run)
+    writer = writer_of(run, others, make_engine, progress, _WHAT)
+    config, engine = writer.config, writer.engine
+    requests = ChatRequests(config, converse, prompts, engine, writer.modes)
     settings = ChatSettings(
         turns=converse.turns,
         max_shared=converse.max_shared,
@@ -83,7 +70,7 @@ def make(
         shown=list(prompts.shown),
     )
     info = {
-        "model": {"name": model.name, "digest": model.digest, "prompting": modes},
+        "model": writer.recorded,
         "settings": _recorded(settings, converse, config, requests),
         "prompts": dict(prompts.files),
     }
@@ -101,45 +88,3 @@ def _recorded(
         "system": requests.system,
         "thinking": config.model.thinking,
     }
-
-
-def _refuse_other_keys(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a setting that would be ignored."""
-    other = sorted(set(values) - {"converse", "model", "engine", "instances"})
-    other += [f"instances.{key}" for key in values.get("instances", {}) if key != "sampling"]
-    if other:
-        raise ConfigError(
-            f"{', '.join(other)}: not a setting of self-chats; give keys of converse, model, "
-            "engine or instances.sampling (the rules are those of the run)"
-        )
-    model = values.get("model", {})
-    if model and "name" not in model:
-        keys = ", ".join(f"model.{key}" for key in model)
-        raise ConfigError(
-            f"{keys}: the run's own model writes as it wrote the run; name a model with --model to "
-            "change how"
-        )
-
-
-def _own_config(run: Run, values: Mapping[str, Any]) -> RunConfig:
-    """Return the run's config; its context was for single tasks, so another is found.
-
-    With another engine, options of the run's engine that set only speed are left out.
-    """
-    stored = stored_config(run).model_dump(mode="json")
-    engine = {**stored["engine"], "context_length": None}
-    own = values.get("engine", {})
-    if own.get("name", engine["name"]) != engine["name"]:
-        engine = {key: engine[key] for key in ("context_length", "options")}
-    given = {key: value for key, value in values.items() if key != "engine"}
-    rules = {key: value for key, value in stored.items() if key != "engine"}
-    return build_config(
-        {**overlay(rules, given), "engine": overlay(engine, own)}, "settings of self-chats"
-    )
-
-
-def _modes(model: LocalModel, engine: Engine, config: RunConfig) -> dict[str, str]:
-    """Return the prompting of another model, by stage."""
-    if config.model.prompting == "auto" and model.prompting is not None:
-        return dict(model.prompting)
-    return dict.fromkeys(map(str, LOOP_STAGES), mode_of(model, engine, config))

@@ -23,7 +23,7 @@ PLAIN, INVERTED, RATIONALE = "plain", "inverted", "rationale"
 
 @dataclass(frozen=True, slots=True)
 class TaskTexts:
-    """The rendered texts of a task."""
+    """The rendered texts of a task; without an output, it waits for one."""
 
     instruction: str
     input: str
@@ -119,7 +119,7 @@ def forms_of(
 def _texts_of(wording: Wording, file: TemplateFile) -> Iterator[tuple[str, TaskTexts, bool]]:
     """Yield the kind of each form of a wording, its texts, and whether it is classification."""
     own = file.classification if wording.classification is None else wording.classification
-    yield PLAIN, TaskTexts(wording.instruction, wording.input, wording.output), own
+    yield PLAIN, TaskTexts(wording.instruction, wording.input, wording.output or ""), own
     if wording.inverted is not None:
         other = wording.inverted
         texts = TaskTexts(other.instruction or "", other.input or "", other.output)

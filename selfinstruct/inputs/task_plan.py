@@ -47,7 +47,10 @@ class PlannedInstance:
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """An instruction with all its instances; `form` is the place of the form that gave it first."""
+    """An instruction with all its instances; `form` is the place of the form that gave it first.
+
+    A task of a template without an output has no instance.
+    """
 
     form: int
     template: str
@@ -101,7 +104,9 @@ def plan_tasks(
             new = PlannedTask(
                 place, usable[place].name, texts.instruction, usable[place].classification, []
             )
-            tasks.setdefault(texts.instruction, new).instances.append(instance)
+            task = tasks.setdefault(texts.instruction, new)
+            if usable[place].texts.output:
+                task.instances.append(instance)
     return Plan(list(tasks.values()), skipped)
 
 
@@ -209,7 +214,7 @@ def _rendered(form: TaskForm, row: TableRow) -> TaskTexts:
     """
     texts = form.render(_values(row.columns, form))
     for name, text in (("instruction", texts.instruction), ("output", texts.output)):
-        if not text:
+        if not text and getattr(form.texts, name):
             raise ConfigError(f"template {form.name}: the {name} is empty")
     for text in (texts.instruction, texts.input, texts.output):
         if any("\ud800" <= char <= "\udfff" for char in text):

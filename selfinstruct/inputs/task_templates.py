@@ -38,6 +38,7 @@ class FormTexts(Section):
 class Wording(Section):
     """One way to ask for the task.
 
+    output: None: the task waits for an output that a model writes.
     classification: None: as the file says.
     inverted: the form in which the input is predicted from the output.
     rationale: the form whose answer gives its reasons.
@@ -47,7 +48,7 @@ class Wording(Section):
     weight: _Weight = 1.0
     instruction: NonEmpty
     input: str = ""
-    output: NonEmpty
+    output: NonEmpty | None = None
     classification: bool | None = None
     inverted: FormTexts | None = None
     rationale: FormTexts | None = None
@@ -56,6 +57,17 @@ class Wording(Section):
     def _inverted_has_its_own(self) -> Wording:
         if self.inverted is not None and self.inverted.instruction is None:
             raise ValueError("inverted: has no instruction; it asks for something else, so say it")
+        return self
+
+    @model_validator(mode="after")
+    def _without_output_is_plain(self) -> Wording:
+        others = {"input": self.input, "inverted": self.inverted, "rationale": self.rationale}
+        named = [name for name, value in others.items() if value]
+        if self.output is None and named:
+            raise ValueError(
+                f"has no output, but {named[0]}; give an output, or put everything into the "
+                "instruction"
+            )
         return self
 
 

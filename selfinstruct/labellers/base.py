@@ -19,6 +19,7 @@ from selfinstruct.common.records import LocalModel, Message
 
 if TYPE_CHECKING:
     from selfinstruct.engines.isolated import Advance, Loaded, Work
+    from selfinstruct.prompts.principles import Principles
 
 POLICY, RUN = "policy", "run"
 
@@ -135,6 +136,7 @@ class Labelling:
     model: the model that it asks, if it needs one.
     template: what a judge is shown; None: the labeller's own.
     dtype: of the model's weights, as the user asked for it.
+    principles: one is drawn for each two answers, where the labeller compares by principles.
     """
 
     prompts: Sequence[TaskPrompt]
@@ -145,6 +147,7 @@ class Labelling:
     model: LocalModel | None = None
     template: str | None = None
     dtype: str = "auto"
+    principles: Principles | None = None
 
     @property
     def asked_model(self) -> LocalModel:
@@ -216,6 +219,7 @@ class Labeller:
     labelled_by: what its model is known by, of (model, dtype as asked for). A folder holds it:
         labels of another model are not mixed in.
     template: what a judge is shown, unless the user gives another; None: it shows none.
+    by_principles: whether it compares answers by principles.
     """
 
     name: str
@@ -226,6 +230,7 @@ class Labeller:
     require: Callable[[LocalModel], None] = any_model
     labelled_by: Callable[[LocalModel, str], str] = by_digest
     template: str | None = None
+    by_principles: bool = False
 
     @property
     def may_choose(self) -> bool:
@@ -235,11 +240,15 @@ class Labeller:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A labeller with the model that it asks, and what a judge is shown if not the usual."""
+    """A labeller with the model that it asks, and what a judge is shown if not the usual.
+
+    principles: for a labeller that compares by principles.
+    """
 
     labeller: Labeller
     model: LocalModel | None = None
     own_template: str | None = None
+    principles: Principles | None = None
 
     def __post_init__(self) -> None:
         """Refuse a labeller that lacks its model, and a model that nobody asks.
@@ -254,6 +263,8 @@ class Scorer:
             raise ConfigError(
                 f"`{name}` asks no other model; leave {' and '.join(MODEL_OPTIONS.values())} out"
             )
+        if self.labeller.by_principles and self.principles is None:
+            raise ConfigError(f"--principles: `{name}` compares by principles; give a file of them")
         if self.model is not None:
             self.labeller.require(self.model)
 
@@ -270,8 +281,11 @@ class Scorer:
         return self.labeller.needs is Needs.OWN_SCORES
 
     def labelled_by(self, dtype: str) -> str | None:
-        """Return what the model is known by that labels; None where there is none."""
-        return None if self.model is None else self.labeller.labelled_by(self.model, dtype)
+        """Return what the model is known by that labels, and its principles; None for no model."""
+        if self.model is None:
+            return None
+        known = self.labeller.labelled_by(self.model, dtype)
+        return known if self.principles is None else f"{known} {self.principles.digest}"
 
 
 def by_prompt(prompts: Iterable[str], answers: Iterable[ScoredAnswer]) -> Answers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from selfinstruct.common import ids
@@ -60,12 +60,13 @@ Which answer is better, A or B? Reply with that one letter.
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """Two answers to a task, as a user wrote it."""
+    """Two answers to a task, as a user wrote it; `principle`: that they are compared by."""
 
     id: str
     task: str
     first: str
     second: str
+    principle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,12 @@ class Verdict:
         return 0.5 if self.margin == 0 else float(self.margin > 0)
 
 
-def read_template(path: Path | None) -> str:
+def read_template(path: Path | None, *, by_principles: bool = False) -> str:
     """Return the judge's template: the shipped one, or a user's, checked.
+
+    Args:
+        path: a user's; None: the shipped one.
+        by_principles: whether it must show a principle too.
 
     Raises:
         ConfigError: it cannot be read, is not Jinja, or leaves out the task or an answer.
@@ -101,8 +106,10 @@ def read_template(path: Path | None) -> str:
     import jinja2
 
     marks = {"task": "<task>", "first": "<first>", "second": "<second>"}
+    if by_principles:
+        marks["principle"] = "<principle>"
     try:
-        text = _render(template, Duel("", *marks.values()))
+        text = _render(template, Duel("", **marks))
     except jinja2.TemplateError as error:
         raise ConfigError(f"{path}: cannot be rendered: {why(error)}") from error
     for name, mark in marks.items():
@@ -190,7 +197,7 @@ class _OpenDuel:
         duel = self._duel
         if duel.first == duel.second:
             return []
-        swapped = Duel("", duel.task, duel.second, duel.first)
+        swapped = replace(duel, first=duel.second, second=duel.first)
         return [
             Request(
                 id=ids.judgement(self._number, order, verdict),
@@ -243,5 +250,4 @@ def _render(template: str, duel: Duel) -> str:
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-    shown = {"task": duel.task, "first": duel.first, "second": duel.second}
-    return environment.from_string(template).render(shown).strip()
+    return environment.from_string(template).render(asdict(duel)).strip()

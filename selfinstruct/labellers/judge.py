@@ -12,6 +12,7 @@ from functools import partial
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
+from selfinstruct.common import ids
 from selfinstruct.common.records import LocalModel
 from selfinstruct.labellers import duels
 from selfinstruct.labellers.base import (
@@ -31,6 +32,7 @@ from selfinstruct.labellers.duels import Duel
 if TYPE_CHECKING:
     from selfinstruct.engines.base import Engine
     from selfinstruct.engines.isolated import Advance
+    from selfinstruct.prompts.principles import Principles
 
 # Prompts whose votes are kept at a time.
 BATCH = 64
@@ -54,6 +56,7 @@ def label(labelling: Labelling) -> Labelled:
         answers=labelling.answers,
         template=labelling.template or duels.TEMPLATE,
         votes=labelling.votes,
+        principles=labelling.principles,
     )
     loaded = Loaded(labelling.asked_model.name, duels.judge_dtype(labelling.dtype))
     labelling.processes.with_engine(loaded, work, labelling.advance)
@@ -70,8 +73,11 @@ def judge_answers(
     template: str,
     votes: VoteStore,
     advance: Advance,
+    principles: Principles | None = None,
 ) -> None:
     """Have every two whole answers to a prompt judged, unless its votes are kept already.
+
+    With principles, each two are compared by one that is drawn for them.
 
     Raises:
         EngineError: the engine failed; votes that were kept stay.
@@ -87,7 +93,10 @@ def judge_answers(
     ]
     if not pairs:
         return
-    asked = [Duel(first.id, prompt.shown, first.text, other.text) for prompt, first, other in pairs]
+    asked = [
+        Duel(first.id, prompt.shown, first.text, other.text, _drawn(principles, first, other))
+        for prompt, first, other in pairs
+    ]
     duels.start(engine, asked, template)
     # Cut between prompts alone, so that a prompt with one vote has all of its votes.
     cuts = [n for n, (prompt, *_) in enumerate(pairs) if n and pairs[n - 1][0] is not prompt]
@@ -101,6 +110,13 @@ def judge_answers(
                 for (prompt, first, second), verdict in zip(pairs[own], verdicts, strict=True)
             ]
         )
+
+
+def _drawn(principles: Principles | None, first: ScoredAnswer, second: ScoredAnswer) -> str:
+    """Return the principle that two answers are compared by; empty where there are none."""
+    if principles is None:
+        return ""
+    return principles.drawn(ids.pair_of(first.id, second.id)).principle
 
 
 def _shares(answers: Sequence[ScoredAnswer], votes: Votes) -> list[ScoredAnswer]:

@@ -11,10 +11,11 @@ from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.labellers.base import Labeller
 from selfinstruct.labellers.judge import JUDGE
 from selfinstruct.labellers.likelihood import LIKELIHOOD
+from selfinstruct.labellers.principles import PRINCIPLES
 from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.labellers.reward import REWARD
 
-LABELLERS: list[Labeller] = [LIKELIHOOD, JUDGE, REWARD, REFERENCE]
+LABELLERS: list[Labeller] = [LIKELIHOOD, JUDGE, REWARD, REFERENCE, PRINCIPLES]
 
 
 def labeller_of(name: str) -> Labeller:

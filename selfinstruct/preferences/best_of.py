@@ -22,7 +22,7 @@ from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.statistics import paired_difference
 from selfinstruct.inputs.own_folders import BEST
-from selfinstruct.labellers.base import Answers, Labeller, Scorer, TaskPrompt
+from selfinstruct.labellers.base import Answers, Labeller, Needs, Scorer, TaskPrompt
 from selfinstruct.preferences import folder
 from selfinstruct.preferences.pairs import Dropped, usable_answers
 from selfinstruct.preferences.sample import SampleSettings, require_references
@@ -67,6 +67,11 @@ class Choice:
             raise ConfigError(
                 f"--measure {measures.name}: is the labeller that chooses; by its own scores its "
                 "choice is always good; give another"
+            )
+        if chooses.needs is measures.needs is Needs.JUDGE:  # votes of both would be one
+            raise ConfigError(
+                f"--measure {measures.name}: asks the same judge as `{chooses.name}`; give a "
+                "labeller that asks none"
             )
 
     @property

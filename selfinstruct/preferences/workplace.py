@@ -78,5 +78,6 @@ class Workplace:
             model=scorer.model,
             template=scorer.template,
             dtype=dtype,
+            principles=scorer.principles,
         )
         return scorer.labeller.label(labelling)

@@ -20,6 +20,11 @@
       completions.parquet    every request and completion
       judgements.parquet     the scores, with the judge's answers and reasons
       judgements.json        model, rubric, tokens, seconds, checksums
+    revisions/00000/         answers that a model criticised by principles and rewrote (`revise`)
+      completions.parquet    every request and completion
+      revisions.parquet      the drafts, and all their revisions, with verdicts
+      revisions.json         model, settings with the principles, prompts, counts by reason, tokens,
+                             seconds, checksums
 
 A commit is written as answers/.00000.tmp and renamed, like a round; its JSON has the checksums of
 its other files. Rounds are never rewritten: a supplement's row replaces the pending row with the
@@ -47,7 +52,8 @@ from selfinstruct.common.records import (
     InstanceCandidate,
     InstructionCandidate,
 )
-from selfinstruct.store import chat_tables, judgement_table, schema
+from selfinstruct.common.revisions import Revision
+from selfinstruct.store import chat_tables, judgement_table, revision_table, schema
 from selfinstruct.store.heads import check_head, head, raise_heads, uncounted, write_head
 from selfinstruct.store.layout import (
     CHATS,
@@ -55,6 +61,7 @@ from selfinstruct.store.layout import (
     INSTANCES,
     INSTRUCTIONS,
     JUDGEMENTS,
+    REVISIONS,
     ROUNDS,
     TURNS,
 )
@@ -80,7 +87,7 @@ log = logging.getLogger(__name__)
 class Commit:
     """One commit; `info` is the content of its JSON.
 
-    instructions, instances, chats, turns, judgements: empty for a kind that has none.
+    instructions, instances, chats, turns, judgements, revisions: empty for a kind that has none.
     """
 
     completions: Sequence[Completion]
@@ -90,6 +97,7 @@ class Commit:
     chats: Sequence[SelfChat] = ()
     turns: Sequence[ChatTurn] = ()
     judgements: Sequence[Judgement] = ()
+    revisions: Sequence[Revision] = ()
 
     @property
     def restored(self) -> dict[str, str]:
@@ -111,6 +119,7 @@ class CommitKind:
     has_chats: whether there are conversations.parquet and turns.parquet, and no instances.parquet.
     has_judgements: whether there is a judgements.parquet, and no instances.parquet.
     has_answers: whether its instances are answers, with the columns of one.
+    has_revisions: whether there is a revisions.parquet, and no instances.parquet.
     """
 
     name: str
@@ -120,6 +129,7 @@ class CommitKind:
     has_chats: bool = False
     has_answers: bool = False
     has_judgements: bool = False
+    has_revisions: bool = False
 
     def numbers(self, run: Run) -> list[int]:
         """Return the numbers of the commits of a run, from 0 without a gap.
@@ -144,12 +154,18 @@ class CommitKind:
             return COMPLETIONS, CHATS, TURNS
         if self.has_judgements:
             return COMPLETIONS, JUDGEMENTS
+        if self.has_revisions:
+            return COMPLETIONS, REVISIONS
         return (COMPLETIONS, *((INSTRUCTIONS,) if self.has_instructions else ()), INSTANCES)
 
     @property
     def about_file(self) -> str:
         """The file whose rows say what instructions a commit is about."""
-        return CHATS if self.has_chats else JUDGEMENTS if self.has_judgements else INSTANCES
+        if self.has_chats:
+            return CHATS
+        if self.has_judgements:
+            return JUDGEMENTS
+        return REVISIONS if self.has_revisions else INSTANCES
 
     def next_number(self, run: Run) -> int:
         """Return the number of the next commit."""
@@ -252,6 +268,12 @@ class CommitKind:
         with damage(path):
             return judgement_table.read_judgements(path)
 
+    def read_revisions(self, run: Run, number: int) -> list[Revision]:
+        """Return the drafts and revisions of a commit, with their verdicts."""
+        path = self.committed(run, number, REVISIONS)
+        with damage(path):
+            return revision_table.read_revisions(path)
+
     def commit(self, run: Run, commit: Commit) -> None:
         """Write the next commit; once this returns it is on disk for good.
 
@@ -296,6 +318,8 @@ class CommitKind:
         elif self.has_answers:
             answers = [row for row in commit.instances if isinstance(row, AnswerCandidate)]
             schema.write_answers(work / INSTANCES, answers)
+        elif self.has_revisions:
+            revision_table.write_revisions(work / REVISIONS, commit.revisions)
         else:
             schema.write_instances(work / INSTANCES, commit.instances)
 
@@ -321,7 +345,13 @@ JUDGED = CommitKind(
     frozenset({"name", "digest", "prompting"}),
     has_judgements=True,
 )
-KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS, JUDGED)
+REVISED = CommitKind(
+    "revisions",
+    {"model": dict, "settings": dict, "prompts": dict, "drafts": dict, "revisions": dict},
+    frozenset({"name", "digest", "prompting"}),
+    has_revisions=True,
+)
+KINDS = (ANSWERS, SUPPLEMENTS, CONVERSATIONS, JUDGED, REVISED)
 
 
 def count_commits(run: Run) -> None:

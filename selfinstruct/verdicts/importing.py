@@ -166,7 +166,7 @@ def _parts(tasks: Sequence[PlannedTask], per_commit: int) -> Iterator[list[Plann
     size = 0
     for task in tasks:
         part.append(task)
-        size += len(task.instances)
+        size += max(1, len(task.instances))
         if size >= per_commit:
             yield part
             part, size = [], 0

@@ -17,34 +17,36 @@ from selfinstruct import __version__
 from selfinstruct.common import ids
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.fingerprint import fingerprint
-from selfinstruct.common.records import CalibrationScore, Completion
+from selfinstruct.common.records import CalibrationScore
 from selfinstruct.config.schema import RunConfig, semantic_values
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import RoundData, Run, create_run, rename_run, run_lock
 from selfinstruct.store.calibration import calibration_starts
-from selfinstruct.store.chats import ChatCommit, read_chat_commits
+from selfinstruct.store.chats import read_chat_commits
 from selfinstruct.store.commits import (
     ANSWERS,
     CONVERSATIONS,
+    REVISED,
     SUPPLEMENTS,
     Commit,
 )
 from selfinstruct.store.layout import LOCK_FILE
+from selfinstruct.store.revisions import read_revision_commits
 from selfinstruct.store.supplements import each_supplement
-from selfinstruct.verdicts.chat_commits import (
-    ChatThresholds,
-    counted_chats,
-    in_force,
-    judge_again,
-    renumbered,
-)
+from selfinstruct.verdicts.chat_commits import ChatThresholds
 from selfinstruct.verdicts.counts import counted
 from selfinstruct.verdicts.imported import import_rulebook, moved_import, verdicts_of_import
 from selfinstruct.verdicts.later import verdicts_of_supplement
 from selfinstruct.verdicts.pool import PoolKeeper
 from selfinstruct.verdicts.rounds import Verdicts, verdicts_of_round
 from selfinstruct.verdicts.rulebook import Rulebook
+from selfinstruct.verdicts.taken_over import (
+    moved_completion,
+    take_over_answers,
+    take_over_chats,
+    take_over_revisions,
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def write_derived_run(
         source.run.verify()
         ANSWERS.verify(source.run)
         CONVERSATIONS.verify(source.run)
+        REVISED.verify(source.run)
     # Under another name until it is whole: a run that is cut off is never taken for one.
     work = out.with_name(f".{out.name}.writing")
     with run_lock(work):
@@ -184,9 +187,11 @@ def _write(derivation: Derivation, work: Path, advance: Callable[[Path], object]
         offset = len(written.rounds())
         _take_over(source, written, keeper, derivation.rulebook, advance)
         for commit in read_chat_commits(source.run):
-            _take_over_chats(
+            take_over_chats(
                 source.run, commit, written, offset, derivation.rulebook, chat_thresholds
             )
+        for revised in read_revision_commits(source.run):
+            take_over_revisions(source.run, revised, written, offset, derivation.rulebook)
     return written
 
 
@@ -240,7 +245,7 @@ def _take_over(
     for number in run.rounds():
         info = run.info(number)
         room = info["target"] - taken
-        completions = [_moved(c, offset, renamed) for c in run.completions(number)]
+        completions = [moved_completion(c, offset, renamed) for c in run.completions(number)]
         place = offset + number
         standards = keeper.standards
         is_import = run.is_import(number)
@@ -263,7 +268,7 @@ def _take_over(
         thresholds = keeper.standards.thresholds
         _take_over_supplement(supplement, written, offset, rulebook, thresholds)
     for batch in ANSWERS.numbers(run):
-        _take_over_answers(run, batch, written, offset)
+        take_over_answers(run, batch, written, offset)
 
 
 def _take_over_supplement(
@@ -281,7 +286,7 @@ def _take_over_supplement(
         for row in written.instructions(number)
         if row.id in moved
     ]
-    completions = [_moved(completion, offset, {}) for completion in supplement.completions]
+    completions = [moved_completion(c, offset, {}) for c in supplement.completions]
     last = offset + supplement.info["last_round"]
     restored = {ids.renumbered(id, offset): text for id, text in supplement.restored.items()}
     verdicts = verdicts_of_supplement(rows, completions, last, rulebook, thresholds, restored)
@@ -294,62 +299,6 @@ def _take_over_supplement(
     SUPPLEMENTS.commit(
         written, Commit(completions, verdicts.instructions, verdicts.instances, info)
     )
-
-
-def _take_over_answers(run: Run, batch: int, written: Run, offset: int) -> None:
-    def moved(id: str) -> str:
-        return ids.renumbered(id, offset)
-
-    rows = [
-        replace(
-            row,
-            id=moved(row.id),
-            instruction_id=moved(row.instruction_id),
-            round=row.round + offset,
-            completion_id=moved(row.completion_id),
-            answer_to=moved(row.answer_to or ""),
-        )
-        for row in ANSWERS.read_answers(run, batch)
-    ]
-    completions = [_moved(c, offset, {}) for c in ANSWERS.read_completions(run, batch)]
-    ANSWERS.commit(written, Commit(completions, (), rows, ANSWERS.info(run, batch)))
-
-
-def _take_over_chats(
-    run: Run,
-    commit: ChatCommit,
-    written: Run,
-    offset: int,
-    rulebook: Rulebook,
-    thresholds: ChatThresholds,
-) -> None:
-    """Give verdicts again on a commit of self-chats, and commit it.
-
-    One whose task is none any more is rejected. People's decisions are not taken over.
-    """
-    recorded = CONVERSATIONS.read_completions(run, commit.number)
-    completions = [_moved(completion, offset, {}) for completion in recorded]
-    number = CONVERSATIONS.next_number(written)
-    again = renumbered(commit, number, offset)
-    verdicts = judge_again(written, again, completions, rulebook, thresholds)
-    info = {
-        **again.info,
-        **counted_chats(verdicts),
-        "likelihood": in_force(thresholds.of(again.info), number),
-    }
-    CONVERSATIONS.commit(written, Commit(completions, (), (), info, verdicts.chats, verdicts.turns))
-
-
-def _moved(completion: Completion, offset: int, renamed: Mapping[str, str]) -> Completion:
-    request = completion.request
-    parents = tuple(renamed.get(id) or ids.renumbered(id, offset) for id in request.parents)
-    moved = replace(
-        request,
-        id=ids.renumbered(request.id, offset),
-        about=ids.renumbered(request.about, offset),
-        parents=parents,
-    )
-    return replace(completion, request=moved)
 
 
 def _info(

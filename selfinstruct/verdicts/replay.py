@@ -16,8 +16,10 @@ from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.store import RoundData, Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.chats import read_chat_commits
-from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, JUDGED, Commit
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, JUDGED, REVISED, Commit
+from selfinstruct.store.revisions import read_revision_commits
 from selfinstruct.store.supplements import each_supplement
+from selfinstruct.verdicts import revision_commits
 from selfinstruct.verdicts.chat_commits import ChatThresholds, judge_again
 from selfinstruct.verdicts.imported import import_rulebook, verdicts_of_import
 from selfinstruct.verdicts.judgements import VERSION, judgement_of, rubric_of
@@ -70,7 +72,8 @@ def replay(run: Run, advance: Callable[[int], object] = id) -> list[Difference]:
         differences += _replay_supplement(run, supplement, rulebook, thresholds)
     differences += _replay_answers(run, rulebook)
     differences += _replay_chats(run, rulebook)
-    return differences + _replay_judgements(run)
+    differences += _replay_judgements(run)
+    return differences + _replay_revisions(run, rulebook)
 
 
 def _verdicts_again(
@@ -169,6 +172,17 @@ def _replay_judgements(run: Run) -> list[Difference]:
         ]
         recorded = JUDGED.read_judgements(run, number)
         differences += _compare(recorded, [row for row in again if row is not None])
+    return differences
+
+
+def _replay_revisions(run: Run, rulebook: Rulebook) -> list[Difference]:
+    """Compare the verdicts on drafts and revisions."""
+    REVISED.verify(run)
+    differences: list[Difference] = []
+    for commit in read_revision_commits(run):
+        completions = REVISED.read_completions(run, commit.number)
+        replayed = revision_commits.judge_again(commit, completions, rulebook)
+        differences += _compare(commit.rows, replayed)
     return differences
 
 

@@ -237,7 +237,7 @@ def test_the_command(
     assert "in all" in capfd.readouterr().out
     assert (out / "report.html").is_file()
     assert cli(["align", "--out", str(out), "--stage", "tea=--hot"]) == 2
-    assert "the stages are generate, export" in capfd.readouterr().err
+    assert "the stages are generate, revise, export" in capfd.readouterr().err
 
 
 def left(folder: Path) -> list[str]:

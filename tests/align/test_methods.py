@@ -57,10 +57,11 @@ def test_the_commands_of_a_chain_without_a_choice_are_those_of_before_there_was_
 @pytest.mark.parametrize(
     ("methods", "iterations"), [(ALL, 1), *(((name,), 2) for name in REPEATED)]
 )
+@pytest.mark.parametrize("feedback", [None, "ai"])
 def test_every_stage_is_a_command(
-    methods: tuple[str, ...], iterations: int, tmp_path: Path
+    methods: tuple[str, ...], iterations: int, feedback: str | None, tmp_path: Path
 ) -> None:
-    how = settings(methods=methods, iterations=iterations, engine="vllm")
+    how = settings(methods=methods, iterations=iterations, engine="vllm", feedback=feedback)
     for stage in stages_of(tmp_path, how):
         command, words = typer.main.get_command(app), list(stage.words)
         while hasattr(command, "commands"):
@@ -117,6 +118,47 @@ def test_an_iteration_starts_from_the_policy_of_the_one_before() -> None:
     ]
     learnt = words_of(settings(methods=("rl",), iterations=2))["rl-2"]
     assert f"--model {first}/rl --out {second}/rl --reward model:{second}/reward" in learnt
+
+
+def test_feedback_of_a_model_by_principles() -> None:
+    """Revise, fine-tune on the revisions, label by the principles, then reward and RL, or DPO."""
+    how = settings(methods=("rl",), feedback="ai", principles="mine.yaml", judge=None)
+    assert names_of(how) == [
+        *("generate", "revise", "export", "sft", "prefer", "reward", "rl", "evaluate"),
+    ]
+    words = words_of(how)
+    assert words["revise"] == "revise o/run --principles mine.yaml"
+    assert "--answers prefer-revision" in words["export"]
+    assert "--answers prefer-revision" in words["sft"]
+    assert "--labeller principles --judge bundled --principles mine.yaml" in words["prefer"]
+    uses = {stage.name: stage.uses for stage in stages_of(Path("o"), how)}
+    assert uses["sft"] == ("generate", "revise")
+    assert uses["export"] == ("generate", "revise")
+    again = settings(methods=("dpo",), iterations=2, feedback="ai", judge=None)
+    assert names_of(again)[:4] == ["generate", "revise", "export", "sft"]
+    assert "--labeller principles" in words_of(again)["prefer-2"]
+
+
+def test_who_labels_by_principles_does_not_judge(tmp_path: Path) -> None:
+    how = settings(feedback="ai")
+    with pytest.raises(ConfigError, match="--judge bundled: already labels the pairs"):
+        align(tmp_path / "out", how, lambda _: pytest.fail("ran"), lambda *_: None)
+    other = settings(feedback="ai", options={"prefer": ["--judge", "big"]})
+    assert other.label_judge == "big"
+    go(tmp_path / "out", other)
+    with pytest.raises(ConfigError, match="--principles: is for --feedback ai"):
+        align(tmp_path / "no", settings(principles="x"), lambda _: 0, lambda *_: None)
+
+
+def test_a_chain_with_feedback_is_another_chain(tmp_path: Path) -> None:
+    """A finished stage is refused with other options; one that was killed goes on."""
+    out, how = tmp_path / "out", settings(feedback="ai", judge=None)
+    with pytest.raises(StageFailed):
+        go(out, how, fails="revise")
+    ran, _ = go(out, how)
+    assert ran.ran == ["revise", "export", "sft", "prefer", "dpo", "evaluate"]
+    with pytest.raises(ConfigError, match="export was done by"):
+        go(out, settings(judge=None))
 
 
 @pytest.mark.parametrize("methods", [("dpo", "kto"), ("best-of",), ("sft",)])

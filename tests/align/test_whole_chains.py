@@ -123,6 +123,40 @@ def test_two_iterations_killed_and_resumed(
     assert (out / CURVE).read_bytes() == kept
 
 
+def test_feedback_of_a_model(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Revisions are learnt, the policy's answers are labelled by principles, and a reward."""
+    from selfinstruct.dataset.rows import Answers, export_rows
+    from selfinstruct.store import open_run
+    from selfinstruct.store.commits import REVISED
+
+    Path("mine.yaml").write_text(
+        "- {name: kind, principle: Be kind., critique: Say what is rude., revision: Be kinder.}\n"
+    )
+    words[words.index("--method") :] = ["--method", "dpo,rl", "--feedback", "ai"]
+    words += ["--principles", "mine.yaml"]
+    more = "--max-length 512 --set bf16=false --steps 2 --k 2 --answer-tokens 8 --fresh 2"
+    for kind, options in {**OPTIONS, "rl": more}.items():
+        words += ["--stage-options", f"{kind}={options}"]
+    assert cli(words) == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert [one["name"] for one in report["stages"]] == [
+        *("generate", "revise", "export", "sft", "prefer", "reward", "dpo", "rl", "evaluate"),
+    ]
+    run = open_run(Path("out/run"))
+    assert REVISED.info(run, 0)["settings"]["principles"][0]["name"] == "kind"
+    rows = list(export_rows(run, Answers.PREFER_REVISION))
+    revised = [row for row in rows if row.draft is not None]
+    assert revised
+    learnt = Path("out/sft.jsonl").read_text()
+    assert all(row.output in learnt for row in revised)
+    assert "prefer-revision" in Path("out/sft/README.md").read_text()
+    assert json.loads(Path("out/preferences/report.json").read_text())["labeller"] == "principles"
+    # Done: the same command runs nothing.
+    capfd.readouterr()
+    assert cli(words) == 0
+    assert capfd.readouterr().err.count("done before") == 9
+
+
 def test_all_methods_in_one_table(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     """Every method trains on what the stages before it wrote, and is compared with the others."""
     out, methods = Path("out"), [step.kind for step in METHODS]

@@ -152,6 +152,11 @@ def _answered() -> None:
     assert cli(["answer", "run", "--model", "./model", "--prompting", "base"]) == 0
 
 
+def _revised() -> None:
+    _has_run()
+    assert cli(["revise", "run"]) == 0
+
+
 def _two_runs() -> None:
     _has_run()
     assert cli(_generated("other", "--seed", "1")) == 0
@@ -311,6 +316,10 @@ def commands() -> list[Command]:
         Command("audit judge", _has_run, ("audit", "judge", "run", "--judge", "./model")),
         Command("complete", _completable, ("complete", "run")),
         Command("converse", _has_run, ("converse", "run", "--turns", "3")),
+        Command("revise", _has_run, ("revise", "run", "--rounds", "2")),
+        Command(
+            "export --as-pairs", _revised, ("export", "run", "--as-pairs", "--out", "pairs.jsonl")
+        ),
         Command("import", _rows, imports, (*imports, "--resume")),
         Command("merge", _two_runs, ("merge", "run", "other", "--out", "both"), ready="both"),
         Command(

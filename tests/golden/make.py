@@ -241,11 +241,22 @@ def conversed(out: Path) -> None:
     decisions.drop(run, ids.turn(longest.id, 2 * longest.exchanges - 1), by="golden")
 
 
+def revised(out: Path) -> None:
+    """Revise outputs and drafts, and edit a task between the two."""
+    golden = GOLDEN["revised"]
+    settings = {**SETTINGS, **(golden.settings or {})}
+    run, _ = workshop.generate(out, golden, settings, resume=False)
+    workshop.revise_all(run, golden, {"rounds": 2})
+    task = next(row for row in instructions(run) if row.verdict == ACCEPTED)
+    decisions.edit(run, task.id, Words(text="Name two trees."), by="golden")
+    workshop.revise_all(run, golden, {"rounds": 1, "draft": True, "may_decline": False})
+
+
 FROM_OTHERS: Mapping[str, Callable[[Path], None]] = {
     one.__name__: one
     for one in (
         *(what_if, completed, stricter, answered, failed, merged, decided, restored),
-        *(third_failed, third_restored, conversed),
+        *(third_failed, third_restored, conversed, revised),
     )
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.golden.script import OddVoice, TalkingVoice, ThirdVoice, Voice
+from tests.golden.script import OddVoice, RevisingVoice, TalkingVoice, ThirdVoice, Voice
 
 HERE = Path(__file__).parent
 RUNS, EXPECTED = Path("runs"), Path("expected")
@@ -313,5 +313,16 @@ GOLDEN: Mapping[str, Golden] = {
             "likelihood.calibration": 12,
         },
         asks=("converse",),
+    ),
+    "revised": Golden(
+        "version 6 with revisions of its own outputs and of drafts, and an edited task",
+        RevisingVoice("revised"),
+        settings={
+            "rules_version": 6,
+            "stop.target": 16,
+            "propose.per_round": 9,
+            "likelihood.quantile": None,
+        },
+        asks=("revise",),
     ),
 }

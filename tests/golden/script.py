@@ -325,6 +325,30 @@ class TalkingVoice(Voice):
         return f"{self._subject(asked, 'talk')} {' '.join(parts)}"
 
 
+class RevisingVoice(Voice):
+    """Answers, criticises and rewrites too, well and badly."""
+
+    def __call__(self, asked: Any) -> str | tuple[str, str]:
+        words = " ".join(f"w{_draw(500, self.salt, asked.seed, number)}" for number in range(4))
+        subject = self._subject(asked, "talk")
+        if asked.stage == "critique":
+            empty = _draw(9, asked.seed, "critique") == 0
+            return " " if empty else f" It says nothing of the {subject}, {words}."
+        if asked.stage == "answer":
+            return f" An old book tells of the {subject}, {words}."
+        if asked.stage != "revise":
+            return super().__call__(asked)
+        ends: dict[int, str | tuple[str, str]] = {
+            0: "",
+            1: (f" The {subject} and", "length"),
+            2: "I'm sorry, but I cannot help with that.",
+            3: "The revised answer is calmer than the old one.",
+            4: "Say where it is not calm. Say where it is not brief. Say where it is not exact.",
+            5: f"Sure! Most of them know the {subject}, {words}.\n\nI hope this helps!",
+        }
+        return ends.get(_draw(9, asked.seed, "revise"), f" Few people know the {subject}, {words}.")
+
+
 def _choice(options: tuple[str, ...], *parts: object) -> str:
     return options[_draw(len(options), *parts)]
 

@@ -135,6 +135,16 @@ def test_self_chats_end_in_many_ways() -> None:
     } <= seen.keys()
 
 
+def test_revisions_end_in_many_ways() -> None:
+    seen: Counter[str] = Counter()
+    for commit in expected("revised")["read"]["revisions"]:
+        seen.update(commit["outcomes"])
+    assert {
+        *(ACCEPTED, "no_critique", "no_revision", "copies_critique", "about_answer"),
+        *("truncated", "refusal"),
+    } <= seen.keys()
+
+
 def test_what_people_decided_is_there() -> None:
     overrides = read_overrides(open_run(RUNS / "decided"))
     actions = Counter(str(entry.action) for entry in overrides.entries)

@@ -19,15 +19,22 @@ from selfinstruct.generate.answer import answer
 from selfinstruct.generate.complete import complete
 from selfinstruct.generate.converse import converse
 from selfinstruct.generate.launch import launch
+from selfinstruct.generate.revise import revise
+from selfinstruct.prompts.principles import Principle
 from selfinstruct.store import Run, open_run
 from selfinstruct.store.chats import ChatCommit, read_chat_commits
-from selfinstruct.store.commits import ANSWERS, CONVERSATIONS
+from selfinstruct.store.commits import ANSWERS, CONVERSATIONS, REVISED
+from selfinstruct.store.revisions import RevisionCommit, read_revision_commits
 from selfinstruct.store.supplements import read_supplements
 from selfinstruct.verdicts.counts import count_outcomes
 from selfinstruct.verdicts.whatif import Thresholds, what_if
 from tests.golden.adapter import GoldenEngine, completion_record, digest, request_record
 from tests.golden.runs import TEACHER, Golden
 
+PRINCIPLES = tuple(
+    Principle(name, f"A good answer is {name}.", f"Say where it is not {name}.", f"Be {name}.")
+    for name in ("calm", "brief", "exact")
+)
 # High enough that no round ends at the target: two more rounds are always wanted.
 FAR = 10_000
 
@@ -100,6 +107,23 @@ def converse_all(run: Run, golden: Golden, turns: int, batch_size: int = 8) -> G
     return engine
 
 
+def revise_all(
+    run: Run, golden: Golden, settings: Mapping[str, Any], batch_size: int = 4
+) -> GoldenEngine:
+    """Have the outputs of a run revised, by principles of these tests."""
+    engine = engine_of(golden)
+    revise(
+        run,
+        {"revise": dict(settings)},
+        PRINCIPLES,
+        make_engine=lambda *_: engine,
+        model_progress=lambda *_: None,
+        advance=lambda *_: None,
+        batch_size=batch_size,
+    )
+    return engine
+
+
 def read_back(run: Run) -> dict[str, Any]:
     """Return a digest of everything that is recorded in a run, part by part."""
     parts: dict[str, Any] = {
@@ -121,9 +145,11 @@ def read_back(run: Run) -> dict[str, Any]:
             ]
         ),
     }
-    # Runs of before self-chats have no such part.
+    # Runs of before self-chats or revisions have no such part.
     chats = [_chat_part(run, commit) for commit in read_chat_commits(run)]
-    return {**parts, "conversations": chats} if chats else parts
+    revisions = [_revision_part(run, commit) for commit in read_revision_commits(run)]
+    parts |= {"conversations": chats} if chats else {}
+    return {**parts, "revisions": revisions} if revisions else parts
 
 
 def grow(folder: Path, golden: Golden) -> dict[str, Any]:
@@ -182,10 +208,20 @@ def converse_more(folder: Path, golden: Golden) -> dict[str, Any]:
     return {**requests_of(engine), "conversations": [_chat_part(run, one) for one in new]}
 
 
+def revise_more(folder: Path, golden: Golden) -> dict[str, Any]:
+    """Revise a copy of a run in another way; return what was asked and how it was judged."""
+    run = open_run(folder)
+    before = REVISED.numbers(run)
+    engine = revise_all(run, golden, {"rounds": 3, "labels": True})
+    new = [commit for commit in read_revision_commits(run) if commit.number not in before]
+    return {**requests_of(engine), "revisions": [_revision_part(run, one) for one in new]}
+
+
 ASKS: Mapping[str, Callable[[Path, Golden], dict[str, Any]]] = {
     "complete": complete_more,
     "answer": answer_more,
     "converse": converse_more,
+    "revise": revise_more,
 }
 
 
@@ -198,7 +234,9 @@ def exports(
     Arrow that wrote them.
     """
     found: dict[str, dict[str, str]] = {}
-    for answers in Answers if ANSWERS.numbers(run) else (Answers.OWN,):
+    teachers = (Answers.TEACHER, Answers.PREFER_TEACHER) if ANSWERS.numbers(run) else ()
+    revised = (Answers.REVISION, Answers.PREFER_REVISION) if REVISED.numbers(run) else ()
+    for answers in (Answers.OWN, *teachers, *revised):
         for format in map(Format, formats):
             out = folder / f"{answers}.{format}"
             export(run, format, out, answers)
@@ -250,6 +288,28 @@ def _chat_part(run: Run, commit: ChatCommit) -> dict[str, Any]:
                 [one.id, number_of(one.mean_logprob), number_of(one.shared), one.num_tokens]
                 for one in commit.turns
             ]
+        ),
+    }
+
+
+def _revision_part(run: Run, commit: RevisionCommit) -> dict[str, Any]:
+    """Return counts and digests of one commit of revisions."""
+    completions = REVISED.read_completions(run, commit.number)
+    return {
+        "completions": len(completions),
+        "outcomes": count_outcomes(commit.rows),
+        "text": digest(_ordered(map(completion_record, completions))),
+        "verdicts": digest(
+            [
+                [
+                    *(one.id, one.instance_id, one.principle, one.draft, one.critique),
+                    *(one.text, one.reason, one.char_start, one.char_end),
+                ]
+                for one in commit.rows
+            ]
+        ),
+        "scores": digest(
+            [[one.id, number_of(one.mean_logprob), one.num_tokens] for one in commit.rows]
         ),
     }
 
