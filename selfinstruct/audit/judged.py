@@ -37,10 +37,10 @@ def judge_what_if(run: Run, least: float, rubric: str | None = None) -> WhatIf:
             score = scores.get(instance.id, math.nan)
             if score >= least:
                 continue
-            after = UNREAD if math.isnan(score) else BELOW
+            outcome = UNREAD if math.isnan(score) else BELOW
             text = f"{instance.input}\n→ {instance.output}".strip()
             nan = math.nan
-            changes.append(Change(instance.id, ACCEPTED, after, text, nan, nan, None))
+            changes.append(Change(instance.id, ACCEPTED, outcome, text, nan, nan, None))
     before = Counter(count_by_reason(run, Filter("instances")))
     after = before - Counter({ACCEPTED: len(changes)}) + Counter(one.after for one in changes)
     instructions = Counter(count_by_reason(run, Filter("instructions")))
