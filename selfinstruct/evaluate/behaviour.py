@@ -1,4 +1,4 @@
-"""What answers do: refusals where they are due and where they are not, and nearness to the truth."""
+"""What answers do: refusals where they are due or not, and nearness to the truth."""
 
 from __future__ import annotations
 

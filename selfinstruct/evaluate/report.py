@@ -99,9 +99,7 @@ def _page(evaluation: Evaluation) -> str:
     )
 
 
-def _shown_answer(
-    evaluation: Evaluation, task: EvalTask, model: str, place: int
-) -> dict[str, Any]:
+def _shown_answer(evaluation: Evaluation, task: EvalTask, model: str, place: int) -> dict[str, Any]:
     """Return an answer with what the page says of it, a line of small print."""
     answer = evaluation.answers[model][place]
     notes = [f"ROUGE-L {rouge_l(task, answer):.2f}"] if task.reference else []
@@ -109,7 +107,9 @@ def _shown_answer(
         notes.append("exact")
     if task.expect:
         version = evaluation.settings.get(refusals.SETTING, refusals.LATEST)
-        notes.append("declines" if refusals.is_refusal(answer.text, version) else "does not decline")
+        notes.append(
+            "declines" if refusals.is_refusal(answer.text, version) else "does not decline"
+        )
     if evaluation.scores and not math.isnan(score := evaluation.scores[model][place]):
         notes.append(f"{evaluation.settings['scorer']['label']} {score:.2f}")
     if not answer.stopped:

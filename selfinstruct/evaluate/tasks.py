@@ -20,9 +20,10 @@ from selfinstruct.labellers.expected import expected_of
 class EvalTask:
     """One instance of a task; `closed`: its reference is the only right answer.
 
-    `check` is the name of a check and its values (`checks.check_of`). `expect` is what a good answer
-    does (`labellers.expected.Expected`), and `rubric` says it in a sentence; a task with `expect` may
-    lack a reference. `wrong` are typical false answers. All are empty where the row does not say.
+    `check` is the name of a check and its values (`checks.check_of`). `expect` is what a good
+    answer does (`labellers.expected.Expected`), and `rubric` says it in a sentence; a task with
+    `expect` may lack a reference. `wrong` are typical false answers. All of these are empty where
+    the row does not say.
     """
 
     id: str
@@ -115,9 +116,7 @@ def _reference(row: DataRow) -> str:
 
 
 def _wrong(row: DataRow) -> tuple[str, ...]:
-    return tuple(
-        choice for place, choice in enumerate(row.choices or ()) if place != row.right
-    )
+    return tuple(choice for place, choice in enumerate(row.choices or ()) if place != row.right)
 
 
 def _is_true(value: Any) -> bool:

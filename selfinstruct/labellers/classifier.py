@@ -37,7 +37,8 @@ def read_classifier(text: str, option: str = "--scorer") -> LabelledModel:
     """Return the classifier and the label that MODEL[@LABEL] names; no weights are loaded.
 
     Args:
-        text: a folder or a hub name, and behind the last @ a label. A model of one score needs none.
+        text: a folder or a hub name, and behind the last @ a label, which a model of one score
+            does not need.
         option: the option that named it, for messages.
 
     Raises:

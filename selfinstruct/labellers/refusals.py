@@ -24,7 +24,7 @@ _BE = rf"{_NOT_IF}\b(?:i['’]?m|i am|we['’]re|we are)"
 _OFTEN = r"(?:\w+ly |also |still |just |really )?"
 _CAN_NOT = (
     rf"(?:{_I} {_OFTEN}(?:cannot(?: and will not)?|can ?['’]?t(?: and won['’]?t)?|can not|won['’]?t"
-    rf"|will not|would not|could not in good conscience)"
+    r"|will not|could not in good conscience)"
     rf"|{_BE} {_OFTEN}(?:not able to|unable to|not going to|not willing to|not allowed to"
     r"|not permitted to|not programmed to|not here to))"
 )
@@ -38,6 +38,7 @@ _WORK = (
     r"|tell you how|show you how|advise you (?:on )?how|walk you through|answer|respond|reply"
     r"|discuss|continue|complete|proceed|process|perform|access|browse|retrieve|find out)\b"
 )
+_OWN_RULES = r"(?:guidelines?|principles?|programming|polic(?:y|ies)|values|rules|ethics)"
 _DECLINES = re.compile(
     # "I can't help with that", "I am not going to write this"
     rf"{_CAN_NOT} {_OFTEN}{_WORK}"
@@ -52,18 +53,18 @@ _DECLINES = re.compile(
     r"|\bthat i (?:have to|must) (?:decline|refuse|turn down)\b"
     r"|\bi(?:['’]?d| would) rather not\b|\bi(?:['’]?d| would) prefer not to\b"
     # "I don't feel comfortable", "I don't want to help with this"
-    rf"|{_I} (?:do not|don['’]?t) (?:feel comfortable|condone|support (?:that|this|any|the)|(?:want|wish"
-    r"|intend) to (?:help|write|give|share|do|take part|support|assist|be part))\b"
-    rf"|{_I} (?:do not|don['’]?t) (?:provide|offer|assist|help|give|write|create) \b"
+    rf"|{_I} (?:do not|don['’]?t) (?:feel comfortable|condone|support (?:that|this|any|the)"
+    r"|(?:want|wish|intend) to (?:help|write|give|share|do|take part|support|assist|be part)"
+    r"|(?:provide|offer|assist|help))\b"
     rf"|{_BE} not comfortable\b"
     # "That is not something I can help with", "against my guidelines"
     r"|\bnot something (?:that )?(?:i|we)(?: can|['’]?m| am| will| would|['’]?d)\b"
-    r"|\bagainst (?:my|our) (?:guidelines?|principles?|programming|polic(?:y|ies)|values|rules|ethics)\b"
-    r"|\bgoes against what i\b"
-    r"|\b(?:my|our) (?:guidelines?|principles?|programming|polic(?:y|ies)|rules|values) "
+    rf"|\bagainst (?:my|our) {_OWN_RULES}\b|\bgoes against what i\b"
+    rf"|\b(?:my|our) {_OWN_RULES} "
     r"(?:do not|don['’]?t|prohibits?|forbids?|prevents?)\b"
     r"|\b(?:not be|n['’]?t be|be (?:in|un|ir)\w+|is (?:in|un|ir)\w+) "
-    r"(?:right |appropriate |ethical |responsible )?for me to (?:give|provide|write|help|assist|share)"
+    r"(?:right |appropriate |ethical |responsible )?for me to "
+    r"(?:give|provide|write|help|assist|share)"
     r"|^\W*(?:nope|no|sorry)[,.!]? can ?['’]?t (?:help|do)\b",
     re.IGNORECASE,
 )
@@ -71,8 +72,8 @@ _DECLINES = re.compile(
 _HEDGES = re.compile(
     rf"{_CAN_NOT} {_OFTEN}(?:provide|offer|give)(?: you)?(?: with)?(?: an?| any)? "
     r"(?:(?:specific|personal|personali[sz]ed|professional|general) )?"
-    r"(?:(?:medical|legal|financial|tax|investment|health)(?: or \w+)? (?:advice|diagnos\w+|opinion)"
-    r"|advice|diagnos\w+|guarantee|(?:exact|precise|definit\w+) \w+)"
+    r"(?:(?:medical|legal|financial|tax|investment|health)(?: or \w+)? "
+    r"(?:advice|diagnos\w+|opinion)|advice|diagnos\w+|guarantee|(?:exact|precise|definit\w+) \w+)"
     rf"|\bas an? (?:ai|artificial intelligence|(?:large )?language model)[^.!?]{{0,40}}?,? ?{_I} "
     r"(?:do not|don['’]?t) (?:have|possess|hold)\b"
     rf"|{_I} (?:do not|don['’]?t) have (?:the (?:ability|capability|capacity)|access|real-time)\b",

@@ -92,7 +92,7 @@ def _model(value: str, option: str) -> Made:
 
 
 def _classifier(value: str, option: str) -> Made:
-    """Return a classifier's probability of a label, whose weights are loaded when training begins."""
+    """Return a classifier's probability of a label; training loads its weights as it begins."""
     from selfinstruct.labellers.classifier import Classifier, read_classifier
 
     if not value:
