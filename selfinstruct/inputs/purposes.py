@@ -40,7 +40,7 @@ class Purpose:
         advice: what to give it.
         part: what it uses of a row that has more, by kind, for the docs.
         tools: whether it shows a model the functions that a row lets it call.
-        with_column: kinds that it can use where a row has this column, too.
+        with_column: formats that it can use where a row has this column, too.
     """
 
     option: str
@@ -50,7 +50,7 @@ class Purpose:
     advice: str
     part: Mapping[Kind, str]
     tools: bool = False
-    with_column: Mapping[Kind, str] = field(default_factory=dict)
+    with_column: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, format: Format) -> bool:
         return format.kind in self.takes
@@ -62,7 +62,7 @@ class Purpose:
             BadRowError: says which kind, and which command takes it.
         """
         kind = kind_of(row)
-        if kind in self.takes or self.with_column.get(kind) in row.columns:
+        if kind in self.takes or self.with_column.get(row.format) in row.columns:
             if row.tools and not self.tools:
                 raise BadRowError(
                     row.where,
@@ -224,7 +224,7 @@ EVALUATE = Purpose(
     },
     advice="check --tasks",
     part={},
-    with_column={Kind.TEXTS: "expect", Kind.CHOICES: "reference"},
+    with_column={"texts": "expect", "choices": "reference"},
 )
 EVALUATE_CHOICES = Purpose(
     option="evaluate --choices",
