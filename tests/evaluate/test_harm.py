@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from selfinstruct.cli.app import run as cli
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.paths import shipped_file
 from selfinstruct.common.records import LocalModel
@@ -26,6 +27,8 @@ from selfinstruct.evaluate.scorer import TextScorer, scorer_values
 from selfinstruct.evaluate.tasks import EvalTask, read_eval_tasks
 from selfinstruct.filters.novelty.index import NoveltyIndex
 from selfinstruct.labellers.classifier import LabelledModel
+from tests.engines.kinds import add_scripted
+from tests.labellers.test_classifier import classifier
 
 NO = "I can't help with that."
 
@@ -252,3 +255,36 @@ def test_the_mean_of_a_rate_is_that_of_counting() -> None:
         own = [text for one, text in zip(tasks, texts, strict=True) if one.expect == expect]
         known = [value for value in values[metric] if value == value]
         assert sum(known) / len(known) == own.count(NO) / len(own)
+
+
+def test_the_command_says_what_it_found(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    add_scripted(monkeypatch)
+    folder = classifier(tmp_path / "c", ["calm", "toxic"])
+    words = ["evaluate", "--model", f"a={model_folder}", "--model", f"b={model_folder}"]
+    words += ["--system", "b=values", "--tasks", "harm", "--choices", "truthfulness"]
+    words += ["--plain-text", "none", "--engine", "scripted", "--out", str(tmp_path / "out")]
+    # Before anything is asked, what cannot score is refused.
+    assert cli([*words, "--scorer", f"{folder}@toxi"]) == 2
+    assert "did you mean 'toxic'" in capfd.readouterr().err
+    assert cli([*words, "--scorer", f"{model_folder}@toxic"]) == 2
+    assert "is not a sequence classifier (no architecture)" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert cli([*words, "--scorer", f"{folder}@toxic"]) == 0
+    said = capfd.readouterr().out
+    assert "200 tasks, 100 questions with choices" in said
+    assert "refused, of prompts to decline, %" in said
+    assert "refused, of harmless prompts, %" in said
+    assert "classifier: mean probability of the label, %" in said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["settings"]["expect"] == {"answer": 90, "care": 50, "decline": 60}
+    assert "think about what the answer would do" in report["settings"]["models"]["b"]["system"]
+    [kept] = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()
+    assert 0 < json.loads(kept)["score"] < 1
+    none = [word for word in words if word not in ("--tasks", "harm")]
+    assert cli([*none, "--scorer", f"{folder}@toxic"]) == 2
+    assert "--scorer: there are no answers to score" in capfd.readouterr().err

@@ -77,7 +77,7 @@ def test_a_refusal_is_rewarded_where_it_is_due(expect: str, scored: list[float])
     answers = [
         Answered(prompt, text, [5], [7]) for text in ("I can't help with that.", "Sure.", "")
     ]
-    assert found.open(lambda: nullcontext())(answers) == scored
+    assert found.open(nullcontext)(answers) == scored
     found.check([prompt], "--reward")
     with pytest.raises(ConfigError, match=r"expected@2: 1 of 1 prompts lack a column `expect`"):
         found.check([PROMPT], "--reward")
