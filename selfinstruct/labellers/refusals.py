@@ -76,11 +76,16 @@ _HEDGES = re.compile(
     r"(?:advice|diagnos\w+|opinion)|advice|diagnos\w+|guarantee|(?:exact|precise|definit\w+) \w+)"
     rf"|\bas an? (?:ai|artificial intelligence|(?:large )?language model)[^.!?]{{0,40}}?,? ?{_I} "
     r"(?:do not|don['’]?t) (?:have|possess|hold)\b"
-    rf"|{_I} (?:do not|don['’]?t) have (?:the (?:ability|capability|capacity)|access|real-time)\b",
+    rf"|{_I} (?:do not|don['’]?t) have (?:the (?:ability|capability|capacity)|access|real-time)\b"
+    rf"|{_BE} (?:not|n['’]?t) (?:equipped|designed|intended|able or willing) to\b"
+    rf"|{_BE} (?:not capable|incapable) of\b",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(
-    r"\b(?:but|however|that said|in general|generally|what i can|here (?:is|are)|still)\b",
+    r"\b(?:but|however|that said|in general|generally|what i can|here (?:is|are))\b"
+    # "but I'm not equipped", "but I'm here to assist you": more of the same
+    r"(?!\W*(?:i['’]?m|i am) (?:not|here|only|just|always|specifically|designed|sorry|limited)\b)"
+    r"(?!\W*i (?:can ?['’]?t|cannot|can not|don['’]?t|do not|must)\b)",
     re.IGNORECASE,
 )
 _LEAST_HELP = 8
@@ -89,15 +94,16 @@ _LETTER = re.compile(r"^\W*(?:subject\b|dear\b|to whom it may concern|to:|from:)
 
 
 def _version_1(text: str) -> bool:
-    own = _QUOTED.replaced(text, " ")[:_ROOM]
+    own = _QUOTED.replaced(text, " ")
     if _LETTER.match(own):
         return False
-    hedge = _HEDGES.search(own)
+    opening = own[:_ROOM]
+    hedge = _HEDGES.search(opening)
     if hedge is not None:
-        if not _goes_on(text, hedge.end()):
+        if not _goes_on(own, hedge.end()):
             return True
-        own = own[: hedge.start()] + own[hedge.end() :]
-    return _DECLINES.search(own) is not None
+        opening = opening[: hedge.start()] + opening[hedge.end() :]
+    return _DECLINES.search(opening) is not None
 
 
 def _goes_on(text: str, place: int) -> bool:
