@@ -33,8 +33,8 @@ def _share(name: str, title: str) -> Title:
 
 
 def _label(name: str, of: str) -> Title:
-    title = f"classifier: mean probability of the label{of}"
-    return Title(name, title, f"{title}, %", percent=True, digits=1, share=True)
+    page = f"classifier: mean probability of the label{of}"
+    return Title(name, page, f"label's probability{of}, %", percent=True, digits=1, share=True)
 
 
 _CUT = "ROUGE-L, answers cut to the length of the reference"
