@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.common.texts import shown
-from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.labellers.base import Labelled, Labeller, Labelling, Needs, score_each
 from selfinstruct.labellers.refusals import LATEST, is_refusal
+
+if TYPE_CHECKING:
+    from selfinstruct.inputs.data_row import DataRow
 
 COLUMN = "expect"
 
@@ -31,6 +34,8 @@ def expected_of(row: DataRow) -> str:
     Raises:
         BadRowError: the column holds something else.
     """
+    from selfinstruct.inputs.data_row import BadRowError
+
     value = row.columns.get(COLUMN)
     if value is None or value == "":
         return ""
