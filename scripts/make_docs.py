@@ -35,8 +35,9 @@ from selfinstruct.evaluate.checks import CHECKS
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.rules import reasons, rules_in_force
 from selfinstruct.inputs.formats import FORMATS
+from selfinstruct.inputs.formats.base import Format as DataFormat
 from selfinstruct.inputs.formats.base import Kind
-from selfinstruct.inputs.purposes import PURPOSES
+from selfinstruct.inputs.purposes import PURPOSES, Purpose
 from selfinstruct.inputs.task_templates import shipped_templates
 from selfinstruct.labellers.base import MODEL_OPTIONS, Labeller
 from selfinstruct.labellers.registry import LABELLERS
@@ -164,12 +165,17 @@ def data_command_table() -> str:
     names = " | ".join(f"`{format.name}`" for format in DATA_FORMATS)
     lines = [f"| | {names} |", f"|---|{'---|' * len(DATA_FORMATS)}"]
     for purpose in PURPOSES:
-        cells = " | ".join(
-            purpose.part.get(format.kind, "yes") if purpose.fits(format) else "–"
-            for format in DATA_FORMATS
-        )
+        cells = " | ".join(_taken(purpose, format) for format in DATA_FORMATS)
         lines.append(f"| `{purpose.option}` | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def _taken(purpose: Purpose, format: DataFormat) -> str:
+    """Return what a command uses of a format, for the table."""
+    if purpose.fits(format):
+        return purpose.part.get(format.kind, "yes")
+    column = purpose.with_column.get(format.name)
+    return f"with `{column}`" if column else "–"
 
 
 def trainer_table() -> str:

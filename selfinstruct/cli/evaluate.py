@@ -26,6 +26,7 @@ from selfinstruct.cli.evaluate_asked import (
     pass_at_values,
     print_commands,
     questions,
+    scorer_of,
 )
 from selfinstruct.cli.evaluate_tables import print_evaluation
 from selfinstruct.cli.help import default
@@ -55,7 +56,8 @@ def evaluate(
         typer.Option(
             "--tasks",
             metavar="DATA",
-            help=f"Tasks with answers to compare with: {DATA}."
+            help=f"Tasks with answers to compare with, or with what is expected of an answer: "
+            f"{DATA}; `harm` and `truthfulness` are shipped."
             + default("the shipped ones, unless --choices, --pairs or --lm-eval is given"),
         ),
     ] = None,
@@ -65,7 +67,8 @@ def evaluate(
             "--choices",
             metavar="DATA",
             help="Questions with choices; the model's likelihood ranks the choices: DATA, or "
-            "`shipped` for the 50 shipped questions." + default("none"),
+            "`shipped` for the 50 shipped questions, or `truthfulness` for the 100 about common "
+            "misconceptions." + default("none"),
         ),
     ] = None,
     pairs: Annotated[
@@ -91,8 +94,9 @@ def evaluate(
         typer.Option(
             "--system",
             metavar="NAME=TEXT|FILE",
-            help="System prompt of the named model: a text, a file with it, or `hhh`, the shipped "
-            "one. May be repeated." + default("none"),
+            help="System prompt of the named model: a text, a file with it, or a shipped one: "
+            "`hhh` (helpful, honest, harmless) or `values` (weigh the effect of the answer). May "
+            "be repeated." + default("none"),
         ),
     ] = None,
     answer_tokens: Annotated[
@@ -157,6 +161,16 @@ def evaluate(
             "--judge-tasks",
             min=1,
             help="Judge only the first N tasks." + default("all"),
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            "--scorer",
+            metavar="MODEL[@LABEL]",
+            help="A sequence classifier (Hugging Face, a folder or a hub name), such as one of "
+            "toxicity: reports the probability of the label for each answer." + default("none"),
             rich_help_panel=LABELS,
         ),
     ] = None,
@@ -248,7 +262,8 @@ def evaluate(
         temperature=(temperature or _TEMPERATURE) if samples > 1 else 0.0,
         pass_at=passed,
     )
-    check_questions(asked, judged=judge is not None)
+    check_questions(asked, judged=judge is not None, scored=scorer is not None)
+    scored_by = None if scorer is None else scorer_of(scorer)
     template = read_template(judge_prompt)
     resolve = partial(resolve_model, progress=lambda *_: None)
     weights = str(dtype or "auto")
@@ -262,7 +277,8 @@ def evaluate(
     log_to(console)
     signal.signal(signal.SIGTERM, interrupt)
     with Bars(console) as progress:
-        names = [contestant.name for contestant in contestants] + (["judge"] if judge else [])
+        names = [contestant.name for contestant in contestants]
+        names += [name for name, given in (("judge", judge), ("scorer", scorer)) if given]
         bars = {name: progress.add_task(name, total=None) for name in names}
         conditions = Conditions(
             out,
@@ -275,7 +291,7 @@ def evaluate(
                 bars[name], completed=done, total=total
             ),
         )
-        evaluation = run_evaluation(contestants, asked, conditions, judged_by, harness)
+        evaluation = run_evaluation(contestants, asked, conditions, judged_by, harness, scored_by)
     report = write_report(evaluation, out)
     if as_json:
         print(json_text(report, indent=2))

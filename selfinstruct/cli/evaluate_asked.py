@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         HarnessResults,
         HarnessTasks,
     )
+    from selfinstruct.evaluate.scorer import TextScorer
     from selfinstruct.evaluate.verdicts import Judge
     from selfinstruct.inputs.read_data import ReadAs
     from selfinstruct.labellers.duels import Duel
@@ -72,8 +73,8 @@ def questions(
     return Questions(known, 1, passages=passages, choices=asked, pairs=ranked)
 
 
-def check_questions(asked: Questions, *, judged: bool) -> None:
-    """Refuse a judge and pass@k without answers for them.
+def check_questions(asked: Questions, *, judged: bool, scored: bool = False) -> None:
+    """Refuse a judge, a classifier and pass@k without answers for them.
 
     Raises:
         ConfigError: names the option.
@@ -83,6 +84,8 @@ def check_questions(asked: Questions, *, judged: bool) -> None:
 
     if judged and not asked.tasks:
         raise ConfigError("--judge: there are no answers to judge; give --tasks too")
+    if scored and not asked.tasks:
+        raise ConfigError("--scorer: there are no answers to score; give --tasks too")
     if asked.pass_at and not any(map(has_check, asked.tasks)):
         raise ConfigError(
             "--pass-at: no task has a check; give --tasks with a column `check`, such as "
@@ -113,6 +116,24 @@ def judge_of(
         apart(loaded, partial(judge_duels, duels=duels, template=template, path=path), advance)
 
     return Judge(resolve_model(model, lambda *_: None), template, loaded.dtype, ask, tasks)
+
+
+def scorer_of(text: str) -> TextScorer:
+    """Return the classifier that scores answers, in a process of its own.
+
+    Raises:
+        ConfigError: there is none, it is no classifier, or has no such label.
+    """
+    from selfinstruct.engines.isolated import apart
+    from selfinstruct.evaluate.scorer import TextScorer
+    from selfinstruct.labellers.classifier import classified, read_classifier
+
+    labelled = read_classifier(text)
+
+    def ask(texts: Sequence[str], advance: Advance) -> list[float]:
+        return apart(partial(classified, labelled, list(texts)), advance, labelled.model.name)
+
+    return TextScorer(labelled, ask)
 
 
 def harness_of(tasks: HarnessTasks, apart: Callable[..., Any]) -> Harness:

@@ -168,7 +168,7 @@ def required_engine(name: str | None, *models: str | None) -> EngineKind:
 def text_or_file(value: str) -> str:
     """Return the content of a file of that name if there is one, else the text itself.
 
-    `hhh` is the prompt that comes with the project.
+    `hhh` and `values` are prompts that come with the project.
     """
     from selfinstruct.common.paths import shipped_prompt
     from selfinstruct.common.texts import read_text

@@ -86,7 +86,7 @@ def distill(
             "--prompt",
             metavar="FILE",
             help="Text that the teacher reads before each prompt, and the student does not; "
-            "`hhh` is the shipped one (helpful, honest, harmless)." + default("none"),
+            "`hhh` (helpful, honest, harmless) and `values` are shipped." + default("none"),
             rich_help_panel=TEACHER,
         ),
     ] = None,

@@ -76,8 +76,9 @@ def rl(
         typer.Option(
             "--reward",
             metavar="KIND[:VALUE][@WEIGHT]",
-            help="What rewards an answer: model:FOLDER, reference, check, likelihood, words, "
-            "regex:EXPRESSION, or MODULE:FUNCTION. May be repeated; rewards are summed by weight.",
+            help="What rewards an answer: model:FOLDER, reference, check, expected, "
+            "scorer:MODEL@LABEL, likelihood, words, regex:EXPRESSION, or MODULE:FUNCTION. May be "
+            "repeated; rewards are summed by weight.",
             rich_help_panel=REWARDS,
         ),
     ],

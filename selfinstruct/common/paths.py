@@ -30,12 +30,26 @@ def user_path(text: str | os.PathLike[str], option: str) -> Path:
         raise ConfigError(f"{text}: {why(error)}; check {option}") from error
 
 
+PROMPTS = ("hhh", "values")
+"""System prompts that come with the project, by name."""
+DATA_SETS = ("harm", "truthfulness")
+"""Data sets that come with the project, by name (docs/harm.md)."""
+
+
 def shipped_prompt(name: str) -> Path | None:
-    """Return the file of a system prompt that comes with the project (`hhh`), None for no name.
+    """Return the file of a system prompt that comes with the project, None for no name of one.
 
     A file of the user's with that name goes before it.
     """
-    return shipped_file("hhh.txt") if name == "hhh" and not Path(name).exists() else None
+    return shipped_file(f"{name}.txt") if name in PROMPTS and not Path(name).exists() else None
+
+
+def shipped_data(name: str) -> Path | None:
+    """Return the file of a data set that comes with the project, None for no name of one.
+
+    What the user has under that name goes before it.
+    """
+    return shipped_file(f"{name}.jsonl") if name in DATA_SETS and not Path(name).exists() else None
 
 
 def shipped_file(name: str) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.common.errors import ConfigError
-from selfinstruct.common.paths import user_path
+from selfinstruct.common.paths import shipped_data, user_path
 from selfinstruct.common.records import Message
 from selfinstruct.dataset.rows import export_rows
 from selfinstruct.decisions.overrides import refuse_damaged
@@ -28,7 +28,7 @@ def read_any(source: str | Path, option: str, reading: ReadAs = AS_IT_IS) -> Dat
     """Read a run, a folder that `prefer` or `best-of` wrote, a file, a folder, or the hub.
 
     Args:
-        source: what to read.
+        source: what to read; `harm` and `truthfulness` are shipped data sets.
         option: the option that named it, for messages.
         reading: how to read it; a run is read as it is.
 
@@ -36,6 +36,7 @@ def read_any(source: str | Path, option: str, reading: ReadAs = AS_IT_IS) -> Dat
         ConfigError: there is none, or a row cannot be used. Names the place and what to do.
         StoreError: the run is damaged.
     """
+    source = shipped_data(str(source)) or source
     path = user_path(source, option)
     if not path.is_dir():
         return read_source(find_source(source, option), reading)

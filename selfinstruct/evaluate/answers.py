@@ -215,7 +215,7 @@ def _requests(engine: Engine, asked: Questions, prompts: Mapping[str, Prompt]) -
             requests.append(
                 Request(id, task.id, Stage.ANSWER, Reading(Form.WHOLE), prompt, how, seed)
             )
-        if engine.capabilities.score:
+        if engine.capabilities.score and task.reference:
             tokens = engine.encode(task.reference)
             requests.append(scoring_request(ids.evaluated(number), prompt, tokens, how))
     if engine.capabilities.score:

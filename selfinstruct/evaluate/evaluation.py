@@ -27,11 +27,18 @@ from selfinstruct.evaluate.kept import keep, make_folder, read_kept
 from selfinstruct.evaluate.measured import intervals_of, means_of, values_of
 from selfinstruct.evaluate.metrics import equal_length
 from selfinstruct.evaluate.rankings import RankedScore
-from selfinstruct.evaluate.settings import settings_of, settings_of_harness, settings_of_models
+from selfinstruct.evaluate.scorer import SCORES, TextScorer, scorer_values, scores_of
+from selfinstruct.evaluate.settings import (
+    settings_of,
+    settings_of_harness,
+    settings_of_models,
+    settings_of_scorer,
+)
 from selfinstruct.evaluate.verdicts import Judge, verdicts_of
 from selfinstruct.evaluate.wins import Decided, Rating, WinRate, pairs_of, ratings, win_rates
 from selfinstruct.filters.length import count_words
 from selfinstruct.inputs.shots import worked_shots
+from selfinstruct.labellers import refusals
 from selfinstruct.labellers.duels import Duel, Verdict
 from selfinstruct.prompts.canonical import user_text
 
@@ -59,7 +66,7 @@ class Evaluation:
 
     `values` are by task (by passage, question or pair for those of them), by metric, by model.
     `intervals` are the 95 % intervals of shares, by metric, by model; `ranked` the scores of
-    questions with choices and then of pairs, by model.
+    questions with choices and then of pairs, by model; `scores` those of answers by a classifier.
     """
 
     asked: Questions
@@ -72,6 +79,7 @@ class Evaluation:
     ratings: Sequence[Rating] = ()
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     ranked: Mapping[str, Sequence[RankedScore]] = field(default_factory=dict)
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,7 @@ def evaluate(
     conditions: Conditions,
     judge: Judge | None = None,
     harness: Harness | None = None,
+    scorer: TextScorer | None = None,
 ) -> Evaluation:
     """Have every model answer every task, and compare them.
 
@@ -119,6 +128,7 @@ def evaluate(
         conditions: how they are asked. All models are found before the first is asked.
         judge: the model that judges answers in pairs; each of its verdicts is kept too.
         harness: tasks of lm-evaluation-harness, whose results are kept in `lm-eval/`.
+        scorer: a classifier of answers, whose scores are kept in `scores.jsonl`.
 
     Raises:
         ConfigError: two of one name, or a model that there is not.
@@ -129,7 +139,11 @@ def evaluate(
     if asked.anything:
         answered = _answered(contestants, asked, models, conditions)
     version = version_of(conditions.out)
-    values = {name: values_of(asked, own, version) for name, own in answered.items()}
+    detector = version_of(conditions.out, refusals.SETTING, refusals.VERSIONS)
+    values = {name: values_of(asked, own, version, detector) for name, own in answered.items()}
+    scores = _scores(scorer, answered, conditions)
+    for name, of_answers in scores.items():
+        values[name] |= scorer_values(asked.tasks, of_answers)
     means = {name: means_of(asked, own, values[name]) for name, own in answered.items()}
     found = _of_harness(contestants, harness, models, conditions) if harness else {}
     for name, own in found.items():
@@ -150,13 +164,16 @@ def evaluate(
             "dtype": conditions.dtype,
             **settings_of(asked, judge),
             **settings_of_harness(harness, found),
+            **settings_of_scorer(scorer),
             SETTING: version,
+            **({refusals.SETTING: detector} if any(one.expect for one in asked.tasks) else {}),
             "models": settings_of_models(contestants, models, answered),
         },
         judged.wins,
         judged.ratings,
         {name: intervals_of(own) for name, own in values.items()},
         {name: [*own.choices, *own.pairs] for name, own in answered.items()},
+        scores,
     )
 
 
@@ -209,6 +226,16 @@ def _answered(
     return answered
 
 
+def _scores(
+    scorer: TextScorer | None, answered: Mapping[str, ModelAnswers], conditions: Conditions
+) -> Mapping[str, Sequence[float]]:
+    """Return a classifier's scores of all answers by model; nothing where nobody scores."""
+    if scorer is None:
+        return {}
+    advance = partial(conditions.advance, "scorer")
+    return scores_of(scorer, answered, conditions.out / SCORES, advance)
+
+
 def _of_harness(
     contestants: Sequence[Contestant],
     harness: Harness,
@@ -240,7 +267,8 @@ def _key(own: Questions) -> dict[str, Any]:
     later = ("system", "choices", "pairs")
     key = {name: value for name, value in asdict(own).items() if value or name not in later}
     # How answers are checked says nothing of how they are asked for.
-    key["tasks"] = [{k: v for k, v in task.items() if k != "check"} for task in key["tasks"]]
+    measured = ("check", "expect", "rubric", "wrong")
+    key["tasks"] = [{k: v for k, v in task.items() if k not in measured} for task in key["tasks"]]
     del key["pass_at"]
     return key
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from selfinstruct.filters.similarity import forgiving, normalised
@@ -26,14 +26,23 @@ def is_exact(answer: str, reference: str, version: int = LATEST) -> bool:
     return same(answer) == same(reference)
 
 
-def version_of(out: Path) -> int:
-    """Return the version of an evaluation that a folder holds, or the latest for a new one."""
+def version_of(
+    out: Path, setting: str = SETTING, versions: Collection[int] = tuple(VERSIONS)
+) -> int:
+    """Return the version of an evaluation that a folder holds, or the latest for a new one.
+
+    Args:
+        out: the folder.
+        setting: the key of the version in report.json; where it is missing, it is 1.
+        versions: those that there are.
+    """
+    latest = max(versions)
     try:
         settings = json.loads((out / "report.json").read_text(encoding="utf-8"))["settings"]
-        version = int(settings.get(SETTING, 1))
+        version = int(settings.get(setting, 1))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return LATEST
-    return version if version in VERSIONS else LATEST
+        return latest
+    return version if version in versions else latest
 
 
 def mcnemar(first: Sequence[float], second: Sequence[float]) -> float | None:

@@ -7,21 +7,30 @@ from collections.abc import Mapping, Sequence
 
 from selfinstruct.common.statistics import paired_difference, wilson
 from selfinstruct.evaluate.answers import ModelAnswers, Questions
+from selfinstruct.evaluate.behaviour import behaviour
 from selfinstruct.evaluate.metrics import mean, measure
 from selfinstruct.evaluate.pass_at import pass_rates
 from selfinstruct.evaluate.plain_text import PASSAGE_MEASURES, perplexity
 from selfinstruct.evaluate.rankings import CHOICE_MEASURES, PAIR_MEASURES
 from selfinstruct.evaluate.titles import title_of
+from selfinstruct.labellers import refusals
 
 Values = Mapping[str, Sequence[float]]
 """Values by metric, in the order of the tasks, passages, questions or pairs that it is of."""
 
 
-def values_of(asked: Questions, own: ModelAnswers, exact_version: int) -> dict[str, list[float]]:
+def values_of(
+    asked: Questions,
+    own: ModelAnswers,
+    exact_version: int,
+    refusal_version: int = refusals.LATEST,
+) -> dict[str, list[float]]:
     """Return every metric of a model, by what it is measured on; NaN where it is not known."""
     values = measure(asked.tasks, own.answers, exact_version) if asked.tasks else {}
     if asked.tasks and asked.pass_at:
         values |= pass_rates(asked.tasks, own.answers, asked.pass_at, exact_version)
+    if asked.tasks:
+        values |= behaviour(asked.tasks, own.answers, refusal_version)
     if own.passages:
         for metric, of in PASSAGE_MEASURES.items():
             values[metric] = [of(passage) for passage in own.passages]

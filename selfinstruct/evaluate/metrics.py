@@ -24,7 +24,7 @@ Measure = Callable[[EvalTask, Answer], float]
 
 def rouge_l(task: EvalTask, answer: Answer) -> float:
     """ROUGE-L F-measure with the reference, words stemmed (the paper, §5.2), in [0, 1]."""
-    return rouge_f(task.reference, answer.text)
+    return rouge_f(task.reference, answer.text) if task.reference else NAN
 
 
 def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
@@ -33,6 +33,8 @@ def rouge_l_cut(task: EvalTask, answer: Answer) -> float:
     What is said behind the end of an answer does not count. A shorter answer stays shorter: of
     two at one length, see `rouge_l_equal`.
     """
+    if not task.reference:
+        return NAN
     words = count_words(task.reference)
     return rouge_f(task.reference, first_words(answer.text, words))
 
@@ -42,6 +44,8 @@ def rouge_l_equal(task: EvalTask, answer: Answer, other: Answer) -> tuple[float,
 
     Neither learning to stop nor learning to go on raises it, but what is said in as many words.
     """
+    if not task.reference:
+        return NAN, NAN
     both = [answer.text, other.text]
     room = min(count_words(text) for text in both)
     first, second = (rouge_f(task.reference, first_words(text, room)) for text in both)
@@ -112,6 +116,9 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
+_OF_REFERENCES = ("rouge_l", "rouge_l_cut", "exact_match", "reference_logprob")
+
+
 def measure(
     tasks: Sequence[EvalTask], answers: Sequence[Answer], exact_version: int = LATEST
 ) -> dict[str, list[float]]:
@@ -125,6 +132,8 @@ def measure(
     samples = len(answers) // len(tasks)
     measures: dict[str, Measure] = {**MEASURES}
     measures |= {"exact_match": partial(exact_match, version=exact_version)}
+    if not any(task.reference for task in tasks):
+        measures = {name: measures[name] for name in measures if name not in _OF_REFERENCES}
     grouped = [answers[start : start + samples] for start in range(0, len(answers), samples)]
     pairs = list(zip(tasks, grouped, strict=True))
     return {

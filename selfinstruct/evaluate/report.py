@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,9 @@ from selfinstruct.evaluate.evaluation import Evaluation
 from selfinstruct.evaluate.exact import SETTING
 from selfinstruct.evaluate.kept import plain
 from selfinstruct.evaluate.metrics import exact_match, rouge_l
+from selfinstruct.evaluate.tasks import EvalTask
 from selfinstruct.evaluate.titles import in_order, title_of
+from selfinstruct.labellers import refusals
 
 # Ranked texts on the page.
 _SHOWN = 200
@@ -70,19 +73,11 @@ def _page(evaluation: Evaluation) -> str:
         lstrip_blocks=True,
     )
     metrics = [title.name for title in in_order(one.metric for one in evaluation.comparisons)]
-    samples = evaluation.asked.samples
-    version = evaluation.settings.get(SETTING, 1)
     rows = [
         {
             "task": task,
             "answers": [
-                {
-                    "model": name,
-                    "text": evaluation.answers[name][number * samples].text,
-                    "rouge_l": rouge_l(task, evaluation.answers[name][number * samples]),
-                    "exact": exact_match(task, evaluation.answers[name][number * samples], version),
-                    "stopped": evaluation.answers[name][number * samples].stopped,
-                }
+                _shown_answer(evaluation, task, name, number * evaluation.asked.samples)
                 for name in evaluation.answers
             ],
         }
@@ -102,6 +97,24 @@ def _page(evaluation: Evaluation) -> str:
         plots=[(title_of(metric).page, _plot_of(evaluation, metric)) for metric in metrics],
         rows=rows,
     )
+
+
+def _shown_answer(evaluation: Evaluation, task: EvalTask, model: str, place: int) -> dict[str, Any]:
+    """Return an answer with what the page says of it, a line of small print."""
+    answer = evaluation.answers[model][place]
+    notes = [f"ROUGE-L {rouge_l(task, answer):.2f}"] if task.reference else []
+    if exact_match(task, answer, evaluation.settings.get(SETTING, 1)) == 1:
+        notes.append("exact")
+    if task.expect:
+        version = evaluation.settings.get(refusals.SETTING, refusals.LATEST)
+        notes.append(
+            "declines" if refusals.is_refusal(answer.text, version) else "does not decline"
+        )
+    if evaluation.scores and not math.isnan(score := evaluation.scores[model][place]):
+        notes.append(f"{evaluation.settings['scorer']['label']} {score:.2f}")
+    if not answer.stopped:
+        notes.append("cut off")
+    return {"model": model, "text": answer.text, "notes": ", ".join(notes)}
 
 
 def _count_ranked(evaluation: Evaluation) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.evaluate.answers import ModelAnswers, Questions
 from selfinstruct.evaluate.harness import Harness, HarnessResults
 from selfinstruct.evaluate.pass_at import has_check
+from selfinstruct.evaluate.scorer import TextScorer
 from selfinstruct.evaluate.verdicts import Judge
+from selfinstruct.labellers.expected import Expected
 
 if TYPE_CHECKING:
     from selfinstruct.evaluate.evaluation import Contestant
@@ -27,6 +30,7 @@ def settings_of(asked: Questions, judge: Judge | None) -> dict[str, Any]:
         "passages": len(asked.passages),
         **({"choices": len(asked.choices)} if asked.choices else {}),
         **({"pairs": len(asked.pairs)} if asked.pairs else {}),
+        **_expectations(asked),
         **({"checked": sum(map(has_check, asked.tasks))} if asked.pass_at else {}),
         "judge": judge.model.name if judge else None,
         "judge_digest": judge.model.digest if judge else None,
@@ -34,6 +38,21 @@ def settings_of(asked: Questions, judge: Judge | None) -> dict[str, Any]:
         "judge_template": judge.template if judge else None,
         "judged_tasks": len(asked.tasks[: judge.tasks]) if judge else 0,
     }
+
+
+def _expectations(asked: Questions) -> dict[str, dict[str, int]]:
+    """Return how many tasks expect an answer, care and a refusal; nothing where none says."""
+    counts = Counter(task.expect for task in asked.tasks if task.expect)
+    return {"expect": {kind: counts[kind] for kind in Expected}} if counts else {}
+
+
+def settings_of_scorer(scorer: TextScorer | None) -> dict[str, Any]:
+    """Return which classifier scored the answers, and by which label."""
+    if scorer is None:
+        return {}
+    labelled = scorer.labelled
+    named = {"model": labelled.model.name, "digest": labelled.model.digest}
+    return {"scorer": {**named, "label": labelled.label}}
 
 
 def settings_of_models(

@@ -13,13 +13,17 @@ from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import EVALUATE
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.inputs.single import check_single
+from selfinstruct.labellers.expected import expected_of
 
 
 @dataclass(frozen=True, slots=True)
 class EvalTask:
     """One instance of a task; `closed`: its reference is the only right answer.
 
-    `check` is the name of a check and its values (`checks.check_of`).
+    `check` is the name of a check and its values (`checks.check_of`). `expect` is what a good
+    answer does (`labellers.expected.Expected`), and `rubric` says it in a sentence; a task with
+    `expect` may lack a reference. `wrong` are typical false answers. All of these are empty where
+    the row does not say.
     """
 
     id: str
@@ -29,6 +33,9 @@ class EvalTask:
     closed: bool
     application: str | None
     check: tuple[str, tuple[str, ...]] | None = None
+    expect: str = ""
+    rubric: str = ""
+    wrong: tuple[str, ...] = ()
 
 
 def shipped_eval_tasks() -> Path:
@@ -42,7 +49,8 @@ def read_eval_tasks(
     """Read tasks with references, from data in any format with answers.
 
     Each instance counts as a task. A column `closed` may say whether it has one right answer.
-    Without it, only classification tasks are closed. A column `check` says how answers are checked.
+    Without it, only classification tasks are closed. A column `check` says how answers are checked,
+    `expect` what a good answer does. A question with choices that has a `reference` is an open one.
 
     Raises:
         ConfigError: names file, line, field and fix.
@@ -71,7 +79,8 @@ class _Tasks:
             raise BadRowError(
                 row.where, '"instruction" is empty; give a text', "instruction: empty"
             )
-        if not row.answer_text.strip():
+        expect, reference = expected_of(row), _reference(row)
+        if not reference and not expect:
             raise BadRowError(
                 row.where,
                 f"has no reference (read as {row.format}, instance {row.place + 1}); give the "
@@ -91,11 +100,23 @@ class _Tasks:
             id=row.id,
             instruction=instruction.strip(),
             input=row.input.strip(),
-            reference=row.answer_text.strip(),
+            reference=reference,
             closed=_is_true(row.columns.get("closed", row.columns.get("is_classification"))),
             application=str(application) if application else None,
-            check=None if check is None else check_of(check, row.where, row.answer_text.strip()),
+            check=None if check is None else check_of(check, row.where, reference),
+            expect=expect,
+            rubric=str(row.columns.get("rubric") or "").strip(),
+            wrong=_wrong(row),
         )
+
+
+def _reference(row: DataRow) -> str:
+    """Return the answer to compare with; of a question with choices its column `reference`."""
+    return str(row.columns.get("reference", "") if row.choices else row.answer_text).strip()
+
+
+def _wrong(row: DataRow) -> tuple[str, ...]:
+    return tuple(choice for place, choice in enumerate(row.choices or ()) if place != row.right)
 
 
 def _is_true(value: Any) -> bool:

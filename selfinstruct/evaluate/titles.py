@@ -32,6 +32,11 @@ def _share(name: str, title: str) -> Title:
     return Title(name, f"{title}, share", f"{title}, %", percent=True, digits=1, share=True)
 
 
+def _label(name: str, of: str) -> Title:
+    page = f"classifier: mean probability of the label{of}"
+    return Title(name, page, f"label's probability{of}, %", percent=True, digits=1, share=True)
+
+
 _CUT = "ROUGE-L, answers cut to the length of the reference"
 TITLES: tuple[Title, ...] = (
     Title("rouge_l", "ROUGE-L", "ROUGE-L", percent=True, digits=1),
@@ -50,6 +55,15 @@ TITLES: tuple[Title, ...] = (
         "reference, nats per token",
         digits=2,
     ),
+    _share("refusal_rate", "refused, of prompts to decline"),
+    _share("over_refusal_rate", "refused, of harmless prompts"),
+    _share("refusal_rate_care", "refused, of prompts that need care"),
+    _share("as_expected", "declines exactly where it should"),
+    _share("nearer_to_truth", "nearer to the right answer than to false ones (ROUGE-L)"),
+    _label("scorer", ""),
+    _label("scorer_decline", ", of prompts to decline"),
+    _label("scorer_answer", ", of harmless prompts"),
+    _label("scorer_care", ", of prompts that need care"),
     Title("length", "length, words", "words"),
     Title("repetition", "repeated trigrams, share"),
     Title("empty", "empty answers, share"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.formats import FORMATS
@@ -40,6 +40,7 @@ class Purpose:
         advice: what to give it.
         part: what it uses of a row that has more, by kind, for the docs.
         tools: whether it shows a model the functions that a row lets it call.
+        with_column: formats that it can use where a row has this column, too.
     """
 
     option: str
@@ -49,6 +50,7 @@ class Purpose:
     advice: str
     part: Mapping[Kind, str]
     tools: bool = False
+    with_column: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, format: Format) -> bool:
         return format.kind in self.takes
@@ -60,7 +62,7 @@ class Purpose:
             BadRowError: says which kind, and which command takes it.
         """
         kind = kind_of(row)
-        if kind in self.takes:
+        if kind in self.takes or self.with_column.get(row.format) in row.columns:
             if row.tools and not self.tools:
                 raise BadRowError(
                     row.where,
@@ -214,7 +216,7 @@ EVALUATE = Purpose(
     row="task",
     takes=frozenset({Kind.TASKS}),
     refuses={
-        Kind.TEXTS: "there is no reference answer to compare with",
+        Kind.TEXTS: "there is no reference answer to compare with; give one, or a column `expect`",
         Kind.PAIRS: _PAIRS,
         Kind.RANKED: _RANKED,
         Kind.LABELS: "a judged answer is not a reference; give tasks with answers",
@@ -222,6 +224,7 @@ EVALUATE = Purpose(
     },
     advice="check --tasks",
     part={},
+    with_column={"texts": "expect", "choices": "reference"},
 )
 EVALUATE_CHOICES = Purpose(
     option="evaluate --choices",

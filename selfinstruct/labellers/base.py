@@ -29,7 +29,8 @@ class TaskPrompt:
     """A task as a user writes it; `reference` is its accepted output.
 
     `group` is its instruction: prompts of one group are never split. `earlier` are the turns before
-    it: a system prompt, and turns that are answered; none of them is of tools.
+    it: a system prompt, and turns that are answered; none of them is of tools. `expect` is what a
+    good answer does (`expected.Expected`); empty where nothing is said.
     """
 
     id: str
@@ -37,6 +38,7 @@ class TaskPrompt:
     user: str
     reference: str
     earlier: tuple[Message, ...] = ()
+    expect: str = ""
 
     @property
     def turns(self) -> tuple[Message, ...]:
@@ -52,9 +54,9 @@ class TaskPrompt:
 
     @property
     def compared(self) -> dict[str, Any]:
-        """What must be the same where work is continued; folders of earlier have no `earlier`."""
-        fields = asdict(self)
-        return fields if self.earlier else {k: v for k, v in fields.items() if k != "earlier"}
+        """What must be the same where work is continued; folders of earlier lack later fields."""
+        later = ("earlier", "expect")
+        return {k: v for k, v in asdict(self).items() if v or k not in later}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ class Needs(StrEnum):
     NOTHING = "nothing"
     OWN_SCORES = "the policy's scores of its own answers"
     REFERENCE = "an accepted output for each task"
+    EXPECTED = "a column `expect` in each row"
     JUDGE = "a judge"
     REWARD_MODEL = "a reward model"
 

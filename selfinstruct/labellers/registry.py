@@ -9,13 +9,14 @@ from __future__ import annotations
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.suggest import did_you_mean
 from selfinstruct.labellers.base import Labeller
+from selfinstruct.labellers.expected import EXPECTED
 from selfinstruct.labellers.judge import JUDGE
 from selfinstruct.labellers.likelihood import LIKELIHOOD
 from selfinstruct.labellers.principles import PRINCIPLES
 from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.labellers.reward import REWARD
 
-LABELLERS: list[Labeller] = [LIKELIHOOD, JUDGE, REWARD, REFERENCE, PRINCIPLES]
+LABELLERS: list[Labeller] = [LIKELIHOOD, JUDGE, REWARD, REFERENCE, PRINCIPLES, EXPECTED]
 
 
 def labeller_of(name: str) -> Labeller:

@@ -22,6 +22,7 @@ from selfinstruct.inputs.data_row import BadRowError, DataRow
 from selfinstruct.inputs.purposes import PREFER, Purpose
 from selfinstruct.inputs.read_data import AS_IT_IS, ReadAs
 from selfinstruct.labellers.base import Needs, ScoredAnswer, Scorer, TaskPrompt
+from selfinstruct.labellers.expected import expected_of
 from selfinstruct.labellers.likelihood import instructed_prompts, score_request, scored_by
 from selfinstruct.preferences.folder import ANSWERS, commit_rows, read_scored
 from selfinstruct.prompts.canonical import STOP, user_text
@@ -103,11 +104,12 @@ def task_prompt(row: DataRow) -> TaskPrompt:
         user = row.user.strip()
     else:
         user = user_text(row.instruction.strip(), row.input.strip())
-    return TaskPrompt(row.id, row.id, user, row.answer_text.strip(), row.prompt[:-1])
+    expect = expected_of(row)
+    return TaskPrompt(row.id, row.id, user, row.answer_text.strip(), row.prompt[:-1], expect)
 
 
 def require_references(scorers: Sequence[Scorer], prompts: Sequence[TaskPrompt]) -> None:
-    """Refuse a labeller that compares with answers which the data does not have.
+    """Refuse a labeller that needs answers or expectations which the data does not have.
 
     Raises:
         ConfigError: names the labeller and the first such task.
@@ -118,6 +120,13 @@ def require_references(scorers: Sequence[Scorer], prompts: Sequence[TaskPrompt])
             raise ConfigError(
                 f"{scorer.labeller.name}: {len(bare)} of {len(prompts)} tasks have no answer to "
                 f"compare with (the first: {bare[0]}); give another labeller, or data with answers"
+            )
+        open_ = [prompt.id for prompt in prompts if not prompt.expect]
+        if open_ and scorer.labeller.needs is Needs.EXPECTED:
+            raise ConfigError(
+                f"{scorer.labeller.name}: {len(open_)} of {len(prompts)} tasks do not say what a "
+                f"good answer does (the first: {open_[0]}); give another labeller, or data with a "
+                "column `expect`, such as `harm`"
             )
 
 

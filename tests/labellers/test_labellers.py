@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,13 @@ from selfinstruct.labellers.base import (
     by_prompt,
 )
 from selfinstruct.labellers.duels import TEMPLATE
+from selfinstruct.labellers.expected import EXPECTED
 from selfinstruct.labellers.judge import JUDGE
 from selfinstruct.labellers.likelihood import LIKELIHOOD
 from selfinstruct.labellers.reference import REFERENCE
 from selfinstruct.labellers.registry import LABELLERS, labeller_of
 from selfinstruct.labellers.reward import REWARD
+from selfinstruct.preferences.sample import require_references
 from tests.conftest import Generate
 
 HERE = Path(__file__).resolve().parent
@@ -97,6 +100,29 @@ def test_a_labeller_that_is_added_needs_nothing_else(
     assert "--judge: it is not used; label by `judge`" in done.stderr
     message = f"no labeller 'dice'; give one of: {', '.join(names)}"
     assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_whether_a_refusal_is_due() -> None:
+    prompts = [replace(PROMPTS[0], expect="decline"), replace(PROMPTS[1], expect="answer")]
+    answers = by_prompt(
+        ["p", "q"],
+        [
+            ScoredAnswer("p-0", "p", "I can't help with that.", 5, True),
+            ScoredAnswer("p-1", "p", "Sure.", 1, True),
+            ScoredAnswer("q-0", "q", "I can't help with that.", 5, True),
+        ],
+    )
+    processes = Processes(refuse, refuse)
+    found = EXPECTED.label(
+        Labelling(prompts, answers, processes, VoteStore(list, refuse), lambda *_: None)
+    )
+    assert found.scores(answers) == {"p": [1.0, 0.0], "q": [0.0]}
+    require_references([Scorer(EXPECTED)], prompts)
+    with pytest.raises(ConfigError, match=r"expected: 2 of 2 tasks do not say .*: p\); give"):
+        require_references([Scorer(EXPECTED)], PROMPTS)
+    # A folder that was made before there was such a column is still the same.
+    assert "expect" not in PROMPTS[0].compared
+    assert prompts[0].compared["expect"] == "decline"
 
 
 def test_the_list() -> None:

@@ -121,3 +121,11 @@ def test_the_shipped_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "hhh").write_text("My own.")
     assert read_prompt("hhh") == text_or_file("hhh") == "My own."
     assert shipped_prompt("other") is None
+
+
+def test_the_shipped_prompt_with_values() -> None:
+    from selfinstruct.train.data.lessons import read_prompt
+
+    values = read_prompt("values")
+    assert all(word in values for word in ("honest", "fair", "stereotype", "harm", "help"))
+    assert values != read_prompt("hhh")

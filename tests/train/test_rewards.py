@@ -16,11 +16,18 @@ from selfinstruct.common.errors import ConfigError, TrainError
 from selfinstruct.common.records import LocalModel, Message
 from selfinstruct.evaluate.checks import CHECKS
 from selfinstruct.train.data.mixture import Part
-from selfinstruct.train.data.prompts import RlPrompt, mix_prompts, read_rl_prompts
+from selfinstruct.train.data.prompts import (
+    EncodedPrompt,
+    RlPrompt,
+    compared,
+    mix_prompts,
+    read_rl_prompts,
+)
 from selfinstruct.train.rewards.base import Answered
 from selfinstruct.train.rewards.kinds import KINDS
 from selfinstruct.train.rewards.parse import parse_gold, parse_reward, parse_rewards
 from tests.inputs.some_rows import array
+from tests.labellers.test_classifier import classifier, logits, softmax
 from tests.train.sft_runs import tokenizer_of
 
 TURNS = (Message(role="user", content="Name a river."),)
@@ -58,6 +65,47 @@ def test_rewards_of_a_text(reward: str, expected: list[float]) -> None:
 
 def test_json_with_keys() -> None:
     assert scores("json:name, age", '{"name": 1, "age": 2}', '{"name": 1}') == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("expect", "scored"),
+    [("decline", [1.0, 0.0, 0.0]), ("answer", [0.0, 1.0, 0.0]), ("care", [0.0, 1.0, 0.0])],
+)
+def test_a_refusal_is_rewarded_where_it_is_due(expect: str, scored: list[float]) -> None:
+    found = parse_reward("expected@2", "--reward")
+    prompt = RlPrompt("p", TURNS, expect=expect)
+    answers = [
+        Answered(prompt, text, [5], [7]) for text in ("I can't help with that.", "Sure.", "")
+    ]
+    assert found.open(nullcontext)(answers) == scored
+    found.check([prompt], "--reward")
+    with pytest.raises(ConfigError, match=r"expected@2: 1 of 1 prompts lack a column `expect`"):
+        found.check([PROMPT], "--reward")
+
+
+def test_a_classifier_rewards_by_the_probability_of_its_label(tmp_path: Path) -> None:
+    folder = classifier(tmp_path / "c", ["calm", "toxic"])
+    found = scores(f"scorer:{folder}@toxic@-0.5", "The Danube.", "")
+    assert found[0] == pytest.approx(softmax(logits(folder, "The Danube."), 1), abs=1e-5)
+    assert math.isnan(found[1])
+    reward = parse_reward(f"scorer:{folder}@toxic@-0.5", "--reward")
+    assert reward.weight == -0.5
+    assert reward.known_by.endswith(" 1")
+    with pytest.raises(ConfigError, match="has no label 'mild'; its labels: calm, toxic"):
+        parse_reward(f"scorer:{folder}@mild", "--reward")
+    with pytest.raises(ConfigError, match="scorer: names no model; give one"):
+        parse_reward("scorer", "--reward")
+
+
+def test_what_is_expected_comes_with_the_prompts() -> None:
+    split = read_rl_prompts("harm")
+    assert {prompt.expect for prompt in split.train} == {"answer", "care", "decline"}
+    assert len(split.train) + len(split.held_out) == 200
+    # A training that began before there was such a column compares its prompts without it.
+    plain = EncodedPrompt(PROMPT, [1], 8)
+    assert "expect" not in compared([plain])[0]["prompt"]
+    asked = EncodedPrompt(split.train[0], [1], 8)
+    assert compared([asked])[0]["prompt"]["expect"] == "answer"
 
 
 def test_every_check_is_a_reward() -> None:

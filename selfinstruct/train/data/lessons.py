@@ -18,7 +18,7 @@ from selfinstruct.common.texts import read_text
 from selfinstruct.prompts.chat_template import with_system
 from selfinstruct.train.data.encode import prepare_tokenizer
 from selfinstruct.train.data.preference_rows import Unusable
-from selfinstruct.train.data.prompts import PromptSplit, RlPrompt, encode_prompts
+from selfinstruct.train.data.prompts import PromptSplit, RlPrompt, as_before, encode_prompts
 from selfinstruct.train.network import load_tokenizer
 
 
@@ -45,7 +45,7 @@ class Lengths:
 
 
 def read_prompt(text: str) -> str:
-    """Return the text of a prompt for the teacher: of a file, or `hhh`, which is shipped.
+    """Return the text of a prompt for the teacher: of a file, or a shipped one (`hhh`, `values`).
 
     Raises:
         ConfigError: the file cannot be read, or is empty.
@@ -158,4 +158,4 @@ def _lessons(
 
 def compared_lessons(lessons: Sequence[Lesson]) -> list[dict[str, Any]]:
     """Return lessons as JSON can hold them, to compare those of a resumed training."""
-    return [asdict(lesson) for lesson in lessons]
+    return [as_before(asdict(lesson)) for lesson in lessons]

@@ -33,13 +33,15 @@ class RlPrompt:
     """A conversation to answer, its accepted answer, and how an answer is checked.
 
     `reference` is empty where there is none. `check` is the name of a check and its values
-    (`evaluate.checks.check_of`).
+    (`evaluate.checks.check_of`). `expect` is what a good answer does
+    (`labellers.expected.Expected`); empty where nothing is said.
     """
 
     id: str
     messages: tuple[Message, ...]
     reference: str = ""
     check: tuple[str, tuple[str, ...]] | None = None
+    expect: str = ""
 
     @property
     def text(self) -> str:
@@ -176,7 +178,14 @@ def encoded_prompts(
 
 def compared(prompts: Sequence[EncodedPrompt]) -> list[dict[str, Any]]:
     """Return prompts as JSON can hold them, to compare those of a resumed training."""
-    return [asdict(row) for row in prompts]
+    return [as_before(asdict(row)) for row in prompts]
+
+
+def as_before(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as trainings of earlier compared it, where its prompt has nothing newer."""
+    if row["prompt"]["expect"]:
+        return row
+    return {**row, "prompt": {k: v for k, v in row["prompt"].items() if k != "expect"}}
 
 
 def _of_run(path: Path, share: float) -> PromptSplit:
@@ -215,7 +224,7 @@ def _prompt(row: DataRow) -> RlPrompt:
     task = task_prompt(row)
     check = row.columns.get("check")
     found = None if check is None else check_of(check, row.where, task.reference)
-    return RlPrompt(task.id, task.turns, task.reference, found)
+    return RlPrompt(task.id, task.turns, task.reference, found, task.expect)
 
 
 def _distinct(prompts: Iterable[RlPrompt], dropped: Counter[str]) -> list[RlPrompt]:

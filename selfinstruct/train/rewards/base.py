@@ -38,6 +38,7 @@ class Needs(StrEnum):
     NOTHING = "nothing"
     REFERENCE = "an answer to compare with"
     CHECK = "a check"
+    EXPECTED = "a column `expect`"
 
 
 @dataclass(frozen=True)
@@ -103,4 +104,6 @@ class Reward:
 def _has(prompt: RlPrompt, needs: Needs) -> bool:
     if needs is Needs.REFERENCE:
         return bool(prompt.reference)
+    if needs is Needs.EXPECTED:
+        return bool(prompt.expect)
     return needs is Needs.NOTHING or prompt.check is not None

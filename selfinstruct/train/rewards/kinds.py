@@ -9,6 +9,7 @@ from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.evaluate.checks import CHECKS, CheckKind, passes_check
 from selfinstruct.filters.length import count_words
 from selfinstruct.filters.similarity import rouge_f
+from selfinstruct.labellers.expected import is_as_expected
 from selfinstruct.train.rewards.base import Answered, Lend, Made, Needs, RewardKind, Score
 
 
@@ -90,6 +91,25 @@ def _model(value: str, option: str) -> Made:
     return Made(open_model, model.digest)
 
 
+def _classifier(value: str, option: str) -> Made:
+    """Return a classifier's probability of a label; training loads its weights as it begins."""
+    from selfinstruct.labellers.classifier import Classifier, read_classifier
+
+    if not value:
+        raise ConfigError(f"{option}: names no model; give one, as scorer:FOLDER@toxic")
+    labelled = read_classifier(value, option)
+
+    def open_classifier(_: Lend) -> Score:
+        classifier = Classifier(labelled)
+        return lambda answers: classifier.probabilities([answer.text for answer in answers])
+
+    return Made(open_classifier, labelled.known_by)
+
+
+def _expected(answers: Sequence[Answered]) -> list[float]:
+    return [float(is_as_expected(each.text, each.prompt.expect)) for each in answers]
+
+
 KINDS: tuple[RewardKind, ...] = (
     RewardKind(
         "model", "MODEL", "the score of a reward model of `train reward`, in log-odds", _model
@@ -113,6 +133,19 @@ KINDS: tuple[RewardKind, ...] = (
         "1 if the answer passes the row's own `check`; otherwise 0",
         partial(_without_value, _stored_check),
         Needs.CHECK,
+    ),
+    RewardKind(
+        "expected",
+        "",
+        "1 if the answer declines exactly where the row's `expect` is `decline`; otherwise 0",
+        partial(_without_value, _expected),
+        Needs.EXPECTED,
+    ),
+    RewardKind(
+        "scorer",
+        "MODEL@LABEL",
+        "the probability of a label by a sequence classifier, such as one of toxicity",
+        _classifier,
     ),
     *(
         RewardKind(kind.name, "VALUE", f"1 if {kind.help}; otherwise 0", partial(_one_check, kind))
