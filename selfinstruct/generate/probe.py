@@ -155,9 +155,9 @@ def _requests(trial: Trial, stage: Stage, mode: str) -> list[Request]:
         topic = inputs.topics[0] if inputs.topics else ""
         requests = (
             builder.proposals(0, [], _PROPOSALS)
-            if inputs.passages
+            if inputs.passages or builder.proposed.style.templates
             else [
-                builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)
+                builder.proposed.listing(ids.proposal(0, number), rng.sample(pool, shown), topic)
                 for number in range(_PROPOSALS)
             ]
         )
