@@ -278,7 +278,7 @@ COLUMNS = {
         "input": "the input that was proposed with it; null: its style proposes none",
         "input_char_start": "first character of the span of that input; null: it has none",
         "input_char_end": "end of that span",
-        "constraints": "constraints on the output (`text` ends with them); null: its style has none",
+        "constraints": "constraints on the output (`text` ends with them); null: none",
         "constraints_char_start": "first character of their span; null: it has none",
         "constraints_char_end": "end of that span",
     },

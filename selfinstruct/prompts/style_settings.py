@@ -16,6 +16,9 @@ from selfinstruct.config.styles import OPERATIONS, STYLES
 _Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 _Stop = Annotated[str, StringConstraints(strict=True, min_length=1)]
 
+# What a proposal of the style shows at least one of.
+_NEEDED = {"unnatural.yaml": "exemplars", "evolve.yaml": "operations"}
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -87,6 +90,9 @@ def read_style_settings(files: Mapping[str, str]) -> StyleSettings:
         raise ConfigError("\n".join(lines)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: is not YAML: {why(error)}") from error
+    needed = _NEEDED.get(name, "")
+    if needed and not getattr(settings, needed):
+        raise ConfigError(f"{name}: {needed}: is empty; give at least one")
     known = [operation.name for operation in OPERATIONS]
     for operation in settings.operations:
         if operation not in known:
