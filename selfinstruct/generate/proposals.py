@@ -209,6 +209,13 @@ class Proposals:
             return self.message("", topic)
         return self.listing("", tasks, topic)
 
+    @property
+    def spare_tokens(self) -> int:
+        """Room that a prompt needs for generated tasks shown with their inputs, in tokens."""
+        shows_inputs = self.style.name == "unnatural"
+        most = self._propose.in_context * self._propose.sampling.max_tokens
+        return most if shows_inputs else 0
+
     def longest(self) -> list[Request]:
         """Return the longest proposals that seeds make: the context must have room for them."""
         with_input = self.style.name == "unnatural"

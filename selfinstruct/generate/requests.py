@@ -273,7 +273,7 @@ class RequestBuilder:
                 f"{'propose.in_context' if stage == 'propose' else stage + '.exemplars'}, "
                 "or give another --model"
             )
-        return min(limit, max(_LEAST_CONTEXT, needed + _SPARE_TOKENS))
+        return min(limit, max(_LEAST_CONTEXT, needed + _SPARE_TOKENS + self.proposed.spare_tokens))
 
     def _context_needs(self) -> dict[str, int]:
         longest_task = max(self._seeds, key=len)
