@@ -28,6 +28,7 @@ from docs_reference import (
 from selfinstruct.align.steps import METHODS
 from selfinstruct.common.versions import RULES_VERSION
 from selfinstruct.config.schema import RunConfig, leaves
+from selfinstruct.config.styles import OPERATIONS, STYLES
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.trainers import TRAINERS, config_path
 from selfinstruct.engines.registry import ENGINES
@@ -270,7 +271,7 @@ COLUMNS = {
         "char_end": "end of that span",
         "raw_text": "as the model wrote it",
         "text": "cleaned of list marks, bold marks and line breaks",
-        "parents": "ids of the tasks that the proposal showed",
+        "parents": "ids of the tasks that the proposal showed, or of the one that it rewrites",
         "is_classification": "whether it is a classification task, by its words or by the model's "
         "answer",
         "mean_logprob": "nats per token",
@@ -287,6 +288,13 @@ COLUMNS = {
         "cut": "chat before or after it that was cut off; null: none",
         "template": "in an import, the template that made it; null: a model wrote it",
         "source_id": "the passage that it is about (`inputs/passages.jsonl`); null: none",
+        "operation": "how it was rewritten ([styles](styles.md)); null: it is no rewriting",
+        "input": "the input that was proposed with it; null: its style proposes none",
+        "input_char_start": "first character of the span of that input; null: it has none",
+        "input_char_end": "end of that span",
+        "constraints": "constraints on the output (`text` ends with them); null: none",
+        "constraints_char_start": "first character of their span; null: it has none",
+        "constraints_char_end": "end of that span",
     },
     "instances.parquet": {
         "id": "of the instance",
@@ -515,6 +523,18 @@ def _counted(counts: dict[str, int]) -> str:
     return " | ".join(f"{counts[name]:,}" for name in _COUNTS)
 
 
+def style_table() -> str:
+    lines = ["| style | what a prompt for new tasks shows | source |", "|---|---|---|"]
+    lines += [f"| `{one.name}` | {one.help} | {one.source} |" for one in STYLES.values()]
+    return "\n".join(lines) + "\n"
+
+
+def operation_table() -> str:
+    lines = ["| operation | the new task |", "|---|---|"]
+    lines += [f"| `{one.name}` | {one.help} |" for one in OPERATIONS]
+    return "\n".join(lines) + "\n"
+
+
 def marked(path: Path, *parts: str) -> str:
     """Return a file's text with new content between marks: a name, its content, and so on."""
     text = path.read_text(encoding="utf-8")
@@ -568,6 +588,9 @@ def generated() -> dict[Path, str]:
         preferences: marked(preferences, "labellers", labeller_table()),
         imports: marked(imports, "templates", template_table()),
         docs / "align.md": marked(docs / "align.md", "methods", method_table()),
+        docs / "styles.md": marked(
+            docs / "styles.md", "styles", style_table(), "operations", operation_table()
+        ),
         docs / "rl.md": marked(docs / "rl.md", "rewards", reward_table()),
         faults: marked(faults, *reliability()),
     }

@@ -288,6 +288,8 @@ def generate(
     topics: StrPath | None = None,
     avoid: StrPath | None = None,
     documents: StrPath | None = None,
+    style: str | None = None,
+    paraphrases: int | None = None,
     system: str | None = None,
     prompts: StrPath | None = None,
     prompting: str | None = None,
@@ -333,6 +335,9 @@ def generate(
         avoid: a file of texts that no task may repeat.
         documents: a file or folder of documents; each proposal is given a passage, which is the
             input of its tasks.
+        style: how new tasks are asked for: `self-instruct`, `unnatural`, `evolve` or `magpie`
+            (docs/styles.md).
+        paraphrases: with `style="unnatural"`, other wordings of each task to ask for.
         system: the system prompt for chat prompting.
         prompts: a folder with templates of your own.
         prompting: `base`, `chat`, or `auto` for what suits the model.
@@ -400,6 +405,8 @@ def generate(
         "model.system": system,
         "language": language,
         "propose.domain": domain,
+        "propose.style": style,
+        "propose.paraphrases": paraphrases,
         "seeds": seeds and str(seeds),
         "seeds_format": format,
         "skip_invalid": skip_invalid,

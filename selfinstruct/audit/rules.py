@@ -15,6 +15,7 @@ from selfinstruct.common.records import NAN, Kind, Markers
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.changes import COPIES_PROMPT, HOLDS_KNOWN
 from selfinstruct.filters.outcomes import PARSE_FAILURE
+from selfinstruct.filters.rewriting import UNCHANGED
 from selfinstruct.filters.rule import InstanceFacts, InstructionFacts, Of, Rule, When
 from selfinstruct.filters.rules import rules_in_force
 from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
@@ -22,7 +23,7 @@ from selfinstruct.filters.score_rules import NOT_NOVEL, UNSCORABLE
 # A row shows only by this reason that its completion hit its limit, so it is checked first.
 _TRUNCATED = "truncated"
 # What these compare with is not in a row either.
-_OF_OTHERS = (COPIES_PROMPT.reason, HOLDS_KNOWN.reason)
+_OF_OTHERS = (COPIES_PROMPT.reason, UNCHANGED.reason, HOLDS_KNOWN.reason)
 
 
 @dataclass(frozen=True, slots=True)

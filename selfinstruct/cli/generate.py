@@ -35,6 +35,7 @@ from selfinstruct.cli.options import (
     interrupt,
     text_or_file,
 )
+from selfinstruct.config.styles import SELF_INSTRUCT, STYLES
 
 
 def generate(
@@ -113,6 +114,28 @@ def generate(
             "--documents",
             help="File or folder of documents (text, Markdown, PDF, HTML). Each prompt for new "
             "tasks shows one passage, which becomes the input of all its tasks.",
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--style",
+            metavar="NAME",
+            help="What a prompt for new tasks shows: "
+            + "; ".join(f"{style.name} ({style.help})" for style in STYLES.values())
+            + f".{default(SELF_INSTRUCT.name)}",
+            rich_help_panel=TASKS,
+        ),
+    ] = None,
+    paraphrases: Annotated[
+        int | None,
+        typer.Option(
+            "--paraphrases",
+            min=0,
+            max=9,
+            help="With --style unnatural: ask for this many other wordings of each task."
+            + default("0"),
             rich_help_panel=TASKS,
         ),
     ] = None,
@@ -246,6 +269,8 @@ def generate(
                 topics=topics,
                 avoid=avoid,
                 documents=documents,
+                style=style,
+                paraphrases=paraphrases,
                 system=system and text_or_file(system),
                 prompts=prompts,
                 prompting=prompting and str(prompting),

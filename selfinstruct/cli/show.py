@@ -108,6 +108,7 @@ def _print_detail(detail: Detail) -> None:
         _part("text", row["text"])
         if row["raw_text"] != row["text"]:
             _part("as the model wrote it", row["raw_text"])
+        _print_proposed(row)
     else:
         assert detail.instruction is not None
         _part(f"instruction {detail.instruction['id']}", detail.instruction["text"])
@@ -194,6 +195,15 @@ def _print_requests(requests: Sequence[Asked], overrides: Sequence[Override]) ->
     for entry in overrides:
         why = f": {entry.note}" if entry.note else ""
         _say(f"{entry.at} {entry.action} by {entry.by}{why}")
+
+
+def _print_proposed(row: Mapping[str, Any]) -> None:
+    """Print what the styles of proposal add to an instruction."""
+    if row["operation"] is not None:
+        _say(f"rewritten from its parent, operation: {row['operation']}")
+    for name in ("input", "constraints"):
+        if row[name]:
+            _part(f"{name} proposed with it", row[name])
 
 
 def _print_origin(row: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -141,11 +141,13 @@ class Conversation:
 
     opened: the beginning of the model's own turn, which the model continues; empty for a new turn.
     thinking: whether the model thinks first, if it can.
+    as_user: whether the model writes the user's next turn: the text ends where that turn begins.
     """
 
     messages: tuple[Message, ...]
     opened: str = ""
     thinking: bool = False
+    as_user: bool = field(default=False, repr=False)
 
 
 Prompt = str | Conversation
@@ -163,8 +165,18 @@ class Form(StrEnum):
     INPUT_FIRST = "input_first"
     OUTPUT_FIRST = "output_first"
     WHOLE = "whole"
+    FIELDS = "fields"
+    TASK = "task"
+    MESSAGE = "message"
 
 
+# What a proposal may consist of: a list of tasks, tasks with input and constraints, one task, or
+# a user's message.
+PROPOSED = (Form.LIST, Form.FIELDS, Form.TASK, Form.MESSAGE)
+
+
+# Journals of open rounds know a request by its repr (store/open_rounds.py): a field that came later
+# has none, and its value follows from the request's template and prompt.
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How the text of a completion is to be read.
@@ -173,11 +185,13 @@ class Reading:
     opened: the marker that the prompt ended with, if any: the text continues after it.
     first_number: in a list, the number of the first new item.
     continues: in a list, whether the prompt ended with that number; otherwise the text may start
-        with a preamble.
-    tag: in a list, the text before every item, such as the domain of the tasks; in a turn of a
-        self-chat, the name of the speaker before it.
+        with a preamble. In fields, whether it ended with the label of the instruction.
+    tag: in a list, the text before every item, such as the domain of the tasks; before one task,
+        its label; in a turn of a self-chat, the name of the speaker before it.
     source: the id of the passage that it is about, or empty.
-    given: the input that the prompt gave (a passage): the text is the output alone.
+    given: the input that is known already (a passage; the input of the task that is put in other
+        words): it is not in the text.
+    operation: how a task is rewritten (config/styles.py), or empty.
     """
 
     form: Form
@@ -187,6 +201,7 @@ class Reading:
     tag: str = ""
     source: str = ""
     given: str = ""
+    operation: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +265,11 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstruction:
-    """One item of the list that a proposal's completion continues; `cut`: chat around it.
+    """One task that a proposal's completion holds; `cut`: chat around it.
 
-    `is_rest`: it is all that follows the last item that is read.
+    `is_rest`: it is all that follows the last item that is read. `text` ends with the
+    `constraints`, if there are any; `raw` is the instruction alone. `input` is None where a
+    proposal of its form has none.
     """
 
     start: int
@@ -262,6 +279,10 @@ class ParsedInstruction:
     truncated: bool
     cut: str | None = None
     is_rest: bool = False
+    input: str | None = None
+    input_span: tuple[int, int] = (0, 0)
+    constraints: str | None = None
+    constraints_span: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +321,9 @@ class InstructionCandidate:
     It has no verdict until it is checked; then it is `accepted`, or `rejected` for one `reason`
     (filters/rules.py lists them). `logprob_threshold` is the least `mean_logprob` that it needed,
     in nats per token. `template` names what made an imported one,
-    `source_id` the passage that one is about.
+    `source_id` the passage that one is about. `operation` says how a task was rewritten.
+    `input` and `constraints` were proposed with it, and have spans of their own in its completion;
+    `text` ends with the constraints.
     """
 
     id: str
@@ -325,6 +348,13 @@ class InstructionCandidate:
     cut: str | None = None
     template: str | None = None
     source_id: str | None = None
+    operation: str | None = None
+    input: str | None = None
+    input_char_start: int | None = None
+    input_char_end: int | None = None
+    constraints: str | None = None
+    constraints_char_start: int | None = None
+    constraints_char_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from selfinstruct.common import atomic
 from selfinstruct.common.atomic import refusal_of
 from selfinstruct.common.errors import ConfigError
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.styles import SELF_INSTRUCT, STYLES
 from selfinstruct.dataset.authors import caution, licences, makers, model_title
 from selfinstruct.dataset.export import holds_conversations
 from selfinstruct.dataset.formats import Format
@@ -201,7 +202,7 @@ def _made(
         "model": f"{', '.join(map(model_title, models))}; licence: {terms}",
         "type of weights": config.model.dtype,
         "prompting": json.dumps(run.meta["model"]["prompting"]).replace('"', ""),
-        "proposals": f"{config.propose.in_context} tasks shown, temperature "
+        "proposals": f"{_shown(config)}, temperature "
         f"{sampling.temperature:g}, min_p {sampling.min_p:g}, top_p {sampling.top_p:g}, "
         f"presence penalty {sampling.presence_penalty:g}",
     }
@@ -223,6 +224,14 @@ def _made(
     }
     lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value]
     return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _shown(config: RunConfig) -> str:
+    """Return what proposals show, by their style."""
+    style = STYLES[config.propose.style]
+    if style is SELF_INSTRUCT:
+        return f"{config.propose.in_context} tasks shown"
+    return f"style {style.name}: {style.help} ({style.source})"
 
 
 def _least(infos: Sequence[Mapping[str, Any]]) -> str:

@@ -39,6 +39,7 @@ from selfinstruct.engines.http_servers import (
     Server,
     Servers,
 )
+from selfinstruct.engines.rendering import before_user_turn, with_user_turn
 from selfinstruct.models.endpoint import client_of, without_key
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ class HttpEngine:
     def render(self, prompt: Prompt) -> str:
         if isinstance(prompt, str):
             return prompt
+        if prompt.as_user:
+            return self._wait(self._user_turn(prompt))
         if self._endpoint.is_vllm:
             return self._wait(self._joined(self._tokens(prompt)))
         return "\n\n".join(message["content"] for message in prompt.messages) + prompt.opened
@@ -214,7 +217,11 @@ class HttpEngine:
 
     async def _vllm_completion(self, request: Request) -> Completion:
         prompt = request.prompt
-        ids = await self._split(self._tokenizing(prompt))
+        question = self._tokenizing(prompt)
+        if isinstance(prompt, Conversation) and prompt.as_user:
+            # The text has its BOS already.
+            question = {"prompt": await self._user_turn(prompt), "add_special_tokens": False}
+        ids = await self._split(question)
         room = self._limit - len(ids) - len(request.scored or ())
         if room < 1:
             tokens = self._limit - room
@@ -241,6 +248,21 @@ class HttpEngine:
             "continue_final_message": bool(prompt.opened),
             "chat_template_kwargs": {"enable_thinking": prompt.thinking},
         }
+
+    async def _user_turn(self, prompt: Conversation) -> str:
+        """Return a conversation up to where the user's next turn begins.
+
+        Raises:
+            ConfigError: the server does not tell how it renders conversations.
+        """
+        if not self._endpoint.is_vllm:
+            raise ConfigError(
+                f"{self._endpoint.urls[0]}: a server other than vLLM does not tell its chat "
+                "template, which --style magpie needs; serve the model with `vllm serve`, use "
+                "--engine vllm, or another --style"
+            )
+        tokens = await self._split(self._tokenizing(with_user_turn(prompt)))
+        return before_user_turn(await self._joined(tokens), self._model.name)
 
     def _tokens(self, prompt: Prompt) -> tuple[int, ...]:
         return self._wait(self._split(self._tokenizing(prompt)))

@@ -76,6 +76,8 @@ class ScriptedEngine:
         if isinstance(prompt, str):
             return prompt
         turns = "".join(f"<{m['role']}>{m['content']}" for m in prompt.messages)
+        if prompt.as_user:
+            return f"{turns}<user>"
         return f"{turns}<assistant>{prompt.opened}"
 
     def start(self, context_length: int) -> None:

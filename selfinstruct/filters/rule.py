@@ -64,6 +64,7 @@ class InstructionFacts:
     truncated: the completion hit its token limit within this text.
     prompt_lines: the proposal template's own lines, casefolded.
     shown: the tasks that its prompt showed.
+    rewritten: the tasks that it is a rewriting of.
     strays: it is about a worked passage of its prompt, and not about its own.
     is_rest: it is all that follows the last item of its completion that is read.
     held: gives the id of a pooled text that a text holds whole, or None.
@@ -85,6 +86,7 @@ class InstructionFacts:
     held: Callable[[str], str | None] = _holds_nothing
     strays: bool = False
     is_rest: bool = False
+    rewritten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from selfinstruct.filters.outcomes import (
 )
 from selfinstruct.filters.phrase_rules import PHRASE_INSTANCE_RULES, PHRASE_INSTRUCTION_RULES
 from selfinstruct.filters.revisions import REVISION_RULES
+from selfinstruct.filters.rewriting import SPEAKS_OF_PROMPT, UNCHANGED
 from selfinstruct.filters.rule import Of, Rule, When
 from selfinstruct.filters.score_rules import INSTANCE_SCORE_RULES, INSTRUCTION_SCORE_RULES
 from selfinstruct.filters.turns import CHAT_RULES, TURN_RULES
@@ -46,9 +47,11 @@ RULES: list[Rule] = [
     TOO_MANY_ITEMS,
     COPIES_PROMPT,
     COPIES_PROMPT_5,
+    UNCHANGED,
     *INSTRUCTION_RULES,
     *CHANGED_INSTRUCTION_RULES,
     *INSTRUCTION_CHANGES_4,
+    SPEAKS_OF_PROMPT,
     HOLDS_ANSWER,
     *PHRASE_INSTRUCTION_RULES,
     *INSTRUCTION_SCORE_RULES,

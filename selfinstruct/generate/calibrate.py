@@ -20,7 +20,15 @@ from selfinstruct.common import atomic, ids
 from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.paths import cache_folder
-from selfinstruct.common.records import CalibrationScore, Completion, Form, Kind, Request, SeedTask
+from selfinstruct.common.records import (
+    PROPOSED,
+    CalibrationScore,
+    Completion,
+    Form,
+    Kind,
+    Request,
+    SeedTask,
+)
 from selfinstruct.engines.base import Engine, ask_all
 from selfinstruct.filters.likelihood import score_span
 from selfinstruct.generate.requests import PoolTask, RequestBuilder
@@ -95,17 +103,21 @@ def calibration_requests(
     """Ask how likely seed tasks are, as the loop would have written them.
 
     Instructions are items of a proposal that shows other seeds. It continues with as many as it
-    shows, so one request scores several. Outputs are answers; labels stand before their inputs. No
-    seed is in its own prompt. The draw does not depend on the run's seed.
+    shows, so one request scores several; in other styles, one request scores one. Outputs are
+    answers; labels stand before their inputs. No seed is in its own prompt. The draw does not
+    depend on the run's seed.
     """
     rng = random.Random(derive_seed("calibration"))
     drawn = rng.sample(list(seeds), min(MOST_SEEDS, len(seeds)))
     size = min(in_context, max(1, len(drawn) // 2))
     parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
     # Each part is shown the part before it, the first one the last; only the last can be short.
-    lists = [
-        _scored_list(builder, number, parts[number - 1], part) for number, part in enumerate(parts)
-    ]
+    pairs = [(parts[number - 1], part) for number, part in enumerate(parts)]
+    if builder.proposed.style.templates:
+        single = ((shown, seed) for shown, part in pairs for seed in part)
+        lists = [_scored_task(builder, number, *pair) for number, pair in enumerate(single)]
+    else:
+        lists = [_scored_list(builder, number, *pair) for number, pair in enumerate(pairs)]
     return lists + [_scored_output(builder, seed) for seed in drawn if seed.instances]
 
 
@@ -113,7 +125,7 @@ def _scored_list(
     builder: RequestBuilder, number: int, shown: Sequence[SeedTask], scored: Sequence[SeedTask]
 ) -> Request:
     tasks = [PoolTask(seed.pool_id, seed.instruction) for seed in shown]
-    request = builder.proposal("", tasks, topic="")
+    request = builder.proposed.listing("", tasks, topic="")
     texts = [" ".join(seed.instruction.split()) for seed in scored]
     first = len(shown) + 1
     if request.reading.continues:
@@ -126,9 +138,23 @@ def _scored_list(
     return builder.scoring(ids.calibration(Kind.INSTRUCTION, number), request, written)
 
 
+def _scored_task(
+    builder: RequestBuilder, number: int, shown: Sequence[SeedTask], scored: SeedTask
+) -> Request:
+    """Score a seed as what a proposal of the run's style might have written."""
+    request = builder.proposed.after(list(map(PoolTask.of_seed, shown)))
+    text = " ".join(scored.instruction.split())
+    if request.reading.form is Form.FIELDS and not request.reading.continues:
+        text = f"Instruction: {text}"
+    is_continued = isinstance(request.prompt, str) or bool(request.prompt.opened)
+    written = f" {text}" if is_continued else text
+    return builder.scoring(ids.calibration(Kind.INSTRUCTION, number), request, written)
+
+
 def _scored_output(builder: RequestBuilder, seed: SeedTask) -> Request:
     first = seed.instances[0]
-    if seed.is_classification and not builder.stands_alone(seed.instruction):
+    labelled = seed.is_classification and not builder.proposed.style.whole
+    if labelled and not builder.stands_alone(seed.instruction):
         request = builder.instances("", seed.instruction, is_classification=True)
         label = f"{builder.markers.label} {first.output}"
         written = f" {first.output}" if isinstance(request.prompt, str) else label
@@ -145,7 +171,7 @@ def _scores(
 ) -> list[CalibrationScore]:
     """Return the score of every seed text that a scored completion holds."""
     reading = completion.request.reading
-    if reading.form is Form.LIST:
+    if reading.form in PROPOSED:
         kind = Kind.INSTRUCTION
         by_text = {" ".join(seed.instruction.split()): seed.pool_id for seed in seeds.values()}
         spans = [

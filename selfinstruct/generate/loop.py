@@ -141,7 +141,7 @@ class _Loop:
         )
         accepted = [c for c in verdicts.instructions if c.verdict == ACCEPTED]
         totals = totals_of(info, len(accepted), verdicts.good, len(verdicts.instructions))
-        self._state.add((PoolTask(c.id, c.text) for c in accepted), totals)
+        self._state.add(map(PoolTask.of, accepted), totals)
         newest = accepted[-1].text if accepted else None
         tasks, target = self._state.tasks, self._config.stop.target
         self._listen(RoundCommitted(round.number, tasks, target, info, newest))

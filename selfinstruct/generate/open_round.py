@@ -236,7 +236,11 @@ class OpenRound:
         classifies = CLASSIFIES.at(self._rulebook.version)
         label = classifies(candidate.text, answer, self._reference_answers(), prompts)
         return self._builder.instances(
-            candidate.id, candidate.text, is_classification=label, source=candidate.source_id
+            candidate.id,
+            candidate.text,
+            is_classification=label,
+            source=candidate.source_id,
+            given=candidate.input,
         )
 
     def _reference_answers(self) -> list[tuple[bool, Completion]]:

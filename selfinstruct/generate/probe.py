@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 _PROPOSALS, _PROPOSAL_TOKENS = 5, 120
 _TASKS, _TASK_TOKENS = 8, 120
 # A shown task, or one that holds it: these are no proposals at all.
-_COPIES = ("copies_prompt", "holds_known")
+_COPIES = ("copies_prompt", "unchanged", "holds_known")
 # Shares that differ by less are equal in a probe of this size.
 _EQUAL = 0.1
 # Of equal modes the first is taken. Answers are what a chat model was trained for, and the rules
@@ -155,13 +155,14 @@ def _requests(trial: Trial, stage: Stage, mode: str) -> list[Request]:
         topic = inputs.topics[0] if inputs.topics else ""
         requests = (
             builder.proposals(0, [], _PROPOSALS)
-            if inputs.passages
+            if inputs.passages or builder.proposed.style.templates
             else [
-                builder.proposal(ids.proposal(0, number), rng.sample(pool, shown), topic)
+                builder.proposed.listing(ids.proposal(0, number), rng.sample(pool, shown), topic)
                 for number in range(_PROPOSALS)
             ]
         )
-        most = _PROPOSAL_TOKENS
+        # A task with its input is longer than an item of a list.
+        most = 2 * _PROPOSAL_TOKENS if builder.proposed.style.templates else _PROPOSAL_TOKENS
     else:
         requests = [
             builder.instances(id, task, is_classification=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from selfinstruct.common.errors import ConfigError
 from selfinstruct.common.records import LOOP_STAGES, LocalModel
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.styles import STYLES, Style
 from selfinstruct.engines.base import Engine
 from selfinstruct.store import Run
 
@@ -21,12 +23,19 @@ def known_modes(
     Args:
         model: one of the catalogue brings the modes that were measured for it.
         engine: says whether there is a chat template.
-        config: the mode that the user gives, or `auto`.
+        config: the mode that the user gives, or `auto`; the style of proposals.
         run: keeps the modes that it started with; None for a new run.
+
+    Raises:
+        ConfigError: the style needs a chat template.
     """
     if run is not None:
         return dict(run.meta["model"]["prompting"])
     mode: str = config.model.prompting
+    style = STYLES[config.propose.style]
+    if style.chat_only:
+        check_chat(style, model, engine, mode)
+        mode = "chat"
     if mode == "auto":
         if model.prompting is not None:
             return dict(model.prompting)
@@ -39,6 +48,24 @@ def known_modes(
         else:
             return None
     return {str(stage): mode for stage in LOOP_STAGES}
+
+
+def check_chat(style: Style, model: LocalModel, engine: Engine, mode: str) -> None:
+    """Refuse a style of chat models for a model that is none, or is to be prompted otherwise.
+
+    Raises:
+        ConfigError: says which.
+    """
+    if mode == "base":
+        raise ConfigError(
+            f"--prompting base: --style {style.name} needs the model's chat template; leave "
+            "--prompting out, or use another --style"
+        )
+    if not engine.has_chat_template:
+        raise ConfigError(
+            f"model {model.name!r}: has no chat template, which --style {style.name} needs; use a "
+            "chat model, or another --style"
+        )
 
 
 def modes_text(modes: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from selfinstruct.common import ids
@@ -22,7 +22,8 @@ from selfinstruct.engines.base import Engine
 from selfinstruct.filters.length import WORDS
 from selfinstruct.filters.points import refers_to_input
 from selfinstruct.filters.questions import STANDS_ALONE
-from selfinstruct.generate.passages import DrawnPassage, PassageDraw
+from selfinstruct.generate.passages import PassageDraw
+from selfinstruct.generate.proposals import PoolTask, Proposals
 from selfinstruct.generate.templates import PLAIN, Question, Templates, template_file
 from selfinstruct.inputs.documents import Passage
 from selfinstruct.inputs.run_inputs import Inputs
@@ -38,14 +39,6 @@ _LEAST_CONTEXT = 2048
 _TURNED_SINCE = 4
 # Tasks of known kinds that the model is asked about, of each kind.
 _KNOWN_OF_A_KIND = 4
-
-
-@dataclass(frozen=True, slots=True)
-class PoolTask:
-    """A task that a proposal may show."""
-
-    id: str
-    instruction: str
 
 
 class RequestBuilder:
@@ -74,7 +67,7 @@ class RequestBuilder:
         self._engine = engine
         self._modes = modes
         self._filled = Templates(config, inputs.prompts, engine, modes)
-        self._seeds = [PoolTask(seed.pool_id, seed.instruction) for seed in inputs.seeds]
+        self._seeds = [seed.instruction for seed in inputs.seeds]
         self._fewshot: FewShot = choose_fewshot(
             inputs.seeds,
             inputs.prompts.exemplars,
@@ -87,6 +80,7 @@ class RequestBuilder:
             {**one, "instances": one["instances"][::-1]} for one in self._fewshot.classification
         )
         self._passages = PassageDraw(inputs.passages, inputs.prompts.passages, config)
+        self.proposed = Proposals(config, inputs, self._filled, self._passages)
         self._check_steering()
 
     @property
@@ -102,64 +96,8 @@ class RequestBuilder:
     def proposals(
         self, round: int, generated: Sequence[PoolTask], count: int | None = None
     ) -> list[Request]:
-        """Draw in-context tasks for each proposal of a round (the paper: 6 seeds, 2 generated).
-
-        Args:
-            round: its number.
-            generated: the generated tasks that may be shown.
-            count: of the proposals; None: as many as a full round has. The first ones are the
-                same for every count.
-        """
-        rng = random.Random(derive_seed(self._config.seed, round, "propose"))
-        topics = random.Random(derive_seed(self._config.seed, round, "topics"))
-        requests = []
-        for number in range(self._config.propose.most if count is None else count):
-            about = ids.proposal(round, number)
-            if self._passages:
-                requests.append(self.about_passage(about, self._passages.of(round, number)))
-                continue
-            tasks = self._draw(generated, rng)
-            topic = topics.choice(self._topics) if self._topics else ""
-            requests.append(self.proposal(about, tasks, topic))
-        return requests
-
-    def about_passage(self, about: str, drawn: DrawnPassage) -> Request:
-        """Ask for tasks about a passage, after worked ones."""
-        most = self._config.passages.tasks
-        question = replace(
-            self._proposal_question(),
-            template="propose_passage",
-            stop=(f"\n{most + 1}.",),
-            source=drawn.passage.id,
-        )
-        return self._filled.request(
-            about,
-            question,
-            examples=[
-                {**exemplar, "tasks": exemplar["tasks"][:most]} for exemplar in drawn.exemplars
-            ],
-            passage=drawn.passage.text,
-            count=most,
-        )
-
-    def proposal(self, about: str, tasks: Sequence[PoolTask], topic: str) -> Request:
-        """Ask for the tasks that follow these in a list."""
-        question = replace(
-            self._proposal_question(),
-            parents=tuple(task.id for task in tasks),
-            stop=(f"\n{self._config.propose.list_length + 1}.",),
-        )
-        return self._filled.request(
-            about,
-            question,
-            tasks=[" ".join(task.instruction.split()) for task in tasks],
-            list_length=self._config.propose.list_length,
-            domain=self._config.propose.domain or "",
-            topic=topic,
-        )
-
-    def _proposal_question(self) -> Question:
-        return Question(Stage.PROPOSE, Form.LIST, "propose", self._config.propose.sampling)
+        """Draw in-context tasks for each proposal of a round, and write it (`Proposals`)."""
+        return self.proposed.of_round(round, generated, count)
 
     def classify(self, about: str, instruction: str) -> Request:
         """Ask whether an instruction is classification; `about` is its id."""
@@ -197,17 +135,22 @@ class RequestBuilder:
         *,
         is_classification: bool,
         source: str | None = None,
+        given: str | None = None,
     ) -> Request:
         """Ask for inputs and outputs: output-first for classification, input-first otherwise.
 
-        A question that stands alone has no input, and its label is its answer.
+        A question that stands alone has no input, and its label is its answer. Where proposals
+        give whole tasks, only the output is asked for.
 
         Args:
             about: id of the instruction.
             instruction: its text.
             is_classification: whether its output is a label.
             source: id of the passage that it is about: the passage is the input.
+            given: the input that was proposed with it.
         """
+        if self.proposed.style.whole:
+            return self._of_whole(about, instruction, given or "")
         if source is not None:
             return self._of_passage(about, instruction, self._passages.by_id(source))
         markers = self._prompts.markers
@@ -257,6 +200,18 @@ class RequestBuilder:
         )
         exemplars = _others(self._fewshot.with_input, instruction)
         values = {"instruction": instruction, "input": passage.text, "exemplars": exemplars}
+        return self._filled.request(about, question, **values)
+
+    def _of_whole(self, about: str, instruction: str, given: str) -> Request:
+        """Ask for the output of a task whose input is known, or that needs none."""
+        is_direct = not given and self._modes[Stage.INSTANCES] != "base"
+        name = "direct" if is_direct and self._config.instances.direct else "answer"
+        sampling = self._config.instances.sampling
+        question = Question(Stage.INSTANCES, Form.WHOLE, name, sampling, given=given)
+        exemplars = self._fewshot.with_input if given else self._fewshot.without_input
+        values: dict[str, Any] = {"instruction": instruction, "input": given}
+        if name == "answer":
+            values["exemplars"] = _others(exemplars, instruction)
         return self._filled.request(about, question, **values)
 
     def answer(self, about: str, instruction: str, input: str) -> Request:
@@ -318,30 +273,18 @@ class RequestBuilder:
                 f"{'propose.in_context' if stage == 'propose' else stage + '.exemplars'}, "
                 "or give another --model"
             )
-        return min(limit, max(_LEAST_CONTEXT, needed + _SPARE_TOKENS))
+        return min(limit, max(_LEAST_CONTEXT, needed + _SPARE_TOKENS + self.proposed.spare_tokens))
 
     def _context_needs(self) -> dict[str, int]:
-        longest = sorted(self._seeds, key=lambda task: -len(task.instruction))
-        shown = longest[: self._config.propose.in_context]
-        proposal = self._filled.request(
-            "",
-            self._proposal_question(),
-            tasks=[task.instruction for task in shown],
-            list_length=self._config.propose.list_length,
-            domain=self._config.propose.domain or "",
-            topic=max(self._topics, key=len, default=""),
-        )
-        longest_task = shown[0].instruction
+        longest_task = max(self._seeds, key=len)
         requests = [
-            proposal,
+            *self.proposed.longest(),
             self.classify("", longest_task),
             self.instances("", longest_task, is_classification=True),
             self.instances("", longest_task, is_classification=False),
         ]
         if self._passages:
-            drawn = self._passages.longest
-            requests.append(self.about_passage("", drawn))
-            requests.append(self._of_passage("", longest_task, drawn.passage))
+            requests.append(self._of_passage("", longest_task, self._passages.longest.passage))
         needs: dict[str, int] = {}
         for request in requests:
             tokens = self._tokens(request.prompt) + request.sampling.max_tokens
@@ -350,7 +293,9 @@ class RequestBuilder:
 
     def _check_steering(self) -> None:
         """Raise ConfigError where the templates would ignore a setting of the user."""
-        name = "propose_passage" if self._passages else "propose"
+        style = self.proposed.style
+        name = style.templates[0] if style.templates else "propose"
+        name = "propose_passage" if self._passages else name
         template = template_file(name, self._modes[Stage.PROPOSE])
         steering = {"domain": self._config.propose.domain, "topic": self._topics}
         for name, value in steering.items():
@@ -364,15 +309,6 @@ class RequestBuilder:
                 "model.system: a system prompt needs a chat template, and this model is prompted "
                 "with raw text; leave it out, or use --prompting chat"
             )
-
-    def _draw(self, generated: Sequence[PoolTask], rng: random.Random) -> list[PoolTask]:
-        shown = self._config.propose.in_context
-        from_generated = min(shown - self._config.propose.from_seeds, len(generated))
-        from_seeds = min(shown - from_generated, len(self._seeds))
-        from_generated = min(shown - from_seeds, len(generated))
-        tasks = rng.sample(self._seeds, from_seeds) + rng.sample(generated, from_generated)
-        rng.shuffle(tasks)
-        return tasks
 
     def _tokens(self, prompt: Prompt) -> int:
         return len(self._engine.encode(self._engine.render(prompt)))

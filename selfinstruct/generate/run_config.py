@@ -13,6 +13,7 @@ from selfinstruct.common.fingerprint import fingerprint
 from selfinstruct.common.records import LocalModel
 from selfinstruct.common.texts import shown
 from selfinstruct.config.schema import RunConfig, semantic_values
+from selfinstruct.config.styles import SELF_INSTRUCT, STYLES
 from selfinstruct.config.values import build_config, overlay
 from selfinstruct.inputs.run_inputs import Inputs, stored_config
 from selfinstruct.models import CATALOGUE
@@ -39,9 +40,10 @@ def resolve_config(values: Mapping[str, Any], run: Run | None, source: str) -> R
     config = build_config(values, source)
     entry = CATALOGUE.get(config.model.name)
     recommended = dict(entry.recommended) if entry is not None else {}
+    recommended = overlay(recommended, STYLES[config.propose.style].recommended)
     if config.language:
         recommended = overlay(recommended, read_language(config.language).config)
-    if config.propose.domain:
+    if config.propose.domain and config.propose.style == SELF_INSTRUCT.name:
         # A long list drifts out of its domain: the first items keep to it (docs/own.md).
         length = config.propose.in_context + _ITEMS_OF_A_DOMAIN
         recommended = overlay(recommended, {"propose": {"list_length": length}})

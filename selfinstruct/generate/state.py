@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, overload
 
 from selfinstruct.common.records import ACCEPTED, Kind
-from selfinstruct.config.schema import ProposeConfig, RunConfig, StopConfig
+from selfinstruct.config.propose import ProposeConfig
+from selfinstruct.config.schema import RunConfig, StopConfig
 from selfinstruct.filters.likelihood import LikelihoodThresholds
 from selfinstruct.generate.requests import PoolTask
 from selfinstruct.generate.schedule import LAST_ROUNDS, size_after, size_ahead
@@ -216,7 +217,7 @@ def committed_state(run: Run, config: RunConfig, pool: Sequence[tuple[str, str]]
         accepted = [c for c in candidates if c.verdict == ACCEPTED]
         good = sum(is_good(candidate) for candidate in candidates)
         totals = totals_of(run.info(number), len(accepted), good, len(candidates))
-        state.add((PoolTask(c.id, c.text) for c in accepted), totals)
+        state.add(map(PoolTask.of, accepted), totals)
     return state
 
 

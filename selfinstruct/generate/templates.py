@@ -33,7 +33,9 @@ class Question:
     parents: pool ids of the tasks that the prompt shows.
     stop: stop strings beside those of the template and of the sampling.
     source: id of the passage that it is about.
-    given: the passage, where it is the input of what is asked for.
+    given: the passage, or another known input of what is asked for.
+    operation: how a task is rewritten, if one is.
+    tag: the label that the template gives to one task.
     """
 
     stage: Stage
@@ -44,6 +46,8 @@ class Question:
     stop: tuple[str, ...] = ()
     source: str = ""
     given: str = ""
+    operation: str = ""
+    tag: str = ""
 
 
 class Templates:
@@ -86,12 +90,39 @@ class Templates:
             continued = prompt.opened
             # A model's turn ends by itself; only a list that it continues needs an end.
             stop = (*(question.stop if continued else ()), *sampling.stop)
+        reading = self._reading(question, mode, continued)
+        return self._request(about, question, template, prompt, reading, stop)
+
+    def as_user(self, about: str, question: Question, **values: Any) -> Request:
+        """Ask a chat model for a user's message.
+
+        The template is filled in, as a system prompt, if one of the values says something. Without
+        it the conversation has only the user's own system prompt, or none.
+        """
+        template = template_file(question.template, "chat")
+        messages = self._prompts.messages(template, **values) if any(values.values()) else []
+        if self._config.model.system:
+            messages = with_system(messages, self._config.model.system)
+        prompt = Conversation(tuple(messages), as_user=True)
+        stop = tuple(question.sampling.stop)
+        return self._request(about, question, template, prompt, Reading(question.form), stop)
+
+    def _request(
+        self,
+        about: str,
+        question: Question,
+        template: str,
+        prompt: Prompt,
+        reading: Reading,
+        stop: tuple[str, ...],
+    ) -> Request:
+        stage, sampling = question.stage, question.sampling
         id = ids.request(about, stage)
         return Request(
             id=id,
             about=about,
             stage=stage,
-            reading=self._reading(question, mode, continued),
+            reading=reading,
             prompt=prompt,
             sampling=self._stopping(sampling, stop),
             seed=derive_seed(self._config.seed, id),
@@ -150,9 +181,18 @@ class Templates:
             reading = reading_of_list(continued, question.parents, continues=continues)
         elif form in (Form.INPUT_FIRST, Form.OUTPUT_FIRST):
             reading = Reading(form, opened=opened_marker(continued, self._prompts.markers))
-        if not (question.source or question.given):
+        elif form is Form.FIELDS:
+            reading = Reading(form, continues=bool(continued))
+        elif form is Form.TASK:
+            reading = Reading(form, tag=question.tag)
+        if not (question.source or question.given or question.operation):
             return reading
-        return replace(reading, source=question.source, given=question.given)
+        return replace(
+            reading,
+            source=question.source,
+            given=question.given,
+            operation=question.operation,
+        )
 
 
 def template_file(name: str, mode: str) -> str:

@@ -75,9 +75,9 @@ class Inputs:
     def first_pool(self) -> list[tuple[str, str]]:
         """The (id, text) pairs in the novelty index before the first round.
 
-        Worked tasks that prompts about passages show are among them, as texts to avoid.
+        Worked tasks that prompts show are among them, as texts to avoid.
         """
-        shown = self.prompts.passage_tasks if self.passages else []
+        shown = self.prompts.passage_tasks if self.passages else self.prompts.style.tasks
         more = [(ids.avoid(n), text) for n, text in enumerate(shown, start=len(self.avoid) + 1)]
         return [*((seed.pool_id, seed.instruction) for seed in self.seeds), *self.avoid, *more]
 
@@ -130,7 +130,7 @@ def read_inputs(
         prompts = own.prompts
     else:
         folder = user_path(config.prompts, "--prompts") if config.prompts else None
-        prompts = load_prompts(folder, config.language)
+        prompts = load_prompts(folder, config.language, config.propose.style)
     return replace(parse_inputs(files, prompts), sources=sources)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,17 @@ from selfinstruct.common.errors import ConfigError, why
 from selfinstruct.common.records import Markers, Message, SeedTask
 from selfinstruct.common.texts import read_text
 from selfinstruct.common.versions import RULES_VERSION, Versioned
+from selfinstruct.config.styles import SELF_INSTRUCT, STYLES, Style
 from selfinstruct.filters.length import WORDS
 from selfinstruct.prompts.forms import CLOSE, OPEN, Forms, cleaned
 from selfinstruct.prompts.kinds import KindRule, kind_by_words
 from selfinstruct.prompts.language import read_language
 from selfinstruct.prompts.settings import SETTINGS, read_settings
+from selfinstruct.prompts.style_settings import StyleSettings, read_style_settings
 
 SHIPPED = Path(__file__).parent / "templates"
+# Templates of the styles: a run has those of its own style alone.
+STYLE_FILES = Path(__file__).parent / "styles"
 _ROLES = ("system", "user", "assistant")
 _SENTENCE_ENDS = Versioned(
     re.compile(r"(?<=[.!?]) "),
@@ -30,6 +34,8 @@ _SENTENCE_ENDS = Versioned(
 )
 _TAG_START, _TAG_END = re.compile(r"\{[{%]"), re.compile(r"[}%]\}")
 _TURN = re.compile(f"{OPEN}({'|'.join(_ROLES)}){CLOSE}")
+# What the names of proposal templates start with.
+_PROPOSALS = ("propose.", *(f"{name}." for style in STYLES.values() for name in style.templates))
 # Kinds that are remembered, of texts that are not longer than this.
 _MOST_KINDS, _LONGEST_KIND = 4096, 2000
 
@@ -44,6 +50,7 @@ class PromptLibrary:
     exemplars: tuple[SeedTask, ...]
     kind_rules: tuple[KindRule, ...] = ()
     passages: tuple[Mapping[str, Any], ...] = ()
+    style: StyleSettings = field(default_factory=StyleSettings)
 
     @property
     def passage_tasks(self) -> list[str]:
@@ -95,7 +102,8 @@ class PromptLibrary:
             version: of the rules; before version 3, a script without spaces has none.
         """
         words, ends = WORDS.at(version), _SENTENCE_ENDS.at(version)
-        text = "\n".join(text for name, text in self.files.items() if name.startswith("propose."))
+        own = [name for name in self.files if name.startswith(_PROPOSALS)]
+        text = "\n".join(self.files[name] for name in own if name.endswith(".jinja"))
         lines = (_without_tags(line) for line in text.splitlines())
         return frozenset(
             sentence.strip().casefold()
@@ -139,20 +147,25 @@ class PromptLibrary:
             raise ConfigError(f"{name}: cannot be rendered: {why(error)}") from error
 
 
-def load_prompts(folder: Path | None = None, language: str | None = None) -> PromptLibrary:
+def load_prompts(
+    folder: Path | None = None, language: str | None = None, style: str = SELF_INSTRUCT.name
+) -> PromptLibrary:
     """Load the shipped templates, in a language if one is given.
 
     Args:
         folder: its files replace those of the same name.
         language: code of a language; None for English.
+        style: the style of proposals, whose templates are loaded too.
 
     Raises:
         ConfigError: no such folder or language, a file that no stage uses, or one that cannot be
-            read.
+            read; the style has no templates in the language.
     """
     files = {path.name: _read(path) for path in _template_files(SHIPPED)}
     if language is not None:
         files = read_language(language).files(files)
+    own = {path.name: _read(path) for path in _files_of(STYLES[style])}
+    files |= own
     if folder is not None:
         if not folder.is_dir():
             raise ConfigError(f"{folder}: is not a folder of templates; check --prompts")
@@ -161,19 +174,25 @@ def load_prompts(folder: Path | None = None, language: str | None = None) -> Pro
                 names = ", ".join(sorted(files))
                 raise ConfigError(f"{path}: no stage uses this file; known names: {names}")
             files[path.name] = _read(path)
+    if language is not None and any(files[name] == text for name, text in own.items()):
+        raise ConfigError(
+            f"language {language!r}: the templates of --style {style} are in English; leave "
+            f"--language out, or bring all of them with --prompts: {', '.join(sorted(own))}"
+        )
     return prompts_from_files(files)
 
 
 def prompts_from_files(files: Mapping[str, str]) -> PromptLibrary:
     """Build the library from the texts themselves (a run keeps them in `inputs/prompts`)."""
-    settings = read_settings(files[SETTINGS])
+    settings, style = read_settings(files[SETTINGS]), read_style_settings(files)
     library = PromptLibrary(
         dict(files),
         settings.marker_record(),
-        settings.stop,
+        {**settings.stop, **style.stop},
         settings.exemplar_tasks(),
         settings.kind_rules(),
         settings.passage_exemplars(),
+        style,
     )
     library.check_syntax()
     return library
@@ -196,6 +215,12 @@ def _turn(role: str) -> str:
     if role not in _ROLES:
         raise ValueError(f"turn({role!r}): the roles are {', '.join(_ROLES)}")
     return f"{OPEN}{role}{CLOSE}"
+
+
+def _files_of(style: Style) -> list[Path]:
+    """Return the shipped files of a style's templates, and of their words."""
+    paths = _template_files(STYLE_FILES)
+    return [path for path in paths if path.name.partition(".")[0] in style.templates]
 
 
 def _template_files(folder: Path) -> list[Path]:

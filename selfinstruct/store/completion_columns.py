@@ -76,9 +76,9 @@ def completions_from(
 
 
 def _reading_text(reading: Reading) -> str:
-    """Return a reading as JSON; what is about passages stands only in requests about them."""
+    """Return a reading as JSON; about passages and rewriting, only what is set."""
     values = asdict(reading)
-    kept = {key: values[key] for key in values if values[key] or key not in ("source", "given")}
+    kept = {key: values[key] for key in values if values[key] or key not in _ONLY_IF_SET}
     return json.dumps(kept, ensure_ascii=bool(not reading.given))
 
 
@@ -92,6 +92,8 @@ def _conversation_text(prompt: Prompt) -> str | None:
     if isinstance(prompt, str):
         return None
     values = {name: getattr(prompt, name) for name in ("messages", "opened", "thinking")}
+    if prompt.as_user:
+        values["as_user"] = True
     return json.dumps(values, ensure_ascii=False)
 
 
@@ -138,6 +140,7 @@ def _completion(
 
 
 _NO_READING = Reading(Form.WHOLE)
+_ONLY_IF_SET = ("source", "given", "operation")
 
 
 @lru_cache(maxsize=256)
@@ -152,4 +155,5 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
         return str(row["prompt"])
     values = json.loads(row["conversation"])
     messages = tuple(Message(role=m["role"], content=m["content"]) for m in values["messages"])
-    return Conversation(messages, values["opened"], values["thinking"])
+    as_user = values.get("as_user", False)
+    return Conversation(messages, values["opened"], values["thinking"], as_user)

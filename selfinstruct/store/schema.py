@@ -80,6 +80,13 @@ INSTRUCTIONS = pa.schema(
         ("cut", pa.string()),
         ("template", pa.string()),
         ("source_id", pa.string()),
+        ("operation", pa.string()),
+        ("input", pa.string()),
+        ("input_char_start", pa.int32()),
+        ("input_char_end", pa.int32()),
+        ("constraints", pa.string()),
+        ("constraints_char_start", pa.int32()),
+        ("constraints_char_end", pa.int32()),
     ]
 )
 

@@ -35,9 +35,12 @@ from selfinstruct.filters.similarity import SAME_TEXT
 from selfinstruct.verdicts.classification import CLASSIFIES, references_among
 from selfinstruct.verdicts.parse import (
     PARSE_DIRECT,
+    PARSE_FIELDS,
     PARSE_INPUT_FIRST,
+    PARSE_MESSAGE,
     PARSE_OUTPUT_FIRST,
     PARSE_PROPOSAL,
+    PARSE_TASK,
 )
 from selfinstruct.verdicts.rulebook import Rulebook
 
@@ -68,11 +71,14 @@ def check_instruction_texts(
         if has_failed(completion, rulebook.version):
             continue
         parsed = read_proposal(completion, rulebook.version)
-        parents = completion.request.parents if checks_shown else ()
-        shown = tuple(filter(None, map(text_of, parents)))
+        reading = completion.request.reading
+        # A rewriting may hold its parent; it is compared with it by a rule of its own.
+        parents = completion.request.parents if checks_shown or reading.operation else ()
+        texts = tuple(filter(None, map(text_of, parents)))
+        shown, rewritten = ((), texts) if reading.operation else (texts, ())
         if not parsed:
             candidates.append(unparsed(completion, round))
-        is_grounded = bool(completion.request.reading.source)
+        is_grounded = bool(reading.source)
         rows = instruction_rows(completion, round, parsed)
         for candidate, instruction in zip(rows, parsed, strict=True):
             facts = InstructionFacts(
@@ -85,6 +91,7 @@ def check_instruction_texts(
                     instruction.text, _prompt_of(completion), rulebook.prompts.passages
                 ),
                 is_rest=instruction.is_rest,
+                rewritten=rewritten,
             )
             candidates.append(with_failure(candidate, first_failed(checks, facts)))
     return candidates
@@ -164,10 +171,16 @@ def has_failed(completion: Completion, version: int) -> bool:
 
 def read_proposal(completion: Completion, version: int) -> list[ParsedInstruction]:
     """Parse a proposal's completion by the rules of a version."""
-    reading = completion.request.reading
+    reading, text, finish = completion.request.reading, completion.text, completion.finish_reason
+    if reading.form is Form.FIELDS:
+        return PARSE_FIELDS.at(version)(text, finish, continues=reading.continues)
+    if reading.form is Form.TASK:
+        return PARSE_TASK.at(version)(text, finish, tag=reading.tag)
+    if reading.form is Form.MESSAGE:
+        return PARSE_MESSAGE.at(version)(text, finish)
     return PARSE_PROPOSAL.at(version)(
-        completion.text,
-        completion.finish_reason,
+        text,
+        finish,
         first_number=reading.first_number,
         continues=reading.continues,
         tag=reading.tag,
@@ -204,6 +217,7 @@ def instruction_rows(
     completion: Completion, round: int, parsed: Sequence[ParsedInstruction]
 ) -> list[InstructionCandidate]:
     """Return the instructions of a proposal with their places, parents and scores."""
+    reading = completion.request.reading
     spans = score_spans(completion, [(one.start, one.end) for one in parsed])
     return [
         InstructionCandidate(
@@ -219,10 +233,25 @@ def instruction_rows(
             num_tokens=span.num_tokens,
             unscored_reason=span.unscored_reason,
             cut=one.cut,
-            source_id=completion.request.reading.source or None,
+            source_id=reading.source or None,
+            operation=reading.operation or None,
+            **_fields(one, reading),
         )
         for item, (one, span) in enumerate(zip(parsed, spans, strict=True))
     ]
+
+
+def _fields(parsed: ParsedInstruction, reading: Reading) -> dict[str, Any]:
+    """Return the columns of what was proposed together with an instruction."""
+    columns: dict[str, Any] = {
+        "input": parsed.input if parsed.input is not None else reading.given or None,
+        "constraints": parsed.constraints,
+    }
+    places = {"input": parsed.input_span, "constraints": parsed.constraints_span}
+    for name, (start, end) in places.items():
+        if start < end:
+            columns |= {f"{name}_char_start": start, f"{name}_char_end": end}
+    return columns
 
 
 def instance_row(

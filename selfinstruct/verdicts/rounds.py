@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from selfinstruct.common import ids
@@ -123,11 +124,11 @@ def check_instruction_scores(
             logprob_threshold=least,
             rouge_l=scores["rouge_l"],
             scorable=index.scorable(text),
-            held=index.held,
+            held=partial(_held, index, candidate),
         )
         failure = first_failed(checks, facts)
         if failure is not None and failure.reason == HOLDS_KNOWN.reason:
-            scores["neighbour_id"] = index.held(text)
+            scores["neighbour_id"] = facts.held(text)
         if failure is None:
             index.add(candidate.id, text)
             if with_instances is not None and candidate.id not in with_instances:
@@ -136,6 +137,12 @@ def check_instruction_scores(
                 scores["threshold"] = config.novelty.threshold
         checked.append(replaced(candidate, **scores, **(rejected(failure) if failure else {})))
     return checked
+
+
+def _held(index: NoveltyIndex, candidate: InstructionCandidate, text: str) -> str | None:
+    """Return the id of a pooled text that a text holds whole; a rewriting may hold its parent."""
+    held = index.held(text)
+    return None if candidate.operation is not None and held in candidate.parents else held
 
 
 def novelty_of(text: str, config: RunConfig, index: NoveltyIndex) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from selfinstruct.common.records import Kind
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.styles import STYLES
 from selfinstruct.filters.changes import HOLDS_KNOWN
 from selfinstruct.filters.likelihood import LikelihoodThresholds, SeedScores
 from selfinstruct.filters.outcomes import (
@@ -162,7 +163,10 @@ class Again:
 
 
 def _check_rules(rulebook: Rulebook) -> None:
-    """Refuse rules on scores that this module does not know."""
+    """Refuse rules on scores that this module does not know, and tasks that may hold others."""
+    propose = rulebook.config.propose
+    if STYLES[propose.style].rewrites or propose.paraphrases:
+        raise UnknownRulesError(f"propose.style: {propose.style}")
     on_both = {LOW_LIKELIHOOD.name, TOO_LIKELY.name}
     on_instructions = on_both | {UNSCORABLE.name, NOT_NOVEL.name, HOLDS_KNOWN.name}
     for of, last, known in (

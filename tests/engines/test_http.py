@@ -290,3 +290,23 @@ def test_numbers_that_are_none_are_no_scores() -> None:
     assert score.unscored_reason == "logprob_not_finite"
     assert math.isnan(score.mean_logprob)
     assert score_span(completion, 0, 1).mean_logprob == -1.0
+
+
+def test_vllm_writes_a_users_turn() -> None:
+    asked = Conversation(({"role": "system", "content": "Be brief."},), as_user=True)
+    with serving(answer) as server:
+        engine = engine_of(server)
+        back = completions_of(engine, [request(1, asked)])
+        rendered = engine.render(asked)
+        engine.close()
+    assert back["r1"].prompt is not None
+    assert back["r1"].prompt.split() == ["<system>", "Be", "brief.", "<user>"]
+    assert rendered.split() == back["r1"].prompt.split()
+
+
+def test_another_server_does_not_tell_where_a_users_turn_begins() -> None:
+    with serving(answer, kind="plain") as server:
+        engine = engine_of(server)
+        with pytest.raises(ConfigError, match="does not tell its chat template, which --style"):
+            engine.render(Conversation((), as_user=True))
+        engine.close()

@@ -118,3 +118,15 @@ def test_a_turn_ends_with_the_token_of_the_template(name: str) -> None:
     for prompt, stops in ((Conversation(ASKED), ends), ("a text", [])):
         request = Request("r", "r", Stage.ANSWER, Reading(Form.WHOLE), prompt, sampling)
         assert sampling_arguments(request, 99, ends).get("stop_token_ids", []) == stops
+
+
+def test_the_text_ends_where_a_users_turn_begins() -> None:
+    asked = Conversation((Message(role="system", content="Be brief."),), as_user=True)
+    assert render(asked, model(), tokenizer()) == "<|system|>Be brief.<|end|>\n<|user|>"
+    assert render(Conversation((), as_user=True), model(), tokenizer()) == "<|user|>"
+
+
+def test_a_template_that_marks_no_users_turn_is_refused() -> None:
+    unmarked = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(ConfigError, match="writes nothing before a user's turn"):
+        render(Conversation((), as_user=True), model(), tokenizer(template=unmarked))

@@ -46,7 +46,7 @@ def builder(
 
 
 def proposal(requests: RequestBuilder) -> Request:
-    return requests.proposal("r00000-p000", TASKS, "")
+    return requests.proposed.listing("r00000-p000", TASKS, "")
 
 
 def conversation(request: Request) -> Conversation:

@@ -224,7 +224,7 @@ def test_rounds_before_a_damage_are_kept(
         monkeypatch.setitem(packing._GROUP, name, 4)
     before = [repr(grown.instructions(n)) for n in grown.rounds()]
     run = packed(grown)
-    flip(packs_of(run.path)[0].folder / INSTRUCTIONS, 0.6)
+    flip(packs_of(run.path)[0].folder / INSTRUCTIONS, 0.4)
     repair(open_run(run.path))
     mended = open_run(run.path)
     kept = len(mended.rounds())

@@ -16,6 +16,7 @@ from selfinstruct.filters.changes_6 import MOST_CANDIDATES
 from selfinstruct.verdicts.parse import first
 from selfinstruct.verdicts.parse.instances import read_direct, read_input_first, read_output_first
 from selfinstruct.verdicts.parse.lists import read_list
+from selfinstruct.verdicts.parse.proposed import read_fields, read_message, read_task
 
 Parser = TypeVar("Parser", bound=Callable[..., Any])
 
@@ -34,3 +35,7 @@ PARSE_OUTPUT_FIRST = Versioned(
     first.parse_output_first, (3, read_output_first), (6, _at_most(read_output_first))
 )
 PARSE_DIRECT = Versioned(first.parse_direct, (3, read_direct))
+# Of the other styles of proposal.
+PARSE_FIELDS = Versioned(read_fields)
+PARSE_TASK = Versioned(read_task)
+PARSE_MESSAGE = Versioned(read_message)
