@@ -25,8 +25,7 @@ _LEAD = re.compile(
 )
 _OPTION = re.compile(r"\(?([a-h])(?:\)|[.:](?=\s|$))(?:\s.*)?", re.IGNORECASE | re.DOTALL)
 _DECIDED = re.compile(r"(yes|no|true|false)\b(?:\s*[,.;:!–—-].*)?", re.IGNORECASE | re.DOTALL)
-# What a sum comes to: "6 + 5 = 11 euros".
-_RESULT = re.compile(r"[^=]*\d[^=]*=(?:[^=]*=)*\s*((?:[$€£¥]\s*)?[+-]?\d[^=]*)")
+_AMOUNT = re.compile(r"(?:[$€£¥]\s*+)?[+-]?\d")
 _CURRENCY = re.compile(r"^[$€£¥]\s*(?=\d)")
 _WITH_UNIT = re.compile(
     r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([^\W\d_]+(?:\s[^\W\d_]+){0,2})"
@@ -55,8 +54,7 @@ def _key_1(answer: str) -> str:
     boxed = _BOXED.search(answer)
     bare = boxed[1] if boxed else answer.strip().strip(_MARKUP)
     bare = _LEAD.sub("", bare).strip(_MARKUP)
-    result = _RESULT.fullmatch(bare)
-    bare = _CURRENCY.sub("", result[1] if result else bare)
+    bare = _CURRENCY.sub("", _result(bare) or bare)
     for pattern in (_OPTION, _DECIDED):
         if match := pattern.fullmatch(bare):
             return match[1].casefold()
@@ -65,6 +63,14 @@ def _key_1(answer: str) -> str:
     if amount and amount[2].split()[0] not in _HALVES:
         return forgiving(amount[1])
     return key
+
+
+def _result(text: str) -> str | None:
+    """Return what a sum comes to: "11 euros" of "6 + 5 = 11 euros"."""
+    first, equals, _ = text.partition("=")
+    last = text.rpartition("=")[2].lstrip()
+    is_sum = equals and any(map(str.isdecimal, first)) and _AMOUNT.match(last)
+    return last if is_sum else None
 
 
 _AFTER_MARKER = Versioned(_after_marker_1)

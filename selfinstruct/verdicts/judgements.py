@@ -23,7 +23,8 @@ REPLIES_VERSION = 1
 RUBRIC, VERSION = "rubric", "version"
 """The keys in judgements.json of the rubric's file, and of the code that reads replies."""
 
-_YES_NO = re.compile(r"\W*(yes|no)\b[\s.,:;!)*–—-]*", re.IGNORECASE)
+# The lookbehind keeps a search from trying every mark of a long row of them.
+_YES_NO = re.compile(r"(?<!\W)\W*+(yes|no)\b[\s.,:;!)*–—-]*", re.IGNORECASE)
 _ONE_TO_FIVE = re.compile(r"\D{0,20}?([1-5])(?![\d.,]\d|\d)(?:\s*/\s*5)?[\s.,:;!)*–—-]*")
 
 
