@@ -54,11 +54,10 @@ def _key_1(answer: str) -> str:
     boxed = _BOXED.search(answer)
     bare = boxed[1] if boxed else answer.strip().strip(_MARKUP)
     bare = _LEAD.sub("", bare).strip(_MARKUP)
-    bare = _CURRENCY.sub("", _result(bare) or bare)
     for pattern in (_OPTION, _DECIDED):
         if match := pattern.fullmatch(bare):
             return match[1].casefold()
-    key = forgiving(bare)
+    key = forgiving(_CURRENCY.sub("", _result(bare) or bare))
     amount = _WITH_UNIT.fullmatch(key)
     if amount and amount[2].split()[0] not in _HALVES:
         return forgiving(amount[1])
