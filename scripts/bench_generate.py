@@ -8,7 +8,9 @@ In one run, for 1, 8, 64 and 256 requests in flight (vLLM's `max_num_seqs`):
 - `ceiling`: vLLM alone with all requests of that very run at once, as its ledger has them.
 - `original`: some of the same requests as the original release asked: one stage after the other,
   in batches of 5, each once the one before it is back.
-- `http`: our loop, and vLLM's own server on this machine (`--servers N`: N of them).
+- `http`: our loop, and vLLM's own server on this machine (`--servers N`: N of them). The servers
+  together compute this number at once. The loop sends twice as many, so that some wait there, as
+  in the other arms they wait in the engine.
 
 Each number of requests has one engine in a process of its own, and servers of its own; both are
 loaded once. The arms take turns, with an empty prefix cache each, until the time of this number is
@@ -48,6 +50,7 @@ from selfinstruct.store import Run, open_run
 ARMS = ("loop", "ceiling", "original", "http")
 CONTEXT, KV_CACHE_GB = 2048, 2
 ORIGINAL_BATCH = 5
+_WAITING_TOO = 2  # times the requests that a server computes at once are sent to it
 # Short texts, so that every number of requests gets its turn within minutes.
 VALUES: dict[str, Any] = {
     "model": {"prompting": "base"},
@@ -201,7 +204,7 @@ def over_http(
     name: str, servers: Sequence[VllmServer], level: Level, turn: int, out: Path
 ) -> Measured:
     """Measure our loop with servers of a model."""
-    most = max(1, level.in_flight // len(servers))
+    most = _WAITING_TOO * max(1, level.in_flight // len(servers))
     engine = {"base_url": [server.url for server in servers], "max_num_seqs": most}
     values = with_endpoint(overlay(VALUES, {"model": {"name": name}, "engine": engine}))
     values = _sized(values, level.per_round, level.rounds, turn)

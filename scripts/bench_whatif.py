@@ -204,7 +204,10 @@ def _whatif(**thresholds: float) -> Callable[[Run], str]:
         from selfinstruct.verdicts.whatif import Thresholds, what_if
 
         found = what_if(run, Thresholds(**thresholds))
-        return f"{len(found.changes):,} change"
+        # Each change is made, and its text read, when it is asked for.
+        changes = sum(1 for _ in found.changes)
+        instances = sum(1 for _ in found.instance_changes)
+        return f"{changes:,} and {instances:,} change"
 
     return ask
 

@@ -14,7 +14,7 @@ is unknown: from none good to all. Intervals: intervals.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfinstruct.audit.estimates import Cell, Estimate, Rates, rates_of, share_of
@@ -175,7 +175,7 @@ def what_if_rates(run: Run, result: WhatIf) -> list[WhatIfRates]:
 
 
 def rates_after(
-    sample: Sample, table: str, good: Mapping[str, bool], changes: Sequence[Change]
+    sample: Sample, table: str, good: Mapping[str, bool], changes: Iterable[Change]
 ) -> WhatIfRates:
     """Estimate the rates before and after some candidates of a sampled table change sides.
 
@@ -185,8 +185,12 @@ def rates_after(
         good: settled labels by id.
         changes: every candidate of the table whose outcome changes.
     """
-    now = {change.id: change.after for change in changes}
-    moved = Counter((change.before, change.after) for change in changes)
+    drawn_ids = set(sample.ids)
+    now, moved = dict[str, str](), Counter[tuple[str, str]]()
+    for change in changes:  # one at a time: a large run has many
+        moved[change.before, change.after] += 1
+        if change.id in drawn_ids:
+            now[change.id] = change.after
     before, after = [], []
     for stratum in (one for one in sample.strata if one.table == table):
         whole = _cell(stratum, good, kept=_is_kept(stratum.outcome))

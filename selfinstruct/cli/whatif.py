@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,13 +115,14 @@ def _what_if_data(result: WhatIf, thresholds: Thresholds) -> dict[str, Any]:
 
     def counted(after: Mapping[str, int], changes: Sequence[Change]) -> dict[str, Any]:
         kept = ("accepted", PENDING)
+        rows = [plain_row(asdict(change)) for change in changes]
         return {
             "changed": len(changes),
             "accepted": after.get("accepted", 0),
             PENDING: after.get(PENDING, 0),
             "rejected": {outcome: n for outcome, n in after.items() if outcome not in kept},
-            "ids": [change.id for change in changes],
-            "changes": [plain_row(asdict(change)) for change in changes],
+            "ids": [row["id"] for row in rows],
+            "changes": rows,
         }
 
     return {
@@ -161,7 +163,7 @@ def _print_what_if(result: WhatIf) -> None:
     columns = ("id", "recorded", "judged again", "nats/token", "ROUGE-L", "neighbour")
     for column in (*columns, "text"):
         shown.add_column(column, overflow="fold")
-    for one in [*result.changes, *result.instance_changes][:20]:
+    for one in islice(chain(result.changes, result.instance_changes), 20):
         scores = (number(one.mean_logprob), number(one.rouge_l))
         cells = (one.id, one.before, one.after, *scores, one.neighbour_id)
         shown.add_row(*(Text(plain(str(cell or ""))) for cell in cells), Cut(one.text))

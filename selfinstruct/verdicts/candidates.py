@@ -6,7 +6,6 @@ A candidate that breaks one is rejected. The others have no verdict yet: see rou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from selfinstruct.common import ids
@@ -25,6 +24,7 @@ from selfinstruct.common.records import (
     Reading,
     Stage,
 )
+from selfinstruct.common.replaced import replaced
 from selfinstruct.filters.changes import COPIES_PROMPT
 from selfinstruct.filters.changes_5 import is_about_worked_passage
 from selfinstruct.filters.instance_rules import instance_failures
@@ -192,7 +192,7 @@ def read_instances(completion: Completion, markers: Markers, version: int) -> li
     reading, text, finish = completion.request.reading, completion.text, completion.finish_reason
     if reading.form is Form.WHOLE:
         parsed = PARSE_DIRECT.at(version)(text, finish)
-        return [replace(one, input=reading.given) for one in parsed] if reading.given else parsed
+        return [replaced(one, input=reading.given) for one in parsed] if reading.given else parsed
     if reading.form is Form.OUTPUT_FIRST:
         return PARSE_OUTPUT_FIRST.at(version)(text, finish, markers, opened=reading.opened)
     return PARSE_INPUT_FIRST.at(version)(text, finish, markers, opened=reading.opened)
@@ -203,7 +203,7 @@ def unparsed(completion: Completion, round: int) -> InstructionCandidate:
     text = completion.text
     whole = ParsedInstruction(0, len(text), text, text.strip(), truncated=False)
     [row] = instruction_rows(completion, round, [whole])
-    return replace(
+    return replaced(
         row,
         mean_logprob=NAN,
         num_tokens=0,
@@ -292,7 +292,7 @@ def with_scores(completions: Mapping[str, Completion]) -> dict[str, Completion]:
     for id, completion in completions.items():
         scored = completions.get(ids.score(id))
         if completion.token_logprobs is None and scored is not None:
-            filled[id] = replace(completion, token_logprobs=scored.token_logprobs)
+            filled[id] = replaced(completion, token_logprobs=scored.token_logprobs)
     return filled
 
 
@@ -302,12 +302,12 @@ def with_gain(row: InstanceCandidate, scored: Completion | None) -> InstanceCand
     if scored is not None:
         without_task = score_span(scored, 0, len(scored.text))
     gain, reason = conditional_gain(row.output_logprob, without_task)
-    return replace(row, conditional_gain=gain, gain_unscored_reason=reason)
+    return replaced(row, conditional_gain=gain, gain_unscored_reason=reason)
 
 
 def with_failure(row: Row, failure: Failure | None) -> Row:
     """Return a candidate as rejected for a failure, if there is one; else as it is."""
-    return row if failure is None else replace(row, **rejected(failure))
+    return row if failure is None else replaced(row, **rejected(failure))
 
 
 def rejected(failure: Failure) -> dict[str, Any]:
@@ -317,4 +317,4 @@ def rejected(failure: Failure) -> dict[str, Any]:
 
 def with_verdict(row: Row, failure: Failure | None) -> Row:
     """Return a candidate as rejected for a failure, or as accepted."""
-    return replace(row, verdict=ACCEPTED) if failure is None else with_failure(row, failure)
+    return replaced(row, verdict=ACCEPTED) if failure is None else with_failure(row, failure)

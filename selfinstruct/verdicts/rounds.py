@@ -9,7 +9,7 @@ likelihood thresholds are fixed by the candidates of the first rounds.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from selfinstruct.common.records import (
     Kind,
     Stage,
 )
+from selfinstruct.common.replaced import replaced
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.filters.changes import HOLDS_KNOWN
 from selfinstruct.filters.likelihood import LikelihoodThresholds
@@ -115,7 +116,7 @@ def check_instruction_scores(
         text = candidate.text
         scores: dict[str, Any] = {"logprob_threshold": least, **novelty_of(text, config, index)}
         if candidate.verdict is not None:
-            checked.append(replace(candidate, **scores))
+            checked.append(replaced(candidate, **scores))
             continue
         facts = InstructionFacts(
             text,
@@ -134,7 +135,7 @@ def check_instruction_scores(
                 failure = Failure(PENDING_INSTANCES.reason)
             else:
                 scores["threshold"] = config.novelty.threshold
-        checked.append(replace(candidate, **scores, **(rejected(failure) if failure else {})))
+        checked.append(replaced(candidate, **scores, **(rejected(failure) if failure else {})))
     return checked
 
 
@@ -187,7 +188,7 @@ def check_output_score(
     kind = kind_of(row)
     least = thresholds.least(kind, round)
     if row.verdict is not None:
-        return replace(row, logprob_threshold=least)
+        return replaced(row, logprob_threshold=least)
     facts = InstanceFacts(
         "",
         row.input,
@@ -198,7 +199,7 @@ def check_output_score(
     )
     failure = first_failed(rulebook.on_instance_scores, facts)
     outcome = rejected(failure) if failure else {"verdict": ACCEPTED}
-    return replace(row, logprob_threshold=least, **outcome)
+    return replaced(row, logprob_threshold=least, **outcome)
 
 
 def final_verdicts(
@@ -236,7 +237,7 @@ def final_verdicts(
             else:
                 outcome = {"verdict": ACCEPTED}
                 room -= 1
-        task = replace(candidate, is_classification=labels[candidate.id], **outcome)
+        task = replaced(candidate, is_classification=labels[candidate.id], **outcome)
         instructions.append(task)
         rows += own if task.verdict == ACCEPTED else [_rejected_with(task, row) for row in own]
     return Verdicts(instructions, rows)
@@ -274,4 +275,4 @@ def _rejected_with(task: InstructionCandidate, row: InstanceCandidate) -> Instan
     """Reject an instance with its instruction; a reason of its own stays."""
     if row.verdict == REJECTED or task.reason == NO_INSTANCES.reason:
         return row
-    return replace(row, verdict=REJECTED, reason=task.reason)
+    return replaced(row, verdict=REJECTED, reason=task.reason)

@@ -33,7 +33,7 @@ from selfinstruct.filters.outcomes import (
 from selfinstruct.filters.rule import Of, When
 from selfinstruct.filters.score_rules import LOW_LIKELIHOOD, NOT_NOVEL, TOO_LIKELY, UNSCORABLE
 from selfinstruct.verdicts.rulebook import Rulebook
-from selfinstruct.verdicts.whatif_columns import CODES, PASSED_TEXT, Codes, Columns
+from selfinstruct.verdicts.whatif_columns import CODES, NO_TEXT, PASSED_TEXT, Codes, Columns
 from selfinstruct.verdicts.whatif_pool import ChangedPool, UnknownRulesError
 
 _ACCEPTED, _NONE, _UNKNOWN = 0, -1, -2
@@ -75,7 +75,8 @@ class Again:
         self.thresholds = LikelihoodThresholds(rulebook.config.likelihood, starts)
         self.outcome = columns.instructions.outcome.copy()
         self.instance_outcome = columns.instances.outcome.copy()
-        self.near: dict[int, Near] = {}
+        count = len(self.outcome)
+        self._near = np.full(count, np.nan), np.full(count, NO_TEXT, np.int32)
         self._novelty = ChangedPool(columns, rulebook.config, recorded)
         self._tasks = 0
 
@@ -100,8 +101,15 @@ class Again:
         self._tasks += int((outcome == _ACCEPTED).sum())
         changed = np.flatnonzero(outcome != rows.outcome[own]) + first
         for row in {*changed.tolist(), *also}:
-            self.near[row] = self._novelty.nearest(row, int(self.outcome[row]))
+            score, neighbour = self._novelty.nearest(row, int(self.outcome[row]))
+            self._near[0][row] = score
+            self._near[1][row] = NO_TEXT if neighbour is None else neighbour
         self._novelty.close(own, passes & (outcome == _OVER))
+
+    def near(self, row: int) -> Near:
+        """Return ROUGE-L with the nearest text, and its number, of an instruction that changes."""
+        score, neighbour = float(self._near[0][row]), int(self._near[1][row])
+        return score, None if neighbour == NO_TEXT else neighbour
 
     def _likelihood(self, own: slice, number: int) -> Codes:
         """Return, for each instruction of a round, why its likelihood rejects it, or `_NONE`."""

@@ -54,6 +54,8 @@ _NO_INSTANCES = pa.schema(
 _TOGETHER = 50_000
 # Rounds whose texts are kept for the next question about one of them.
 _RECENT = 64
+# Numbers that stand for no text, and for one that is no candidate of the run.
+NO_TEXT, UNKNOWN_TEXT = -1, -2
 
 Codes = NDArray[np.int16]
 Scores = NDArray[np.float64]
@@ -67,7 +69,8 @@ class Instructions:
     outcome: as recorded, a code.
     logprob, rouge_l: NaN where there is none.
     is_classification: of the task; false where nobody was asked.
-    neighbour: number of the nearest among all texts (`Columns.pool` first), -1: none, -2: unknown.
+    neighbour: number of the nearest among all texts (`Columns.pool` first), or `NO_TEXT`, or
+        `UNKNOWN_TEXT`.
     """
 
     starts: NDArray[np.int64]
@@ -134,6 +137,16 @@ class Columns:
         place = int(np.searchsorted(starts, row, side="right")) - 1
         return str(self._texts_of(place)[row - int(starts[place])].as_py() or "")
 
+    def output(self, row: int) -> str:
+        """Return the output of the instance at a place.
+
+        Raises:
+            StoreError: a file of the run is damaged.
+        """
+        starts = self.instances.starts
+        place = int(np.searchsorted(starts, row, side="right")) - 1
+        return str(self._outputs_of(place)[row - int(starts[place])].as_py() or "")
+
     def id(self, number: int) -> str:
         """Return the id of a number of `texts`."""
         if number < len(self.pool):
@@ -143,6 +156,13 @@ class Columns:
     @cached_property
     def _texts_of(self) -> Callable[[int], pa.ChunkedArray]:
         return lru_cache(maxsize=_RECENT)(self._read_texts)
+
+    @cached_property
+    def _outputs_of(self) -> Callable[[int], pa.ChunkedArray]:
+        return lru_cache(maxsize=_RECENT)(self._read_outputs)
+
+    def _read_outputs(self, place: int) -> pa.ChunkedArray:
+        return self.run.columns(self.rounds[place], INSTANCES, ("output",))["output"]
 
     def _read_texts(self, place: int) -> pa.ChunkedArray:
         return self.run.columns(self.rounds[place], INSTRUCTIONS, ("text",))["text"]
@@ -239,7 +259,7 @@ def _instructions(
     known = pa.chunked_array([pa.array([id for id, _ in pool], pa.string()), *table["id"].chunks])
     near = pc.index_in(table["neighbour_id"], value_set=known)
     unknown = pc.and_(pc.is_null(near), pc.is_valid(table["neighbour_id"]))
-    neighbour = np.where(_numpy(unknown), -2, _numpy(pc.fill_null(near, -1)))
+    neighbour = np.where(_numpy(unknown), UNKNOWN_TEXT, _numpy(pc.fill_null(near, NO_TEXT)))
     return Instructions(
         starts,
         table["id"],

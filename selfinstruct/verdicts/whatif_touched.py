@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import ne
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selfinstruct.common.records import (
@@ -23,9 +23,8 @@ from selfinstruct.inputs.run_inputs import Inputs
 from selfinstruct.store import Run
 from selfinstruct.store.calibration import calibration_starts
 from selfinstruct.store.commits import Commit
-from selfinstruct.store.layout import INSTANCES
 from selfinstruct.store.supplements import each_supplement, in_place
-from selfinstruct.verdicts.changes import Change, WhatIf
+from selfinstruct.verdicts.changes import Change, Changes, WhatIf
 from selfinstruct.verdicts.rulebook import Rulebook
 from selfinstruct.verdicts.whatif_again import Again
 from selfinstruct.verdicts.whatif_columns import OUTCOMES, Codes, Columns, read_candidates
@@ -68,12 +67,12 @@ def judge_touched(
     return WhatIf(
         before=later.counted(before, later.rows, later.before),
         after=later.counted(after, later.rows, later.after),
-        changes=list(_instruction_changes(columns, again, later)),
+        changes=_instruction_changes(columns, again, later),
         instances_before=later.counted(
             recorded_instances, later.instance_rows, later.instances_before
         ),
         instances_after=later.counted(judged_instances, later.instance_rows, later.instances_after),
-        instance_changes=list(_instance_changes(columns, again, later)),
+        instance_changes=_instance_changes(columns, again, later),
         thresholds=again.thresholds.in_force(last),
     )
 
@@ -133,7 +132,7 @@ class _Later:
         """Return the row of an instruction with the verdict that its round gives it now."""
         row = self.rows[id]
         outcome = OUTCOMES[self.again.outcome[row]]
-        rouge_l, neighbour = self.again.near[row]
+        rouge_l, neighbour = self.again.near(row)
         is_task = outcome == ACCEPTED
         return replace(
             self.recorded[id],
@@ -142,6 +141,15 @@ class _Later:
             verdict=ACCEPTED if is_task else REJECTED,
             reason=None if is_task else outcome,
         )
+
+    def instance_outcomes(self, id: str) -> tuple[str, str]:
+        """Return the outcomes of an instance of supplements, as recorded and as judged again."""
+        return outcome_of(self.instances_before[id]), outcome_of(self.instances_after[id])
+
+    def instance_change(self, id: str) -> Change:
+        """Return what becomes of an instance of supplements."""
+        row = self.instances_before[id]
+        return Change(id, *self.instance_outcomes(id), row.output, row.mean_logprob, NAN, None)
 
     def counted(
         self, codes: Codes, places: Mapping[str, int], rows: Mapping[str, object]
@@ -155,66 +163,63 @@ class _Later:
         return found
 
 
-def _instruction_changes(columns: Columns, again: Again, later: _Later) -> Iterator[Change]:
-    """Yield the instructions that change, in order."""
-    changed = np.flatnonzero(columns.instructions.outcome != again.outcome)
-    ids = {later.rows[id]: id for id in later.before}
-    for row in _in_order(changed, ids):
-        text = columns.text(len(columns.pool) + row)
+def _instruction_changes(columns: Columns, again: Again, later: _Later) -> Changes:
+    """Return the instructions that change, in order."""
+    rows, ids = columns.instructions, {later.rows[id]: id for id in later.before}
+
+    def outcomes(row: int) -> tuple[str, str]:
         if row in ids:
-            old, new = later.before[ids[row]], later.after[ids[row]]
-            before, after = outcome_of(old), outcome_of(new)
+            return outcome_of(later.before[ids[row]]), outcome_of(later.after[ids[row]])
+        return OUTCOMES[rows.outcome[row]], OUTCOMES[again.outcome[row]]
+
+    def make(row: int) -> Change:
+        if row in ids:
+            new = later.after[ids[row]]
             near: tuple[float, str | None] = new.rouge_l, new.neighbour_id
         else:
-            before = OUTCOMES[columns.instructions.outcome[row]]
-            after = OUTCOMES[again.outcome[row]]
-            rouge_l, neighbour = again.near[row]
+            rouge_l, neighbour = again.near(row)
             near = rouge_l, None if neighbour is None else columns.id(neighbour)
-        if before != after:
-            score = float(columns.instructions.logprob[row])
-            id = str(columns.instructions.ids[row].as_py())
-            yield Change(id, before, after, text, score, *near)
+        id, text = str(rows.ids[row].as_py()), columns.text(len(columns.pool) + row)
+        return Change(id, *outcomes(row), text, float(rows.logprob[row]), *near)
+
+    changed = np.flatnonzero(rows.outcome != again.outcome)
+    return Changes(_those_that_change(changed, ids, outcomes), make)
 
 
-def _instance_changes(columns: Columns, again: Again, later: _Later) -> Iterator[Change]:
-    """Yield the instances that change, in order; those of supplements come last."""
-    rows = columns.instances
+def _instance_changes(columns: Columns, again: Again, later: _Later) -> Changes:
+    """Return the instances that change, in order; those that only supplements have come last."""
+    rows, places = columns.instances, later.instance_rows
+    ids = {places[id]: id for id in later.instances_before if id in places}
+
+    def outcomes(row: int) -> tuple[str, str]:
+        if row in ids:
+            return later.instance_outcomes(ids[row])
+        return OUTCOMES[rows.outcome[row]], OUTCOMES[again.instance_outcome[row]]
+
+    def make(row: int) -> Change:
+        if row in ids:
+            return later.instance_change(ids[row])
+        id, score = str(rows.ids[row].as_py()), float(rows.logprob[row])
+        return Change(id, *outcomes(row), columns.output(row), score, NAN, None)
+
     changed = np.flatnonzero(rows.outcome != again.instance_outcome)
-    replaced = {
-        later.instance_rows[id]: id for id in later.instances_before if id in later.instance_rows
-    }
-    texts = _outputs(columns, changed)
-    for row in _in_order(changed, replaced):
-        if row in replaced:
-            yield from _later_change(later, replaced[row])
-        else:
-            before, after = OUTCOMES[rows.outcome[row]], OUTCOMES[again.instance_outcome[row]]
-            id, score = str(rows.ids[row].as_py()), float(rows.logprob[row])
-            yield Change(id, before, after, texts[row], score, NAN, None)
-    for id in later.instances_before:
-        if id not in later.instance_rows:
-            yield from _later_change(later, id)
+    others = [id for id in later.instances_before if id not in places]
+    last = [later.instance_change(id) for id in others if ne(*later.instance_outcomes(id))]
+    return Changes(_those_that_change(changed, ids, outcomes), make, last)
 
 
-def _later_change(later: _Later, id: str) -> Iterator[Change]:
-    old, new = later.instances_before[id], later.instances_after[id]
-    before, after = outcome_of(old), outcome_of(new)
-    if before != after:
-        yield Change(id, before, after, old.output, old.mean_logprob, NAN, None)
+def _those_that_change(
+    changed: NDArray[np.int64],
+    replaced: Mapping[int, str],
+    outcomes: Callable[[int], tuple[str, str]],
+) -> NDArray[np.int64]:
+    """Return the places of candidates that change, in order.
 
-
-def _in_order(changed: NDArray[np.int64], others: Iterable[int]) -> list[int]:
-    return sorted({*changed.tolist(), *others})
-
-
-def _outputs(columns: Columns, changed: NDArray[np.int64]) -> dict[int, str]:
-    """Return the outputs of some instances, by their places: read again, round by round."""
-    texts: dict[int, str] = {}
-    starts = columns.instances.starts
-    rounds = np.searchsorted(starts, changed, side="right") - 1
-    for place in np.unique(rounds).tolist():
-        table = columns.run.columns(columns.rounds[place], INSTANCES, ("output",))
-        own = changed[rounds == place]
-        outputs = pc.take(table["output"], own - int(starts[place])).to_pylist()
-        texts |= dict(zip(own.tolist(), outputs, strict=True))
-    return texts
+    Args:
+        changed: places that change by the columns.
+        replaced: places of candidates that a supplement replaces.
+        outcomes: of a place, as recorded and as judged again.
+    """
+    places = np.array(sorted(replaced), np.int64)
+    really = places[[ne(*outcomes(row)) for row in places.tolist()]] if len(places) else places
+    return np.union1d(np.setdiff1d(changed, places), really)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -53,7 +53,12 @@ def post_complete(service: ServiceOf, run: RunOf) -> Job:
 @router.get("/runs/{name}/what-if", tags=["what-if"])
 def get_what_if(run: RunOf, query: Annotated[WhatIfQuery, Query()]) -> Judged:
     """Judge a run again with other thresholds; nothing is written."""
-    return judged(run, query.thresholds())
+    result = judged(run, query.thresholds())
+    found = result.found
+    instances = list(found.instance_changes)
+    return replace(
+        result, found=replace(found, changes=list(found.changes), instance_changes=instances)
+    )
 
 
 @router.post("/runs/{name}/what-if", tags=["what-if"], status_code=202)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import pytest
+
+from selfinstruct.cli import ends_at_once
 from selfinstruct.store import open_run
 from selfinstruct.store.open_rounds import open_path, read_open
 
@@ -59,3 +65,44 @@ def test_it_is_answered_within_two_seconds(
     assert "Traceback" not in said
     status = open_run(out).status()
     assert (status["state"], status["reason"]) == ("stopped", "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded", "ray", "children", "at_once"),
+    [
+        (130, ["vllm"], False, [], True),
+        (130, ["torch"], False, [], True),
+        (130, [], False, [], False),
+        (0, ["vllm", "torch"], False, [], False),
+        (3, ["vllm", "torch"], False, [], False),
+        (130, ["vllm"], True, [], False),
+        (130, ["vllm"], False, ["a process"], False),
+    ],
+)
+def test_whether_the_clean_up_of_libraries_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    loaded: list[str],
+    ray: bool,
+    children: list[str],
+    at_once: bool,
+) -> None:
+    for name in ("vllm", "torch"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in loaded:
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: ray))
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: children)
+    assert ends_at_once(code) is at_once
+
+
+def test_native_code_that_still_runs_is_left_behind() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait, name="vllm-engine", daemon=True)
+    thread.start()
+    try:
+        assert ends_at_once(0)
+    finally:
+        stop.set()
+        thread.join()
+    assert not ends_at_once(0)
