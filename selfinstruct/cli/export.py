@@ -35,6 +35,8 @@ WHOSE = (
 )
 # Which tasks of the run, and what is written with them.
 WHICH = "What is written"
+# Whose outputs, and which of them.
+WHOSE_OUTPUTS = "Whose outputs"
 
 
 def export(
@@ -66,6 +68,7 @@ def export(
             "--answers",
             metavar="WHOSE",
             help=f"Whose outputs to export: {WHOSE}.",
+            rich_help_panel=WHOSE_OUTPUTS,
         ),
     ] = AnswersName.OWN,
     reasoning: Annotated[
@@ -122,7 +125,7 @@ def export(
             metavar="SHARE",
             help="Minimum agreement of answers by votes, instead of the one that they were "
             "judged by.",
-            rich_help_panel=WHICH,
+            rich_help_panel=WHOSE_OUTPUTS,
         ),
     ] = None,
     min_judge_score: Annotated[
@@ -131,7 +134,7 @@ def export(
             "--min-judge-score",
             metavar="SCORE",
             help="Minimum score of `audit judge`; tasks without a score are left out.",
-            rich_help_panel=WHICH,
+            rich_help_panel=WHOSE_OUTPUTS,
         ),
     ] = None,
     rubric: Annotated[
@@ -139,7 +142,7 @@ def export(
         typer.Option(
             "--rubric",
             help="With --min-judge-score: name of the rubric." + default("the last one used"),
-            rich_help_panel=WHICH,
+            rich_help_panel=WHOSE_OUTPUTS,
         ),
     ] = None,
     no_rationale: Annotated[
@@ -147,7 +150,7 @@ def export(
         typer.Option(
             "--no-rationale",
             help="Write only the final answer of answers with a rationale.",
-            rich_help_panel=WHICH,
+            rich_help_panel=WHOSE_OUTPUTS,
         ),
     ] = False,
     min_words: Annotated[
@@ -178,7 +181,7 @@ def export(
             "--as-pairs",
             help="Write preference pairs instead of tasks: each revision (`revise`) as chosen, its "
             "draft as rejected.",
-            rich_help_panel=WHICH,
+            rich_help_panel=WHOSE_OUTPUTS,
         ),
     ] = False,
     card: Annotated[

@@ -74,7 +74,6 @@ def revise(
     make_engine: EngineFactory,
     model_progress: Progress,
     advance: Callable[[int, int], object],
-    batch_size: int = BATCH,
 ) -> Revised:
     """Revise every output of a run that was not revised in this way.
 
@@ -86,7 +85,6 @@ def revise(
         make_engine: builds the engine without loading its model.
         model_progress: called with each step of preparing the model, and the share that is done.
         advance: called with (series that are done, all that were owed).
-        batch_size: series of one commit.
 
     Raises:
         ConfigError: bad values, a model that is not the run's own, or a context too short for
@@ -112,7 +110,7 @@ def revise(
         context = writer.config.engine.context_length or making.requests.context_of(owed)
         with closing(making.engine):
             making.engine.start(context)
-            done = _Writing(making, owed, context).run(advance, batch_size)
+            done = _Writing(making, owed, context).run(advance)
     return replace(done, undrafted=left.undrafted, labels=left.labels)
 
 
@@ -254,8 +252,8 @@ class _Writing:
         self._open = [_OpenSeries(series, making, context) for series in owed]
         self._last_commit = time.perf_counter()
 
-    def run(self, advance: Callable[[int, int], object], batch_size: int) -> Revised:
-        """Write all of them; arguments as `revise` has them.
+    def run(self, advance: Callable[[int, int], object]) -> Revised:
+        """Write all of them; `advance` as `revise` has it.
 
         Raises:
             EngineError: the engine died, or failed on too many requests.
@@ -266,7 +264,7 @@ class _Writing:
         def tell(_returned: int) -> None:
             advance(sum(one.finished for one in self._open), len(self._open))
 
-        for batch in stream(self._making.engine, batched(self._open, batch_size), tell):
+        for batch in stream(self._making.engine, batched(self._open, BATCH), tell):
             rows += self._commit(batch)
         revisions = [row for row in rows if not row.is_draft]
         return Revised(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
@@ -41,6 +42,18 @@ Votes = Mapping[tuple[str, str], Vote]
 """Votes by the ids of the two answers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a judge is asked about two answers.
+
+    template: of Jinja.
+    principles: each two answers are compared by one that is drawn for them; None: by no principle.
+    """
+
+    template: str
+    principles: Principles | None = None
+
+
 def label(labelling: Labelling) -> Labelled:
     """Have every two answers judged; votes are kept as they come.
 
@@ -54,9 +67,8 @@ def label(labelling: Labelling) -> Labelled:
         judge_answers,
         prompts=labelling.prompts,
         answers=labelling.answers,
-        template=labelling.template or duels.TEMPLATE,
+        question=Question(labelling.template or duels.TEMPLATE, labelling.principles),
         votes=labelling.votes,
-        principles=labelling.principles,
     )
     loaded = Loaded(labelling.asked_model.name, duels.judge_dtype(labelling.dtype))
     labelling.processes.with_engine(loaded, work, labelling.advance)
@@ -70,14 +82,11 @@ def judge_answers(
     *,
     prompts: Sequence[TaskPrompt],
     answers: Answers,
-    template: str,
+    question: Question,
     votes: VoteStore,
     advance: Advance,
-    principles: Principles | None = None,
 ) -> None:
     """Have every two whole answers to a prompt judged, unless its votes are kept already.
-
-    With principles, each two are compared by one that is drawn for them.
 
     Raises:
         EngineError: the engine failed; votes that were kept stay.
@@ -93,16 +102,23 @@ def judge_answers(
     ]
     if not pairs:
         return
+    by = question.principles
     asked = [
-        Duel(first.id, prompt.shown, first.text, other.text, _drawn(principles, first, other))
+        Duel(
+            first.id,
+            prompt.shown,
+            first.text,
+            other.text,
+            _drawn(by, first, other),
+        )
         for prompt, first, other in pairs
     ]
-    duels.start(engine, asked, template)
+    duels.start(engine, asked, question.template)
     # Cut between prompts alone, so that a prompt with one vote has all of its votes.
     cuts = [n for n, (prompt, *_) in enumerate(pairs) if n and pairs[n - 1][0] is not prompt]
     starts = [0, *cuts[BATCH - 1 :: BATCH]]
     slices = [slice(*ends) for ends in pairwise([*starts, len(pairs)])]
-    judged = duels.judged(engine, [asked[own] for own in slices], template, advance)
+    judged = duels.judged(engine, [asked[own] for own in slices], question.template, advance)
     for own, verdicts in zip(slices, judged, strict=True):
         votes.commit(
             [

@@ -59,6 +59,10 @@ class Changes(Sequence[Change]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        """Return what the list of them has."""
+        return repr(list(self))
+
     def __iter__(self) -> Iterator[Change]:
         for row in self._rows:
             yield self._make(int(row))

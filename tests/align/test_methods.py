@@ -86,6 +86,17 @@ def test_methods_share_what_they_need() -> None:
     assert "--gold" not in words_of(settings(methods=("rl",), gold=None))["rl"]
 
 
+def test_a_policy_learns_from_its_own_answers() -> None:
+    """The fine-tuned model answers the run's closed tasks, and is trained on what passed."""
+    words = words_of(settings(methods=("votes", "star")))
+    asked = "answer o/run --model o/sft"
+    whole = " | ".join(words.values())
+    assert f"{asked} --votes 8 --rationale" in whole
+    assert f"{asked} --rationale --keep-if-match" in whole
+    assert "--data o/run --model o/sft --out o/votes --answers votes" in words["votes"]
+    assert "--data o/run --model o/sft --out o/star --answers rationales" in words["star"]
+
+
 def test_all_are_compared_with_the_base_and_the_prompted_model() -> None:
     words = stages_of(Path("o"), settings(methods=("dpo", "best-of")))[-1].words
     named = [word for before, word in pairwise(words) if before == "--model"]

@@ -159,7 +159,9 @@ def test_feedback_of_a_model(words: list[str], capfd: pytest.CaptureFixture[str]
 
 def test_all_methods_in_one_table(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     """Every method trains on what the stages before it wrote, and is compared with the others."""
-    out, methods = Path("out"), [step.kind for step in METHODS]
+    # No task of the scripted run has a short answer that votes and rationales could reach.
+    out, of_closed_tasks = Path("out"), ("votes", "star")
+    methods = [step.kind for step in METHODS if step.kind not in of_closed_tasks]
     words[words.index("--method") :] = ["--method", ",".join(methods)]
     options = OPTIONS | {
         **dict.fromkeys(("sft-chosen", "best-of", "kto"), TRAIN),

@@ -99,8 +99,9 @@ def test_an_option_name_has_one_meaning() -> None:
                 kind = "words" if "Name'" in kind or "Sampled'" in kind else kind
                 kinds[max(option.opts, key=len)][kind].append(name)
     # A list of contestants NAME=MODEL, and one MODEL, and their system prompts; formats that are
-    # read, and those that are written; reasons of an export, and one reason.
-    apart = {"--model", "--system", "--format", "--reason"}
+    # read, and those that are written; reasons of an export, and one reason; the share of imported
+    # tasks with a rationale, and whether answers have one.
+    apart = {"--model", "--system", "--format", "--reason", "--rationale"}
     several = {name for name, by_kind in kinds.items() if len(by_kind) > 1} - apart
     assert several == set(), {name: dict(kinds[name]) for name in several}
     shown = {

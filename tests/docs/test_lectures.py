@@ -81,6 +81,7 @@ def test_every_method_of_the_chain_is_on_the_page() -> None:
 
     ways = {step.kind: f"train {step.kind}" for step in METHODS}
     ways |= {"sft-chosen": "train sft --field", "best-of": "align --method"}
+    ways |= {"votes": "answer --votes", "star": "answer --rationale --keep-if-match"}
     commands = " ".join(row[2] for row in ROWS)
     for step in METHODS:
         assert ways[step.kind] in commands, step.kind

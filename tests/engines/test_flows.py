@@ -21,7 +21,7 @@ from selfinstruct.generate.complete import complete
 from selfinstruct.generate.converse import converse
 from selfinstruct.labellers.base import ScoredAnswer, TaskPrompt, VoteStore
 from selfinstruct.labellers.duels import TEMPLATE, Duel
-from selfinstruct.labellers.judge import judge_answers
+from selfinstruct.labellers.judge import Question, judge_answers
 from selfinstruct.preferences import folder, sample
 from selfinstruct.preferences.sample import SampleSettings, sample_answers
 from selfinstruct.store import open_run
@@ -91,7 +91,7 @@ def compared(out: Path, engine: ScriptedEngine) -> object:
         engine,
         prompts=TASKS,
         answers={task.id: answers_to(task) for task in TASKS},
-        template=TEMPLATE,
+        question=Question(TEMPLATE),
         votes=VoteStore(lambda: folder.read_votes(out), commit),
         advance=lambda *_: None,
     )

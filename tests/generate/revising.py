@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any
+from unittest.mock import patch
 
 from selfinstruct.common.records import Request, Stage
 from selfinstruct.common.revisions import Revised, Revision
 from selfinstruct.engines.scripted import ScriptedEngine
-from selfinstruct.generate.revise import revise
+from selfinstruct.generate.revise import BATCH, revise
 from selfinstruct.prompts.principles import Principle, read_principles
 from selfinstruct.store import Run
 from selfinstruct.store.revisions import read_revision_commits
@@ -56,15 +57,16 @@ def revise_run(run: Run, script: Any = revising, **options: Any) -> Revised:
     values = {"revise": settings, **options.pop("values", {})}
     engine = options.pop("engine", {})
     make = options.pop("make", ScriptedEngine)
-    return revise(
-        run,
-        values,
-        options.pop("principles", read_principles()),
-        make_engine=lambda *_: make(script, **engine),
-        model_progress=lambda what, share: None,
-        advance=options.pop("advance", lambda done, owed: None),
-        **options,
-    )
+    with patch("selfinstruct.generate.revise.BATCH", options.pop("batch_size", BATCH)):
+        return revise(
+            run,
+            values,
+            options.pop("principles", read_principles()),
+            make_engine=lambda *_: make(script, **engine),
+            model_progress=lambda what, share: None,
+            advance=options.pop("advance", lambda done, owed: None),
+            **options,
+        )
 
 
 def rows_of(run: Run) -> list[Revision]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
@@ -112,15 +113,15 @@ def revise_all(
 ) -> GoldenEngine:
     """Have the outputs of a run revised, by principles of these tests."""
     engine = engine_of(golden)
-    revise(
-        run,
-        {"revise": dict(settings)},
-        PRINCIPLES,
-        make_engine=lambda *_: engine,
-        model_progress=lambda *_: None,
-        advance=lambda *_: None,
-        batch_size=batch_size,
-    )
+    with patch("selfinstruct.generate.revise.BATCH", batch_size):
+        revise(
+            run,
+            {"revise": dict(settings)},
+            PRINCIPLES,
+            make_engine=lambda *_: engine,
+            model_progress=lambda *_: None,
+            advance=lambda *_: None,
+        )
     return engine
 
 
