@@ -48,13 +48,19 @@ def verdicts_of(judge: Judge, duels: Sequence[Duel], path: Path, advance: Advanc
         WriteError: the disk refuses.
     """
     asked = {"judge": judge.model.digest, "template": judge.template, "dtype": judge.dtype}
-    keys = [fingerprint({**asked, **asdict(duel), "id": ""}) for duel in duels]
+    keys = [fingerprint({**asked, **_fields(duel)}) for duel in duels]
     kept = _read(path)
     owed = {key: duel for key, duel in zip(keys, duels, strict=True) if key not in kept}
     if owed:
         judge.ask(owed, path, advance)
         kept = _read(path)
     return [kept[key] for key in keys]
+
+
+def _fields(duel: Duel) -> dict[str, str]:
+    """Return what a verdict is about; without a principle, as before there were principles."""
+    fields = {**asdict(duel), "id": ""}
+    return fields if duel.principle else {k: v for k, v in fields.items() if k != "principle"}
 
 
 def judge_duels(

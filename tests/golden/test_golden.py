@@ -120,6 +120,8 @@ def test_every_reason_occurs() -> None:
     # A rule that came after these runs has tests of its own, and a golden run where it needs one.
     tasks = [rule for rule in RULES if rule.of in (Of.INSTRUCTION, Of.INSTANCE)]
     first = {rule.reason for rule in tasks if rule.since <= RECORDED_BY}
+    # These are of a model's own answers (tests/generate/test_own_answers.py), which came later.
+    first -= {"low_agreement", "no_match", "no_final_answer"}
     assert [reason for reason in first if not seen[reason]] == []
     assert seen[ACCEPTED] > 100
 

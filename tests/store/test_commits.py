@@ -18,7 +18,7 @@ from selfinstruct.store.supplements import read_completed
 from tests.recommit import rewrite_json
 
 Generate = Callable[..., tuple[Run, str]]
-SAMPLES: Mapping[type, Any] = {dict: {}, int: 0}
+SAMPLES: Mapping[type, Any] = {dict: {}, int: 0, str: "x"}
 
 
 @pytest.fixture
@@ -53,13 +53,22 @@ def test_a_commit_is_numbered_whole_and_read_back(run: Run, kind: CommitKind) ->
     assert list(some_commit(kind).info) == list(info)[1 : 1 + len(kind.required)]
     tables = {"completions.parquet"}
     tables |= {"instructions.parquet"} if kind.has_instructions else set()
-    tables |= (
-        {"conversations.parquet", "turns.parquet"} if kind.has_chats else {"instances.parquet"}
-    )
+    if kind.has_chats:
+        tables |= {"conversations.parquet", "turns.parquet"}
+    elif kind.has_judgements:
+        tables |= {"judgements.parquet"}
+    else:
+        tables |= {"revisions.parquet"} if kind.has_revisions else {"instances.parquet"}
     assert set(info["checksums"]) == tables
     assert kind.read_completions(run, 1) == []
     if kind.has_chats:
         assert kind.read_chats(run, 1) == kind.read_turns(run, 1) == []
+    elif kind.has_judgements:
+        assert kind.read_judgements(run, 1) == []
+    elif kind.has_revisions:
+        assert kind.read_revisions(run, 1) == []
+    elif kind.has_answers:
+        assert kind.read_answers(run, 1) == []
     else:
         assert kind.read_instances(run, 1) == []
 
@@ -73,7 +82,7 @@ def test_a_damaged_commit_is_refused(run: Run, kind: CommitKind) -> None:
     with pytest.raises(StoreError, match=r"completions\.parquet: is not what was committed"):
         kind.verify(run)
     for key in kind.required:
-        edit(run, kind, lambda info, key=key: info.update({key: "no"}))
+        edit(run, kind, lambda info, key=key: info.update({key: ["no"]}))
     with pytest.raises(StoreError, match=rf"no valid {', '.join(kind.required)}"):
         kind.info(run, 0)
     edit(run, kind, lambda info: info.update(schema_version=99))
