@@ -80,6 +80,8 @@ def test_what_fell_later_had_passed_the_rules_on_its_text() -> None:
         *("low_likelihood", "too_likely", "unscorable", "not_novel"),
         "holds_known",
         *("no_instances", "pending_instances", "over_target"),
+        # Of a model's own answers, which only stand beside the instances.
+        *("no_final_answer", "low_agreement", "no_match"),
         # Of turns of self-chats, and of self-chats.
         *("unanswered", "after_end", "short_chat", "opening_rejected"),
     }
