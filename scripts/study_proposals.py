@@ -30,7 +30,8 @@ from selfinstruct.common.records import (
     SeedTask,
     Stage,
 )
-from selfinstruct.config.schema import EngineConfig, ModelConfig, ProposeConfig
+from selfinstruct.config.propose import ProposeConfig
+from selfinstruct.config.schema import EngineConfig, ModelConfig
 from selfinstruct.config.values import build_config
 from selfinstruct.engines.base import ask_all
 from selfinstruct.engines.registry import build_engine
