@@ -157,7 +157,9 @@ def test_reverse_kl_takes_one_mode(
     modes: tuple[LocalModel, LocalModel, Any], tmp_path: Path
 ) -> None:
     student, teacher, theirs = modes
-    result = train(student, tmp_path / "out", teacher, kl="reverse", **MODES)
+    # Of 80 steps, the first ones sometimes leave the student between the modes, by the rounding of
+    # the processor; from 120 on, it was seen to leave them whatever their number was.
+    result = train(student, tmp_path / "out", teacher, kl="reverse", **{**MODES, "steps": 160})
     ours = next_word(tmp_path / "out")
     line = places(len(ours))
     near = (line > -0.8) & (line < -0.2)
