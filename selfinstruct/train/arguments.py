@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,20 @@ from selfinstruct.train import machine
 from selfinstruct.train.attention import check_attention
 from selfinstruct.train.checkpoints import CHECKPOINTS, refused
 from selfinstruct.train.fields import checked_fields
-from selfinstruct.train.fitting import LOADER, Fit, fitted, machine_fields
+from selfinstruct.train.fitting import (
+    LOADER,
+    Fit,
+    fitted,
+    kept_course,
+    machine_fields,
+    machine_for,
+)
 from selfinstruct.train.libraries import quiet, require_trl
 from selfinstruct.train.network import check_four_bits
 from selfinstruct.train.recipe import DataT, Examples, Job, Recipe, SettingsT
 from selfinstruct.train.sharding import check_whole
+
+log = logging.getLogger(__name__)
 
 
 def check_settings(recipe: Recipe[DataT, SettingsT, Any], settings: SettingsT) -> dict[str, Any]:
@@ -86,11 +96,19 @@ def fit_here(
     shared = _shared(
         job.settings.seed, options, rows=len(examples.train), validated=bool(examples.held_out)
     )
-    device = machine_fields(recipe, options, machine.this_machine(options))
+    here, course = machine_for(job, options), kept_course(job)
     own = recipe.arguments(job.settings, examples)
     place = {"output_dir": str(job.out / CHECKPOINTS)}
-    fields = {**shared, **device, **own, **place, **_for_trl(options)}
-    return fitted(recipe, job, examples, fields, options)
+    fields = {**shared, **machine_fields(recipe, options, here), **own, **place}
+    if course is not None:
+        if course.bfloat16 and not machine.this_machine(options).bfloat16:
+            log.warning(
+                "%s: was begun in bfloat16 and goes on in it, which is slow on this machine",
+                job.out,
+            )
+        # As if the user had asked for them.
+        options = {**options, **course.fields}
+    return fitted(recipe, job, examples, {**fields, **_for_trl(options)}, options)
 
 
 def _for_trl(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ checkpoints/checkpoint-N   whole once it has its counts.json, which is written w
 checkpoints/.counted       the checkpoints of this training have counts.json; older ones have none
 checkpoints/adapter        the trained adapter, while it is being merged
 checkpoints/asked.json     what was asked for; --resume must ask for the same
+checkpoints/course.json    what the first machine decided; --resume may run on another one
 .model.tmp                 the model while it is being written
 logs/                      what trackers write; stays
 training.json              moved in last; then the model is whole
@@ -17,6 +18,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ ADAPTER = "adapter"
 REPORT = "training.json"
 PART = ".model.tmp"
 ASKED = "asked.json"
+_COURSE = "course.json"
 # In a checkpoint: the tokens and seconds up to it.
 COUNTS = "counts.json"
 _COUNTED = ".counted"
@@ -134,8 +137,37 @@ def check_asked(out: Path, asked: Mapping[str, Any], resume: bool) -> None:
         )
 
 
-def begin(out: Path, asked: Mapping[str, Any]) -> None:
-    """Make the folder of the checkpoints, and store what was asked for.
+@dataclass(frozen=True)
+class Course:
+    """What the machine decided where a training began, and what changes its losses.
+
+    Attributes:
+        bfloat16: frozen weights are in bfloat16, not in float32.
+        fields: of TRL's configuration, by name.
+    """
+
+    bfloat16: bool
+    fields: Mapping[str, Any]
+
+
+def course_of(out: Path) -> Course | None:
+    """Return the course of a stopped training; None if none began, or an older release began it.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = out / CHECKPOINTS / _COURSE
+    if not path.is_file():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Course(bool(kept["bfloat16"]), dict(kept["fields"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path}: is damaged ({why(error)}); give another --out") from error
+
+
+def begin(out: Path, asked: Mapping[str, Any], course: Course) -> None:
+    """Make the folder of the checkpoints, and store what was asked for and what was decided.
 
     Raises:
         TrainError: the disk refuses.
@@ -145,6 +177,7 @@ def begin(out: Path, asked: Mapping[str, Any]) -> None:
             (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
             if last_checkpoint(out / CHECKPOINTS) is None:
                 atomic.write_bytes(out / CHECKPOINTS / _COUNTED, b"")
+            atomic.write_json(out / CHECKPOINTS / _COURSE, asdict(course))
             atomic.write_json(out / CHECKPOINTS / ASKED, dict(asked))
 
 

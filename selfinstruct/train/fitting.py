@@ -14,6 +14,7 @@ from typing import Any
 from selfinstruct.common.records import LocalModel
 from selfinstruct.train import machine
 from selfinstruct.train.attention import is_in_blocks
+from selfinstruct.train.checkpoints import Course, course_of
 from selfinstruct.train.footprint import Batch, Memory, Way, gigabytes, memory_of
 from selfinstruct.train.machine import Machine
 from selfinstruct.train.recipe import DataT, Examples, Job, Recipe, SettingsT
@@ -30,6 +31,11 @@ _LEAST_STEP, _MOST_STEP = 1024, 16384
 _STEPS = 50
 # Tokens of a pack where attention also computes what it then masks: its cost grows by the square.
 _DENSE_PACK = 2048
+# Fields that change the losses and that a machine decides, where the user does not.
+_DECIDED = (
+    *("bf16", "max_length", "packing"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps"),
+)
 _SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
 
 
@@ -52,6 +58,12 @@ class Fit:
     batch: Batch
     way: Way | None = None
     shape: Shape | None = None
+
+    @property
+    def course(self) -> Course:
+        """What this machine decided, for a resume on another one."""
+        fields = {name: self.arguments[name] for name in _DECIDED if name in self.arguments}
+        return Course(self.machine.bfloat16, fields)
 
     @property
     def memory(self) -> Memory | None:
@@ -87,6 +99,20 @@ def pack_of(
     most = _MOST_STEP if is_in_blocks(attention) else _DENSE_PACK
     pack = max(min(step, most), longest)
     return pack, max(1, round(step / pack))
+
+
+def kept_course(job: Job[Any, Any]) -> Course | None:
+    """Return the course that a resumed training keeps; None if it has none to keep."""
+    return course_of(job.out) if job.resume else None
+
+
+def machine_for(job: Job[Any, Any], options: Mapping[str, Any]) -> Machine:
+    """Return this machine, with the number type that the training began in.
+
+    So a training goes on as it began, also where that is slower.
+    """
+    here, course = machine.this_machine(options), kept_course(job)
+    return here if course is None else replace(here, bfloat16=course.bfloat16)
 
 
 def chosen_attention(
@@ -135,7 +161,7 @@ def fitted(
         fields: of TRL's configuration, the user's among them.
         options: the user's fields.
     """
-    here = machine.this_machine(options)
+    here = machine_for(job, options)
     attention = chosen_attention(recipe, job.settings, options, here)
     batch = replace(
         _batch(recipe, examples, fields, here), watched=recipe.watched(job.settings, examples)

@@ -15,6 +15,7 @@ from selfinstruct.common.records import LocalModel
 from selfinstruct.models import CATALOGUE, resolve_model
 from selfinstruct.models.endpoint import require_folder
 from selfinstruct.models.safe import SAFE
+from selfinstruct.train import machine
 from selfinstruct.train.base_model import base_model
 from selfinstruct.train.checkpoints import (
     ADAPTER,
@@ -130,7 +131,8 @@ def _loaded(adapter: AdapterFolder, model: LocalModel) -> tuple[Any, Any]:
 
     with refused(f"{model.path}: cannot be loaded"):
         # In the number type of the training, so that the result is that of a merge at its end.
-        base, _ = load_network(model, Loading("lora"), reward=adapter.scores)
+        loading = Loading("lora", bfloat16=machine.this_machine().bfloat16)
+        base, _ = load_network(model, loading, reward=adapter.scores)
     with refused(f"{adapter.path}: cannot be loaded"):
         try:
             network = PeftModel.from_pretrained(base, adapter.path)

@@ -14,11 +14,6 @@ from selfinstruct.train.adapter import Adapter, check_targets, lora_config
 from selfinstruct.train.checkpoints import refused
 
 
-def bf16_pays() -> bool:
-    """Whether bfloat16 pays on this machine."""
-    return machine.this_machine().bfloat16
-
-
 def load_tokenizer(model: LocalModel) -> Any:
     """Return the model's tokenizer.
 
@@ -40,6 +35,7 @@ class Loading:
         rank: of the adapter.
         adapter: the rest of its shape.
         attention: how attention is computed.
+        bfloat16: frozen weights under an adapter are in bfloat16, not in float32.
         options: arguments of `from_pretrained`, which win over ours (TRL's `model_init_kwargs`).
     """
 
@@ -47,6 +43,7 @@ class Loading:
     rank: int = 1
     adapter: Adapter | None = None
     attention: str = "sdpa"
+    bfloat16: bool = False
     options: Mapping[str, Any] | None = None
 
 
@@ -84,7 +81,7 @@ def load_network(
     check_targets(AutoConfig.from_pretrained(model.path, **SAFE), loading.adapter)
     if loading.method == "qlora":
         options.setdefault("quantization_config", _four_bits())
-    options.setdefault("dtype", torch.bfloat16 if bf16_pays() else torch.float32)
+    options.setdefault("dtype", torch.bfloat16 if loading.bfloat16 else torch.float32)
     shape = lora_config(loading.rank, loading.adapter, reward=reward)
     return network.from_pretrained(model.path, **options), shape
 

@@ -100,6 +100,7 @@ def _set_up(
             rank=settings.lora_r,
             adapter=settings.adapter,
             attention=fit.attention,
+            bfloat16=fit.machine.bfloat16,
             options=options.get(LOADER),
         )
         network, adapter = load_network(job.model, loading, reward=recipe.scores)
@@ -119,7 +120,7 @@ def _set_up(
             reporter=Reporter(listen, out / CHECKPOINTS, checkpoint),
             **recipe.trainer_arguments(job, tokenizer),
         )
-    begin(out, asked)
+    begin(out, asked, fit.course)
     return Training(job, examples, tokenizer, trainer, recipe.scores)
 
 

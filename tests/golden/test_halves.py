@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfinstruct.preferences.folder import read_scored, read_votes
+from selfinstruct.train import machine
 from tests.golden import halves, trainings
 from tests.golden.halves import HALVES
 from tests.golden.runs import EXPECTED_HALF, HALF, HERE
@@ -54,6 +56,10 @@ def test_a_training_goes_on_where_it_stopped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("trl")
+    # They began on machines that are fast at bfloat16; only newer trainings keep that in their
+    # folder (`tests/train/test_course.py`).
+    began = replace(machine.this_machine(), bfloat16=True)
+    monkeypatch.setattr(machine, "this_machine", lambda _=None: began)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(HERE / TINY, TINY)
     shutil.copytree(HERE / HALF / name, HALF / name)

@@ -130,6 +130,7 @@ def test_a_disk_that_is_really_full(
     arguments = ["train", "sft", "--data", str(data)]
     arguments += ["--model", str(model.path), "--out", str(tmp_path / "out"), "--full"]
     arguments += ["--epochs", "1", "--set", "bf16=false", "--max-length", "128"]
+    assert cli([*arguments, "--dry-run"]) == 0  # kernels are compiled, and kept, before the limit
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))

@@ -20,6 +20,7 @@ from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.lessons import Lengths, Lesson, compared_lessons, encoded_lessons
 from selfinstruct.train.data.mixture import MixedPart, reported, shown
 from selfinstruct.train.data.prompts import PromptSplit
+from selfinstruct.train.fitting import machine_for
 from selfinstruct.train.health.distill_page import distill_page
 from selfinstruct.train.health.distill_verdict import (
     DistillHealth,
@@ -27,7 +28,7 @@ from selfinstruct.train.health.distill_verdict import (
     distill_health_of,
 )
 from selfinstruct.train.model_card import data_names
-from selfinstruct.train.network import Loading, bf16_pays, load_network, load_tokenizer
+from selfinstruct.train.network import Loading, load_network, load_tokenizer
 from selfinstruct.train.recipe import Card, Examples, Job, Recipe, Source, Training
 from selfinstruct.train.recipes.distill_settings import (
     DistillSettings,
@@ -112,7 +113,8 @@ def _trainer_arguments(job: Job[DistillData, DistillSettings], _: Any) -> dict[s
     """Load the teacher, in 16 bits where that pays: it is never trained."""
     import torch
 
-    dtype = torch.bfloat16 if bf16_pays() else torch.float32
+    here = machine_for(job, job.settings.options or {})
+    dtype = torch.bfloat16 if here.bfloat16 else torch.float32
     teacher, _adapter = load_network(job.data.teacher, Loading("full", options={"dtype": dtype}))
     return {"teacher_model": teacher.eval(), "from_teacher": job.settings.kl == "forward"}
 
