@@ -14,7 +14,8 @@ In one run, for 1, 8, 64 and 256 requests in flight (vLLM's `max_num_seqs`):
 
 Each number of requests has one engine in a process of its own, and servers of its own; both are
 loaded once. The arms take turns, with an empty prefix cache each, until the time of this number is
-up; a ratio is that of two arms that followed each other.
+up; a ratio is that of two arms that followed each other. With `--in-flight`, the file keeps what it
+has of the other numbers.
 """
 
 from __future__ import annotations
@@ -335,6 +336,16 @@ def short_table(rows: Sequence[Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _other_levels(out: Path | None, measured: str, now: set[int]) -> list[Measured]:
+    """Return what a file has of other numbers of requests in flight, on a machine of this kind."""
+    if out is None or not out.is_file():
+        return []
+    kept = json.loads(out.read_text(encoding="utf-8"))
+    if kept["measured"] != measured:
+        return []
+    return [Measured(**row) for row in kept["rows"] if row["in_flight"] not in now]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=14.0, help="for all of it, about")
@@ -351,9 +362,13 @@ def main() -> None:
         left = (ends - time.monotonic()) / (len(levels) - number)
         rows += measure_level(options.model, level, left, options.servers)
     machine, vllm = detect_machine(), installed_vllm() or ""
+    measured = (
+        f"{len(machine.cores)} CPU cores, {vllm} {version_of(vllm)}, "
+        f"{_title(options.model)} in {machine.dtype}, vLLM servers for HTTP: {options.servers}"
+    )
+    rows += _other_levels(options.out, measured, {level.in_flight for level in levels})
     report = {
-        "measured": f"{len(machine.cores)} CPU cores, {vllm} {version_of(vllm)}, "
-        f"{_title(options.model)} in {machine.dtype}, vLLM servers for HTTP: {options.servers}",
+        "measured": measured,
         "table": table(rows),
         "short": short_table(rows),
         "rows": [asdict(row) for row in rows],

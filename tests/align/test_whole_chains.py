@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from selfinstruct.align.settings import AlignSettings
 from selfinstruct.align.stages import stages_of
 from selfinstruct.align.steps import METHODS
 from selfinstruct.cli.app import run as cli
+from selfinstruct.common.records import Request, Stage
 from selfinstruct.train.data.prompts import read_rl_prompts
+from tests.conftest import SUBJECTS, draw, varied_script
 from tests.docs.stand_in import add_stand_in
 from tests.train.tiny import tiny_model
 
@@ -121,6 +124,42 @@ def test_two_iterations_killed_and_resumed(
     monkeypatch.setattr(curve, "measured", raising(curve.measured, at=1))
     assert cli(words) == 0
     assert (out / CURVE).read_bytes() == kept
+
+
+def test_own_answers_to_closed_tasks(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is trained on what most completions reach, and on rationales that reach the answer."""
+    from selfinstruct.dataset.rows import Answers, export_rows
+    from selfinstruct.store import open_run
+    from tests.docs import stand_in
+
+    def reasoned(request: Request) -> str | tuple[str, str]:
+        if request.stage is not Stage.ANSWER:
+            return varied_script(request)
+        hinted = re.findall(r"It looked calm and \S+-like", str(request.prompt))
+        subject = SUBJECTS[draw(request, "answer", 2)]
+        reached = hinted[-1] if hinted else f"It looked calm and {subject}-like"
+        return f"There was no wind at all.\nAnswer: {reached}."
+
+    monkeypatch.setattr(stand_in, "script", reasoned)
+    words[words.index("--method") :] = ["--method", "votes,star"]
+    for kind, options in {**OPTIONS, "votes": TRAIN, "star": TRAIN}.items():
+        words += ["--stage-options", f"{kind}={options}"]
+    assert cli(words) == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert [one["name"] for one in report["stages"]] == [
+        *("generate", "export", "sft", "vote", "votes", "reason", "star", "evaluate"),
+    ]
+    assert [row["model"] for row in report["table"]] == ["base", "prompted", "sft", "votes", "star"]
+    run = open_run(Path("out/run"))
+    for answers, folder in ((Answers.VOTES, "votes"), (Answers.RATIONALES, "star")):
+        rows = [row for row in export_rows(run, answers) if row.output]
+        trained = json.loads(Path(f"out/{folder}/training.json").read_text())
+        assert 0 < len(rows)
+        assert trained["tokens"] > 0
+    known = {(row.instruction, row.input): row.output for row in export_rows(run)}
+    for row in export_rows(run, Answers.RATIONALES):
+        assert row.output.startswith("There was no wind at all.")
+        assert known[row.instruction, row.input].rstrip(".") in row.output
 
 
 def test_feedback_of_a_model(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
