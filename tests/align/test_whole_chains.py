@@ -154,7 +154,7 @@ def test_own_answers_to_closed_tasks(words: list[str], monkeypatch: pytest.Monke
     for answers, folder in ((Answers.VOTES, "votes"), (Answers.RATIONALES, "star")):
         rows = [row for row in export_rows(run, answers) if row.output]
         trained = json.loads(Path(f"out/{folder}/training.json").read_text())
-        assert 0 < len(rows)
+        assert len(rows) > 0
         assert trained["tokens"] > 0
     known = {(row.instruction, row.input): row.output for row in export_rows(run)}
     for row in export_rows(run, Answers.RATIONALES):
