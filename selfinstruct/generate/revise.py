@@ -27,7 +27,7 @@ from selfinstruct.generate.writer import Writer, refuse_other_keys, writer_of
 from selfinstruct.inputs.run_inputs import stored_config, stored_inputs
 from selfinstruct.models import Progress
 from selfinstruct.prompts.principles import Principle, Principles
-from selfinstruct.prompts.revising import load_revise_prompts
+from selfinstruct.prompts.revising import RevisePrompts, load_revise_prompts
 from selfinstruct.store import Run, run_lock
 from selfinstruct.store.commits import REVISED, Commit, count_commits
 from selfinstruct.store.revisions import read_revision_commits
@@ -116,14 +116,14 @@ def revise(
 
 def _make(run: Run, config: ReviseConfig, principles: Principles, writer: Writer) -> Making:
     """Return how revisions are made."""
-    prompts, inputs = load_revise_prompts(), stored_inputs(run)
-    is_raw = writer.modes[Stage.INSTANCES] == "base"
+    prompts, inputs = _prompts_of(run), stored_inputs(run)
+    mode = "base" if writer.modes[Stage.INSTANCES] == "base" else "chat"
     settings = RevisionSettings(
         config.rounds,
         config.draft,
         config.may_decline,
         principles.recorded,
-        prompts.shown if is_raw else [],
+        prompts.shown(mode),
     )
     requests = ReviseRequests(writer, config, settings, prompts, inputs)
     info = {
@@ -139,6 +139,17 @@ def _make(run: Run, config: ReviseConfig, principles: Principles, writer: Writer
     }
     rulebook = Rulebook(writer.config, inputs.prompts)
     return Making(run, rulebook, principles, settings, requests, writer.engine, info)
+
+
+def _prompts_of(run: Run) -> RevisePrompts:
+    """Return the prompts of the run's last revisions, or the shipped ones if it has none.
+
+    So a run that an older release began to revise asks what it would have asked.
+    """
+    numbers = REVISED.numbers(run)
+    if not numbers:
+        return load_revise_prompts()
+    return RevisePrompts(REVISED.info(run, numbers[-1])["prompts"])
 
 
 def _owed(making: Making, *, labels: bool) -> tuple[list[Series], Revised]:

@@ -50,11 +50,15 @@ class RevisePrompts:
 
     def messages(self, template: str, asked: Asked) -> list[Message]:
         """Return what is asked as a conversation."""
-        return self._library.messages(template, **asdict(asked))
+        return self._library.messages(template, example=self._example, **asdict(asked))
 
-    @property
-    def shown(self) -> list[str]:
-        """The texts of the worked example that a model may copy."""
+    def shown(self, mode: str) -> list[str]:
+        """Return the texts of the worked example that a model may copy, as `base` or `chat`.
+
+        The first prompts for chat models showed none.
+        """
+        if "example" not in self.files[f"{Stage.REVISE}.{mode}.jinja"]:
+            return []
         return [str(self._example[key]) for key in ("draft", "critique", "text")]
 
     @cached_property

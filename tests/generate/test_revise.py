@@ -12,9 +12,8 @@ import pytest
 from selfinstruct.audit.queries import summarise
 from selfinstruct.audit.verify import verify_run
 from selfinstruct.cli.app import run as cli
-from selfinstruct.common.draws import derive_seed
 from selfinstruct.common.errors import ConfigError, EngineError, StoreError
-from selfinstruct.common.records import ACCEPTED, Request, Stage
+from selfinstruct.common.records import ACCEPTED
 from selfinstruct.dataset.export import export
 from selfinstruct.dataset.formats import Format
 from selfinstruct.dataset.rows import Answers, export_rows
@@ -58,46 +57,6 @@ def test_every_output_is_revised(run: Run) -> None:
     assert verify_run(run).problems == []
     assert str(revise_run(run, saying())) == "every output is revised with these settings"
     assert summarise(run).revisions == {ACCEPTED: 6}
-
-
-def test_what_is_asked(run: Run) -> None:
-    """The model sees its own answer, the principle, then its critique; seeds are of the ids."""
-    asked: list[Request] = []
-
-    def script(request: Request) -> str:
-        asked.append(request)
-        return CRITIQUE if request.stage is Stage.CRITIQUE else BETTER
-
-    model = {"model": {"name": str(run.path.parent / "model"), "prompting": "chat"}}
-    revise_run(run, script, values=model, principles=TWO)
-    [task, *_] = export_rows(run)
-    row = rows_of(run)[1]
-    principle = next(one for one in TWO if one.name == row.principle)
-    critique = next(one for one in asked if one.id == f"{row.id}-critique")
-    rewrite = next(one for one in asked if one.id == f"{row.id}-revise")
-    user = f"{task.instruction}\n\n{task.input}" if task.input else task.instruction
-    assert critique.prompt.startswith(f"<user>{user}<assistant>{task.output}<user>")
-    assert f"by this principle: {principle.principle}\n\n{principle.critique}" in critique.prompt
-    assert rewrite.prompt.startswith(critique.prompt + CRITIQUE + f"<user>{principle.revision}")
-    assert {one.seed for one in asked} == {derive_seed(0, one.id) for one in asked}
-
-
-def test_as_raw_text(run: Run) -> None:
-    """The run's own model is prompted as for the run: with raw text, after a worked example."""
-    prompts: list[str] = []
-
-    def script(request: Request) -> str:
-        prompts.append(request.prompt)
-        assert "\n###" in request.sampling.stop
-        return CRITIQUE if request.stage is Stage.CRITIQUE else BETTER
-
-    assert revise_run(run, script).accepted == 6
-    assert all(prompt.endswith(("\nCriticism:", "\nNew answer:")) for prompt in prompts)
-    assert all("poison an animal" in prompt for prompt in prompts)
-    example = "Talk to your neighbour first, as many owners do not know how loud their dog is"
-    whole = prompts[0][prompts[0].index(example) :].partition("\n")[0]
-    revise_run(run, saying(CRITIQUE, whole), revise={"rounds": 1, "may_decline": False})
-    assert outcomes(rows_of(run))[12:14] == [ACCEPTED, "copies_critique"]
 
 
 @pytest.mark.parametrize(
