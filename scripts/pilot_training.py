@@ -24,7 +24,8 @@ from selfinstruct.train.checkpoints import CHECKPOINTS
 from selfinstruct.train.data.encode import IGNORED, Encoded, prepare_tokenizer
 from selfinstruct.train.data.rows import Split
 from selfinstruct.train.data.turns import TrainRow
-from selfinstruct.train.network import Loading, bf16_pays, load_network, load_tokenizer
+from selfinstruct.train.machine import this_machine
+from selfinstruct.train.network import Loading, load_network, load_tokenizer
 from selfinstruct.train.recipe import Examples, Job
 from selfinstruct.train.recipes.sft import SFT, SftSettings
 
@@ -57,7 +58,9 @@ class Student:
         self.model = model
         self.tokenizer = load_tokenizer(model)
         self._bare = not self.tokenizer.chat_template
-        self.network, self.adapter = load_network(model, Loading("lora", SftSettings().lora_r))
+        here = this_machine()
+        loading = Loading("lora", SftSettings().lora_r, bfloat16=here.bfloat16)
+        self.network, self.adapter = load_network(model, loading)
 
     def encoded(self, rows: Sequence[TrainRow], settings: SftSettings) -> Examples:
         """Return rows as `train sft` encodes them."""
@@ -147,7 +150,7 @@ def mean_logprobs(network: Any, rows: Sequence[Encoded]) -> list[float]:
     import torch
 
     means: dict[str, float] = {}
-    autocast = torch.autocast("cpu", torch.bfloat16) if bf16_pays() else nullcontext()
+    autocast = torch.autocast("cpu", torch.bfloat16) if this_machine().bfloat16 else nullcontext()
     with torch.inference_mode(), autocast:
         for pack in packs(rows):
             owners = [row.id for row in pack for label in row.labels[1:] if label != IGNORED]
