@@ -59,7 +59,8 @@ class RevisePrompts:
         """
         if "example" not in self.files[f"{Stage.REVISE}.{mode}.jinja"]:
             return []
-        return [str(self._example[key]) for key in ("draft", "critique", "text")]
+        texts = [str(self._example[key]) for key in ("draft", "critique", "text")]
+        return texts + [str(part) for part in self._example.get("copied_by", ())]
 
     @cached_property
     def _library(self) -> PromptLibrary:

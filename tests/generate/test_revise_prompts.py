@@ -42,7 +42,7 @@ def test_what_is_asked(run: Run) -> None:
     rewrite = next(one for one in asked if one.id == f"{row.id}-revise")
     user = f"{task.instruction}\n\n{task.input}" if task.input else task.instruction
     example, shown = load_revise_prompts(), f"<user>Question: {user}\n\n"
-    draft, criticised, rewritten = example.shown("chat")
+    draft, criticised, rewritten, *_ = example.shown("chat")
     assert critique.prompt.endswith(
         f"{criticised}{shown}Answer: {task.output}\n\nPrinciple: {principle.principle}\n\n"
         f"{principle.critique} Reply in one to three sentences, and quote the words that you mean."
@@ -101,3 +101,19 @@ def test_as_raw_text(run: Run) -> None:
     whole = prompts[0][prompts[0].index(example) :].partition("\n")[0]
     revise_run(run, saying(CRITIQUE, whole), revise={"rounds": 1, "may_decline": False})
     assert outcomes(rows_of(run))[12:14] == [ACCEPTED, "copies_critique"]
+
+
+@pytest.mark.parametrize("mode", ["base", "chat"])
+def test_a_part_of_the_example_is_a_copy(run: Run, mode: str) -> None:
+    """Small models change a word of it, and keep the rest."""
+    copied = (
+        "Tell your neighbour first, as many owners do not know how loud their dog is while they "
+        "are out. Keep a diary."
+    )
+    model = {"model": {"name": str(run.path.parent / "model"), "prompting": mode}}
+    revise_run(run, saying(CRITIQUE, copied), values=model, principles=TWO)
+    assert {row.reason for row in rows_of(run) if row.number} == {"copies_critique"}
+    parts = load_revise_prompts().shown(mode)[3:]
+    whole = " ".join(load_revise_prompts().shown(mode)[:3])
+    assert parts
+    assert all(part in whole for part in parts)
