@@ -84,11 +84,12 @@ def two_modes(folder: Path) -> LocalModel:
     return _constant(folder, [1.0], head)
 
 
-def one_mode(folder: Path) -> LocalModel:
+def one_mode(folder: Path, lean: float = -0.0075) -> LocalModel:
     """Write a student whose next word has one mode on the line, wherever it is trained to.
 
     Its logits are a·place − b·place², so that it is a bell (b > 0) over the places: it begins
-    wide, a little left of the middle. Adapters train a and b alone, since the head stays.
+    wide, and leans from the middle to the left (a < 0) or right. Adapters train a and b alone,
+    since the head stays.
     """
 
     def head(words: int, size: int) -> Any:
@@ -101,7 +102,7 @@ def one_mode(folder: Path) -> LocalModel:
         return weights
 
     # The rest of the state lies where the head does not look.
-    return _constant(folder, [-0.0075, 0.06, 1.0, 1.0], head)
+    return _constant(folder, [lean, 0.06, 1.0, 1.0], head)
 
 
 def always(folder: Path, letter: str) -> LocalModel:
